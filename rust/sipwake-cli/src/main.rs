@@ -1,0 +1,2 @@
+//! The sipwake command line.
+fn main() {}

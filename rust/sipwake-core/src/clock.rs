@@ -1,0 +1,30 @@
+//! Time as it is handed in: the core never asks a clock.
+
+use std::time::Duration;
+
+/// A moment, read from two clocks at once by whoever drives the core.
+///
+/// * `boot` counts from some fixed point and goes on while the device sleeps (`CLOCK_BOOTTIME` on
+///   Linux and Android, `mach_continuous_time` on Apple). Timers run on it.
+/// * `wall` is the time since the Unix epoch. It may jump either way, but survives a restart, so what is
+///   stored is stamped with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Time since an arbitrary start, including device sleep.
+    pub boot: Duration,
+    /// Time since 1970-01-01T00:00:00Z.
+    pub wall: Duration,
+}
+
+impl Now {
+    /// Returns the moment with the given boot and wall time.
+    pub const fn new(boot: Duration, wall: Duration) -> Self {
+        Self { boot, wall }
+    }
+
+    /// Returns this moment moved forward by `by` on both clocks.
+    #[must_use]
+    pub fn after(self, by: Duration) -> Self {
+        Self { boot: self.boot.saturating_add(by), wall: self.wall.saturating_add(by) }
+    }
+}

@@ -1,0 +1,61 @@
+//! Secrets that cannot be printed, and the one way to hint at them.
+
+use std::fmt;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A secret text: no `Display`, a `Debug` that shows only its length, wiped when dropped.
+#[derive(Clone, PartialEq, Eq, Default, Zeroize, ZeroizeOnDrop, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a text that must never be shown.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the text itself. Whoever calls this answers for where it goes.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns `true` for the empty secret.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({} bytes)", self.0.len())
+    }
+}
+
+/// Shows a secret as its length and last four characters, for logs and traces: `…k3Yz (163)`.
+///
+/// What is shorter than 16 characters shows its length alone: four of them would give too much away.
+pub fn hint(secret: &str) -> String {
+    let count = secret.chars().count();
+    if count < 16 {
+        return format!("… ({count})");
+    }
+    let tail: String = secret.chars().skip(count - 4).collect();
+    format!("…{tail} ({count})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_character_of_a_secret() {
+        assert_eq!(format!("{:?}", Secret::new("hunter2")), "Secret(7 bytes)");
+    }
+
+    #[test]
+    fn a_hint_keeps_the_length_and_the_last_four_characters() {
+        assert_eq!(hint("0123456789abcdefghij"), "…ghij (20)");
+        assert_eq!(hint("short"), "… (5)");
+    }
+}

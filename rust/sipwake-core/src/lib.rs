@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod digest;
 pub mod error;
 pub mod redact;

@@ -1,0 +1,134 @@
+//! Computes one answer and writes it as a header field value.
+
+use std::fmt::Write;
+
+use zeroize::Zeroizing;
+
+use super::{Algorithm, hash};
+
+/// The quality of protection chosen from an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Qop {
+    Auth,
+    AuthInt,
+}
+
+impl Qop {
+    pub(super) const fn token(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::AuthInt => "auth-int",
+        }
+    }
+
+    pub(super) fn parse(token: &str) -> Option<Self> {
+        [Self::Auth, Self::AuthInt].into_iter().find(|qop| qop.token().eq_ignore_ascii_case(token))
+    }
+}
+
+/// What goes into the hash (RFC 7616 section 3.4.1), with HA1 already at hand.
+pub(super) struct Proof<'a> {
+    pub(super) algorithm: Algorithm,
+    pub(super) ha1: &'a str,
+    pub(super) nonce: &'a str,
+    /// The nonce and cnonce that began the session, for `-sess`.
+    pub(super) session: Option<(&'a str, &'a str)>,
+    pub(super) qop: Option<Qop>,
+    pub(super) nc: u32,
+    pub(super) cnonce: &'a str,
+    /// Empty for the server's `rspauth` (RFC 7616 section 3.5).
+    pub(super) method: &'a str,
+    pub(super) uri: &'a str,
+    pub(super) body: &'a [u8],
+}
+
+impl Proof<'_> {
+    /// Returns `response` or `rspauth` in lower-case hex.
+    ///
+    /// ```text
+    /// A1       = unq(username) ":" unq(realm) ":" passwd
+    /// A1-sess  = H(A1) ":" unq(nonce-prime) ":" unq(cnonce-prime)
+    /// A2       = Method ":" request-uri [ ":" H(entity-body) ]
+    /// response = KD(H(A1), unq(nonce) ":" nc ":" unq(cnonce) ":" unq(qop) ":" H(A2))
+    /// without qop: KD(H(A1), unq(nonce) ":" H(A2))
+    /// ```
+    pub(super) fn response(&self) -> Zeroizing<String> {
+        let h = |parts: &[&[u8]]| hash(self.algorithm, parts);
+        let session_key = match self.session {
+            Some((nonce, cnonce)) if self.algorithm.is_session() => {
+                Some(h(&[self.ha1.as_bytes(), nonce.as_bytes(), cnonce.as_bytes()]))
+            }
+            _ => None,
+        };
+        let key = session_key.as_ref().map_or(self.ha1, |key| key.as_str()).as_bytes();
+        let a2 = match self.qop {
+            Some(Qop::AuthInt) => h(&[self.method.as_bytes(), self.uri.as_bytes(), h(&[self.body]).as_bytes()]),
+            _ => h(&[self.method.as_bytes(), self.uri.as_bytes()]),
+        };
+        match self.qop {
+            Some(qop) => h(&[
+                key,
+                self.nonce.as_bytes(),
+                nonce_count(self.nc).as_bytes(),
+                self.cnonce.as_bytes(),
+                qop.token().as_bytes(),
+                a2.as_bytes(),
+            ]),
+            None => h(&[key, self.nonce.as_bytes(), a2.as_bytes()]),
+        }
+    }
+}
+
+/// Returns `nc` as it is hashed and sent: `nc-value = 8LHEX`.
+pub(super) fn nonce_count(nc: u32) -> String {
+    format!("{nc:08x}")
+}
+
+/// Builds the value of `Authorization`, parameter by parameter.
+///
+/// ```abnf
+/// credentials   = ("Digest" LWS digest-response) / other-response
+/// dig-resp      = username / realm / nonce / digest-uri / dresponse / algorithm / cnonce / opaque / message-qop /
+///                 nonce-count / auth-param
+/// message-qop   = "qop" EQUAL qop-value        ; a bare token here, quoted only in the challenge
+/// nonce-count   = "nc" EQUAL nc-value          ; bare
+/// algorithm     = "algorithm" EQUAL ( "MD5" / "MD5-sess" / token )   ; bare
+/// ```
+/// (RFC 3261 section 25.1)
+pub(super) struct FieldValue(String);
+
+impl FieldValue {
+    pub(super) fn new() -> Self {
+        Self(String::from("Digest"))
+    }
+
+    pub(super) fn quoted(mut self, name: &str, value: &str) -> Self {
+        self.name(name);
+        self.0.push('"');
+        for c in value.chars() {
+            match c {
+                '"' | '\\' => self.0.extend(['\\', c]),
+                // Whatever let one through, it must not end the line here.
+                c if c.is_control() && c != '\t' => {}
+                c => self.0.push(c),
+            }
+        }
+        self.0.push('"');
+        self
+    }
+
+    pub(super) fn bare(mut self, name: &str, token: &str) -> Self {
+        self.name(name);
+        self.0.extend(token.chars().filter(|c| c.is_ascii_alphanumeric() || "-.!%*_+`'~".contains(*c)));
+        self
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.0
+    }
+
+    fn name(&mut self, name: &str) {
+        let separator = if self.0.len() == "Digest".len() { "" } else { "," };
+        write!(self.0, "{separator} {name}=").expect("writing to a String cannot fail");
+    }
+}

@@ -1,0 +1,205 @@
+//! Decides after a 401 or 407 whether another answer is honest work or hammering on a locked door.
+
+use super::{Challenge, Credentials, NonceCache, pick};
+use crate::clock::Now;
+
+/// Answers to challenges within one chain of requests, whatever the server says.
+const MAX_ANSWERS: u8 = 3;
+
+/// What to do after a 401 or 407.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Send the request again with [`NonceCache::authorize`].
+    Answer,
+    /// A fresh answer was refused: stop until the user gives other credentials.
+    WrongCredentials,
+    /// Nothing here can be answered: stop, and say why.
+    NoUsableChallenge(Unusable),
+}
+
+/// Why no challenge of a response can be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unusable {
+    /// None of the challenges was a Digest challenge with a known algorithm, a realm and a nonce.
+    #[error("the server sent no Digest challenge that can be read")]
+    NoDigestChallenge,
+    /// Only hashes of the password are known, none of them for this realm and algorithm.
+    #[error("no HA1 is known for the realm \"{realm}\" with {algorithm}")]
+    NoHa1 {
+        /// The realm of the strongest challenge.
+        realm: String,
+        /// Its algorithm.
+        algorithm: super::Algorithm,
+    },
+    /// The server kept asking: each of three answers met another challenge, the last of which blames no password.
+    #[error("the server answers every answer with another challenge")]
+    EndlessChallenges,
+}
+
+/// The challenges met by one request and its repetitions, until a final response other than 401 and 407.
+///
+/// Begin with [`Attempt::default`] for each new request, also one that carries a cached answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attempt {
+    answers: u8,
+    /// Realm and proxy flag of the challenges that the last request answered freshly.
+    fresh: Vec<(String, bool)>,
+}
+
+impl Attempt {
+    /// Decides what to do about the challenges of a 401 or 407, and teaches or clears the cache accordingly.
+    ///
+    /// * A refused *cached* answer gets a fresh one, even without `stale`: Kamailio leaves it out.
+    /// * A refused *fresh* answer is a wrong password, even with a new nonce, unless `stale` says that it was right.
+    /// * After three answers it is over.
+    pub fn judge(
+        &mut self,
+        challenges: &[Challenge],
+        credentials: &Credentials,
+        cache: &mut NonceCache,
+        now: Now,
+    ) -> Next {
+        let picked = pick(challenges, credentials);
+        let Some(strongest) = challenges.first() else {
+            return Next::NoUsableChallenge(Unusable::NoDigestChallenge);
+        };
+        if picked.is_empty() {
+            return Next::NoUsableChallenge(Unusable::NoHa1 {
+                realm: strongest.realm.clone(),
+                algorithm: strongest.algorithm,
+            });
+        }
+        let refused = picked.iter().any(|challenge| !challenge.stale && self.has_answered(challenge));
+        if refused || self.answers >= MAX_ANSWERS {
+            for challenge in picked {
+                cache.invalidate(&challenge.realm, challenge.proxy);
+            }
+            return if refused { Next::WrongCredentials } else { Next::NoUsableChallenge(Unusable::EndlessChallenges) };
+        }
+        self.answers += 1;
+        self.fresh = picked.iter().map(|challenge| (challenge.realm.clone(), challenge.proxy)).collect();
+        for challenge in picked {
+            cache.learn(challenge, now);
+        }
+        Next::Answer
+    }
+
+    fn has_answered(&self, challenge: &Challenge) -> bool {
+        self.fresh.iter().any(|(realm, proxy)| *realm == challenge.realm && *proxy == challenge.proxy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::digest::{Algorithm, RealmHa1, ha1, parse_challenges};
+    use crate::redact::Secret;
+
+    struct Client {
+        attempt: Attempt,
+        cache: NonceCache,
+        credentials: Credentials,
+    }
+
+    impl Client {
+        fn new() -> Self {
+            let credentials = Credentials::Password(Secret::new("xxx"));
+            Self { attempt: Attempt::default(), cache: NonceCache::default(), credentials }
+        }
+
+        /// A client whose cached nonce worked before, at the start of its next request.
+        fn with_live_nonce() -> Self {
+            let mut client = Self::new();
+            assert_eq!(client.refused("realm=r, nonce=n0"), Next::Answer);
+            client.attempt = Attempt::default();
+            client
+        }
+
+        fn refused(&mut self, parameters: &str) -> Next {
+            let challenges = parse_challenges([format!("Digest {parameters}").as_str()], []);
+            self.judge(&challenges)
+        }
+
+        fn judge(&mut self, challenges: &[Challenge]) -> Next {
+            let now = Now::new(Duration::ZERO, Duration::ZERO);
+            let next = self.attempt.judge(challenges, &self.credentials, &mut self.cache, now);
+            assert_eq!(next == Next::Answer, !self.fields().is_empty());
+            next
+        }
+
+        fn fields(&mut self) -> Vec<(super::super::HeaderName, String)> {
+            self.cache.authorize("cool", &self.credentials, "REGISTER", "sip:example.com", b"", "c")
+        }
+    }
+
+    #[test]
+    fn a_wrong_password_is_tried_once() {
+        for second in ["realm=r, nonce=n1", "realm=r, nonce=n2"] {
+            let mut client = Client::new();
+            assert_eq!(client.refused("realm=r, nonce=n1"), Next::Answer);
+            assert_eq!(client.refused(second), Next::WrongCredentials);
+        }
+    }
+
+    #[test]
+    fn a_stale_nonce_is_answered_again() {
+        let mut client = Client::new();
+        assert_eq!(client.refused("realm=r, nonce=n1"), Next::Answer);
+        assert_eq!(client.refused("realm=r, nonce=n2, stale=true"), Next::Answer);
+        assert_eq!(client.refused("realm=r, nonce=n3"), Next::WrongCredentials);
+    }
+
+    #[test]
+    fn a_refused_cached_answer_gets_one_fresh_answer_even_without_stale() {
+        for nonce in ["n0", "n1"] {
+            let mut client = Client::with_live_nonce();
+            assert_eq!(client.refused(&format!("realm=r, nonce={nonce}")), Next::Answer);
+            assert_eq!(client.refused("realm=r, nonce=n2"), Next::WrongCredentials);
+        }
+    }
+
+    #[test]
+    fn refusing_for_ever_gets_three_answers() {
+        let mut client = Client::new();
+        for round in 0..3 {
+            assert_eq!(client.refused(&format!("realm=r, nonce=n{round}, stale=true")), Next::Answer);
+        }
+        let end = Next::NoUsableChallenge(Unusable::EndlessChallenges);
+        assert_eq!(client.refused("realm=r, nonce=n4, stale=true"), end);
+
+        let mut client = Client::new();
+        for realm in ["a", "b", "a"] {
+            assert_eq!(client.refused(&format!("realm={realm}, nonce=n")), Next::Answer);
+        }
+        client.cache = NonceCache::default();
+        assert_eq!(client.refused("realm=b, nonce=n"), end);
+    }
+
+    #[test]
+    fn a_proxy_may_ask_after_the_registrar_did() {
+        let mut client = Client::new();
+        assert_eq!(client.refused("realm=r, nonce=n1"), Next::Answer);
+        let proxy = parse_challenges([], ["Digest realm=r, nonce=n2"]);
+        assert_eq!(client.judge(&proxy), Next::Answer);
+        let names: Vec<_> = client.fields().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["Authorization", "Proxy-Authorization"]);
+        assert_eq!(client.judge(&proxy), Next::WrongCredentials);
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_named() {
+        let mut client = Client::new();
+        assert_eq!(client.judge(&[]), Next::NoUsableChallenge(Unusable::NoDigestChallenge));
+        client.credentials = Credentials::Ha1(vec![RealmHa1 {
+            realm: "r".into(),
+            algorithm: Algorithm::Md5,
+            ha1: ha1(Algorithm::Md5, "cool", "r", "xxx"),
+        }]);
+        let no_hash = Unusable::NoHa1 { realm: "r".into(), algorithm: Algorithm::Sha256 };
+        assert_eq!(client.refused("realm=r, nonce=n, algorithm=SHA-256"), Next::NoUsableChallenge(no_hash));
+        assert_eq!(client.refused("realm=r, nonce=n"), Next::Answer);
+    }
+}

@@ -126,7 +126,7 @@ mod tests {
         fn judge(&mut self, challenges: &[Challenge]) -> Next {
             let now = Now::new(Duration::ZERO, Duration::ZERO);
             let next = self.attempt.judge(challenges, &self.credentials, &mut self.cache, now);
-            assert_eq!(next == Next::Answer, !self.fields().is_empty());
+            assert!(next != Next::Answer || !self.fields().is_empty());
             next
         }
 
@@ -141,6 +141,7 @@ mod tests {
             let mut client = Client::new();
             assert_eq!(client.refused("realm=r, nonce=n1"), Next::Answer);
             assert_eq!(client.refused(second), Next::WrongCredentials);
+            assert_eq!(client.fields(), []);
         }
     }
 
@@ -174,7 +175,6 @@ mod tests {
         for realm in ["a", "b", "a"] {
             assert_eq!(client.refused(&format!("realm={realm}, nonce=n")), Next::Answer);
         }
-        client.cache = NonceCache::default();
         assert_eq!(client.refused("realm=b, nonce=n"), end);
     }
 

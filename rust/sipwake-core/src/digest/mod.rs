@@ -28,7 +28,9 @@ mod answer;
 mod attempt;
 mod cache;
 mod challenge;
+mod nonce;
 mod parameters;
+mod stored;
 
 use std::fmt;
 use std::str::FromStr;

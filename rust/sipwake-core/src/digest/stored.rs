@@ -1,0 +1,222 @@
+//! The nonce cache as it lies on disk.
+
+use std::time::Duration;
+
+use super::challenge::{MAX_LIVE, QopOffer};
+use super::nonce::{Nonce, Session};
+use super::{Algorithm, NonceCache};
+
+/// The form on disk. Whatever is there is read entry by entry; what this version would not have kept is dropped.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+pub(super) struct Stored {
+    realm: String,
+    proxy: bool,
+    nonce: String,
+    opaque: Option<String>,
+    algorithm: String,
+    algorithm_token: Option<String>,
+    qop: QopOffer,
+    userhash: bool,
+    nc: u32,
+    session: Option<Session>,
+    refused: bool,
+    learnt_ms: u64,
+}
+
+impl From<Vec<Stored>> for NonceCache {
+    fn from(stored: Vec<Stored>) -> Self {
+        let mut cache = Self::default();
+        for entry in stored.into_iter().filter_map(Stored::restore) {
+            if cache.nonces.len() < MAX_LIVE && cache.position(&entry.realm, entry.proxy).is_none() {
+                cache.nonces.push(entry);
+            }
+        }
+        cache
+    }
+}
+
+impl From<NonceCache> for Vec<Stored> {
+    fn from(cache: NonceCache) -> Self {
+        cache.nonces.into_iter().map(Stored::from).collect()
+    }
+}
+
+impl From<Nonce> for Stored {
+    fn from(entry: Nonce) -> Self {
+        Self {
+            realm: entry.realm,
+            proxy: entry.proxy,
+            nonce: entry.value,
+            opaque: entry.opaque,
+            algorithm: entry.algorithm.token().to_owned(),
+            algorithm_token: entry.algorithm_token,
+            qop: entry.qop,
+            userhash: entry.userhash,
+            nc: entry.reserved.max(entry.used),
+            session: entry.session,
+            refused: entry.refused,
+            learnt_ms: u64::try_from(entry.learnt.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Stored {
+    fn restore(self) -> Option<Nonce> {
+        let algorithm: Algorithm = self.algorithm.parse().ok()?;
+        let entry = Nonce {
+            realm: self.realm,
+            proxy: self.proxy,
+            value: self.nonce,
+            opaque: self.opaque,
+            algorithm,
+            algorithm_token: self.algorithm_token,
+            qop: self.qop,
+            userhash: self.userhash,
+            used: self.nc,
+            reserved: self.nc,
+            session: self.session.filter(|_| algorithm.is_session()),
+            refused: self.refused,
+            learnt: Duration::from_millis(self.learnt_ms),
+            last: None,
+        };
+        entry.is_keepable().then_some(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::clock::Now;
+    use crate::digest::{Credentials, parse_challenges};
+    use crate::redact::Secret;
+
+    const NOW: Now = Now::new(Duration::ZERO, Duration::from_secs(1_700_000_000));
+    const AHEAD: u32 = 8;
+
+    fn learn(cache: &mut NonceCache, parameters: &str) {
+        cache.learn(&parse_challenges([format!("Digest {parameters}").as_str()], [])[0], NOW);
+    }
+
+    fn answer(cache: &mut NonceCache) -> Vec<String> {
+        let credentials = Credentials::Password(Secret::new("xxx"));
+        let fields = cache.authorize("cool", &credentials, "REGISTER", "sip:example.com", b"", "c");
+        fields.into_iter().map(|(_, value)| value).collect()
+    }
+
+    fn store(cache: &NonceCache) -> String {
+        serde_json::to_string(cache).expect("a cache is plain data")
+    }
+
+    fn restore(disk: &str) -> NonceCache {
+        serde_json::from_str(disk).expect("stored by this version")
+    }
+
+    #[test]
+    fn a_restored_cache_answers_beyond_the_reserved_count() {
+        let mut cache = NonceCache::default();
+        learn(&mut cache, r#"realm="r", nonce="n", opaque="o", algorithm=MD5-sess, qop="auth""#);
+        assert!(cache.reserve(AHEAD));
+        let first = answer(&mut cache).remove(0);
+        assert!(!cache.reserve(AHEAD));
+        let later = answer(&mut restore(&store(&cache))).remove(0);
+        assert!(first.contains("nc=00000001") && later.contains("nc=00000009"), "{first} {later}");
+        assert!(later.contains(r#"opaque="o""#) && later.contains(r#"cnonce="c""#));
+    }
+
+    #[test]
+    fn what_this_version_would_not_keep_is_dropped_entry_by_entry() {
+        let mut cache = NonceCache::default();
+        learn(&mut cache, "realm=good, nonce=n");
+        learn(&mut cache, "realm=line, nonce=n");
+        learn(&mut cache, "realm=hash, nonce=n, algorithm=SHA-256");
+        let disk =
+            store(&cache).replace("line", "li\\r\\nne").replace(r#""algorithm":"SHA-256""#, r#""algorithm":"SHA-9""#);
+        assert_eq!(restore(&disk).realms().collect::<Vec<_>>(), [("good", false)]);
+        let one = store(&restore(&disk)).trim_matches(['[', ']']).to_owned();
+        let many: Vec<String> = (0..9).map(|index| one.replace("good", &format!("r{index}"))).collect();
+        assert_eq!(restore(&format!("[{}]", many.join(","))).realms().count(), 4);
+    }
+
+    #[test]
+    fn a_spent_count_is_not_sent_again() {
+        let mut cache = NonceCache::default();
+        learn(&mut cache, "realm=r, nonce=n");
+        let mut spent = restore(&store(&cache).replace(r#""nc":0"#, &format!(r#""nc":{}"#, u32::MAX)));
+        assert!(spent.is_empty() && !spent.reserve(AHEAD));
+        assert_eq!(answer(&mut spent), Vec::<String>::new());
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Answer,
+        Store,
+        Kill,
+        SameChallenge,
+        NewChallenge,
+        NextNonce,
+        Refused,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            6 => Just(Step::Answer),
+            1 => Just(Step::Store),
+            2 => Just(Step::Kill),
+            1 => Just(Step::SameChallenge),
+            1 => Just(Step::NewChallenge),
+            1 => Just(Step::NextNonce),
+            1 => Just(Step::Refused),
+        ];
+        proptest::collection::vec(step, 1..120)
+    }
+
+    proptest! {
+        #[test]
+        fn a_nonce_count_only_ever_grows_whenever_the_process_is_killed(steps in steps()) {
+            let credentials = Credentials::Password(Secret::new("xxx"));
+            let mut cache = NonceCache::default();
+            let mut disk = store(&cache);
+            let mut nonce = 0;
+            let mut sent: HashMap<String, u32> = HashMap::new();
+            for step in steps {
+                match step {
+                    Step::Answer => {
+                        if cache.reserve(AHEAD) {
+                            disk = store(&cache);
+                        }
+                        for value in answer(&mut cache) {
+                            let (head, nc) = value.split_once("nc=").expect("qop is on offer");
+                            let (_, used) = head.split_once(" nonce=").expect("always there");
+                            let used = used.split(',').next().expect("never empty").to_owned();
+                            let nc = u32::from_str_radix(nc, 16).expect("hex");
+                            let former = sent.insert(used, nc).unwrap_or(0);
+                            prop_assert!(nc > former && nc <= former + 1 + AHEAD * 120);
+                        }
+                    }
+                    Step::Store => disk = store(&cache),
+                    Step::Kill => cache = restore(&disk),
+                    Step::SameChallenge => learn(&mut cache, &format!("realm=r, nonce=n{nonce}, qop=auth")),
+                    Step::NewChallenge => {
+                        nonce += 1;
+                        learn(&mut cache, &format!("realm=r, nonce=n{nonce}, qop=auth"));
+                    }
+                    Step::NextNonce => {
+                        nonce += 1;
+                        let info = format!("nextnonce=\"n{nonce}\"");
+                        cache.next_nonce(&info, false, "cool", &credentials, b"", NOW);
+                    }
+                    Step::Refused => cache.invalidate("r", false),
+                }
+            }
+        }
+
+        #[test]
+        fn a_foreign_disk_never_panics(disk in r#"\[(\{"realm":"[a-z]{0,3}","proxy":(true|1),"nonce":"\PC{0,9}"\}?,?){0,3}\]?"#) {
+            let _ = serde_json::from_str::<NonceCache>(&disk);
+        }
+    }
+}

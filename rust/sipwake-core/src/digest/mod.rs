@@ -92,6 +92,14 @@ impl Algorithm {
         }
     }
 
+    /// Returns how many hexadecimal digits its digests have.
+    pub const fn hex_len(self) -> usize {
+        match self {
+            Self::Md5 | Self::Md5Sess => 32,
+            _ => 64,
+        }
+    }
+
     /// Returns `true` for the `-sess` variants.
     pub fn is_session(self) -> bool {
         self != self.base()
@@ -143,7 +151,7 @@ impl From<Algorithm> for &'static str {
 }
 
 /// What the user can prove who they are with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Credentials {
     /// The password itself: answers any realm and algorithm.
     Password(Secret),

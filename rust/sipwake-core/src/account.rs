@@ -1,0 +1,488 @@
+//! Who registers where: parsed once, always valid afterwards.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Credentials;
+use crate::error::{FieldError, check_text};
+use crate::sip::{Host, SipUri, quote};
+
+/// The longest text that any account field may hold, in bytes.
+pub const MAX_FIELD: usize = 255;
+/// The most gateways that an account may list.
+pub const MAX_GATEWAYS: usize = 16;
+/// The binding lifetime that is asked for unless the app says otherwise, in seconds (RFC 3261 section 10.2).
+pub const DEFAULT_EXPIRES: u32 = 3600;
+
+/// The transport that a flow runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// RFC 3261 over UDP.
+    Udp,
+    /// RFC 3261 over TCP.
+    Tcp,
+    /// RFC 3261 over TLS.
+    Tls,
+    /// RFC 7118 over WebSocket.
+    Ws,
+    /// RFC 7118 over WebSocket and TLS.
+    Wss,
+}
+
+impl Transport {
+    /// Returns the token that a Via header carries, for example `TCP`.
+    pub fn via(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
+        }
+    }
+
+    /// Returns the value of a URI's `transport` parameter, for example `tcp`.
+    pub fn param(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+
+    /// Returns the transport that a `transport` parameter names, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss]
+            .into_iter()
+            .find(|transport| transport.param().eq_ignore_ascii_case(text))
+    }
+
+    /// Returns `true` where the bytes arrive in order or not at all, so that nothing is retransmitted (RFC 3261 17.1.2.2).
+    pub fn is_reliable(self) -> bool {
+        self != Self::Udp
+    }
+
+    /// Returns `true` where nobody on the way can read along.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// Returns the port that is used when none is given (RFC 3261 19.1.2, RFC 7118).
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+            Self::Ws => 80,
+            Self::Wss => 443,
+        }
+    }
+}
+
+/// Where a request is sent next: what RFC 3263 resolves to an address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Hop {
+    /// Name or address.
+    pub host: Host,
+    /// The port, where one was given: then no SRV look-up is made.
+    pub port: Option<u16>,
+    /// The transport.
+    pub transport: Transport,
+    /// `true` when the transport was given rather than taken by default: then no NAPTR look-up is made.
+    pub explicit_transport: bool,
+}
+
+impl Hop {
+    fn of(uri: &SipUri, fallback: Option<Transport>) -> Self {
+        let named = uri.params.value("transport").and_then(Transport::parse);
+        let transport = match (named.or(fallback), uri.secure) {
+            (Some(Transport::Tcp | Transport::Udp) | None, true) => Transport::Tls,
+            (Some(Transport::Ws), true) => Transport::Wss,
+            (Some(transport), _) => transport,
+            (None, false) => Transport::Udp,
+        };
+        let explicit_transport = named.is_some() || fallback.is_some();
+        Self { host: uri.host.clone(), port: uri.port, transport, explicit_transport }
+    }
+
+    /// Returns the hop that a URI from a server (a redirect's Contact) leads to. A secure hop is never left for a clear one.
+    pub(crate) fn redirected(&self, uri: &SipUri) -> Option<Self> {
+        let hop = Self::of(uri, Some(self.transport));
+        (!self.transport.is_secure() || hop.transport.is_secure()).then_some(hop)
+    }
+}
+
+impl std::fmt::Display for Hop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}/{}", self.host, self.port.unwrap_or(self.transport.default_port()), self.transport.param())
+    }
+}
+
+/// An address of record: `sip:alice@example.com` (RFC 3261 section 6).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Aor {
+    uri: SipUri,
+    text: String,
+}
+
+impl Aor {
+    /// Parses an address of record, with or without its scheme.
+    ///
+    /// # Errors
+    /// A [`FieldError`] for the field `aor` when the text is no SIP URI with a user part, or carries parameters, headers or a password.
+    ///
+    /// ```
+    /// use sipwake_core::account::Aor;
+    ///
+    /// assert_eq!(Aor::parse("alice@example.com")?.to_string(), "sip:alice@example.com");
+    /// assert!(Aor::parse("sip:example.com").is_err());
+    /// # Ok::<(), sipwake_core::error::FieldError>(())
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, FieldError> {
+        let uri = parse_uri("aor", text, true)?;
+        if uri.user.as_deref().unwrap_or_default().is_empty() {
+            return Err(FieldError::malformed("aor", "a SIP URI with a user part, such as sip:alice@example.com"));
+        }
+        if uri.params.iter().next().is_some() || uri.headers.is_some() || uri.password.is_some() {
+            return Err(FieldError::malformed("aor", "a SIP URI without parameters, headers or password"));
+        }
+        Ok(Self { text: uri.to_string(), uri })
+    }
+
+    /// Returns the user part as it stands in the URI, escapes included.
+    pub fn user(&self) -> &str {
+        self.uri.user.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the domain.
+    pub fn host(&self) -> &Host {
+        &self.uri.host
+    }
+
+    /// Returns the whole URI.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl std::fmt::Display for Aor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Mizutech's `X-Sy.*` request headers: which SIP server stands behind the gateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpperServer {
+    /// `X-Sy.Uppersrv`: the target SIP server.
+    pub server: Option<String>,
+    /// `X-Sy.Upperproxy`: its proxy.
+    pub proxy: Option<String>,
+    /// `X-Sy.Uppersrvd`: its logical domain when the address differs.
+    pub domain: Option<String>,
+}
+
+/// What an app states about an account, as plain text; [`Account::parse`] turns it into one that can be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountConfig {
+    /// The address of record, `sip:alice@example.com` or `alice@example.com`.
+    pub aor: String,
+    /// The name shown to others.
+    pub display_name: Option<String>,
+    /// The user name of the digest answer; the AOR's user part when absent.
+    pub auth_user: Option<String>,
+    /// The password, or HA1 values per realm.
+    pub credentials: Credentials,
+    /// The registrar's URI; the AOR's domain when absent. Becomes the Request-URI.
+    pub registrar: Option<String>,
+    /// A proxy that every request is sent to (RFC 3261 8.1.2), as a URI; it is named in a `Route` with `lr`.
+    pub outbound_proxy: Option<String>,
+    /// Push gateways in order of preference, as URIs or `host:port`. Requests are sent to them with the registrar's
+    /// domain in the Request-URI.
+    pub gateways: Vec<String>,
+    /// The server behind the gateway.
+    pub upper: UpperServer,
+    /// The realm of the upper server, for `X-PIID`, when it is known beforehand; else it is learnt from the challenge.
+    pub realm: Option<String>,
+    /// The transport, where no URI names one.
+    pub transport: Option<Transport>,
+    /// The lifetime asked for, in seconds; at least 1.
+    pub expires: u32,
+    /// The `User-Agent` header; left out when absent.
+    pub user_agent: Option<String>,
+    /// The instance id of RFC 5626, a URN such as `urn:uuid:…`; must stay the same for one installation.
+    pub instance_id: Option<String>,
+    /// Seconds between keep-alives on an idle flow (RFC 5626 3.5); none are sent when absent.
+    pub keep_alive: Option<u32>,
+    /// Lets `X-PIID`, which is as good as the password, leave over a transport that others can read.
+    pub allow_cleartext_secrets: bool,
+}
+
+impl AccountConfig {
+    /// Returns a configuration with an AOR and a password, and the defaults for all else.
+    pub fn new(aor: impl Into<String>, password: impl Into<String>) -> Self {
+        Self {
+            aor: aor.into(),
+            display_name: None,
+            auth_user: None,
+            credentials: Credentials::Password(crate::redact::Secret::new(password)),
+            registrar: None,
+            outbound_proxy: None,
+            gateways: Vec::new(),
+            upper: UpperServer::default(),
+            realm: None,
+            transport: None,
+            expires: DEFAULT_EXPIRES,
+            user_agent: None,
+            instance_id: None,
+            keep_alive: None,
+            allow_cleartext_secrets: false,
+        }
+    }
+}
+
+/// An account that can be registered: every field is checked, every URI parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    aor: Aor,
+    registrar: SipUri,
+    route: Option<SipUri>,
+    hops: Vec<Hop>,
+    config: AccountConfig,
+}
+
+impl Account {
+    /// Checks and parses what the app states.
+    ///
+    /// # Errors
+    /// A [`FieldError`] that names the field and the rule it broke. Nothing has been sent or stored then.
+    ///
+    /// ```
+    /// use sipwake_core::account::{Account, AccountConfig};
+    ///
+    /// let mut config = AccountConfig::new("alice@example.com", "wonderland");
+    /// config.display_name = Some("Alice\r\nX-Evil: 1".into());
+    /// let refused = Account::parse(config).unwrap_err();
+    /// assert_eq!(refused.to_string(), "display_name: must not hold control characters");
+    /// ```
+    pub fn parse(config: AccountConfig) -> Result<Self, FieldError> {
+        let aor = Aor::parse(&config.aor)?;
+        check_optional("display_name", config.display_name.as_deref())?;
+        check_optional("auth_user", config.auth_user.as_deref())?;
+        check_optional("realm", config.realm.as_deref())?;
+        check_optional("user_agent", config.user_agent.as_deref())?;
+        check_optional("upper.server", config.upper.server.as_deref())?;
+        check_optional("upper.proxy", config.upper.proxy.as_deref())?;
+        check_optional("upper.domain", config.upper.domain.as_deref())?;
+        check_credentials(&config.credentials)?;
+        check_instance(config.instance_id.as_deref())?;
+        if config.expires == 0 {
+            return Err(FieldError::malformed("expires", "at least 1 second; log out to remove the binding"));
+        }
+        let registrar = match &config.registrar {
+            Some(text) => parse_uri("registrar", text, true)?,
+            None => SipUri { user: None, ..aor.uri.clone() },
+        };
+        if registrar.user.is_some() || registrar.headers.is_some() {
+            return Err(FieldError::malformed("registrar", "a SIP URI without user or headers, such as sip:example.com"));
+        }
+        let proxy = config.outbound_proxy.as_deref().map(|text| parse_uri("outbound_proxy", text, true)).transpose()?;
+        if config.gateways.len() > MAX_GATEWAYS {
+            return Err(FieldError::malformed("gateways", "at most 16 gateways"));
+        }
+        let mut hops = Vec::new();
+        for text in &config.gateways {
+            hops.push(Hop::of(&parse_uri("gateways", text, true)?, config.transport));
+        }
+        if hops.is_empty() {
+            hops.push(Hop::of(proxy.as_ref().unwrap_or(&registrar), config.transport));
+        }
+        if registrar.secure && hops.iter().any(|hop| !hop.transport.is_secure()) {
+            return Err(FieldError::new(
+                "transport",
+                crate::error::Rule::Conflict { conflict: "a sips: registrar is reached over TLS or WSS only" },
+            ));
+        }
+        let route = proxy.map(|mut uri| {
+            if uri.params.get("lr").is_none() {
+                uri.params.push("lr", None);
+            }
+            uri
+        });
+        let mut registrar = registrar;
+        registrar.params.remove("transport");
+        Ok(Self { aor, registrar, route, hops, config })
+    }
+
+    /// Returns the address of record.
+    pub fn aor(&self) -> &Aor {
+        &self.aor
+    }
+
+    /// Returns what the account was parsed from.
+    pub fn config(&self) -> &AccountConfig {
+        &self.config
+    }
+
+    /// Returns the Request-URI of a REGISTER.
+    pub fn registrar(&self) -> &SipUri {
+        &self.registrar
+    }
+
+    /// Returns the outbound proxy to name in a `Route`.
+    pub fn route(&self) -> Option<&SipUri> {
+        self.route.as_ref()
+    }
+
+    /// Returns where a REGISTER may be sent, best first; never empty.
+    pub fn hops(&self) -> &[Hop] {
+        &self.hops
+    }
+
+    /// Returns the user name of the digest answer.
+    pub fn auth_user(&self) -> &str {
+        self.config.auth_user.as_deref().unwrap_or_else(|| self.aor.user())
+    }
+
+    /// Returns the credentials.
+    pub fn credentials(&self) -> &Credentials {
+        &self.config.credentials
+    }
+
+    /// Returns the key under which this account's state is stored: one binding per AOR and registrar.
+    pub fn key(&self) -> AccountKey {
+        AccountKey::of(&self.aor, &self.registrar)
+    }
+
+    /// Returns the value of `From`, without its tag.
+    pub(crate) fn from_value(&self) -> String {
+        match &self.config.display_name {
+            Some(name) => format!("{} <{}>", quote(name), self.aor),
+            None => format!("<{}>", self.aor),
+        }
+    }
+}
+
+/// Names one account of a client, the same across restarts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AccountKey(String);
+
+impl AccountKey {
+    fn of(aor: &Aor, registrar: &SipUri) -> Self {
+        use sha2::{Digest, Sha256};
+        let digest = Sha256::digest(format!("{}\n{registrar}", aor.as_str()));
+        Self(digest[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Returns the key's 16 hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for AccountKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn parse_uri(field: &'static str, text: &str, scheme_optional: bool) -> Result<SipUri, FieldError> {
+    check_text(field, text, MAX_FIELD)?;
+    let text = text.trim();
+    let has_scheme = text.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("sip:"))
+        || text.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("sips:"));
+    let parsed = if has_scheme || !scheme_optional { SipUri::parse(text) } else { SipUri::parse(&format!("sip:{text}")) };
+    parsed.map_err(|_| FieldError::malformed(field, "a sip: or sips: URI (RFC 3261 section 19.1)"))
+}
+
+fn check_optional(field: &'static str, value: Option<&str>) -> Result<(), FieldError> {
+    value.map_or(Ok(()), |value| check_text(field, value, MAX_FIELD))
+}
+
+fn check_credentials(credentials: &Credentials) -> Result<(), FieldError> {
+    match credentials {
+        Credentials::Password(password) => check_text("credentials.password", password.expose(), MAX_FIELD),
+        Credentials::Ha1(values) => {
+            for value in values {
+                check_text("credentials.realm", &value.realm, MAX_FIELD)?;
+                let ha1 = value.ha1.expose();
+                if ha1.len() != value.algorithm.hex_len() || !ha1.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                    return Err(FieldError::malformed(
+                        "credentials.ha1",
+                        "hexadecimal digits as long as the algorithm's digest",
+                    ));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// RFC 5626 4.1: a URN; what may stand between `<` and `>` inside a quoted string.
+fn check_instance(instance: Option<&str>) -> Result<(), FieldError> {
+    let Some(instance) = instance else { return Ok(()) };
+    check_text("instance_id", instance, MAX_FIELD)?;
+    let urn = instance.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:"));
+    if !urn || instance.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'"' | b'<' | b'>' | b'\\')) {
+        return Err(FieldError::malformed("instance_id", "a URN such as urn:uuid:… (RFC 5626 section 4.1)"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut AccountConfig)) -> FieldError {
+        let mut config = AccountConfig::new("sip:alice@example.com", "secret");
+        change(&mut config);
+        Account::parse(config).expect_err("the field must be refused")
+    }
+
+    #[test]
+    fn an_error_names_the_field_and_the_rule() {
+        assert_eq!(refused(|c| c.aor = String::new()).to_string(), "aor: must not be empty");
+        assert_eq!(refused(|c| c.user_agent = Some("a\0".into())).field, "user_agent");
+        assert_eq!(refused(|c| c.gateways = vec!["sip:[::1".into()]).field, "gateways");
+        assert_eq!(refused(|c| c.display_name = Some("x".repeat(256))).field, "display_name");
+        assert_eq!(refused(|c| c.instance_id = Some("urn:x\">".into())).field, "instance_id");
+        assert_eq!(refused(|c| c.expires = 0).field, "expires");
+        assert_eq!(refused(|c| c.registrar = Some("sip:bob@example.com".into())).field, "registrar");
+    }
+
+    #[test]
+    fn no_error_repeats_the_value_that_was_refused() {
+        let error = refused(|c| c.credentials = Credentials::Password(crate::redact::Secret::new("hun\nter2")));
+        assert_eq!(error.to_string(), "credentials.password: must not hold control characters");
+    }
+
+    #[test]
+    fn gateways_come_before_the_proxy_and_the_registrar() {
+        let mut config = AccountConfig::new("alice@example.com", "secret");
+        config.gateways = vec!["gw1.example.net:35060".into(), "sip:[2001:db8::1]:5070;transport=tcp".into()];
+        let account = Account::parse(config).expect("valid");
+        let hops: Vec<String> = account.hops().iter().map(ToString::to_string).collect();
+        assert_eq!(hops, ["gw1.example.net:35060/udp", "[2001:db8::1]:5070/tcp"]);
+        assert_eq!(account.registrar().to_string(), "sip:example.com");
+    }
+
+    #[test]
+    fn a_sips_registrar_is_never_reached_in_the_clear() {
+        let mut config = AccountConfig::new("sips:alice@example.com", "secret");
+        assert_eq!(Account::parse(config.clone()).expect("valid").hops()[0].transport, Transport::Tls);
+        config.gateways = vec!["sip:gw.example.net;transport=udp".into()];
+        assert_eq!(Account::parse(config).expect_err("clear gateway").field, "transport");
+    }
+
+    #[test]
+    fn an_outbound_proxy_becomes_a_loose_route() {
+        let mut config = AccountConfig::new("alice@example.com", "secret");
+        config.outbound_proxy = Some("proxy.example.com;transport=tcp".into());
+        let account = Account::parse(config).expect("valid");
+        assert_eq!(account.route().expect("route").to_string(), "sip:proxy.example.com;transport=tcp;lr");
+        assert_eq!(account.hops()[0].transport, Transport::Tcp);
+    }
+}

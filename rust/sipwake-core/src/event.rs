@@ -1,0 +1,284 @@
+//! What the app gets to know, and what the driver is asked to do.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::account::{AccountKey, Hop};
+use crate::digest::Unusable;
+use crate::push::Verdict;
+use crate::snapshot::Record;
+
+/// Names one flow: a connection, or a UDP socket towards one peer (RFC 5626 section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowId(pub u64);
+
+/// One thing for the driver to do. They come in the order in which they must be done: a record is stored before
+/// what depends on it is sent.
+#[derive(Debug)]
+pub enum Output {
+    /// Store this record, or remove it.
+    Save(Record),
+    /// Open a flow, then report it up or down.
+    Open {
+        /// Its name from here on.
+        flow: FlowId,
+        /// Where to.
+        hop: Hop,
+        /// The local port to use if it is free, so that the Contact stays the same.
+        local_port: Option<u16>,
+    },
+    /// Close a flow; nothing more is reported of it.
+    Close(FlowId),
+    /// Send these bytes.
+    Transmit {
+        /// On this flow.
+        flow: FlowId,
+        /// One message, or a keep-alive.
+        bytes: Vec<u8>,
+    },
+    /// Tell the app.
+    Event(Event),
+}
+
+/// What the app gets to know.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The registrar accepted a REGISTER.
+    Registered {
+        /// Whose.
+        account: AccountKey,
+        /// What it granted.
+        registered: Registered,
+    },
+    /// A REGISTER, or the way to the registrar, failed.
+    RegistrationFailed {
+        /// Whose.
+        account: AccountKey,
+        /// Why.
+        failure: Failure,
+        /// When it is tried again; `None`: not before the app changes something.
+        retry_in: Option<Duration>,
+    },
+    /// The server confirmed that it forgot a logged-out user's binding.
+    LoggedOut {
+        /// Whose.
+        account: AccountKey,
+        /// The address of record, since the account itself is gone.
+        aor: String,
+    },
+    /// A capability query was answered (RFC 8599 section 4.1.3).
+    Capabilities {
+        /// Whose.
+        account: AccountKey,
+        /// The response's status: 555 when the provider asked for is not supported.
+        status: u16,
+        /// The providers that the server named.
+        providers: Vec<String>,
+    },
+    /// A call was announced, arrived, changed or ended.
+    Call(CallEvent),
+    /// A MESSAGE arrived (RFC 3428).
+    Message {
+        /// Whose.
+        account: AccountKey,
+        /// The sender's URI.
+        from: String,
+        /// The sender's display name.
+        display_name: Option<String>,
+        /// The body's type, for example `text/plain`.
+        content_type: String,
+        /// The text. It is never logged.
+        text: crate::redact::Secret,
+        /// The Call-ID, by which a push for the same message is recognised.
+        call_id: String,
+    },
+    /// The store refused a record, or gave back one that cannot be read.
+    StoreFailed {
+        /// The record's key.
+        key: String,
+        /// Why.
+        reason: String,
+    },
+    /// Something from the network was dropped.
+    Discarded {
+        /// Why.
+        reason: Discard,
+        /// How many so far for this reason.
+        count: u64,
+    },
+}
+
+/// What a registrar granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// How long the binding lives.
+    pub expires: Duration,
+    /// What it says about push.
+    pub verdict: Verdict,
+    /// Our Contact URI as it was sent. Holds tokens: not for logs.
+    pub contact: crate::redact::Secret,
+    /// Our address as the server saw it (`received` and `rport`, RFC 3581).
+    pub observed: Option<SocketAddr>,
+    /// The server proved wrong knowledge of the password in `Authentication-Info`: someone may stand between.
+    pub suspicious_server: bool,
+}
+
+/// Why a registration failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// A fresh answer to a challenge was refused. Nothing is sent until the credentials change.
+    #[error("the server refused the user name or password")]
+    WrongCredentials,
+    /// The challenge cannot be answered.
+    #[error("the server's challenge cannot be answered: {0}")]
+    Unanswerable(#[from] Unusable),
+    /// 403, 404, 604 and their like. Nothing is sent until the app asks again.
+    #[error("the server refuses this account: {code} {reason}")]
+    Refused {
+        /// The status.
+        code: u16,
+        /// Its reason phrase.
+        reason: String,
+    },
+    /// Another final response that is worth another try later.
+    #[error("the server answered {code} {reason}")]
+    Answered {
+        /// The status.
+        code: u16,
+        /// Its reason phrase.
+        reason: String,
+    },
+    /// No answer within 32 seconds (Timer F).
+    #[error("the server did not answer")]
+    TimedOut,
+    /// The flow could not be opened, or broke.
+    #[error("the flow to the server failed: {0}")]
+    Flow(FlowError),
+    /// More redirects, challenges or corrections than one registration can need.
+    #[error("the server keeps sending the request round in circles")]
+    Circles,
+    /// A message could not be built; a bug, reported instead of a crash.
+    #[error("the REGISTER cannot be built")]
+    Unbuildable,
+}
+
+/// Why a flow could not be opened, or broke.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlowError {
+    /// The name has no address.
+    #[error("no address for the server's name")]
+    Unresolved,
+    /// Nobody listens there, or the network is away.
+    #[error("no connection: {0}")]
+    Unreachable(String),
+    /// The peer closed the connection.
+    #[error("the server closed the connection")]
+    Closed,
+    /// The peer sent what is no SIP; the connection was closed.
+    #[error("the server sent something that is not SIP")]
+    Garbage,
+    /// This build has no such transport.
+    #[error("the transport is not built in")]
+    Unsupported,
+    /// The peer's certificate is not to be trusted.
+    #[error("TLS: {0}")]
+    Tls(String),
+}
+
+/// Why something from the network was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
+#[non_exhaustive]
+pub enum Discard {
+    /// No SIP message.
+    #[error("not a SIP message")]
+    Malformed,
+    /// A response that no request of ours waits for.
+    #[error("a response to nothing that was asked")]
+    ForeignResponse,
+    /// A request that cannot be answered, such as an ACK for nobody.
+    #[error("a request that fits nothing")]
+    StrayRequest,
+    /// It came from a flow that is closed.
+    #[error("it came on a closed flow")]
+    DeadFlow,
+    /// Too many calls at once.
+    #[error("too many calls at once")]
+    TooManyCalls,
+}
+
+/// What happened to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallEvent {
+    /// The call's name towards the operating system: the same for its push and its INVITE.
+    pub uuid: Uuid,
+    /// Whose, once that is known.
+    pub account: Option<AccountKey>,
+    /// What happened.
+    pub change: CallChange,
+}
+
+/// What happened to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallChange {
+    /// A push announced it; the INVITE is on its way.
+    Announced(Caller),
+    /// The INVITE is here: the phone may ring. `announced` tells whether a push came before.
+    Ringing {
+        /// Who calls.
+        caller: Caller,
+        /// Whether a push had announced this call.
+        announced: bool,
+        /// The INVITE's body type and body, for the app's media engine.
+        offer: Option<Offer>,
+    },
+    /// It is over.
+    Ended(Ended),
+}
+
+/// A session description, as opaque text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// For example `application/sdp`.
+    pub content_type: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Offer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Offer({}, {} bytes)", self.content_type, self.body.len())
+    }
+}
+
+/// Who calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The caller's URI or number.
+    pub uri: String,
+    /// The name to show.
+    pub display_name: Option<String>,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Ended {
+    /// The caller gave up.
+    Cancelled,
+    /// Another device of the user answered (RFC 3326).
+    AnsweredElsewhere,
+    /// We declined.
+    Declined,
+    /// The announced INVITE never came.
+    Missed,
+    /// It rang until its time was over.
+    Unanswered,
+    /// The user logged out.
+    LoggedOut,
+}

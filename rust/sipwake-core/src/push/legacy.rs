@@ -1,0 +1,57 @@
+//! The Contact parameters that came before RFC 8599: ABTO's (S1), and Flexisip's and Kazoo's `app-id` trio.
+
+use super::{Binding, Environment, Provider, Push, Tags};
+use crate::sip::escape_paramchar;
+
+/// Adds ABTO's parameters of the Contact *header*: `;push-token-type=firebase;push-token-app=NAME;push-token-id=TOKEN`.
+pub(super) fn write_abto(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
+    let Binding::Token(token) = binding else { return };
+    let kind = match push.provider() {
+        Provider::Fcm | Provider::FcmOnIos => "firebase",
+        Provider::Apns => "apple",
+        other => super::rfc8599::provider_name(other),
+    };
+    tags.contact_param("push-token-type", Some(escape_token(kind)));
+    tags.contact_param("push-token-app", Some(escape_token(push.package())));
+    tags.contact_param("push-token-id", Some(escape_token(token.single())));
+}
+
+/// Adds `app-id`, `pn-type`, `pn-tok`, in exactly this order, to the Contact URI or, for Kazoo, to the header.
+pub(super) fn write_app_id(in_uri: bool, push: &Push, binding: Binding<'_>, tags: &mut Tags) {
+    let Binding::Token(token) = binding else { return };
+    let kind = match push.provider() {
+        Provider::Apns => "apple",
+        Provider::Fcm => "firebase",
+        Provider::FcmOnIos => "google",
+        other => super::rfc8599::provider_name(other),
+    };
+    let suffix = match (push.provider(), push.environment()) {
+        (Provider::Apns, Environment::Sandbox) => ".dev",
+        (Provider::Apns, Environment::Production) => ".prod",
+        _ => "",
+    };
+    let app = format!("{}{suffix}", push.package());
+    if in_uri {
+        tags.uri_param("app-id", escape_paramchar(&app));
+        tags.uri_param("pn-type", escape_paramchar(kind));
+        tags.uri_param("pn-tok", escape_paramchar(token.single()));
+    } else {
+        tags.contact_param("app-id", Some(escape_token(&app)));
+        tags.contact_param("pn-type", Some(escape_token(kind)));
+        tags.contact_param("pn-tok", Some(escape_token(token.single())));
+    }
+}
+
+/// A Contact header parameter's value is a `token` (RFC 3261 25.1), which knows no `:`; ABTO's sample writes `%3a` for it.
+fn escape_token(value: &str) -> String {
+    use std::fmt::Write;
+    let mut escaped = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'!' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~') {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "%{byte:02x}");
+        }
+    }
+    escaped
+}

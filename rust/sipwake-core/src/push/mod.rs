@@ -1,0 +1,342 @@
+//! How a server is told where to push to: one file a dialect, each writing its tags and, where it has one, reading the answer.
+
+mod legacy;
+mod linphone;
+mod mode;
+mod mpush;
+mod portsip;
+mod rfc8599;
+mod tags;
+mod token;
+mod verdict;
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::MAX_FIELD;
+use crate::error::{FieldError, Rule, check_text};
+use crate::sip::is_token;
+
+pub use mode::{MIZUTECH_GATEWAY, MIZUTECH_PACKAGE, Mode};
+pub use mpush::piid;
+pub(crate) use mpush::write_upper;
+pub use portsip::PortSipHeader;
+pub use tags::{Tag, Tags};
+pub use token::{MAX_TOKEN, PushToken};
+pub use verdict::{Asked, Reason, Standing, Verdict};
+
+/// Who delivers the push.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Provider {
+    /// Apple's push service; PushKit for calls.
+    Apns,
+    /// Firebase Cloud Messaging on Android.
+    Fcm,
+    /// Firebase Cloud Messaging on iOS.
+    FcmOnIos,
+    /// Web push (RFC 8030).
+    WebPush,
+    /// Any other, by the name that `pn-provider` shall carry.
+    Other(String),
+}
+
+/// Which of APNs' two worlds a token belongs to. A sandbox token fails in production and the other way round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Environment {
+    /// The server's own setting decides.
+    #[default]
+    ServerDefault,
+    /// Apps run from Xcode.
+    Sandbox,
+    /// TestFlight and the App Store.
+    Production,
+}
+
+/// A way of telling the server. Several may be active together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Dialect {
+    /// Mizutech's `X-MPUSH` and `X-PIID` headers.
+    XMpush,
+    /// RFC 8599's `pn-*` Contact URI parameters.
+    Rfc8599,
+    /// Linphone's double-token form of RFC 8599.
+    Linphone,
+    /// PortSIP's `X-Push` header.
+    PortSip(PortSipHeader),
+    /// ABTO's `push-token-*` Contact header parameters.
+    Abto,
+    /// `app-id;pn-type;pn-tok` as Contact URI parameters (Flexisip before RFC 8599).
+    AppIdInUri,
+    /// `app-id;pn-type;pn-tok` as Contact header parameters (Kazoo).
+    AppIdInHeader,
+}
+
+/// The dialects of an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Dialects {
+    /// RFC 8599 and `X-MPUSH` together, then whichever the server shows it understands.
+    #[default]
+    Auto,
+    /// Exactly these; none at all registers without push.
+    Only(Vec<Dialect>),
+}
+
+/// How a binding is taken away under RFC 8599, where servers disagree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Removal {
+    /// The very Contact that was bound, with `Expires: 0`: every registrar finds it, and OpenSIPS only finds it so.
+    #[default]
+    SameBinding,
+    /// RFC 8599 section 4.1.2 to the letter: without `pn-prid`.
+    WithoutPrid,
+    /// Mizutech: `pn-prid=null`.
+    NullPrid,
+}
+
+/// What an app states about its push set-up; [`Push::parse`] turns it into one that can be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushConfig {
+    /// The dialects to speak.
+    pub dialects: Dialects,
+    /// Who delivers.
+    pub provider: Provider,
+    /// The Apple bundle id, or what the server knows the Android app by (project id, project number or package name).
+    pub package: String,
+    /// Sandbox or production.
+    pub environment: Environment,
+    /// Apple's team id; with it `pn-param` is `TEAM.BUNDLE.voip` (RFC 8599 section 14.5), without it the bare bundle id.
+    pub team_id: Option<String>,
+    /// The whole `pn-param`, where the server wants another than what follows from the fields above.
+    pub pn_param: Option<String>,
+    /// The app can wake itself to refresh its binding: sends `+sip.pnsreg` (RFC 8599 section 4.1.4).
+    pub wakes_itself: bool,
+    /// How RFC 8599 bindings are removed.
+    pub removal: Removal,
+    /// PortSIP: push calls.
+    pub push_calls: bool,
+    /// PortSIP: push messages.
+    pub push_messages: bool,
+    /// Linphone: further Contact URI parameters, such as `pn-silent`, `pn-timeout`, `pn-call-str`.
+    pub linphone_params: Vec<(String, String)>,
+}
+
+impl PushConfig {
+    /// Returns a configuration that lets the server's answer choose the dialect.
+    pub fn new(provider: Provider, package: impl Into<String>) -> Self {
+        Self {
+            dialects: Dialects::Auto,
+            provider,
+            package: package.into(),
+            environment: Environment::ServerDefault,
+            team_id: None,
+            pn_param: None,
+            wakes_itself: false,
+            removal: Removal::SameBinding,
+            push_calls: true,
+            push_messages: true,
+            linphone_params: Vec::new(),
+        }
+    }
+}
+
+/// Checked push settings: whatever they write into a message keeps to that message's grammar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    config: PushConfig,
+}
+
+/// What a REGISTER says about the push binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binding<'a> {
+    /// Push to this token.
+    Token(&'a PushToken),
+    /// Push no more, but stay registered.
+    Unbound,
+    /// Push no more and forget the Contact, which was bound with this token.
+    LoggedOut(Option<&'a PushToken>),
+    /// RFC 8599 section 4.1.3: is this provider supported, or, with `None`, which are?
+    Query(Option<&'a str>),
+}
+
+/// What the server has shown of its understanding, under [`Dialects::Auto`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Shown {
+    /// Nothing: both dialects are spoken.
+    #[default]
+    Nothing,
+    /// `Feature-Caps` confirmed our provider: RFC 8599 is enough.
+    Rfc8599,
+    /// It answered 555: `pn-*` stay away.
+    NoRfc8599,
+}
+
+impl Push {
+    /// Checks what the app states.
+    ///
+    /// # Errors
+    /// A [`FieldError`] that names the field (`push.package`, `push.dialects`, …) and the rule it broke.
+    pub fn parse(config: PushConfig) -> Result<Self, FieldError> {
+        check_text("push.package", &config.package, MAX_FIELD)?;
+        if config.package.chars().any(|c| c.is_whitespace() || matches!(c, ':' | ';' | ',' | '=' | '|' | '"' | '<' | '>')) {
+            return Err(FieldError::malformed("push.package", "a bundle id, project id or package name, without `: ; , = |` or spaces"));
+        }
+        if let Some(team) = &config.team_id {
+            check_text("push.team_id", team, MAX_FIELD)?;
+            if !team.trim_end_matches('.').bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                return Err(FieldError::malformed("push.team_id", "letters and digits, such as ABCDE12345"));
+            }
+        }
+        if let Some(param) = &config.pn_param {
+            check_text("push.pn_param", param, MAX_FIELD)?;
+            if config.provider == Provider::WebPush {
+                return Err(FieldError::new(
+                    "push.pn_param",
+                    Rule::Conflict { conflict: "must be absent for webpush (RFC 8599 section 14.8)" },
+                ));
+            }
+        }
+        if let Provider::Other(name) = &config.provider {
+            check_text("push.provider", name, MAX_FIELD)?;
+            if !is_token(name) {
+                return Err(FieldError::malformed("push.provider", "a token (RFC 3261 section 25.1)"));
+            }
+        }
+        for (name, value) in &config.linphone_params {
+            check_text("push.linphone_params", value, MAX_FIELD)?;
+            if !is_token(name) {
+                return Err(FieldError::malformed("push.linphone_params", "parameter names that are tokens"));
+            }
+        }
+        if config.linphone_params.len() > 16 {
+            return Err(FieldError::malformed("push.linphone_params", "at most 16 parameters"));
+        }
+        if let Dialects::Only(dialects) = &config.dialects {
+            if dialects.contains(&Dialect::Rfc8599) && dialects.contains(&Dialect::Linphone) {
+                return Err(FieldError::new(
+                    "push.dialects",
+                    Rule::Conflict { conflict: "Rfc8599 and Linphone write the same parameters: choose one" },
+                ));
+            }
+            let mpush = dialects.contains(&Dialect::XMpush) && mpush::letter(&config.provider).is_none();
+            if mpush {
+                return Err(FieldError::new(
+                    "push.dialects",
+                    Rule::Conflict { conflict: "X-MPUSH knows only APNs, FCM and web push" },
+                ));
+            }
+        }
+        Ok(Self { config })
+    }
+
+    /// Returns what the settings were parsed from.
+    pub fn config(&self) -> &PushConfig {
+        &self.config
+    }
+
+    /// Returns the provider.
+    pub fn provider(&self) -> &Provider {
+        &self.config.provider
+    }
+
+    fn package(&self) -> &str {
+        &self.config.package
+    }
+
+    fn environment(&self) -> Environment {
+        self.config.environment
+    }
+
+    fn wakes_itself(&self) -> bool {
+        self.config.wakes_itself
+    }
+
+    fn removal(&self) -> Removal {
+        self.config.removal
+    }
+
+    /// `TEAM.bundle.SERVICES`; an `AppIdentifierPrefix` read on iOS already ends in a dot.
+    fn app_with_service(&self, services: &str) -> String {
+        match &self.config.team_id {
+            Some(team) => format!("{}.{}.{services}", team.trim_end_matches('.'), self.config.package),
+            None => format!("{}.{services}", self.config.package),
+        }
+    }
+
+    fn pn_param(&self) -> Option<String> {
+        match (&self.config.pn_param, &self.config.provider) {
+            (_, Provider::WebPush) => None,
+            (Some(param), _) => Some(param.clone()),
+            (None, Provider::Apns) if self.config.team_id.is_some() => Some(self.app_with_service("voip")),
+            (None, _) => Some(self.config.package.clone()),
+        }
+    }
+
+    /// Returns the dialects to speak to a server that has shown this much.
+    pub(crate) fn spoken(&self, shown: Shown) -> Vec<Dialect> {
+        match (&self.config.dialects, shown) {
+            (Dialects::Auto, Shown::Rfc8599) => vec![Dialect::Rfc8599],
+            (Dialects::Auto, Shown::NoRfc8599) => vec![Dialect::XMpush],
+            (Dialects::Auto, Shown::Nothing) => vec![Dialect::Rfc8599, Dialect::XMpush],
+            (Dialects::Only(dialects), Shown::NoRfc8599) => dialects
+                .iter()
+                .copied()
+                .filter(|dialect| !matches!(dialect, Dialect::Rfc8599 | Dialect::Linphone))
+                .collect(),
+            (Dialects::Only(dialects), _) => dialects.clone(),
+        }
+    }
+
+    /// Returns what every dialect of `spoken` adds to a REGISTER for this binding.
+    pub(crate) fn write(&self, spoken: &[Dialect], binding: Binding<'_>) -> Tags {
+        let mut tags = Tags::default();
+        for dialect in spoken {
+            match dialect {
+                Dialect::XMpush => mpush::write(self, binding, &mut tags),
+                Dialect::Rfc8599 => rfc8599::write(self, binding, &mut tags),
+                Dialect::Linphone => linphone::write(self, binding, &mut tags),
+                Dialect::PortSip(header) => portsip::write(*header, self, binding, &mut tags),
+                Dialect::Abto => legacy::write_abto(self, binding, &mut tags),
+                Dialect::AppIdInUri => legacy::write_app_id(true, self, binding, &mut tags),
+                Dialect::AppIdInHeader => legacy::write_app_id(false, self, binding, &mut tags),
+            }
+        }
+        tags
+    }
+
+    /// Returns the provider's name as the spoken dialects write it into `pn-provider`.
+    pub(crate) fn pn_provider(&self, spoken: &[Dialect]) -> Option<&str> {
+        if spoken.contains(&Dialect::Linphone) {
+            let sandbox = self.config.provider == Provider::Apns && self.environment() == Environment::Sandbox;
+            return Some(if sandbox { "apns.dev" } else { rfc8599::provider_name(&self.config.provider) });
+        }
+        spoken.contains(&Dialect::Rfc8599).then(|| rfc8599::provider_name(&self.config.provider))
+    }
+
+    /// Returns the tags for another SIP stack, which builds and sends the REGISTER itself.
+    ///
+    /// All dialects of the configuration are written, and with [`Dialects::Auto`] both of its own.
+    ///
+    /// ```
+    /// use sipwake_core::push::{Binding, Provider, Push, PushConfig, PushToken};
+    ///
+    /// let push = Push::parse(PushConfig::new(Provider::Fcm, "my-project"))?;
+    /// let token = PushToken::parse(push.provider(), "c-10:APA91b")?.expect("a real token");
+    /// let tags = push.tags(Binding::Token(&token));
+    /// assert_eq!(tags.uri_params_text(), ";pn-provider=fcm;pn-param=my-project;pn-prid=c-10:APA91b");
+    /// assert_eq!(tags.headers[0].value.as_deref(), Some("a:my-project:c-10:APA91b"));
+    /// # Ok::<(), sipwake_core::error::FieldError>(())
+    /// ```
+    pub fn tags(&self, binding: Binding<'_>) -> Tags {
+        self.write(&self.spoken(Shown::Nothing), binding)
+    }
+
+    /// Reads what a server's response to a REGISTER with these tags says about push.
+    ///
+    /// `headers` are the response's header fields in order, names in any case.
+    pub fn verdict<'a>(&self, status: u16, headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Verdict {
+        let caps = crate::sip::feature_caps(headers.into_iter().filter_map(|(name, value)| {
+            name.eq_ignore_ascii_case("feature-caps").then_some(value)
+        }));
+        let spoken = self.spoken(Shown::Nothing);
+        Verdict::read(self, &spoken, Asked::Push, status, &caps)
+    }
+}

@@ -1,0 +1,72 @@
+//! The pieces that the dialects put into a REGISTER, as plain strings for whoever builds the message.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::redact::hint;
+
+/// One name with or without a value.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// The header's or parameter's name.
+    pub name: Cow<'static, str>,
+    /// Its value, already escaped for the place it goes to.
+    pub value: Option<String>,
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{}={}", self.name, hint(value)),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// What a REGISTER must carry so that the server knows where to push to. Its `Debug` shows no token.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tags {
+    /// Header fields of their own, such as `X-MPUSH`.
+    pub headers: Vec<Tag>,
+    /// Parameters of the Contact URI, inside `<` and `>`, such as `pn-prid`.
+    pub uri_params: Vec<Tag>,
+    /// Parameters of the Contact header, after `>`, such as `+sip.pnsreg`.
+    pub contact_params: Vec<Tag>,
+}
+
+impl Tags {
+    pub(crate) fn header(&mut self, name: &'static str, value: impl Into<String>) {
+        self.headers.push(Tag { name: name.into(), value: Some(value.into()) });
+    }
+
+    pub(crate) fn uri_param(&mut self, name: &'static str, value: impl Into<String>) {
+        self.uri_params.push(Tag { name: name.into(), value: Some(value.into()) });
+    }
+
+    pub(crate) fn contact_param(&mut self, name: &'static str, value: Option<String>) {
+        self.contact_params.push(Tag { name: name.into(), value });
+    }
+
+    /// Returns the Contact URI's parameters as text: `;pn-provider=apns;pn-prid=…`.
+    pub fn uri_params_text(&self) -> String {
+        join(&self.uri_params)
+    }
+
+    /// Returns the Contact header's parameters as text: `;+sip.pnsreg`.
+    pub fn contact_params_text(&self) -> String {
+        join(&self.contact_params)
+    }
+}
+
+fn join(tags: &[Tag]) -> String {
+    let mut text = String::new();
+    for tag in tags {
+        text.push(';');
+        text.push_str(&tag.name);
+        if let Some(value) = &tag.value {
+            text.push('=');
+            text.push_str(value);
+        }
+    }
+    text
+}

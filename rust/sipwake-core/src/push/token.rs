@@ -1,0 +1,132 @@
+//! The device tokens that a push provider hands to the app.
+
+use serde::{Deserialize, Serialize};
+
+use super::Provider;
+use crate::error::{FieldError, Rule, check_text};
+use crate::redact::Secret;
+
+/// The longest token accepted, in bytes. FCM's are some 160 long, a web push subscription may pass 1,000.
+pub const MAX_TOKEN: usize = 4096;
+
+/// What the provider gave for this installation: where calls are pushed to and, on iOS, where alerts are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushToken {
+    call: Option<Secret>,
+    alert: Option<Secret>,
+}
+
+impl PushToken {
+    /// Parses the token that calls are pushed to: PushKit's, FCM's, or a web push subscription's URL.
+    ///
+    /// Returns `Ok(None)` for an empty token and for the ways in which platforms spell "none yet" (`null`, `(null)`,
+    /// `nil`, `undefined`): such a token never replaces a good one (WIRE facts of X-MPUSH, S2).
+    ///
+    /// # Errors
+    /// A [`FieldError`] for the field `push.token` when the text has not the provider's form.
+    ///
+    /// ```
+    /// use sipwake_core::push::{Provider, PushToken};
+    ///
+    /// assert!(PushToken::parse(&Provider::Apns, "00fc13adff785122")?.is_some());
+    /// assert!(PushToken::parse(&Provider::Apns, "(null)")?.is_none());
+    /// assert!(PushToken::parse(&Provider::Apns, "<00fc13ad ff785122>").is_err());
+    /// # Ok::<(), sipwake_core::error::FieldError>(())
+    /// ```
+    pub fn parse(provider: &Provider, token: &str) -> Result<Option<Self>, FieldError> {
+        Self::parse_pair(provider, Some(token), None)
+    }
+
+    /// Parses PushKit's token and the token for alerts together, as PortSIP and Linphone want them.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), with the field `push.alert_token` for the second.
+    pub fn parse_pair(
+        provider: &Provider,
+        call: Option<&str>,
+        alert: Option<&str>,
+    ) -> Result<Option<Self>, FieldError> {
+        let call = parse_one("push.token", provider, call)?;
+        let alert = parse_one("push.alert_token", provider, alert)?;
+        Ok((call.is_some() || alert.is_some()).then_some(Self { call, alert }))
+    }
+
+    /// Returns the token that calls are pushed to.
+    pub fn call(&self) -> Option<&str> {
+        self.call.as_ref().map(Secret::expose)
+    }
+
+    /// Returns the token that alerts are pushed to (iOS).
+    pub fn alert(&self) -> Option<&str> {
+        self.alert.as_ref().map(Secret::expose)
+    }
+
+    /// Returns the token for the dialects that know only one.
+    pub(crate) fn single(&self) -> &str {
+        self.call().or(self.alert()).unwrap_or_default()
+    }
+}
+
+fn parse_one(field: &'static str, provider: &Provider, token: Option<&str>) -> Result<Option<Secret>, FieldError> {
+    let Some(token) = token.filter(|token| !is_none_yet(token)) else { return Ok(None) };
+    check_text(field, token, MAX_TOKEN)?;
+    if token.chars().any(char::is_whitespace) {
+        return Err(FieldError::malformed(field, "a token without white space"));
+    }
+    match provider {
+        Provider::Apns if token.len() % 2 != 0 || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            Err(FieldError::malformed(field, "an APNs token in hexadecimal, without <, > or spaces"))
+        }
+        Provider::Fcm | Provider::FcmOnIos
+            if !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_' | b'.')) =>
+        {
+            Err(FieldError::malformed(field, "an FCM registration token (letters, digits, `:`, `-`, `_`)"))
+        }
+        Provider::WebPush if !token.starts_with("https://") || token.len() <= "https://".len() => {
+            Err(FieldError::malformed(field, "an https: push subscription URL (RFC 8030)"))
+        }
+        _ if token.chars().any(|c| matches!(c, '"' | '\\')) => {
+            Err(FieldError::new(field, Rule::Malformed { expected: "a token without quotes or backslashes" }))
+        }
+        _ => Ok(Some(Secret::new(token))),
+    }
+}
+
+fn is_none_yet(token: &str) -> bool {
+    let token = token.trim();
+    token.is_empty() || ["null", "(null)", "nil", "undefined"].iter().any(|none| token.eq_ignore_ascii_case(none))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_means_none_yet_is_no_token() {
+        for none in ["", "  ", "null", "NULL", "(null)", "nil", "undefined"] {
+            assert_eq!(PushToken::parse(&Provider::Fcm, none).expect("ignored"), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_the_wrong_shape_is_refused_for_its_provider() {
+        for (provider, token) in [
+            (Provider::Apns, "abc"),
+            (Provider::Apns, "zz"),
+            (Provider::Fcm, "a b"),
+            (Provider::Fcm, "a;b"),
+            (Provider::WebPush, "http://push.example.net/x"),
+            (Provider::Other("acme".into()), "line\r\nbreak"),
+            (Provider::Other("acme".into()), "quo\"te"),
+        ] {
+            let error = PushToken::parse(&provider, token).expect_err(token);
+            assert_eq!(error.field, "push.token");
+        }
+    }
+
+    #[test]
+    fn a_token_never_shows_in_debug() {
+        let token = PushToken::parse(&Provider::Fcm, "cafe:APA91bSECRETTOKEN").expect("valid").expect("some");
+        assert!(!format!("{token:?}").contains("APA91b"));
+    }
+}

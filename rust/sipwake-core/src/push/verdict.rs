@@ -1,0 +1,140 @@
+//! What the server's answer says about push, in words that a developer can act on.
+
+use serde::Serialize;
+
+use super::{Dialect, Environment, Provider, Push, rfc8599};
+use crate::sip::FeatureCaps;
+
+/// Whether the app may count on being woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// The server said that it will push.
+    Confirmed,
+    /// The server accepted the REGISTER and said nothing about push; many that push never say so.
+    Unconfirmed,
+    /// The server said that it will not push.
+    Refused,
+    /// Push was not asked for.
+    NotAsked,
+}
+
+/// Why the verdict is what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// `Feature-Caps` names our provider.
+    #[error("the server named our provider in Feature-Caps (RFC 8599 section 4.1.1)")]
+    Named,
+    /// No `Feature-Caps`, but a dialect was spoken that has no answer of its own.
+    #[error("the dialect has no answer of its own: only a test call shows whether the server pushes")]
+    NoAnswerInDialect,
+    /// No `Feature-Caps` at all.
+    #[error("2xx without Feature-Caps: the server may not support push, or pushes without saying so")]
+    NoFeatureCaps,
+    /// `Feature-Caps` names others.
+    #[error("the server pushes through other providers only: {}", .0.join(", "))]
+    OtherProviders(Vec<String>),
+    /// 555.
+    #[error("555: the server does not support this push provider (RFC 8599 section 14.2)")]
+    ProviderRefused,
+    /// Another final answer: nothing is known about push.
+    #[error("the REGISTER was answered with {0}")]
+    NotRegistered(u16),
+    /// The REGISTER carried no token.
+    #[error("no token was sent")]
+    NoToken,
+    /// The app unbound the token.
+    #[error("the push binding was removed")]
+    Unbound,
+}
+
+/// What was asked of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Push to a token.
+    Push,
+    /// Push no more.
+    NoPush,
+    /// Nothing: there was no token yet, or push is disabled.
+    Nothing,
+}
+
+/// What a response says about push.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Whether the app may count on being woken.
+    pub standing: Standing,
+    /// Why.
+    pub reason: Reason,
+    /// What a developer can do about it; empty when there is nothing to do.
+    pub advice: String,
+    /// The server's VAPID key, for web push (`+sip.vapid`, RFC 8292).
+    pub vapid: Option<String>,
+    /// Seconds before expiry at which the app, waking itself, must refresh at the latest (`+sip.pnsreg`).
+    pub refresh_lead: Option<u32>,
+    /// The value that dialogs we answer must carry as `pn-purr` in their Contact (`+sip.pnspurr`).
+    pub purr: Option<String>,
+    /// `X-PIID` was left out because the transport can be read by others.
+    pub piid_withheld: bool,
+    /// `X-PIID` went over a transport that others can read, as the app allowed.
+    pub piid_in_the_clear: bool,
+}
+
+impl Verdict {
+    pub(crate) fn read(push: &Push, spoken: &[Dialect], asked: Asked, status: u16, caps: &[FeatureCaps]) -> Self {
+        let provider = push.pn_provider(spoken);
+        let caps = provider.map(|provider| rfc8599::read(provider, caps)).unwrap_or_default();
+        let (standing, reason) = match asked {
+            Asked::NoPush => (Standing::NotAsked, Reason::Unbound),
+            Asked::Nothing => (Standing::NotAsked, Reason::NoToken),
+            Asked::Push if status == 555 => (Standing::Refused, Reason::ProviderRefused),
+            Asked::Push if !(200..300).contains(&status) => (Standing::Unconfirmed, Reason::NotRegistered(status)),
+            Asked::Push if spoken.is_empty() => (Standing::NotAsked, Reason::NoToken),
+            Asked::Push if caps.ours => (Standing::Confirmed, Reason::Named),
+            Asked::Push if provider.is_none() => (Standing::Unconfirmed, Reason::NoAnswerInDialect),
+            Asked::Push if caps.providers.is_empty() => (Standing::Unconfirmed, Reason::NoFeatureCaps),
+            Asked::Push if spoken.iter().any(|d| !matches!(d, Dialect::Rfc8599 | Dialect::Linphone)) => {
+                (Standing::Unconfirmed, Reason::OtherProviders(caps.providers.clone()))
+            }
+            Asked::Push => (Standing::Refused, Reason::OtherProviders(caps.providers.clone())),
+        };
+        Self {
+            advice: advice(push, standing, &reason),
+            standing,
+            reason,
+            vapid: caps.vapid,
+            refresh_lead: caps.refresh_lead,
+            purr: caps.purr,
+            piid_withheld: false,
+            piid_in_the_clear: false,
+        }
+    }
+
+    /// Returns the reason and the advice in one line.
+    pub fn text(&self) -> String {
+        if self.advice.is_empty() { self.reason.to_string() } else { format!("{}; {}", self.reason, self.advice) }
+    }
+}
+
+fn advice(push: &Push, standing: Standing, reason: &Reason) -> String {
+    let environment = match (push.provider(), push.config().environment) {
+        (Provider::Apns, Environment::ServerDefault) => {
+            " Sandbox tokens (apps run from Xcode) fail on a production server and the other way round: state the environment."
+        }
+        (Provider::Apns, Environment::Sandbox) => " The token is a sandbox one: the server must use APNs' sandbox.",
+        _ => "",
+    };
+    match (standing, reason) {
+        (Standing::Unconfirmed, Reason::NotRegistered(_)) => String::new(),
+        (Standing::Unconfirmed, _) => {
+            format!("close the app and place a test call; if it stays silent, check the server's push settings and package name.{environment}")
+        }
+        (Standing::Refused, Reason::ProviderRefused) => {
+            "the user was registered without push; ask the server's operator to enable this provider, or choose another dialect.".to_owned()
+        }
+        (Standing::Refused, _) => "use one of the providers that the server names, or another dialect.".to_owned(),
+        _ => String::new(),
+    }
+}

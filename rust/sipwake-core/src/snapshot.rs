@@ -1,0 +1,207 @@
+//! What survives the process: small records, versioned and checked.
+//!
+//! ```text
+//! "sipwake " version " " checksum LF JSON     ; checksum: 16 hex digits of the JSON's SHA-256
+//! ```
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::account::{AccountConfig, AccountKey};
+use crate::digest::NonceCache;
+use crate::push::{PushConfig, PushToken, Shown};
+use crate::redact::Secret;
+
+/// The version of the records' form. A record of another version is not read.
+const VERSION: &str = "1";
+/// The largest record that is read, in bytes.
+const MAX_RECORD: usize = 256 * 1024;
+/// The key of the record that holds the pending removals: apart from all else, so that damage there does not lose them.
+pub const REMOVALS: &str = "removals";
+
+/// One record for the store.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Where it is kept: [`REMOVALS`], or `binding-` and an account's key.
+    pub key: String,
+    /// What is kept; `None` removes the record. Holds secrets: tokens and HA1 values.
+    pub bytes: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Record({}, {:?} bytes)", self.key, self.bytes.as_ref().map(Vec::len))
+    }
+}
+
+/// Returns the key of an account's own record.
+pub fn binding_key(account: &AccountKey) -> String {
+    format!("binding-{account}")
+}
+
+/// What is remembered of one registration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    /// One Call-ID for all REGISTERs of a registration (RFC 3261 10.2).
+    pub(crate) call_id: String,
+    pub(crate) from_tag: String,
+    /// No CSeq up to this one is used again; 0: nothing was ever sent.
+    pub(crate) cseq_reserved: u32,
+    pub(crate) nonces: NonceCache,
+    /// The realm of the last challenge, for `X-PIID`.
+    pub(crate) realm: Option<String>,
+    /// `X-Sy.AuthURI` of the last response.
+    pub(crate) auth_uri: Option<String>,
+    pub(crate) shown: Shown,
+    pub(crate) token: TokenWish,
+    /// What the server holds, as far as it is known.
+    pub(crate) bound: Option<Bound>,
+    /// Contacts that the server may hold and should not.
+    pub(crate) former: Vec<Former>,
+}
+
+/// What the app wants of its token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum TokenWish {
+    /// There is none yet.
+    NoneYet,
+    /// Push to it.
+    Bind(PushToken),
+    /// Push no more; the token that was bound.
+    Unbind(Option<PushToken>),
+}
+
+/// A Contact that a 200 confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bound {
+    /// The Contact URI without push parameters.
+    pub(crate) base: Secret,
+    /// The whole Contact URI as it was sent.
+    pub(crate) uri: Secret,
+    pub(crate) token: Option<PushToken>,
+    /// Wall time, in seconds since 1970.
+    pub(crate) expires_at: u64,
+}
+
+/// A Contact that is ours no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Former {
+    pub(crate) uri: Secret,
+    /// Wall time, in seconds since 1970, after which the server has forgotten it by itself.
+    pub(crate) expires_at: u64,
+    /// How many 200s still listed it after its removal was asked for.
+    pub(crate) refusals: u8,
+}
+
+/// A log-out that the server has not confirmed yet: all that is needed to deliver it without the app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Removal {
+    pub(crate) account: AccountConfig,
+    pub(crate) push: Option<PushConfig>,
+    pub(crate) memory: Memory,
+}
+
+/// Why a record cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// It is larger than any record we write.
+    #[error("larger than any record")]
+    TooLarge,
+    /// It does not begin as our records do.
+    #[error("not a record of sipwake")]
+    Foreign,
+    /// It was written by another version.
+    #[error("written by another version")]
+    OtherVersion,
+    /// The checksum does not fit: torn, truncated or changed.
+    #[error("the checksum does not fit")]
+    Torn,
+    /// The checksum fits but the content does not.
+    #[error("the content cannot be read")]
+    Unreadable,
+}
+
+fn checksum(body: &[u8]) -> String {
+    Sha256::digest(body)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
+    let body = serde_json::to_vec(value).expect("records hold no map with keys other than strings");
+    let mut record = format!("sipwake {VERSION} {}\n", checksum(&body)).into_bytes();
+    record.extend_from_slice(&body);
+    record
+}
+
+pub(crate) fn open<T: DeserializeOwned>(record: &[u8]) -> Result<T, Damage> {
+    if record.len() > MAX_RECORD {
+        return Err(Damage::TooLarge);
+    }
+    let end = record.iter().position(|byte| *byte == b'\n').ok_or(Damage::Foreign)?;
+    let (head, body) = (&record[..end], &record[end + 1..]);
+    let head = std::str::from_utf8(head).map_err(|_| Damage::Foreign)?;
+    let mut words = head.split(' ');
+    if words.next() != Some("sipwake") {
+        return Err(Damage::Foreign);
+    }
+    if words.next() != Some(VERSION) {
+        return Err(Damage::OtherVersion);
+    }
+    if words.next() != Some(checksum(body).as_str()) || words.next().is_some() {
+        return Err(Damage::Torn);
+    }
+    serde_json::from_slice(body).map_err(|_| Damage::Unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn memory() -> Memory {
+        Memory {
+            call_id: "abc".into(),
+            from_tag: "t".into(),
+            cseq_reserved: 16,
+            nonces: NonceCache::default(),
+            realm: Some("asterisk".into()),
+            auth_uri: None,
+            shown: Shown::Nothing,
+            token: TokenWish::NoneYet,
+            bound: None,
+            former: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_can_be_opened() {
+        assert_eq!(open::<Memory>(&seal(&memory())), Ok(memory()));
+    }
+
+    #[test]
+    fn each_damage_has_its_name() {
+        let good = seal(&memory());
+        assert_eq!(open::<Memory>(&good[..good.len() - 1]), Err(Damage::Torn));
+        assert_eq!(open::<Memory>(b""), Err(Damage::Foreign));
+        assert_eq!(open::<Memory>(b"hello\nworld"), Err(Damage::Foreign));
+        assert_eq!(open::<Memory>(b"sipwake 2 00\n{}"), Err(Damage::OtherVersion));
+        assert_eq!(open::<Memory>(&seal(&"text")), Err(Damage::Unreadable));
+        assert_eq!(open::<Memory>(&vec![b'x'; MAX_RECORD + 1]), Err(Damage::TooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn no_flipped_bit_goes_unnoticed(bit in 0usize..8, at in any::<proptest::sample::Index>()) {
+            let mut record = seal(&memory());
+            let at = at.index(record.len());
+            record[at] ^= 1 << bit;
+            prop_assert!(open::<Memory>(&record).is_err());
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _ = open::<Memory>(&bytes);
+        }
+    }
+}

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::account::{AccountConfig, AccountKey};
 use crate::digest::NonceCache;
 use crate::push::{PushConfig, PushToken, Shown};
+use crate::random::Random;
 use crate::redact::Secret;
 
 /// The version of the records' form. A record of another version is not read.
@@ -59,6 +60,29 @@ pub(crate) struct Memory {
     pub(crate) bound: Option<Bound>,
     /// Contacts that the server may hold and should not.
     pub(crate) former: Vec<Former>,
+    /// The edge proxy answered 439: no `reg-id` (RFC 5626 11.6).
+    pub(crate) no_outbound: bool,
+    /// The port of the Contact, to be used again so that it stays the same.
+    pub(crate) local_port: Option<u16>,
+}
+
+impl Memory {
+    pub(crate) fn fresh(random: &mut Random) -> Self {
+        Self {
+            call_id: random.token(),
+            from_tag: random.token(),
+            cseq_reserved: 0,
+            nonces: NonceCache::default(),
+            realm: None,
+            auth_uri: None,
+            shown: Shown::Nothing,
+            token: TokenWish::NoneYet,
+            bound: None,
+            former: Vec::new(),
+            no_outbound: false,
+            local_port: None,
+        }
+    }
 }
 
 /// What the app wants of its token.
@@ -160,18 +184,7 @@ mod tests {
     use super::*;
 
     fn memory() -> Memory {
-        Memory {
-            call_id: "abc".into(),
-            from_tag: "t".into(),
-            cseq_reserved: 16,
-            nonces: NonceCache::default(),
-            realm: Some("asterisk".into()),
-            auth_uri: None,
-            shown: Shown::Nothing,
-            token: TokenWish::NoneYet,
-            bound: None,
-            former: Vec::new(),
-        }
+        Memory { realm: Some("asterisk".into()), ..Memory::fresh(&mut Random::new([1; 32])) }
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) fn write(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
             Removal::SameBinding => last,
             Removal::NullPrid | Removal::WithoutPrid => None,
         },
-        Binding::Unbound => return,
+        Binding::Unbound | Binding::NoneYet => return,
         Binding::Query(_) => return super::rfc8599::write(push, binding, tags),
     };
     let (call, alert) = token.map_or((None, None), |token| (token.call(), token.alert()));

@@ -20,6 +20,7 @@ pub use mode::{MIZUTECH_GATEWAY, MIZUTECH_PACKAGE, Mode};
 pub use mpush::piid;
 pub(crate) use mpush::write_upper;
 pub use portsip::PortSipHeader;
+pub(crate) use rfc8599::providers;
 pub use tags::{Tag, Tags};
 pub use token::{MAX_TOKEN, PushToken};
 pub use verdict::{Asked, Reason, Standing, Verdict};
@@ -147,6 +148,8 @@ pub struct Push {
 /// What a REGISTER says about the push binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binding<'a> {
+    /// There is no token yet: nothing is said, least of all `null`.
+    NoneYet,
     /// Push to this token.
     Token(&'a PushToken),
     /// Push no more, but stay registered.
@@ -288,6 +291,9 @@ impl Push {
     /// Returns what every dialect of `spoken` adds to a REGISTER for this binding.
     pub(crate) fn write(&self, spoken: &[Dialect], binding: Binding<'_>) -> Tags {
         let mut tags = Tags::default();
+        if binding == Binding::NoneYet {
+            return tags;
+        }
         for dialect in spoken {
             match dialect {
                 Dialect::XMpush => mpush::write(self, binding, &mut tags),
@@ -337,6 +343,6 @@ impl Push {
             name.eq_ignore_ascii_case("feature-caps").then_some(value)
         }));
         let spoken = self.spoken(Shown::Nothing);
-        Verdict::read(self, &spoken, Asked::Push, status, &caps)
+        Verdict::read(self, &spoken, Shown::Nothing, Asked::Push, status, &caps)
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn write(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
             tags.header("X-MPUSH", format!("{environment}{provider}:{}:{}", push.package(), token.single()));
         }
         Binding::Unbound | Binding::LoggedOut(_) => tags.header("X-MPUSH", "null"),
-        Binding::Query(_) => {}
+        Binding::NoneYet | Binding::Query(_) => {}
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn write(header: PortSipHeader, push: &Push, binding: Binding<'_>, ta
         Binding::Token(token) => (Some(token), push.config().push_calls, push.config().push_messages),
         Binding::Unbound => (None, false, false),
         Binding::LoggedOut(last) => (last, false, false),
-        Binding::Query(_) => return,
+        Binding::NoneYet | Binding::Query(_) => return,
     };
     let name = match header {
         PortSipHeader::XPush => "X-Push",

@@ -29,7 +29,7 @@ pub(super) fn write(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
             }
         }
         Binding::Unbound if push.removal() == Removal::NullPrid => triple(push, provider, Some("null"), tags),
-        Binding::Unbound => {}
+        Binding::Unbound | Binding::NoneYet => {}
         Binding::LoggedOut(last) => match (push.removal(), last) {
             (Removal::NullPrid, _) => triple(push, provider, Some("null"), tags),
             (Removal::SameBinding, Some(token)) => {
@@ -84,6 +84,11 @@ pub(super) fn read(provider: &str, fields: &[FeatureCaps]) -> Caps {
         }
     }
     caps
+}
+
+/// Returns every provider that a response names.
+pub(crate) fn providers(fields: &[FeatureCaps]) -> Vec<String> {
+    read("", fields).providers
 }
 
 const MAX_PROVIDERS: usize = 32;

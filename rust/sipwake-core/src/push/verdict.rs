@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Dialect, Environment, Provider, Push, rfc8599};
+use super::{Dialect, Environment, Provider, Push, Shown, rfc8599};
 use crate::sip::FeatureCaps;
 
 /// Whether the app may count on being woken.
@@ -39,6 +39,9 @@ pub enum Reason {
     /// 555.
     #[error("555: the server does not support this push provider (RFC 8599 section 14.2)")]
     ProviderRefused,
+    /// 555 to RFC 8599; another dialect is spoken instead.
+    #[error("the server answered 555 to RFC 8599; the other dialects have no answer of their own")]
+    OtherDialectAfterRefusal,
     /// Another final answer: nothing is known about push.
     #[error("the REGISTER was answered with {0}")]
     NotRegistered(u16),
@@ -59,6 +62,8 @@ pub enum Asked {
     NoPush,
     /// Nothing: there was no token yet, or push is disabled.
     Nothing,
+    /// To register without push, after a 555.
+    Refused,
 }
 
 /// What a response says about push.
@@ -83,12 +88,24 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    pub(crate) fn read(push: &Push, spoken: &[Dialect], asked: Asked, status: u16, caps: &[FeatureCaps]) -> Self {
+    pub(crate) fn read(
+        push: &Push,
+        spoken: &[Dialect],
+        shown: Shown,
+        asked: Asked,
+        status: u16,
+        caps: &[FeatureCaps],
+    ) -> Self {
         let provider = push.pn_provider(spoken);
         let caps = provider.map(|provider| rfc8599::read(provider, caps)).unwrap_or_default();
         let (standing, reason) = match asked {
             Asked::NoPush => (Standing::NotAsked, Reason::Unbound),
             Asked::Nothing => (Standing::NotAsked, Reason::NoToken),
+            Asked::Refused => (Standing::Refused, Reason::ProviderRefused),
+            Asked::Push if shown == Shown::NoRfc8599 && spoken.is_empty() => (Standing::Refused, Reason::ProviderRefused),
+            Asked::Push if shown == Shown::NoRfc8599 && (200..300).contains(&status) => {
+                (Standing::Unconfirmed, Reason::OtherDialectAfterRefusal)
+            }
             Asked::Push if status == 555 => (Standing::Refused, Reason::ProviderRefused),
             Asked::Push if !(200..300).contains(&status) => (Standing::Unconfirmed, Reason::NotRegistered(status)),
             Asked::Push if spoken.is_empty() => (Standing::NotAsked, Reason::NoToken),
@@ -107,6 +124,20 @@ impl Verdict {
             vapid: caps.vapid,
             refresh_lead: caps.refresh_lead,
             purr: caps.purr,
+            piid_withheld: false,
+            piid_in_the_clear: false,
+        }
+    }
+
+    /// The verdict on a REGISTER of an account without push settings.
+    pub(crate) fn without_push() -> Self {
+        Self {
+            standing: Standing::NotAsked,
+            reason: Reason::NoToken,
+            advice: String::new(),
+            vapid: None,
+            refresh_lead: None,
+            purr: None,
             piid_withheld: false,
             piid_in_the_clear: false,
         }

@@ -1,0 +1,37 @@
+//! How long to wait after a failure (RFC 5626 section 4.5), spread so that a fleet does not come back at once.
+
+use std::time::Duration;
+
+use crate::random::Random;
+
+/// RFC 5626's `base-time` when all flows have failed.
+const BASE: Duration = Duration::from_secs(30);
+/// RFC 5626's `max-time`.
+const MAX: Duration = Duration::from_secs(1800);
+/// The shortest wait: a jitter of nothing would be a loop.
+const MIN: Duration = Duration::from_secs(1);
+
+/// Returns the wait after `failures` failures in a row: anything between one second and
+/// `min(max-time, base-time * 2 ^ failures)`, evenly.
+///
+/// The RFC draws from the upper half of that span; the whole of it spreads a fleet over twice the time.
+pub(crate) fn wait(failures: u32, random: &mut Random) -> Duration {
+    let upper = BASE.saturating_mul(1 << failures.min(16)).min(MAX);
+    random.up_to(upper).max(MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_half_an_hour_and_spread_over_their_span() {
+        let mut random = Random::new([7; 32]);
+        for (failures, upper) in [(1, 60), (2, 120), (5, 960), (6, 1800), (40, 1800)] {
+            let waits: Vec<u64> = (0..500).map(|_| wait(failures, &mut random).as_secs()).collect();
+            assert!(waits.iter().all(|seconds| *seconds <= upper));
+            assert!(waits.iter().any(|seconds| *seconds < upper / 4), "{failures}");
+            assert!(waits.iter().any(|seconds| *seconds > upper * 3 / 4), "{failures}");
+        }
+    }
+}

@@ -1,0 +1,555 @@
+//! The binding's state machine, one per account: what is wanted, what the server holds, and the one REGISTER between them.
+//!
+//! Wishes (a token, none any more, log out) and occasions (a push, another network, a timer) only mark what is due.
+//! [`Registration::drive`] then sends at most one REGISTER at a time and folds into it whatever came in before it left.
+
+pub(crate) mod backoff;
+mod request;
+mod response;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::account::{Account, AccountKey, Hop};
+use crate::clock::Now;
+use crate::event::{Event, Failure, FlowError, FlowId, Output};
+use crate::push::{Asked, Dialect, Push, PushToken, Verdict};
+use crate::random::Random;
+use crate::sip::Message;
+use crate::snapshot::{Memory, REMOVALS, Record, Removal, TokenWish, binding_key, seal};
+use crate::transaction::{ClientTransaction, Due};
+
+pub(crate) use request::ALLOW;
+
+/// CSeq numbers reserved by one write to the store.
+const RESERVE_CSEQ: u32 = 32;
+/// Nonce counts reserved by one write. Kamailio refuses a count above 255, so a restart must not skip many.
+const RESERVE_NC: u32 = 8;
+/// Former Contacts remembered for removal.
+const MAX_FORMER: usize = 8;
+/// Requests of one chain: one, its answers to challenges and its corrections.
+const MAX_REQUESTS: u8 = 8;
+
+/// What all registrations of a client share.
+pub(crate) struct Context {
+    pub(crate) random: Random,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) next_flow: u64,
+    /// The log-outs that the server has not confirmed, as they are stored.
+    pub(crate) removals: BTreeMap<AccountKey, Removal>,
+}
+
+impl Context {
+    pub(crate) fn transmit(&mut self, flow: FlowId, bytes: Vec<u8>) {
+        self.outputs.push_back(Output::Transmit { flow, bytes });
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Stores the pending log-outs with this one added, changed or, with `None`, delivered.
+    pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<Removal>) {
+        match removal {
+            Some(removal) => self.removals.insert(key.clone(), removal),
+            None => self.removals.remove(key),
+        };
+        let bytes = (!self.removals.is_empty()).then(|| seal(&self.removals));
+        self.outputs.push_back(Output::Save(Record { key: REMOVALS.to_owned(), bytes }));
+    }
+}
+
+/// A flow that can be sent on.
+#[derive(Debug, Clone)]
+pub(crate) struct FlowUp {
+    pub(crate) id: FlowId,
+    pub(crate) hop: Hop,
+    pub(crate) local: SocketAddr,
+    /// The address in our Contact: the local one, or the one the server saw.
+    pub(crate) contact: SocketAddr,
+}
+
+#[derive(Debug)]
+enum Flow {
+    None,
+    Opening(FlowId, Hop),
+    Up(FlowUp),
+}
+
+/// What a REGISTER is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// Keep the binding as it is wished.
+    Bind,
+    /// Remove it: the user logged out.
+    Remove,
+    /// Ask for push capabilities.
+    Query(Option<String>),
+}
+
+/// A request and its repetitions after 401, 423, 3xx, 555: what must not be forgotten between them.
+#[derive(Debug, Clone)]
+pub(crate) struct Chain {
+    asks: Asks,
+    auth: crate::digest::Attempt,
+    requests: u8,
+    min_expires: u32,
+    without_push: bool,
+    single_contact: bool,
+}
+
+impl Chain {
+    fn new(asks: Asks) -> Self {
+        Self {
+            asks,
+            auth: crate::digest::Attempt::default(),
+            requests: 0,
+            min_expires: 0,
+            without_push: false,
+            single_contact: false,
+        }
+    }
+}
+
+/// Where a 3xx sent us.
+#[derive(Debug, Clone)]
+struct Redirect {
+    uri: String,
+    hop: Hop,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Piid {
+    None,
+    Sent,
+    Withheld,
+    InTheClear,
+}
+
+/// The REGISTER in flight.
+#[derive(Debug)]
+struct Attempt {
+    transaction: ClientTransaction,
+    flow: FlowId,
+    branch: String,
+    cseq: u32,
+    bytes: Vec<u8>,
+    epoch: u64,
+    base: String,
+    uri: String,
+    removed: Vec<String>,
+    token: Option<PushToken>,
+    asked: Asked,
+    spoken: Vec<Dialect>,
+    expires: u32,
+    piid: Piid,
+    chain: Chain,
+}
+
+/// Whether another REGISTER may be sent, apart from the one in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Free,
+    BackingOff(Duration),
+    /// The server refused for good: only the app starts again.
+    Stopped,
+}
+
+pub(crate) struct Registration {
+    pub(crate) key: AccountKey,
+    account: Account,
+    push: Option<Push>,
+    memory: Memory,
+    cseq: u32,
+    /// Counts the network changes and log-ins, which an answer to an older REGISTER does not satisfy.
+    epoch: u64,
+    due: bool,
+    query: Option<Option<String>>,
+    pace: Pace,
+    failures: u32,
+    hop: usize,
+    redirect: Option<Redirect>,
+    flow: Flow,
+    local_port: Option<u16>,
+    attempt: Option<Box<Attempt>>,
+    /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
+    resume: Option<Chain>,
+    refresh_at: Option<Duration>,
+    registered_at: Option<Duration>,
+    keep_alive_at: Option<Duration>,
+    pub(crate) verdict: Option<Verdict>,
+    leaving: bool,
+    /// The log-out is delivered.
+    pub(crate) finished: bool,
+    cleanups: u8,
+    min_expires: u32,
+}
+
+impl Registration {
+    pub(crate) fn new(account: Account, push: Option<Push>, memory: Option<Memory>, random: &mut Random) -> Self {
+        let memory = memory.unwrap_or_else(|| Memory::fresh(random));
+        Self {
+            key: account.key(),
+            cseq: memory.cseq_reserved,
+            local_port: memory.local_port,
+            account,
+            push,
+            memory,
+            epoch: 0,
+            due: false,
+            query: None,
+            pace: Pace::Free,
+            failures: 0,
+            hop: 0,
+            redirect: None,
+            flow: Flow::None,
+            attempt: None,
+            resume: None,
+            refresh_at: None,
+            registered_at: None,
+            keep_alive_at: None,
+            verdict: None,
+            leaving: false,
+            finished: false,
+            cleanups: 0,
+            min_expires: 0,
+        }
+    }
+
+    /// Takes up a log-out that an earlier process could not deliver.
+    pub(crate) fn resume_removal(removal: Removal, random: &mut Random) -> Option<Self> {
+        let account = Account::parse(removal.account).ok()?;
+        let push = removal.push.map(Push::parse).transpose().ok()?;
+        let mut registration = Self::new(account, push, Some(removal.memory), random);
+        registration.leaving = true;
+        registration.due = true;
+        Some(registration)
+    }
+
+    /// Returns what is needed to deliver the log-out without the app.
+    pub(crate) fn removal(&self) -> Removal {
+        let mut account = self.account.config().clone();
+        account.credentials = self.ha1_only();
+        Removal { account, push: self.push.as_ref().map(|push| push.config().clone()), memory: self.memory.clone() }
+    }
+
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    /// Whether pushes for this account may make a sound.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.leaving || matches!(self.memory.token, TokenWish::Unbind(_))
+    }
+
+    pub(crate) fn owns(&self, flow: FlowId) -> bool {
+        match &self.flow {
+            Flow::None => false,
+            Flow::Opening(id, _) => *id == flow,
+            Flow::Up(up) => up.id == flow,
+        }
+    }
+
+    pub(crate) fn flow_up(&self) -> Option<&FlowUp> {
+        match &self.flow {
+            Flow::Up(up) => Some(up),
+            Flow::None | Flow::Opening(..) => None,
+        }
+    }
+
+    pub(crate) fn into_memory(self) -> Memory {
+        self.memory
+    }
+
+    /// Keeps the Call-ID, CSeq and Contacts of an earlier life of the same account, and takes over new settings.
+    pub(crate) fn replace_account(&mut self, account: Account, push: Option<Push>) {
+        if account.credentials() != self.account.credentials() || account.auth_user() != self.account.auth_user() {
+            self.memory.nonces.clear();
+        }
+        if push != self.push {
+            self.memory.shown = crate::push::Shown::Nothing;
+        }
+        self.account = account;
+        self.push = push;
+        self.epoch += 1;
+        self.hop = 0;
+        self.redirect = None;
+    }
+
+    // Wishes.
+
+    /// Registers, or registers again: the app started, or the user asked for it.
+    pub(crate) fn register(&mut self, now: Now) {
+        self.pace = Pace::Free;
+        self.failures = 0;
+        if self.attempt.is_none() || self.leaving {
+            self.due = true;
+        }
+        let _ = now;
+    }
+
+    /// Takes a token. Returns whether anything changed, so that it must be stored.
+    pub(crate) fn set_token(&mut self, token: PushToken) -> bool {
+        if self.memory.token == TokenWish::Bind(token.clone()) {
+            return false;
+        }
+        self.memory.token = TokenWish::Bind(token);
+        self.wish();
+        true
+    }
+
+    /// Removes the push binding, and stays registered.
+    pub(crate) fn unbind_push(&mut self) -> bool {
+        if matches!(self.memory.token, TokenWish::Unbind(_)) {
+            return false;
+        }
+        let last = self.memory.token.last().or(self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref())).cloned();
+        self.memory.token = TokenWish::Unbind(last);
+        self.wish();
+        true
+    }
+
+    /// Removes the registration and the push binding.
+    pub(crate) fn log_out(&mut self) {
+        self.leaving = true;
+        self.pace = Pace::Free;
+        self.resume = None;
+        self.query = None;
+        self.wish();
+    }
+
+    /// Whether a server may hold anything of this account.
+    pub(crate) fn was_ever_sent(&self) -> bool {
+        self.memory.cseq_reserved > 0
+    }
+
+    fn wish(&mut self) {
+        self.due = true;
+        self.cleanups = 0;
+        if self.pace != Pace::Stopped {
+            self.pace = Pace::Free;
+        }
+    }
+
+    pub(crate) fn query(&mut self, provider: Option<String>) {
+        self.query = Some(provider);
+    }
+
+    // Occasions.
+
+    /// A push came: registers at once, unless a REGISTER is under way, or this push was answered already.
+    pub(crate) fn wake(&mut self, repeated: bool, now: Now) {
+        if self.attempt.is_some() || self.pace == Pace::Stopped {
+            return;
+        }
+        const FRESH: Duration = Duration::from_secs(30);
+        let fresh = self.registered_at.is_some_and(|at| now.boot.saturating_sub(at) < FRESH);
+        if repeated && fresh && matches!(self.flow, Flow::Up(_)) {
+            return;
+        }
+        self.pace = Pace::Free;
+        self.failures = 0;
+        self.due = true;
+    }
+
+    /// The device's network changed: the old flow is worth nothing.
+    pub(crate) fn network_changed(&mut self, cx: &mut Context) {
+        self.epoch += 1;
+        self.drop_flow(cx);
+        self.interrupt();
+        if self.pace != Pace::Stopped && (self.registered_at.is_some() || self.attempt.is_some() || self.leaving || self.failures > 0) {
+            self.due = true;
+        }
+        if self.pace != Pace::Stopped {
+            self.pace = Pace::Free;
+        }
+        self.failures = 0;
+        self.hop = 0;
+        self.redirect = None;
+    }
+
+    pub(crate) fn drop_flow(&mut self, cx: &mut Context) {
+        match std::mem::replace(&mut self.flow, Flow::None) {
+            Flow::None => {}
+            Flow::Opening(flow, _) | Flow::Up(FlowUp { id: flow, .. }) => cx.outputs.push_back(Output::Close(flow)),
+        }
+        self.keep_alive_at = None;
+    }
+
+    /// Gives up waiting for the answer in flight; what it asked for is due again.
+    fn interrupt(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            self.due = true;
+            if let Asks::Query(provider) = attempt.chain.asks {
+                self.query.get_or_insert(provider);
+            }
+        }
+    }
+
+    pub(crate) fn flow_came_up(&mut self, flow: FlowId, local: SocketAddr) {
+        if let Flow::Opening(id, hop) = &self.flow
+            && *id == flow
+        {
+            self.flow = Flow::Up(FlowUp { id: flow, hop: hop.clone(), local, contact: local });
+        }
+    }
+
+    pub(crate) fn flow_went_down(&mut self, error: FlowError, cx: &mut Context, now: Now) {
+        let idle = self.attempt.is_none() && matches!(self.flow, Flow::Up(_));
+        self.flow = Flow::None;
+        self.keep_alive_at = None;
+        if !idle {
+            self.interrupt();
+            return self.fail(Failure::Flow(error), None, cx, now);
+        }
+        // A server that closes what it just accepted would otherwise be called in a loop.
+        const SETTLED: Duration = Duration::from_secs(60);
+        self.due = true;
+        if self.registered_at.is_none_or(|at| now.boot.saturating_sub(at) < SETTLED) {
+            self.failures += 1;
+            self.pace = Pace::BackingOff(now.boot + backoff::wait(0, &mut cx.random));
+        }
+    }
+
+    // Timers.
+
+    pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
+        let attempt = self.attempt.as_ref().map(|attempt| attempt.transaction.timeout());
+        let pace = match self.pace {
+            Pace::BackingOff(until) if self.attempt.is_none() && self.due => Some((until, "back-off")),
+            _ => None,
+        };
+        let refresh = self.refresh_at.filter(|_| self.pace != Pace::Stopped).map(|at| (at, "binding refresh"));
+        let keep_alive = self.keep_alive_at.map(|at| (at, "keep-alive"));
+        [attempt, pace, refresh, keep_alive].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Now) {
+        if let Some(attempt) = &mut self.attempt {
+            match attempt.transaction.due(now.boot) {
+                Some(Due::Retransmit) => cx.transmit(attempt.flow, attempt.bytes.clone()),
+                Some(Due::TimedOut) => {
+                    self.interrupt();
+                    self.drop_flow(cx);
+                    self.fail(Failure::TimedOut, None, cx, now);
+                }
+                None => {}
+            }
+        }
+        if self.refresh_at.is_some_and(|at| now.boot >= at) {
+            self.refresh_at = None;
+            self.due |= self.attempt.is_none();
+        }
+        if let (Some(at), Some(period), Flow::Up(up)) =
+            (self.keep_alive_at, self.account.config().keep_alive, &self.flow)
+            && now.boot >= at
+        {
+            // RFC 5626 3.5.1: a double CRLF; over UDP it keeps the address translation open.
+            cx.transmit(up.id, b"\r\n\r\n".to_vec());
+            self.keep_alive_at = Some(now.boot + Duration::from_secs(u64::from(period.max(1))));
+        }
+    }
+
+    /// Does what is due, if it may be done now.
+    pub(crate) fn drive(&mut self, cx: &mut Context, now: Now) {
+        if self.attempt.is_some() || matches!(self.flow, Flow::Opening(..)) {
+            return;
+        }
+        if let Pace::BackingOff(until) = self.pace
+            && now.boot >= until
+        {
+            self.pace = Pace::Free;
+        }
+        let wanted = self.due || self.resume.is_some() || self.query.is_some();
+        if !wanted || self.pace != Pace::Free {
+            return;
+        }
+        let up = match &self.flow {
+            Flow::Up(up) => up.clone(),
+            _ => return self.open(cx),
+        };
+        let chain = self.resume.take().unwrap_or_else(|| match self.query.take() {
+            Some(provider) if !self.leaving => Chain::new(Asks::Query(provider)),
+            _ => {
+                self.due = false;
+                Chain::new(if self.leaving { Asks::Remove } else { Asks::Bind })
+            }
+        });
+        if let Err(failure) = self.send(chain, &up, cx, now) {
+            self.stop(failure, cx);
+        }
+    }
+
+    fn open(&mut self, cx: &mut Context) {
+        let hops = self.account.hops();
+        let hop = self.redirect.as_ref().map_or_else(|| hops[self.hop % hops.len()].clone(), |redirect| redirect.hop.clone());
+        let flow = FlowId(cx.next_flow);
+        cx.next_flow += 1;
+        self.flow = Flow::Opening(flow, hop.clone());
+        cx.outputs.push_back(Output::Open { flow, hop, local_port: self.local_port });
+    }
+
+    fn hop_worked(&mut self) {
+        self.redirect = None;
+    }
+
+    /// Notes a failure: the next gateway at once, and after the last of them a wait.
+    fn fail(&mut self, failure: Failure, retry_after: Option<Duration>, cx: &mut Context, now: Now) {
+        self.due = true;
+        self.failures += 1;
+        self.redirect = None;
+        self.hop += 1;
+        let hops = self.account.hops().len();
+        if self.hop < hops && retry_after.is_none() {
+            log::info!("{}: {failure}; trying the next gateway", self.key);
+            self.drop_flow(cx);
+            return;
+        }
+        self.hop = 0;
+        if hops > 1 {
+            self.drop_flow(cx);
+        }
+        let rounds = self.failures.div_ceil(u32::try_from(hops).unwrap_or(u32::MAX));
+        let wait = retry_after.unwrap_or_else(|| backoff::wait(rounds, &mut cx.random));
+        self.pace = Pace::BackingOff(now.boot + wait);
+        log::info!("{}: {failure}; trying again in {} s", self.key, wait.as_secs());
+        cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: Some(wait) });
+    }
+
+    /// Stops until the app changes something: what was refused for good is not asked again in a loop.
+    fn stop(&mut self, failure: Failure, cx: &mut Context) {
+        self.pace = Pace::Stopped;
+        self.due = true;
+        self.refresh_at = None;
+        log::warn!("{}: {failure}; nothing more is sent until the app asks for it", self.key);
+        cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: None });
+    }
+
+    pub(crate) fn save(&self, cx: &mut Context) {
+        if self.leaving {
+            return cx.save_removal(&self.key, Some(self.removal()));
+        }
+        let bytes = Some(seal(&self.memory));
+        cx.outputs.push_back(Output::Save(Record { key: binding_key(&self.key), bytes }));
+    }
+
+    pub(crate) fn handle_response(&mut self, message: &Message, cx: &mut Context, now: Now) -> bool {
+        let Some(attempt) = &mut self.attempt else { return false };
+        // RFC 3261 17.1.3: the branch of the top Via and the method of the CSeq.
+        let ours = message.via().is_some_and(|via| via.branch() == Some(attempt.branch.as_str()))
+            && message.cseq().is_some_and(|cseq| cseq.seq == attempt.cseq && cseq.method == crate::sip::Method::Register);
+        let Some(code) = message.code().filter(|_| ours) else { return false };
+        if code < 200 {
+            attempt.transaction.proceed(now.boot);
+            return true;
+        }
+        let attempt = self.attempt.take().expect("it was there a moment ago");
+        self.conclude(*attempt, code, message, cx, now);
+        true
+    }
+}

@@ -1,0 +1,268 @@
+//! Writes the REGISTER: which Contacts, which tags, which credentials.
+
+use super::{Asks, Attempt, Chain, Context, FlowUp, MAX_FORMER, Registration, RESERVE_CSEQ, RESERVE_NC};
+use crate::account::Transport;
+use crate::clock::Now;
+use crate::digest::Algorithm;
+use crate::event::Failure;
+use crate::push::{Asked, Binding, Dialect, PushToken, Tags, piid, write_upper};
+use crate::redact::Secret;
+use crate::registration::Piid;
+use crate::sip::Builder;
+use crate::snapshot::{Former, TokenWish};
+use crate::transaction::ClientTransaction;
+
+/// The methods that we answer with more than a refusal.
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE";
+
+impl Registration {
+    /// Sends the next REGISTER of a chain on a flow that is up.
+    pub(super) fn send(&mut self, mut chain: Chain, flow: &FlowUp, cx: &mut Context, now: Now) -> Result<(), Failure> {
+        let secure = flow.hop.transport.is_secure();
+        let spoken = if chain.without_push { Vec::new() } else { self.spoken() };
+        let base = self.contact_base(flow);
+        let contact = self.contact(&spoken, &chain.asks, &base);
+        let mut save = self.reserve();
+        save |= self.remember_contact(&contact.uri, &chain.asks, now);
+        if self.memory.nonces.reserve(RESERVE_NC) {
+            save = true;
+        }
+        if save {
+            self.save(cx);
+        }
+
+        self.cseq += 1;
+        let branch = format!("z9hG4bK{}", cx.random.token());
+        let request_uri = match &self.redirect {
+            Some(redirect) => redirect.uri.clone(),
+            None => self.account.registrar().to_string(),
+        };
+        let transport = flow.hop.transport;
+        let expires = if matches!(chain.asks, Asks::Remove) { 0 } else { self.wanted_expires(&chain) };
+        let former = if chain.single_contact { Vec::new() } else { self.contacts_to_remove(&contact.uri, &chain.asks, now) };
+
+        let mut builder = Builder::request("REGISTER", &request_uri);
+        builder.header("Via", &format!("SIP/2.0/{} {};branch={branch};rport", transport.via(), flow.local));
+        builder.header("Max-Forwards", "70");
+        builder.header("From", &format!("{};tag={}", self.account.from_value(), self.memory.from_tag));
+        builder.header("To", &format!("<{}>", self.account.aor()));
+        builder.header("Call-ID", &self.memory.call_id);
+        builder.header("CSeq", &format!("{} REGISTER", self.cseq));
+        if let Some(route) = self.account.route() {
+            builder.header("Route", &format!("<{route}>"));
+        }
+        builder.header("Contact", &format!("<{}>{}", contact.uri, contact.params));
+        for uri in &former {
+            builder.header("Contact", &format!("<{uri}>;expires=0"));
+        }
+        builder.header("Expires", &expires.to_string());
+        let config = self.account.config();
+        builder.header("Supported", if config.instance_id.is_some() { "path, outbound" } else { "path" });
+        builder.header("Allow", ALLOW);
+        if let Some(agent) = &config.user_agent {
+            builder.header("User-Agent", agent);
+        }
+        let mut headers = Tags::default();
+        let piid = self.write_piid(&spoken, secure, &mut headers);
+        if !matches!(chain.asks, Asks::Query(_)) {
+            write_upper(&config.upper, &mut headers);
+        }
+        for tag in contact.headers.iter().chain(&headers.headers) {
+            builder.header(&tag.name, tag.value.as_deref().unwrap_or_default());
+        }
+        let digest_uri = self.memory.auth_uri.clone().unwrap_or_else(|| request_uri.clone());
+        let cnonce = cx.random.token();
+        let answers = self.memory.nonces.authorize(
+            self.account.auth_user(),
+            self.account.credentials(),
+            "REGISTER",
+            &digest_uri,
+            b"",
+            &cnonce,
+        );
+        for (name, value) in &answers {
+            builder.header(name, value);
+        }
+        let bytes = builder.finish().map_err(|_| Failure::Unbuildable)?;
+
+        chain.requests += 1;
+        let asked = match (&chain.asks, &self.memory.token) {
+            (Asks::Remove, _) | (_, TokenWish::Unbind(_)) => Asked::NoPush,
+            (Asks::Query(_), _) | (_, TokenWish::NoneYet) => Asked::Nothing,
+            (Asks::Bind, TokenWish::Bind(_)) => Asked::Push,
+        };
+        let token = match (&chain.asks, &self.memory.token) {
+            (Asks::Bind, TokenWish::Bind(token)) => Some(token.clone()),
+            _ => None,
+        };
+        cx.transmit(flow.id, bytes.clone());
+        self.attempt = Some(Box::new(Attempt {
+            transaction: ClientTransaction::start(transport.is_reliable(), now.boot),
+            flow: flow.id,
+            branch,
+            cseq: self.cseq,
+            bytes,
+            epoch: self.epoch,
+            base,
+            uri: contact.uri,
+            removed: former,
+            token,
+            asked,
+            spoken,
+            expires,
+            piid,
+            chain,
+        }));
+        Ok(())
+    }
+
+    fn wanted_expires(&self, chain: &Chain) -> u32 {
+        chain.min_expires.max(self.min_expires).max(self.account.config().expires)
+    }
+
+    pub(super) fn spoken(&self) -> Vec<Dialect> {
+        self.push.as_ref().map(|push| push.spoken(self.memory.shown)).unwrap_or_default()
+    }
+
+    /// The Contact URI without push parameters.
+    fn contact_base(&self, flow: &FlowUp) -> String {
+        let user = self.account.aor().user();
+        match flow.hop.transport {
+            Transport::Udp => format!("sip:{user}@{}", flow.contact),
+            transport => format!("sip:{user}@{};transport={}", flow.contact, transport.param()),
+        }
+    }
+
+    fn contact(&self, spoken: &[Dialect], asks: &Asks, base: &str) -> Contact {
+        let bound = self.memory.bound.as_ref();
+        let base = match asks {
+            Asks::Remove => bound.map_or(base, |bound| bound.base.expose()),
+            Asks::Bind | Asks::Query(_) => base,
+        };
+        let tags = match &self.push {
+            Some(push) => push.write(spoken, self.binding(asks)),
+            None => Tags::default(),
+        };
+        let mut params = String::new();
+        if let Some(instance) = &self.account.config().instance_id {
+            params.push_str(&format!(";+sip.instance=\"<{instance}>\""));
+            if !self.memory.no_outbound {
+                params.push_str(";reg-id=1");
+            }
+        }
+        params.push_str(&tags.contact_params_text());
+        Contact { uri: format!("{base}{}", tags.uri_params_text()), params, headers: tags.headers }
+    }
+
+    fn binding<'a>(&'a self, asks: &'a Asks) -> Binding<'a> {
+        let bound = self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref());
+        match (asks, &self.memory.token) {
+            (Asks::Query(provider), _) => Binding::Query(provider.as_deref()),
+            (Asks::Remove, wish) => Binding::LoggedOut(bound.or(wish.last())),
+            (Asks::Bind, TokenWish::Bind(token)) => Binding::Token(token),
+            (Asks::Bind, TokenWish::Unbind(_)) => Binding::Unbound,
+            (Asks::Bind, TokenWish::NoneYet) => Binding::NoneYet,
+        }
+    }
+
+    /// Remembers, before it is sent, a Contact that the server may soon hold: a kill must not make it an unknown leftover.
+    fn remember_contact(&mut self, uri: &str, asks: &Asks, now: Now) -> bool {
+        if matches!(asks, Asks::Remove) {
+            return false;
+        }
+        let known = |secret: &Secret| secret.expose() == uri;
+        if self.memory.bound.as_ref().is_some_and(|bound| known(&bound.uri))
+            || self.memory.former.iter().any(|former| known(&former.uri))
+        {
+            return false;
+        }
+        let expires_at = now.wall.as_secs() + u64::from(self.account.config().expires.max(3600));
+        if self.memory.former.len() >= MAX_FORMER {
+            self.memory.former.remove(0);
+        }
+        self.memory.former.push(Former { uri: Secret::new(uri), expires_at, refusals: 0 });
+        true
+    }
+
+    /// The Contacts that go with `;expires=0` beside ours.
+    fn contacts_to_remove(&self, uri: &str, asks: &Asks, now: Now) -> Vec<String> {
+        let wall = now.wall.as_secs();
+        let bound = self.memory.bound.iter().filter(|bound| bound.expires_at > wall).map(|bound| &bound.uri);
+        // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6); a 200 that still lists
+        // the old one is reason to remove it all the same.
+        let instance = self.account.config().instance_id.is_some() && !self.memory.no_outbound && !matches!(asks, Asks::Remove);
+        let bound = bound.filter(|_| !instance);
+        let former = self.memory.former.iter().filter(|former| former.expires_at > wall);
+        let former = former.filter(|former| !instance || former.refusals > 0).map(|former| &former.uri);
+        let mut removed: Vec<String> = Vec::new();
+        for candidate in former.chain(bound).map(Secret::expose) {
+            if candidate != uri && !removed.iter().any(|known| known == candidate) {
+                removed.push(candidate.to_owned());
+            }
+        }
+        removed
+    }
+
+    /// Reserves CSeq numbers ahead, so that none is used twice across a kill. Returns whether the record must be stored.
+    fn reserve(&mut self) -> bool {
+        if self.cseq < self.memory.cseq_reserved {
+            return false;
+        }
+        self.memory.cseq_reserved = self.cseq + RESERVE_CSEQ;
+        true
+    }
+
+    fn write_piid(&self, spoken: &[Dialect], secure: bool, tags: &mut Tags) -> Piid {
+        // Mizutech's gateways take it beside RFC 8599 as well (S2, "RFC 8599").
+        let gateway = !self.account.config().gateways.is_empty() && spoken.contains(&Dialect::Rfc8599);
+        let speaks = spoken.contains(&Dialect::XMpush) || gateway;
+        let wants = speaks && matches!(self.memory.token, TokenWish::Bind(_)) && !self.leaving;
+        let Some(realm) = self.account.config().realm.as_deref().or(self.memory.realm.as_deref()).filter(|_| wants) else {
+            return Piid::None;
+        };
+        if !secure && !self.account.config().allow_cleartext_secrets {
+            return Piid::Withheld;
+        }
+        let Some(value) = piid(self.account.auth_user(), realm, self.account.credentials()) else { return Piid::None };
+        tags.headers.push(crate::push::Tag { name: "X-PIID".into(), value: Some(value.expose().to_owned()) });
+        if secure { Piid::Sent } else { Piid::InTheClear }
+    }
+
+    /// The HA1 values that are needed to deliver a removal without the password: for each realm that has asked.
+    pub(super) fn ha1_only(&self) -> crate::digest::Credentials {
+        use crate::digest::{Credentials, RealmHa1};
+        let password = match self.account.credentials() {
+            Credentials::Password(password) => password,
+            known @ Credentials::Ha1(_) => return known.clone(),
+        };
+        let mut realms: Vec<&str> = self.memory.nonces.realms().map(|(realm, _)| realm).collect();
+        realms.extend(self.memory.realm.as_deref());
+        realms.sort_unstable();
+        realms.dedup();
+        let algorithms = [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256];
+        let values = realms.into_iter().flat_map(|realm| {
+            algorithms.map(|algorithm| RealmHa1 {
+                realm: realm.to_owned(),
+                algorithm,
+                ha1: crate::digest::ha1(algorithm, self.account.auth_user(), realm, password.expose()),
+            })
+        });
+        Credentials::Ha1(values.collect())
+    }
+}
+
+struct Contact {
+    uri: String,
+    params: String,
+    headers: Vec<crate::push::Tag>,
+}
+
+impl TokenWish {
+    pub(super) fn last(&self) -> Option<&PushToken> {
+        match self {
+            Self::NoneYet => None,
+            Self::Bind(token) => Some(token),
+            Self::Unbind(last) => last.as_ref(),
+        }
+    }
+}

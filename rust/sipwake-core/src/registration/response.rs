@@ -1,0 +1,338 @@
+//! Reads the answer to a REGISTER and decides what follows.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::{Asks, Attempt, Context, Flow, MAX_FORMER, MAX_REQUESTS, Pace, Piid, Redirect, Registration};
+use crate::clock::Now;
+use crate::digest::{Next, ServerProof, parse_challenges};
+use crate::event::{Event, Failure, Registered};
+use crate::push::{Asked, Dialects, Shown, Standing, Verdict};
+use crate::redact::Secret;
+use crate::sip::{Contact, Message, SipUri, same_uri, unescape};
+use crate::snapshot::{Bound, Former, TokenWish};
+
+/// A `Min-Expires` beyond this is no honest wish of a registrar, in seconds.
+const MAX_MIN_EXPIRES: u32 = 30 * 24 * 3600;
+/// The longest that `Retry-After` is obeyed.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// How often a leftover that a 200 still lists is asked to be removed again.
+const MAX_CLEANUPS: u8 = 2;
+
+impl Registration {
+    /// Deals with a final response to the REGISTER in flight.
+    pub(super) fn conclude(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+        let asks = attempt.chain.asks.clone();
+        match code {
+            200..=299 => self.accepted(attempt, code, message, cx, now),
+            401 | 407 => self.challenged(attempt, code, message, cx, now),
+            423 => self.interval_too_brief(attempt, message, cx, now),
+            300..=399 => self.redirected(attempt, code, message, cx, now),
+            555 if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
+            555 => self.push_refused(attempt, message, cx, now),
+            // RFC 5626 11.6: the edge proxy cannot do outbound.
+            439 if !self.memory.no_outbound => {
+                self.memory.no_outbound = true;
+                self.again(attempt, code, message, cx, now);
+            }
+            400 if !attempt.removed.is_empty() && !attempt.chain.single_contact => {
+                let mut attempt = attempt;
+                attempt.chain.single_contact = true;
+                self.again(attempt, code, message, cx, now);
+            }
+            404 | 604 if asks == Asks::Remove => self.finished = true,
+            403 | 404 | 410 | 416 | 603 | 604 => {
+                self.stop(Failure::Refused { code, reason: reason(message) }, cx);
+            }
+            _ => {
+                let retry_after = message.retry_after().map(|seconds| Duration::from_secs(u64::from(seconds)));
+                let failure = Failure::Answered { code, reason: reason(message) };
+                self.fail(failure, retry_after.map(|wait| wait.min(MAX_RETRY_AFTER)), cx, now);
+            }
+        }
+    }
+
+    /// Sends the chain's next request, unless it has gone on for too long.
+    fn again(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+        if attempt.chain.requests >= MAX_REQUESTS {
+            log::warn!("{}: {code} {} after {MAX_REQUESTS} requests", self.key, reason(message));
+            return self.fail(Failure::Circles, None, cx, now);
+        }
+        self.resume = Some(attempt.chain);
+    }
+
+    fn challenged(&mut self, mut attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+        let challenges =
+            parse_challenges(message.headers("WWW-Authenticate"), message.headers("Proxy-Authenticate"));
+        // The upper server's realm, for X-PIID: its 401 comes through, a 407 is the proxy's own.
+        if let Some(challenge) = challenges.iter().find(|challenge| !challenge.proxy).or(challenges.first()) {
+            self.memory.realm = Some(challenge.realm.clone());
+        }
+        let judged = attempt.chain.auth.judge(&challenges, self.account.credentials(), &mut self.memory.nonces, now);
+        match judged {
+            Next::Answer => self.again(attempt, code, message, cx, now),
+            Next::WrongCredentials => self.stop(Failure::WrongCredentials, cx),
+            Next::NoUsableChallenge(unusable) => self.stop(Failure::Unanswerable(unusable), cx),
+        }
+    }
+
+    fn interval_too_brief(&mut self, mut attempt: Attempt, message: &Message, cx: &mut Context, now: Now) {
+        match message.min_expires() {
+            Some(min) if min > attempt.expires && min <= MAX_MIN_EXPIRES && attempt.chain.asks != Asks::Remove => {
+                attempt.chain.min_expires = min;
+                self.min_expires = min;
+                self.again(attempt, 423, message, cx, now);
+            }
+            _ => self.fail(Failure::Answered { code: 423, reason: reason(message) }, None, cx, now),
+        }
+    }
+
+    fn redirected(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+        let target = match &self.flow {
+            Flow::Up(up) => message.contacts().iter().filter_map(Contact::parsed).find_map(|uri| {
+                up.hop.redirected(&uri).map(|hop| Redirect {
+                    uri: SipUri { user: None, headers: None, ..uri }.to_string(),
+                    hop,
+                })
+            }),
+            _ => None,
+        };
+        let Some(target) = target else {
+            return self.fail(Failure::Answered { code, reason: reason(message) }, None, cx, now);
+        };
+        self.drop_flow(cx);
+        self.again(attempt, code, message, cx, now);
+        if self.resume.is_some() {
+            self.redirect = Some(target);
+        }
+    }
+
+    /// RFC 8599 4.1.1: a 555 leaves the user without service unless he registers again without push.
+    fn push_refused(&mut self, mut attempt: Attempt, message: &Message, cx: &mut Context, now: Now) {
+        if attempt.chain.without_push {
+            return self.fail(Failure::Answered { code: 555, reason: reason(message) }, None, cx, now);
+        }
+        let spoke_rfc8599 = self.push.as_ref().and_then(|push| push.pn_provider(&attempt.spoken)).is_some();
+        if spoke_rfc8599 {
+            self.memory.shown = Shown::NoRfc8599;
+        } else {
+            attempt.chain.without_push = true;
+        }
+        self.again(attempt, 555, message, cx, now);
+    }
+
+    fn queried(&mut self, status: u16, message: &Message, cx: &mut Context) {
+        let providers = crate::push::providers(&message.feature_caps());
+        self.due = true;
+        cx.tell(Event::Capabilities { account: self.key.clone(), status, providers });
+    }
+
+    fn accepted(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+        self.failures = 0;
+        self.pace = Pace::Free;
+        self.hop_worked();
+        let proof = self.take_next_nonce(message, now);
+        if let Some(uri) = message.header("X-Sy.AuthURI")
+            && uri.len() <= crate::account::MAX_FIELD
+            && SipUri::parse(uri).is_ok()
+        {
+            self.memory.auth_uri = Some(uri.to_owned());
+        }
+        let observed = observed(message);
+        let listed = message.contacts();
+        match &attempt.chain.asks {
+            Asks::Query(_) => {
+                self.save(cx);
+                return self.queried(code, message, cx);
+            }
+            Asks::Remove => return self.removed(&attempt, &listed, cx),
+            Asks::Bind => {}
+        }
+
+        let ours = listed.iter().find(|contact| is_uri(contact, &attempt.uri));
+        let expires = ours
+            .and_then(Contact::expires)
+            .or(message.expires())
+            .unwrap_or(attempt.expires)
+            .clamp(MIN_GRANTED, MAX_MIN_EXPIRES);
+        let expires = Duration::from_secs(u64::from(expires));
+        self.settle_former(&attempt, &listed);
+        self.memory.bound = Some(Bound {
+            base: Secret::new(&attempt.base),
+            uri: Secret::new(&attempt.uri),
+            token: attempt.token.clone(),
+            expires_at: now.wall.saturating_add(expires).as_secs(),
+        });
+        self.memory.local_port = self.flow_up().map(|up| up.local.port());
+        self.due &= !self.is_satisfied_by(&attempt);
+
+        let verdict = self.read_verdict(&attempt, code, message);
+        self.registered_at = Some(now.boot);
+        self.refresh_at = Some(now.boot + refresh_after(expires, &verdict));
+        self.keep_alive_at =
+            self.account.config().keep_alive.map(|period| now.boot + Duration::from_secs(u64::from(period.max(1))));
+        self.verdict = Some(verdict.clone());
+        self.save(cx);
+        log::info!("{}: registered for {} s; push {:?}", self.key, expires.as_secs(), verdict.standing);
+        cx.tell(Event::Registered {
+            account: self.key.clone(),
+            registered: Registered {
+                expires,
+                verdict,
+                contact: Secret::new(attempt.uri),
+                observed,
+                suspicious_server: proof == ServerProof::Mismatch,
+            },
+        });
+    }
+
+    fn is_satisfied_by(&self, attempt: &Attempt) -> bool {
+        let token = match &self.memory.token {
+            TokenWish::Bind(token) => attempt.token.as_ref() == Some(token),
+            TokenWish::Unbind(_) => attempt.asked == Asked::NoPush,
+            TokenWish::NoneYet => true,
+        };
+        token && !self.leaving && attempt.epoch == self.epoch && !self.needs_cleanup()
+    }
+
+    fn needs_cleanup(&self) -> bool {
+        self.memory.former.iter().any(|former| former.refusals > 0) && self.cleanups <= MAX_CLEANUPS
+    }
+
+    fn read_verdict(&mut self, attempt: &Attempt, code: u16, message: &Message) -> Verdict {
+        let Some(push) = &self.push else { return Verdict::without_push() };
+        let asked = if attempt.chain.without_push { Asked::Refused } else { attempt.asked };
+        let mut verdict =
+            Verdict::read(push, &attempt.spoken, self.memory.shown, asked, code, &message.feature_caps());
+        verdict.piid_withheld = attempt.piid == Piid::Withheld;
+        verdict.piid_in_the_clear = attempt.piid == Piid::InTheClear;
+        if verdict.standing == Standing::Confirmed && push.config().dialects == Dialects::Auto {
+            self.memory.shown = Shown::Rfc8599;
+        }
+        verdict
+    }
+
+    fn take_next_nonce(&mut self, message: &Message, now: Now) -> ServerProof {
+        let mut proof = ServerProof::Absent;
+        for (name, proxy) in [("Authentication-Info", false), ("Proxy-Authentication-Info", true)] {
+            if let Some(info) = message.header(name) {
+                proof = self.memory.nonces.next_nonce(
+                    info,
+                    proxy,
+                    self.account.auth_user(),
+                    self.account.credentials(),
+                    &message.body,
+                    now,
+                );
+            }
+        }
+        proof
+    }
+
+    /// A 200 to the removal ends it, unless its own list shows that the server still holds one of our Contacts.
+    fn removed(&mut self, attempt: &Attempt, listed: &[Contact], cx: &mut Context) {
+        let lingering: Vec<&Contact> = listed.iter().filter(|contact| self.is_our_leftover(contact, attempt)).collect();
+        if lingering.is_empty() || self.cleanups >= MAX_CLEANUPS {
+            self.finished = true;
+            return;
+        }
+        self.cleanups += 1;
+        self.memory.former = lingering
+            .iter()
+            .take(MAX_FORMER)
+            .map(|contact| Former { uri: Secret::new(&contact.uri), expires_at: u64::MAX, refusals: 1 })
+            .collect();
+        self.due = true;
+        self.save(cx);
+    }
+
+    /// Forgets the former Contacts that the 200 lists no more, and finds those that it still does.
+    fn settle_former(&mut self, attempt: &Attempt, listed: &[Contact]) {
+        let bound = self.memory.bound.take();
+        let mut former = std::mem::take(&mut self.memory.former);
+        if let Some(bound) = bound.filter(|bound| bound.uri.expose() != attempt.uri)
+            && !former.iter().any(|known| known.uri == bound.uri)
+        {
+            former.push(Former { uri: bound.uri, expires_at: bound.expires_at, refusals: 0 });
+        }
+        former.retain(|known| known.uri.expose() != attempt.uri);
+        let mut kept: Vec<Former> = Vec::new();
+        for contact in listed.iter().filter(|contact| !is_uri(contact, &attempt.uri)) {
+            let known = former.iter().find(|known| is_uri(contact, known.uri.expose()));
+            if known.is_none() && !self.is_our_leftover(contact, attempt) {
+                continue;
+            }
+            let refusals = known.map_or(0, |known| known.refusals) + 1;
+            let expires_at = known.map_or(u64::MAX, |known| known.expires_at);
+            if refusals <= MAX_CLEANUPS && kept.len() < MAX_FORMER {
+                kept.push(Former { uri: Secret::new(&contact.uri), expires_at, refusals });
+            }
+        }
+        if listed.is_empty() {
+            // The server lists nothing: what was asked to be removed counts as removed, the rest waits for its turn.
+            kept = former.into_iter().filter(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose())).collect();
+            kept.truncate(MAX_FORMER);
+        }
+        self.memory.former = kept;
+        if self.needs_cleanup() {
+            self.cleanups += 1;
+            self.due = true;
+        }
+    }
+
+    /// Whether a listed Contact is one of this device that should not be there: known, of our instance, or with our token.
+    fn is_our_leftover(&self, contact: &Contact, attempt: &Attempt) -> bool {
+        if attempt.chain.asks == Asks::Bind && is_uri(contact, &attempt.uri) {
+            return false;
+        }
+        let bound = self.memory.bound.iter().map(|bound| &bound.uri);
+        let mut known = self.memory.former.iter().map(|former| &former.uri).chain(bound).map(Secret::expose);
+        if known.any(|uri| is_uri(contact, uri)) || is_uri(contact, &attempt.uri) {
+            return true;
+        }
+        let instance = self.account.config().instance_id.as_deref();
+        if instance.is_some() && contact.instance() == instance {
+            return true;
+        }
+        let tokens = [self.memory.token.last(), self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref())];
+        let prid = contact.parsed().and_then(|uri| uri.params.value("pn-prid").map(|prid| unescape(prid).into_owned()));
+        prid.is_some_and(|prid| tokens.into_iter().flatten().any(|token| token.call() == Some(prid.as_str())))
+    }
+}
+
+/// A granted lifetime below this is not worth a timer that fires all the time, in seconds.
+const MIN_GRANTED: u32 = 10;
+
+/// When to refresh: before the binding lapses, or, where the server has promised to push before it does, only if it did not.
+fn refresh_after(expires: Duration, verdict: &Verdict) -> Duration {
+    let lead = match (verdict.standing, verdict.refresh_lead) {
+        (Standing::Confirmed, Some(lead)) => Duration::from_secs(u64::from(lead)) + Duration::from_secs(4),
+        (Standing::Confirmed, None) => return expires,
+        _ => (expires / 10).clamp(Duration::from_secs(4), Duration::from_secs(120)),
+    };
+    expires.saturating_sub(lead).max(expires / 2)
+}
+
+fn is_uri(contact: &Contact, uri: &str) -> bool {
+    contact.uri == uri
+        || match (contact.parsed(), SipUri::parse(uri)) {
+            (Some(listed), Ok(known)) => {
+                listed.params.value("pn-prid") == known.params.value("pn-prid") && same_uri(&listed, &known)
+            }
+            _ => false,
+        }
+}
+
+/// Our address as the top Via shows it (RFC 3581 section 4).
+fn observed(message: &Message) -> Option<SocketAddr> {
+    let via = message.via()?;
+    let received: IpAddr = via.received()?.trim_matches(['[', ']']).parse().ok()?;
+    Some(SocketAddr::new(received, via.rport()?))
+}
+
+fn reason(message: &Message) -> String {
+    match &message.start {
+        crate::sip::Start::Response { reason, .. } => reason.chars().filter(|c| !c.is_control()).take(80).collect(),
+        crate::sip::Start::Request { .. } => String::new(),
+    }
+}

@@ -1,0 +1,400 @@
+//! Pushes, INVITEs and cancels brought together: one call, one UUID, one ring, whichever comes first.
+//!
+//! A call *owes* one push and one INVITE. What comes in is first matched by its ids; where one side has none, or a
+//! gateway gave the INVITE another Call-ID than the push told, by its caller, and then only with a call that still owes
+//! what came. What has ended leaves a tombstone, so that late pushes and INVITEs find it and stay silent.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::account::AccountKey;
+use crate::event::Ended;
+use crate::payload::{CallIdentity, call_uuid};
+
+/// Calls announced or ringing at once.
+pub const MAX_CALLS: usize = 32;
+/// Ended calls remembered; the oldest goes first.
+pub const MAX_TOMBSTONES: usize = 128;
+/// How long an ended call is remembered: pushes have been seen to come many minutes late.
+pub const TOMBSTONE: Duration = Duration::from_secs(3600);
+/// How long after its end a call may still meet the push or the INVITE that it owes, by its caller alone.
+const OWED: Duration = Duration::from_secs(40);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// A push came, the INVITE not yet.
+    Announced,
+    /// The INVITE is here.
+    Ringing,
+    Over(Ended),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) uuid: Uuid,
+    identity: CallIdentity,
+    pub(crate) account: Option<AccountKey>,
+    pub(crate) state: State,
+    pushed: bool,
+    invited: bool,
+    /// Boot time at which it is missed, or forgotten.
+    until: Duration,
+    ended_at: Duration,
+}
+
+/// What a push or an INVITE turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// A call not known before.
+    New(Uuid),
+    /// The other half of a known call.
+    Joined(Uuid),
+    /// The same again.
+    Repeated(Uuid),
+    /// Of a call that is over.
+    Ghost(Uuid, Ended),
+    /// There is no room for more.
+    Full,
+}
+
+/// All calls of a client that are announced, ringing, or not long over.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wake {
+    entries: Vec<Entry>,
+}
+
+impl Wake {
+    /// A push announced a call; its INVITE must come within `window`.
+    pub(crate) fn announce(
+        &mut self,
+        identity: &CallIdentity,
+        account: Option<AccountKey>,
+        window: Duration,
+        now: Duration,
+    ) -> Arrival {
+        if let Some(index) = self.pushed(identity, now) {
+            let entry = &mut self.entries[index];
+            let repeated = entry.pushed;
+            entry.pushed = true;
+            return match entry.state {
+                State::Over(how) => Arrival::Ghost(entry.uuid, how),
+                _ if repeated => Arrival::Repeated(entry.uuid),
+                _ => Arrival::Joined(entry.uuid),
+            };
+        }
+        self.begin(identity, account, State::Announced, now + window)
+    }
+
+    /// An INVITE came.
+    pub(crate) fn invite(&mut self, identity: &CallIdentity, account: AccountKey, now: Duration) -> Arrival {
+        if let Some(index) = self.invited(identity, now) {
+            let entry = &mut self.entries[index];
+            let repeated = entry.invited;
+            entry.invited = true;
+            entry.identity.call_id.clone_from(&identity.call_id);
+            return match entry.state {
+                State::Over(how) => Arrival::Ghost(entry.uuid, how),
+                _ if repeated => Arrival::Repeated(entry.uuid),
+                _ => {
+                    entry.state = State::Ringing;
+                    entry.account = Some(account);
+                    Arrival::Joined(entry.uuid)
+                }
+            };
+        }
+        self.begin(identity, Some(account), State::Ringing, Duration::MAX)
+    }
+
+    /// A cancel came by push. Returns the call it ended, if that was announced or ringing.
+    ///
+    /// The cancel of a call not known leaves a tombstone: its other push may come later.
+    pub(crate) fn cancel(&mut self, identity: &CallIdentity, now: Duration) -> Option<(Uuid, State)> {
+        match self.pushed(identity, now) {
+            Some(index) => {
+                let (uuid, state) = (self.entries[index].uuid, self.entries[index].state);
+                self.end(uuid, Ended::Cancelled, now).then_some((uuid, state))
+            }
+            None => {
+                if identity.call_id.is_some() || identity.vendor_id.is_some() {
+                    if let Arrival::New(uuid) = self.begin(identity, None, State::Announced, Duration::MAX) {
+                        self.end(uuid, Ended::Cancelled, now);
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    /// Ends a call. Returns `false` if it is not known or over already: an end is told once.
+    pub(crate) fn end(&mut self, uuid: Uuid, how: Ended, now: Duration) -> bool {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.uuid == uuid) else { return false };
+        if matches!(entry.state, State::Over(_)) {
+            return false;
+        }
+        entry.state = State::Over(how);
+        entry.until = now + TOMBSTONE;
+        entry.ended_at = now;
+        let over = |entry: &Entry| matches!(entry.state, State::Over(_));
+        if self.entries.iter().filter(|entry| over(entry)).count() > MAX_TOMBSTONES
+            && let Some(oldest) = self.entries.iter().position(over)
+        {
+            self.entries.remove(oldest);
+        }
+        true
+    }
+
+    pub(crate) fn get(&self, uuid: Uuid) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.uuid == uuid)
+    }
+
+    /// The calls of an account that are announced or ringing; of any account with `None`.
+    pub(crate) fn live(&self, account: Option<&AccountKey>) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| {
+            !matches!(entry.state, State::Over(_)) && (account.is_none() || entry.account.as_ref() == account)
+        })
+    }
+
+    /// What a push with this identity would meet, without changing anything.
+    pub(crate) fn peek(&self, identity: &CallIdentity, now: Duration) -> Option<(Uuid, State)> {
+        self.pushed(identity, now).map(|index| (self.entries[index].uuid, self.entries[index].state))
+    }
+
+    pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
+        let announced = self.entries.iter().filter(|entry| entry.state == State::Announced);
+        announced.map(|entry| (entry.until, "announced call's deadline")).min_by_key(|(at, _)| *at)
+    }
+
+    /// Ends the announced calls whose INVITE never came, and forgets old tombstones.
+    pub(crate) fn expire(&mut self, now: Duration) -> Vec<Entry> {
+        self.entries.retain(|entry| !matches!(entry.state, State::Over(_)) || entry.until > now);
+        let overdue = |entry: &&Entry| entry.state == State::Announced && entry.until <= now;
+        let missed: Vec<Entry> = self.entries.iter().filter(overdue).cloned().collect();
+        for entry in &missed {
+            self.end(entry.uuid, Ended::Missed, now);
+        }
+        missed
+    }
+
+    fn begin(
+        &mut self,
+        identity: &CallIdentity,
+        account: Option<AccountKey>,
+        state: State,
+        until: Duration,
+    ) -> Arrival {
+        if self.live(None).count() >= MAX_CALLS {
+            return Arrival::Full;
+        }
+        // A caller without any id who calls again would get the UUID of the call before.
+        let mut uuid = call_uuid(identity);
+        while self.get(uuid).is_some() {
+            uuid = Uuid::new_v5(&uuid, b"again");
+        }
+        self.entries.push(Entry {
+            uuid,
+            identity: identity.clone(),
+            account,
+            state,
+            pushed: state == State::Announced,
+            invited: state == State::Ringing,
+            until,
+            ended_at: Duration::ZERO,
+        });
+        Arrival::New(uuid)
+    }
+
+    fn pushed(&self, identity: &CallIdentity, now: Duration) -> Option<usize> {
+        self.find(identity, now, |entry| !entry.pushed)
+    }
+
+    fn invited(&self, identity: &CallIdentity, now: Duration) -> Option<usize> {
+        self.find(identity, now, |entry| !entry.invited)
+    }
+
+    fn find(&self, identity: &CallIdentity, now: Duration, owes: impl Fn(&Entry) -> bool) -> Option<usize> {
+        let by_id = self.entries.iter().position(|entry| shares_id(&entry.identity, identity));
+        if by_id.is_some() {
+            return by_id;
+        }
+        let has_id = identity.call_id.is_some() || identity.vendor_id.is_some();
+        let by_caller = |entry: &Entry| {
+            let recent = match entry.state {
+                // A call that nobody took and that never met its INVITE is no reason to silence the next one.
+                State::Over(Ended::Missed) => false,
+                State::Over(_) => now.saturating_sub(entry.ended_at) < OWED,
+                State::Announced | State::Ringing => true,
+            };
+            recent && same_caller(&entry.identity, identity)
+        };
+        // The newest first: of two calls of one caller, the later is the one still under way.
+        let owing = self.entries.iter().rposition(|entry| owes(entry) && by_caller(entry));
+        owing.or_else(|| {
+            // A push without any id, while a call of that caller is under way: its duplicate.
+            let live = |entry: &Entry| !matches!(entry.state, State::Over(_)) && by_caller(entry);
+            (!has_id).then(|| self.entries.iter().rposition(live)).flatten()
+        })
+    }
+}
+
+fn shares_id(a: &CallIdentity, b: &CallIdentity) -> bool {
+    let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
+    same(&a.call_id, &b.call_id) || same(&a.vendor_id, &b.vendor_id)
+}
+
+fn same_caller(a: &CallIdentity, b: &CallIdentity) -> bool {
+    let caller = match (&a.caller, &b.caller) {
+        (Some(a), Some(b)) => caller_user(a).eq_ignore_ascii_case(caller_user(b)),
+        _ => false,
+    };
+    let account = match (&a.account, &b.account) {
+        (Some(a), Some(b)) => caller_user(a).eq_ignore_ascii_case(caller_user(b)),
+        _ => true,
+    };
+    caller && account
+}
+
+/// The user part of a URI, or the number as it stands: pushes and INVITEs spell the same caller differently.
+pub(crate) fn caller_user(caller: &str) -> &str {
+    let caller = caller.trim().trim_start_matches('<').trim_end_matches('>');
+    let without_scheme = match caller.split_once(':') {
+        Some((scheme, rest)) if ["sip", "sips", "tel"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) => rest,
+        _ => caller,
+    };
+    let user = without_scheme.split(['@', ';', '?']).next().unwrap_or(without_scheme);
+    user.strip_prefix('+').unwrap_or(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(40);
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn identity(call_id: Option<&str>, caller: &str) -> CallIdentity {
+        CallIdentity {
+            call_id: call_id.map(str::to_owned),
+            vendor_id: None,
+            caller: Some(caller.to_owned()),
+            account: None,
+        }
+    }
+
+    fn account() -> AccountKey {
+        let config = crate::account::AccountConfig::new("alice@example.com", "x");
+        crate::account::Account::parse(config).expect("valid").key()
+    }
+
+    fn uuid(arrival: Arrival) -> Uuid {
+        match arrival {
+            Arrival::New(uuid) | Arrival::Joined(uuid) | Arrival::Repeated(uuid) | Arrival::Ghost(uuid, _) => uuid,
+            Arrival::Full => panic!("full"),
+        }
+    }
+
+    #[test]
+    fn a_push_and_its_invite_are_one_call_in_either_order() {
+        for (push, invite) in [
+            (identity(Some("a"), "1234"), identity(Some("a"), "sip:1234@example.com")),
+            (identity(None, "1234"), identity(Some("a"), "sip:1234@example.com")),
+            (identity(Some("upstream-id"), "+1234"), identity(Some("a"), "sip:1234@example.com;user=phone")),
+        ] {
+            let mut wake = Wake::default();
+            let announced = wake.announce(&push, None, WINDOW, at(0));
+            let arrived = wake.invite(&invite, account(), at(1));
+            assert!(matches!(announced, Arrival::New(_)) && matches!(arrived, Arrival::Joined(_)));
+            assert_eq!(uuid(announced), uuid(arrived));
+
+            let mut wake = Wake::default();
+            let arrived = wake.invite(&invite, account(), at(0));
+            let announced = wake.announce(&push, None, WINDOW, at(1));
+            assert!(matches!(arrived, Arrival::New(_)) && matches!(announced, Arrival::Joined(_)));
+            assert_eq!(uuid(announced), uuid(arrived));
+        }
+    }
+
+    #[test]
+    fn the_same_push_again_is_no_second_call() {
+        for push in [identity(Some("a"), "1234"), identity(None, "1234")] {
+            let mut wake = Wake::default();
+            let first = uuid(wake.announce(&push, None, WINDOW, at(0)));
+            assert_eq!(wake.announce(&push, None, WINDOW, at(2)), Arrival::Repeated(first));
+        }
+    }
+
+    #[test]
+    fn a_late_push_after_the_end_is_a_ghost() {
+        let mut wake = Wake::default();
+        let call = uuid(wake.invite(&identity(Some("a"), "1234"), account(), at(0)));
+        assert!(wake.end(call, Ended::Cancelled, at(5)));
+        assert!(!wake.end(call, Ended::Declined, at(6)), "an end is told once");
+        assert_eq!(wake.announce(&identity(None, "1234"), None, WINDOW, at(8)), Arrival::Ghost(call, Ended::Cancelled));
+        assert_eq!(
+            wake.announce(&identity(Some("a"), "1234"), None, WINDOW, at(900)),
+            Arrival::Ghost(call, Ended::Cancelled)
+        );
+    }
+
+    #[test]
+    fn a_cancel_that_overtakes_its_call_silences_it() {
+        let mut wake = Wake::default();
+        assert_eq!(wake.cancel(&identity(Some("a"), "1234"), at(0)), None);
+        assert!(matches!(
+            wake.announce(&identity(Some("a"), "1234"), None, WINDOW, at(1)),
+            Arrival::Ghost(_, Ended::Cancelled)
+        ));
+    }
+
+    #[test]
+    fn a_caller_who_tries_again_is_a_new_call_with_a_new_uuid() {
+        let mut wake = Wake::default();
+        let push = identity(None, "1234");
+        let first = uuid(wake.announce(&push, None, WINDOW, at(0)));
+        wake.invite(&identity(Some("a"), "1234"), account(), at(1));
+        wake.end(first, Ended::Cancelled, at(5));
+        let second = wake.announce(&push, None, WINDOW, at(8));
+        assert!(matches!(second, Arrival::New(uuid) if uuid != first), "{second:?}");
+    }
+
+    #[test]
+    fn an_announced_call_is_missed_at_its_deadline_and_its_late_invite_is_a_ghost() {
+        let mut wake = Wake::default();
+        let call = uuid(wake.announce(&identity(Some("a"), "1234"), None, WINDOW, at(0)));
+        assert_eq!(wake.timeout().map(|(when, _)| when), Some(at(40)));
+        assert!(wake.expire(at(39)).is_empty());
+        assert_eq!(wake.expire(at(40)).len(), 1);
+        assert_eq!(wake.invite(&identity(Some("a"), "1234"), account(), at(41)), Arrival::Ghost(call, Ended::Missed));
+    }
+
+    #[test]
+    fn what_was_declined_before_its_invite_came_stays_declined() {
+        let mut wake = Wake::default();
+        let call = uuid(wake.announce(&identity(None, "1234"), None, WINDOW, at(0)));
+        wake.end(call, Ended::Declined, at(2));
+        let late = wake.invite(&identity(Some("b"), "sip:1234@x"), account(), at(4));
+        assert_eq!(late, Arrival::Ghost(call, Ended::Declined));
+        let again = wake.invite(&identity(Some("c"), "sip:1234@x"), account(), at(9));
+        assert!(matches!(again, Arrival::New(_)), "the next call of that caller rings: {again:?}");
+    }
+
+    #[test]
+    fn live_calls_and_tombstones_are_bounded() {
+        let mut wake = Wake::default();
+        for i in 0..MAX_CALLS {
+            wake.announce(&identity(Some(&i.to_string()), &i.to_string()), None, WINDOW, at(0));
+        }
+        assert_eq!(wake.announce(&identity(Some("x"), "x"), None, WINDOW, at(0)), Arrival::Full);
+        wake.expire(at(40));
+        for i in 0..1000 {
+            let call = uuid(wake.invite(&identity(Some(&format!("i{i}")), &format!("u{i}")), account(), at(50)));
+            wake.end(call, Ended::Cancelled, at(50));
+        }
+        assert!(wake.entries.len() <= MAX_TOMBSTONES);
+        wake.expire(at(50) + TOMBSTONE);
+        assert!(wake.entries.is_empty());
+    }
+}

@@ -110,7 +110,11 @@ pub(crate) fn same_binding(rule: ContactMatch, stored: &NameAddr, incoming: &Nam
         ContactMatch::PushParams => {
             let names = ["pn-provider", "pn-param", "pn-prid"];
             let present: Vec<&str> = names.into_iter().filter(|n| b.param(n).is_some()).collect();
-            if present.is_empty() { stored.uri == incoming.uri } else { present.iter().all(|n| a.param(n) == b.param(n)) }
+            if present.is_empty() {
+                stored.uri == incoming.uri
+            } else {
+                present.iter().all(|n| a.param(n) == b.param(n))
+            }
         }
     }
 }

@@ -22,7 +22,8 @@ impl Gateway {
         if self.calls.len() >= MAX_CALLS {
             self.calls.pop_first();
         }
-        let call_id = options.call_id.clone().unwrap_or_else(|| format!("call-{id}-{:x}@mock", self.salt & 0xffff_ffff));
+        let call_id =
+            options.call_id.clone().unwrap_or_else(|| format!("call-{id}-{:x}@mock", self.salt & 0xffff_ffff));
         let display = options.display.as_ref().map(|d| format!("{} ", quote(d))).unwrap_or_default();
         let report = CallReport {
             id,
@@ -58,7 +59,8 @@ impl Gateway {
         if let Some(user) = self.users.get_mut(name) {
             user.expire(Instant::now());
         }
-        let bindings: Vec<u64> = self.users.get(name).map(|u| u.bindings.iter().map(|b| b.id).collect()).unwrap_or_default();
+        let bindings: Vec<u64> =
+            self.users.get(name).map(|u| u.bindings.iter().map(|b| b.id).collect()).unwrap_or_default();
         for binding in &bindings {
             self.reach(id, *binding);
         }
@@ -110,9 +112,13 @@ impl Gateway {
         let waiting: Vec<(u64, Duration)> = self
             .calls
             .iter()
-            .filter(|(_, c)| c.report.user == name && !c.is_over() && c.report.state != CallState::Answered && !c.hold_over)
             .filter(|(_, c)| {
-                let tried = |l: &Leg| l.binding == binding && l.flow == flow && (l.state != LegState::Done || l.status.is_some());
+                c.report.user == name && !c.is_over() && c.report.state != CallState::Answered && !c.hold_over
+            })
+            .filter(|(_, c)| {
+                let tried = |l: &Leg| {
+                    l.binding == binding && l.flow == flow && (l.state != LegState::Done || l.status.is_some())
+                };
                 !c.legs.iter().any(|l| tried(l) || (l.binding == binding && l.status.is_some_and(|s| s >= 300)))
             })
             .map(|(id, c)| (*id, c.options.invite_delay))
@@ -280,7 +286,9 @@ impl Gateway {
             self.record.violation("no-to-tag", format!("{status} to {method}"));
         }
         match method.as_str() {
-            "INVITE" | "MESSAGE" if self.is_first_request(owner, &key) => self.leg_response(flow, owner, status, message, again),
+            "INVITE" | "MESSAGE" if self.is_first_request(owner, &key) => {
+                self.leg_response(flow, owner, status, message, again)
+            }
             "INVITE" if status >= 200 => self.ack(owner, &key, message),
             "BYE" if !again && self.is_answered(owner) => self.finish(owner.call, CallState::HungUpByCaller),
             _ => {}
@@ -408,7 +416,11 @@ impl Gateway {
         let reason = (state == CallState::Elsewhere).then(|| ELSEWHERE.to_owned());
         let (legs, pushed) = (call.legs.len(), call.pushed.clone());
         let unanswered = call.report.answered.is_none() && call.method == "INVITE";
-        let tells = self.calls.get(&id).and_then(|c| self.users.get(&c.report.user)).is_some_and(|u| u.profile.sends_cancel_push);
+        let tells = self
+            .calls
+            .get(&id)
+            .and_then(|c| self.users.get(&c.report.user))
+            .is_some_and(|u| u.profile.sends_cancel_push);
         for leg in 0..legs {
             self.cancel_leg(Owner { call: id, leg }, reason.clone());
         }

@@ -184,7 +184,9 @@ async fn perform(mock: &MockGateway, args: &Args<'_>) -> Result<Value, String> {
             let call = mock.send_chat(need_user()?, text, json::call_options(args)?).await;
             Ok(json::report(&call.report().await))
         }
-        "calls" => Ok(json!({ "calls": mock.calls().await.into_iter().map(|c| json::report(&Some(c))).collect::<Vec<_>>() })),
+        "calls" => {
+            Ok(json!({ "calls": mock.calls().await.into_iter().map(|c| json::report(&Some(c))).collect::<Vec<_>>() }))
+        }
         op @ ("call" | "wait_call" | "cancel" | "answered_elsewhere" | "bye" | "reinvite" | "options") => {
             in_call(mock, op, args, limit).await
         }
@@ -244,7 +246,9 @@ async fn perform(mock: &MockGateway, args: &Args<'_>) -> Result<Value, String> {
                 Some(upper) => upper.bindings(need_user()?).await.iter().map(json::binding).collect(),
                 None => Vec::new(),
             };
-            Ok(json!({ "upstream": mock.upstream(need_user()?).await.as_ref().map(json::upstream), "upper_bindings": upper }))
+            Ok(
+                json!({ "upstream": mock.upstream(need_user()?).await.as_ref().map(json::upstream), "upper_bindings": upper }),
+            )
         }
         "refresh_upstream" => {
             mock.refresh_upstream(need_user()?).await;

@@ -300,7 +300,8 @@ impl Gateway {
     /// Fills in `received` and `rport` (RFC 3261, 18.2.1; RFC 3581).
     fn with_received(&self, flow: FlowId, text: String) -> String {
         let Some(remote) = self.flows.get(flow).map(|f| f.remote) else { return text };
-        let Some(line_end) = text.find("\r\nVia:").and_then(|at| text[at + 2..].find("\r\n").map(|n| at + 2 + n)) else {
+        let Some(line_end) = text.find("\r\nVia:").and_then(|at| text[at + 2..].find("\r\n").map(|n| at + 2 + n))
+        else {
             return text;
         };
         let (head, rest) = text.split_at(line_end);

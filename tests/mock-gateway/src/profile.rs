@@ -118,7 +118,9 @@ impl Profile {
                 sends_555: true,
                 pnsreg: Some(121),
                 purr: true,
-                vapid: Some("BHFJbVcbuk1AEaqTPnr8vYBGPCqPNqFZhMUXbVhwmiHsl2sM4Wev5nuEUGgYsFSmf4OZ7nKxnMUkLkrFoqh1v5w".into()),
+                vapid: Some(
+                    "BHFJbVcbuk1AEaqTPnr8vYBGPCqPNqFZhMUXbVhwmiHsl2sM4Wev5nuEUGgYsFSmf4OZ7nKxnMUkLkrFoqh1v5w".into(),
+                ),
                 payload: Payload::Bare,
                 ..plain
             },
@@ -169,9 +171,7 @@ impl Profile {
                 },
                 ..plain
             },
-            "portsip" => {
-                Profile { reads_portsip: true, sends_x_push_id: true, payload: Payload::PortSip, ..plain }
-            }
+            "portsip" => Profile { reads_portsip: true, sends_x_push_id: true, payload: Payload::PortSip, ..plain },
             "kamailio" => Profile {
                 reads_rfc8599: true,
                 contact_match: ContactMatch::Exact,

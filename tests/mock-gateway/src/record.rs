@@ -199,7 +199,8 @@ pub fn ladder(entries: &[Entry]) -> String {
             None if entry.text.trim().is_empty() => "keep-alive".to_owned(),
             None => "(not SIP)".to_owned(),
         };
-        let arrow = if entry.direction == Direction::Received { "client ──▶ server" } else { "client ◀── server" };
+        let arrow =
+            if entry.direction == Direction::Received { "client ──▶ server" } else { "client ◀── server" };
         let fault = entry.fault.map(|f| format!(" [{f}]")).unwrap_or_default();
         out.push_str(&format!("{:>9.3} s  {arrow}  {what}{fault}\n", entry.at.as_secs_f64()));
     }

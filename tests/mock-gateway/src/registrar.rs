@@ -203,7 +203,8 @@ impl Gateway {
         let mut wishes = Vec::new();
         for contact in contacts.iter().take(MAX_BINDINGS) {
             let contact = NameAddr::parse(contact);
-            let asked = contact.param("expires").and_then(|v| v.parse().ok()).or(of_message).unwrap_or(profile.max_expires);
+            let asked =
+                contact.param("expires").and_then(|v| v.parse().ok()).or(of_message).unwrap_or(profile.max_expires);
             if asked > 0 && asked < profile.min_expires {
                 return Err((423, vec![("Min-Expires".into(), profile.min_expires.to_string())]));
             }
@@ -225,7 +226,14 @@ impl Gateway {
     }
 
     /// Changes the bindings; returns the ids of those made or refreshed.
-    fn carry_out(&mut self, name: &str, profile: &Profile, flow: FlowId, message: &Message, wishes: &[Wish]) -> Vec<u64> {
+    fn carry_out(
+        &mut self,
+        name: &str,
+        profile: &Profile,
+        flow: FlowId,
+        message: &Message,
+        wishes: &[Wish],
+    ) -> Vec<u64> {
         let now = Instant::now();
         let (call_id, cseq) = (message.call_id(), message.cseq().map_or(0, |(n, _)| n));
         let piid = message.header("X-PIID").is_some();
@@ -240,7 +248,8 @@ impl Gateway {
             if wish.tags.unbind {
                 unbind(user, profile, &wish.contact, call_id);
             }
-            let found = user.bindings.iter().position(|b| same_binding(profile.contact_match, &b.contact, &wish.contact));
+            let found =
+                user.bindings.iter().position(|b| same_binding(profile.contact_match, &b.contact, &wish.contact));
             if wish.expires == 0 {
                 if let Some(at) = found
                     && !outlives_unregister(profile, &mut user.bindings[at])
@@ -256,7 +265,8 @@ impl Gateway {
             if let Some(before) = previous.as_ref().filter(|b| b.call_id != call_id) {
                 self.record.violation("call-id-changed", format!("{} after {}", call_id, before.call_id));
             }
-            let push = wish.tags.bind.clone().filter(|t| t.dialect != tags::Dialect::Rfc8599 || profile.serves(&t.provider));
+            let push =
+                wish.tags.bind.clone().filter(|t| t.dialect != tags::Dialect::Rfc8599 || profile.serves(&t.provider));
             let push = match (push, &previous) {
                 (Some(push), _) => Some(push),
                 // Mizutech keeps a binding whose refresh came without tags; RFC 8599 does not.

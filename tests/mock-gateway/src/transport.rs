@@ -142,7 +142,10 @@ pub(crate) struct Flows {
 
 impl Flows {
     /// Binds UDP and TCP to the same port and starts to listen.
-    pub(crate) async fn listen(address: SocketAddr, arrivals: mpsc::Sender<Arrival>) -> io::Result<(Flows, SocketAddr)> {
+    pub(crate) async fn listen(
+        address: SocketAddr,
+        arrivals: mpsc::Sender<Arrival>,
+    ) -> io::Result<(Flows, SocketAddr)> {
         let (udp, tcp) = bind_both(address).await?;
         let local = tcp.local_addr()?;
         let udp = Arc::new(udp);

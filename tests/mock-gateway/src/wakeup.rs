@@ -11,7 +11,13 @@ use crate::tags::PushTarget;
 
 impl Gateway {
     /// Hands a push to the push service; a dead token takes its binding with it.
-    pub(crate) fn push(&mut self, name: &str, target: &PushTarget, content: &Content, own: Option<serde_json::Value>) -> bool {
+    pub(crate) fn push(
+        &mut self,
+        name: &str,
+        target: &PushTarget,
+        content: &Content,
+        own: Option<serde_json::Value>,
+    ) -> bool {
         let Some(user) = self.users.get_mut(name) else { return false };
         let delivery = self.pushes.delivery(&target.token);
         let unregistered = delivery == Delivery::Unregistered;
@@ -53,7 +59,13 @@ impl Gateway {
     }
 
     /// Pushes something that belongs to no call to every device of a user; returns to how many.
-    pub(crate) fn push_user(&mut self, name: &str, kind: PushKind, text: &str, own: Option<serde_json::Value>) -> usize {
+    pub(crate) fn push_user(
+        &mut self,
+        name: &str,
+        kind: PushKind,
+        text: &str,
+        own: Option<serde_json::Value>,
+    ) -> usize {
         let targets: Vec<PushTarget> = self
             .users
             .get(name)

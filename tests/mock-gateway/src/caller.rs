@@ -1,7 +1,5 @@
 //! The caller: forks, holds, retransmits, cancels (RFC 3261, 9, 13.2, 16.7 and 17.1).
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use crate::build::{Builder, quote};
@@ -71,65 +69,6 @@ impl Gateway {
         }
         self.bump();
         id
-    }
-
-    fn reach(&mut self, id: u64, binding: u64) {
-        let Some(call) = self.calls.get(&id) else { return };
-        let when = call.options.push;
-        let found = self.users.get(&call.report.user).and_then(|u| u.bindings.iter().find(|b| b.id == binding));
-        let Some(found) = found else { return };
-        let awake = found.registered && !found.asleep && self.flows.get(found.flow).is_some();
-        let wakes = found.push.is_some();
-        match when {
-            PushWhen::Always if wakes => self.wake(id, binding),
-            PushWhen::Asleep if !awake && wakes => self.wake(id, binding),
-            _ if awake => self.invite_binding(id, binding),
-            _ => {}
-        }
-    }
-
-    fn wake(&mut self, id: u64, binding: u64) {
-        if self.push_call(id, binding, if self.is_chat(id) { PushKind::Chat } else { PushKind::Call }) {
-            self.phase(id, Phase::Pushed);
-        }
-    }
-
-    fn is_chat(&self, id: u64) -> bool {
-        self.calls.get(&id).is_some_and(|c| c.method == "MESSAGE")
-    }
-
-    /// Tells whether a held call wants its INVITE out before the 200 of the wake-up's REGISTER.
-    pub(crate) fn invites_before_200(&self, name: &str) -> bool {
-        self.calls.values().any(|c| c.report.user == name && !c.is_over() && c.options.before_200)
-    }
-
-    /// A client has registered: whatever is held for its user goes there.
-    pub(crate) fn woken(&mut self, name: &str, binding: u64) {
-        let Some(flow) = self.users.get(name).and_then(|u| u.bindings.iter().find(|b| b.id == binding)).map(|b| b.flow)
-        else {
-            return;
-        };
-        let waiting: Vec<(u64, Duration)> = self
-            .calls
-            .iter()
-            .filter(|(_, c)| {
-                c.report.user == name && !c.is_over() && c.report.state != CallState::Answered && !c.hold_over
-            })
-            .filter(|(_, c)| {
-                let tried = |l: &Leg| {
-                    l.binding == binding && l.flow == flow && (l.state != LegState::Done || l.status.is_some())
-                };
-                !c.legs.iter().any(|l| tried(l) || (l.binding == binding && l.status.is_some_and(|s| s >= 300)))
-            })
-            .map(|(id, c)| (*id, c.options.invite_delay))
-            .collect();
-        for (call, delay) in waiting {
-            if delay.is_zero() {
-                self.invite_binding(call, binding);
-            } else {
-                self.timer(delay, Timer::InviteLater { call, binding });
-            }
-        }
     }
 
     /// Sends the INVITE or MESSAGE to one binding.
@@ -392,14 +331,21 @@ impl Gateway {
     }
 
     /// Decides whether a call whose legs have failed is over (RFC 3261, 16.7).
-    fn weigh(&mut self, id: u64) {
+    pub(crate) fn weigh(&mut self, id: u64) {
         let Some(call) = self.calls.get(&id).filter(|c| !c.is_over()) else { return };
         let statuses = call.legs.iter().filter_map(|l| l.status).filter(|s| *s >= 300);
         // A 6xx wins over all, else the lowest class.
         let best = statuses.min_by_key(|s| if *s >= 600 { 0 } else { *s });
-        let open = call.legs.iter().any(|l| l.state != LegState::Done);
+        // What went to a binding that is gone by now is not waited for.
+        let bindings = self.users.get(&call.report.user).map(|u| u.bindings.as_slice()).unwrap_or_default();
+        let exists = |id: u64| bindings.iter().any(|b| b.id == id);
+        let open = call.legs.iter().any(|l| match l.state {
+            LegState::Done => false,
+            LegState::Calling => exists(l.binding),
+            _ => true,
+        });
         let answered_by = |b: &u64| call.legs.iter().any(|l| l.binding == *b && l.status.is_some());
-        let awaited = !call.hold_over && call.pushed.iter().any(|b| !answered_by(b));
+        let awaited = !call.hold_over && call.pushed.iter().any(|b| exists(*b) && !answered_by(b));
         match best {
             Some(status) if status >= 600 || (!open && !awaited) => self.finish(id, CallState::Rejected(status)),
             None if !open && call.hold_over => self.finish(id, CallState::Unreachable),
@@ -459,10 +405,13 @@ impl Gateway {
             request = request.header("Reason", reason);
         }
         let (branch, flow, text) = (format!("{}/cancel", leg.branch), leg.flow, request.finish());
+        // RFC 3261, 9.1: without a final response in 64 × T1 the INVITE counts as cancelled.
+        let invite = leg.branch.clone();
+        self.timer(TIMEOUT, Timer::Forget { branch: invite });
         self.ask(branch, "CANCEL", text, flow, owner);
     }
 
-    fn phase(&mut self, id: u64, phase: Phase) {
+    pub(crate) fn phase(&mut self, id: u64, phase: Phase) {
         let end = self.calls.get(&id).and_then(|c| c.options.end).filter(|e| e.phase == phase);
         if let Some(end) = end {
             self.timer(end.after, Timer::PlannedEnd { call: id });
@@ -486,44 +435,6 @@ impl Gateway {
     pub(crate) fn ring_time_over(&mut self, id: u64) {
         if self.calls.get(&id).is_some_and(|c| c.report.state == CallState::Ringing) {
             self.finish(id, CallState::NoAnswer);
-        }
-    }
-
-    pub(crate) fn hold_over(&mut self, id: u64) {
-        let Some(call) = self.calls.get_mut(&id).filter(|c| !c.is_over()) else { return };
-        call.hold_over = true;
-        let heard = call.legs.iter().any(|l| matches!(l.state, LegState::Early | LegState::Answered));
-        if !heard {
-            let refused = call.legs.iter().filter_map(|l| l.status).find(|s| *s >= 300);
-            self.finish(id, refused.map_or(CallState::Unreachable, CallState::Rejected));
-        }
-    }
-
-    pub(crate) fn leg_is_silent(&mut self, id: u64, leg: usize) {
-        let Some(call) = self.calls.get(&id).filter(|c| !c.is_over()) else { return };
-        let silent = call.legs.get(leg).filter(|l| l.state == LegState::Calling).map(|l| l.binding);
-        if let Some(binding) = silent.filter(|b| !call.pushed.contains(b)) {
-            self.wake(id, binding);
-        }
-    }
-
-    /// A connection is gone: its unanswered legs are free to be tried again.
-    pub(crate) fn legs_lost_flow(&mut self, flow: FlowId) {
-        let mut touched = Vec::new();
-        for (id, call) in &mut self.calls {
-            for leg in call.legs.iter_mut().filter(|l| l.flow == flow) {
-                if matches!(leg.state, LegState::Calling | LegState::Early) {
-                    leg.state = LegState::Done;
-                    touched.push((*id, leg.binding));
-                }
-            }
-        }
-        for (id, binding) in touched {
-            let again = self.calls.get(&id).is_some_and(|c| !c.is_over() && c.options.push != PushWhen::Never);
-            if again && self.calls.get(&id).is_some_and(|c| !c.pushed.contains(&binding)) {
-                self.wake(id, binding);
-            }
-            self.weigh(id);
         }
     }
 }

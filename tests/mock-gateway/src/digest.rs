@@ -327,6 +327,12 @@ mod tests {
     }
 
     #[test]
+    fn sha_512_256_is_that_of_fips_180_4() {
+        let hash = Algorithm::Sha512_256.hash(b"abc");
+        assert_eq!(hash, "53048e2681941ef99b2e29b76b4c7dabe4c2d0c634fc6d46e0e2f13107e7af23");
+    }
+
+    #[test]
     fn auth_int_covers_the_body() {
         let mut input = Input {
             algorithm: Algorithm::Md5Sess,

@@ -20,6 +20,8 @@ use crate::record::{Direction, Entry, Record};
 use crate::transaction::{ClientTransaction, Replies};
 use crate::transport::{Arrival, FlowId, Flows, Transport};
 
+const MAX_TIMERS: usize = 100_000;
+
 /// Work for the gateway's task.
 pub(crate) type Command = Box<dyn FnOnce(&mut Gateway) + Send>;
 
@@ -150,6 +152,9 @@ impl Gateway {
     }
 
     pub(crate) fn timer(&mut self, after: Duration, timer: Timer) {
+        if self.timers.len() >= MAX_TIMERS {
+            return log::warn!("too many timers: one is dropped");
+        }
         let serial = self.serial();
         self.timers.insert((Instant::now() + after, serial), timer);
     }

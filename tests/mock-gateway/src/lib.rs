@@ -25,6 +25,7 @@ pub mod digest;
 pub mod faults;
 mod gateway;
 pub mod handle;
+mod hold;
 mod json;
 pub mod parse;
 pub mod profile;

@@ -223,11 +223,11 @@ impl Uri {
     /// Reads a URI; `None` without a scheme.
     pub fn parse(text: &str) -> Option<Uri> {
         let (scheme, rest) = text.trim().split_once(':')?;
-        let rest = rest.split('?').next().unwrap_or_default();
-        let (user, rest) = match rest.rfind('@') {
-            Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
+        let (user, rest) = match rest.split_once('@') {
+            Some((user, rest)) => (Some(user), rest),
             None => (None, rest),
         };
+        let rest = rest.split('?').next().unwrap_or_default();
         let user = user.map(|u| u.split(':').next().unwrap_or_default().to_owned());
         let (hostport, params) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
         let (host, port) = host_port(hostport);
@@ -510,6 +510,7 @@ mod tests {
         assert!(!uri("sip:a@b;x=1").same_as(&uri("sip:a@b;x=2")));
         assert!(!uri("sip:a@b;transport=tcp").same_as(&uri("sip:a@b")));
         assert_eq!(uri("sip:a@[::1]:5070;x").port, Some(5070));
+        assert_eq!(uri("sip:a;day=1?x@b?h=1").user.as_deref(), Some("a;day=1?x"));
     }
 
     proptest! {

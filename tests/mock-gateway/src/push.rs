@@ -308,7 +308,7 @@ impl PushService {
 
     fn take(&self, token: Option<&str>) -> Option<Push> {
         self.with(|inner| {
-            let at = inner.waiting.iter().position(|p| token.is_none_or(|t| p.target.token == t))?;
+            let at = inner.waiting.iter().position(|p| token.is_none_or(|t| p.target.is_for(t)))?;
             inner.waiting.remove(at)
         })
     }

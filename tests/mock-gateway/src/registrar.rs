@@ -273,16 +273,22 @@ impl Gateway {
                 (None, Some(before)) if profile.keeps_push && !wish.tags.unbind => before.push.clone(),
                 _ => None,
             };
+            let mut known = previous.as_ref().map(|b| b.id);
             if let Some(push) = &push
                 && profile.reads_mpush
             {
                 // One token is one device: a client that came back on another port replaces itself.
-                user.bindings.retain(|b| b.push.as_ref().is_none_or(|p| p.token != push.token));
+                let same = |b: &Binding| b.push.as_ref().is_some_and(|p| p.token == push.token);
+                if user.bindings.iter().any(|b| same(b) && b.call_id != call_id) {
+                    self.record.violation("call-id-changed", format!("{call_id}, with the same token"));
+                }
+                known = known.or(user.bindings.iter().find(|b| same(b)).map(|b| b.id));
+                user.bindings.retain(|b| !same(b));
             }
             if user.bindings.len() >= MAX_BINDINGS {
                 user.bindings.remove(0);
             }
-            let id = previous.as_ref().map_or(id, |b| b.id);
+            let id = known.unwrap_or(id);
             user.bindings.push(Binding {
                 id,
                 contact: wish.contact.clone(),

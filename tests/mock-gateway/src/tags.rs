@@ -76,6 +76,13 @@ pub struct PushTarget {
 }
 
 impl PushTarget {
+    /// Tells whether a device's token is this target's, or one of the two that Flexisip
+    /// (`A:voip&B:remote`) and PortSIP (`A|B`) carry.
+    pub fn is_for(&self, token: &str) -> bool {
+        let bare = |part: &str| part.strip_suffix(":voip").or(part.strip_suffix(":remote")).unwrap_or(part) == token;
+        self.token == token || self.token.split(['&', '|']).any(bare)
+    }
+
     /// Returns the push service this target belongs to.
     pub fn channel(&self) -> Channel {
         let provider = self.provider.to_ascii_lowercase();
@@ -171,7 +178,7 @@ fn rfc8599(uri: &Uri, tags: &mut Tags) {
             tags.wrong.push(("bad-pn-parameters", format!("pn-provider={provider};pn-prid={prid}")));
         }
         Some(prid) => {
-            let wrong = |text: &str| text.contains(|c: char| "=;?@,%\"<> ".contains(c) && c != '%' || !c.is_ascii());
+            let wrong = |text: &str| text.contains(|c: char| "=;?@,\"<> ".contains(c) || !c.is_ascii());
             if wrong(prid) || wrong(uri.param("pn-param").unwrap_or_default()) {
                 tags.wrong.push(("pn-unescaped", prid.to_owned()));
             }
@@ -253,6 +260,14 @@ mod tests {
         assert_eq!(bind("<sip:a@b;app-id=x.dev;pn-type=apple;pn-tok=AB>").environment, Some('s'));
         assert_eq!(bind("<sip:a@b>;app-id=x;pn-type=google;pn-tok=AB").channel(), Channel::Fcm);
         assert_eq!(bind("<sip:a@b;pn-provider=fcm;pn-param=p;pn-prid=a%3Bb>").token, "a;b");
+    }
+
+    #[test]
+    fn a_device_knows_its_token_among_two() {
+        let mut target = mpush("i:app:AB:voip&CD:remote").expect("good");
+        assert!(target.is_for("AB") && target.is_for("CD") && !target.is_for("A"));
+        target.token = "V|A".into();
+        assert!(target.is_for("V") && target.is_for("V|A"));
     }
 
     #[test]

@@ -97,6 +97,22 @@ async fn a_sleeping_client_is_pushed_and_its_call_held_until_it_registers() {
 }
 
 #[tokio::test]
+async fn a_client_that_comes_back_on_another_port_gets_the_call_there_and_its_refusal_counts() {
+    let mock = open_mock("xmpush").await;
+    let old = registered(&mock).await;
+    mock.change_profile(None, |p| p.silence = Duration::from_millis(50)).await;
+    let call = mock.place_call("alice", soon()).await;
+    assert!(mock.pushes(None).next_within(LIMIT).await.is_some(), "it was silent");
+    let mut new = Peer::new(&mock).await;
+    (new.call_id, new.cseq) = (old.call_id.clone(), old.cseq);
+    new.register(&tags()).await;
+    let invite = new.request("INVITE").await;
+    new.reply(&invite, "486 Busy Here", "").await;
+    assert_eq!(call.wait_end(LIMIT).await.map(|r| r.state), Some(CallState::Rejected(486)));
+    assert_eq!(mock.violations(), []);
+}
+
+#[tokio::test]
 async fn the_invite_may_come_before_the_200() {
     let mock = open_mock("xmpush").await;
     let mut peer = registered(&mock).await;

@@ -1,0 +1,505 @@
+//! The whole client without its sockets: accounts, their bindings, and the calls that reach them.
+//!
+//! # The contract
+//!
+//! Hand in whatever happened (`handle_*`, or one of the app's wishes), then drain [`UserAgent::poll_output`] until it
+//! returns `None`, doing what it says *in that order*; then sleep until [`UserAgent::poll_timeout`] or the next happening.
+//! An [`Output::Save`] comes before the bytes that depend on it: write it before you send them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::account::{Account, AccountKey, Transport};
+use crate::clock::Now;
+use crate::error::FieldError;
+use crate::event::{CallChange, CallEvent, Discard, Ended, Event, FlowError, FlowId, Output};
+use crate::gate::Gate;
+use crate::payload::{ActionKind, PushAction};
+use crate::push::{Push, PushToken, Verdict};
+use crate::random::Random;
+use crate::registration::{Context, Registration};
+use crate::sip::{Frame, Framer, Message};
+use crate::snapshot::{Memory, Record, REMOVALS, Removal, binding_key, open};
+use crate::uas::{Answers, Invitation};
+use crate::wake::{Arrival, State, Wake};
+
+/// Accounts of one client.
+pub const MAX_ACCOUNTS: usize = 16;
+/// Log-outs waiting to be delivered; the one that waited longest is given up for a new one.
+pub const MAX_REMOVALS: usize = 16;
+
+/// How a ringing call is declined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Decline {
+    /// 603: on all of the user's devices.
+    #[default]
+    Everywhere,
+    /// 486: this device is busy; others go on ringing.
+    Busy,
+}
+
+/// Names no account of this client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no such account")]
+pub struct NoSuchAccount;
+
+/// The sans-IO client. See the [module](self) for how it is driven.
+pub struct UserAgent {
+    pub(crate) cx: Context,
+    pub(crate) registrations: Vec<Registration>,
+    pub(crate) wake: Wake,
+    pub(crate) invitations: Vec<Invitation>,
+    pub(crate) answers: Answers,
+    framers: BTreeMap<FlowId, Framer>,
+    discarded: BTreeMap<Discard, u64>,
+}
+
+impl UserAgent {
+    /// Returns a client without accounts, which takes up the log-outs that an earlier process could not deliver.
+    ///
+    /// `seed` must be unguessable and new for each process; `removals` is the stored record [`REMOVALS`], if there is one.
+    pub fn new(seed: [u8; 32], removals: Option<&[u8]>, now: Now) -> Self {
+        let mut agent = Self {
+            cx: Context {
+                random: Random::new(seed),
+                outputs: VecDeque::new(),
+                next_flow: 1,
+                removals: BTreeMap::new(),
+            },
+            registrations: Vec::new(),
+            wake: Wake::default(),
+            invitations: Vec::new(),
+            answers: Answers::default(),
+            framers: BTreeMap::new(),
+            discarded: BTreeMap::new(),
+        };
+        match removals.map(open::<BTreeMap<AccountKey, Removal>>) {
+            Some(Ok(removals)) => {
+                for (key, removal) in removals.into_iter().take(MAX_REMOVALS) {
+                    if let Some(registration) = Registration::resume_removal(removal.clone(), &mut agent.cx.random) {
+                        agent.registrations.push(registration);
+                        agent.cx.removals.insert(key, removal);
+                    }
+                }
+            }
+            Some(Err(damage)) => agent.store_failed(REMOVALS, damage.to_string()),
+            None => {}
+        }
+        agent.settle(now);
+        agent
+    }
+
+    // Wishes of the app.
+
+    /// Adds an account, or changes the settings of the one with the same AOR and registrar. Nothing is sent before
+    /// [`register`](Self::register).
+    ///
+    /// `stored` is the account's own record (see [`binding_key`]), if there is one: with it the Call-ID, the CSeq, the
+    /// nonces and the Contacts to be cleaned up live on. A log-out of the same account that is still pending is
+    /// taken back.
+    ///
+    /// # Errors
+    /// A [`FieldError`] for the field `accounts` when there are [`MAX_ACCOUNTS`] already.
+    pub fn add_account(
+        &mut self,
+        account: Account,
+        push: Option<Push>,
+        stored: Option<&[u8]>,
+        now: Now,
+    ) -> Result<AccountKey, FieldError> {
+        let key = account.key();
+        let memory = match self.registrations.iter().position(|registration| registration.key == key) {
+            Some(index) if !self.registrations[index].is_leaving() => {
+                self.registrations[index].replace_account(account, push);
+                self.settle(now);
+                return Ok(key);
+            }
+            Some(index) => {
+                let mut departing = self.registrations.remove(index);
+                departing.drop_flow(&mut self.cx);
+                Some(departing.into_memory())
+            }
+            None => match stored.map(open::<Memory>) {
+                Some(Ok(memory)) => Some(memory),
+                Some(Err(damage)) => {
+                    self.store_failed(&binding_key(&key), damage.to_string());
+                    None
+                }
+                None => None,
+            },
+        };
+        if self.registrations.iter().filter(|registration| !registration.is_leaving()).count() >= MAX_ACCOUNTS {
+            return Err(FieldError::malformed("accounts", "at most 16 accounts"));
+        }
+        let registration = Registration::new(account, push, memory, &mut self.cx.random);
+        registration.save(&mut self.cx);
+        if self.cx.removals.contains_key(&key) {
+            self.cx.save_removal(&key, None);
+        }
+        self.registrations.push(registration);
+        self.settle(now);
+        Ok(key)
+    }
+
+    /// Registers now, also after a refusal: the app started, or the user asked for it. Call it at every start: servers
+    /// drop push bindings for many reasons and make them anew at the next REGISTER.
+    ///
+    /// # Errors
+    /// [`NoSuchAccount`].
+    pub fn register(&mut self, key: &AccountKey, now: Now) -> Result<(), NoSuchAccount> {
+        self.find(key)?.register();
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Takes the push token that the provider gave. The same token again costs nothing; a new one is sent at once where
+    /// the account is registered, and its binding replaces the old one's.
+    ///
+    /// # Errors
+    /// [`NoSuchAccount`].
+    pub fn set_token(&mut self, key: &AccountKey, token: PushToken, now: Now) -> Result<(), NoSuchAccount> {
+        let index = self.position(key)?;
+        if self.registrations[index].set_token(token) {
+            self.registrations[index].save(&mut self.cx);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Removes the push binding and stays registered. From here on no push for this account makes a sound.
+    ///
+    /// # Errors
+    /// [`NoSuchAccount`].
+    pub fn unbind_push(&mut self, key: &AccountKey, now: Now) -> Result<(), NoSuchAccount> {
+        let index = self.position(key)?;
+        if self.registrations[index].unbind_push() {
+            self.registrations[index].save(&mut self.cx);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Removes the binding and the account. The wish is stored first; it is delivered with back-off until the server has
+    /// confirmed it, by later processes if need be, with the credentials kept as HA1 only.
+    ///
+    /// # Errors
+    /// [`NoSuchAccount`].
+    pub fn log_out(&mut self, key: &AccountKey, now: Now) -> Result<(), NoSuchAccount> {
+        let index = self.position(key)?;
+        self.end_calls_of(key, now);
+        let registration = &mut self.registrations[index];
+        registration.log_out();
+        if registration.was_ever_sent() {
+            if self.cx.removals.len() >= MAX_REMOVALS {
+                self.give_up_oldest_removal(key);
+            }
+            let index = self.position_of_leaving(key).ok_or(NoSuchAccount)?;
+            let removal = self.registrations[index].removal();
+            self.cx.save_removal(key, Some(removal));
+        } else {
+            registration.finished = true;
+        }
+        self.cx.outputs.push_back(Output::Save(Record { key: binding_key(key), bytes: None }));
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Asks the server whether it supports a push provider or, with `None`, which ones (RFC 8599 section 4.1.3). The
+    /// answer is an [`Event::Capabilities`]; a REGISTER follows, which removes the binding that the query left behind.
+    ///
+    /// # Errors
+    /// [`NoSuchAccount`].
+    pub fn query_push(&mut self, key: &AccountKey, provider: Option<String>, now: Now) -> Result<(), NoSuchAccount> {
+        self.find(key)?.query(provider);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Declines a call that rings or was announced; the refusal of an announced one is sent when its INVITE comes.
+    /// Returns `false` for a call that is not known or over.
+    pub fn decline(&mut self, call: Uuid, how: Decline, now: Now) -> bool {
+        let (code, phrase) = match how {
+            Decline::Everywhere => (603, "Decline"),
+            Decline::Busy => (486, "Busy Here"),
+        };
+        let ended = self.end_call(call, Ended::Declined, now);
+        self.refuse_invitation(call, code, phrase, now);
+        self.settle(now);
+        ended
+    }
+
+    // Occasions.
+
+    /// Takes a push that [`parse_push`](crate::payload::parse_push) read: registers, and expects the call it announces.
+    pub fn handle_push(&mut self, action: &PushAction, now: Now) {
+        let addressed = self.addressed(action);
+        if addressed.iter().all(|index| self.registrations[*index].is_silent()) && !addressed.is_empty() {
+            return;
+        }
+        let mut repeated = false;
+        match &action.kind {
+            ActionKind::IncomingCall(call) => {
+                let account = match addressed.as_slice() {
+                    [one] => Some(self.registrations[*one].key.clone()),
+                    _ => None,
+                };
+                let identity = action.identity();
+                match self.wake.announce(&identity, account.clone(), call.window, now.boot) {
+                    Arrival::New(uuid) => {
+                        let caller = call.caller();
+                        self.tell_call(uuid, account, CallChange::Announced(caller));
+                    }
+                    Arrival::Repeated(_) | Arrival::Ghost(..) => repeated = true,
+                    Arrival::Joined(_) => {}
+                    Arrival::Full => self.discard(Discard::TooManyCalls),
+                }
+            }
+            ActionKind::Cancel(_) => {
+                let account = |wake: &Wake, uuid| wake.get(uuid).and_then(|entry| entry.account.clone());
+                if let Some((uuid, _)) = self.wake.cancel(&action.identity(), now.boot) {
+                    let account = account(&self.wake, uuid);
+                    self.tell_call(uuid, account, CallChange::Ended(Ended::Cancelled));
+                }
+            }
+            ActionKind::Ignore(_) => return,
+            _ => {}
+        }
+        for index in addressed {
+            if !self.registrations[index].is_silent() {
+                self.registrations[index].wake(repeated, now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The device's network changed: all flows are opened anew and the bindings follow.
+    pub fn network_changed(&mut self, now: Now) {
+        for registration in &mut self.registrations {
+            registration.network_changed(&mut self.cx);
+        }
+        self.framers.clear();
+        self.settle(now);
+    }
+
+    /// The flow is open: `local` is our address on it.
+    pub fn handle_flow_up(&mut self, flow: FlowId, local: SocketAddr, now: Now) {
+        for registration in &mut self.registrations {
+            registration.flow_came_up(flow, local);
+        }
+        self.settle(now);
+    }
+
+    /// The flow could not be opened, or broke.
+    pub fn handle_flow_down(&mut self, flow: FlowId, error: FlowError, now: Now) {
+        self.framers.remove(&flow);
+        if let Some(registration) = self.registrations.iter_mut().find(|registration| registration.owns(flow)) {
+            registration.flow_went_down(error, &mut self.cx, now);
+        }
+        self.settle(now);
+    }
+
+    /// Takes the bytes that came in on a flow: one datagram, or any piece of a stream.
+    pub fn handle_input(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
+        let Some(transport) = self.transport_of(flow) else { return self.discard(Discard::DeadFlow) };
+        if matches!(transport, Transport::Udp | Transport::Ws | Transport::Wss) {
+            if bytes.iter().any(|byte| !byte.is_ascii_whitespace() && *byte != 0) {
+                self.handle_message(flow, bytes, now);
+            }
+            return self.settle(now);
+        }
+        let mut framer = self.framers.remove(&flow).unwrap_or_default();
+        framer.push(bytes);
+        loop {
+            match framer.next() {
+                Ok(Some(Frame::Message(message))) => self.handle_message(flow, &message, now),
+                Ok(Some(Frame::Ping)) => self.cx.transmit(flow, b"\r\n".to_vec()),
+                Ok(Some(Frame::Pong)) => {}
+                Ok(None) => {
+                    if self.transport_of(flow).is_some() {
+                        self.framers.insert(flow, framer);
+                    }
+                    break;
+                }
+                Err(error) => {
+                    log::warn!("closing a flow: {error}");
+                    self.discard(Discard::Malformed);
+                    self.cx.outputs.push_back(Output::Close(flow));
+                    return self.handle_flow_down(flow, FlowError::Garbage, now);
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Does what time asks for. Calling it too early or too late harms nothing.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for registration in &mut self.registrations {
+            registration.handle_timeout(&mut self.cx, now);
+        }
+        for entry in self.wake.expire(now.boot) {
+            self.tell_call(entry.uuid, entry.account, CallChange::Ended(Ended::Missed));
+        }
+        self.expire_invitations(now);
+        self.settle(now);
+    }
+
+    /// A record could not be stored, or read.
+    pub fn handle_store_failure(&mut self, key: &str, reason: String, now: Now) {
+        self.store_failed(key, reason);
+        self.settle(now);
+    }
+
+    // Outputs.
+
+    /// Returns the next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.cx.outputs.pop_front()
+    }
+
+    /// Returns the boot time at which [`handle_timeout`](Self::handle_timeout) wants to be called next, and why.
+    pub fn poll_timeout(&self) -> Option<(Duration, &'static str)> {
+        let registrations = self.registrations.iter().filter_map(Registration::timeout);
+        let invitations = self.invitations.iter().map(Invitation::timeout);
+        registrations.chain(invitations).chain(self.wake.timeout()).min_by_key(|(at, _)| *at)
+    }
+
+    /// Returns what judges pushes from outside: who is logged in, and which calls are known.
+    pub fn gate(&self) -> Gate {
+        Gate::new(
+            self.registrations.iter().map(|registration| (registration.account().aor().user(), registration.is_silent())),
+            self.wake.clone(),
+        )
+    }
+
+    /// Returns the last verdict of an account.
+    pub fn verdict(&self, key: &AccountKey) -> Option<&Verdict> {
+        self.registrations.iter().find(|registration| registration.key == *key)?.verdict.as_ref()
+    }
+
+    /// Returns the accounts, without those that are logged out.
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.registrations.iter().filter(|registration| !registration.is_leaving()).map(Registration::account)
+    }
+
+    // Inside.
+
+    fn settle(&mut self, now: Now) {
+        for registration in &mut self.registrations {
+            registration.drive(&mut self.cx, now);
+        }
+        while let Some(index) = self.registrations.iter().position(|registration| registration.finished) {
+            let mut done = self.registrations.remove(index);
+            done.drop_flow(&mut self.cx);
+            if self.cx.removals.contains_key(&done.key) {
+                self.cx.save_removal(&done.key, None);
+            }
+            log::info!("{}: logged out", done.key);
+            let aor = done.account().aor().to_string();
+            self.cx.tell(Event::LoggedOut { account: done.key, aor });
+        }
+        let registrations = &self.registrations;
+        self.framers.retain(|flow, _| registrations.iter().any(|registration| registration.owns(*flow)));
+    }
+
+    fn handle_message(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
+        let message = match Message::parse(bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                log::debug!("dropped {} bytes: {error}", bytes.len());
+                return self.discard(Discard::Malformed);
+            }
+        };
+        if message.code().is_some() {
+            let mut registrations = self.registrations.iter_mut();
+            if !registrations.any(|registration| registration.handle_response(&message, &mut self.cx, now)) {
+                self.discard(Discard::ForeignResponse);
+            }
+            return;
+        }
+        self.handle_request(flow, message, now);
+    }
+
+    pub(crate) fn discard(&mut self, reason: Discard) {
+        let count = self.discarded.entry(reason).or_default();
+        *count += 1;
+        // Told at 1, 2, 4, 8, …: a flood from outside is no flood of events.
+        if count.is_power_of_two() {
+            let count = *count;
+            self.cx.tell(Event::Discarded { reason, count });
+        }
+    }
+
+    fn store_failed(&mut self, key: &str, reason: String) {
+        log::warn!("record {key}: {reason}");
+        self.cx.tell(Event::StoreFailed { key: key.to_owned(), reason });
+    }
+
+    pub(crate) fn tell_call(&mut self, uuid: Uuid, account: Option<AccountKey>, change: CallChange) {
+        self.cx.tell(Event::Call(CallEvent { uuid, account, change }));
+    }
+
+    /// Ends a call and tells it, once.
+    pub(crate) fn end_call(&mut self, uuid: Uuid, how: Ended, now: Now) -> bool {
+        let account = self.wake.get(uuid).and_then(|entry| entry.account.clone());
+        let ended = self.wake.end(uuid, how, now.boot);
+        if ended {
+            self.tell_call(uuid, account, CallChange::Ended(how));
+        }
+        ended
+    }
+
+    fn end_calls_of(&mut self, key: &AccountKey, now: Now) {
+        let calls: Vec<(Uuid, State)> =
+            self.wake.live(Some(key)).map(|entry| (entry.uuid, entry.state)).collect();
+        for (uuid, _) in calls {
+            self.end_call(uuid, Ended::LoggedOut, now);
+            self.refuse_invitation(uuid, 480, "Temporarily Unavailable", now);
+        }
+    }
+
+    /// The registrations that a push is for: those whose user it names, else all of them (RFC 8599 section 4.1).
+    fn addressed(&self, action: &PushAction) -> Vec<usize> {
+        let all = || (0..self.registrations.len()).collect();
+        let Some(user) = action.account.as_deref() else { return all() };
+        let user = crate::wake::caller_user(user);
+        let named: Vec<usize> = (0..self.registrations.len())
+            .filter(|index| self.registrations[*index].account().aor().user().eq_ignore_ascii_case(user))
+            .collect();
+        if named.is_empty() { all() } else { named }
+    }
+
+    fn transport_of(&self, flow: FlowId) -> Option<Transport> {
+        self.registrations
+            .iter()
+            .filter_map(Registration::flow_up)
+            .find(|up| up.id == flow)
+            .map(|up| up.hop.transport)
+    }
+
+    fn position(&self, key: &AccountKey) -> Result<usize, NoSuchAccount> {
+        self.registrations
+            .iter()
+            .position(|registration| registration.key == *key && !registration.is_leaving())
+            .ok_or(NoSuchAccount)
+    }
+
+    fn position_of_leaving(&self, key: &AccountKey) -> Option<usize> {
+        self.registrations.iter().position(|registration| registration.key == *key)
+    }
+
+    fn find(&mut self, key: &AccountKey) -> Result<&mut Registration, NoSuchAccount> {
+        let index = self.position(key)?;
+        Ok(&mut self.registrations[index])
+    }
+
+    fn give_up_oldest_removal(&mut self, except: &AccountKey) {
+        let Some(index) = self.registrations.iter().position(|r| r.is_leaving() && r.key != *except) else { return };
+        let mut given_up = self.registrations.remove(index);
+        given_up.drop_flow(&mut self.cx);
+        self.cx.save_removal(&given_up.key, None);
+        self.store_failed(REMOVALS, format!("more than {MAX_REMOVALS} log-outs are pending; the oldest was given up"));
+    }
+}

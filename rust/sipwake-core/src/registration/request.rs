@@ -19,7 +19,7 @@ impl Registration {
     /// Sends the next REGISTER of a chain on a flow that is up.
     pub(super) fn send(&mut self, mut chain: Chain, flow: &FlowUp, cx: &mut Context, now: Now) -> Result<(), Failure> {
         let secure = flow.hop.transport.is_secure();
-        let spoken = if chain.without_push { Vec::new() } else { self.spoken() };
+        let spoken = if chain.without_push { Vec::new() } else { self.spoken(&chain.asks) };
         let base = self.contact_base(flow);
         let contact = self.contact(&spoken, &chain.asks, &base);
         let mut save = self.reserve();
@@ -120,8 +120,10 @@ impl Registration {
         chain.min_expires.max(self.min_expires).max(self.account.config().expires)
     }
 
-    pub(super) fn spoken(&self) -> Vec<Dialect> {
-        self.push.as_ref().map(|push| push.spoken(self.memory.shown)).unwrap_or_default()
+    fn spoken(&self, asks: &Asks) -> Vec<Dialect> {
+        let Some(push) = &self.push else { return Vec::new() };
+        let removes = *asks == Asks::Remove || matches!(self.memory.token, TokenWish::Unbind(_));
+        if removes { push.spoken_to_remove(self.memory.shown) } else { push.spoken(self.memory.shown) }
     }
 
     /// The Contact URI without push parameters.

@@ -120,7 +120,7 @@ impl std::fmt::Display for Hop {
 }
 
 /// An address of record: `sip:alice@example.com` (RFC 3261 section 6).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aor {
     uri: SipUri,
     text: String,

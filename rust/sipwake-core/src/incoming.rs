@@ -219,7 +219,7 @@ impl UserAgent {
         let tag = self.cx.random.token();
         let mut builder = Builder::response(request, code, phrase, Some(&tag));
         for (name, value) in extra {
-            builder.header(name, value);
+            builder = builder.header(name, value);
         }
         let Ok(bytes) = builder.finish() else { return self.discard(Discard::Malformed) };
         if let Some(key) = key {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::identity::{CallIdentity, call_uuid, push_uuid};
+use super::shown::MAX_NAME;
 use super::{AppState, Channel, Hints, Priority, shown};
 
 /// How long an announced INVITE is waited for, unless the payload says less.
@@ -16,7 +17,6 @@ const CALL_WINDOW: Duration = Duration::from_secs(40);
 /// the time that a REGISTER and an INVITE need.
 const SHORTEST_CALL_WINDOW: Duration = Duration::from_secs(5);
 
-const MAX_NAME: usize = 256;
 const MAX_TEXT: usize = 4096;
 
 /// The one thing that a push asks for.
@@ -71,6 +71,16 @@ impl PushAction {
     /// Returns what to show as the caller: the name, else the number or URI, else nothing at all.
     pub fn caller_label(&self) -> Option<&str> {
         self.display_name.as_deref().or(self.caller.as_deref())
+    }
+
+    /// Takes the sound out of a push. PushKit's duty to report stays, unless the system said that there is none.
+    pub(crate) fn silence(&mut self, reason: Ignored, hints: &Hints) {
+        self.duty = match (self.channel, hints.must_report) {
+            (Channel::PushKit, None | Some(true)) => Duty::ReportThenEnd,
+            _ => Duty::Nothing,
+        };
+        self.kind = ActionKind::Ignore { reason };
+        self.deadline = None;
     }
 
     pub(super) fn from_reading(reading: &Reading<'_>, seen: Seen<'_>, uuid_source: impl FnOnce() -> Vec<u8>) -> Self {
@@ -151,8 +161,20 @@ pub enum ActionKind {
     /// Nothing that this crate knows of.
     Ignore {
         /// Why.
-        reason: Problem,
+        reason: Ignored,
     },
+}
+
+/// Why a push asks for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ignored {
+    /// It could not be understood.
+    Problem(Problem),
+    /// Nobody is logged in whom it could be for.
+    LoggedOut,
+    /// Its call is over.
+    CallOver,
 }
 
 impl ActionKind {

@@ -21,7 +21,8 @@ mod mizutech;
 mod portsip;
 mod shown;
 
-pub use action::{ActionKind, Duty, Problem, PushAction, Vendor};
+pub use action::{ActionKind, Duty, Ignored, Problem, PushAction, Vendor};
+pub(crate) use shown::name as shown_name;
 pub use identity::{CallIdentity, call_uuid};
 
 /// What is longer is not read: FCM and APNs carry 4 KiB, APNs 5 KiB for VoIP.
@@ -239,7 +240,7 @@ fn action_of(fields: Result<Fields<'_>, Problem>, payload: Payload<'_>, channel:
     };
     let mut reading = action::Reading::new(match channel {
         Channel::PushKit => ActionKind::IncomingCall { video: false },
-        _ => ActionKind::Ignore { reason: problem },
+        _ => ActionKind::Ignore { reason: Ignored::Problem(problem) },
     });
     if let Ok(fields) = &fields {
         reading.title = fields.text(fields::Field::Title);

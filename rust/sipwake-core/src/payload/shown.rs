@@ -2,6 +2,9 @@
 
 use crate::error::is_bidirectional_control;
 
+/// The longest name that is shown, in characters.
+pub(super) const MAX_NAME: usize = 256;
+
 /// Returns `text` trimmed, without control and direction characters, cut to `max` characters; `None` if nothing is left.
 ///
 /// White space that would break the line becomes a plain space.
@@ -20,6 +23,11 @@ pub(super) fn line(text: &str, max: usize) -> Option<String> {
     let cut: String = shown.skip_while(|c| *c == ' ').take(max).collect();
     let cut = cut.trim_end();
     (!cut.is_empty()).then(|| cut.to_owned())
+}
+
+/// Returns a caller's name or address as it may be shown.
+pub(crate) fn name(text: &str) -> Option<String> {
+    line(text, MAX_NAME)
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ fn what_cannot_be_read_is_an_unknown_call_over_pushkit_and_ignored_elsewhere() {
         assert_eq!((&call.kind, call.duty, call.problem), (&CALL, Duty::ReportCall, Some(problem)));
         assert_eq!(call.deadline, Some(Duration::from_secs(1_040)));
         let ignored = parse_push(payload, Channel::FcmAndroid, &hints());
-        assert_eq!((ignored.kind, ignored.duty), (ActionKind::Ignore { reason: problem }, Duty::Nothing));
+        assert_eq!((ignored.kind, ignored.duty), (ActionKind::Ignore { reason: Ignored::Problem(problem) }, Duty::Nothing));
     }
     assert_eq!(android(&[]).problem, Some(Problem::Empty));
     assert_ne!(pushkit("{}").uuid, pushkit("[]").uuid, "two unknown calls are two calls");

@@ -83,19 +83,7 @@ impl Message {
     ///
     /// Not for challenges and credentials, where a comma separates parameters.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.headers(name).flat_map(|line| {
-            let mut rest = Some(line);
-            std::iter::from_fn(move || {
-                loop {
-                    let (one, behind) = cut(rest?, b',', true);
-                    rest = behind;
-                    let one = one.trim_matches([' ', '\t']);
-                    if !one.is_empty() {
-                        return Some(one);
-                    }
-                }
-            })
-        })
+        self.headers(name).flat_map(split_list)
     }
 
     /// Returns every field with its long name, in the order of the message.
@@ -189,6 +177,21 @@ impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Message({:?}, {} headers, {} bytes of body)", self.start, self.fields.len(), self.body.len())
     }
+}
+
+/// Returns the elements of one comma-separated value. Commas inside quotes and `<>` do not separate, empty elements are skipped.
+pub fn split_list(value: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        loop {
+            let (one, behind) = cut(rest?, b',', true);
+            rest = behind;
+            let one = one.trim_matches([' ', '\t']);
+            if !one.is_empty() {
+                return Some(one);
+            }
+        }
+    })
 }
 
 fn long(name: &str) -> &str {

@@ -34,7 +34,7 @@ pub use escape::{MalformedEscape, escape_paramchar, is_token, quote, unescape, u
 pub use feature_caps::FeatureCaps;
 pub use frame::{Frame, FrameError, Framer};
 pub use head::{MAX_HEADERS, MAX_LINE, MAX_MESSAGE, ParseError};
-pub use message::{CSeq, MAX_CONTACTS, Message};
+pub use message::{CSeq, MAX_CONTACTS, Message, split_list};
 pub use method::Method;
 pub use params::Params;
 pub use start::Start;

@@ -286,7 +286,10 @@ impl Account {
             None => SipUri { user: None, ..aor.uri.clone() },
         };
         if registrar.user.is_some() || registrar.headers.is_some() {
-            return Err(FieldError::malformed("registrar", "a SIP URI without user or headers, such as sip:example.com"));
+            return Err(FieldError::malformed(
+                "registrar",
+                "a SIP URI without user or headers, such as sip:example.com",
+            ));
         }
         let proxy = config.outbound_proxy.as_deref().map(|text| parse_uri("outbound_proxy", text)).transpose()?;
         if config.gateways.len() > MAX_GATEWAYS {

@@ -13,11 +13,11 @@ use crate::event::Ended;
 use crate::payload::{CallIdentity, call_uuid};
 
 /// Calls announced or ringing at once.
-pub const MAX_CALLS: usize = 32;
+pub(crate) const MAX_CALLS: usize = 32;
 /// Ended calls remembered; the oldest goes first.
-pub const MAX_TOMBSTONES: usize = 128;
+pub(crate) const MAX_TOMBSTONES: usize = 128;
 /// How long an ended call is remembered: pushes have been seen to come many minutes late.
-pub const TOMBSTONE: Duration = Duration::from_secs(3600);
+pub(crate) const TOMBSTONE: Duration = Duration::from_secs(3600);
 /// How long after its end a call may still meet the push or the INVITE that it owes, by its caller alone.
 const OWED: Duration = Duration::from_secs(40);
 

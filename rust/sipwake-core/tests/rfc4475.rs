@@ -62,7 +62,7 @@ const TABLE: [(&str, &str, Outcome); 49] = [
     ("bext01", "3.3.5", Good),
     ("invut", "3.3.6", Good),
     ("regaut01", "3.3.7", Good),
-    ("multi01", "3.3.8", Faulty(Repeated("From"))),
+    ("multi01", "3.3.8", Faulty(Repeated("CSeq"))),
     ("mcl01", "3.3.9", Refused(ParseError::ContentLength)),
     ("bcast", "3.3.10", Faulty(Repeated("Via"))),
     ("zeromf", "3.3.11", Good),

@@ -81,8 +81,8 @@ impl Builder {
         builder
     }
 
-    /// Starts a response to a request: Via, From, To, Call-ID and CSeq are copied, and the tag added to a To that has none
-    /// (RFC 3261 section 8.2.6.2). Call [`source`](Self::source) too.
+    /// Starts a response to a request: Via, From, To, Call-ID and CSeq are copied, and the tag added to a To that
+    /// has none (RFC 3261 section 8.2.6.2). Call [`source`](Self::source) too.
     pub fn response(request: &Message, code: u16, reason: &str, to_tag: Option<&str>) -> Self {
         let mut builder = Self::empty();
         if !(100..=699).contains(&code) || has_control(reason) {
@@ -113,8 +113,9 @@ impl Builder {
         builder
     }
 
-    /// Writes into the topmost Via where the request came from: `received` when it differs from `sent-by` (RFC 3261 section 18.2.1), and both
-    /// `received` and `rport` when the client asked for `rport` (RFC 3581 section 4). What the client claimed there is replaced.
+    /// Writes into the topmost Via where the request came from: `received` when it differs from `sent-by` (RFC 3261
+    /// section 18.2.1), and both `received` and `rport` when the client asked for `rport` (RFC 3581 section 4).
+    /// What the client claimed there is replaced.
     pub fn source(mut self, source: SocketAddr) -> Self {
         let Some(range) = self.top_via.clone() else { return self };
         let Some(via) = self.text.get(range.clone()).and_then(Via::parse) else { return self };
@@ -136,7 +137,8 @@ impl Builder {
         self
     }
 
-    /// Copies the Record-Route of a request into its response, as one that makes a dialog needs it (RFC 3261 section 12.1.1).
+    /// Copies the Record-Route of a request into its response, as one that makes a dialog needs it (RFC 3261
+    /// section 12.1.1).
     pub fn record_route(mut self, request: &Message) -> Self {
         for value in request.headers("Record-Route") {
             self.copy("Record-Route", value, "", "");
@@ -204,7 +206,8 @@ impl Builder {
         self.text.push_str("\r\n");
     }
 
-    /// Copies a received value. Of control characters only those are refused that could end a line: others may be quoted-pairs.
+    /// Copies a received value. Of control characters only those are refused that could end a line: others may be
+    /// quoted-pairs.
     fn copy(&mut self, name: &'static str, value: &str, joint: &str, tail: &str) {
         if value.contains(['\r', '\n', '\0']) {
             self.fail(BuildError::HeaderValue { name: name.to_owned() });

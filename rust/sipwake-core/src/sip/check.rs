@@ -24,8 +24,9 @@ pub enum Fault {
 const ONCE: [&str; 5] = ["From", "To", "Call-ID", "CSeq", "Max-Forwards"];
 
 impl Message {
-    /// Checks that the fields by which a transaction and a dialog are told are there, once and well-formed: Via, From, To,
-    /// Call-ID, CSeq, and Contact where there is one. A response may have one Via only: ours (section 8.1.3.3).
+    /// Checks that the fields by which a transaction and a dialog are told are there, once and well-formed: Via,
+    /// From, To, Call-ID, CSeq, and Contact where there is one. A response may have one Via only: ours (section
+    /// 8.1.3.3).
     ///
     /// # Errors
     /// The first [`Fault`] found.

@@ -29,7 +29,8 @@ impl std::fmt::Debug for Frame {
     }
 }
 
-/// Why a stream cannot be framed any further. Where the next message begins is lost, so the connection has to be closed.
+/// Why a stream cannot be framed any further. Where the next message begins is lost, so the connection has to be
+/// closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -100,8 +101,8 @@ impl Framer {
 
     /// Returns the next frame, or `Ok(None)` when more bytes are needed.
     ///
-    /// A lone CRLF is a pong at once; if another CRLF comes right behind it, a ping follows, so that no ping is lost to the way the
-    /// stream was split.
+    /// A lone CRLF is a pong at once; if another CRLF comes right behind it, a ping follows, so that no ping is
+    /// lost to the way the stream was split.
     ///
     /// # Errors
     /// Any error is final: this framer gives it again and no more frames.

@@ -41,8 +41,8 @@ pub struct CSeq {
 impl Message {
     /// Reads one datagram, or one message that a [`Framer`](super::Framer) cut out of a stream.
     ///
-    /// Bytes behind Content-Length are cut off; without a Content-Length the rest is the body (RFC 3261 section 18.3). A field that is no field is left
-    /// out, the message kept.
+    /// Bytes behind Content-Length are cut off; without a Content-Length the rest is the body (RFC 3261 section
+    /// 18.3). A field that is no field is left out, the message kept.
     ///
     /// # Errors
     /// [`ParseError::Empty`] for a keep-alive; the others for what is no message.
@@ -63,7 +63,8 @@ impl Message {
         Ok(Self { start, body: body.to_vec(), text: head.text, fields: head.fields })
     }
 
-    /// Returns the value of the first field of this name: unfolded, trimmed. Long and compact names both find it, in any case.
+    /// Returns the value of the first field of this name: unfolded, trimmed. Long and compact names both find it,
+    /// in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let name = long(name);
         self.fields
@@ -78,8 +79,8 @@ impl Message {
         self.all_headers().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Returns the elements of a comma-separated field, over all its lines. Commas inside quotes and `<>` do not separate, empty elements
-    /// are skipped.
+    /// Returns the elements of a comma-separated field, over all its lines. Commas inside quotes and `<>` do not
+    /// separate, empty elements are skipped.
     ///
     /// Not for challenges and credentials, where a comma separates parameters.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {

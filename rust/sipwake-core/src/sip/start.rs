@@ -26,7 +26,8 @@ pub enum Start {
 }
 
 impl Start {
-    /// Reads a start line. Extra spaces between its parts and at its end are tolerated, white space inside the URI is not.
+    /// Reads a start line. Extra spaces between its parts and at its end are tolerated, white space inside the URI
+    /// is not.
     //
     // Request-Line  =  Method SP Request-URI SP SIP-Version CRLF
     // Status-Line   =  SIP-Version SP Status-Code SP Reason-Phrase CRLF                  (RFC 3261 section 25.1)

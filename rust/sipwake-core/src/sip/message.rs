@@ -210,17 +210,23 @@ mod tests {
         parse(&format!("SIP/2.0 200 OK\r\n{headers}\r\n"))
     }
 
-    /// The sample of Mizutech's guide: To without brackets, flags in the Via, two spaces behind Digest.
-    const MIZUTECH_REGISTER: &str = "REGISTER sip:sip.example.com SIP/2.0\r\n\
-        Via: SIP/2.0/UDP 192.168.1.2:9023;branch=z9hG4bK-00001;alias;rport\r\n\
-        From: \"aaa\" <sip:aaa@sip.example.com>;tag=1928301774\r\n\
-        To: sip:aaa@sip.example.com\r\n\
-        Call-ID: a84b4c76e66710@192.168.1.2\r\n\
+    /// The sample of Mizutech's guide, its slips kept: To without brackets, flags in the Via, two spaces behind Digest,
+    /// and the Authorization broken into a second line that is neither a fold nor a field.
+    const MIZUTECH_REGISTER: &str = "REGISTER sip:gw.mydomain.com SIP/2.0\r\n\
+        Via: SIP/2.0/UDP 192.168.1.101:14501;alias;branch=z9hG4bK.edThn;rport\r\n\
+        From: <sip:1111@gw.mydomain.com>;tag=tUgBfpF8h\r\n\
+        To: sip:1111@gw.mydomain.com\r\n\
         CSeq: 2 REGISTER\r\n\
-        Contact: <sip:aaa@192.168.1.2:9023>;expires=3600\r\n\
-        X-MPUSH: a:com.example.app:cRk:APA91b:xyz\r\n\
-        Authorization: Digest  username=\"aaa\",realm=\"cool\",nonce=\"0a4f\",uri=\"sip:sip.example.com\",response=\"6629\"\r\n\
+        Call-ID: enutmuwaynqib\r\n\
         Max-Forwards: 70\r\n\
+        Contact: <sip:1111@192.168.1.101:14501>\r\n\
+        Authorization: Digest  realm=\"sip.mydomain.com\", nonce=\"WvDO\", username=\"1111\", uri=\"sip:gw.mydomain.com\",\r\n\
+        response=\"1336341b517678240fb092e0cf1159a7\"\r\n\
+        Expires: 3600\r\n\
+        X-MPUSH: a:com.mycompany.myapp:c-10-ap_Kt0:G7SThkASJx2K4Rm1033iR0mlgzl1cLg5xxpST4cjrj\r\n\
+        X-PIID: 14d4f932e3897a39d6a17c13b526db\r\n\
+        X-Sy.Uppersrv: sip.mydomain.com\r\n\
+        User-Agent: MyCoolApp\r\n\
         Content-Length: 0\r\n\r\n";
 
     #[test]
@@ -229,20 +235,21 @@ mod tests {
         assert_eq!(message.check(), Ok(()));
         assert_eq!(message.method(), Some(&Method::Register));
         assert_eq!(message.cseq(), Some(CSeq { seq: 2, method: Method::Register }));
-        assert_eq!(
-            message.to().map(|to| (to.uri, to.params.is_empty())),
-            Some(("sip:aaa@sip.example.com".into(), true))
-        );
-        assert_eq!(message.from().and_then(|from| from.display_name).as_deref(), Some("aaa"));
+        let to = message.to().map(|to| (to.uri, to.params.is_empty()));
+        assert_eq!(to, Some(("sip:1111@gw.mydomain.com".into(), true)));
+        assert_eq!(message.from().as_ref().and_then(|from| from.tag()), Some("tUgBfpF8h"));
         assert!(message.via().is_some_and(|via| via.params.has("alias") && via.params.has("rport")));
-        assert_eq!(message.header("x-mpush"), Some("a:com.example.app:cRk:APA91b:xyz"));
-        assert!(message.header("authorization").is_some_and(|value| value.starts_with("Digest  username=")));
+        assert!(
+            message.header("x-mpush").is_some_and(|value| value.starts_with("a:com.mycompany.myapp:c-10-ap_Kt0:G7"))
+        );
+        assert!(message.header("authorization").is_some_and(|value| value.starts_with("Digest  realm=")));
+        assert_eq!((message.header("x-sy.uppersrv"), message.expires()), (Some("sip.mydomain.com"), Some(3600)));
     }
 
     #[test]
     fn debug_shows_no_header_and_no_uri() {
         let shown = format!("{:?}", parse(MIZUTECH_REGISTER));
-        assert_eq!(shown, "Message(REGISTER … (19 bytes), 10 headers, 0 bytes of body)");
+        assert_eq!(shown, "Message(REGISTER … (19 bytes), 14 headers, 0 bytes of body)");
     }
 
     #[test]

@@ -359,8 +359,8 @@ impl Account {
         AccountKey::of(&self.aor, &self.registrar)
     }
 
-    /// Returns the value of `From`, without its tag.
-    pub(crate) fn from_value(&self) -> String {
+    /// Returns the user as a name-addr, for `From`.
+    pub(crate) fn name_addr(&self) -> String {
         match &self.config.display_name {
             Some(name) => format!("{} <{}>", quote(name), self.aor),
             None => format!("<{}>", self.aor),

@@ -39,7 +39,7 @@ pub enum Output {
         bytes: Vec<u8>,
     },
     /// Tell the app.
-    Event(Event),
+    Event(Box<Event>),
 }
 
 /// What the app gets to know.

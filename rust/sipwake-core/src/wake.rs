@@ -116,10 +116,9 @@ impl Wake {
                 self.end(uuid, Ended::Cancelled, now).then_some((uuid, state))
             }
             None => {
-                if identity.call_id.is_some() || identity.vendor_id.is_some() {
-                    if let Arrival::New(uuid) = self.begin(identity, None, State::Announced, Duration::MAX) {
-                        self.end(uuid, Ended::Cancelled, now);
-                    }
+                let has_id = identity.call_id.is_some() || identity.vendor_id.is_some();
+                if has_id && let Arrival::New(uuid) = self.begin(identity, None, State::Announced, Duration::MAX) {
+                    self.end(uuid, Ended::Cancelled, now);
                 }
                 None
             }

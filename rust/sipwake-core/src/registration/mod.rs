@@ -46,7 +46,7 @@ impl Context {
     }
 
     pub(crate) fn tell(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+        self.outputs.push_back(Output::Event(Box::new(event)));
     }
 
     /// Stores the pending log-outs with this one added, changed or, with `None`, delivered.

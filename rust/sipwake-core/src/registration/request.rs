@@ -45,7 +45,7 @@ impl Registration {
         let mut builder = Builder::request(&Method::Register, &request_uri);
         builder = builder.header("Via", &format!("SIP/2.0/{} {};branch={branch};rport", transport.via(), flow.local));
         builder = builder.header("Max-Forwards", "70");
-        builder = builder.header("From", &format!("{};tag={}", self.account.from_value(), self.memory.from_tag));
+        builder = builder.header("From", &format!("{};tag={}", self.account.name_addr(), self.memory.from_tag));
         builder = builder.header("To", &format!("<{}>", self.account.aor()));
         builder = builder.header("Call-ID", &self.memory.call_id);
         builder = builder.header("CSeq", &format!("{} REGISTER", self.cseq));

@@ -20,8 +20,6 @@ use crate::sip::Message;
 use crate::snapshot::{Memory, REMOVALS, Record, Removal, TokenWish, binding_key, seal};
 use crate::transaction::{ClientTransaction, Due};
 
-pub(crate) use request::ALLOW;
-
 /// CSeq numbers reserved by one write to the store.
 const RESERVE_CSEQ: u32 = 32;
 /// Nonce counts reserved by one write. Kamailio refuses a count above 255, so a restart must not skip many.

@@ -46,6 +46,8 @@ struct Bob {
     words: Caller,
     invited: bool,
     wants_cancel: bool,
+    /// It gave up because nobody said anything for 100 seconds.
+    lost_patience: bool,
     cancelled: bool,
     heard: bool,
     confirmed: bool,
@@ -61,6 +63,7 @@ impl Bob {
             words: Caller::new("c1"),
             invited: false,
             wants_cancel: false,
+            lost_patience: false,
             cancelled: false,
             heard: false,
             confirmed: false,
@@ -187,6 +190,7 @@ fn play(order: &[Step], lost_by_kill: &mut u32) {
         }
         if second == 100 && bob.outcome.is_none() && bob.heard {
             bob.wants_cancel = true;
+            bob.lost_patience = true;
             bob.listen(&mut phone);
         }
         if second == 200 && bob.outcome == Some(Outcome::Talked) && !bob.over {
@@ -211,8 +215,10 @@ fn play(order: &[Step], lost_by_kill: &mut u32) {
     let agreed = match (end, outcome) {
         // The phone knows of no call: it was killed before anything reached the new process, or nothing ever did.
         (None, _) => phone.happened().iter().all(|word| word.starts_with("dropped")),
-        (Some(Ended::Missed), Outcome::NeverCalled | Outcome::GaveUp) => true,
-        (Some(Ended::Declined), Outcome::Refused(603) | Outcome::NeverCalled | Outcome::GaveUp) => true,
+        // Who declined must not let the caller wait; only the death of the process that heard its INVITE may.
+        (Some(Ended::Missed | Ended::Declined), Outcome::GaveUp) => !bob.lost_patience || order.contains(&Kill),
+        (Some(Ended::Missed | Ended::Declined), Outcome::NeverCalled) => true,
+        (Some(Ended::Declined), Outcome::Refused(603)) => true,
         (Some(Ended::Cancelled), Outcome::GaveUp) => true,
         (Some(Ended::HungUpByCaller | Ended::HungUp), Outcome::Talked) => true,
         (Some(Ended::Unanswered), Outcome::Refused(480)) => true,

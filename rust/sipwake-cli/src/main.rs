@@ -1,2 +1,64 @@
 //! The sipwake command line.
-fn main() {}
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+
+mod demo;
+mod gateway;
+mod payload;
+mod register;
+mod settings;
+mod tags;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Wakes a phone for a SIP call: registers for push, reads pushes, and shows what goes over the wire.
+#[derive(Parser)]
+#[command(name = "sipwake", version, propagate_version = true)]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the whole life of a push binding against a mock gateway inside this process
+    Demo(demo::Options),
+    /// Register with a real server, show its verdict on push, and wait for what comes
+    Register(register::Options),
+    /// Print the tags that another SIP stack must put into its REGISTER
+    Tags(tags::Options),
+    /// Say what a push payload means for the operating system
+    Payload(payload::Options),
+    /// Run the mock gateway alone: a registrar, a push gateway and a fake APNs/FCM, on loopback
+    Gateway(gateway::Options),
+}
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).format_timestamp_millis().init();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("no runtime: {error}")),
+    };
+    let result = runtime.block_on(async {
+        match Options::parse().command {
+            Command::Demo(options) => demo::run(options).await,
+            Command::Register(options) => register::run(options).await,
+            Command::Tags(options) => tags::run(&options),
+            Command::Payload(options) => payload::run(&options),
+            Command::Gateway(options) => gateway::run(options).await,
+        }
+    });
+    // A read of standard input may still hold a thread: don't wait for it.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => failed(&reason),
+    }
+}
+
+fn failed(reason: &str) -> ExitCode {
+    eprintln!("sipwake: {reason}");
+    ExitCode::FAILURE
+}

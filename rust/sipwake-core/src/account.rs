@@ -120,7 +120,7 @@ impl std::fmt::Display for Hop {
 }
 
 /// An address of record: `sip:alice@example.com` (RFC 3261 section 6).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aor {
     uri: SipUri,
     text: String,
@@ -140,11 +140,11 @@ impl Aor {
     /// # Ok::<(), sipwake_core::error::FieldError>(())
     /// ```
     pub fn parse(text: &str) -> Result<Self, FieldError> {
-        let uri = parse_uri("aor", text, true)?;
+        let uri = parse_uri("aor", text)?;
         if uri.user.as_deref().unwrap_or_default().is_empty() {
             return Err(FieldError::malformed("aor", "a SIP URI with a user part, such as sip:alice@example.com"));
         }
-        if uri.params.iter().next().is_some() || uri.headers.is_some() || uri.password.is_some() {
+        if !uri.params.is_empty() || uri.headers.is_some() || uri.password.is_some() {
             return Err(FieldError::malformed("aor", "a SIP URI without parameters, headers or password"));
         }
         Ok(Self { text: uri.to_string(), uri })
@@ -282,19 +282,19 @@ impl Account {
             return Err(FieldError::malformed("expires", "at least 1 second; log out to remove the binding"));
         }
         let registrar = match &config.registrar {
-            Some(text) => parse_uri("registrar", text, true)?,
+            Some(text) => parse_uri("registrar", text)?,
             None => SipUri { user: None, ..aor.uri.clone() },
         };
         if registrar.user.is_some() || registrar.headers.is_some() {
             return Err(FieldError::malformed("registrar", "a SIP URI without user or headers, such as sip:example.com"));
         }
-        let proxy = config.outbound_proxy.as_deref().map(|text| parse_uri("outbound_proxy", text, true)).transpose()?;
+        let proxy = config.outbound_proxy.as_deref().map(|text| parse_uri("outbound_proxy", text)).transpose()?;
         if config.gateways.len() > MAX_GATEWAYS {
             return Err(FieldError::malformed("gateways", "at most 16 gateways"));
         }
         let mut hops = Vec::new();
         for text in &config.gateways {
-            hops.push(Hop::of(&parse_uri("gateways", text, true)?, config.transport));
+            hops.push(Hop::of(&parse_uri("gateways", text)?, config.transport));
         }
         if hops.is_empty() {
             hops.push(Hop::of(proxy.as_ref().unwrap_or(&registrar), config.transport));
@@ -306,7 +306,7 @@ impl Account {
             ));
         }
         let route = proxy.map(|mut uri| {
-            if uri.params.get("lr").is_none() {
+            if !uri.params.has("lr") {
                 uri.params.push("lr", None);
             }
             uri
@@ -389,13 +389,13 @@ impl std::fmt::Display for AccountKey {
     }
 }
 
-fn parse_uri(field: &'static str, text: &str, scheme_optional: bool) -> Result<SipUri, FieldError> {
+fn parse_uri(field: &'static str, text: &str) -> Result<SipUri, FieldError> {
     check_text(field, text, MAX_FIELD)?;
     let text = text.trim();
     let has_scheme = text.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("sip:"))
         || text.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("sips:"));
-    let parsed = if has_scheme || !scheme_optional { SipUri::parse(text) } else { SipUri::parse(&format!("sip:{text}")) };
-    parsed.map_err(|_| FieldError::malformed(field, "a sip: or sips: URI (RFC 3261 section 19.1)"))
+    let parsed = if has_scheme { SipUri::parse(text) } else { SipUri::parse(&format!("sip:{text}")) };
+    parsed.ok_or_else(|| FieldError::malformed(field, "a sip: or sips: URI (RFC 3261 section 19.1)"))
 }
 
 fn check_optional(field: &'static str, value: Option<&str>) -> Result<(), FieldError> {

@@ -219,7 +219,7 @@ impl UserAgent {
         let tag = self.cx.random.token();
         let mut builder = Builder::response(request, code, phrase, Some(&tag));
         for (name, value) in extra {
-            builder.header(name, value);
+            builder = builder.header(name, value);
         }
         let Ok(bytes) = builder.finish() else { return self.discard(Discard::Malformed) };
         if let Some(key) = key {
@@ -258,20 +258,21 @@ fn is_in_dialog(request: &Message) -> bool {
 }
 
 fn identity(request: &Message) -> CallIdentity {
-    let vendor_id = request.header("X-Push-ID").or(request.header("portsip-push-id")).map(str::to_owned);
-    CallIdentity {
-        call_id: request.call_id().map(str::to_owned),
+    let vendor_id = request.header("X-Push-ID").or(request.header("portsip-push-id"));
+    let (from, to) = (request.from(), request.to());
+    CallIdentity::new(
+        request.call_id(),
         vendor_id,
-        caller: request.from().map(|from| from.uri),
-        account: request.to().map(|to| to.uri),
-    }
+        to.as_ref().map(|to| to.uri.as_str()),
+        from.as_ref().map(|from| from.uri.as_str()),
+    )
 }
 
 fn caller(request: &Message) -> Caller {
     let from = request.from();
     Caller {
-        display_name: from.as_ref().and_then(|from| from.display_name.as_deref()).map(crate::payload::shown),
-        uri: from.map(|from| crate::payload::shown(&from.uri)).unwrap_or_default(),
+        display_name: from.as_ref().and_then(|from| from.display_name.as_deref()).and_then(crate::payload::shown_name),
+        uri: from.and_then(|from| crate::payload::shown_name(&from.uri)).unwrap_or_default(),
     }
 }
 

@@ -1,7 +1,26 @@
 //! The sans-IO core of sipwake: it takes bytes, a time and a seed, and returns bytes and events.
+//!
+//! There is no socket, no clock, no task and no random source in here. [`user_agent::UserAgent`] is the whole client;
+//! [`payload::parse_push`] reads a push; [`push::Push::tags`] and [`push::Push::verdict`] serve another SIP stack.
+//! The crate `sipwake` puts it on real sockets.
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod clock;
 pub mod digest;
 pub mod error;
+pub mod event;
+pub mod gate;
+mod incoming;
+pub mod payload;
+pub mod push;
+mod random;
 pub mod redact;
+mod registration;
+pub mod sip;
+pub mod snapshot;
+pub mod trace;
+mod transaction;
+mod uas;
+pub mod user_agent;
+mod wake;

@@ -128,9 +128,9 @@ impl Invitation {
         let mut builder = Builder::response(&self.request, code, phrase, tag);
         if code > 100 {
             if let Some(contact) = contact {
-                builder.header("Contact", contact);
+                builder = builder.header("Contact", contact);
             }
-            builder.header("Allow", ALLOW);
+            builder = builder.header("Allow", ALLOW);
         }
         self.last = builder.finish().ok()?;
         Some(self.last.clone())
@@ -140,7 +140,7 @@ impl Invitation {
     pub(crate) fn refuse(&mut self, code: u16, phrase: &str, extra: &[(&str, &str)], now: Duration) -> Option<Vec<u8>> {
         let mut builder = Builder::response(&self.request, code, phrase, Some(&self.to_tag));
         for (name, value) in extra {
-            builder.header(name, value);
+            builder = builder.header(name, value);
         }
         self.last = builder.finish().ok()?;
         self.state =

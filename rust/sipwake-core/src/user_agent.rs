@@ -15,9 +15,9 @@ use uuid::Uuid;
 use crate::account::{Account, AccountKey, Transport};
 use crate::clock::Now;
 use crate::error::FieldError;
-use crate::event::{CallChange, CallEvent, Discard, Ended, Event, FlowError, FlowId, Output};
-use crate::gate::Gate;
-use crate::payload::{ActionKind, PushAction};
+use crate::event::{CallChange, CallEvent, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
+use crate::gate::{Gate, MAX_DEPARTED};
+use crate::payload::{ActionKind, Ignored, PushAction};
 use crate::push::{Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::registration::{Context, Registration};
@@ -55,6 +55,8 @@ pub struct UserAgent {
     pub(crate) answers: Answers,
     framers: BTreeMap<FlowId, Framer>,
     discarded: BTreeMap<Discard, u64>,
+    /// Users who logged out for good: late pushes for them are for nobody else.
+    departed: VecDeque<String>,
 }
 
 impl UserAgent {
@@ -75,6 +77,7 @@ impl UserAgent {
             answers: Answers::default(),
             framers: BTreeMap::new(),
             discarded: BTreeMap::new(),
+            departed: VecDeque::new(),
         };
         match removals.map(open::<BTreeMap<AccountKey, Removal>>) {
             Some(Ok(removals)) => {
@@ -136,6 +139,7 @@ impl UserAgent {
         }
         let registration = Registration::new(account, push, memory, &mut self.cx.random);
         registration.save(&mut self.cx);
+        self.departed.retain(|user| user != registration.account().aor().user());
         if self.cx.removals.contains_key(&key) {
             self.cx.save_removal(&key, None);
         }
@@ -241,15 +245,19 @@ impl UserAgent {
         }
         let mut repeated = false;
         match &action.kind {
-            ActionKind::IncomingCall(call) => {
+            ActionKind::IncomingCall { .. } => {
                 let account = match addressed.as_slice() {
                     [one] => Some(self.registrations[*one].key.clone()),
                     _ => None,
                 };
-                let identity = action.identity();
-                match self.wake.announce(&identity, account.clone(), call.window, now.boot) {
+                let identity = action.identity.clone();
+                let window = action.deadline.unwrap_or_default().saturating_sub(now.boot);
+                match self.wake.announce(&identity, account.clone(), window, now.boot) {
                     Arrival::New(uuid) => {
-                        let caller = call.caller();
+                        let caller = Caller {
+                            uri: action.caller.clone().unwrap_or_default(),
+                            display_name: action.display_name.clone(),
+                        };
                         self.tell_call(uuid, account, CallChange::Announced(caller));
                     }
                     Arrival::Repeated(_) | Arrival::Ghost(..) => repeated = true,
@@ -257,14 +265,14 @@ impl UserAgent {
                     Arrival::Full => self.discard(Discard::TooManyCalls),
                 }
             }
-            ActionKind::Cancel(_) => {
+            ActionKind::Cancel => {
                 let account = |wake: &Wake, uuid| wake.get(uuid).and_then(|entry| entry.account.clone());
-                if let Some((uuid, _)) = self.wake.cancel(&action.identity(), now.boot) {
+                if let Some((uuid, _)) = self.wake.cancel(&action.identity, now.boot) {
                     let account = account(&self.wake, uuid);
                     self.tell_call(uuid, account, CallChange::Ended(Ended::Cancelled));
                 }
             }
-            ActionKind::Ignore(_) => return,
+            ActionKind::Ignore { reason: Ignored::LoggedOut } => return,
             _ => {}
         }
         for index in addressed {
@@ -311,9 +319,9 @@ impl UserAgent {
             return self.settle(now);
         }
         let mut framer = self.framers.remove(&flow).unwrap_or_default();
-        framer.push(bytes);
+        let mut pushed = framer.push(bytes);
         loop {
-            match framer.next() {
+            match pushed.and_then(|()| framer.next()) {
                 Ok(Some(Frame::Message(message))) => self.handle_message(flow, &message, now),
                 Ok(Some(Frame::Ping)) => self.cx.transmit(flow, b"\r\n".to_vec()),
                 Ok(Some(Frame::Pong)) => {}
@@ -330,6 +338,7 @@ impl UserAgent {
                     return self.handle_flow_down(flow, FlowError::Garbage, now);
                 }
             }
+            pushed = Ok(());
         }
         self.settle(now);
     }
@@ -368,15 +377,23 @@ impl UserAgent {
 
     /// Returns what judges pushes from outside: who is logged in, and which calls are known.
     pub fn gate(&self) -> Gate {
-        Gate::new(
-            self.registrations.iter().map(|registration| (registration.account().aor().user(), registration.is_silent())),
-            self.wake.clone(),
-        )
+        let present =
+            self.registrations.iter().map(|registration| (registration.account().aor().user(), registration.is_silent()));
+        let departed = self.departed.iter().map(|user| (user.as_str(), true));
+        Gate::new(present.chain(departed), self.wake.clone())
     }
 
     /// Returns the last verdict of an account.
     pub fn verdict(&self, key: &AccountKey) -> Option<&Verdict> {
         self.registrations.iter().find(|registration| registration.key == *key)?.verdict.as_ref()
+    }
+
+    /// Returns an account's push settings.
+    ///
+    /// # Errors
+    /// [`NoSuchAccount`].
+    pub fn push(&self, key: &AccountKey) -> Result<Option<&Push>, NoSuchAccount> {
+        Ok(self.registrations[self.position(key)?].push())
     }
 
     /// Returns the accounts, without those that are logged out.
@@ -398,6 +415,10 @@ impl UserAgent {
             }
             log::info!("{}: logged out", done.key);
             let aor = done.account().aor().to_string();
+            if self.departed.len() >= MAX_DEPARTED {
+                self.departed.pop_front();
+            }
+            self.departed.push_back(done.account().aor().user().to_owned());
             self.cx.tell(Event::LoggedOut { account: done.key, aor });
         }
         let registrations = &self.registrations;
@@ -463,8 +484,7 @@ impl UserAgent {
     /// The registrations that a push is for: those whose user it names, else all of them (RFC 8599 section 4.1).
     fn addressed(&self, action: &PushAction) -> Vec<usize> {
         let all = || (0..self.registrations.len()).collect();
-        let Some(user) = action.account.as_deref() else { return all() };
-        let user = crate::wake::caller_user(user);
+        let Some(user) = action.identity.account.as_deref() else { return all() };
         let named: Vec<usize> = (0..self.registrations.len())
             .filter(|index| self.registrations[*index].account().aor().user().eq_ignore_ascii_case(user))
             .collect();

@@ -186,11 +186,7 @@ impl Wake {
         if self.live(None).count() >= MAX_CALLS {
             return Arrival::Full;
         }
-        // A caller without any id who calls again would get the UUID of the call before.
-        let mut uuid = call_uuid(identity);
-        while self.get(uuid).is_some() {
-            uuid = Uuid::new_v5(&uuid, b"again");
-        }
+        let uuid = self.next_uuid(identity);
         self.entries.push(Entry {
             uuid,
             identity: identity.clone(),
@@ -202,6 +198,15 @@ impl Wake {
             ended_at: Duration::ZERO,
         });
         Arrival::New(uuid)
+    }
+
+    /// The UUID that a new call gets: a caller without any id who calls again would else get that of the call before.
+    pub(crate) fn next_uuid(&self, identity: &CallIdentity) -> Uuid {
+        let mut uuid = call_uuid(identity);
+        while self.get(uuid).is_some() {
+            uuid = Uuid::new_v5(&uuid, b"again");
+        }
+        uuid
     }
 
     fn pushed(&self, identity: &CallIdentity, now: Duration) -> Option<usize> {
@@ -243,25 +248,13 @@ fn shares_id(a: &CallIdentity, b: &CallIdentity) -> bool {
 }
 
 fn same_caller(a: &CallIdentity, b: &CallIdentity) -> bool {
-    let caller = match (&a.caller, &b.caller) {
-        (Some(a), Some(b)) => caller_user(a).eq_ignore_ascii_case(caller_user(b)),
-        _ => false,
-    };
-    let account = match (&a.account, &b.account) {
-        (Some(a), Some(b)) => caller_user(a).eq_ignore_ascii_case(caller_user(b)),
-        _ => true,
-    };
-    caller && account
+    let same = |a: &str, b: &str| number(a).eq_ignore_ascii_case(number(b));
+    let caller = a.caller.as_deref().zip(b.caller.as_deref()).is_some_and(|(a, b)| same(a, b));
+    caller && a.account.as_deref().zip(b.account.as_deref()).is_none_or(|(a, b)| same(a, b))
 }
 
-/// The user part of a URI, or the number as it stands: pushes and INVITEs spell the same caller differently.
-pub(crate) fn caller_user(caller: &str) -> &str {
-    let caller = caller.trim().trim_start_matches('<').trim_end_matches('>');
-    let without_scheme = match caller.split_once(':') {
-        Some((scheme, rest)) if ["sip", "sips", "tel"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) => rest,
-        _ => caller,
-    };
-    let user = without_scheme.split(['@', ';', '?']).next().unwrap_or(without_scheme);
+/// Pushes and INVITEs spell the same number with and without its `+`.
+fn number(user: &str) -> &str {
     user.strip_prefix('+').unwrap_or(user)
 }
 
@@ -276,12 +269,7 @@ mod tests {
     }
 
     fn identity(call_id: Option<&str>, caller: &str) -> CallIdentity {
-        CallIdentity {
-            call_id: call_id.map(str::to_owned),
-            vendor_id: None,
-            caller: Some(caller.to_owned()),
-            account: None,
-        }
+        CallIdentity::new(call_id, None, None, Some(caller))
     }
 
     fn account() -> AccountKey {

@@ -1,1 +1,61 @@
-//! sipwake
+//! sipwake wakes a phone for a SIP call.
+//!
+//! This crate puts [`sipwake_core`] on real sockets: one driver task, a handle that is cheap to clone, events as a stream.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use sipwake::{AccountConfig, Channel, Client, FileStore, Hints, Provider, PushConfig};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let (client, mut events) = Client::start(Arc::new(FileStore::open("/data/app/sipwake")?));
+//! let account = client
+//!     .add_account(
+//!         AccountConfig::new("alice@example.com", "wonderland"),
+//!         Some(PushConfig::new(Provider::Fcm, "my-project")),
+//!     )
+//!     .await?;
+//! client.set_token(&account, "c-10:APA91b…").await?;
+//! client.register(&account).await?;
+//!
+//! // Later, when a push arrives: at once, without waiting for the network.
+//! let action = client.push(br#"{"ntype":"0","nfrom":"1234"}"#.as_slice(), Channel::FcmAndroid, &Hints::default());
+//! println!("tell the operating system: {:?}", action.duty);
+//!
+//! while let Some(event) = events.next().await {
+//!     println!("{event:?}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod client;
+mod clock;
+mod driver;
+mod events;
+mod resolve;
+mod store;
+mod transport;
+
+pub use sipwake_core as core;
+pub use sipwake_core::account::{AccountConfig, AccountKey, Transport, UpperServer};
+pub use sipwake_core::digest::{Credentials, RealmHa1};
+pub use sipwake_core::error::{FieldError, Rule};
+pub use sipwake_core::event::{
+    CallChange, CallEvent, Caller, Discard, Ended, Event, Failure, FlowError, Offer, Registered,
+};
+pub use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push};
+pub use sipwake_core::push::{
+    Binding, Dialect, Dialects, Environment, Mode, PortSipHeader, Provider, Push, PushConfig, PushToken, Removal,
+    Standing, Tags, Verdict,
+};
+pub use sipwake_core::redact::Secret;
+pub use sipwake_core::user_agent::Decline;
+pub use uuid::Uuid;
+
+pub use client::{Client, Error, TokenUpdate};
+pub use clock::now;
+pub use driver::Trace;
+pub use events::Events;
+pub use store::{FileStore, MemoryStore, StateStore, StoreError};

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::MAX_FIELD;
 use crate::error::{FieldError, Rule, check_text};
-use crate::sip::is_token;
+use crate::sip::{FeatureCaps, is_token, split_list};
 
 pub use mode::{MIZUTECH_GATEWAY, MIZUTECH_PACKAGE, Mode};
 pub use mpush::piid;
@@ -288,6 +288,12 @@ impl Push {
         }
     }
 
+    /// Returns the dialects that take a binding away: also those that the server showed no need of, because a server that
+    /// understands both may keep a push binding that only one of them removes (Mizutech after `Expires: 0`).
+    pub(crate) fn spoken_to_remove(&self, shown: Shown) -> Vec<Dialect> {
+        self.spoken(if shown == Shown::Rfc8599 { Shown::Nothing } else { shown })
+    }
+
     /// Returns what every dialect of `spoken` adds to a REGISTER for this binding.
     pub(crate) fn write(&self, spoken: &[Dialect], binding: Binding<'_>) -> Tags {
         let mut tags = Tags::default();
@@ -339,9 +345,12 @@ impl Push {
     ///
     /// `headers` are the response's header fields in order, names in any case.
     pub fn verdict<'a>(&self, status: u16, headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Verdict {
-        let caps = crate::sip::feature_caps(headers.into_iter().filter_map(|(name, value)| {
-            name.eq_ignore_ascii_case("feature-caps").then_some(value)
-        }));
+        let caps: Vec<FeatureCaps> = headers
+            .into_iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case("feature-caps"))
+            .flat_map(|(_, value)| split_list(value))
+            .map(FeatureCaps::parse)
+            .collect();
         let spoken = self.spoken(Shown::Nothing);
         Verdict::read(self, &spoken, Shown::Nothing, Asked::Push, status, &caps)
     }

@@ -94,5 +94,5 @@ pub(crate) fn providers(fields: &[FeatureCaps]) -> Vec<String> {
 const MAX_PROVIDERS: usize = 32;
 
 fn value<'a>(field: &'a FeatureCaps, names: &[&str]) -> Option<&'a str> {
-    names.iter().find_map(|name| field.get(name).flatten())
+    names.iter().find_map(|name| field.value(name))
 }

@@ -238,6 +238,15 @@ impl Registration {
         &self.account
     }
 
+    pub(crate) fn push(&self) -> Option<&Push> {
+        self.push.as_ref()
+    }
+
+    /// Our Contact URI on a flow, without push parameters, for dialogs.
+    pub(crate) fn contact_uri(&self, up: &FlowUp) -> String {
+        self.contact_base(up)
+    }
+
     pub(crate) fn is_leaving(&self) -> bool {
         self.leaving
     }
@@ -284,13 +293,12 @@ impl Registration {
     // Wishes.
 
     /// Registers, or registers again: the app started, or the user asked for it.
-    pub(crate) fn register(&mut self, now: Now) {
+    pub(crate) fn register(&mut self) {
         self.pace = Pace::Free;
         self.failures = 0;
         if self.attempt.is_none() || self.leaving {
             self.due = true;
         }
-        let _ = now;
     }
 
     /// Takes a token. Returns whether anything changed, so that it must be stored.

@@ -8,7 +8,7 @@ use crate::event::Failure;
 use crate::push::{Asked, Binding, Dialect, PushToken, Tags, piid, write_upper};
 use crate::redact::Secret;
 use crate::registration::Piid;
-use crate::sip::Builder;
+use crate::sip::{Builder, Method};
 use crate::snapshot::{Former, TokenWish};
 use crate::transaction::ClientTransaction;
 
@@ -19,7 +19,7 @@ impl Registration {
     /// Sends the next REGISTER of a chain on a flow that is up.
     pub(super) fn send(&mut self, mut chain: Chain, flow: &FlowUp, cx: &mut Context, now: Now) -> Result<(), Failure> {
         let secure = flow.hop.transport.is_secure();
-        let spoken = if chain.without_push { Vec::new() } else { self.spoken() };
+        let spoken = if chain.without_push { Vec::new() } else { self.spoken(&chain.asks) };
         let base = self.contact_base(flow);
         let contact = self.contact(&spoken, &chain.asks, &base);
         let mut save = self.reserve();
@@ -41,26 +41,26 @@ impl Registration {
         let expires = if matches!(chain.asks, Asks::Remove) { 0 } else { self.wanted_expires(&chain) };
         let former = if chain.single_contact { Vec::new() } else { self.contacts_to_remove(&contact.uri, &chain.asks, now) };
 
-        let mut builder = Builder::request("REGISTER", &request_uri);
-        builder.header("Via", &format!("SIP/2.0/{} {};branch={branch};rport", transport.via(), flow.local));
-        builder.header("Max-Forwards", "70");
-        builder.header("From", &format!("{};tag={}", self.account.from_value(), self.memory.from_tag));
-        builder.header("To", &format!("<{}>", self.account.aor()));
-        builder.header("Call-ID", &self.memory.call_id);
-        builder.header("CSeq", &format!("{} REGISTER", self.cseq));
+        let mut builder = Builder::request(&Method::Register, &request_uri);
+        builder = builder.header("Via", &format!("SIP/2.0/{} {};branch={branch};rport", transport.via(), flow.local));
+        builder = builder.header("Max-Forwards", "70");
+        builder = builder.header("From", &format!("{};tag={}", self.account.from_value(), self.memory.from_tag));
+        builder = builder.header("To", &format!("<{}>", self.account.aor()));
+        builder = builder.header("Call-ID", &self.memory.call_id);
+        builder = builder.header("CSeq", &format!("{} REGISTER", self.cseq));
         if let Some(route) = self.account.route() {
-            builder.header("Route", &format!("<{route}>"));
+            builder = builder.header("Route", &format!("<{route}>"));
         }
-        builder.header("Contact", &format!("<{}>{}", contact.uri, contact.params));
+        builder = builder.header("Contact", &format!("<{}>{}", contact.uri, contact.params));
         for uri in &former {
-            builder.header("Contact", &format!("<{uri}>;expires=0"));
+            builder = builder.header("Contact", &format!("<{uri}>;expires=0"));
         }
-        builder.header("Expires", &expires.to_string());
+        builder = builder.header("Expires", &expires.to_string());
         let config = self.account.config();
-        builder.header("Supported", if config.instance_id.is_some() { "path, outbound" } else { "path" });
-        builder.header("Allow", ALLOW);
+        builder = builder.header("Supported", if config.instance_id.is_some() { "path, outbound" } else { "path" });
+        builder = builder.header("Allow", ALLOW);
         if let Some(agent) = &config.user_agent {
-            builder.header("User-Agent", agent);
+            builder = builder.header("User-Agent", agent);
         }
         let mut headers = Tags::default();
         let piid = self.write_piid(&spoken, secure, &mut headers);
@@ -68,7 +68,7 @@ impl Registration {
             write_upper(&config.upper, &mut headers);
         }
         for tag in contact.headers.iter().chain(&headers.headers) {
-            builder.header(&tag.name, tag.value.as_deref().unwrap_or_default());
+            builder = builder.header(&tag.name, tag.value.as_deref().unwrap_or_default());
         }
         let digest_uri = self.memory.auth_uri.clone().unwrap_or_else(|| request_uri.clone());
         let cnonce = cx.random.token();
@@ -81,7 +81,7 @@ impl Registration {
             &cnonce,
         );
         for (name, value) in &answers {
-            builder.header(name, value);
+            builder = builder.header(name, value);
         }
         let bytes = builder.finish().map_err(|_| Failure::Unbuildable)?;
 
@@ -120,12 +120,14 @@ impl Registration {
         chain.min_expires.max(self.min_expires).max(self.account.config().expires)
     }
 
-    pub(super) fn spoken(&self) -> Vec<Dialect> {
-        self.push.as_ref().map(|push| push.spoken(self.memory.shown)).unwrap_or_default()
+    fn spoken(&self, asks: &Asks) -> Vec<Dialect> {
+        let Some(push) = &self.push else { return Vec::new() };
+        let removes = *asks == Asks::Remove || matches!(self.memory.token, TokenWish::Unbind(_));
+        if removes { push.spoken_to_remove(self.memory.shown) } else { push.spoken(self.memory.shown) }
     }
 
     /// The Contact URI without push parameters.
-    fn contact_base(&self, flow: &FlowUp) -> String {
+    pub(super) fn contact_base(&self, flow: &FlowUp) -> String {
         let user = self.account.aor().user();
         match flow.hop.transport {
             Transport::Udp => format!("sip:{user}@{}", flow.contact),

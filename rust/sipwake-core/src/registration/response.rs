@@ -1,6 +1,6 @@
 //! Reads the answer to a REGISTER and decides what follows.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Asks, Attempt, Context, Flow, MAX_FORMER, MAX_REQUESTS, Pace, Piid, Redirect, Registration};
@@ -134,7 +134,7 @@ impl Registration {
         let proof = self.take_next_nonce(message, now);
         if let Some(uri) = message.header("X-Sy.AuthURI")
             && uri.len() <= crate::account::MAX_FIELD
-            && SipUri::parse(uri).is_ok()
+            && SipUri::parse(uri).is_some()
         {
             self.memory.auth_uri = Some(uri.to_owned());
         }
@@ -295,7 +295,7 @@ impl Registration {
             return true;
         }
         let tokens = [self.memory.token.last(), self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref())];
-        let prid = contact.parsed().and_then(|uri| uri.params.value("pn-prid").map(|prid| unescape(prid).into_owned()));
+        let prid = contact.parsed().and_then(|uri| unescape(uri.params.value("pn-prid")?).ok().map(|prid| prid.into_owned()));
         prid.is_some_and(|prid| tokens.into_iter().flatten().any(|token| token.call() == Some(prid.as_str())))
     }
 }
@@ -316,7 +316,7 @@ fn refresh_after(expires: Duration, verdict: &Verdict) -> Duration {
 fn is_uri(contact: &Contact, uri: &str) -> bool {
     contact.uri == uri
         || match (contact.parsed(), SipUri::parse(uri)) {
-            (Some(listed), Ok(known)) => {
+            (Some(listed), Some(known)) => {
                 listed.params.value("pn-prid") == known.params.value("pn-prid") && same_uri(&listed, &known)
             }
             _ => false,
@@ -326,8 +326,7 @@ fn is_uri(contact: &Contact, uri: &str) -> bool {
 /// Our address as the top Via shows it (RFC 3581 section 4).
 fn observed(message: &Message) -> Option<SocketAddr> {
     let via = message.via()?;
-    let received: IpAddr = via.received()?.trim_matches(['[', ']']).parse().ok()?;
-    Some(SocketAddr::new(received, via.rport()?))
+    Some(SocketAddr::new(via.received()?, via.rport()?))
 }
 
 fn reason(message: &Message) -> String {

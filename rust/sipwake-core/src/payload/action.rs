@@ -1,0 +1,319 @@
+//! What a push asks for, and what the operating system must be told before the app may go on.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::identity::{CallIdentity, call_uuid, push_uuid};
+use super::shown::MAX_NAME;
+use super::{AppState, Channel, Hints, Priority, shown};
+
+/// How long an announced INVITE is waited for, unless the payload says less.
+const CALL_WINDOW: Duration = Duration::from_secs(40);
+
+/// A send-time is compared with a phone's clock, and either may be wrong: even a push that looks long expired gets
+/// the time that a REGISTER and an INVITE need.
+const SHORTEST_CALL_WINDOW: Duration = Duration::from_secs(5);
+
+const MAX_TEXT: usize = 4096;
+
+/// The one thing that a push asks for.
+///
+/// Its `Debug` tells the length of title and text, not their content.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct PushAction {
+    /// What the push asks for.
+    pub kind: ActionKind,
+    /// What the operating system must be told, at once and on the same thread.
+    pub duty: Duty,
+    /// The way the push came.
+    pub channel: Channel,
+    /// Whose payload it is; `None` if no vendor knew it.
+    pub vendor: Option<Vendor>,
+    /// Why the payload could not be understood. A VoIP push is a call from an unknown caller all the same.
+    pub problem: Option<Problem>,
+    /// The account that is called, as the payload spells it.
+    pub account: Option<String>,
+    /// The caller's or sender's number or URI, as the payload spells it.
+    pub caller: Option<String>,
+    /// The caller's or sender's name, where it differs from `caller`.
+    pub display_name: Option<String>,
+    /// The title that the server suggests for a notification.
+    pub title: Option<String>,
+    /// The text that comes along. Of a chat message it is the first part only.
+    pub text: Option<String>,
+    /// What tells this call (or the cancelled one) from others. `call_id` of a chat is that of its MESSAGE.
+    pub identity: CallIdentity,
+    /// The call's UUID, for a call and its cancel. Any other push gets one of its own, for the call that CallKit is
+    /// told of and sees ended at once.
+    #[serde(serialize_with = "as_text")]
+    pub uuid: Uuid,
+    /// When the call is over unless its INVITE has come, in boot time (see [`crate::clock::Now`]). Calls only.
+    #[serde(rename = "deadline_ms", serialize_with = "as_milliseconds")]
+    pub deadline: Option<Duration>,
+    /// The server sent the push with high priority, and it was delivered with normal priority.
+    pub downgraded: bool,
+}
+
+impl PushAction {
+    /// Returns `true` for an incoming call.
+    pub fn is_call(&self) -> bool {
+        matches!(self.kind, ActionKind::IncomingCall { .. })
+    }
+
+    /// Returns `true` if CallKit must hear of this push before PushKit's delegate returns.
+    pub fn must_be_reported(&self) -> bool {
+        matches!(self.duty, Duty::ReportCall | Duty::ReportThenEnd)
+    }
+
+    /// Returns what to show as the caller: the name, else the number or URI, else nothing at all.
+    pub fn caller_label(&self) -> Option<&str> {
+        self.display_name.as_deref().or(self.caller.as_deref())
+    }
+
+    /// Takes the sound out of a push. PushKit's duty to report stays, unless the system said that there is none.
+    pub(crate) fn silence(&mut self, reason: Ignored, hints: &Hints) {
+        self.duty = match (self.channel, hints.must_report) {
+            (Channel::PushKit, None | Some(true)) => Duty::ReportThenEnd,
+            _ => Duty::Nothing,
+        };
+        self.kind = ActionKind::Ignore { reason };
+        self.deadline = None;
+    }
+
+    pub(super) fn from_reading(reading: &Reading<'_>, seen: Seen<'_>, uuid_source: impl FnOnce() -> Vec<u8>) -> Self {
+        let Seen { vendor, problem, channel, hints, alert } = seen;
+        let identity = CallIdentity::new(reading.call_id, reading.vendor_id, reading.account, reading.caller);
+        let is_call = matches!(reading.kind, ActionKind::IncomingCall { .. });
+        let uuid = if (is_call || reading.kind == ActionKind::Cancel) && !identity.is_empty() {
+            call_uuid(&identity)
+        } else {
+            push_uuid(&uuid_source())
+        };
+        let caller = reading.caller.and_then(|caller| shown::line(caller, MAX_NAME));
+        let display_name = reading.display_name.and_then(|name| shown::line(name, MAX_NAME));
+        Self {
+            duty: duty(&reading.kind, channel, hints, alert),
+            kind: reading.kind.clone(),
+            channel,
+            vendor,
+            problem,
+            account: reading.account.and_then(|account| shown::line(account, MAX_NAME)),
+            display_name: display_name.filter(|name| caller.as_ref() != Some(name)),
+            caller,
+            title: reading.title.and_then(|title| shown::line(title, MAX_NAME)),
+            text: reading.text.and_then(|text| shown::line(text, MAX_TEXT)),
+            identity,
+            uuid,
+            deadline: is_call.then(|| hints.received.boot.saturating_add(call_window(reading, hints))),
+            downgraded: hints.is_downgraded(),
+        }
+    }
+}
+
+impl fmt::Debug for PushAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = |text: &Option<String>| text.as_ref().map(|text| text.chars().count());
+        f.debug_struct("PushAction")
+            .field("kind", &self.kind)
+            .field("duty", &self.duty)
+            .field("channel", &self.channel)
+            .field("vendor", &self.vendor)
+            .field("problem", &self.problem)
+            .field("account", &self.account)
+            .field("caller", &self.caller)
+            .field("display_name", &self.display_name)
+            .field("title_length", &length(&self.title))
+            .field("text_length", &length(&self.text))
+            .field("identity", &self.identity)
+            .field("uuid", &self.uuid)
+            .field("deadline", &self.deadline)
+            .field("downgraded", &self.downgraded)
+            .finish()
+    }
+}
+
+/// What a push asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum ActionKind {
+    /// A call is about to come: register at once and wait for its INVITE.
+    IncomingCall {
+        /// The server announced video.
+        video: bool,
+    },
+    /// A message is waiting.
+    Chat {
+        /// Its MIME type, where the payload tells.
+        mime_type: Option<String>,
+    },
+    /// A call that was announced is over.
+    Cancel,
+    /// Something the app agreed on with its server. The payload itself is the app's to read.
+    Custom {
+        /// The type as it was sent: Mizutech's `ntype`, Flexisip's `loc-key`, PortSIP's `msg_type`.
+        ntype: String,
+    },
+    /// Register again, in silence.
+    RefreshBinding,
+    /// Nothing that this crate knows of.
+    Ignore {
+        /// Why.
+        reason: Ignored,
+    },
+}
+
+/// Why a push asks for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ignored {
+    /// It could not be understood.
+    Problem(Problem),
+    /// Nobody is logged in whom it could be for.
+    LoggedOut,
+    /// Its call is over.
+    CallOver,
+}
+
+impl ActionKind {
+    /// Returns [`ActionKind::Custom`] with the type as it was sent, within bounds.
+    pub(super) fn custom(ntype: &str) -> Self {
+        Self::Custom { ntype: shown::line(ntype, MAX_NAME).unwrap_or_default() }
+    }
+
+    pub(super) fn chat(mime_type: Option<&str>) -> Self {
+        Self::Chat { mime_type: mime_type.and_then(|mime_type| shown::line(mime_type, MAX_NAME)) }
+    }
+}
+
+/// What the operating system must be told about a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum Duty {
+    /// iOS: report an incoming call to CallKit before PushKit's delegate returns.
+    ReportCall,
+    /// iOS: report a call to CallKit before PushKit's delegate returns, and end it at once.
+    ReportThenEnd,
+    /// Show a notification.
+    ShowNotification {
+        /// Android: with a full-screen intent, since a foreground service may not be started for this call.
+        full_screen: bool,
+    },
+    /// Android: a foreground service may be started for this call.
+    StartForegroundService,
+    /// Nothing.
+    Nothing,
+}
+
+/// Whose payload a push carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Vendor {
+    /// Mizutech's server, gateway and SDKs.
+    Mizutech,
+    /// Flexisip (Linphone).
+    Flexisip,
+    /// PortSIP PBX.
+    PortSip,
+}
+
+/// Why a payload could not be understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Problem {
+    /// There was nothing in it.
+    #[error("the payload is empty")]
+    Empty,
+    /// It is no JSON.
+    #[error("the payload is not JSON")]
+    Unreadable,
+    /// It is longer than 64 KiB.
+    #[error("the payload is longer than 64 KiB")]
+    TooLarge,
+    /// It is readable, and no vendor's.
+    #[error("the payload is of no known vendor")]
+    Unrecognised,
+}
+
+/// What a vendor's parser made of a payload.
+#[derive(Debug)]
+pub(super) struct Reading<'f> {
+    pub(super) kind: ActionKind,
+    pub(super) account: Option<&'f str>,
+    pub(super) caller: Option<&'f str>,
+    pub(super) display_name: Option<&'f str>,
+    pub(super) title: Option<&'f str>,
+    pub(super) text: Option<&'f str>,
+    pub(super) call_id: Option<&'f str>,
+    pub(super) vendor_id: Option<&'f str>,
+    /// For how long the push is of use.
+    pub(super) time_to_live: Option<Duration>,
+    /// When it was sent, since the Unix epoch.
+    pub(super) sent: Option<Duration>,
+}
+
+impl Reading<'_> {
+    pub(super) fn new(kind: ActionKind) -> Self {
+        Self {
+            kind,
+            account: None,
+            caller: None,
+            display_name: None,
+            title: None,
+            text: None,
+            call_id: None,
+            vendor_id: None,
+            time_to_live: None,
+            sent: None,
+        }
+    }
+}
+
+/// What is known of a push beside its content.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'h> {
+    pub(super) vendor: Option<Vendor>,
+    pub(super) problem: Option<Problem>,
+    pub(super) channel: Channel,
+    pub(super) hints: &'h Hints,
+    pub(super) alert: bool,
+}
+
+fn duty(kind: &ActionKind, channel: Channel, hints: &Hints, alert: bool) -> Duty {
+    let is_call = matches!(kind, ActionKind::IncomingCall { .. });
+    let is_chat = matches!(kind, ActionKind::Chat { .. });
+    match channel {
+        // Apple counts every VoIP push, whatever it says; an app that leaves one unreported gets no more of them.
+        Channel::PushKit if is_call => Duty::ReportCall,
+        Channel::PushKit if hints.must_report != Some(false) => Duty::ReportThenEnd,
+        // Starting it where it is not allowed is an exception that ends the app, so not knowing means no.
+        Channel::FcmAndroid if is_call => {
+            let allowed = hints.delivered_priority == Some(Priority::High) || hints.app_state == AppState::Foreground;
+            if allowed { Duty::StartForegroundService } else { Duty::ShowNotification { full_screen: true } }
+        }
+        // iOS and the browser have shown the alert themselves unless the app is in front.
+        Channel::FcmIos | Channel::ApnsAlert | Channel::WebPush
+            if alert && matches!(hints.app_state, AppState::Background | AppState::NotRunning) =>
+        {
+            Duty::Nothing
+        }
+        _ if is_call || is_chat => Duty::ShowNotification { full_screen: false },
+        _ => Duty::Nothing,
+    }
+}
+
+fn call_window(reading: &Reading<'_>, hints: &Hints) -> Duration {
+    let Some(time_to_live) = reading.time_to_live else { return CALL_WINDOW };
+    let gone = reading.sent.map_or(Duration::ZERO, |sent| hints.received.wall.saturating_sub(sent));
+    time_to_live.saturating_sub(gone).clamp(SHORTEST_CALL_WINDOW, CALL_WINDOW)
+}
+
+fn as_text<S: serde::Serializer>(uuid: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(uuid)
+}
+
+fn as_milliseconds<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)).serialize(serializer)
+}

@@ -1,0 +1,97 @@
+//! Mizutech: `ntype`, `nfrom` and their like, under `data` (PushKit, FCM over HTTP) or at the top (FCM).
+
+use super::Channel;
+use super::action::{ActionKind, Reading};
+use super::fields::{Field, Fields};
+
+pub(super) fn read<'f>(fields: &'f Fields<'_>, _: Channel) -> Option<Reading<'f>> {
+    const SIGNS: [Field; 7] =
+        [Field::NType, Field::NFrom, Field::NFromUserName, Field::NCallId, Field::NMsg, Field::NToUser, Field::NToUsr];
+    if !fields.names_any(&SIGNS) {
+        return None;
+    }
+    let (caller, display_name) = parties(fields.text(Field::NFromUserName), fields.text(Field::NFrom));
+    Some(Reading {
+        account: fields.first(&[Field::NToUser, Field::NToUsr]),
+        caller,
+        display_name,
+        title: fields.text(Field::Title),
+        text: fields.first(&[Field::NMsg, Field::Body]),
+        call_id: fields.text(Field::NCallId),
+        ..Reading::new(kind(fields.text(Field::NType)))
+    })
+}
+
+/// The vendor's own sample code takes a missing type for a call.
+fn kind(ntype: Option<&str>) -> ActionKind {
+    let Some(ntype) = ntype else { return ActionKind::IncomingCall { video: false } };
+    // Not as a number: `0.0`, `00` and `+0` are zero, `1e0` and `inf` are words.
+    let whole = ntype.split_once('.').filter(|(_, rest)| rest.bytes().all(|digit| digit == b'0'));
+    match whole.map_or(ntype, |(whole, _)| whole).parse::<u8>() {
+        Ok(0) => ActionKind::IncomingCall { video: false },
+        Ok(1) => ActionKind::chat(None),
+        Ok(2) => ActionKind::Cancel,
+        Ok(4) => ActionKind::RefreshBinding,
+        _ => ActionKind::custom(ntype),
+    }
+}
+
+/// Tells number and name apart.
+///
+/// By the server's manual `nfromusername` is the caller's number and `nfrom` the full name; the vendor's wiki has them the
+/// other way round, and most samples carry only `nfrom`, with the number.
+fn parties<'f>(user_name: Option<&'f str>, from: Option<&'f str>) -> (Option<&'f str>, Option<&'f str>) {
+    match (user_name, from) {
+        (Some(user_name), Some(from)) if likeness(from) > likeness(user_name) => (Some(from), Some(user_name)),
+        (Some(user_name), Some(from)) => (Some(user_name), Some(from)),
+        (one, other) => (one.or(other), None),
+    }
+}
+
+/// How much a text looks like something that can be called.
+fn likeness(text: &str) -> u8 {
+    let number = |byte: u8| byte.is_ascii_digit() || b"+*#-.()".contains(&byte);
+    if text.contains(char::is_whitespace) {
+        0
+    } else if text.contains('@') || text.starts_with("sip:") || text.starts_with("tel:") || text.bytes().all(number) {
+        2
+    } else {
+        1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_read_however_it_is_written() {
+        let call = ActionKind::IncomingCall { video: false };
+        for zero in ["0", "0.0", "00", "0."] {
+            assert_eq!(kind(Some(zero)), call, "{zero}");
+        }
+        assert_eq!(kind(None), call);
+        assert_eq!(kind(Some("1")), ActionKind::chat(None));
+        assert_eq!(kind(Some("2.00")), ActionKind::Cancel);
+        assert_eq!(kind(Some("4")), ActionKind::RefreshBinding);
+    }
+
+    #[test]
+    fn an_unknown_number_or_word_is_custom_and_kept_as_it_was_sent() {
+        for word in ["3", "5", "-1", "256", "0.5", "call", "true", "1e0", ".0", "NaN"] {
+            assert_eq!(kind(Some(word)), ActionKind::Custom { ntype: word.to_owned() }, "{word}");
+        }
+    }
+
+    #[test]
+    fn number_and_name_are_told_apart_whichever_field_carries_which() {
+        let apart = |user_name, from| parties(Some(user_name), Some(from));
+        assert_eq!(apart("1234", "John Smith"), (Some("1234"), Some("John Smith")));
+        assert_eq!(apart("John Smith", "1234"), (Some("1234"), Some("John Smith")));
+        assert_eq!(apart("John Smith", "john"), (Some("john"), Some("John Smith")));
+        assert_eq!(apart("john", "Smith"), (Some("john"), Some("Smith")));
+        assert_eq!(apart("1234", "5678"), (Some("1234"), Some("5678")));
+        assert_eq!(parties(None, Some("1002")), (Some("1002"), None));
+        assert_eq!(parties(Some("1002"), None), (Some("1002"), None));
+    }
+}

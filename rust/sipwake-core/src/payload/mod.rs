@@ -1,0 +1,253 @@
+//! Push payloads: from whatever the operating system hands over to the one [`PushAction`] it means.
+//!
+//! [`parse_push`] needs no network, no lock and no runtime, and it is total: any bytes give an action, and a PushKit push
+//! always one that CallKit can be shown, since the system asks for it before anything else may happen.
+//! Vendors are asked in order; the first that knows the payload reads it. The payload only announces: calls and messages
+//! themselves come over SIP.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use crate::clock::Now;
+use action::Seen;
+use fields::Fields;
+
+mod action;
+mod fields;
+mod flexisip;
+pub mod identity;
+mod mizutech;
+mod portsip;
+mod shown;
+
+pub use action::{ActionKind, Duty, Ignored, Problem, PushAction, Vendor};
+pub(crate) use shown::name as shown_name;
+pub use identity::{CallIdentity, call_uuid};
+
+/// What is longer is not read: FCM and APNs carry 4 KiB, APNs 5 KiB for VoIP.
+const MAX_PAYLOAD: usize = 64 * 1024;
+
+type Read = for<'f> fn(&'f Fields<'_>, Channel) -> Option<action::Reading<'f>>;
+
+const VENDORS: [(Vendor, Read); 3] =
+    [(Vendor::Mizutech, mizutech::read), (Vendor::Flexisip, flexisip::read), (Vendor::PortSip, portsip::read)];
+
+/// The way a push came to the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// FCM on Android: `RemoteMessage.getData()`.
+    FcmAndroid,
+    /// Apple's VoIP pushes: `PKPushPayload.dictionaryPayload`.
+    PushKit,
+    /// FCM on iOS: the notification's user info.
+    FcmIos,
+    /// APNs without FCM: the notification's user info.
+    ApnsAlert,
+    /// A browser's service worker.
+    WebPush,
+}
+
+/// A payload as the operating system hands it over.
+#[derive(Debug, Clone, Copy)]
+pub enum Payload<'a> {
+    /// JSON text.
+    Bytes(&'a [u8]),
+    /// A flat map, as FCM gives it on Android.
+    Map(&'a HashMap<String, String>),
+}
+
+impl<'a> From<&'a [u8]> for Payload<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Payload<'a> {
+    fn from(bytes: &'a [u8; N]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Payload<'a> {
+    fn from(bytes: &'a Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl<'a> From<&'a str> for Payload<'a> {
+    fn from(json: &'a str) -> Self {
+        Self::Bytes(json.as_bytes())
+    }
+}
+
+impl<'a> From<&'a HashMap<String, String>> for Payload<'a> {
+    fn from(map: &'a HashMap<String, String>) -> Self {
+        Self::Map(map)
+    }
+}
+
+impl<'a> Payload<'a> {
+    fn fields(self) -> Result<Fields<'a>, Problem> {
+        let length = match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Map(map) => map.iter().map(|(name, value)| name.len() + value.len()).sum(),
+        };
+        if length > MAX_PAYLOAD {
+            return Err(Problem::TooLarge);
+        }
+        match self {
+            Self::Bytes(bytes) => Fields::from_json(bytes),
+            Self::Map(map) => Fields::from_map(map),
+        }
+    }
+
+    /// Returns bytes that are the same for the same payload, in whatever order a map gives its entries.
+    fn content(self) -> Vec<u8> {
+        match self {
+            Self::Bytes(bytes) => bytes[..bytes.len().min(MAX_PAYLOAD)].to_vec(),
+            Self::Map(map) => {
+                let mut entries: Vec<_> = map.iter().collect();
+                entries.sort_unstable();
+                let parts =
+                    entries.into_iter().flat_map(|(name, value)| [name.as_bytes(), b"\0", value.as_bytes(), b"\0"]);
+                parts.flatten().copied().take(MAX_PAYLOAD).collect()
+            }
+        }
+    }
+}
+
+/// The priority of an FCM message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// `PRIORITY_HIGH`.
+    High,
+    /// `PRIORITY_NORMAL`.
+    Normal,
+}
+
+/// What the app was doing when the push came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppState {
+    /// Nobody said.
+    #[default]
+    Unknown,
+    /// In front, with the user looking at it.
+    Foreground,
+    /// Running, out of sight.
+    Background,
+    /// Started by this push.
+    NotRunning,
+}
+
+/// What the operating system says about a push beside its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hints {
+    /// `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later). `None` (unknown) means yes.
+    pub must_report: Option<bool>,
+    /// `RemoteMessage.getPriority()`.
+    pub delivered_priority: Option<Priority>,
+    /// `RemoteMessage.getOriginalPriority()`.
+    pub original_priority: Option<Priority>,
+    /// What the app was doing.
+    pub app_state: AppState,
+    /// When the push came.
+    pub received: Now,
+}
+
+impl Hints {
+    /// Returns the hints of somebody who knows only when the push came.
+    pub const fn at(received: Now) -> Self {
+        Self {
+            must_report: None,
+            delivered_priority: None,
+            original_priority: None,
+            app_state: AppState::Unknown,
+            received,
+        }
+    }
+
+    /// Returns `true` if the message was sent with high priority and delivered with normal priority.
+    pub fn is_downgraded(&self) -> bool {
+        self.original_priority == Some(Priority::High) && self.delivered_priority == Some(Priority::Normal)
+    }
+}
+
+/// Opens payloads that a server encrypts before they pass Google's or Apple's hands, as innovaphone's does.
+///
+/// It runs while the operating system waits for an answer: no network, no lock that somebody holds for long.
+pub trait Decryptor {
+    /// Returns the fields inside, under the names of any vendor known here (simplest: `ntype`, `nfrom`,
+    /// `nfromusername`, `ncallid`, `nmsg`), or `None` if the payload is not encrypted or cannot be opened.
+    fn decrypt(&self, payload: Payload<'_>) -> Option<HashMap<String, String>>;
+}
+
+/// Turns a push into what it asks for and what the operating system must be told.
+///
+/// Never fails. What cannot be read is [`ActionKind::Ignore`], except over [`Channel::PushKit`]: what came as a VoIP push
+/// is most likely a call, and the system wants to see one, so there it is a call from nobody known.
+///
+/// ```
+/// use std::time::Duration;
+/// use sipwake_core::clock::Now;
+/// use sipwake_core::payload::{Channel, Duty, Hints, parse_push};
+///
+/// let hints = Hints::at(Now::new(Duration::from_secs(100), Duration::from_secs(1_790_000_000)));
+/// let json = r#"{"aps":{"content-available":1},"data":{"ntype":0,"nfrom":"1234","ncallid":"abcdef"}}"#;
+/// let action = parse_push(json, Channel::PushKit, &hints);
+/// assert!(action.is_call());
+/// assert_eq!(action.duty, Duty::ReportCall);
+/// assert_eq!(action.caller.as_deref(), Some("1234"));
+/// assert_eq!(action.deadline, Some(Duration::from_secs(140)));
+/// ```
+pub fn parse_push<'a>(payload: impl Into<Payload<'a>>, channel: Channel, hints: &Hints) -> PushAction {
+    let payload = payload.into();
+    action_of(payload.fields(), payload, channel, hints)
+}
+
+/// Does as [`parse_push`], with an app's or operator's own decryption first.
+///
+/// A payload that the decryptor does not open is read as it is.
+pub fn parse_push_with<'a>(
+    decryptor: &(impl Decryptor + ?Sized),
+    payload: impl Into<Payload<'a>>,
+    channel: Channel,
+    hints: &Hints,
+) -> PushAction {
+    let payload = payload.into();
+    match decryptor.decrypt(payload) {
+        Some(opened) => action_of(Payload::Map(&opened).fields(), payload, channel, hints),
+        None => action_of(payload.fields(), payload, channel, hints),
+    }
+}
+
+fn action_of(fields: Result<Fields<'_>, Problem>, payload: Payload<'_>, channel: Channel, hints: &Hints) -> PushAction {
+    let alert = fields.as_ref().is_ok_and(Fields::has_alert);
+    let seen = Seen { vendor: None, problem: None, channel, hints, alert };
+    let problem = match &fields {
+        Ok(fields) => {
+            let known = VENDORS.iter().find_map(|(vendor, read)| Some((*vendor, read(fields, channel)?)));
+            if let Some((vendor, reading)) = known {
+                let seen = Seen { vendor: Some(vendor), ..seen };
+                return PushAction::from_reading(&reading, seen, || payload.content());
+            }
+            Problem::Unrecognised
+        }
+        Err(problem) => *problem,
+    };
+    let mut reading = action::Reading::new(match channel {
+        Channel::PushKit => ActionKind::IncomingCall { video: false },
+        _ => ActionKind::Ignore { reason: Ignored::Problem(problem) },
+    });
+    if let Ok(fields) = &fields {
+        reading.title = fields.text(fields::Field::Title);
+        reading.text = fields.text(fields::Field::Body);
+    }
+    PushAction::from_reading(&reading, Seen { problem: Some(problem), ..seen }, || payload.content())
+}
+
+#[cfg(test)]
+mod tests;

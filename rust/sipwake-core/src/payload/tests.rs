@@ -1,0 +1,481 @@
+use std::time::Duration;
+
+use proptest::collection::{hash_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+
+const RECEIVED: Now = Now::new(Duration::from_secs(1_000), Duration::from_secs(1_785_585_600)); // 2026-08-01 12:00:00
+const CALL: ActionKind = ActionKind::IncomingCall { video: false };
+const FULL_SCREEN: Duty = Duty::ShowNotification { full_screen: true };
+const NOTIFICATION: Duty = Duty::ShowNotification { full_screen: false };
+const CHANNELS: [Channel; 5] =
+    [Channel::FcmAndroid, Channel::PushKit, Channel::FcmIos, Channel::ApnsAlert, Channel::WebPush];
+
+/// The sample of the vendor's iOS page, with its `ntousr` and its number and name the other way round.
+const MIZUTECH_PUSHKIT: &str = r#"{
+  "headers": {"apns-priority": 10, "apns-expiration": 0, "apns-push-type": "voip", "apns-topic": "PACKAGE.voip"},
+  "aps": {
+    "alert": {"title": "Incoming call from 1234", "body": "Incoming VoIP call from 1234"},
+    "content-available": 1, "sound": "default", "badge": 1
+  },
+  "data": {
+    "ntype": 0, "nfromusername": "John Smith", "nfrom": "1234", "nmsg": "Incoming call from 1234",
+    "ncallid": "abcdef", "ntousr": "9876"
+  }
+}"#;
+
+const FLEXISIP_PUSHKIT: &str = r#"{
+  "aps": {
+    "sound": "", "loc-key": "IC_MSG", "loc-args": ["Alice"], "call-id": "Xy7~q1", "send-time": "2026-08-01 11:59:30",
+    "uuid": "<urn:uuid:00000000-0000-0000-0000-0200aa00bb01>"
+  },
+  "from-uri": "sip:alice@sip.example.org", "display-name": "Alice", "pn_ttl": 60, "customPayload": {}
+}"#;
+
+fn map(entries: &[(&str, &str)]) -> HashMap<String, String> {
+    entries.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn hints() -> Hints {
+    Hints::at(RECEIVED)
+}
+
+fn android(entries: &[(&str, &str)]) -> PushAction {
+    parse_push(&map(entries), Channel::FcmAndroid, &hints())
+}
+
+fn pushkit(json: &str) -> PushAction {
+    parse_push(json, Channel::PushKit, &hints())
+}
+
+#[test]
+fn mizutechs_own_pushkit_sample_is_a_call_to_report() {
+    let action = pushkit(MIZUTECH_PUSHKIT);
+    assert_eq!((&action.kind, action.duty), (&CALL, Duty::ReportCall));
+    assert_eq!(action.vendor, Some(Vendor::Mizutech));
+    assert_eq!(action.caller.as_deref(), Some("1234"));
+    assert_eq!(action.display_name.as_deref(), Some("John Smith"));
+    assert_eq!(action.account.as_deref(), Some("9876"));
+    assert_eq!(action.identity.call_id.as_deref(), Some("abcdef"));
+    assert_eq!(action.text.as_deref(), Some("Incoming call from 1234"));
+    assert_eq!(action.deadline, Some(Duration::from_secs(1_040)));
+    assert_eq!(action.uuid, call_uuid(&CallIdentity::new(Some("abcdef"), None, Some("sip:9876@x"), None)));
+}
+
+#[test]
+fn each_ntype_has_its_action_on_every_channel() {
+    let kinds = [
+        ("0", CALL),
+        (" 0 ", CALL),
+        ("1", ActionKind::Chat { mime_type: None }),
+        ("2", ActionKind::Cancel),
+        ("3", ActionKind::Custom { ntype: "3".to_owned() }),
+        ("4", ActionKind::RefreshBinding),
+        ("door-bell", ActionKind::Custom { ntype: "door-bell".to_owned() }),
+    ];
+    for channel in CHANNELS {
+        for (ntype, kind) in &kinds {
+            let flat = map(&[("ntype", ntype), ("nfrom", "1002"), ("nmsg", "hello")]);
+            assert_eq!(parse_push(&flat, channel, &hints()).kind, *kind, "{ntype} as map over {channel:?}");
+            let data = format!(r#"{{"data":{{"ntype":"{ntype}","nfrom":"1002"}}}}"#);
+            assert_eq!(parse_push(data.as_str(), channel, &hints()).kind, *kind, "{ntype} as data over {channel:?}");
+        }
+    }
+}
+
+#[test]
+fn a_type_may_be_a_number_a_text_a_float_or_missing() {
+    for ntype in ["0", "0.0", "\"0\"", "\" 0 \"", "null", "\"\"", "\"TYPE\"", "{}", "[]", "[0]"] {
+        let json = format!(r#"{{"data":{{"ntype":{ntype},"nfrom":"1234"}}}}"#);
+        assert_eq!(pushkit(&json).kind, CALL, "{ntype}");
+    }
+    for (ntype, kept) in [("true", "true"), ("false", "false"), ("7", "7"), ("-1", "-1"), ("0.5", "0.5")] {
+        let json = format!(r#"{{"data":{{"ntype":{ntype},"nfrom":"1234"}}}}"#);
+        assert_eq!(pushkit(&json).kind, ActionKind::Custom { ntype: kept.to_owned() }, "{ntype}");
+    }
+    assert_eq!(android(&[("nfrom", "1002")]).kind, CALL);
+}
+
+#[test]
+fn placeholders_that_the_server_forgot_to_replace_count_as_absent() {
+    let action = android(&[
+        ("ntype", "TYPE"),
+        ("nfromusername", "FROMUSERNAME"),
+        ("nfrom", "FROM"),
+        ("nmsg", "MSG"),
+        ("ncallid", "CALLID"),
+        ("ntouser", "TOUSERNAME"),
+    ]);
+    assert_eq!(action.kind, CALL);
+    assert_eq!((action.caller, action.display_name, action.text, action.account), (None, None, None, None));
+    assert!(action.identity.is_empty());
+}
+
+#[test]
+fn fcm_on_ios_has_its_data_at_the_top_and_no_callkit_duty() {
+    let json = r#"{"aps":{"alert":"Call from 1002","content-available":1},"gcm.message_id":"1785585600000000",
+        "google.c.sender.id":"123","ntype":"0","nfrom":"1002","ncallid":"abcdef","ntouser":"9876"}"#;
+    let in_front = Hints { app_state: AppState::Foreground, ..hints() };
+    let behind = Hints { app_state: AppState::Background, ..hints() };
+    let action = parse_push(json, Channel::FcmIos, &hints());
+    assert_eq!((&action.kind, action.duty), (&CALL, NOTIFICATION));
+    assert_eq!((action.caller.as_deref(), action.text.as_deref()), (Some("1002"), Some("Call from 1002")));
+    assert_eq!(parse_push(json, Channel::FcmIos, &in_front).duty, NOTIFICATION);
+    assert_eq!(parse_push(json, Channel::FcmIos, &behind).duty, Duty::Nothing, "iOS has shown the alert");
+    let silent = r#"{"aps":{"content-available":1},"ntype":"0","nfrom":"1002"}"#;
+    assert_eq!(parse_push(silent, Channel::FcmIos, &behind).duty, NOTIFICATION);
+}
+
+#[test]
+fn over_pushkit_the_channel_decides_and_not_the_type() {
+    let freed = Hints { must_report: Some(false), ..hints() };
+    let bound = Hints { must_report: Some(true), ..hints() };
+    for (ntype, duty, freed_duty) in [
+        (0, Duty::ReportCall, Duty::ReportCall),
+        (1, Duty::ReportThenEnd, NOTIFICATION),
+        (2, Duty::ReportThenEnd, Duty::Nothing),
+        (3, Duty::ReportThenEnd, Duty::Nothing),
+        (4, Duty::ReportThenEnd, Duty::Nothing),
+    ] {
+        let json = format!(r#"{{"data":{{"ntype":{ntype},"ncallid":"abcdef"}}}}"#);
+        assert_eq!(pushkit(&json).duty, duty, "{ntype}");
+        assert_eq!(parse_push(json.as_str(), Channel::PushKit, &bound).duty, duty, "{ntype}");
+        assert_eq!(parse_push(json.as_str(), Channel::PushKit, &freed).duty, freed_duty, "{ntype}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_an_unknown_call_over_pushkit_and_ignored_elsewhere() {
+    let too_large = format!(r#"{{"ntype":0,"nmsg":"{}"}}"#, "x".repeat(MAX_PAYLOAD));
+    for (payload, problem) in [
+        (&b""[..], Problem::Empty),
+        (b" \r\n", Problem::Empty),
+        (b"\xff\xfe\0", Problem::Unreadable),
+        (br#"{"data":{"ntype":0,"#, Problem::Unreadable),
+        (br#"{"data":{"ntype": TYPE}}"#, Problem::Unreadable),
+        (b"{}", Problem::Unrecognised),
+        (b"[0]", Problem::Unrecognised),
+        (br#"{"aps":{"alert":{"loc-key":"SALE"}},"shop":1}"#, Problem::Unrecognised),
+        (too_large.as_bytes(), Problem::TooLarge),
+    ] {
+        let call = parse_push(payload, Channel::PushKit, &hints());
+        assert_eq!((&call.kind, call.duty, call.problem), (&CALL, Duty::ReportCall, Some(problem)));
+        assert_eq!(call.deadline, Some(Duration::from_secs(1_040)));
+        let ignored = parse_push(payload, Channel::FcmAndroid, &hints());
+        assert_eq!((ignored.kind, ignored.duty), (ActionKind::Ignore { reason: Ignored::Problem(problem) }, Duty::Nothing));
+    }
+    assert_eq!(android(&[]).problem, Some(Problem::Empty));
+    assert_ne!(pushkit("{}").uuid, pushkit("[]").uuid, "two unknown calls are two calls");
+}
+
+#[test]
+fn a_foreground_service_is_allowed_by_high_delivered_priority_or_an_app_in_front() {
+    use Priority::{High, Normal};
+    let call = map(&[("ntype", "0"), ("nfrom", "1002")]);
+    for (delivered_priority, app_state, duty) in [
+        (Some(High), AppState::NotRunning, Duty::StartForegroundService),
+        (Some(Normal), AppState::NotRunning, FULL_SCREEN),
+        (Some(Normal), AppState::Foreground, Duty::StartForegroundService),
+        (None, AppState::Unknown, FULL_SCREEN),
+    ] {
+        let hints = Hints { delivered_priority, app_state, original_priority: Some(High), ..hints() };
+        let action = parse_push(&call, Channel::FcmAndroid, &hints);
+        assert_eq!(action.duty, duty, "{delivered_priority:?} {app_state:?}");
+        assert_eq!(action.downgraded, delivered_priority == Some(Normal));
+        let chat = parse_push(&map(&[("ntype", "1"), ("nmsg", "hi")]), Channel::FcmAndroid, &hints);
+        assert_eq!(chat.duty, NOTIFICATION);
+    }
+}
+
+#[test]
+fn a_cancel_has_the_uuid_of_the_call_that_it_ends_and_a_chat_has_one_of_its_own() {
+    let call = android(&[("ntype", "0"), ("nfrom", "1002"), ("ncallid", "abcdef")]);
+    let cancel = android(&[("ntype", "2"), ("ncallid", "abcdef")]);
+    let chat = android(&[("ntype", "1"), ("nfrom", "1002"), ("ncallid", "abcdef")]);
+    assert_eq!(call.uuid, cancel.uuid);
+    assert_ne!(call.uuid, chat.uuid);
+    assert_eq!(chat.identity.call_id.as_deref(), Some("abcdef"));
+    assert_eq!((cancel.deadline, chat.deadline), (None, None));
+}
+
+#[test]
+fn a_call_without_call_id_is_known_by_account_and_caller() {
+    let push = android(&[("ntype", "0"), ("nfrom", "1002"), ("ntousr", "9876")]);
+    let invite =
+        CallIdentity::new(Some("abcdef"), None, Some("sip:9876@example.com"), Some("<sip:1002@example.com>;tag=1"));
+    assert_ne!(push.uuid, call_uuid(&invite));
+    assert!(invite.candidates().any(|uuid| uuid == push.uuid));
+}
+
+#[test]
+fn flexisips_voip_push_is_a_call_that_lives_as_long_as_it_says() {
+    let action = pushkit(FLEXISIP_PUSHKIT);
+    assert_eq!((&action.kind, action.duty, action.vendor), (&CALL, Duty::ReportCall, Some(Vendor::Flexisip)));
+    assert_eq!(action.caller.as_deref(), Some("sip:alice@sip.example.org"));
+    assert_eq!(action.display_name.as_deref(), Some("Alice"));
+    assert_eq!(action.identity.call_id.as_deref(), Some("Xy7~q1"));
+    assert_eq!(action.identity.vendor_id, None, "its uuid is the device's");
+    assert_eq!(action.deadline, Some(Duration::from_secs(1_030)));
+    let deadline = |ttl: &str, sent: &str| {
+        let json = FLEXISIP_PUSHKIT.replace("\"pn_ttl\": 60", ttl).replace("2026-08-01 11:59:30", sent);
+        pushkit(&json).deadline.expect("it is a call").as_secs() - 1_000
+    };
+    assert_eq!(deadline("\"pn_ttl\": 90", "2026-08-01 11:59:30"), 40);
+    assert_eq!(deadline("\"pn_ttl\": \"60\"", "2026-08-01 11:59:30"), 30);
+    assert_eq!(deadline("\"pn_ttl\": 60", "2026-08-01 12:03:00"), 40, "sent by a clock that is ahead");
+    assert_eq!(deadline("\"pn_ttl\": 60", "2026-08-01 11:00:00"), 5, "late, or a phone's clock that is ahead");
+    assert_eq!(deadline("\"pn_ttl\": 0", "2026-08-01 11:59:30"), 40, "zero is about delivery, not about ringing");
+}
+
+#[test]
+fn flexisip_is_known_by_its_keys_wherever_they_stand() {
+    for (key, kind) in [
+        ("IC_MSG", CALL),
+        ("IM_MSG", ActionKind::Chat { mime_type: None }),
+        ("GC_MSG", ActionKind::Chat { mime_type: None }),
+        ("IC_SIL", ActionKind::RefreshBinding),
+        ("MY_MISSED", ActionKind::Custom { ntype: "MY_MISSED".to_owned() }),
+        ("", ActionKind::RefreshBinding),
+    ] {
+        let flat = android(&[("loc-key", key), ("loc-args", "Bob"), ("call-id", "c1"), ("from-uri", "sip:bob@x")]);
+        assert_eq!((&flat.kind, flat.vendor), (&kind, Some(Vendor::Flexisip)), "{key}");
+        let alert = format!(
+            r#"{{"aps":{{"alert":{{"loc-key":"{key}","loc-args":["Bob"]}},"badge":1}},"form-uri":"sip:bob@x","call-id":"c1"}}"#
+        );
+        let alert = parse_push(alert.as_str(), Channel::ApnsAlert, &hints());
+        assert_eq!((&alert.kind, alert.vendor), (&kind, Some(Vendor::Flexisip)), "{key}");
+        for action in [flat, alert] {
+            assert_eq!(action.caller.as_deref(), Some("sip:bob@x"));
+            assert_eq!(action.display_name.as_deref(), Some("Bob"));
+        }
+    }
+    let own_name = pushkit(r#"{"aps":{"loc-key":"MY_CALL","loc-args":["sip:bob@x"],"call-id":"c1"}}"#);
+    assert_eq!((own_name.kind, own_name.caller.as_deref()), (CALL, Some("sip:bob@x")));
+}
+
+#[test]
+fn portsips_types_and_both_of_its_ids_are_known() {
+    for (msg_type, kind) in [
+        ("audio", CALL),
+        ("call", CALL),
+        ("video", ActionKind::IncomingCall { video: true }),
+        ("im", ActionKind::Chat { mime_type: Some("text/plain".to_owned()) }),
+        ("fax", ActionKind::Custom { ntype: "fax".to_owned() }),
+    ] {
+        for id in ["x-push-id", "portsip-push-id", "X-Push-Id"] {
+            let action = android(&[
+                ("msg_type", msg_type),
+                ("msg_content", "Received a call."),
+                ("send_from", "102"),
+                ("send_to", "sip:105@portsip.com"),
+                ("mime_type", "text/plain"),
+                (id, "pvqxCpo-j485AYo9J1cP5A.."),
+            ]);
+            assert_eq!((&action.kind, action.vendor), (&kind, Some(Vendor::PortSip)), "{msg_type}");
+            assert_eq!(action.identity.vendor_id.as_deref(), Some("pvqxCpo-j485AYo9J1cP5A.."));
+            assert_eq!(
+                (action.caller.as_deref(), action.account.as_deref()),
+                (Some("102"), Some("sip:105@portsip.com"))
+            );
+            let invite = CallIdentity::new(None, Some("pvqxCpo-j485AYo9J1cP5A.."), None, None);
+            assert_eq!(action.is_call(), action.uuid == call_uuid(&invite));
+        }
+    }
+    assert_eq!(pushkit(r#"{"x-push-id":"1","send_from":"102"}"#).kind, CALL);
+    assert_eq!(android(&[("x-push-id", "1"), ("send_from", "102")]).kind, ActionKind::RefreshBinding);
+}
+
+struct Rot13;
+
+impl Decryptor for Rot13 {
+    fn decrypt(&self, payload: Payload<'_>) -> Option<HashMap<String, String>> {
+        let Payload::Bytes(bytes) = payload else { return None };
+        let number = bytes.strip_prefix(br#"{"type":"call","enc":""#)?.strip_suffix(br#""}"#)?;
+        let number: String = number.iter().map(|byte| char::from(byte - b'a' + b'0')).collect();
+        Some(map(&[("ntype", "0"), ("nfrom", &number)]))
+    }
+}
+
+#[test]
+fn a_decryptor_opens_what_is_encrypted_and_its_failure_is_still_a_call_over_pushkit() {
+    let opened = parse_push_with(&Rot13, r#"{"type":"call","enc":"bcde"}"#, Channel::PushKit, &hints());
+    assert_eq!((opened.caller.as_deref(), opened.duty), (Some("1234"), Duty::ReportCall));
+    let closed = parse_push_with(&Rot13, r#"{"type":"call","enc":7}"#, Channel::PushKit, &hints());
+    assert_eq!((closed.kind, closed.caller, closed.duty), (CALL, None, Duty::ReportCall));
+    let clear = parse_push_with(&Rot13, MIZUTECH_PUSHKIT, Channel::PushKit, &hints());
+    assert_eq!(clear, pushkit(MIZUTECH_PUSHKIT));
+}
+
+#[test]
+fn debug_tells_no_word_of_a_message() {
+    let chat = android(&[("ntype", "1"), ("nfrom", "1002"), ("nmsg", "the code is 4711"), ("title", "From your bank")]);
+    assert_eq!(chat.text.as_deref(), Some("the code is 4711"));
+    let debug = format!("{chat:?}");
+    assert!(!debug.contains("4711") && !debug.contains("bank"), "{debug}");
+    assert!(debug.contains("text_length: Some(16)"), "{debug}");
+}
+
+#[test]
+fn long_texts_are_cut() {
+    let long = "x".repeat(10_000);
+    let action = android(&[("ntype", &long), ("nfrom", &long), ("nmsg", &long), ("ncallid", &long)]);
+    assert_eq!(action.kind, ActionKind::Custom { ntype: "x".repeat(256) });
+    assert_eq!(action.caller.map(|caller| caller.len()), Some(256));
+    assert_eq!(action.text.map(|text| text.len()), Some(4096));
+    assert_eq!(action.identity.call_id, None);
+}
+
+#[test]
+fn an_action_is_written_as_json() {
+    let json = serde_json::to_value(pushkit(MIZUTECH_PUSHKIT)).expect("an action has only text keys");
+    assert_eq!(json["kind"]["type"], "incoming_call");
+    assert_eq!(json["duty"]["type"], "report_call");
+    assert_eq!(json["vendor"], "mizutech");
+    assert_eq!(json["deadline_ms"], 1_040_000);
+    assert_eq!(json["uuid"], "d6ddfc5b-bf4c-5af7-a8b8-257ee6ae29b4");
+}
+
+fn any_channel() -> impl Strategy<Value = Channel> {
+    prop::sample::select(&CHANNELS[..])
+}
+
+fn any_hints() -> impl Strategy<Value = Hints> {
+    let priority = || option::of(prop::sample::select(&[Priority::High, Priority::Normal][..]));
+    let states = [AppState::Unknown, AppState::Foreground, AppState::Background, AppState::NotRunning];
+    (option::of(any::<bool>()), priority(), priority(), prop::sample::select(states.to_vec()), any::<[Duration; 2]>())
+        .prop_map(|(must_report, delivered_priority, original_priority, app_state, [boot, wall])| Hints {
+            must_report,
+            delivered_priority,
+            original_priority,
+            app_state,
+            received: Now::new(boot, wall),
+        })
+}
+
+fn any_name() -> impl Strategy<Value = String> {
+    let known = [
+        "ntype",
+        "nfrom",
+        "nfromusername",
+        "nmsg",
+        "ncallid",
+        "ntouser",
+        "ntousr",
+        "title",
+        "body",
+        "loc-key",
+        "loc-args",
+        "call-id",
+        "send-time",
+        "from-uri",
+        "form-uri",
+        "sip-from",
+        "display-name",
+        "pn_ttl",
+        "msg_type",
+        "msg_content",
+        "send_from",
+        "send_to",
+        "x-push-id",
+        "portsip-push-id",
+        "mime_type",
+        "aps",
+        "data",
+        "alert",
+        "message",
+        "notification",
+        "android",
+    ];
+    prop_oneof![8 => prop::sample::select(known.to_vec()).prop_map(str::to_owned), 1 => ".{0,20}"]
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        ".{0,40}",
+        "[\\x00-\\x1f\u{202a}-\u{202e}\u{2066}-\u{2069}a ]{0,12}",
+        "[0-9.]{1,5}",
+        "IC_MSG|IM_MSG|IC_SIL"
+    ]
+}
+
+fn any_json() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        6 => any_text().prop_map(serde_json::Value::from),
+        1 => any::<i64>().prop_map(serde_json::Value::from),
+        1 => any::<f64>().prop_map(serde_json::Value::from),
+        1 => any::<bool>().prop_map(serde_json::Value::from),
+        1 => Just(serde_json::Value::Null),
+    ];
+    leaf.prop_recursive(4, 48, 8, |inner| {
+        prop_oneof![
+            4 => hash_map(any_name(), inner.clone(), 0..8).prop_map(|map| map.into_iter().collect()),
+            1 => vec(inner, 0..4).prop_map(serde_json::Value::from),
+        ]
+    })
+}
+
+fn check(action: &PushAction, channel: Channel, hints: &Hints) -> Result<(), TestCaseError> {
+    if channel == Channel::PushKit && hints.must_report != Some(false) {
+        prop_assert!(action.must_be_reported());
+    }
+    if channel != Channel::PushKit {
+        prop_assert!(!action.must_be_reported());
+    }
+    prop_assert_eq!(action.is_call(), action.deadline.is_some());
+    prop_assert_eq!(action.vendor.is_none(), action.problem.is_some());
+    let shown = [&action.caller, &action.display_name, &action.title, &action.text, &action.account];
+    for text in shown.into_iter().flatten() {
+        prop_assert!(!text.trim().is_empty());
+        prop_assert!(!text.chars().any(|c| c.is_control() || crate::error::is_bidirectional_control(c)), "{:?}", text);
+        prop_assert!(text.chars().count() <= 4096);
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_give_an_action(bytes in vec(any::<u8>(), 0..400), channel in any_channel(), hints in any_hints()) {
+        let action = parse_push(&bytes, channel, &hints);
+        check(&action, channel, &hints)?;
+        prop_assert_eq!(action, parse_push(&bytes, channel, &hints));
+    }
+
+    #[test]
+    fn any_json_gives_an_action(json in any_json(), channel in any_channel(), hints in any_hints()) {
+        let text = json.to_string();
+        let action = parse_push(text.as_str(), channel, &hints);
+        check(&action, channel, &hints)?;
+        prop_assert_eq!(action, parse_push(text.as_str(), channel, &hints));
+    }
+
+    #[test]
+    fn any_map_gives_an_action(
+        map in hash_map(any_name(), any_text(), 0..10),
+        channel in any_channel(),
+        hints in any_hints(),
+    ) {
+        let action = parse_push(&map, channel, &hints);
+        check(&action, channel, &hints)?;
+        let shuffled: HashMap<_, _> = map.clone().into_iter().collect();
+        prop_assert_eq!(action, parse_push(&shuffled, channel, &hints));
+    }
+
+    #[test]
+    fn a_torn_payload_gives_an_action(end in 0..MIZUTECH_PUSHKIT.len(), channel in any_channel()) {
+        let action = parse_push(&MIZUTECH_PUSHKIT.as_bytes()[..end], channel, &hints());
+        check(&action, channel, &hints())?;
+        prop_assert!(action.problem.is_some());
+    }
+
+    #[test]
+    fn the_uuid_of_a_call_follows_from_its_call_id_alone(
+        id in "[a-zA-Z0-9@.~-]{1,60}", from in any_text(), channel in any_channel(), hints in any_hints(),
+    ) {
+        prop_assume!(id != "CALLID");
+        let map = map(&[("ntype", "0"), ("nfrom", &from), ("ncallid", &id)]);
+        let identity = CallIdentity::new(Some(&id), None, None, None);
+        prop_assert_eq!(parse_push(&map, channel, &hints).uuid, call_uuid(&identity));
+    }
+}

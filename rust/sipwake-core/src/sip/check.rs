@@ -1,0 +1,63 @@
+//! What a well-read message may still lack before it can be acted on.
+
+use super::{Contact, Message, NameAddr, Via};
+
+/// Why a message cannot be acted on: a request is answered with 400, a response is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// A field that every message has is not there (RFC 3261 section 8.1.1).
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A field that may be there once is there again.
+    #[error("{0} is there more than once")]
+    Repeated(&'static str),
+    /// A field breaks its grammar or its range.
+    #[error("{0} is malformed")]
+    Malformed(&'static str),
+    /// The CSeq names another method than the request line (section 8.1.1.5).
+    #[error("CSeq names another method than the request line")]
+    OtherMethod,
+}
+
+impl Message {
+    /// Checks that the fields are there, once and well-formed, that a transaction and a dialog are told by: Via, From, To, Call-ID, CSeq, and
+    /// Contact where there is one. A response may have one Via only: ours (section 8.1.3.3).
+    ///
+    /// # Errors
+    /// The first [`Fault`] found.
+    pub fn check(&self) -> Result<(), Fault> {
+        for name in ["From", "To", "Call-ID", "CSeq"] {
+            self.at_most_once(name)?;
+            if self.header(name).is_none_or(str::is_empty) {
+                return Err(Fault::Missing(name));
+            }
+        }
+        self.at_most_once("Max-Forwards")?;
+        for name in ["From", "To"] {
+            self.header(name).and_then(NameAddr::parse).ok_or(Fault::Malformed(name))?;
+        }
+        if !self.values("Contact").all(|value| Contact::parse(value).is_some()) {
+            return Err(Fault::Malformed("Contact"));
+        }
+        let mut vias = 0;
+        for value in self.values("Via") {
+            vias += 1;
+            Via::parse(value).ok_or(Fault::Malformed("Via"))?;
+        }
+        match vias {
+            0 => return Err(Fault::Missing("Via")),
+            2.. if self.code().is_some() => return Err(Fault::Repeated("Via")),
+            _ => {}
+        }
+        let cseq = self.cseq().ok_or(Fault::Malformed("CSeq"))?;
+        match self.method() {
+            Some(method) if *method != cseq.method => Err(Fault::OtherMethod),
+            _ => Ok(()),
+        }
+    }
+
+    fn at_most_once(&self, name: &'static str) -> Result<(), Fault> {
+        if self.headers(name).nth(1).is_some() { Err(Fault::Repeated(name)) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,149 @@
+//! Contacts: where a binding points, and what the registrar says of it.
+
+use std::fmt;
+
+use super::addr::Parts;
+use super::escape::{delta_seconds, quote};
+use super::{Params, SipUri};
+
+/// One Contact value. A 200 to a REGISTER lists one for each binding of the user.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// The display name, its quotes and quoted-pairs read.
+    pub name: Option<String>,
+    /// The URI exactly as it was received; `*` for all bindings (RFC 3261 section 10.2.2).
+    pub uri: String,
+    /// The header parameters, outside the `>`. Without `<>` all parameters are of the header (section 20.10).
+    pub params: Params,
+}
+
+impl Contact {
+    /// Reads one Contact value. Returns `None` for what its grammar does not allow.
+    //
+    // Contact         =  ("Contact" / "m" ) HCOLON ( STAR / (contact-param *(COMMA contact-param)))
+    // contact-params  =  c-p-q / c-p-expires / contact-extension
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.trim_matches([' ', '\t']) == "*" {
+            return Some(Self { name: None, uri: "*".into(), params: Params::new() });
+        }
+        let parts = Parts::parse(text)?;
+        Some(Self { name: parts.name(), uri: parts.uri.to_owned(), params: Params::parse(parts.params) })
+    }
+
+    /// Returns `true` for `*`.
+    pub fn is_star(&self) -> bool {
+        self.uri == "*"
+    }
+
+    /// Returns the URI, if it is a SIP or SIPS one.
+    pub fn parsed(&self) -> Option<SipUri> {
+        SipUri::parse(&self.uri)
+    }
+
+    /// Returns the `expires` parameter, in seconds. What exceeds 32 bits is the largest number.
+    pub fn expires(&self) -> Option<u32> {
+        delta_seconds(self.params.value("expires")?)
+    }
+
+    /// Returns `+sip.instance` without quotes and angle brackets: `urn:uuid:…` (RFC 5626 section 4.1).
+    pub fn instance(&self) -> Option<&str> {
+        self.params.value("+sip.instance").map(strip_angles)
+    }
+
+    /// Returns `reg-id` (RFC 5626 section 4.2).
+    pub fn reg_id(&self) -> Option<u32> {
+        self.params.value("reg-id")?.parse().ok()
+    }
+}
+
+/// Writes the value for the wire, the URI always in `<>`.
+impl fmt::Display for Contact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_star() {
+            return f.write_str("*");
+        }
+        if let Some(name) = &self.name {
+            write!(f, "{} ", quote(name))?;
+        }
+        write!(f, "<{}>{}", self.uri, self.params)
+    }
+}
+
+impl fmt::Debug for Contact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contact")
+            .field("name", &self.name)
+            .field("uri", &self.parsed())
+            .field("params", &self.params)
+            .finish()
+    }
+}
+
+pub(super) fn strip_angles(text: &str) -> &str {
+    text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contact(text: &str) -> Contact {
+        Contact::parse(text).unwrap_or_else(|| panic!("{text} is a contact"))
+    }
+
+    #[test]
+    fn parameters_inside_the_brackets_are_of_the_uri_and_outside_of_the_header() {
+        let ours = contact(
+            "<sip:a@10.0.0.1:5070;pn-prid=abc%3Ad:ef;expires=9>;expires=3600;reg-id=2;+sip.instance=\"<urn:uuid:0-1;2>\";+sip.pnsreg",
+        );
+        assert_eq!(ours.expires(), Some(3600));
+        assert_eq!(ours.instance(), Some("urn:uuid:0-1;2"));
+        assert_eq!(ours.reg_id(), Some(2));
+        assert!(ours.params.has("+sip.pnsreg"));
+        let uri = ours.parsed().expect("it is a SIP URI");
+        assert_eq!(uri.params.value("pn-prid"), Some("abc%3Ad:ef"));
+    }
+
+    #[test]
+    fn without_brackets_the_parameters_are_of_the_header() {
+        let bare = contact("sip:+19725552222@gw1.example.net;unknownparam;expires=5");
+        assert_eq!(bare.uri, "sip:+19725552222@gw1.example.net");
+        assert_eq!(bare.expires(), Some(5));
+        assert!(bare.params.has("unknownparam"));
+        assert!(contact("<sip:+19725552222@gw1.example.net;unknownparam>").params.is_empty());
+    }
+
+    #[test]
+    fn a_star_stands_for_all_bindings() {
+        assert!(contact(" * ").is_star());
+        assert_eq!(contact("*").parsed(), None);
+        assert_eq!(contact("*").to_string(), "*");
+    }
+
+    #[test]
+    fn a_contact_written_again_is_the_same_contact() {
+        for text in ["<sip:a@b;x=%3A>;expires=0", "\"J \\\"R\\\"\" <sip:a@b>;q=0.33", "<tel:+1>"] {
+            assert_eq!(contact(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn other_schemes_are_contacts_too() {
+        assert_eq!(contact("<name:John_Smith>").uri, "name:John_Smith");
+        assert_eq!(contact("<tel:+1>").parsed(), None);
+    }
+
+    #[test]
+    fn an_expires_beyond_32_bits_is_the_largest() {
+        assert_eq!(contact("<sip:a@b> ;expires=280297596632815").expires(), Some(u32::MAX));
+    }
+
+    #[test]
+    fn debug_hides_a_push_token() {
+        let shown = format!(
+            "{:?}",
+            contact("<sip:a@b;pn-prid=00fc13adff78512f5b2ce5d9>;push-token-id=00fc13adff78512f5b2ce5d9")
+        );
+        assert!(!shown.contains("00fc13"), "{shown}");
+    }
+}

@@ -1,0 +1,248 @@
+//! The handle that an app holds.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use sipwake_core::account::{Account, AccountConfig, AccountKey};
+use sipwake_core::clock::Now;
+use sipwake_core::error::FieldError;
+use sipwake_core::event::Event;
+use sipwake_core::gate::Gate;
+use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push};
+use sipwake_core::push::{Push, PushConfig, PushToken};
+use sipwake_core::snapshot::{REMOVALS, binding_key};
+use sipwake_core::user_agent::{Decline, NoSuchAccount, UserAgent};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::clock::now;
+use crate::driver::{Driver, JOBS, Job, Reply, Trace};
+use crate::events::{Events, MAX_UNREAD};
+use crate::store::StateStore;
+
+/// Why a call on a [`Client`] failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A field was refused. Nothing was sent and nothing was stored.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// The account was never added, or is logged out.
+    #[error(transparent)]
+    NoSuchAccount(#[from] NoSuchAccount),
+    /// The account has no push settings.
+    #[error("the account has no push settings")]
+    NoPush,
+    /// No call of that name is announced or ringing.
+    #[error("no such call")]
+    NoSuchCall,
+    /// The client has been shut down.
+    #[error("the client has been shut down")]
+    ShutDown,
+}
+
+/// What became of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenUpdate {
+    /// It is stored, and sent if it is new.
+    Taken,
+    /// It was empty or `null`: the good token that may be there stays.
+    Ignored,
+}
+
+/// A client: accounts, bindings and calls. Clones share one driver, which ends with the last of them.
+#[derive(Clone)]
+pub struct Client {
+    jobs: mpsc::Sender<Job>,
+    gate: Arc<ArcSwap<Gate>>,
+    events: broadcast::Sender<Event>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl Client {
+    /// Starts a client on the current tokio runtime. Log-outs that an earlier process could not deliver go out at once.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with time and I/O enabled.
+    pub fn start(store: Arc<dyn StateStore>) -> (Self, Events) {
+        Self::start_traced(store, None)
+    }
+
+    /// Starts a client whose messages are shown to `trace`, without their secrets.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_traced(store: Arc<dyn StateStore>, trace: Option<Arc<dyn Trace>>) -> (Self, Events) {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).expect("every platform of ours has a random source");
+        let (removals, failure) = match store.load(REMOVALS) {
+            Ok(removals) => (removals, None),
+            Err(error) => (None, Some(error)),
+        };
+        let mut agent = UserAgent::new(seed, removals.as_deref(), now());
+        if let Some(error) = failure {
+            agent.handle_store_failure(REMOVALS, error.to_string(), now());
+        }
+        let (sender, jobs) = mpsc::channel(JOBS);
+        let (events, receiver) = broadcast::channel(MAX_UNREAD);
+        let gate = Arc::new(ArcSwap::from_pointee(agent.gate()));
+        let driver = Driver { agent, store, gate: gate.clone(), events: events.clone(), trace, jobs };
+        tokio::spawn(driver.run());
+        // The driver's own sender must be the last one, so that the stream ends with it.
+        let weak = Self { jobs: sender, gate, events };
+        (weak, Events::new(receiver))
+    }
+
+    /// Returns a further stream of events, from now on.
+    pub fn events(&self) -> Events {
+        Events::new(self.events.subscribe())
+    }
+
+    /// Adds an account, or changes the settings of the one with the same AOR and registrar. What was stored of it by an
+    /// earlier process lives on. Nothing is sent before [`register`](Self::register).
+    ///
+    /// # Errors
+    /// [`Error::Field`], which names the field and the rule.
+    pub async fn add_account(&self, account: AccountConfig, push: Option<PushConfig>) -> Result<AccountKey, Error> {
+        let account = Account::parse(account)?;
+        let push = push.map(Push::parse).transpose()?;
+        self.ask(move |agent, store, now| {
+            let key = binding_key(&account.key());
+            let stored = store.load(&key).unwrap_or_else(|error| {
+                agent.handle_store_failure(&key, error.to_string(), now);
+                None
+            });
+            agent.add_account(account, push, stored.as_deref(), now).map_err(Error::from)
+        })
+        .await
+    }
+
+    /// Registers now, also after a refusal. Call it at every start of the app. The outcome comes as an event.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`].
+    pub async fn register(&self, account: &AccountKey) -> Result<(), Error> {
+        let key = account.clone();
+        self.ask(move |agent, _, now| agent.register(&key, now).map_err(Error::from)).await
+    }
+
+    /// Hands over the push token that the provider gave. A null, empty or "not yet" token is ignored; the same token
+    /// costs no traffic.
+    ///
+    /// # Errors
+    /// [`Error::Field`] for a token of the wrong shape, [`Error::NoPush`] for an account without push settings.
+    pub async fn set_token(&self, account: &AccountKey, token: &str) -> Result<TokenUpdate, Error> {
+        self.set_tokens(account, Some(token), None).await
+    }
+
+    /// Hands over PushKit's token and the one for alerts.
+    ///
+    /// # Errors
+    /// As [`set_token`](Self::set_token).
+    pub async fn set_tokens(
+        &self,
+        account: &AccountKey,
+        call: Option<&str>,
+        alert: Option<&str>,
+    ) -> Result<TokenUpdate, Error> {
+        let key = account.clone();
+        let (call, alert) = (call.map(str::to_owned), alert.map(str::to_owned));
+        self.ask(move |agent, _, now| {
+            let provider = agent.push(&key)?.ok_or(Error::NoPush)?.provider().clone();
+            let Some(token) = PushToken::parse_pair(&provider, call.as_deref(), alert.as_deref())? else {
+                return Ok(TokenUpdate::Ignored);
+            };
+            agent.set_token(&key, token, now)?;
+            Ok(TokenUpdate::Taken)
+        })
+        .await
+    }
+
+    /// Removes the push binding and stays registered. Stored before this returns; from here on no push makes a sound.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`].
+    pub async fn unbind_push(&self, account: &AccountKey) -> Result<(), Error> {
+        let key = account.clone();
+        self.ask(move |agent, _, now| agent.unbind_push(&key, now).map_err(Error::from)).await
+    }
+
+    /// Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
+    /// ([`Event::LoggedOut`]), by later processes if need be. From here on no push makes a sound.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`].
+    pub async fn log_out(&self, account: &AccountKey) -> Result<(), Error> {
+        let key = account.clone();
+        self.ask(move |agent, _, now| agent.log_out(&key, now).map_err(Error::from)).await
+    }
+
+    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
+    /// [`Event::Capabilities`].
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`].
+    pub async fn query_push(&self, account: &AccountKey, provider: Option<String>) -> Result<(), Error> {
+        let key = account.clone();
+        self.ask(move |agent, _, now| agent.query_push(&key, provider, now).map_err(Error::from)).await
+    }
+
+    /// Says what a push means for the operating system, at once, and wakes the account behind it.
+    ///
+    /// Waits for no network, no lock and no task. Whatever the bytes, there is an action; for a PushKit push it is one
+    /// that can be shown to CallKit. A push for a logged-out user, or of a call that is over, makes no sound.
+    pub fn push<'a>(&self, payload: impl Into<Payload<'a>>, channel: Channel, hints: &Hints) -> PushAction {
+        let action = self.gate.load().judge(parse_push(payload, channel, hints), hints, now().boot);
+        let taken = action.clone();
+        let job: Job = Box::new(move |agent, _, now| {
+            agent.handle_push(&taken, now);
+            Box::new(|| {})
+        });
+        if self.jobs.try_send(job).is_err() {
+            log::warn!("more pushes than can be taken; one was not registered for");
+        }
+        action
+    }
+
+    /// Declines a call that rings or was announced.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCall`].
+    pub async fn decline(&self, call: Uuid, how: Decline) -> Result<(), Error> {
+        self.ask(move |agent, _, now| agent.decline(call, how, now).then_some(()).ok_or(Error::NoSuchCall)).await
+    }
+
+    /// Says that the device's network changed: flows are opened anew, the bindings follow.
+    ///
+    /// # Errors
+    /// [`Error::ShutDown`].
+    pub async fn network_changed(&self) -> Result<(), Error> {
+        self.ask(|agent, _, now| {
+            agent.network_changed(now);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Runs a job on the core and returns its result once all that it changed is stored.
+    async fn ask<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |agent, store, now| -> Reply {
+            let result = job(agent, store, now);
+            Box::new(move || {
+                // The caller may have stopped waiting; the job is done all the same.
+                let _ = sender.send(result);
+            })
+        });
+        self.jobs.send(job).await.map_err(|_| Error::ShutDown)?;
+        receiver.await.map_err(|_| Error::ShutDown)?
+    }
+}

@@ -1,0 +1,21 @@
+//! The two clocks that the core is told the time by.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+use sipwake_core::clock::Now;
+
+/// Counts through device sleep: `CLOCK_BOOTTIME` on Linux and Android; on Apple `CLOCK_MONOTONIC` does (`std`'s `Instant`
+/// stops there, and on Android).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const BOOT: ClockId = ClockId::Boottime;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const BOOT: ClockId = ClockId::Monotonic;
+
+/// Returns the present moment on both clocks.
+pub fn now() -> Now {
+    let boot = clock_gettime(BOOT);
+    let seconds = u64::try_from(boot.tv_sec).unwrap_or_default();
+    let nanos = u32::try_from(boot.tv_nsec).unwrap_or_default();
+    Now::new(Duration::new(seconds, nanos), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}

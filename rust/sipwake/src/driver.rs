@@ -1,0 +1,133 @@
+//! The one task that owns the core: it does what the core says, in that order, and sleeps until something happens.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use sipwake_core::clock::Now;
+use sipwake_core::event::{Event, FlowId, Output};
+use sipwake_core::gate::Gate;
+use sipwake_core::snapshot::Record;
+use sipwake_core::trace::redacted;
+use sipwake_core::user_agent::UserAgent;
+use tokio::sync::{broadcast, mpsc};
+
+use crate::clock::now;
+use crate::store::StateStore;
+use crate::transport::{FlowHandle, Happening, Happenings};
+
+/// What runs once everything that a job asked for is stored: it tells the caller.
+pub(crate) type Reply = Box<dyn FnOnce() + Send>;
+/// Something that a handle wants done to the core.
+pub(crate) type Job = Box<dyn FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Reply + Send>;
+
+/// Jobs waiting for the driver.
+pub(crate) const JOBS: usize = 256;
+/// Happenings of all flows waiting for the driver.
+const HAPPENINGS: usize = 256;
+
+/// Sees every message that is sent or received, with its secrets already cut to their length and last four characters.
+pub trait Trace: Send + Sync {
+    /// A message passed.
+    fn message(&self, sent: bool, flow: u64, text: &str);
+}
+
+pub(crate) struct Driver {
+    pub(crate) agent: UserAgent,
+    pub(crate) store: Arc<dyn StateStore>,
+    pub(crate) gate: Arc<ArcSwap<Gate>>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) trace: Option<Arc<dyn Trace>>,
+    pub(crate) jobs: mpsc::Receiver<Job>,
+}
+
+impl Driver {
+    /// Runs until the last handle is gone or `shutdown` closed the queue.
+    pub(crate) async fn run(mut self) {
+        let (sender, mut happenings) = mpsc::channel(HAPPENINGS);
+        let mut flows = HashMap::new();
+        loop {
+            self.drain(&mut flows, &sender);
+            let wait = self.agent.poll_timeout().map(|(at, _)| at.saturating_sub(now().boot));
+            tokio::select! {
+                job = self.jobs.recv() => {
+                    let Some(job) = job else { return };
+                    let reply = job(&mut self.agent, &*self.store, now());
+                    self.drain(&mut flows, &sender);
+                    reply();
+                }
+                Some((flow, happening)) = happenings.recv() => self.happened(flow, happening, &mut flows),
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {
+                    self.agent.handle_timeout(now());
+                }
+            }
+        }
+    }
+
+    fn happened(&mut self, flow: FlowId, happening: Happening, flows: &mut HashMap<FlowId, FlowHandle>) {
+        // What a flow said before it was closed may still be queued.
+        if !flows.contains_key(&flow) {
+            return;
+        }
+        match happening {
+            Happening::Up(local) => self.agent.handle_flow_up(flow, local, now()),
+            Happening::Input(bytes) => {
+                self.trace(false, flow, &bytes);
+                self.agent.handle_input(flow, &bytes, now());
+            }
+            Happening::Down(error) => {
+                flows.remove(&flow);
+                self.agent.handle_flow_down(flow, error, now());
+            }
+        }
+    }
+
+    fn drain(&mut self, flows: &mut HashMap<FlowId, FlowHandle>, happenings: &Happenings) {
+        let mut changed = false;
+        while let Some(output) = self.agent.poll_output() {
+            match output {
+                Output::Save(record) => {
+                    self.save(record);
+                    changed = true;
+                }
+                Output::Open { flow, hop, local_port } => {
+                    flows.insert(flow, FlowHandle::open(flow, hop, local_port, happenings.clone()));
+                }
+                Output::Close(flow) => {
+                    flows.remove(&flow);
+                }
+                Output::Transmit { flow, bytes } => {
+                    self.trace(true, flow, &bytes);
+                    if let Some(handle) = flows.get(&flow) {
+                        handle.send(bytes);
+                    }
+                }
+                Output::Event(event) => {
+                    changed = true;
+                    // The gate goes first: who hears of the end of a call must not be rung by its late push.
+                    self.gate.store(Arc::new(self.agent.gate()));
+                    let _ = self.events.send(event);
+                }
+            }
+        }
+        if changed {
+            self.gate.store(Arc::new(self.agent.gate()));
+        }
+    }
+
+    fn save(&mut self, record: Record) {
+        let result = match &record.bytes {
+            Some(bytes) => self.store.save(&record.key, bytes),
+            None => self.store.remove(&record.key),
+        };
+        if let Err(error) = result {
+            self.agent.handle_store_failure(&record.key, error.to_string(), now());
+        }
+    }
+
+    fn trace(&self, sent: bool, flow: FlowId, bytes: &[u8]) {
+        if let Some(trace) = &self.trace {
+            trace.message(sent, flow.0, &redacted(bytes));
+        }
+    }
+}

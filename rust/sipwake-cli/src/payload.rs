@@ -45,7 +45,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         ChannelName::Apns => Channel::ApnsAlert,
         ChannelName::Web => Channel::WebPush,
     };
-    let action = parse_push(bytes.as_slice(), channel, &Hints::default());
+    let action = parse_push(bytes.as_slice(), channel, &Hints::at(sipwake::now()));
     let value = serde_json::to_value(&action).map_err(|error| error.to_string())?;
     if options.json {
         println!("{value}");

@@ -148,7 +148,10 @@ async fn follow(events: &mut Events, options: &Options) -> Result<(), String> {
                 println!("{failure}; trying again in {} s", retry_in.unwrap_or_default().as_secs());
             }
             Event::Capabilities { status, providers, .. } => {
-                println!("push providers ({status}): {}", if providers.is_empty() { "none named".into() } else { providers.join(", ") });
+                println!(
+                    "push providers ({status}): {}",
+                    if providers.is_empty() { "none named".into() } else { providers.join(", ") }
+                );
             }
             other => println!("{other:?}"),
         }

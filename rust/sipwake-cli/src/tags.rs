@@ -28,7 +28,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     let tags = push.tags(token.as_ref().map_or(Binding::Unbound, Binding::Token));
     if options.json {
-        let list = |tags: &[Tag]| tags.iter().map(|tag| json!({"name": tag.name, "value": tag.value})).collect::<Vec<_>>();
+        let list =
+            |tags: &[Tag]| tags.iter().map(|tag| json!({"name": tag.name, "value": tag.value})).collect::<Vec<_>>();
         println!(
             "{}",
             json!({

@@ -286,7 +286,10 @@ impl Account {
             None => SipUri { user: None, ..aor.uri.clone() },
         };
         if registrar.user.is_some() || registrar.headers.is_some() {
-            return Err(FieldError::malformed("registrar", "a SIP URI without user or headers, such as sip:example.com"));
+            return Err(FieldError::malformed(
+                "registrar",
+                "a SIP URI without user or headers, such as sip:example.com",
+            ));
         }
         let proxy = config.outbound_proxy.as_deref().map(|text| parse_uri("outbound_proxy", text)).transpose()?;
         if config.gateways.len() > MAX_GATEWAYS {
@@ -356,8 +359,8 @@ impl Account {
         AccountKey::of(&self.aor, &self.registrar)
     }
 
-    /// Returns the value of `From`, without its tag.
-    pub(crate) fn from_value(&self) -> String {
+    /// Returns the user as a name-addr, for `From`.
+    pub(crate) fn name_addr(&self) -> String {
         match &self.config.display_name {
             Some(name) => format!("{} <{}>", quote(name), self.aor),
             None => format!("<{}>", self.aor),

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::account::{AccountKey, Hop};
 use crate::digest::Unusable;
-use crate::push::Verdict;
+use crate::push::{PushToken, Verdict};
 use crate::snapshot::Record;
 
 /// Names one flow: a connection, or a UDP socket towards one peer (RFC 5626 section 3).
@@ -39,7 +39,7 @@ pub enum Output {
         bytes: Vec<u8>,
     },
     /// Tell the app.
-    Event(Event),
+    Event(Box<Event>),
 }
 
 /// What the app gets to know.
@@ -118,6 +118,8 @@ pub struct Registered {
     pub expires: Duration,
     /// What it says about push.
     pub verdict: Verdict,
+    /// The push token that the binding carries.
+    pub token: Option<PushToken>,
     /// Our Contact URI as it was sent. Holds tokens: not for logs.
     pub contact: crate::redact::Secret,
     /// Our address as the server saw it (`received` and `rport`, RFC 3581).

@@ -55,10 +55,8 @@ impl UserAgent {
         let mut invitation = Invitation::new(key, flow, None, request, tag, reliable, now.boot);
 
         let unknown: Vec<String> = invitation.request().values("Require").map(str::to_owned).collect();
-        let merged = self
-            .invitations
-            .iter()
-            .position(|known| known.is_ringing() && known.is_same_request(invitation.request()));
+        let merged =
+            self.invitations.iter().position(|known| known.is_ringing() && known.is_same_request(invitation.request()));
         let stale_flow = merged.is_some_and(|index| {
             let old = self.invitations[index].flow;
             old != flow && !self.registrations.iter().any(|registration| registration.owns(old))
@@ -290,9 +288,8 @@ fn cancel_reason(request: &Message) -> Ended {
         let mut parts = reason.split(';').map(str::trim);
         parts.next().is_some_and(|protocol| protocol.eq_ignore_ascii_case("SIP"))
             && parts.any(|part| {
-                part.split_once('=').is_some_and(|(name, value)| {
-                    name.trim().eq_ignore_ascii_case("cause") && value.trim() == "200"
-                })
+                part.split_once('=')
+                    .is_some_and(|(name, value)| name.trim().eq_ignore_ascii_case("cause") && value.trim() == "200")
             })
     });
     if elsewhere { Ended::AnsweredElsewhere } else { Ended::Cancelled }

@@ -62,6 +62,8 @@ pub(crate) struct Memory {
     pub(crate) former: Vec<Former>,
     /// The edge proxy answered 439: no `reg-id` (RFC 5626 11.6).
     pub(crate) no_outbound: bool,
+    /// The server takes an old Contact of ours and the new one for the same binding: they must not go together.
+    pub(crate) separate_removal: bool,
     /// The port of the Contact, to be used again so that it stays the same.
     pub(crate) local_port: Option<u16>,
 }
@@ -80,6 +82,7 @@ impl Memory {
             bound: None,
             former: Vec::new(),
             no_outbound: false,
+            separate_removal: false,
             local_port: None,
         }
     }

@@ -69,7 +69,8 @@ fn redacted_parameter(line: &str, parameter: &str) -> String {
         let (before, after) = rest.split_at(at + parameter.len());
         // `nonce="` is also the end of `cnonce="` and `nextnonce="`, which are harmless or dealt with.
         let quoted = parameter.ends_with('"');
-        let end = after.find(|c| if quoted { c == '"' } else { matches!(c, ';' | '>' | ',' | ' ') }).unwrap_or(after.len());
+        let end =
+            after.find(|c| if quoted { c == '"' } else { matches!(c, ';' | '>' | ',' | ' ') }).unwrap_or(after.len());
         shown.push_str(before);
         shown.push_str(&hint(&after[..end]));
         rest = &after[end..];
@@ -95,7 +96,9 @@ mod tests {
         for secret in ["APA91bSecret", "b7cfad8f3189", "NonceSecret", "1336341b5176", "hello secret"] {
             assert!(!shown.contains(secret), "{secret} in\n{shown}");
         }
-        for kept in ["pn-provider=fcm", "allow-call-push=true", "…0001", "X-MPUSH: s:i:com.app:…0003", "(17 bytes of body)"] {
+        for kept in
+            ["pn-provider=fcm", "allow-call-push=true", "…0001", "X-MPUSH: s:i:com.app:…0003", "(17 bytes of body)"]
+        {
             assert!(shown.contains(kept), "{kept} not in\n{shown}");
         }
     }

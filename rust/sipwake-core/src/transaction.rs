@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 /// RFC 3261's estimate of a round trip.
-pub const T1: Duration = Duration::from_millis(500);
+pub(crate) const T1: Duration = Duration::from_millis(500);
 /// The longest interval between retransmissions.
-pub const T2: Duration = Duration::from_secs(4);
+pub(crate) const T2: Duration = Duration::from_secs(4);
 /// How long a message may wander in the network.
-pub const T4: Duration = Duration::from_secs(5);
+pub(crate) const T4: Duration = Duration::from_secs(5);
 
 /// When the request is sent again (Timer E) and when it is given up (Timer F).
 #[derive(Debug, Clone)]

@@ -22,7 +22,7 @@ use crate::push::{Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::registration::{Context, Registration};
 use crate::sip::{Frame, Framer, Message};
-use crate::snapshot::{Memory, Record, REMOVALS, Removal, binding_key, open};
+use crate::snapshot::{Memory, REMOVALS, Record, Removal, binding_key, open};
 use crate::uas::{Answers, Invitation};
 use crate::wake::{Arrival, State, Wake};
 
@@ -273,6 +273,7 @@ impl UserAgent {
                 }
             }
             ActionKind::Ignore { reason: Ignored::LoggedOut } => return,
+            ActionKind::Ignore { reason: Ignored::CallOver } => repeated = true,
             _ => {}
         }
         for index in addressed {
@@ -377,8 +378,10 @@ impl UserAgent {
 
     /// Returns what judges pushes from outside: who is logged in, and which calls are known.
     pub fn gate(&self) -> Gate {
-        let present =
-            self.registrations.iter().map(|registration| (registration.account().aor().user(), registration.is_silent()));
+        let present = self
+            .registrations
+            .iter()
+            .map(|registration| (registration.account().aor().user(), registration.is_silent()));
         let departed = self.departed.iter().map(|user| (user.as_str(), true));
         Gate::new(present.chain(departed), self.wake.clone())
     }
@@ -473,8 +476,7 @@ impl UserAgent {
     }
 
     fn end_calls_of(&mut self, key: &AccountKey, now: Now) {
-        let calls: Vec<(Uuid, State)> =
-            self.wake.live(Some(key)).map(|entry| (entry.uuid, entry.state)).collect();
+        let calls: Vec<(Uuid, State)> = self.wake.live(Some(key)).map(|entry| (entry.uuid, entry.state)).collect();
         for (uuid, _) in calls {
             self.end_call(uuid, Ended::LoggedOut, now);
             self.refuse_invitation(uuid, 480, "Temporarily Unavailable", now);
@@ -492,11 +494,7 @@ impl UserAgent {
     }
 
     fn transport_of(&self, flow: FlowId) -> Option<Transport> {
-        self.registrations
-            .iter()
-            .filter_map(Registration::flow_up)
-            .find(|up| up.id == flow)
-            .map(|up| up.hop.transport)
+        self.registrations.iter().filter_map(Registration::flow_up).find(|up| up.id == flow).map(|up| up.hop.transport)
     }
 
     fn position(&self, key: &AccountKey) -> Result<usize, NoSuchAccount> {

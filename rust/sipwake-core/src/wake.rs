@@ -13,11 +13,11 @@ use crate::event::Ended;
 use crate::payload::{CallIdentity, call_uuid};
 
 /// Calls announced or ringing at once.
-pub const MAX_CALLS: usize = 32;
+pub(crate) const MAX_CALLS: usize = 32;
 /// Ended calls remembered; the oldest goes first.
-pub const MAX_TOMBSTONES: usize = 128;
+pub(crate) const MAX_TOMBSTONES: usize = 128;
 /// How long an ended call is remembered: pushes have been seen to come many minutes late.
-pub const TOMBSTONE: Duration = Duration::from_secs(3600);
+pub(crate) const TOMBSTONE: Duration = Duration::from_secs(3600);
 /// How long after its end a call may still meet the push or the INVITE that it owes, by its caller alone.
 const OWED: Duration = Duration::from_secs(40);
 
@@ -116,10 +116,9 @@ impl Wake {
                 self.end(uuid, Ended::Cancelled, now).then_some((uuid, state))
             }
             None => {
-                if identity.call_id.is_some() || identity.vendor_id.is_some() {
-                    if let Arrival::New(uuid) = self.begin(identity, None, State::Announced, Duration::MAX) {
-                        self.end(uuid, Ended::Cancelled, now);
-                    }
+                let has_id = identity.call_id.is_some() || identity.vendor_id.is_some();
+                if has_id && let Arrival::New(uuid) = self.begin(identity, None, State::Announced, Duration::MAX) {
+                    self.end(uuid, Ended::Cancelled, now);
                 }
                 None
             }

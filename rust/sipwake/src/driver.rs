@@ -106,7 +106,7 @@ impl Driver {
                     changed = true;
                     // The gate goes first: who hears of the end of a call must not be rung by its late push.
                     self.gate.store(Arc::new(self.agent.gate()));
-                    let _ = self.events.send(event);
+                    let _ = self.events.send(*event);
                 }
             }
         }

@@ -19,7 +19,7 @@
 //! client.register(&account).await?;
 //!
 //! // Later, when a push arrives: at once, without waiting for the network.
-//! let action = client.push(br#"{"ntype":"0","nfrom":"1234"}"#.as_slice(), Channel::FcmAndroid, &Hints::default());
+//! let action = client.push(br#"{"ntype":"0","nfrom":"1234"}"#.as_slice(), Channel::FcmAndroid, &Hints::at(sipwake::now()));
 //! println!("tell the operating system: {:?}", action.duty);
 //!
 //! while let Some(event) = events.next().await {

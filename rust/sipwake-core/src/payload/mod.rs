@@ -22,8 +22,8 @@ mod portsip;
 mod shown;
 
 pub use action::{ActionKind, Duty, Ignored, Problem, PushAction, Vendor};
-pub(crate) use shown::name as shown_name;
 pub use identity::{CallIdentity, call_uuid};
+pub(crate) use shown::name as shown_name;
 
 /// What is longer is not read: FCM and APNs carry 4 KiB, APNs 5 KiB for VoIP.
 const MAX_PAYLOAD: usize = 64 * 1024;
@@ -240,6 +240,8 @@ fn action_of(fields: Result<Fields<'_>, Problem>, payload: Payload<'_>, channel:
     };
     let mut reading = action::Reading::new(match channel {
         Channel::PushKit => ActionKind::IncomingCall { video: false },
+        // RFC 8599 gives the push no content: whatever comes, the binding is refreshed and the server sends the rest.
+        _ if !alert && matches!(problem, Problem::Empty | Problem::Unrecognised) => ActionKind::RefreshBinding,
         _ => ActionKind::Ignore { reason: Ignored::Problem(problem) },
     });
     if let Ok(fields) = &fields {

@@ -147,7 +147,7 @@ fn over_pushkit_the_channel_decides_and_not_the_type() {
 }
 
 #[test]
-fn what_cannot_be_read_is_an_unknown_call_over_pushkit_and_ignored_elsewhere() {
+fn what_cannot_be_read_is_an_unknown_call_over_pushkit_and_silent_elsewhere() {
     let too_large = format!(r#"{{"ntype":0,"nmsg":"{}"}}"#, "x".repeat(MAX_PAYLOAD));
     for (payload, problem) in [
         (&b""[..], Problem::Empty),
@@ -163,8 +163,13 @@ fn what_cannot_be_read_is_an_unknown_call_over_pushkit_and_ignored_elsewhere() {
         let call = parse_push(payload, Channel::PushKit, &hints());
         assert_eq!((&call.kind, call.duty, call.problem), (&CALL, Duty::ReportCall, Some(problem)));
         assert_eq!(call.deadline, Some(Duration::from_secs(1_040)));
-        let ignored = parse_push(payload, Channel::FcmAndroid, &hints());
-        assert_eq!((ignored.kind, ignored.duty), (ActionKind::Ignore { reason: Ignored::Problem(problem) }, Duty::Nothing));
+        let silent = parse_push(payload, Channel::FcmAndroid, &hints());
+        let bare = matches!(problem, Problem::Empty | Problem::Unrecognised) && !payload.contains(&b'a');
+        let ignored = ActionKind::Ignore { reason: Ignored::Problem(problem) };
+        assert_eq!(
+            (silent.kind, silent.duty),
+            (if bare { ActionKind::RefreshBinding } else { ignored }, Duty::Nothing)
+        );
     }
     assert_eq!(android(&[]).problem, Some(Problem::Empty));
     assert_ne!(pushkit("{}").uuid, pushkit("[]").uuid, "two unknown calls are two calls");

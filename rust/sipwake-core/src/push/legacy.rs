@@ -47,7 +47,8 @@ fn escape_token(value: &str) -> String {
     use std::fmt::Write;
     let mut escaped = String::with_capacity(value.len());
     for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'!' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~') {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'!' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+        {
             escaped.push(char::from(byte));
         } else {
             let _ = write!(escaped, "%{byte:02x}");

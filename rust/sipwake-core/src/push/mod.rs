@@ -179,8 +179,15 @@ impl Push {
     /// A [`FieldError`] that names the field (`push.package`, `push.dialects`, …) and the rule it broke.
     pub fn parse(config: PushConfig) -> Result<Self, FieldError> {
         check_text("push.package", &config.package, MAX_FIELD)?;
-        if config.package.chars().any(|c| c.is_whitespace() || matches!(c, ':' | ';' | ',' | '=' | '|' | '"' | '<' | '>')) {
-            return Err(FieldError::malformed("push.package", "a bundle id, project id or package name, without `: ; , = |` or spaces"));
+        if config
+            .package
+            .chars()
+            .any(|c| c.is_whitespace() || matches!(c, ':' | ';' | ',' | '=' | '|' | '"' | '<' | '>'))
+        {
+            return Err(FieldError::malformed(
+                "push.package",
+                "a bundle id, project id or package name, without `: ; , = |` or spaces",
+            ));
         }
         if let Some(team) = &config.team_id {
             check_text("push.team_id", team, MAX_FIELD)?;

@@ -102,7 +102,9 @@ impl Verdict {
             Asked::NoPush => (Standing::NotAsked, Reason::Unbound),
             Asked::Nothing => (Standing::NotAsked, Reason::NoToken),
             Asked::Refused => (Standing::Refused, Reason::ProviderRefused),
-            Asked::Push if shown == Shown::NoRfc8599 && spoken.is_empty() => (Standing::Refused, Reason::ProviderRefused),
+            Asked::Push if shown == Shown::NoRfc8599 && spoken.is_empty() => {
+                (Standing::Refused, Reason::ProviderRefused)
+            }
             Asked::Push if shown == Shown::NoRfc8599 && (200..300).contains(&status) => {
                 (Standing::Unconfirmed, Reason::OtherDialectAfterRefusal)
             }

@@ -46,7 +46,7 @@ impl Context {
     }
 
     pub(crate) fn tell(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+        self.outputs.push_back(Output::Event(Box::new(event)));
     }
 
     /// Stores the pending log-outs with this one added, changed or, with `None`, delivered.
@@ -316,7 +316,8 @@ impl Registration {
         if matches!(self.memory.token, TokenWish::Unbind(_)) {
             return false;
         }
-        let last = self.memory.token.last().or(self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref())).cloned();
+        let last =
+            self.memory.token.last().or(self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref())).cloned();
         self.memory.token = TokenWish::Unbind(last);
         self.wish();
         true
@@ -370,7 +371,9 @@ impl Registration {
         self.epoch += 1;
         self.drop_flow(cx);
         self.interrupt();
-        if self.pace != Pace::Stopped && (self.registered_at.is_some() || self.attempt.is_some() || self.leaving || self.failures > 0) {
+        if self.pace != Pace::Stopped
+            && (self.registered_at.is_some() || self.attempt.is_some() || self.leaving || self.failures > 0)
+        {
             self.due = true;
         }
         if self.pace != Pace::Stopped {
@@ -495,7 +498,8 @@ impl Registration {
 
     fn open(&mut self, cx: &mut Context) {
         let hops = self.account.hops();
-        let hop = self.redirect.as_ref().map_or_else(|| hops[self.hop % hops.len()].clone(), |redirect| redirect.hop.clone());
+        let hop =
+            self.redirect.as_ref().map_or_else(|| hops[self.hop % hops.len()].clone(), |redirect| redirect.hop.clone());
         let flow = FlowId(cx.next_flow);
         cx.next_flow += 1;
         self.flow = Flow::Opening(flow, hop.clone());
@@ -550,7 +554,9 @@ impl Registration {
         let Some(attempt) = &mut self.attempt else { return false };
         // RFC 3261 17.1.3: the branch of the top Via and the method of the CSeq.
         let ours = message.via().is_some_and(|via| via.branch() == Some(attempt.branch.as_str()))
-            && message.cseq().is_some_and(|cseq| cseq.seq == attempt.cseq && cseq.method == crate::sip::Method::Register);
+            && message
+                .cseq()
+                .is_some_and(|cseq| cseq.seq == attempt.cseq && cseq.method == crate::sip::Method::Register);
         let Some(code) = message.code().filter(|_| ours) else { return false };
         if code < 200 {
             attempt.transaction.proceed(now.boot);

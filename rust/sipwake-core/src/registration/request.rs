@@ -1,6 +1,6 @@
 //! Writes the REGISTER: which Contacts, which tags, which credentials.
 
-use super::{Asks, Attempt, Chain, Context, FlowUp, MAX_FORMER, Registration, RESERVE_CSEQ, RESERVE_NC};
+use super::{Asks, Attempt, Chain, Context, FlowUp, MAX_FORMER, RESERVE_CSEQ, RESERVE_NC, Registration};
 use crate::account::Transport;
 use crate::clock::Now;
 use crate::digest::Algorithm;
@@ -39,12 +39,13 @@ impl Registration {
         };
         let transport = flow.hop.transport;
         let expires = if matches!(chain.asks, Asks::Remove) { 0 } else { self.wanted_expires(&chain) };
-        let former = if chain.single_contact { Vec::new() } else { self.contacts_to_remove(&contact.uri, &chain.asks, now) };
+        let former =
+            if chain.single_contact { Vec::new() } else { self.contacts_to_remove(&contact.uri, &chain.asks, now) };
 
         let mut builder = Builder::request(&Method::Register, &request_uri);
         builder = builder.header("Via", &format!("SIP/2.0/{} {};branch={branch};rport", transport.via(), flow.local));
         builder = builder.header("Max-Forwards", "70");
-        builder = builder.header("From", &format!("{};tag={}", self.account.from_value(), self.memory.from_tag));
+        builder = builder.header("From", &format!("{};tag={}", self.account.name_addr(), self.memory.from_tag));
         builder = builder.header("To", &format!("<{}>", self.account.aor()));
         builder = builder.header("Call-ID", &self.memory.call_id);
         builder = builder.header("CSeq", &format!("{} REGISTER", self.cseq));
@@ -190,12 +191,13 @@ impl Registration {
     fn contacts_to_remove(&self, uri: &str, asks: &Asks, now: Now) -> Vec<String> {
         let wall = now.wall.as_secs();
         let bound = self.memory.bound.iter().filter(|bound| bound.expires_at > wall).map(|bound| &bound.uri);
-        // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6); a 200 that still lists
-        // the old one is reason to remove it all the same.
-        let instance = self.account.config().instance_id.is_some() && !self.memory.no_outbound && !matches!(asks, Asks::Remove);
-        let bound = bound.filter(|_| !instance);
+        // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6), and some do so without; a
+        // 200 that still lists the old one is reason to remove it all the same.
+        let instance = self.account.config().instance_id.is_some() && !self.memory.no_outbound;
+        let replaces = (instance || self.memory.separate_removal) && !matches!(asks, Asks::Remove);
+        let bound = bound.filter(|_| !replaces);
         let former = self.memory.former.iter().filter(|former| former.expires_at > wall);
-        let former = former.filter(|former| !instance || former.refusals > 0).map(|former| &former.uri);
+        let former = former.filter(|former| !replaces || former.refusals > 0).map(|former| &former.uri);
         let mut removed: Vec<String> = Vec::new();
         for candidate in former.chain(bound).map(Secret::expose) {
             if candidate != uri && !removed.iter().any(|known| known == candidate) {
@@ -219,7 +221,8 @@ impl Registration {
         let gateway = !self.account.config().gateways.is_empty() && spoken.contains(&Dialect::Rfc8599);
         let speaks = spoken.contains(&Dialect::XMpush) || gateway;
         let wants = speaks && matches!(self.memory.token, TokenWish::Bind(_)) && !self.leaving;
-        let Some(realm) = self.account.config().realm.as_deref().or(self.memory.realm.as_deref()).filter(|_| wants) else {
+        let Some(realm) = self.account.config().realm.as_deref().or(self.memory.realm.as_deref()).filter(|_| wants)
+        else {
             return Piid::None;
         };
         if !secure && !self.account.config().allow_cleartext_secrets {

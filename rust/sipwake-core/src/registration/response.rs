@@ -62,8 +62,7 @@ impl Registration {
     }
 
     fn challenged(&mut self, mut attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
-        let challenges =
-            parse_challenges(message.headers("WWW-Authenticate"), message.headers("Proxy-Authenticate"));
+        let challenges = parse_challenges(message.headers("WWW-Authenticate"), message.headers("Proxy-Authenticate"));
         // The upper server's realm, for X-PIID: its 401 comes through, a 407 is the proxy's own.
         if let Some(challenge) = challenges.iter().find(|challenge| !challenge.proxy).or(challenges.first()) {
             self.memory.realm = Some(challenge.realm.clone());
@@ -90,10 +89,9 @@ impl Registration {
     fn redirected(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
         let target = match &self.flow {
             Flow::Up(up) => message.contacts().iter().filter_map(Contact::parsed).find_map(|uri| {
-                up.hop.redirected(&uri).map(|hop| Redirect {
-                    uri: SipUri { user: None, headers: None, ..uri }.to_string(),
-                    hop,
-                })
+                up.hop
+                    .redirected(&uri)
+                    .map(|hop| Redirect { uri: SipUri { user: None, headers: None, ..uri }.to_string(), hop })
             }),
             _ => None,
         };
@@ -138,6 +136,8 @@ impl Registration {
         {
             self.memory.auth_uri = Some(uri.to_owned());
         }
+        // OpenSIPS, known by its Feature-Caps without `*;`, matches Contacts by their pn-* parameters alone.
+        self.memory.separate_removal |= message.headers("Feature-Caps").any(|value| !value.starts_with('*'));
         let observed = observed(message);
         let listed = message.contacts();
         match &attempt.chain.asks {
@@ -150,6 +150,13 @@ impl Registration {
         }
 
         let ours = listed.iter().find(|contact| is_uri(contact, &attempt.uri));
+        if ours.is_none() && !attempt.removed.is_empty() && !self.memory.separate_removal {
+            // The server takes the old Contact and the new one for the same binding, and removed both.
+            self.memory.separate_removal = true;
+            self.memory.bound = None;
+            self.memory.former.retain(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()));
+            return self.again(attempt, code, message, cx, now);
+        }
         let expires = ours
             .and_then(Contact::expires)
             .or(message.expires())
@@ -179,6 +186,7 @@ impl Registration {
             registered: Registered {
                 expires,
                 verdict,
+                token: attempt.token,
                 contact: Secret::new(attempt.uri),
                 observed,
                 suspicious_server: proof == ServerProof::Mismatch,
@@ -202,8 +210,7 @@ impl Registration {
     fn read_verdict(&mut self, attempt: &Attempt, code: u16, message: &Message) -> Verdict {
         let Some(push) = &self.push else { return Verdict::without_push() };
         let asked = if attempt.chain.without_push { Asked::Refused } else { attempt.asked };
-        let mut verdict =
-            Verdict::read(push, &attempt.spoken, self.memory.shown, asked, code, &message.feature_caps());
+        let mut verdict = Verdict::read(push, &attempt.spoken, self.memory.shown, asked, code, &message.feature_caps());
         verdict.piid_withheld = attempt.piid == Piid::Withheld;
         verdict.piid_in_the_clear = attempt.piid == Piid::InTheClear;
         if verdict.standing == Standing::Confirmed && push.config().dialects == Dialects::Auto {
@@ -270,7 +277,10 @@ impl Registration {
         }
         if listed.is_empty() {
             // The server lists nothing: what was asked to be removed counts as removed, the rest waits for its turn.
-            kept = former.into_iter().filter(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose())).collect();
+            kept = former
+                .into_iter()
+                .filter(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()))
+                .collect();
             kept.truncate(MAX_FORMER);
         }
         self.memory.former = kept;
@@ -295,7 +305,8 @@ impl Registration {
             return true;
         }
         let tokens = [self.memory.token.last(), self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref())];
-        let prid = contact.parsed().and_then(|uri| unescape(uri.params.value("pn-prid")?).ok().map(|prid| prid.into_owned()));
+        let prid =
+            contact.parsed().and_then(|uri| unescape(uri.params.value("pn-prid")?).ok().map(|prid| prid.into_owned()));
         prid.is_some_and(|prid| tokens.into_iter().flatten().any(|token| token.call() == Some(prid.as_str())))
     }
 }

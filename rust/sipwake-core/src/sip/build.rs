@@ -81,8 +81,8 @@ impl Builder {
         builder
     }
 
-    /// Starts a response to a request: Via, From, To, Call-ID and CSeq are copied, and the tag added to a To that has none
-    /// (RFC 3261 section 8.2.6.2). Call [`source`](Self::source) too.
+    /// Starts a response to a request: Via, From, To, Call-ID and CSeq are copied, and the tag added to a To that
+    /// has none (RFC 3261 section 8.2.6.2). Call [`source`](Self::source) too.
     pub fn response(request: &Message, code: u16, reason: &str, to_tag: Option<&str>) -> Self {
         let mut builder = Self::empty();
         if !(100..=699).contains(&code) || has_control(reason) {
@@ -113,8 +113,9 @@ impl Builder {
         builder
     }
 
-    /// Writes into the topmost Via where the request came from: `received` when it differs from `sent-by` (RFC 3261 section 18.2.1), and both
-    /// `received` and `rport` when the client asked for `rport` (RFC 3581 section 4). What the client claimed there is replaced.
+    /// Writes into the topmost Via where the request came from: `received` when it differs from `sent-by` (RFC 3261
+    /// section 18.2.1), and both `received` and `rport` when the client asked for `rport` (RFC 3581 section 4).
+    /// What the client claimed there is replaced.
     pub fn source(mut self, source: SocketAddr) -> Self {
         let Some(range) = self.top_via.clone() else { return self };
         let Some(via) = self.text.get(range.clone()).and_then(Via::parse) else { return self };
@@ -136,7 +137,8 @@ impl Builder {
         self
     }
 
-    /// Copies the Record-Route of a request into its response, as one that makes a dialog needs it (RFC 3261 section 12.1.1).
+    /// Copies the Record-Route of a request into its response, as one that makes a dialog needs it (RFC 3261
+    /// section 12.1.1).
     pub fn record_route(mut self, request: &Message) -> Self {
         for value in request.headers("Record-Route") {
             self.copy("Record-Route", value, "", "");
@@ -204,7 +206,8 @@ impl Builder {
         self.text.push_str("\r\n");
     }
 
-    /// Copies a received value. Of control characters only those are refused that could end a line: others may be quoted-pairs.
+    /// Copies a received value. Of control characters only those are refused that could end a line: others may be
+    /// quoted-pairs.
     fn copy(&mut self, name: &'static str, value: &str, joint: &str, tail: &str) {
         if value.contains(['\r', '\n', '\0']) {
             self.fail(BuildError::HeaderValue { name: name.to_owned() });
@@ -215,4 +218,173 @@ impl Builder {
 
 fn has_control(text: &str) -> bool {
     text.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::{Start, quote};
+    use proptest::prelude::*;
+
+    const INVITE: &str = "INVITE sip:a@b SIP/2.0\r\n\
+        v: SIP/2.0/UDP pc.example.com:5061;received=6.6.6.6;branch=z9hG4bK1;rport ,\r\n SIP / 2.0 / TCP second\r\n\
+        Via: SIP/2.0/UDP third\r\n\
+        Record-Route: <sip:p1;lr>,<sip:p2;lr>\r\nRecord-Route: <sip:p3;lr>\r\n\
+        From: <sip:a@b>;tag=f\r\nt: sip:a@b\r\ni: call\r\nCSeq: 7 INVITE\r\nl: 0\r\n\r\n";
+
+    fn invite() -> Message {
+        Message::parse(INVITE.as_bytes()).expect("a message")
+    }
+
+    fn text(builder: Builder) -> String {
+        String::from_utf8(builder.finish().expect("nothing is wrong with it")).expect("it is text")
+    }
+
+    #[test]
+    fn a_response_copies_what_tells_the_transaction() {
+        let source = "192.0.2.9:1024".parse().expect("an address");
+        let built = text(
+            Builder::response(&invite(), 180, "Ringing", Some("mine"))
+                .source(source)
+                .record_route(&invite())
+                .header("X", "y"),
+        );
+        assert_eq!(
+            built,
+            "SIP/2.0 180 Ringing\r\n\
+             Via: SIP/2.0/UDP pc.example.com:5061;branch=z9hG4bK1;received=192.0.2.9;rport=1024\r\n\
+             Via: SIP / 2.0 / TCP second\r\n\
+             Via: SIP/2.0/UDP third\r\n\
+             From: <sip:a@b>;tag=f\r\n\
+             To: sip:a@b;tag=mine\r\n\
+             Call-ID: call\r\n\
+             CSeq: 7 INVITE\r\n\
+             Record-Route: <sip:p1;lr>,<sip:p2;lr>\r\n\
+             Record-Route: <sip:p3;lr>\r\n\
+             X: y\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_tag_that_is_there_already_is_kept() {
+        let request =
+            Message::parse(INVITE.replace("t: sip:a@b", "t: <sip:a@b>;TAG=theirs").as_bytes()).expect("a message");
+        assert!(text(Builder::response(&request, 200, "OK", Some("mine"))).contains("To: <sip:a@b>;TAG=theirs\r\n"));
+    }
+
+    #[test]
+    fn received_is_told_only_where_the_rfcs_ask_for_it() {
+        for (via, source, told) in [
+            ("SIP/2.0/UDP 192.0.2.1;branch=1", "192.0.2.1:5060", "SIP/2.0/UDP 192.0.2.1;branch=1"),
+            ("SIP/2.0/UDP 192.0.2.1;branch=1", "[::ffff:192.0.2.1]:5060", "SIP/2.0/UDP 192.0.2.1;branch=1"),
+            (
+                "SIP/2.0/UDP 192.0.2.1;rport;branch=1",
+                "192.0.2.1:9",
+                "SIP/2.0/UDP 192.0.2.1;branch=1;received=192.0.2.1;rport=9",
+            ),
+            ("SIP/2.0/UDP 10.0.0.1;branch=1", "[2001:db8::1]:9", "SIP/2.0/UDP 10.0.0.1;branch=1;received=2001:db8::1"),
+            ("SIP/2.0/UDP [2001:db8::1];branch=1", "[2001:db8::1]:9", "SIP/2.0/UDP [2001:db8::1];branch=1"),
+            ("SIP/2.0/UDP host", "192.0.2.1:9", "SIP/2.0/UDP host;received=192.0.2.1"),
+        ] {
+            let request = format!(
+                "OPTIONS sip:a@b SIP/2.0\r\nVia: {via}\r\nFrom: <sip:a>\r\nTo: <sip:b>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n\r\n"
+            );
+            let request = Message::parse(request.as_bytes()).expect("a message");
+            let built = text(Builder::response(&request, 200, "OK", None).source(source.parse().expect("an address")));
+            assert!(built.contains(&format!("\r\nVia: {told}\r\n")), "{built}");
+        }
+    }
+
+    #[test]
+    fn a_body_has_its_type_and_length() {
+        let built = text(Builder::request(&Method::Message, "sip:a@b").body("text/plain", "é".as_bytes()));
+        assert_eq!(built, "MESSAGE sip:a@b SIP/2.0\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\né");
+    }
+
+    #[test]
+    fn what_cannot_stand_in_a_message_is_refused() {
+        let request = || Builder::request(&Method::Register, "sip:example.com");
+        let value = |name: &str| BuildError::HeaderValue { name: name.into() };
+        let reserved = |name: &str| BuildError::Reserved { name: name.into() };
+        let lacking = |name| Message::parse(INVITE.replace(name, "Y: ").as_bytes()).expect("a message");
+        for (builder, error) in [
+            (Builder::request(&Method::Other("A B".into()), "sip:a"), BuildError::Method),
+            (Builder::request(&Method::Other(String::new()), "sip:a"), BuildError::Method),
+            (Builder::request(&Method::Register, "sip:a b"), BuildError::Uri),
+            (Builder::request(&Method::Register, "sip:a\r\nX: y"), BuildError::Uri),
+            (Builder::request(&Method::Register, ""), BuildError::Uri),
+            (Builder::response(&invite(), 99, "x", None), BuildError::Status),
+            (Builder::response(&invite(), 200, "x\ny", None), BuildError::Status),
+            (Builder::response(&invite(), 200, "OK", Some("a;b")), BuildError::Tag),
+            (Builder::response(&lacking("CSeq: "), 200, "OK", None), BuildError::Unanswerable("CSeq")),
+            (request().header("X\r\nY", "z"), BuildError::HeaderName),
+            (request().header("", "z"), BuildError::HeaderName),
+            (request().header("X", "a\r\nY: b"), value("X")),
+            (request().header("X", "a\0"), value("X")),
+            (request().body("text/plain\r\n", b"x"), value("Content-Type")),
+            (request().body("a/b", b"x").body("a/b", b"x"), reserved("Content-Type")),
+            (request().header("l", "5"), reserved("l")),
+            (request().header("content-type", "x"), reserved("content-type")),
+            (request().body("a/b", &[0; MAX_MESSAGE]), BuildError::TooLarge),
+        ] {
+            assert_eq!(builder.finish(), Err(error));
+        }
+    }
+
+    /// A text that meets its edges: separators, line ends, controls, other scripts.
+    fn hostile() -> impl Strategy<Value = String> {
+        "[a-z0-9 ;:,<>\"\\\\=@%?\r\n\t\0\u{7f}\u{85}\u{2028}é]{0,16}"
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_built_is_read_again(
+            headers in prop::collection::vec(("X-[a-zA-Z0-9!~.-]{1,10}", "[!-~é]([ -~é\t]{0,40}[!-~é])?"), 0..20),
+            body in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut builder = Builder::request(&Method::Register, "sip:[2001:db8::1]");
+            for (name, value) in &headers {
+                builder = builder.header(name, value);
+            }
+            let bytes = builder.body("application/octet-stream", &body).finish().expect("nothing is wrong with it");
+            let message = Message::parse(&bytes).expect("it was built here");
+            prop_assert_eq!(message.uri(), Some("sip:[2001:db8::1]"));
+            prop_assert_eq!(&message.body, &body);
+            let read: Vec<_> = message.all_headers().filter(|(name, _)| name.starts_with("X-")).collect();
+            let given: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            prop_assert_eq!(read, given);
+        }
+
+        #[test]
+        fn no_line_end_leaves_through_any_field(
+            method in hostile(), uri in hostile(), name in hostile(), value in hostile(), content_type in hostile(), reason in hostile(), tag in hostile(),
+        ) {
+            let request = Builder::request(&Method::Other(method), &format!("sip:{uri}"))
+                .header(&name, &value)
+                .header("Contact", &format!("{} <sip:a@b>", quote(&value)))
+                .body(&content_type, b"body");
+            let response = Builder::response(&invite(), 200, &reason, Some(&tag)).header(&name, &value).body(&content_type, b"body");
+            for (built, fields) in [(request.finish(), 4), (response.finish(), 10)] {
+                let Ok(bytes) = built else { continue };
+                let head = bytes.strip_suffix(b"\r\n\r\nbody").expect("the body ends it");
+                let head = String::from_utf8(head.to_vec()).expect("it is text");
+                prop_assert_eq!(head.split("\r\n").count(), fields);
+                prop_assert!(!head.replace("\r\n", "").contains(['\r', '\n', '\0']));
+            }
+        }
+
+        #[test]
+        fn no_line_end_leaves_through_a_copied_field(request in "[ -~\r\n\t\0é]{0,60}", name in "Via|From|To|Call-ID|CSeq|Record-Route") {
+            let text = INVITE.replacen("Record-Route: ", &format!("{name}: {request}\r\nRecord-Route: "), 1);
+            let Ok(request) = Message::parse(text.as_bytes()) else { return Ok(()) };
+            let source = "[2001:db8::1]:9".parse().expect("an address");
+            if let Ok(bytes) = Builder::response(&request, 200, "OK", Some("t")).source(source).record_route(&request).finish() {
+                let answer = Message::parse(&bytes).expect("it was built here");
+                prop_assert_eq!(&answer.start, &Start::Response { code: 200, reason: "OK".into() });
+                prop_assert_eq!(answer.values("Via").count(), request.values("Via").count());
+                prop_assert_eq!(answer.all_headers().count(), String::from_utf8_lossy(&bytes).matches("\r\n").count() - 2);
+            }
+        }
+    }
 }

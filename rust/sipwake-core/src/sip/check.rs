@@ -1,6 +1,7 @@
 //! What a well-read message may still lack before it can be acted on.
 
-use super::{Contact, Message, NameAddr, Via};
+use super::addr::Parts;
+use super::{Message, Via};
 
 /// Why a message cannot be acted on: a request is answered with 400, a response is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,24 +21,32 @@ pub enum Fault {
     OtherMethod,
 }
 
+const ONCE: [&str; 5] = ["From", "To", "Call-ID", "CSeq", "Max-Forwards"];
+
 impl Message {
-    /// Checks that the fields are there, once and well-formed, that a transaction and a dialog are told by: Via, From, To, Call-ID, CSeq, and
-    /// Contact where there is one. A response may have one Via only: ours (section 8.1.3.3).
+    /// Checks that the fields by which a transaction and a dialog are told are there, once and well-formed: Via,
+    /// From, To, Call-ID, CSeq, and Contact where there is one. A response may have one Via only: ours (section
+    /// 8.1.3.3).
     ///
     /// # Errors
     /// The first [`Fault`] found.
     pub fn check(&self) -> Result<(), Fault> {
-        for name in ["From", "To", "Call-ID", "CSeq"] {
-            self.at_most_once(name)?;
-            if self.header(name).is_none_or(str::is_empty) {
-                return Err(Fault::Missing(name));
+        let mut seen = [None; ONCE.len()];
+        for (name, value) in self.all_headers() {
+            if let Some(index) = ONCE.iter().position(|once| once.eq_ignore_ascii_case(name))
+                && seen[index].replace(value).is_some()
+            {
+                return Err(Fault::Repeated(ONCE[index]));
             }
         }
-        self.at_most_once("Max-Forwards")?;
-        for name in ["From", "To"] {
-            self.header(name).and_then(NameAddr::parse).ok_or(Fault::Malformed(name))?;
+        // Max-Forwards is missing from what RFC 2543 sent, and may be.
+        if let Some(index) = (0..4).find(|&index| seen[index].is_none_or(str::is_empty)) {
+            return Err(Fault::Missing(ONCE[index]));
         }
-        if !self.values("Contact").all(|value| Contact::parse(value).is_some()) {
+        for index in 0..2 {
+            seen[index].and_then(Parts::parse).ok_or(Fault::Malformed(ONCE[index]))?;
+        }
+        if !self.values("Contact").all(|value| value == "*" || Parts::parse(value).is_some()) {
             return Err(Fault::Malformed("Contact"));
         }
         let mut vias = 0;
@@ -55,9 +64,5 @@ impl Message {
             Some(method) if *method != cseq.method => Err(Fault::OtherMethod),
             _ => Ok(()),
         }
-    }
-
-    fn at_most_once(&self, name: &'static str) -> Result<(), Fault> {
-        if self.headers(name).nth(1).is_some() { Err(Fault::Repeated(name)) } else { Ok(()) }
     }
 }

@@ -10,8 +10,8 @@ pub struct MalformedEscape;
 
 /// Escapes a text so that it can stand as the value of a URI parameter.
 ///
-/// Unreserved characters and `[ ] / : & + $` stay raw, every other byte of the UTF-8 text becomes `%HH` in upper case. The same input
-/// gives the same bytes always, since push servers compare bytes (RFC 8599 section 4.1).
+/// Unreserved characters and `[ ] / : & + $` stay raw, every other byte of the UTF-8 text becomes `%HH` in upper
+/// case. The same input gives the same bytes always, since push servers compare bytes (RFC 8599 section 4.1).
 ///
 /// ```
 /// assert_eq!(sipwake_core::sip::escape_paramchar("ab:c=1;é"), "ab:c%3D1%3B%C3%A9");
@@ -33,7 +33,8 @@ pub fn escape_paramchar(text: &str) -> String {
     escaped
 }
 
-/// Returns the text with every `%HH` replaced by its byte. The result may hold any character, control characters included.
+/// Returns the text with every `%HH` replaced by its byte. The result may hold any character, control characters
+/// included.
 ///
 /// # Errors
 /// [`MalformedEscape`] when a `%` has no two hex digits behind it, or the bytes are not UTF-8.
@@ -122,7 +123,8 @@ pub(super) fn strip_quotes(text: &str) -> Option<&str> {
     text.strip_prefix('"')?.strip_suffix('"')
 }
 
-/// Where the quoted-string that opens at `open` ends: the index behind its closing quote, or `None` when nothing closes it.
+/// Where the quoted-string that opens at `open` ends: the index behind its closing quote, or `None` when nothing
+/// closes it.
 pub(super) fn end_of_quoted(bytes: &[u8], open: usize) -> Option<usize> {
     let mut at = open + 1;
     loop {
@@ -134,7 +136,8 @@ pub(super) fn end_of_quoted(bytes: &[u8], open: usize) -> Option<usize> {
     }
 }
 
-/// Cuts the text at the first separator outside quotes (and outside `<>`, where asked): what is before it, and what is behind.
+/// Cuts the text at the first separator outside quotes (and outside `<>`, where asked): what is before it, and what
+/// is behind.
 pub(super) fn cut(text: &str, separator: u8, angles: bool) -> (&str, Option<&str>) {
     let bytes = text.as_bytes();
     let open_angle = if angles { b'<' } else { separator };

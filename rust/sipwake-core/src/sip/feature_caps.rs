@@ -4,7 +4,8 @@ use super::contact::strip_angles;
 use super::escape::unquote;
 use super::params::split;
 
-/// One Feature-Caps value. Values are never merged: `+sip.vapid` counts only beside its own `+sip.pns` (RFC 8599 section 5).
+/// One Feature-Caps value. Values are never merged: `+sip.vapid` counts only beside its own `+sip.pns` (RFC 8599
+/// section 5).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FeatureCaps {
     /// The capability names as they were written, and their values without quotes and `<>`.

@@ -10,7 +10,7 @@ const IDLE_CAPACITY: usize = 2048;
 /// What a stream carries.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Frame {
-    /// One whole message, for [`Message::parse`](super::Message::parse).
+    /// One whole message, for [`Message::parse`](super::Message::parse), which may still find that it is none.
     Message(Vec<u8>),
     /// CRLF CRLF: a keep-alive that wants a [`Pong`](Self::Pong) (RFC 5626 section 4.4.1).
     Ping,
@@ -29,7 +29,8 @@ impl std::fmt::Debug for Frame {
     }
 }
 
-/// Why a stream cannot be framed any further. Where the next message begins is lost, so the connection has to be closed.
+/// Why a stream cannot be framed any further. Where the next message begins is lost, so the connection has to be
+/// closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -100,8 +101,8 @@ impl Framer {
 
     /// Returns the next frame, or `Ok(None)` when more bytes are needed.
     ///
-    /// A lone CRLF is a pong at once; if another CRLF comes right behind it, a ping follows, so that no ping is lost to the way the
-    /// stream was split.
+    /// A lone CRLF is a pong at once; if another CRLF comes right behind it, a ping follows, so that no ping is
+    /// lost to the way the stream was split.
     ///
     /// # Errors
     /// Any error is final: this framer gives it again and no more frames.
@@ -208,5 +209,148 @@ impl Framer {
         self.begin = 0;
         self.line = 0;
         error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Message;
+    use proptest::prelude::*;
+
+    const OPTIONS: &[u8] = b"OPTIONS sip:a@b SIP/2.0\r\nCSeq: 1 OPTIONS\r\nl: 4\r\n\r\n\r\n\r\n";
+    const TORN: &[u8] = b"SIP/2.0 200 OK\r\nFlow-Timer: 30\r\0Content-Length: 0\r\n\r\n";
+    const BARE: &[u8] = b"SIP/2.0 200 OK\nCSeq: 1 OPTIONS\nContent-Length:\n 2\n\nhi";
+
+    fn frames(chunks: &[&[u8]]) -> (Vec<Frame>, Option<FrameError>) {
+        let mut framer = Framer::new();
+        let mut frames = Vec::new();
+        for chunk in chunks {
+            if let Err(error) = framer.push(chunk) {
+                return (frames, Some(error));
+            }
+            loop {
+                match framer.next() {
+                    Ok(Some(frame)) => frames.push(frame),
+                    Ok(None) => break,
+                    Err(error) => return (frames, Some(error)),
+                }
+            }
+        }
+        (frames, None)
+    }
+
+    #[test]
+    fn messages_back_to_back_come_out_one_by_one() {
+        let stream = [OPTIONS, TORN, b"\r\n", BARE, b"\r\n\r\n\r\n"].concat();
+        let expected = [
+            Frame::Message(OPTIONS.to_vec()),
+            Frame::Message(TORN.to_vec()),
+            Frame::Pong,
+            Frame::Message(BARE.to_vec()),
+            Frame::Ping,
+            Frame::Pong,
+        ];
+        assert_eq!(frames(&[&stream]), (expected.to_vec(), None));
+    }
+
+    #[test]
+    fn a_ping_that_comes_in_halves_is_a_pong_and_then_a_ping() {
+        assert_eq!(frames(&[b"\r", b"\n", b"\r", b"\n"]), (vec![Frame::Pong, Frame::Ping], None));
+        assert_eq!(
+            frames(&[b"\r\n", OPTIONS, b"\r\n"]).0,
+            [Frame::Pong, Frame::Message(OPTIONS.to_vec()), Frame::Pong]
+        );
+    }
+
+    #[test]
+    fn a_stream_that_cannot_be_framed_stays_failed() {
+        let no_length = b"MESSAGE sip:a@b SIP/2.0\r\nContent-Type: text/plain\r\n\r\nhi".as_slice();
+        let too_long = b"MESSAGE sip:a@b SIP/2.0\r\nContent-Length: 65536\r\n\r\n".as_slice();
+        let negative = b"MESSAGE sip:a@b SIP/2.0\r\nContent-Length: -1\r\n\r\n".as_slice();
+        for (bytes, error) in [
+            (no_length, FrameError::NoContentLength),
+            (too_long, ParseError::TooLarge.into()),
+            (negative, ParseError::ContentLength.into()),
+            (&[b'x'; MAX_LINE + 2], ParseError::LineTooLong.into()),
+            (&[b'x'; MAX_BUFFERED + 1], FrameError::Overflow),
+        ] {
+            assert_eq!(frames(&[bytes]), (vec![], Some(error)));
+        }
+        let mut framer = Framer::new();
+        framer.push(negative).expect("it is short");
+        assert!(framer.next().is_err());
+        assert_eq!(framer.push(OPTIONS), framer.next().map(|_| ()));
+        assert!(framer.push(OPTIONS).is_err());
+    }
+
+    #[test]
+    fn headers_without_end_are_refused_before_they_fill_the_memory() {
+        let mut framer = Framer::new();
+        framer.push(b"SIP/2.0 200 OK\r\n").expect("it is short");
+        let failed =
+            (0..MAX_MESSAGE).find_map(|_| framer.push(b"X: yyyyyyyyyyyyyyyy\r\n").and_then(|()| framer.next()).err());
+        assert_eq!(failed, Some(ParseError::TooLarge.into()));
+        assert_eq!(framer.buffer.capacity(), 0);
+    }
+
+    #[test]
+    fn an_idle_framer_holds_no_large_buffer() {
+        let mut framer = Framer::new();
+        let body = vec![b'x'; 30_000];
+        framer.push(&[b"MESSAGE sip:a@b SIP/2.0\r\nl: 30000\r\n\r\n", body.as_slice()].concat()).expect("it fits");
+        assert!(matches!(framer.next(), Ok(Some(Frame::Message(_)))));
+        assert!(framer.buffer.capacity() <= IDLE_CAPACITY);
+    }
+
+    #[test]
+    fn a_body_is_never_read_as_the_next_message() {
+        let inner = b"BYE sip:a@b SIP/2.0\r\nl: 0\r\n\r\n";
+        let outer =
+            [format!("MESSAGE sip:a@b SIP/2.0\r\nContent-Length: {}\r\n\r\n", inner.len()).as_bytes(), inner].concat();
+        assert_eq!(frames(&[&outer]).0, [Frame::Message(outer)]);
+    }
+
+    fn chunks<'a>(stream: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
+        cuts.sort_unstable();
+        cuts.insert(0, 0);
+        cuts.push(stream.len());
+        cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect()
+    }
+
+    fn without_pongs(frames: Vec<Frame>) -> Vec<Frame> {
+        frames.into_iter().filter(|frame| *frame != Frame::Pong).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_messages_and_pings(
+            parts in prop::collection::vec(prop::sample::select(vec![OPTIONS, TORN, BARE, b"\r\n", b"\r\n\r\n", b"\n", b"SIP/2.0 100 x\r\n\r\n"]), 0..8),
+            cuts in prop::collection::vec(any::<usize>(), 0..40),
+        ) {
+            let stream = parts.concat();
+            let whole = frames(&[&stream]);
+            let split = frames(&chunks(&stream, &cuts));
+            let bytewise = frames(&stream.chunks(1).collect::<Vec<_>>());
+            prop_assert_eq!(&without_pongs(whole.0), &without_pongs(split.0));
+            prop_assert_eq!((split.1, bytewise.1), (None, None));
+            for frame in bytewise.0 {
+                if let Frame::Message(bytes) = frame {
+                    prop_assert!(Message::parse(&bytes).is_ok());
+                }
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_the_framer_panic_and_any_split_gives_the_same_messages(
+            stream in "(SIP/2\\.0 200 OK|[a-z]{0,5}|X: y|l: [0-9]|m: z| f|\r\n|\n|\r|\r\n\r\n|\0|\r\0|é){0,40}",
+            cuts in prop::collection::vec(any::<usize>(), 0..20),
+        ) {
+            let whole = frames(&[stream.as_bytes()]);
+            let split = frames(&chunks(stream.as_bytes(), &cuts));
+            prop_assert_eq!(without_pongs(whole.0), without_pongs(split.0));
+            prop_assert_eq!(whole.1, split.1);
+        }
     }
 }

@@ -74,8 +74,8 @@ pub(super) struct Head {
 impl Head {
     /// Reads a head from the start of the bytes.
     ///
-    /// A field that is no field (no colon, a name that is no token, a bare CR or NUL in it) is left out and the message kept:
-    /// Kamailio ends its Flow-Timer line with CR NUL. Content-Length alone may not be broken.
+    /// A field that is no field (no colon, a name that is no token, a bare CR or NUL in it) is left out and the
+    /// message kept: Kamailio ends its Flow-Timer line with CR NUL. Content-Length alone may not be broken.
     //
     // message-header  =  header-name HCOLON header-value CRLF
     // HCOLON          =  *( SP / HTAB ) ":" SWS

@@ -1,15 +1,19 @@
 //! SIP messages: framed, normalised, parsed and built. The only place that names rsip.
 //!
-//! Bytes are normalised first (caps, bare LF, folding, compact names, white space before the colon, Content-Length), so that
-//! everything behind [`Message`] sees one spelling. rsip then reads the version, the status line, the method's token
-//! and its name.
+//! Bytes are normalised first (caps, bare LF, folding, compact names, white space before the colon,
+//! Content-Length), so that everything behind [`Message`] sees one spelling. rsip then reads the version, the
+//! status line, the method's token and its name.
 //!
-//! Headers are spans into the one normalised buffer and do not go through rsip: it keeps a `String` for each value, looks
-//! each name up among 46 one after the other, and a request whose URI it cannot read (IPv6, `tel:`, `?headers`) would need a second way
-//! to the same headers. Contact, Via, Feature-Caps, name-addr and parameters have their own parsers here, each
-//! below its ABNF, because rsip's lose text.
+//! Headers are spans into the one normalised buffer and do not go through rsip. It copies each value into a
+//! `String` after looking its name up among 46, one after the other: measured on a 560-byte 200 OK (opt-level 3,
+//! x86-64), rsip's message takes 0.88 µs, the parse here 0.57 µs, and the whole reading (status, CSeq, Via, our
+//! Contact among three by URI comparison, Feature-Caps, a challenge) 2.2 µs, where 2.5 is the limit; rsip's headers
+//! would have to come on top of the normalising. A request whose URI rsip cannot read (IPv6, `tel:`, `?headers`)
+//! would need a second way to the same headers besides. Contact, Via, Feature-Caps, name-addr and parameters have
+//! their own parsers, each below its ABNF, because rsip's lose text.
 //!
-//! Nothing here panics on foreign bytes, and every size is capped: [`MAX_MESSAGE`], [`MAX_HEADERS`], [`MAX_LINE`], [`MAX_CONTACTS`].
+//! Nothing here panics on foreign bytes, and every size is capped: [`MAX_MESSAGE`], [`MAX_HEADERS`], [`MAX_LINE`],
+//! [`MAX_CONTACTS`].
 
 mod addr;
 mod build;

@@ -19,7 +19,8 @@ impl Params {
         Self(String::new())
     }
 
-    /// Reads `;a=b;c`; the first semicolon may be missing. Empty parameters are skipped when read, and kept when written.
+    /// Reads `;a=b;c`; the first semicolon may be missing. Empty parameters are skipped when read, and kept when
+    /// written.
     pub fn parse(text: &str) -> Self {
         let text = text.trim_matches([' ', '\t']);
         if text.is_empty() || text.starts_with(';') {
@@ -56,9 +57,9 @@ impl Params {
 
     /// Adds a parameter at the end.
     ///
-    /// A value that can stand as it is (a token, a host, an escaped URI value, a quoted-string) is written as it is. Any other is
-    /// escaped like [`escape_paramchar`] does, so that no separator leaves through a value. A quoted-string has no place in a URI: there,
-    /// escape the value first.
+    /// A value that can stand as it is (a token, a host, an escaped URI value, a quoted-string) is written as it
+    /// is. Any other is escaped like [`escape_paramchar`] does, so that no separator leaves through a value. A
+    /// quoted-string has no place in a URI: there, escape the value first.
     pub fn push(&mut self, name: &str, value: Option<&str>) {
         self.0.push(';');
         push_safe(&mut self.0, name);

@@ -8,8 +8,9 @@ use super::escape::hex_pair;
 
 /// A SIP or SIPS URI.
 ///
-/// User, password, parameters and headers keep their escapes: `%3A` comes out as `%3A`. What [`Display`](fmt::Display) changes is only the case of
-/// the scheme, the spelling of an IPv6 address and leading zeros of a port.
+/// User, password, parameters and headers keep their escapes: `%3A` comes out as `%3A`. What
+/// [`Display`](fmt::Display) changes is only the case of the scheme, the spelling of an IPv6 address and leading
+/// zeros of a port.
 ///
 /// ```
 /// use sipwake_core::sip::SipUri;
@@ -132,8 +133,8 @@ pub enum Uri {
 }
 
 impl Uri {
-    /// Reads a URI. Returns `None` when there is no scheme, when white space, a control character, a quote or an angle bracket is in it, or when a SIP URI
-    /// breaks its grammar.
+    /// Reads a URI. Returns `None` when there is no scheme, when white space, a control character, a quote or an
+    /// angle bracket is in it, or when a SIP URI breaks its grammar.
     pub fn parse(text: &str) -> Option<Self> {
         let scheme = scheme_of(text)?;
         if scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips") {
@@ -271,8 +272,8 @@ fn same_text_but_for_case(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b) || unit_bytes(a).map(fold).eq(unit_bytes(b).map(fold))
 }
 
-/// The bytes that a text means, and whether each is an escape that its own raw character is not equivalent to: one of the
-/// "reserved" set.
+/// The bytes that a text means, and whether each is an escape that its own raw character is not equivalent to: one
+/// of the "reserved" set.
 fn unit_bytes(text: &str) -> impl Iterator<Item = (bool, u8)> {
     let bytes = text.as_bytes();
     let mut at = 0;

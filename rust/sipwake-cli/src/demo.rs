@@ -1,0 +1,284 @@
+//! `sipwake demo`: the whole life of a push binding, on real sockets, against the mock gateway.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use mock_gateway::{CallOptions, CallState, Config, Direction, Entry, MockGateway, Profile, PushStream};
+use serde_json::json;
+use sipwake::core::payload::{ActionKind, Duty, Ignored};
+use sipwake::{
+    AccountConfig, AccountKey, CallChange, Channel, Client, Ended, Event, Events, FileStore, Hints, Provider,
+    PushAction, PushConfig, Registered, Standing, Transport,
+};
+
+const USER: &str = "alice";
+const PASSWORD: &str = "wonderland";
+const FIRST_TOKEN: &str = "c-10-ap_Kt0:APA91bFirstTokenOfThisPhone0001";
+const SECOND_TOKEN: &str = "c-10-ap_Kt0:APA91bSecondTokenOfThisPhone02";
+/// How long any single step may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// What kind of server the mock is
+    #[arg(long, default_value = "mizutech", value_parser = Profile::NAMES)]
+    profile: String,
+    /// The transport
+    #[arg(long, value_enum, default_value = "udp")]
+    transport: TransportName,
+    /// Print one JSON object a step
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TransportName {
+    Udp,
+    Tcp,
+}
+
+pub(crate) async fn run(options: Options) -> Result<(), String> {
+    let profile = Profile::named(&options.profile).ok_or("unknown profile")?;
+    if profile.name == "none" {
+        return Err("a server without push wakes nobody; choose another --profile".into());
+    }
+    let config = Config::new(profile).user(USER, PASSWORD);
+    let gateway = MockGateway::start(config).await.map_err(|error| format!("the mock gateway: {error}"))?;
+    let folder = tempfile::tempdir().map_err(|error| format!("a temporary folder: {error}"))?;
+    let mut story = Story {
+        pushes: gateway.pushes(None),
+        gateway,
+        transport: if options.transport == TransportName::Tcp { Transport::Tcp } else { Transport::Udp },
+        profile: options.profile,
+        json: options.json,
+        shown: 0,
+        step: 0,
+        begun: Instant::now(),
+    };
+    story.tell(folder.path()).await?;
+    let violations = story.gateway.violations();
+    if let Some(violation) = violations.first() {
+        return Err(format!("the gateway saw a breach of protocol: {} ({})", violation.kind, violation.detail));
+    }
+    if !story.json {
+        println!("\nthe whole story in {} ms, every step seen", story.begun.elapsed().as_millis());
+    }
+    story.gateway.shutdown().await;
+    Ok(())
+}
+
+struct Story {
+    gateway: MockGateway,
+    pushes: PushStream,
+    transport: Transport,
+    profile: String,
+    json: bool,
+    /// The last message of the ladder that is printed already.
+    shown: u64,
+    step: u32,
+    begun: Instant,
+}
+
+/// One run of the app, from its start to the moment the system kills it.
+struct App {
+    client: Client,
+    events: Events,
+    account: AccountKey,
+}
+
+impl Story {
+    async fn tell(&mut self, folder: &Path) -> Result<(), String> {
+        let mut app = self.start_app(folder).await?;
+        app.client.set_token(&app.account, FIRST_TOKEN).await.map_err(text)?;
+        let registered = app.register().await?;
+        let verdict = &registered.verdict;
+        self.expect(verdict.standing != Standing::Refused, "the server refused push")?;
+        self.done(&format!(
+            "registered for {} s with a token; push is {:?}",
+            registered.expires.as_secs(),
+            verdict.standing
+        ))?;
+
+        drop(app);
+        self.gateway.sleep(USER, true).await;
+        self.done("the system killed the app; its flow is gone, its binding stays")?;
+
+        let call = self.gateway.place_call(USER, CallOptions::default()).await;
+        let push = self.pushes.next_within(PATIENCE).await.ok_or("no push came")?;
+        let mut app = self.start_app(folder).await?;
+        let action = app.take_push(&push.payload);
+        // RFC 8599 gives a push no content: such a server's tells only that something waits.
+        let bare = action.kind == ActionKind::RefreshBinding;
+        self.expect(bare || action.is_call(), "the push was not read as a call")?;
+        self.expect(bare || action.duty == Duty::StartForegroundService, "the push's duty is wrong")?;
+        let who = action.caller_label().unwrap_or("it does not say who calls");
+        self.done(&format!("Bob calls; a push wakes the app: {who}"))?;
+
+        let before = self.last_message();
+        let asked = Instant::now();
+        app.registered().await?;
+        let took = asked.elapsed();
+        let registers = self.count_since(before, "REGISTER");
+        self.expect(registers == 1, &format!("{registers} REGISTERs after one push"))?;
+        let ringing =
+            app.call(|change| matches!(change, CallChange::Ringing { announced, .. } if *announced != bare)).await?;
+        self.expect(bare || ringing == action.uuid, "the push and its INVITE are not one call")?;
+        self.done(&format!(
+            "registered again in one round trip ({:.1} ms) with the nonce kept from before; the INVITE is here, it rings",
+            took.as_secs_f64() * 1000.0
+        ))?;
+
+        call.wait(|state| state == CallState::Ringing, PATIENCE).await.ok_or("the caller hears no ringing")?;
+        call.cancel().await;
+        let ended = app.call(|change| matches!(change, CallChange::Ended(Ended::Cancelled))).await?;
+        self.expect(ended == ringing, "another call ended")?;
+        let report = call.wait_end(PATIENCE).await.ok_or("the call never ended")?;
+        self.expect(report.state == CallState::Cancelled, "the caller does not know that the call is over")?;
+        let late = app.take_push(&push.payload);
+        self.expect(late.duty == Duty::Nothing, "a late push for the cancelled call would ring a ghost")?;
+        self.done("Bob hangs up; the ringing stops, and the same push once more makes no sound")?;
+
+        app.client.set_token(&app.account, SECOND_TOKEN).await.map_err(text)?;
+        let told = |event: &Event| matches!(event, Event::Registered { registered, .. } if registered.token.as_ref().is_some_and(|token| token.call() == Some(SECOND_TOKEN)));
+        app.wait(told).await?;
+        let rotated = async || self.tokens().await == [SECOND_TOKEN];
+        let rotated = self.gateway.wait_until(rotated, PATIENCE).await;
+        self.expect(rotated, &format!("bound instead of the new token alone: {:?}", self.tokens().await))?;
+        self.done("the provider gave a new token; the server knows it and no other")?;
+
+        app.client.log_out(&app.account).await.map_err(text)?;
+        app.wait(|event| matches!(event, Event::LoggedOut { .. })).await?;
+        let left = self.gateway.bindings(USER).await;
+        self.expect(left.is_empty(), &format!("the server still knows {} bindings", left.len()))?;
+        let late = app.take_push(&push.payload);
+        self.expect(late.duty == Duty::Nothing, "a late push would ring after the log-out")?;
+        let silent = ActionKind::Ignore { reason: Ignored::LoggedOut };
+        self.expect(late.kind == silent, "a late push is not known to be for nobody")?;
+        self.done("the user logged out; the server has forgotten them, and a late push makes no sound")
+    }
+
+    async fn start_app(&self, folder: &Path) -> Result<App, String> {
+        let store = FileStore::open(folder).map_err(text)?;
+        let (client, events) = Client::start(Arc::new(store));
+        let mut account = AccountConfig::new(format!("sip:{USER}@mock.example"), PASSWORD);
+        account.gateways = vec![self.gateway.addr().to_string()];
+        account.transport = Some(self.transport);
+        account.user_agent = Some(concat!("sipwake-demo/", env!("CARGO_PKG_VERSION")).to_owned());
+        let mut push = PushConfig::new(Provider::Fcm, "com.example.app");
+        if self.profile == "portsip" {
+            push.dialects = sipwake::Dialects::Only(vec![sipwake::Dialect::PortSip(sipwake::PortSipHeader::XPush)]);
+        }
+        let account = client.add_account(account, Some(push)).await.map_err(text)?;
+        Ok(App { client, events, account })
+    }
+
+    async fn tokens(&self) -> Vec<String> {
+        let bindings = self.gateway.bindings(USER).await;
+        bindings.into_iter().filter_map(|binding| binding.push).map(|target| target.token).collect()
+    }
+
+    fn last_message(&self) -> u64 {
+        self.gateway.messages().all().last().map_or(0, |entry| entry.seq)
+    }
+
+    fn count_since(&self, seq: u64, method: &str) -> usize {
+        let after = self.gateway.messages().after(seq);
+        after.iter().filter(|entry| entry.direction == Direction::Received && entry.is_request(method)).count()
+    }
+
+    fn expect(&self, held: bool, otherwise: &str) -> Result<(), String> {
+        if held { Ok(()) } else { Err(format!("step {}: {otherwise}", self.step + 1)) }
+    }
+
+    /// Prints a step and the messages that it took.
+    fn done(&mut self, what: &str) -> Result<(), String> {
+        self.step += 1;
+        let entries = self.gateway.messages().after(self.shown);
+        self.shown = entries.last().map_or(self.shown, |entry| entry.seq);
+        if self.json {
+            println!("{}", json!({"step": self.step, "what": what, "messages": entries.len()}));
+            return Ok(());
+        }
+        println!("\n{}. {what}", self.step);
+        for entry in &entries {
+            println!("{}", rung(entry));
+        }
+        Ok(())
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// One message as a rung: the phone on the left, the gateway on the right.
+fn rung(entry: &Entry) -> String {
+    let first = entry.text.lines().next().unwrap_or_default();
+    let header = |name: &str| {
+        entry.text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default()
+    };
+    let what = match first.strip_prefix("SIP/2.0 ") {
+        Some(status) => format!("{status} ({})", header("CSeq").rsplit(' ').next().unwrap_or_default()),
+        None if first.is_empty() => "keep-alive".to_owned(),
+        None => {
+            let method = first.split(' ').next().unwrap_or_default();
+            let mut notes = Vec::new();
+            if method == "REGISTER" {
+                notes.extend(entry.text.contains("pn-prid=").then_some("pn-prid"));
+                notes.extend(entry.text.contains("X-MPUSH: null").then_some("X-MPUSH: null"));
+                notes.extend(entry.text.contains("X-MPUSH: a:").then_some("X-MPUSH"));
+                notes.extend(entry.text.contains("X-Push:").then_some("X-Push"));
+                notes.extend(entry.text.contains("Authorization:").then_some("authorized"));
+                notes.extend((header("Expires") == "0").then_some("Expires: 0"));
+            }
+            if notes.is_empty() { method.to_owned() } else { format!("{method} [{}]", notes.join(", ")) }
+        }
+    };
+    let at = entry.at.as_secs_f64() * 1000.0;
+    match entry.direction {
+        Direction::Received => format!("  {at:>9.1} ms   phone ──▶ gateway   {what}"),
+        Direction::Sent => format!("  {at:>9.1} ms   phone ◀── gateway   {what}"),
+    }
+}
+
+impl App {
+    fn take_push(&self, payload: &serde_json::Value) -> PushAction {
+        let mut hints = Hints::at(sipwake::now());
+        hints.delivered_priority = Some(sipwake::core::payload::Priority::High);
+        self.client.push(payload.to_string().as_str(), Channel::FcmAndroid, &hints)
+    }
+
+    async fn register(&mut self) -> Result<Registered, String> {
+        self.client.register(&self.account).await.map_err(text)?;
+        self.registered().await
+    }
+
+    async fn registered(&mut self) -> Result<Registered, String> {
+        match self.wait(|event| matches!(event, Event::Registered { .. } | Event::RegistrationFailed { .. })).await? {
+            Event::Registered { registered, .. } => Ok(registered),
+            Event::RegistrationFailed { failure, .. } => Err(failure.to_string()),
+            _ => Err("nothing was registered".into()),
+        }
+    }
+
+    async fn call(&mut self, wanted: impl Fn(&CallChange) -> bool) -> Result<sipwake::Uuid, String> {
+        match self.wait(|event| matches!(event, Event::Call(call) if wanted(&call.change))).await? {
+            Event::Call(call) => Ok(call.uuid),
+            _ => Err("no call".into()),
+        }
+    }
+
+    async fn wait(&mut self, wanted: impl Fn(&Event) -> bool) -> Result<Event, String> {
+        let next = async {
+            while let Some(event) = self.events.next().await {
+                if wanted(&event) {
+                    return Ok(event);
+                }
+            }
+            Err("the client ended".to_owned())
+        };
+        tokio::time::timeout(PATIENCE, next).await.map_err(|_| "nothing happened in time".to_owned())?
+    }
+}

@@ -52,10 +52,11 @@ impl Registration {
         if let Some(route) = self.account.route() {
             builder = builder.header("Route", &format!("<{route}>"));
         }
-        builder = builder.header("Contact", &format!("<{}>{}", contact.uri, contact.params));
+        // The old ones first: a server that takes them for the new one's binding then removes it before it makes it.
         for uri in &former {
             builder = builder.header("Contact", &format!("<{uri}>;expires=0"));
         }
+        builder = builder.header("Contact", &format!("<{}>{}", contact.uri, contact.params));
         builder = builder.header("Expires", &expires.to_string());
         let config = self.account.config();
         builder = builder.header("Supported", if config.instance_id.is_some() { "path, outbound" } else { "path" });

@@ -136,8 +136,6 @@ impl Registration {
         {
             self.memory.auth_uri = Some(uri.to_owned());
         }
-        // OpenSIPS, known by its Feature-Caps without `*;`, matches Contacts by their pn-* parameters alone.
-        self.memory.separate_removal |= message.headers("Feature-Caps").any(|value| !value.starts_with('*'));
         let observed = observed(message);
         let listed = message.contacts();
         match &attempt.chain.asks {
@@ -151,7 +149,7 @@ impl Registration {
 
         let ours = listed.iter().find(|contact| is_uri(contact, &attempt.uri));
         if ours.is_none() && !attempt.removed.is_empty() && !self.memory.separate_removal {
-            // The server takes the old Contact and the new one for the same binding, and removed both.
+            // The server reads one Contact only, or takes the old one and the new one for the same binding and removed both.
             self.memory.separate_removal = true;
             self.memory.bound = None;
             self.memory.former.retain(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()));

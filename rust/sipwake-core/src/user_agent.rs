@@ -327,7 +327,7 @@ impl UserAgent {
                 Ok(Some(Frame::Ping)) => self.cx.transmit(flow, b"\r\n".to_vec()),
                 Ok(Some(Frame::Pong)) => {}
                 Ok(None) => {
-                    if self.transport_of(flow).is_some() {
+                    if !framer.is_idle() && self.transport_of(flow).is_some() {
                         self.framers.insert(flow, framer);
                     }
                     break;

@@ -22,7 +22,7 @@ use crate::push::{Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::registration::{Context, Registration};
 use crate::sip::{Frame, Framer, Message};
-use crate::snapshot::{Memory, REMOVALS, Record, Removal, binding_key, open};
+use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, binding_key, open};
 use crate::uas::{Answers, Invitation};
 use crate::wake::{Arrival, State, Wake};
 
@@ -138,10 +138,10 @@ impl UserAgent {
             return Err(FieldError::malformed("accounts", "at most 16 accounts"));
         }
         let registration = Registration::new(account, push, memory, &mut self.cx.random);
-        registration.save(&mut self.cx);
         self.departed.retain(|user| user != registration.account().aor().user());
         if self.cx.removals.contains_key(&key) {
-            self.cx.save_removal(&key, None);
+            registration.save(&mut self.cx, Durability::Wish);
+            self.cx.save_removal(&key, None, Durability::Wish);
         }
         self.registrations.push(registration);
         self.settle(now);
@@ -167,7 +167,7 @@ impl UserAgent {
     pub fn set_token(&mut self, key: &AccountKey, token: PushToken, now: Now) -> Result<(), NoSuchAccount> {
         let index = self.position(key)?;
         if self.registrations[index].set_token(token) {
-            self.registrations[index].save(&mut self.cx);
+            self.registrations[index].save(&mut self.cx, Durability::Wish);
         }
         self.settle(now);
         Ok(())
@@ -180,7 +180,7 @@ impl UserAgent {
     pub fn unbind_push(&mut self, key: &AccountKey, now: Now) -> Result<(), NoSuchAccount> {
         let index = self.position(key)?;
         if self.registrations[index].unbind_push() {
-            self.registrations[index].save(&mut self.cx);
+            self.registrations[index].save(&mut self.cx, Durability::Wish);
         }
         self.settle(now);
         Ok(())
@@ -202,11 +202,15 @@ impl UserAgent {
             }
             let index = self.position_of_leaving(key).ok_or(NoSuchAccount)?;
             let removal = self.registrations[index].removal();
-            self.cx.save_removal(key, Some(removal));
+            self.cx.save_removal(key, Some(removal), Durability::Wish);
         } else {
             registration.finished = true;
         }
-        self.cx.outputs.push_back(Output::Save(Record { key: binding_key(key), bytes: None }));
+        self.cx.outputs.push_back(Output::Save(Record {
+            key: binding_key(key),
+            bytes: None,
+            durability: Durability::Wish,
+        }));
         self.settle(now);
         Ok(())
     }
@@ -414,7 +418,7 @@ impl UserAgent {
             let mut done = self.registrations.remove(index);
             done.drop_flow(&mut self.cx);
             if self.cx.removals.contains_key(&done.key) {
-                self.cx.save_removal(&done.key, None);
+                self.cx.save_removal(&done.key, None, Durability::Wish);
             }
             log::info!("{}: logged out", done.key);
             let aor = done.account().aor().to_string();
@@ -517,7 +521,7 @@ impl UserAgent {
         let Some(index) = self.registrations.iter().position(|r| r.is_leaving() && r.key != *except) else { return };
         let mut given_up = self.registrations.remove(index);
         given_up.drop_flow(&mut self.cx);
-        self.cx.save_removal(&given_up.key, None);
+        self.cx.save_removal(&given_up.key, None, Durability::Wish);
         self.store_failed(REMOVALS, format!("more than {MAX_REMOVALS} log-outs are pending; the oldest was given up"));
     }
 }

@@ -9,7 +9,7 @@ use crate::push::{Asked, Binding, Dialect, PushToken, Tags, piid, write_upper};
 use crate::redact::Secret;
 use crate::registration::Piid;
 use crate::sip::{Builder, Method};
-use crate::snapshot::{Former, TokenWish};
+use crate::snapshot::{Durability, Former, TokenWish};
 use crate::transaction::ClientTransaction;
 
 /// The methods that we answer with more than a refusal.
@@ -28,7 +28,7 @@ impl Registration {
             save = true;
         }
         if save {
-            self.save(cx);
+            self.save(cx, Durability::Progress);
         }
 
         self.cseq += 1;

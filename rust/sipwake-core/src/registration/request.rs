@@ -5,7 +5,7 @@ use crate::account::Transport;
 use crate::clock::Now;
 use crate::digest::Algorithm;
 use crate::event::Failure;
-use crate::push::{Asked, Binding, Dialect, PushToken, Tags, piid, write_upper};
+use crate::push::{Asked, Binding, Dialect, PushToken, Removal, Tags, piid, write_upper};
 use crate::redact::Secret;
 use crate::registration::Piid;
 use crate::sip::{Builder, Method};
@@ -144,7 +144,7 @@ impl Registration {
             Asks::Bind | Asks::Query(_) => base,
         };
         let tags = match &self.push {
-            Some(push) => push.write(spoken, self.binding(asks)),
+            Some(push) => push.write(spoken, self.binding(asks), self.memory.token.last()),
             None => Tags::default(),
         };
         let mut params = String::new();
@@ -155,7 +155,12 @@ impl Registration {
             }
         }
         params.push_str(&tags.contact_params_text());
-        Contact { uri: format!("{base}{}", tags.uri_params_text()), params, headers: tags.headers }
+        let same = self.push.as_ref().is_none_or(|push| push.config().removal == Removal::SameBinding);
+        let uri = match (asks, bound) {
+            (Asks::Remove, Some(bound)) if same => bound.uri.expose().to_owned(),
+            _ => format!("{base}{}", tags.uri_params_text()),
+        };
+        Contact { uri, params, headers: tags.headers }
     }
 
     fn binding<'a>(&'a self, asks: &'a Asks) -> Binding<'a> {
@@ -180,7 +185,7 @@ impl Registration {
         {
             return false;
         }
-        let expires_at = now.wall.as_secs() + u64::from(self.account.config().expires.max(3600));
+        let expires_at = now.wall.as_secs().saturating_add(u64::from(self.account.config().expires.max(3600)));
         if self.memory.former.len() >= MAX_FORMER {
             self.memory.former.remove(0);
         }
@@ -191,7 +196,9 @@ impl Registration {
     /// The Contacts that go with `;expires=0` beside ours.
     fn contacts_to_remove(&self, uri: &str, asks: &Asks, now: Now) -> Vec<String> {
         let wall = now.wall.as_secs();
-        let bound = self.memory.bound.iter().filter(|bound| bound.expires_at > wall).map(|bound| &bound.uri);
+        // The wall clock may have been set meanwhile; the boot time knows better, as far as this process goes back.
+        let lives = self.bound_until.is_some_and(|until| now.boot < until);
+        let bound = self.memory.bound.iter().filter(|bound| lives || bound.expires_at > wall).map(|bound| &bound.uri);
         // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6), and some do so without; a
         // 200 that still lists the old one is reason to remove it all the same.
         let instance = self.account.config().instance_id.is_some() && !self.memory.no_outbound;

@@ -98,6 +98,11 @@ impl Memory {
             local_port: None,
         }
     }
+
+    /// What is left when the record cannot be read: a server may hold something, nobody knows what.
+    pub(crate) fn lost(random: &mut Random) -> Self {
+        Self { cseq_reserved: 1, ..Self::fresh(random) }
+    }
 }
 
 /// What the app wants of its token.

@@ -82,9 +82,12 @@ impl UserAgent {
         match removals.map(open::<BTreeMap<AccountKey, Removal>>) {
             Some(Ok(removals)) => {
                 for (key, removal) in removals.into_iter().take(MAX_REMOVALS) {
-                    if let Some(registration) = Registration::resume_removal(removal.clone(), &mut agent.cx.random) {
-                        agent.registrations.push(registration);
-                        agent.cx.removals.insert(key, removal);
+                    match Registration::resume_removal(removal.clone(), &mut agent.cx.random) {
+                        Some(registration) => {
+                            agent.registrations.push(registration);
+                            agent.cx.removals.insert(key, removal);
+                        }
+                        None => agent.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned()),
                     }
                 }
             }
@@ -114,11 +117,16 @@ impl UserAgent {
         now: Now,
     ) -> Result<AccountKey, FieldError> {
         let key = account.key();
-        let memory = match self.registrations.iter().position(|registration| registration.key == key) {
+        let known = self.registrations.iter().position(|registration| registration.key == key);
+        let present = self.registrations.iter().filter(|registration| !registration.is_leaving()).count();
+        let memory = match known {
             Some(index) if !self.registrations[index].is_leaving() => {
-                self.registrations[index].replace_account(account, push);
+                self.registrations[index].replace_account(account, push, &mut self.cx);
                 self.settle(now);
                 return Ok(key);
+            }
+            _ if present >= MAX_ACCOUNTS => {
+                return Err(FieldError::malformed("accounts", "at most 16 accounts"));
             }
             Some(index) => {
                 let mut departing = self.registrations.remove(index);
@@ -129,14 +137,11 @@ impl UserAgent {
                 Some(Ok(memory)) => Some(memory),
                 Some(Err(damage)) => {
                     self.store_failed(&binding_key(&key), damage.to_string());
-                    None
+                    Some(Memory::lost(&mut self.cx.random))
                 }
                 None => None,
             },
         };
-        if self.registrations.iter().filter(|registration| !registration.is_leaving()).count() >= MAX_ACCOUNTS {
-            return Err(FieldError::malformed("accounts", "at most 16 accounts"));
-        }
         let registration = Registration::new(account, push, memory, &mut self.cx.random);
         self.departed.retain(|user| user != registration.account().aor().user());
         if self.cx.removals.contains_key(&key) {

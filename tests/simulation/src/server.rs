@@ -325,7 +325,7 @@ fn same_binding(profile: Profile, known: &Binding, contact: &Contact, call_id: &
         Profile::OpenSips => {
             let given: Vec<_> =
                 ["pn-provider", "pn-param", "pn-prid"].into_iter().map(pn).filter(|(_, b)| !b.is_empty()).collect();
-            if given.is_empty() { a.uri == b.uri } else { given.iter().all(|(a, b)| a == b) }
+            if given.len() < 2 { a.uri == b.uri } else { given.iter().all(|(a, b)| a == b) }
         }
         Profile::Flexisip => instance || (a.address() == b.address() && pn("pn-prid").0 == pn("pn-prid").1),
         Profile::XMpush | Profile::PortSip => {

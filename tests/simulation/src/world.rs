@@ -72,6 +72,8 @@ struct World<'s> {
     registers: u64,
     fingerprint: u64,
     disturbed: u64,
+    /// What waits for the phone to wake.
+    missed: Vec<Due>,
 }
 
 /// Runs a story to its end, or to the first broken promise.
@@ -94,6 +96,7 @@ pub fn run(script: &Script) -> Outcome {
         registers: 0,
         fingerprint: 0,
         disturbed: 0,
+        missed: Vec::new(),
     };
     world.watch.seen.resize_with(setting.accounts, Default::default);
     world.start();
@@ -105,12 +108,17 @@ pub fn run(script: &Script) -> Outcome {
             world.watch.fail(world.at, 8, "the story does not end");
             break;
         }
+        world.wake();
         let until = if world.quiet { setting.length + QUIET } else { setting.length };
         let story = happenings.peek().map_or(until, |(at, _)| *at);
         let queued = world.queue.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
         let timer = world.timer();
-        let next = story.min(queued).min(timer);
+        let waking = if world.missed.is_empty() { u64::MAX } else { world.phone.asleep_until };
+        let next = story.min(queued).min(timer).min(waking);
         world.at = world.at.max(next);
+        if waking < story.min(queued).min(timer) {
+            continue;
+        }
         if next == timer && timer < queued && timer < story {
             world.timer_fires();
         } else if next == queued && queued < story {
@@ -122,6 +130,7 @@ pub fn run(script: &Script) -> Outcome {
             world.disturbed = world.at.max(world.cut_until).max(world.phone.asleep_until);
             world.watch.reason();
             world.happen(*happening);
+            world.disturbed = world.disturbed.max(world.cut_until).max(world.phone.asleep_until);
         } else if !world.quiet {
             world.make_quiet();
         } else {
@@ -146,6 +155,15 @@ impl World<'_> {
         self.serial += 1;
         self.queue.push(Reverse((self.at + delay, self.serial)));
         self.dues.insert(self.serial, due);
+    }
+
+    /// Delivers what waited while the phone slept.
+    fn wake(&mut self) {
+        if self.phone.asleep_until <= self.at {
+            for due in std::mem::take(&mut self.missed) {
+                self.later(0, due);
+            }
+        }
     }
 
     fn timer(&self) -> u64 {
@@ -254,6 +272,10 @@ impl World<'_> {
 
     fn happen(&mut self, happening: Happening) {
         let alive = self.phone.agent.is_some();
+        if matches!(happening, Happening::Register(_) | Happening::Unbind(_) | Happening::LogOut(_) | Happening::LogIn(_)) {
+            // The user has the phone in hand.
+            self.phone.asleep_until = 0;
+        }
         let active = |index: usize| alive && self.phone.apps[index].logged_in;
         match happening {
             Happening::Register(index) if active(index) => {
@@ -524,7 +546,7 @@ impl World<'_> {
             Due::Cancel(call) => self.cancel(call),
             // The radio of a phone in deep sleep drops datagrams; a stream waits.
             Due::ToPhone(..) if asleep > 0 && self.setting.udp => {}
-            due if asleep > 0 => self.later(asleep, due),
+            due if asleep > 0 => self.missed.push(due),
             Due::ToPhone(flow, bytes) => self.at_phone(flow, &bytes),
             Due::FlowUp(flow) => {
                 let Some(known) = self.phone.flows.get_mut(&flow) else { return };
@@ -628,10 +650,14 @@ impl World<'_> {
 
     fn call_request(&self, method: &str, call: usize, flow: u64) -> Vec<u8> {
         let to = phone::user(self.calls[call].account);
+        let push_id = match self.setting.profile {
+            Profile::PortSip => format!("X-Push-ID: push-{call}\r\n"),
+            _ => String::new(),
+        };
         format!(
             "{method} sip:{to}@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKcall{call}.{flow}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:+49{call}@example.com>;tag=c{call}\r\nTo: <sip:{to}@example.com>\r\n\
-             Call-ID: call-{call}@example.com\r\nCSeq: 1 {method}\r\nContact: <sip:192.0.2.1>\r\nContent-Length: 0\r\n\r\n"
+             Call-ID: call-{call}@example.com\r\nCSeq: 1 {method}\r\nContact: <sip:192.0.2.1>\r\n{push_id}Content-Length: 0\r\n\r\n"
         )
         .into_bytes()
     }
@@ -674,7 +700,7 @@ impl World<'_> {
             Profile::PortSip => format!(
                 r#"{{"msg_type":"audio","send_from":"+49{call}","send_to":"{user}","x-push-id":"push-{call}"}}"#
             ),
-            _ if call % 3 == 0 => format!(r#"{{"ntype":"0","nfrom":"+49{call}","ntouser":"{user}"}}"#),
+            _ if call % 3 == 0 && self.setting.push_delay < 5 * SECOND => format!(r#"{{"ntype":"0","nfrom":"+49{call}","ntouser":"{user}"}}"#),
             _ => {
                 format!(r#"{{"ntype":"0","nfrom":"+49{call}","ntouser":"{user}","ncallid":"call-{call}@example.com"}}"#)
             }

@@ -18,4 +18,4 @@ pub use chance::Chance;
 pub use promises::Broken;
 pub use script::{Damage, Happening, Profile, Script, Setting};
 pub use shrink::{play, shrink};
-pub use world::{Outcome, run};
+pub use world::{Outcome, run, run_shown};

@@ -5,9 +5,9 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use simulation::{Script, play, shrink};
+use simulation::{Script, play, run_shown, shrink};
 
-const HELP: &str = "simulate [--seeds N] [--from SEED] | --seed SEED | --script FILE";
+const HELP: &str = "simulate [--seeds N] [--from SEED] | --seed SEED | --script FILE | --show FILE";
 
 fn main() -> ExitCode {
     let mut seeds = 10_000;
@@ -19,6 +19,13 @@ fn main() -> ExitCode {
             ("--seeds", Ok(count)) => seeds = count,
             ("--from", Ok(seed)) => from = seed,
             ("--seed", Ok(seed)) => return one(&Script::from_seed(seed)),
+            ("--show", _) => match std::fs::read_to_string(&value).map(|text| Script::parse(&text)) {
+                Ok(Ok(script)) => {
+                    println!("{:?}", run_shown(&script, Some(&mut |line| println!("{line}"))));
+                    return ExitCode::SUCCESS;
+                }
+                problem => println!("{value}: {problem:?}"),
+            },
             ("--script", _) => match std::fs::read_to_string(&value).map(|text| Script::parse(&text)) {
                 Ok(Ok(script)) => return one(&script),
                 problem => println!("{value}: {problem:?}"),

@@ -74,10 +74,16 @@ struct World<'s> {
     disturbed: u64,
     /// What waits for the phone to wake.
     missed: Vec<Due>,
+    show: Option<&'s mut dyn FnMut(&str)>,
 }
 
 /// Runs a story to its end, or to the first broken promise.
 pub fn run(script: &Script) -> Outcome {
+    run_shown(script, None)
+}
+
+/// As [`run`], and shows each step as a line.
+pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) -> Outcome {
     let setting = &script.setting;
     let mut world = World {
         setting,
@@ -97,6 +103,7 @@ pub fn run(script: &Script) -> Outcome {
         fingerprint: 0,
         disturbed: 0,
         missed: Vec::new(),
+        show,
     };
     world.watch.seen.resize_with(setting.accounts, Default::default);
     world.start();
@@ -129,6 +136,7 @@ pub fn run(script: &Script) -> Outcome {
             }
             world.disturbed = world.at.max(world.cut_until).max(world.phone.asleep_until);
             world.watch.reason();
+            world.show(|| format!("*** {happening:?}"));
             world.happen(*happening);
             world.disturbed = world.disturbed.max(world.cut_until).max(world.phone.asleep_until);
         } else if !world.quiet {
@@ -151,6 +159,12 @@ pub fn run(script: &Script) -> Outcome {
 }
 
 impl World<'_> {
+    fn show(&mut self, line: impl FnOnce() -> String) {
+        if let Some(show) = &mut self.show {
+            show(&format!("{:>12.3} {}", self.at as f64 / 1000.0, line()));
+        }
+    }
+
     fn later(&mut self, delay: u64, due: Due) {
         self.serial += 1;
         self.queue.push(Reverse((self.at + delay, self.serial)));
@@ -398,6 +412,7 @@ impl World<'_> {
                 }
                 *left -= 1;
             }
+            self.show(|| shown(&output));
             match output {
                 Output::Save(record) => self.save(record),
                 Output::Open { flow, local_port, .. } => self.open(flow, local_port),
@@ -584,6 +599,7 @@ impl World<'_> {
                 }
             }
         }
+        self.show(|| format!("    <- {}", summary(bytes)));
         self.reacted = false;
         let process = self.phone.process;
         let lives = self.with_agent(|agent, now| agent.handle_input(FlowId(flow & 0xffff_ffff), bytes, *now));
@@ -784,4 +800,20 @@ fn token(index: usize, number: u32) -> Option<PushToken> {
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     memchr::memmem::find(bytes, part).is_some()
+}
+
+fn shown(output: &Output) -> String {
+    match output {
+        Output::Transmit { flow, bytes } => format!("    -> {} {}", flow.0, summary(bytes)),
+        other => format!("    {other:?}"),
+    }
+}
+
+fn summary(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let wanted = |line: &&str| {
+        ["Contact", "CSeq", "Expires", "X-MPUSH", "X-Push", "Feature", "Call-ID"].iter().any(|name| line.starts_with(name))
+    };
+    let start = text.lines().next().unwrap_or_default();
+    std::iter::once(start).chain(text.lines().filter(wanted)).collect::<Vec<_>>().join(" | ")
 }

@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::clock::now;
 use crate::store::StateStore;
-use crate::transport::{FlowHandle, Happening, Happenings};
+use crate::transport::{FlowHandle, Happening, Happenings, Network};
 
 /// What runs once everything that a job asked for is stored: it tells the caller.
 pub(crate) type Reply = Box<dyn FnOnce() + Send>;
@@ -38,6 +38,7 @@ pub(crate) struct Driver {
     pub(crate) gate: Arc<ArcSwap<Gate>>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) trace: Option<Arc<dyn Trace>>,
+    pub(crate) network: Arc<Network>,
     pub(crate) jobs: mpsc::Receiver<Job>,
 }
 
@@ -91,7 +92,10 @@ impl Driver {
                     changed = true;
                 }
                 Output::Open { flow, hop, local_port } => {
-                    flows.insert(flow, FlowHandle::open(flow, hop, local_port, happenings.clone()));
+                    flows.insert(
+                        flow,
+                        FlowHandle::open(flow, hop, local_port, self.network.clone(), happenings.clone()),
+                    );
                 }
                 Output::Close(flow) => {
                     flows.remove(&flow);

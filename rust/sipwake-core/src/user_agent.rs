@@ -419,6 +419,8 @@ impl UserAgent {
             let mut done = self.registrations.remove(index);
             done.drop_flow(&mut self.cx);
             if self.cx.removals.contains_key(&done.key) {
+                // A kill during the log-out may have left it.
+                self.cx.outputs.push_back(Output::Save(Record { key: binding_key(&done.key), bytes: None }));
                 self.cx.save_removal(&done.key, None);
             }
             log::info!("{}: logged out", done.key);

@@ -313,7 +313,7 @@ impl UserAgent {
     /// Takes the bytes that came in on a flow: one datagram, or any piece of a stream.
     pub fn handle_input(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
         let Some(transport) = self.transport_of(flow) else { return self.discard(Discard::DeadFlow) };
-        if matches!(transport, Transport::Udp | Transport::Ws | Transport::Wss) {
+        if transport == Transport::Udp || transport.is_websocket() {
             if bytes.iter().any(|byte| !byte.is_ascii_whitespace() && *byte != 0) {
                 self.handle_message(flow, bytes, now);
             }
@@ -327,7 +327,7 @@ impl UserAgent {
                 Ok(Some(Frame::Ping)) => self.cx.transmit(flow, b"\r\n".to_vec()),
                 Ok(Some(Frame::Pong)) => {}
                 Ok(None) => {
-                    if self.transport_of(flow).is_some() {
+                    if !framer.is_idle() && self.transport_of(flow).is_some() {
                         self.framers.insert(flow, framer);
                     }
                     break;

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::clock::now;
 use crate::driver::{Driver, JOBS, Job, Reply, Trace};
 use crate::events::{Events, MAX_UNREAD};
+use crate::options::Options;
 use crate::store::StateStore;
 
 /// Why a call on a [`Client`] failed.
@@ -71,10 +72,13 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// Starts a client on the current tokio runtime. Log-outs that an earlier process could not deliver go out at once.
     ///
+    /// One client at a time to a store: before another is started on it in the same process, wait for
+    /// [`shutdown`](Self::shutdown), or both would count the same CSeq.
+    ///
     /// # Panics
     /// Outside of a tokio runtime with time and I/O enabled.
     pub fn start(store: Arc<dyn StateStore>) -> (Self, Events) {
-        Self::start_traced(store, None)
+        Self::start_with(store, Options::default())
     }
 
     /// Starts a client whose messages are shown to `trace`, without their secrets.
@@ -82,6 +86,15 @@ impl Client {
     /// # Panics
     /// As [`start`](Self::start).
     pub fn start_traced(store: Arc<dyn StateStore>, trace: Option<Arc<dyn Trace>>) -> (Self, Events) {
+        let options = Options::default();
+        Self::start_with(store, trace.map_or(options.clone(), |trace| options.trace(trace)))
+    }
+
+    /// Starts a client with other [`Options`] than the defaults.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_with(store: Arc<dyn StateStore>, options: Options) -> (Self, Events) {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).expect("every platform of ours has a random source");
         let (removals, failure) = match store.load(REMOVALS) {
@@ -99,7 +112,9 @@ impl Client {
         let (running, ended) = watch::channel(());
         let client =
             Self { jobs: sender, gate: gate.clone(), events: events.downgrade(), stop: stop.clone(), running: ended };
-        tokio::spawn(Driver { agent, store, gate, events, trace, jobs, stop, running }.run());
+        let network = Arc::new(options.network());
+        let trace = options.trace;
+        tokio::spawn(Driver { agent, store, gate, events, trace, network, jobs, stop, running }.run());
         (client, Events::new(receiver))
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use crate::clock::now;
 use crate::store::StateStore;
-use crate::transport::{FlowHandle, Happening, Happenings};
+use crate::transport::{FlowHandle, Happening, Happenings, Network};
 
 /// What runs once everything that a job asked for is stored: it tells the caller.
 pub(crate) type Reply = Box<dyn FnOnce() + Send>;
@@ -41,6 +41,7 @@ pub(crate) struct Driver {
     pub(crate) gate: Arc<ArcSwap<Gate>>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) trace: Option<Arc<dyn Trace>>,
+    pub(crate) network: Arc<Network>,
     pub(crate) jobs: mpsc::Receiver<Job>,
     pub(crate) stop: Arc<Notify>,
     /// Dropped when the last flow is closed.
@@ -70,13 +71,9 @@ impl Driver {
                 }
             }
         }
-        // A flow that wants to report something must not wait for us.
-        drop(happenings);
-        let closing: Vec<_> = flows.into_values().map(FlowHandle::close).collect();
-        for task in closing {
-            // A flow that panicked is closed as well.
-            let _ = task.await;
-        }
+        drop((flows, sender));
+        // Each flow holds a sender until its socket is closed; what it has to say concerns nobody any more.
+        while happenings.recv().await.is_some() {}
         drop(self.running);
     }
 
@@ -107,7 +104,10 @@ impl Driver {
                     changed = true;
                 }
                 Output::Open { flow, hop, local_port } => {
-                    flows.insert(flow, FlowHandle::open(flow, hop, local_port, happenings.clone()));
+                    flows.insert(
+                        flow,
+                        FlowHandle::open(flow, hop, local_port, self.network.clone(), happenings.clone()),
+                    );
                 }
                 Output::Close(flow) => {
                     flows.remove(&flow);

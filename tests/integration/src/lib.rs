@@ -15,8 +15,8 @@ use std::time::Duration;
 use mock_gateway::{BindingView, Config, Direction, Entry, Message, MockGateway, Profile, PushStream};
 use sipwake::core::payload::Priority;
 use sipwake::{
-    AccountConfig, AccountKey, CallChange, Channel, Client, Dialect, Dialects, Event, Events, Failure, FileStore, Hints,
-    PortSipHeader, Provider, PushAction, PushConfig, Registered, StateStore, Transport, Uuid,
+    AccountConfig, AccountKey, CallChange, Channel, Client, Dialect, Dialects, Event, Events, Failure, FileStore,
+    Hints, PortSipHeader, Provider, PushAction, PushConfig, Registered, StateStore, Transport, Uuid,
 };
 use tempfile::TempDir;
 

@@ -71,7 +71,8 @@ impl Peer {
             .map(|name| format!("{name}: {}\r\n", register.header(name).unwrap_or_default()))
             .concat();
         let to = register.header("To").unwrap_or_default();
-        self.send(&format!("SIP/2.0 200 OK\r\n{copied}To: {to};tag=peer\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n")).await;
+        self.send(&format!("SIP/2.0 200 OK\r\n{copied}To: {to};tag=peer\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n"))
+            .await;
         register
     }
 }

@@ -6,10 +6,7 @@ use serde_json::json;
 use sipwake::core::payload::Duty;
 use sipwake::{AccountConfig, CallChange, Error, Event, Transport};
 
-over_udp_and_tcp!(
-    two_accounts_on_two_servers_live_side_by_side,
-    two_accounts_on_one_server_live_side_by_side,
-);
+over_udp_and_tcp!(two_accounts_on_two_servers_live_side_by_side, two_accounts_on_one_server_live_side_by_side,);
 
 async fn two_accounts_on_two_servers_live_side_by_side(transport: Transport) {
     let (stage, other) = (Stage::new("mizutech", transport).await, Stage::new("rfc8599", transport).await);

@@ -28,11 +28,13 @@ fn reply(status: u16, headers: &[(&str, &str)]) -> Scripted {
 
 async fn an_interval_too_brief_is_lengthened_and_remembered(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
-    stage.gateway.change_profile(None, |profile| {
-        profile.min_expires = 900;
-        profile.max_expires = 7200;
-    })
-    .await;
+    stage
+        .gateway
+        .change_profile(None, |profile| {
+            profile.min_expires = 900;
+            profile.max_expires = 7200;
+        })
+        .await;
     let mut account = stage.account();
     account.expires = 60;
     let mut app = integration::App::start(stage.store(), account, Some(stage.push())).await;
@@ -103,12 +105,10 @@ async fn every_kind_of_challenge_is_answered(transport: Transport) {
     kinds.push(("several", Challenges { offers: several, ..Challenges::one(Offer::new(Algorithm::Md5)) }));
     kinds.push(("open", Challenges::none()));
 
-    let stage = Stage::new("mizutech", transport).await;
-    let (mut app, _) = stage.registered_app(TOKEN).await;
     for (name, challenges) in kinds {
+        let stage = Stage::new("mizutech", transport).await;
         stage.gateway.set_challenges(None, challenges.clone()).await;
-        stage.gateway.forget_nonces().await;
-        app.register().await;
+        let (mut app, _) = stage.registered_app(TOKEN).await;
         let mark = stage.mark();
         app.register().await;
         let again = stage.requests_since(mark, "REGISTER").len();

@@ -150,7 +150,8 @@ async fn options_is_answered_with_what_the_client_can_do() {
 #[tokio::test]
 async fn what_the_client_does_not_know_is_politely_refused() {
     let (mut peer, _app) = beside_a_peer().await;
-    for (method, status) in [("FROBNICATE", 405), ("REGISTER", 405), ("SUBSCRIBE", 405), ("BYE", 481), ("NOTIFY", 481)] {
+    for (method, status) in [("FROBNICATE", 405), ("REGISTER", 405), ("SUBSCRIBE", 405), ("BYE", 481), ("NOTIFY", 481)]
+    {
         let answer = peer.ask(method, method, "").await;
         assert_eq!(answer.status(), Some(status), "{method}");
         assert!(status != 405 || answer.header("Allow").is_some());

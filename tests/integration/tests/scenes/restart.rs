@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use integration::{PASSWORD, PATIENCE, SECOND_TOKEN, Stage, TOKEN, USER, named, over_udp_and_tcp, quiet_address};
+use integration::{App, PASSWORD, PATIENCE, Stage, TOKEN, USER, named, over_udp_and_tcp, quiet_address};
 use mock_gateway::{Action, Config, Direction, Fault, MockGateway};
 use sipwake::{Client, Event, Transport};
 
@@ -100,14 +100,14 @@ async fn logging_in_again_takes_back_a_log_out_that_was_not_delivered(transport:
     drop(app);
     let mut app = stage.app().await;
     stage.gateway.clear_faults().await;
-    app.client.set_token(&app.account, SECOND_TOKEN).await.expect("a good token");
+    app.client.set_token(&app.account, TOKEN).await.expect("a good token");
     app.client.register(&app.account).await.expect("the account is there");
-    app.registered_with(SECOND_TOKEN).await;
-    stage.wait_for_tokens(&[SECOND_TOKEN]).await;
-    drop(app);
+    app.registered_with(TOKEN).await;
+    stage.wait_for_tokens(&[TOKEN]).await;
+    app.client.shutdown().await;
     let mut again = stage.app().await;
     again.register().await;
-    stage.wait_for_tokens(&[SECOND_TOKEN]).await;
+    stage.wait_for_tokens(&[TOKEN]).await;
 }
 
 async fn an_unbind_that_nobody_heard_is_delivered_by_the_next_process(transport: Transport) {
@@ -147,12 +147,22 @@ async fn a_kill_in_the_middle_of_a_register_keeps_the_call_id_and_the_cseq_growi
 async fn a_kill_after_every_step_never_repeats_a_cseq(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (app, _) = stage.registered_app(TOKEN).await;
-    drop(app);
+    app.client.shutdown().await;
     for life in 0..40 {
-        let app = stage.app().await;
-        app.client.register(&app.account).await.expect("the account is there");
-        // Killed at another moment each time; the stage itself checks every CSeq and every nonce count.
-        tokio::time::sleep(Duration::from_micros(life * 200)).await;
+        let (store, account, push) = (stage.store(), stage.account(), stage.push());
+        // A life is a runtime of its own: dropped, it stops where it stands, as a killed process does. Each is killed at
+        // another moment; the stage itself checks every CSeq and every nonce count.
+        let life = move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            let runtime = runtime.expect("a runtime");
+            runtime.block_on(async {
+                let app = App::start(store, account, Some(push)).await;
+                app.client.register(&app.account).await.expect("the account is there");
+                tokio::time::sleep(Duration::from_micros(life * 200)).await;
+                std::mem::forget(app);
+            });
+        };
+        tokio::task::spawn_blocking(life).await.expect("a life");
     }
     let mut app = stage.app().await;
     app.register().await;

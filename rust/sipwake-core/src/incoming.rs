@@ -66,6 +66,9 @@ impl UserAgent {
         if let Some(key) = key {
             self.answers.keep(key, bytes.clone(), now.boot);
         }
-        self.cx.transmit(flow, bytes);
+        // The app may have thought for longer than the flow lived.
+        if self.registrations.iter().any(|registration| registration.owns(flow)) {
+            self.cx.transmit(flow, bytes);
+        }
     }
 }

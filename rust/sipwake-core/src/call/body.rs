@@ -79,9 +79,7 @@ fn find(content_type: &str, body: &[u8], depth: u8) -> Result<Option<Offer>, Unr
 fn is_sdp(body: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(body) else { return false };
     let mut lines = text.lines().filter(|line| !line.is_empty());
-    lines.next().is_some_and(|first| first.starts_with("v="))
-        && text.lines().any(|line| line.starts_with("o="))
-        && lines.all(|line| line.as_bytes().get(1) == Some(&b'='))
+    lines.next().is_some_and(|first| first.starts_with("v=")) && lines.all(|line| line.as_bytes().get(1) == Some(&b'='))
 }
 
 /// The parts between the boundary lines.

@@ -196,7 +196,6 @@ impl Invitation {
     /// Takes note of the 2xx that goes out.
     pub(crate) fn accept(&mut self, bytes: Vec<u8>, now: Duration) {
         self.last = bytes;
-        self.provisional = None;
         self.state = State::Accepted { repeat: Repeat::start(true, T2, now), acknowledged: false };
     }
 

@@ -50,6 +50,8 @@ impl UserAgent {
             Method::Info if request.body.is_empty() => respond(self, 200, "OK", &[]),
             Method::Info => respond(self, 415, "Unsupported Media Type", &[("Accept", "")]),
             Method::Message => self.handle_chat(flow, Some(key), request, now),
+            // RFC 3262 section 3: the 200 may overtake the PRACK of a 180.
+            Method::Prack if self.take_prack(request) => respond(self, 200, "OK", &[]),
             Method::Prack | Method::Notify => respond(self, NO_SUCH_CALL.0, NO_SUCH_CALL.1, &[]),
             _ => respond(self, 405, "Method Not Allowed", &[("Allow", ALLOW)]),
         }
@@ -63,9 +65,12 @@ impl UserAgent {
         };
         let found = self.invitations.iter().position(rings);
         let (code, phrase) = match (method, found) {
-            (Method::Prack, Some(index)) if request.body.is_empty() => {
-                let rack = request.header("RAck").unwrap_or_default().to_owned();
-                if self.invitations[index].prack(&rack) { (200, "OK") } else { NO_SUCH_CALL }
+            (Method::Prack, Some(_)) if request.body.is_empty() => {
+                if self.take_prack(request) {
+                    (200, "OK")
+                } else {
+                    NO_SUCH_CALL
+                }
             }
             (Method::Prack, Some(_)) => (488, "Not Acceptable Here"),
             (Method::Options, Some(_)) => (200, "OK"),
@@ -90,6 +95,15 @@ impl UserAgent {
                 self.end_call(uuid, Ended::Cancelled, now);
             }
         }
+    }
+
+    fn take_prack(&mut self, request: &Message) -> bool {
+        let tag = request.to().and_then(|to| to.tag().map(str::to_owned));
+        let rack = request.header("RAck").unwrap_or_default();
+        let of_call = |known: &&mut Invitation| {
+            tag.as_deref() == Some(known.local_tag()) && known.request.call_id() == request.call_id()
+        };
+        self.invitations.iter_mut().filter(of_call).any(|known| known.prack(rack))
     }
 
     fn hung_up_by_caller(&mut self, index: usize, now: Now) {

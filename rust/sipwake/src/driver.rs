@@ -61,6 +61,8 @@ impl Driver {
                     let Some(job) = job else { break };
                     let reply = job(&mut self.agent, &*self.store, now());
                     self.drain(&mut flows, &sender);
+                    // A job may change whom pushes are for without a word to the store or the app.
+                    self.gate.store(Arc::new(self.agent.gate()));
                     reply();
                 }
                 // What was queued before is still done; then the queue says that it is over.

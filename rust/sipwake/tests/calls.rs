@@ -257,3 +257,12 @@ async fn two_hundred_calls_in_a_row_leave_none_stuck() {
     assert_eq!(mock.violations(), []);
     app.client.log_out(&app.account.clone()).await.expect("it is there");
 }
+
+#[tokio::test]
+async fn a_push_right_after_its_account_was_added_is_a_call() {
+    let (client, _events) = Client::start(Arc::new(MemoryStore::default()));
+    client.add_account(AccountConfig::new("sip:alice@mock.example", "secret"), None).await.expect("a sound account");
+    let payload = "{\"ntype\":\"0\",\"nfrom\":\"1234\",\"ncallid\":\"c1\"}";
+    let action = client.push(payload, Channel::FcmAndroid, &Hints::at(sipwake::now()));
+    assert!(action.is_call(), "{:?}", action.kind);
+}

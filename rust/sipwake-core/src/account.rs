@@ -69,6 +69,11 @@ impl Transport {
         matches!(self, Self::Tls | Self::Wss)
     }
 
+    /// Returns `true` where each message is a WebSocket message of its own (RFC 7118).
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
     /// Returns the port that is used when none is given (RFC 3261 19.1.2, RFC 7118).
     pub fn default_port(self) -> u16 {
         match self {
@@ -91,6 +96,8 @@ pub struct Hop {
     pub transport: Transport,
     /// `true` when the transport was given rather than taken by default: then no NAPTR look-up is made.
     pub explicit_transport: bool,
+    /// The path that a WebSocket is opened on; `/` when absent.
+    pub path: Option<String>,
 }
 
 impl Hop {
@@ -103,7 +110,29 @@ impl Hop {
             (None, false) => Transport::Udp,
         };
         let explicit_transport = named.is_some() || fallback.is_some();
-        Self { host: uri.host.clone(), port: uri.port, transport, explicit_transport }
+        Self { host: uri.host.clone(), port: uri.port, transport, explicit_transport, path: None }
+    }
+
+    /// Reads `ws://host[:port][/path]` and `wss://…` (RFC 6455 section 3), the form in which WebSocket servers are given.
+    fn of_websocket(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (scheme, rest) = text.split_once("://")?;
+        let transport = Transport::parse(scheme).filter(|transport| transport.is_websocket())?;
+        let (authority, path) = match rest.find('/') {
+            Some(at) => (&rest[..at], Some(&rest[at..])),
+            None => (rest, None),
+        };
+        let uri = SipUri::parse(&format!("sip:{authority}"))?;
+        let plain = uri.user.is_none() && uri.params.is_empty() && uri.headers.is_none();
+        // RFC 3986 pchar, without what would end the request line or begin a fragment.
+        let is_path = |path: &str| path.bytes().all(|byte| byte.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&byte));
+        (plain && path.is_none_or(is_path)).then(|| Self {
+            host: uri.host,
+            port: uri.port,
+            transport,
+            explicit_transport: true,
+            path: path.map(str::to_owned),
+        })
     }
 
     /// Returns the hop that a URI from a server (a redirect's Contact) leads to. A secure hop is never left for a clear one.
@@ -199,8 +228,8 @@ pub struct AccountConfig {
     pub registrar: Option<String>,
     /// A proxy that every request is sent to (RFC 3261 8.1.2), as a URI; it is named in a `Route` with `lr`.
     pub outbound_proxy: Option<String>,
-    /// Push gateways in order of preference, as URIs or `host:port`. Requests are sent to them with the registrar's
-    /// domain in the Request-URI.
+    /// Push gateways in order of preference, as SIP URIs, `host:port`, or `ws://` and `wss://` addresses with a path.
+    /// Requests are sent to them with the registrar's domain in the Request-URI.
     pub gateways: Vec<String>,
     /// The server behind the gateway.
     pub upper: UpperServer,
@@ -297,7 +326,11 @@ impl Account {
         }
         let mut hops = Vec::new();
         for text in &config.gateways {
-            hops.push(Hop::of(&parse_uri("gateways", text)?, config.transport));
+            check_text("gateways", text, MAX_FIELD)?;
+            hops.push(match Hop::of_websocket(text) {
+                Some(hop) => hop,
+                None => Hop::of(&parse_uri("gateways", text)?, config.transport),
+            });
         }
         if hops.is_empty() {
             hops.push(Hop::of(proxy.as_ref().unwrap_or(&registrar), config.transport));
@@ -460,6 +493,22 @@ mod tests {
     fn no_error_repeats_the_value_that_was_refused() {
         let error = refused(|c| c.credentials = Credentials::Password(crate::redact::Secret::new("hun\nter2")));
         assert_eq!(error.to_string(), "credentials.password: must not hold control characters");
+    }
+
+    #[test]
+    fn a_websocket_gateway_has_a_path() {
+        let hop = |text: &str| {
+            let mut config = AccountConfig::new("alice@example.com", "secret");
+            config.gateways = vec![text.into()];
+            Account::parse(config).map(|account| account.hops()[0].clone())
+        };
+        let named = hop("wss://edge.example.com/sip/ws?x=1").expect("valid");
+        assert_eq!((named.transport, named.port, named.path.as_deref()), (Transport::Wss, None, Some("/sip/ws?x=1")));
+        let literal = hop("ws://[::1]:8080").expect("valid");
+        assert_eq!((literal.to_string().as_str(), literal.path), ("[::1]:8080/ws", None));
+        for wrong in ["http://a/", "wss://a/b c", "wss://u@a/", "wss:///x", "ws://a/#b", "ws://a/\"", "tcp://a"] {
+            assert_eq!(hop(wrong).map_err(|error| error.field), Err("gateways"), "{wrong}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::push::{Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::registration::{Context, Registration};
 use crate::sip::{Frame, Framer, Message};
-use crate::snapshot::{Memory, REMOVALS, Record, Removal, binding_key, open};
+use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, binding_key, open};
 use crate::uas::{Answers, Invitation};
 use crate::wake::{Arrival, State, Wake};
 
@@ -143,10 +143,10 @@ impl UserAgent {
             },
         };
         let registration = Registration::new(account, push, memory, &mut self.cx.random);
-        registration.save(&mut self.cx);
         self.departed.retain(|user| user != registration.account().aor().user());
         if self.cx.removals.contains_key(&key) {
-            self.cx.save_removal(&key, None);
+            registration.save(&mut self.cx, Durability::Wish);
+            self.cx.save_removal(&key, None, Durability::Wish);
         }
         self.registrations.push(registration);
         self.settle(now);
@@ -172,7 +172,7 @@ impl UserAgent {
     pub fn set_token(&mut self, key: &AccountKey, token: PushToken, now: Now) -> Result<(), NoSuchAccount> {
         let index = self.position(key)?;
         if self.registrations[index].set_token(token) {
-            self.registrations[index].save(&mut self.cx);
+            self.registrations[index].save(&mut self.cx, Durability::Wish);
         }
         self.settle(now);
         Ok(())
@@ -185,7 +185,7 @@ impl UserAgent {
     pub fn unbind_push(&mut self, key: &AccountKey, now: Now) -> Result<(), NoSuchAccount> {
         let index = self.position(key)?;
         if self.registrations[index].unbind_push() {
-            self.registrations[index].save(&mut self.cx);
+            self.registrations[index].save(&mut self.cx, Durability::Wish);
         }
         self.settle(now);
         Ok(())
@@ -207,11 +207,15 @@ impl UserAgent {
             }
             let index = self.position_of_leaving(key).ok_or(NoSuchAccount)?;
             let removal = self.registrations[index].removal();
-            self.cx.save_removal(key, Some(removal));
+            self.cx.save_removal(key, Some(removal), Durability::Wish);
         } else {
             registration.finished = true;
         }
-        self.cx.outputs.push_back(Output::Save(Record { key: binding_key(key), bytes: None }));
+        self.cx.outputs.push_back(Output::Save(Record {
+            key: binding_key(key),
+            bytes: None,
+            durability: Durability::Wish,
+        }));
         self.settle(now);
         Ok(())
     }
@@ -318,7 +322,7 @@ impl UserAgent {
     /// Takes the bytes that came in on a flow: one datagram, or any piece of a stream.
     pub fn handle_input(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
         let Some(transport) = self.transport_of(flow) else { return self.discard(Discard::DeadFlow) };
-        if matches!(transport, Transport::Udp | Transport::Ws | Transport::Wss) {
+        if transport == Transport::Udp || transport.is_websocket() {
             if bytes.iter().any(|byte| !byte.is_ascii_whitespace() && *byte != 0) {
                 self.handle_message(flow, bytes, now);
             }
@@ -332,7 +336,7 @@ impl UserAgent {
                 Ok(Some(Frame::Ping)) => self.cx.transmit(flow, b"\r\n".to_vec()),
                 Ok(Some(Frame::Pong)) => {}
                 Ok(None) => {
-                    if self.transport_of(flow).is_some() {
+                    if !framer.is_idle() && self.transport_of(flow).is_some() {
                         self.framers.insert(flow, framer);
                     }
                     break;
@@ -420,8 +424,9 @@ impl UserAgent {
             done.drop_flow(&mut self.cx);
             if self.cx.removals.contains_key(&done.key) {
                 // A kill during the log-out may have left it.
-                self.cx.outputs.push_back(Output::Save(Record { key: binding_key(&done.key), bytes: None }));
-                self.cx.save_removal(&done.key, None);
+                let (key, durability) = (binding_key(&done.key), Durability::Wish);
+                self.cx.outputs.push_back(Output::Save(Record { key, bytes: None, durability }));
+                self.cx.save_removal(&done.key, None, durability);
             }
             log::info!("{}: logged out", done.key);
             let aor = done.account().aor().to_string();
@@ -524,7 +529,7 @@ impl UserAgent {
         let Some(index) = self.registrations.iter().position(|r| r.is_leaving() && r.key != *except) else { return };
         let mut given_up = self.registrations.remove(index);
         given_up.drop_flow(&mut self.cx);
-        self.cx.save_removal(&given_up.key, None);
+        self.cx.save_removal(&given_up.key, None, Durability::Wish);
         self.store_failed(REMOVALS, format!("more than {MAX_REMOVALS} log-outs are pending; the oldest was given up"));
     }
 }

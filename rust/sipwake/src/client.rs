@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::clock::now;
 use crate::driver::{Driver, JOBS, Job, Reply, Trace};
 use crate::events::{Events, MAX_UNREAD};
+use crate::options::Options;
 use crate::store::StateStore;
 
 /// Why a call on a [`Client`] failed.
@@ -70,7 +71,7 @@ impl Client {
     /// # Panics
     /// Outside of a tokio runtime with time and I/O enabled.
     pub fn start(store: Arc<dyn StateStore>) -> (Self, Events) {
-        Self::start_traced(store, None)
+        Self::start_with(store, Options::default())
     }
 
     /// Starts a client whose messages are shown to `trace`, without their secrets.
@@ -78,6 +79,15 @@ impl Client {
     /// # Panics
     /// As [`start`](Self::start).
     pub fn start_traced(store: Arc<dyn StateStore>, trace: Option<Arc<dyn Trace>>) -> (Self, Events) {
+        let options = Options::default();
+        Self::start_with(store, trace.map_or(options.clone(), |trace| options.trace(trace)))
+    }
+
+    /// Starts a client with other [`Options`] than the defaults.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_with(store: Arc<dyn StateStore>, options: Options) -> (Self, Events) {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).expect("every platform of ours has a random source");
         let (removals, failure) = match store.load(REMOVALS) {
@@ -91,7 +101,9 @@ impl Client {
         let (sender, jobs) = mpsc::channel(JOBS);
         let (events, receiver) = broadcast::channel(MAX_UNREAD);
         let gate = Arc::new(ArcSwap::from_pointee(agent.gate()));
-        let driver = Driver { agent, store, gate: gate.clone(), events: events.clone(), trace, jobs };
+        let network = Arc::new(options.network());
+        let driver =
+            Driver { agent, store, gate: gate.clone(), events: events.clone(), trace: options.trace, network, jobs };
         tokio::spawn(driver.run());
         // The driver's own sender must be the last one, so that the stream ends with it.
         let weak = Self { jobs: sender, gate, events };

@@ -7,14 +7,14 @@ use arc_swap::ArcSwap;
 use sipwake_core::clock::Now;
 use sipwake_core::event::{Event, FlowId, Output};
 use sipwake_core::gate::Gate;
-use sipwake_core::snapshot::Record;
+use sipwake_core::snapshot::{Durability, Record};
 use sipwake_core::trace::redacted;
 use sipwake_core::user_agent::UserAgent;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::clock::now;
 use crate::store::StateStore;
-use crate::transport::{FlowHandle, Happening, Happenings};
+use crate::transport::{FlowHandle, Happening, Happenings, Network};
 
 /// What runs once everything that a job asked for is stored: it tells the caller.
 pub(crate) type Reply = Box<dyn FnOnce() + Send>;
@@ -38,6 +38,7 @@ pub(crate) struct Driver {
     pub(crate) gate: Arc<ArcSwap<Gate>>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) trace: Option<Arc<dyn Trace>>,
+    pub(crate) network: Arc<Network>,
     pub(crate) jobs: mpsc::Receiver<Job>,
 }
 
@@ -91,7 +92,10 @@ impl Driver {
                     changed = true;
                 }
                 Output::Open { flow, hop, local_port } => {
-                    flows.insert(flow, FlowHandle::open(flow, hop, local_port, happenings.clone()));
+                    flows.insert(
+                        flow,
+                        FlowHandle::open(flow, hop, local_port, self.network.clone(), happenings.clone()),
+                    );
                 }
                 Output::Close(flow) => {
                     flows.remove(&flow);
@@ -117,6 +121,7 @@ impl Driver {
 
     fn save(&mut self, record: Record) {
         let result = match &record.bytes {
+            Some(bytes) if record.durability == Durability::Progress => self.store.save_progress(&record.key, bytes),
             Some(bytes) => self.store.save(&record.key, bytes),
             None => self.store.remove(&record.key),
         };

@@ -17,7 +17,7 @@ use crate::event::{Event, Failure, FlowError, FlowId, Output};
 use crate::push::{Asked, Dialect, Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::sip::Message;
-use crate::snapshot::{Memory, REMOVALS, Record, Removal, TokenWish, binding_key, seal};
+use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, TokenWish, binding_key, seal};
 use crate::transaction::{ClientTransaction, Due};
 
 pub(crate) use request::ALLOW;
@@ -52,13 +52,13 @@ impl Context {
     }
 
     /// Stores the pending log-outs with this one added, changed or, with `None`, delivered.
-    pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<Removal>) {
+    pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<Removal>, durability: Durability) {
         match removal {
             Some(removal) => self.removals.insert(key.clone(), removal),
             None => self.removals.remove(key),
         };
         let bytes = (!self.removals.is_empty()).then(|| seal(&self.removals));
-        self.outputs.push_back(Output::Save(Record { key: REMOVALS.to_owned(), bytes }));
+        self.outputs.push_back(Output::Save(Record { key: REMOVALS.to_owned(), bytes, durability }));
     }
 }
 
@@ -588,12 +588,12 @@ impl Registration {
         cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: None });
     }
 
-    pub(crate) fn save(&self, cx: &mut Context) {
+    pub(crate) fn save(&self, cx: &mut Context, durability: Durability) {
         if self.leaving {
-            return cx.save_removal(&self.key, Some(self.removal()));
+            return cx.save_removal(&self.key, Some(self.removal()), durability);
         }
         let bytes = Some(seal(&self.memory));
-        cx.outputs.push_back(Output::Save(Record { key: binding_key(&self.key), bytes }));
+        cx.outputs.push_back(Output::Save(Record { key: binding_key(&self.key), bytes, durability }));
     }
 
     pub(crate) fn handle_response(&mut self, message: &Message, cx: &mut Context, now: Now) -> bool {

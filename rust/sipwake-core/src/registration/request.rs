@@ -9,7 +9,7 @@ use crate::push::{Asked, Binding, Dialect, PushToken, Removal, Tags, piid, write
 use crate::redact::Secret;
 use crate::registration::Piid;
 use crate::sip::{Builder, Method};
-use crate::snapshot::{Former, TokenWish};
+use crate::snapshot::{Durability, Former, TokenWish};
 use crate::transaction::ClientTransaction;
 
 /// The methods that we answer with more than a refusal.
@@ -28,7 +28,7 @@ impl Registration {
             save = true;
         }
         if save {
-            self.save(cx);
+            self.save(cx, Durability::Progress);
         }
 
         self.cseq += 1;
@@ -43,21 +43,22 @@ impl Registration {
             if chain.single_contact { Vec::new() } else { self.contacts_to_remove(&contact.uri, &chain.asks, now) };
 
         let mut builder = Builder::request(&Method::Register, &request_uri);
-        builder = builder.header("Via", &format!("SIP/2.0/{} {};branch={branch};rport", transport.via(), flow.local));
+        builder = builder
+            .header_of("Via", format_args!("SIP/2.0/{} {};branch={branch};rport", transport.via(), self.sent_by(flow)));
         builder = builder.header("Max-Forwards", "70");
-        builder = builder.header("From", &format!("{};tag={}", self.account.name_addr(), self.memory.from_tag));
-        builder = builder.header("To", &format!("<{}>", self.account.aor()));
+        builder = builder.header_of("From", format_args!("{};tag={}", self.account.name_addr(), self.memory.from_tag));
+        builder = builder.header_of("To", format_args!("<{}>", self.account.aor()));
         builder = builder.header("Call-ID", &self.memory.call_id);
-        builder = builder.header("CSeq", &format!("{} REGISTER", self.cseq));
+        builder = builder.header_of("CSeq", format_args!("{} REGISTER", self.cseq));
         if let Some(route) = self.account.route() {
-            builder = builder.header("Route", &format!("<{route}>"));
+            builder = builder.header_of("Route", format_args!("<{route}>"));
         }
         // The old ones first: a server that takes them for the new one's binding then removes it before it makes it.
         for uri in &former {
-            builder = builder.header("Contact", &format!("<{uri}>;expires=0"));
+            builder = builder.header_of("Contact", format_args!("<{uri}>;expires=0"));
         }
-        builder = builder.header("Contact", &format!("<{}>{}", contact.uri, contact.params));
-        builder = builder.header("Expires", &expires.to_string());
+        builder = builder.header_of("Contact", format_args!("<{}>{}", contact.uri, contact.params));
+        builder = builder.header_of("Expires", format_args!("{expires}"));
         let config = self.account.config();
         builder = builder.header("Supported", if config.instance_id.is_some() { "path, outbound" } else { "path" });
         builder = builder.header("Allow", ALLOW);
@@ -133,8 +134,19 @@ impl Registration {
         let user = self.account.aor().user();
         match flow.hop.transport {
             Transport::Udp => format!("sip:{user}@{}", flow.contact),
+            // RFC 7118 5.2.2: the URI's transport is `ws` for both, TLS or not. The name goes nowhere, so it can stay the
+            // same on every connection: the binding is renewed and leaves no old Contact behind.
+            Transport::Ws | Transport::Wss => format!("sip:{user}@{};transport=ws", self.sent_by(flow)),
             transport => format!("sip:{user}@{};transport={}", flow.contact, transport.param()),
         }
+    }
+
+    /// What stands for us in Via: our address or, where nobody could connect to it, a name that goes nowhere (RFC 7118 5.1).
+    fn sent_by(&self, flow: &FlowUp) -> String {
+        if flow.hop.transport.is_websocket() {
+            return format!("{}.invalid", self.memory.from_tag);
+        }
+        flow.local.to_string()
     }
 
     fn contact(&self, spoken: &[Dialect], asks: &Asks, base: &str) -> Contact {

@@ -10,7 +10,7 @@ use crate::event::{Event, Failure, Registered};
 use crate::push::{Asked, Dialects, Shown, Standing, Verdict};
 use crate::redact::Secret;
 use crate::sip::{Contact, Message, SipUri, same_uri, unescape};
-use crate::snapshot::{Bound, Former, TokenWish};
+use crate::snapshot::{Bound, Durability, Former, TokenWish};
 
 /// A `Min-Expires` beyond this is no honest wish of a registrar, in seconds.
 const MAX_MIN_EXPIRES: u32 = 30 * 24 * 3600;
@@ -140,7 +140,7 @@ impl Registration {
         let listed = message.contacts();
         match &attempt.chain.asks {
             Asks::Query(_) => {
-                self.save(cx);
+                self.save(cx, Durability::Progress);
                 return self.queried(code, message, cx);
             }
             Asks::Remove => return self.removed(&attempt, &listed, cx),
@@ -186,7 +186,7 @@ impl Registration {
         self.keep_alive_at =
             self.account.config().keep_alive.map(|period| now.boot + Duration::from_secs(u64::from(period.max(1))));
         self.verdict = Some(verdict.clone());
-        self.save(cx);
+        self.save(cx, Durability::Progress);
         if self.leaving {
             return;
         }
@@ -260,7 +260,7 @@ impl Registration {
             .map(|contact| Former { uri: Secret::new(&contact.uri), expires_at: u64::MAX, refusals: 1 })
             .collect();
         self.due = true;
-        self.save(cx);
+        self.save(cx, Durability::Progress);
     }
 
     /// Forgets the former Contacts that the 200 lists no more, and finds those that it still does.

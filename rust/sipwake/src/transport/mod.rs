@@ -1,9 +1,15 @@
 //! Flows: one task each, which opens it, carries bytes both ways, and says when it is over.
 
-mod tcp;
+mod connect;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod udp;
+#[cfg(feature = "ws")]
+mod ws;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use sipwake_core::account::{Hop, Transport};
 use sipwake_core::event::{FlowError, FlowId};
@@ -26,6 +32,12 @@ pub(crate) enum Happening {
     Down(FlowError),
 }
 
+/// What all flows of a client share.
+pub(crate) struct Network {
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Result<Arc<rustls::ClientConfig>, FlowError>,
+}
+
 pub(crate) type Happenings = mpsc::Sender<(FlowId, Happening)>;
 
 /// The driver's end of a flow. Dropping it closes the flow.
@@ -37,10 +49,19 @@ pub(crate) struct FlowHandle {
 
 impl FlowHandle {
     /// Opens a flow; what becomes of it is reported to `happenings`.
-    pub(crate) fn open(id: FlowId, hop: Hop, local_port: Option<u16>, happenings: Happenings) -> Self {
+    pub(crate) fn open(
+        id: FlowId,
+        hop: Hop,
+        local_port: Option<u16>,
+        network: Arc<Network>,
+        happenings: Happenings,
+    ) -> Self {
         let (outgoing, queue) = mpsc::channel(QUEUE);
         let task = tokio::spawn(async move {
-            let error = run(id, hop, local_port, queue, &happenings).await;
+            let error = match run(id, &hop, local_port, &network, queue, &happenings).await {
+                Ok(()) => FlowError::Closed,
+                Err(error) => error,
+            };
             // The driver may be gone already.
             let _ = happenings.send((id, Happening::Down(error))).await;
         });
@@ -63,23 +84,49 @@ impl Drop for FlowHandle {
 
 async fn run(
     id: FlowId,
-    hop: Hop,
+    hop: &Hop,
     local_port: Option<u16>,
+    network: &Network,
     queue: mpsc::Receiver<Vec<u8>>,
     happenings: &Happenings,
-) -> FlowError {
-    let addresses = match resolve(&hop).await {
-        Ok(addresses) => addresses,
-        Err(error) => return error,
-    };
-    let result = match hop.transport {
-        Transport::Udp => udp::run(id, &addresses, local_port, queue, happenings).await,
-        Transport::Tcp => tcp::run(id, &addresses, queue, happenings).await,
-        Transport::Tls | Transport::Ws | Transport::Wss => Err(FlowError::Unsupported),
-    };
-    result.err().unwrap_or(FlowError::Closed)
+) -> Result<(), FlowError> {
+    let addresses = resolve(hop).await?;
+    if hop.transport == Transport::Udp {
+        return udp::run(id, &addresses, local_port, queue, happenings).await;
+    }
+    let stream = connect::connect(&addresses).await?;
+    let local = stream.local_addr().map_err(|error| unreachable(&error))?;
+    match hop.transport {
+        Transport::Udp | Transport::Tcp => stream::run(id, stream, local, queue, happenings).await,
+        #[cfg(feature = "tls")]
+        Transport::Tls => {
+            let stream = tls::handshake(stream, &hop.host, network.tls.clone()?).await?;
+            stream::run(id, stream, local, queue, happenings).await
+        }
+        #[cfg(feature = "ws")]
+        Transport::Ws => ws::run(id, stream, hop, local, queue, happenings).await,
+        #[cfg(all(feature = "tls", feature = "ws"))]
+        Transport::Wss => {
+            let stream = tls::handshake(stream, &hop.host, network.tls.clone()?).await?;
+            ws::run(id, stream, hop, local, queue, happenings).await
+        }
+        #[cfg(not(all(feature = "tls", feature = "ws")))]
+        _ => Err(FlowError::Unsupported),
+    }
 }
 
 fn unreachable(error: &std::io::Error) -> FlowError {
     FlowError::Unreachable(error.kind().to_string())
+}
+
+/// Says why a connection broke: TLS hides its own reason inside of an I/O error.
+fn broken(error: &std::io::Error) -> FlowError {
+    #[cfg(feature = "tls")]
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return crate::trust::flow_error(error);
+    }
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => FlowError::Closed,
+        _ => unreachable(error),
+    }
 }

@@ -336,6 +336,8 @@ impl Registration {
             return false;
         }
         self.memory.token = TokenWish::Bind(token);
+        // A process that was started for this very token need not register first: the server still pushes to the old one.
+        self.started |= self.memory.bound.is_some();
         self.wish();
         true
     }
@@ -555,6 +557,9 @@ impl Registration {
         self.failures += 1;
         if self.redirect.take().is_some() {
             self.drop_flow(cx);
+        }
+        if let Some(Chain { asks: Asks::Query(provider), .. }) = self.resume.take() {
+            self.query.get_or_insert(provider);
         }
         self.hop += 1;
         let hops = self.account.hops().len();

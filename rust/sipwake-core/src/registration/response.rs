@@ -40,6 +40,7 @@ impl Registration {
                 attempt.chain.single_contact = true;
                 self.again(attempt, code, message, cx, now);
             }
+            _ if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
             404 | 604 if asks == Asks::Remove => self.finished = true,
             403 | 404 | 410 | 416 | 603 | 604 => {
                 self.stop(Failure::Refused { code, reason: reason(message) }, cx);

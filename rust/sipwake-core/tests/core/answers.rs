@@ -461,6 +461,7 @@ fn a_capability_query_is_answered_and_its_binding_removed() {
     for (code, caps, providers) in [
         (200, "Feature-Caps: *;+sip.pns=\"apns\", *;+sip.pns=\"fcm\"", &["apns", "fcm"][..]),
         (555, "X-Nothing: 1", &[][..]),
+        (403, "X-Nothing: 1", &[][..]),
     ] {
         let mut stage = Stage::rfc8599();
         stage.set_token(fcm("a:1"));

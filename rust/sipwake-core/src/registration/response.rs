@@ -304,10 +304,11 @@ impl Registration {
     /// The listed Contact that stands for ours: as we sent it or, where the server rewrites addresses, the longest-lived
     /// with our instance or our token.
     fn ours<'a>(&self, listed: &'a [Contact], attempt: &Attempt) -> Option<&'a Contact> {
-        if let Some(exact) = listed.iter().find(|contact| is_uri(contact, &attempt.uri)) {
+        let instance = self.account.config().instance_id.as_deref();
+        let exact = listed.iter().filter(|contact| is_uri(contact, &attempt.uri));
+        if let Some(exact) = exact.max_by_key(|contact| contact.instance() == instance) {
             return Some(exact);
         }
-        let instance = self.account.config().instance_id.as_deref();
         let sent = SipUri::parse(&attempt.uri);
         let prid = sent.as_ref().and_then(|uri| uri.params.value("pn-prid"));
         let known = |contact: &Contact| {

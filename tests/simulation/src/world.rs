@@ -286,7 +286,10 @@ impl World<'_> {
 
     fn happen(&mut self, happening: Happening) {
         let alive = self.phone.agent.is_some();
-        if matches!(happening, Happening::Register(_) | Happening::Unbind(_) | Happening::LogOut(_) | Happening::LogIn(_)) {
+        if matches!(
+            happening,
+            Happening::Register(_) | Happening::Unbind(_) | Happening::LogOut(_) | Happening::LogIn(_)
+        ) {
             // The user has the phone in hand.
             self.phone.asleep_until = 0;
         }
@@ -716,7 +719,9 @@ impl World<'_> {
             Profile::PortSip => format!(
                 r#"{{"msg_type":"audio","send_from":"+49{call}","send_to":"{user}","x-push-id":"push-{call}"}}"#
             ),
-            _ if call % 3 == 0 && self.setting.push_delay < 5 * SECOND => format!(r#"{{"ntype":"0","nfrom":"+49{call}","ntouser":"{user}"}}"#),
+            _ if call % 3 == 0 && self.setting.push_delay < 5 * SECOND => {
+                format!(r#"{{"ntype":"0","nfrom":"+49{call}","ntouser":"{user}"}}"#)
+            }
             _ => {
                 format!(r#"{{"ntype":"0","nfrom":"+49{call}","ntouser":"{user}","ncallid":"call-{call}@example.com"}}"#)
             }
@@ -812,7 +817,9 @@ fn shown(output: &Output) -> String {
 fn summary(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let wanted = |line: &&str| {
-        ["Contact", "CSeq", "Expires", "X-MPUSH", "X-Push", "Feature", "Call-ID"].iter().any(|name| line.starts_with(name))
+        ["Contact", "CSeq", "Expires", "X-MPUSH", "X-Push", "Feature", "Call-ID"]
+            .iter()
+            .any(|name| line.starts_with(name))
     };
     let start = text.lines().next().unwrap_or_default();
     std::iter::once(start).chain(text.lines().filter(wanted)).collect::<Vec<_>>().join(" | ")

@@ -159,7 +159,7 @@ pub(crate) struct Registration {
     attempt: Option<Box<Attempt>>,
     /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
     resume: Option<Chain>,
-    /// A push came while a REGISTER was in flight: should that fail, its call cannot wait for the back-off.
+    /// A push came: should the REGISTER under way fail, on a flow that died unseen for one, its call cannot wait for the back-off.
     woken: bool,
     refresh_at: Option<Duration>,
     registered_at: Option<Duration>,
@@ -363,6 +363,7 @@ impl Registration {
         if repeated && fresh && matches!(self.flow, Flow::Up(_)) {
             return;
         }
+        self.woken = true;
         self.pace = Pace::Free;
         self.failures = 0;
         self.due = true;

@@ -83,6 +83,8 @@ impl UserAgent {
             Some(Ok(removals)) => {
                 for (key, removal) in removals.into_iter().take(MAX_REMOVALS) {
                     if let Some(registration) = Registration::resume_removal(removal.clone(), &mut agent.cx.random) {
+                        // A kill between the two writes of a log-out leaves the account's own record: it would use CSeqs again.
+                        agent.cx.outputs.push_back(Output::Save(Record { key: binding_key(&key), bytes: None }));
                         agent.registrations.push(registration);
                         agent.cx.removals.insert(key, removal);
                     }

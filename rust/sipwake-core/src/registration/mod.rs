@@ -406,6 +406,8 @@ impl Registration {
         if let Flow::Opening(id, hop) = &self.flow
             && *id == flow
         {
+            // A new flow is a new Contact, whose predecessor may need removing as often as the one before.
+            self.cleanups = 0;
             self.flow = Flow::Up(FlowUp { id: flow, hop: hop.clone(), local, contact: local });
         }
     }

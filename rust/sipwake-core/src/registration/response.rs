@@ -111,8 +111,15 @@ impl Registration {
             return self.fail(Failure::Answered { code: 555, reason: reason(message) }, None, cx, now);
         }
         let spoke_rfc8599 = self.push.as_ref().and_then(|push| push.pn_provider(&attempt.spoken)).is_some();
+        // What the server refuses it does not hold, and its `pn-*` would be refused again if it were named for removal.
+        let held = self.memory.bound.as_ref().is_some_and(|bound| bound.uri.expose() == attempt.uri);
+        if !held {
+            self.memory.former.retain(|known| known.uri.expose() != attempt.uri);
+        }
         if spoke_rfc8599 {
             self.memory.shown = Shown::NoRfc8599;
+        } else if !attempt.removed.is_empty() && !attempt.chain.single_contact {
+            attempt.chain.single_contact = true;
         } else {
             attempt.chain.without_push = true;
         }
@@ -262,15 +269,21 @@ impl Registration {
         }
         former.retain(|known| known.uri.expose() != attempt.uri);
         let mut kept: Vec<Former> = Vec::new();
-        for contact in listed.iter().filter(|contact| !is_uri(contact, &attempt.uri)) {
+        // A query's Contact differs from ours only in what RFC 3261 19.1.4 overlooks: where both are listed, each is its own.
+        let exactly = listed.iter().any(|contact| contact.uri == attempt.uri);
+        let is_ours = |contact: &Contact, former: &[Former]| {
+            let known = || former.iter().any(|known| known.uri.expose() == contact.uri);
+            is_uri(contact, &attempt.uri) && !(exactly && known())
+        };
+        for contact in listed.iter().filter(|contact| !is_ours(contact, &former)) {
             let known = former.iter().find(|known| is_uri(contact, known.uri.expose()));
             if known.is_none() && !self.is_our_leftover(contact, attempt) {
                 continue;
             }
             let refusals = known.map_or(0, |known| known.refusals) + 1;
-            let expires_at = known.map_or(u64::MAX, |known| known.expires_at);
+            // The server has just shown that it holds it, whatever our clock says.
             if refusals <= MAX_CLEANUPS && kept.len() < MAX_FORMER {
-                kept.push(Former { uri: Secret::new(&contact.uri), expires_at, refusals });
+                kept.push(Former { uri: Secret::new(&contact.uri), expires_at: u64::MAX, refusals });
             }
         }
         if listed.is_empty() {

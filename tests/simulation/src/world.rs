@@ -552,6 +552,15 @@ impl World<'_> {
                 self.watch.registered(self.setting.profile, registered, self.at);
             }
             Event::Call(call) => self.watch.call(call, self.at),
+            Event::RegistrationFailed { account, retry_in: None, .. } => {
+                self.reacted = true;
+                // The nonce is of no use to somebody who cannot answer.
+                for (app, seen) in self.phone.apps.iter().zip(&mut self.watch.seen) {
+                    if app.key == *account {
+                        seen.nonce = None;
+                    }
+                }
+            }
             Event::RegistrationFailed { .. } | Event::LoggedOut { .. } | Event::Capabilities { .. } => {
                 self.reacted = true;
             }
@@ -659,7 +668,9 @@ impl World<'_> {
         let bindings = self.server.bindings[&phone::user(index)].clone();
         for binding in bindings.iter().filter(|binding| !binding.foreign) {
             if binding.token.is_some() {
-                let copies = if self.chance.hits(self.setting.push_loss) { 2 } else { 1 };
+                // Two pushes without any id are two calls.
+                let twice = self.chance.hits(self.setting.push_loss) && !self.is_nameless(call);
+                let copies = if twice { 2 } else { 1 };
                 for _ in 0..copies {
                     if !self.chance.hits(self.setting.push_loss) {
                         let delay = self.chance.between(10, self.setting.push_delay);
@@ -724,6 +735,12 @@ impl World<'_> {
         }
     }
 
+    /// Whether the push of a call carries no id.
+    fn is_nameless(&self, call: usize) -> bool {
+        let has_ids = matches!(self.setting.profile, Profile::Flexisip | Profile::PortSip);
+        !has_ids && call % 3 == 0 && self.setting.push_delay < 5 * SECOND
+    }
+
     fn payload(&self, index: usize, call: usize) -> String {
         let user = phone::user(index);
         match self.setting.profile {
@@ -733,7 +750,7 @@ impl World<'_> {
             Profile::PortSip => format!(
                 r#"{{"msg_type":"audio","send_from":"+49{call}","send_to":"{user}","x-push-id":"push-{call}"}}"#
             ),
-            _ if call % 3 == 0 && self.setting.push_delay < 5 * SECOND => {
+            _ if self.is_nameless(call) => {
                 format!(r#"{{"ntype":"0","nfrom":"+49{call}","ntouser":"{user}"}}"#)
             }
             _ => {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::account::{Account, AccountKey, Hop};
+use crate::account::{Account, AccountKey, Hop, Transport};
 use crate::clock::Now;
 use crate::event::{Event, Failure, FlowError, FlowId, Output};
 use crate::push::{Asked, Dialect, Push, PushToken, Verdict};
@@ -406,6 +406,10 @@ impl Registration {
         if let Flow::Opening(id, hop) = &self.flow
             && *id == flow
         {
+            if hop.transport == Transport::Udp {
+                // The same port at the next try: else each try would leave another Contact that the server may hold.
+                self.local_port = Some(local.port());
+            }
             // A new flow is a new Contact, whose predecessor may need removing as often as the one before.
             self.cleanups = 0;
             self.flow = Flow::Up(FlowUp { id: flow, hop: hop.clone(), local, contact: local });

@@ -20,6 +20,7 @@ use crate::clock::Now;
 use crate::error::FieldError;
 use crate::event::{Answer, CallChange, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
 use crate::gate::{Gate, MAX_DEPARTED};
+use crate::mutation::{Mutation, active};
 use crate::payload::{ActionKind, Ignored, PushAction};
 use crate::push::{Push, PushToken, Verdict};
 use crate::random::Random;
@@ -221,7 +222,9 @@ impl UserAgent {
             }
             let index = self.position_of_leaving(key).ok_or(NoSuchAccount)?;
             let removal = self.registrations[index].removal();
-            self.cx.save_removal(key, Some(removal), Durability::Wish);
+            if !active(Mutation::LogOutNotStored) {
+                self.cx.save_removal(key, Some(removal), Durability::Wish);
+            }
         } else {
             registration.finished = true;
         }

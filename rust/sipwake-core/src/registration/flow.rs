@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Context, Pace, Registration, backoff};
-use crate::account::Hop;
+use crate::account::{Hop, Transport};
 use crate::clock::Now;
 use crate::event::{Failure, FlowError, FlowId, Output};
 
@@ -62,6 +62,12 @@ impl Registration {
         if let Flow::Opening(id, hop) = &self.flow
             && *id == flow
         {
+            if hop.transport == Transport::Udp {
+                // The same port at the next try: else each try would leave another Contact that the server may hold.
+                self.local_port = Some(local.port());
+            }
+            // A new flow is a new Contact, whose predecessor may need removing as often as the one before.
+            self.cleanups = 0;
             self.flow = Flow::Up(FlowUp { id: flow, hop: hop.clone(), local, contact: local });
         }
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::account::{Account, AccountKey};
 use crate::clock::Now;
 use crate::event::{Event, Failure, FlowId, Output};
+use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Dialect, Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::sip::Message;
@@ -180,6 +181,13 @@ impl Registration {
             Some(memory) => Memory { call_id: random.token(), cseq_reserved: 1, ..memory },
             None => Memory::fresh(random),
         };
+        let memory = match memory {
+            memory if active(Mutation::CallIdChanges) => Memory { call_id: random.token(), ..memory },
+            memory if active(Mutation::CseqReused) => {
+                Memory { cseq_reserved: memory.cseq_reserved.saturating_sub(RESERVE_CSEQ), ..memory }
+            }
+            memory => memory,
+        };
         Self {
             key: account.key(),
             cseq: memory.cseq_reserved,
@@ -214,6 +222,9 @@ impl Registration {
 
     /// Takes up a log-out that an earlier process could not deliver.
     pub(crate) fn resume_removal(removal: Removal, random: &mut Random) -> Option<Self> {
+        if active(Mutation::LogOutForgotten) {
+            return None;
+        }
         let account = Account::parse(removal.account).ok()?;
         let push = removal.push.map(Push::parse).transpose().ok()?;
         let mut registration = Self::new(account, push, Some(removal.memory), random);
@@ -226,7 +237,9 @@ impl Registration {
     /// Returns what is needed to deliver the log-out without the app.
     pub(crate) fn removal(&self) -> Removal {
         let mut account = self.account.config().clone();
-        account.credentials = self.ha1_only();
+        if !active(Mutation::PasswordStored) {
+            account.credentials = self.ha1_only();
+        }
         Removal { account, push: self.push.as_ref().map(|push| push.config().clone()), memory: self.memory.clone() }
     }
 
@@ -249,7 +262,7 @@ impl Registration {
 
     /// Whether pushes for this account may make a sound.
     pub(crate) fn is_silent(&self) -> bool {
-        self.leaving || matches!(self.memory.token, TokenWish::Unbind(_))
+        (self.leaving || matches!(self.memory.token, TokenWish::Unbind(_))) && !active(Mutation::LatePushSounds)
     }
 
     pub(crate) fn into_memory(self) -> Memory {
@@ -294,19 +307,21 @@ impl Registration {
 
     /// Takes a token. Returns whether anything changed, so that it must be stored.
     pub(crate) fn set_token(&mut self, token: PushToken) -> bool {
-        if self.memory.token == TokenWish::Bind(token.clone()) {
+        if self.memory.token == TokenWish::Bind(token.clone()) && !active(Mutation::SameTokenSent) {
             return false;
         }
         self.memory.token = TokenWish::Bind(token);
         // A process that was started for this very token need not register first: the server still pushes to the old one.
         self.started |= self.memory.bound.is_some();
-        self.wish();
+        if !active(Mutation::NewTokenWaits) {
+            self.wish();
+        }
         true
     }
 
     /// Removes the push binding, and stays registered.
     pub(crate) fn unbind_push(&mut self) -> bool {
-        if matches!(self.memory.token, TokenWish::Unbind(_)) {
+        if matches!(self.memory.token, TokenWish::Unbind(_)) || active(Mutation::UnbindIgnored) {
             return false;
         }
         let last =
@@ -352,7 +367,7 @@ impl Registration {
         if self.pace == Pace::Stopped || !(self.started || self.was_ever_sent()) {
             return;
         }
-        if self.attempt.is_some() {
+        if self.attempt.is_some() && !active(Mutation::TwoInFlight) {
             self.woken = true;
             return;
         }
@@ -419,7 +434,8 @@ impl Registration {
 
     /// Does what is due, if it may be done now.
     pub(crate) fn drive(&mut self, cx: &mut Context, now: Now) {
-        if self.finished || self.attempt.is_some() || matches!(self.flow, Flow::Opening(..)) {
+        let waits = self.attempt.is_some() && !active(Mutation::TwoInFlight);
+        if self.finished || waits || matches!(self.flow, Flow::Opening(..)) {
             return;
         }
         if let Pace::BackingOff(until) = self.pace
@@ -449,6 +465,7 @@ impl Registration {
 
     /// Notes a failure: the next gateway at once, and after the last of them a wait.
     fn fail(&mut self, failure: Failure, retry_after: Option<Duration>, cx: &mut Context, now: Now) {
+        self.finished |= self.leaving && active(Mutation::LogOutGivenUp);
         self.due = true;
         self.failures += 1;
         if self.redirect.take().is_some() {
@@ -477,7 +494,9 @@ impl Registration {
         };
         self.pace = Pace::BackingOff(now.boot + wait);
         log::info!("{}: {failure}; trying again in {} s", self.key, wait.as_secs());
-        cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: Some(wait) });
+        if !active(Mutation::FailureSilent) {
+            cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: Some(wait) });
+        }
     }
 
     /// Stops until the app changes something: what was refused for good is not asked again in a loop.

@@ -302,7 +302,9 @@ impl Push {
     }
 
     /// Returns what every dialect of `spoken` adds to a REGISTER for this binding.
-    pub(crate) fn write(&self, spoken: &[Dialect], binding: Binding<'_>) -> Tags {
+    ///
+    /// `last` is the token that was bound, for servers that want to hear of an unbinding by its name.
+    pub(crate) fn write(&self, spoken: &[Dialect], binding: Binding<'_>, last: Option<&PushToken>) -> Tags {
         let mut tags = Tags::default();
         if binding == Binding::NoneYet {
             return tags;
@@ -312,7 +314,7 @@ impl Push {
                 Dialect::XMpush => mpush::write(self, binding, &mut tags),
                 Dialect::Rfc8599 => rfc8599::write(self, binding, &mut tags),
                 Dialect::Linphone => linphone::write(self, binding, &mut tags),
-                Dialect::PortSip(header) => portsip::write(*header, self, binding, &mut tags),
+                Dialect::PortSip(header) => portsip::write(*header, self, binding, last, &mut tags),
                 Dialect::Abto => legacy::write_abto(self, binding, &mut tags),
                 Dialect::AppIdInUri => legacy::write_app_id(true, self, binding, &mut tags),
                 Dialect::AppIdInHeader => legacy::write_app_id(false, self, binding, &mut tags),
@@ -345,7 +347,7 @@ impl Push {
     /// # Ok::<(), sipwake_core::error::FieldError>(())
     /// ```
     pub fn tags(&self, binding: Binding<'_>) -> Tags {
-        self.write(&self.spoken(Shown::Nothing), binding)
+        self.write(&self.spoken(Shown::Nothing), binding, None)
     }
 
     /// Reads what a server's response to a REGISTER with these tags says about push.

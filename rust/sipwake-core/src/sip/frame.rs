@@ -79,6 +79,11 @@ impl Framer {
         Self::default()
     }
 
+    /// Returns `true` when nothing is held that a later push could make whole: such a framer is worth no memory.
+    pub fn is_idle(&self) -> bool {
+        self.begin == self.buffer.len() && !self.after_pong && self.failed.is_none()
+    }
+
     /// Takes in bytes as they came.
     ///
     /// # Errors

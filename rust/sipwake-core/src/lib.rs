@@ -11,6 +11,7 @@ pub mod digest;
 pub mod error;
 pub mod event;
 pub mod gate;
+pub mod gateway;
 mod incoming;
 pub mod payload;
 pub mod push;

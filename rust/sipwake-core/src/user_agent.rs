@@ -17,6 +17,7 @@ use crate::clock::Now;
 use crate::error::FieldError;
 use crate::event::{CallChange, CallEvent, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
 use crate::gate::{Gate, MAX_DEPARTED};
+use crate::gateway::Load;
 use crate::payload::{ActionKind, Ignored, PushAction};
 use crate::push::{Push, PushToken, Verdict};
 use crate::random::Random;
@@ -300,6 +301,22 @@ impl UserAgent {
         }
         self.framers.clear();
         self.settle(now);
+    }
+
+    /// A gateway was probed: `answer` is the load that it told, `None` when there was no answer or a bad one. It counts from
+    /// the next refresh on. Gateways are named by their place in the account's list.
+    ///
+    /// # Errors
+    /// [`NoSuchAccount`].
+    pub fn handle_gateway_load(
+        &mut self,
+        key: &AccountKey,
+        gateway: usize,
+        answer: Option<Load>,
+        response_time: Duration,
+    ) -> Result<(), NoSuchAccount> {
+        self.find(key)?.gateway_probed(gateway, answer, response_time);
+        Ok(())
     }
 
     /// The flow is open: `local` is our address on it.

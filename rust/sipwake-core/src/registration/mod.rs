@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::account::{Account, AccountKey, Hop};
 use crate::clock::Now;
 use crate::event::{Event, Failure, FlowError, FlowId, Output};
+use crate::gateway::{Gateways, Load};
 use crate::push::{Asked, Dialect, Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::sip::Message;
@@ -174,7 +175,9 @@ pub(crate) struct Registration {
     failures: u32,
     /// Flows in a row that broke soon after a registration.
     short_flows: u32,
+    /// The gateway in use, by its place in the list.
     hop: usize,
+    gateways: Gateways,
     redirect: Option<Redirect>,
     flow: Flow,
     local_port: Option<u16>,
@@ -207,6 +210,7 @@ impl Registration {
             key: account.key(),
             cseq: memory.cseq_reserved,
             local_port: memory.local_port,
+            gateways: Gateways::new(account.hops().len()),
             account,
             push,
             memory,
@@ -303,6 +307,9 @@ impl Registration {
             self.memory.shown = crate::push::Shown::Nothing;
         }
         let moved = account.hops() != self.account.hops();
+        if moved {
+            self.gateways = Gateways::new(account.hops().len());
+        }
         self.account = account;
         self.push = push;
         self.epoch += 1;
@@ -310,7 +317,6 @@ impl Registration {
             self.due |= !matches!(self.flow, Flow::None);
             self.drop_flow(cx);
             self.interrupt();
-            self.hop = 0;
             self.redirect = None;
         }
         if self.account.config().keep_alive.is_none() {
@@ -417,8 +423,13 @@ impl Registration {
             self.pace = Pace::Free;
         }
         self.failures = 0;
-        self.hop = 0;
+        self.gateways.forget_failures();
         self.redirect = None;
+    }
+
+    /// Takes what a probe of a gateway has found.
+    pub(crate) fn gateway_probed(&mut self, gateway: usize, answer: Option<Load>, response_time: Duration) {
+        self.gateways.probed(gateway, answer, response_time);
     }
 
     pub(crate) fn drop_flow(&mut self, cx: &mut Context) {
@@ -498,6 +509,11 @@ impl Registration {
         if self.refresh_at.is_some_and(|at| now.boot >= at) {
             self.refresh_at = None;
             self.due |= self.attempt.is_none();
+            // Not on a push: then the gateway that works is the one that will send the INVITE.
+            if self.attempt.is_none() && self.gateways.should_leave(self.hop, now.boot) {
+                log::info!("{}: a better gateway may be used again", self.key);
+                self.drop_flow(cx);
+            }
         }
         if let (Some(at), Some(period), Flow::Up(up)) =
             (self.keep_alive_at, self.account.config().keep_alive, &self.flow)
@@ -525,7 +541,7 @@ impl Registration {
         }
         let up = match &self.flow {
             Flow::Up(up) => up.clone(),
-            _ => return self.open(cx),
+            _ => return self.open(cx, now),
         };
         let chain = self.resume.take().unwrap_or_else(|| match self.query.take() {
             Some(provider) if !self.leaving => Chain::new(Asks::Query(provider)),
@@ -539,10 +555,14 @@ impl Registration {
         }
     }
 
-    fn open(&mut self, cx: &mut Context) {
-        let hops = self.account.hops();
-        let hop =
-            self.redirect.as_ref().map_or_else(|| hops[self.hop % hops.len()].clone(), |redirect| redirect.hop.clone());
+    fn open(&mut self, cx: &mut Context, now: Now) {
+        let hop = match &self.redirect {
+            Some(redirect) => redirect.hop.clone(),
+            None => {
+                self.hop = self.gateways.next(now.boot).unwrap_or_else(|| self.gateways.best(now.boot));
+                self.account.hops()[self.hop].clone()
+            }
+        };
         let flow = FlowId(cx.next_flow);
         cx.next_flow += 1;
         self.flow = Flow::Opening(flow, hop.clone());
@@ -556,17 +576,17 @@ impl Registration {
         if self.redirect.take().is_some() {
             self.drop_flow(cx);
         }
-        self.hop += 1;
         let hops = self.account.hops().len();
-        if self.hop < hops && retry_after.is_none() {
-            log::info!("{}: {failure}; trying the next gateway", self.key);
-            self.drop_flow(cx);
-            return;
-        }
-        self.hop = 0;
+        self.gateways.failed(self.hop, retry_after, now.boot);
         if hops > 1 {
             self.drop_flow(cx);
         }
+        if self.gateways.next(now.boot).is_some() {
+            log::info!("{}: {failure}; trying the next gateway", self.key);
+            return;
+        }
+        self.gateways.end_round();
+        let retry_after = self.gateways.retry_after(now.boot);
         let rounds = self.failures.div_ceil(u32::try_from(hops).unwrap_or(u32::MAX));
         let woken = std::mem::take(&mut self.woken);
         let wait = match retry_after {

@@ -127,6 +127,7 @@ impl Registration {
 
     fn accepted(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
         self.failures = 0;
+        self.gateways.worked(self.hop);
         self.pace = Pace::Free;
         self.woken = false;
         let proof = self.take_next_nonce(message, now);

@@ -212,11 +212,7 @@ impl UserAgent {
         } else {
             registration.finished = true;
         }
-        self.cx.outputs.push_back(Output::Save(Record {
-            key: binding_key(key),
-            bytes: None,
-            durability: Durability::Wish,
-        }));
+        self.cx.outputs.push_back(forgotten(key));
         self.settle(now);
         Ok(())
     }
@@ -440,6 +436,8 @@ impl UserAgent {
             let mut done = self.registrations.remove(index);
             done.drop_flow(&mut self.cx);
             if self.cx.removals.contains_key(&done.key) {
+                // A kill during the log-out may have left it.
+                self.cx.outputs.push_back(forgotten(&done.key));
                 self.cx.save_removal(&done.key, None, Durability::Wish);
             }
             log::info!("{}: logged out", done.key);
@@ -546,4 +544,9 @@ impl UserAgent {
         self.cx.save_removal(&given_up.key, None, Durability::Wish);
         self.store_failed(REMOVALS, format!("more than {MAX_REMOVALS} log-outs are pending; the oldest was given up"));
     }
+}
+
+/// Removes an account's own record.
+fn forgotten(key: &AccountKey) -> Output {
+    Output::Save(Record { key: binding_key(key), bytes: None, durability: Durability::Wish })
 }

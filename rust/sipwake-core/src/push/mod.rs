@@ -177,7 +177,7 @@ impl Push {
     ///
     /// # Errors
     /// A [`FieldError`] that names the field (`push.package`, `push.dialects`, …) and the rule it broke.
-    pub fn parse(config: PushConfig) -> Result<Self, FieldError> {
+    pub fn parse(mut config: PushConfig) -> Result<Self, FieldError> {
         check_text("push.package", &config.package, MAX_FIELD)?;
         if config
             .package
@@ -191,7 +191,8 @@ impl Push {
         }
         if let Some(team) = &config.team_id {
             check_text("push.team_id", team, MAX_FIELD)?;
-            if !team.trim_end_matches('.').bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            let team = team.trim_end_matches('.');
+            if team.is_empty() || !team.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
                 return Err(FieldError::malformed("push.team_id", "letters and digits, such as ABCDE12345"));
             }
         }
@@ -210,16 +211,28 @@ impl Push {
                 return Err(FieldError::malformed("push.provider", "a token (RFC 3261 section 25.1)"));
             }
         }
-        for (name, value) in &config.linphone_params {
+        for (index, (name, value)) in config.linphone_params.iter().enumerate() {
             check_text("push.linphone_params", value, MAX_FIELD)?;
-            if !is_token(name) {
-                return Err(FieldError::malformed("push.linphone_params", "parameter names that are tokens"));
+            let ours = ["pn-provider", "pn-param", "pn-prid"].into_iter();
+            let mut taken = ours.chain(config.linphone_params[..index].iter().map(|(name, _)| name.as_str()));
+            if !is_token(name) || name.len() > MAX_FIELD || taken.any(|taken| taken.eq_ignore_ascii_case(name)) {
+                return Err(FieldError::malformed(
+                    "push.linphone_params",
+                    "parameter names that are tokens, each once, other than pn-provider, pn-param and pn-prid",
+                ));
             }
         }
         if config.linphone_params.len() > 16 {
             return Err(FieldError::malformed("push.linphone_params", "at most 16 parameters"));
         }
-        if let Dialects::Only(dialects) = &config.dialects {
+        if let Dialects::Only(dialects) = &mut config.dialects {
+            let mut seen: Vec<Dialect> = Vec::new();
+            dialects.retain(|dialect| {
+                !seen.contains(dialect) && {
+                    seen.push(*dialect);
+                    true
+                }
+            });
             if dialects.contains(&Dialect::Rfc8599) && dialects.contains(&Dialect::Linphone) {
                 return Err(FieldError::new(
                     "push.dialects",

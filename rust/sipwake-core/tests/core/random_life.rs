@@ -219,20 +219,22 @@ impl World {
         self.nonce += 1;
         let challenge =
             |more: &str| format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"n{}\", qop=\"auth\"{more}", self.nonce);
-        let same = "WWW-Authenticate: Digest realm=\"r\", nonce=\"same\", qop=\"auth\", stale=true";
-        let ours = format!("Contact: {};expires=600", request.contact());
+        let again = request.auth("nonce").unwrap_or("first");
+        let same = format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"{again}\", qop=\"auth\", stale=true");
+        let next = format!("Authentication-Info: nextnonce=\"next{}\"", self.nonce);
+        let ours = format!("Contact: {};expires=3600", request.contact());
         let all: Vec<String> =
             request.headers("Contact").iter().map(|contact| format!("Contact: {contact};expires=500")).collect();
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
         let rewritten = ours.replace("192.0.2.10", "203.0.113.9");
         let text = match kind {
             0..=4 => response(&request, 200, "OK", &[&ours]),
-            5 => response(&request, 200, "OK", &[&ours, "Authentication-Info: nextnonce=\"next\""]),
+            5 => response(&request, 200, "OK", &[&ours, &next]),
             6 => response(&request, 200, "OK", &all),
             7 => response(&request, 200, "OK", &[]),
             8 => response(&request, 200, "OK", &[&rewritten, "Feature-Caps: +sip.pns=\"fcm\""]),
             9 => response(&request, 401, "Unauthorized", &[&challenge("")]),
-            10 => response(&request, 401, "Unauthorized", &[same]),
+            10 => response(&request, 401, "Unauthorized", &[&same]),
             11 => response(&request, 401, "Unauthorized", &[&challenge(", stale=true")]),
             12 => response(&request, 423, "Interval Too Brief", &["Min-Expires: 7200"]),
             13 => response(&request, 302, "Moved", &["Contact: <sip:other.example.com;transport=tcp>"]),
@@ -252,12 +254,12 @@ impl World {
 
     fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
-            Step::Register => drop(self.agent.register(&self.key, self.now)),
-            Step::Token(which) => drop(self.agent.set_token(&self.key, fcm(&format!("a:{which}")), self.now)),
-            Step::Unbind => drop(self.agent.unbind_push(&self.key, self.now)),
+            Step::Register => _ = self.agent.register(&self.key, self.now),
+            Step::Token(which) => _ = self.agent.set_token(&self.key, fcm(&format!("a:{which}")), self.now),
+            Step::Unbind => _ = self.agent.unbind_push(&self.key, self.now),
             Step::LogOut => {
                 self.present = false;
-                drop(self.agent.log_out(&self.key, self.now));
+                let _ = self.agent.log_out(&self.key, self.now);
             }
             Step::Add => {
                 // Taking back a log-out closes the flow of its REGISTER.
@@ -353,15 +355,13 @@ impl World {
                 break;
             }
         }
-        // Ten minutes are granted: one refresh each.
-        prop_assert!(sent_in_a_day <= 86_400 / 500, "{sent_in_a_day} in a day of rest");
+        // An hour is granted, and the first ones may have been for less: one refresh each.
+        prop_assert!(sent_in_a_day <= 30, "{sent_in_a_day} in a day of rest");
         Ok(())
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     #[test]
     fn whatever_happens_one_register_is_in_flight_and_nothing_is_used_twice(steps in proptest::collection::vec(step(), 1..80)) {
         let mut world = World::new();

@@ -335,6 +335,9 @@ impl UserAgent {
     /// Takes the bytes that came in on a flow: one datagram, or any piece of a stream.
     pub fn handle_input(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
         let Some(transport) = self.transport_of(flow) else { return self.discard(Discard::DeadFlow) };
+        for registration in &mut self.registrations {
+            registration.heard(flow, now);
+        }
         if transport == Transport::Udp || transport.is_websocket() {
             if bytes.iter().any(|byte| !byte.is_ascii_whitespace() && *byte != 0) {
                 self.handle_message(flow, bytes, now);
@@ -347,7 +350,9 @@ impl UserAgent {
             match pushed.and_then(|()| framer.next()) {
                 Ok(Some(Frame::Message(message))) => self.handle_message(flow, &message, now),
                 Ok(Some(Frame::Ping)) => self.cx.transmit(flow, b"\r\n".to_vec()),
-                Ok(Some(Frame::Pong)) => {}
+                Ok(Some(Frame::Pong)) => {
+                    self.registrations.iter_mut().for_each(|registration| registration.ponged(flow))
+                }
                 Ok(None) => {
                     if !framer.is_idle() && self.transport_of(flow).is_some() {
                         self.framers.insert(flow, framer);

@@ -4,6 +4,7 @@
 //! [`Registration::drive`] then sends at most one REGISTER at a time and folds into it whatever came in before it left.
 
 pub(crate) mod backoff;
+mod liveness;
 mod request;
 mod response;
 
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::account::{Account, AccountKey, Hop};
+use crate::account::{Account, AccountKey, Hop, Transport};
 use crate::clock::Now;
 use crate::event::{Event, Failure, FlowError, FlowId, Output};
 use crate::gateway::{Gateways, Load};
@@ -134,6 +135,7 @@ enum Piid {
 #[derive(Debug)]
 struct Attempt {
     transaction: ClientTransaction,
+    sent_at: Duration,
     flow: FlowId,
     branch: String,
     cseq: u32,
@@ -148,6 +150,15 @@ struct Attempt {
     expires: u32,
     piid: Piid,
     chain: Chain,
+}
+
+/// Whether a hop that is named for UDP is reached over TCP, because our requests are too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OverTcp {
+    Not,
+    Wanted,
+    /// The server does not take it.
+    Impossible,
 }
 
 /// Whether another REGISTER may be sent, apart from the one in flight.
@@ -178,6 +189,9 @@ pub(crate) struct Registration {
     /// The gateway in use, by its place in the list.
     hop: usize,
     gateways: Gateways,
+    liveness: liveness::Liveness,
+    /// A REGISTER that is too large for UDP goes over TCP (RFC 3261 18.1.1), unless that has failed.
+    over_tcp: OverTcp,
     redirect: Option<Redirect>,
     flow: Flow,
     local_port: Option<u16>,
@@ -211,6 +225,8 @@ impl Registration {
             cseq: memory.cseq_reserved,
             local_port: memory.local_port,
             gateways: Gateways::new(account.hops().len()),
+            liveness: liveness::Liveness::default(),
+            over_tcp: OverTcp::Not,
             account,
             push,
             memory,
@@ -424,6 +440,7 @@ impl Registration {
         }
         self.failures = 0;
         self.gateways.forget_failures();
+        self.over_tcp = OverTcp::Not;
         self.redirect = None;
     }
 
@@ -455,14 +472,22 @@ impl Registration {
             && *id == flow
         {
             self.flow = Flow::Up(FlowUp { id: flow, hop: hop.clone(), local, contact: local });
+            self.liveness.opened();
         }
     }
 
     pub(crate) fn flow_went_down(&mut self, error: FlowError, cx: &mut Context, now: Now) {
         let idle = self.attempt.is_none() && matches!(self.flow, Flow::Up(_));
+        let opening = matches!(self.flow, Flow::Opening(..));
         self.flow = Flow::None;
         self.keep_alive_at = None;
         if self.pace == Pace::Stopped {
+            return;
+        }
+        if opening && self.over_tcp == OverTcp::Wanted {
+            log::info!("{}: {error}; sending a large request over UDP all the same", self.key);
+            self.over_tcp = OverTcp::Impossible;
+            self.due = true;
             return;
         }
         if !idle {
@@ -491,10 +516,11 @@ impl Registration {
         };
         let refresh = self.refresh_at.filter(|_| self.pace != Pace::Stopped).map(|at| (at, "binding refresh"));
         let keep_alive = self.keep_alive_at.map(|at| (at, "keep-alive"));
-        [attempt, pace, refresh, keep_alive].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [attempt, pace, refresh, keep_alive, self.liveness.timeout()].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Now) {
+        self.check_liveness(cx, now);
         if let Some(attempt) = &mut self.attempt {
             match attempt.transaction.due(now.boot) {
                 Some(Due::Retransmit) => cx.transmit(attempt.flow, attempt.bytes.clone()),
@@ -519,8 +545,11 @@ impl Registration {
             (self.keep_alive_at, self.account.config().keep_alive, &self.flow)
             && now.boot >= at
         {
-            // RFC 5626 3.5.1: a double CRLF; over UDP it keeps the address translation open.
-            cx.transmit(up.id, b"\r\n\r\n".to_vec());
+            if Self::wants_keep_alive(up.hop.transport) {
+                // RFC 5626 3.5.1: a double CRLF; over UDP it keeps the address translation open.
+                cx.transmit(up.id, b"\r\n\r\n".to_vec());
+                self.liveness.pinged(now.boot);
+            }
             self.keep_alive_at = Some(now.boot + Duration::from_secs(u64::from(period.max(1))));
         }
     }
@@ -556,13 +585,16 @@ impl Registration {
     }
 
     fn open(&mut self, cx: &mut Context, now: Now) {
-        let hop = match &self.redirect {
+        let mut hop = match &self.redirect {
             Some(redirect) => redirect.hop.clone(),
             None => {
                 self.hop = self.gateways.next(now.boot).unwrap_or_else(|| self.gateways.best(now.boot));
                 self.account.hops()[self.hop].clone()
             }
         };
+        if hop.transport == Transport::Udp && self.over_tcp == OverTcp::Wanted {
+            hop.transport = Transport::Tcp;
+        }
         let flow = FlowId(cx.next_flow);
         cx.next_flow += 1;
         self.flow = Flow::Opening(flow, hop.clone());
@@ -629,6 +661,7 @@ impl Registration {
             return true;
         }
         let attempt = self.attempt.take().expect("it was there a moment ago");
+        self.liveness.answered(attempt.sent_at, now.boot);
         self.conclude(*attempt, code, message, cx, now);
         true
     }

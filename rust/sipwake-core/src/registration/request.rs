@@ -7,11 +7,13 @@ use crate::digest::Algorithm;
 use crate::event::Failure;
 use crate::push::{Asked, Binding, Dialect, PushToken, Removal, Tags, piid, write_upper};
 use crate::redact::Secret;
-use crate::registration::Piid;
+use crate::registration::{OverTcp, Piid};
 use crate::sip::{Builder, Method};
 use crate::snapshot::{Durability, Former, TokenWish};
 use crate::transaction::ClientTransaction;
 
+/// RFC 3261 18.1.1: the largest request that goes over UDP where the path's MTU is not known, in bytes.
+const MAX_DATAGRAM: usize = 1300;
 /// The methods that we answer with more than a refusal.
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE";
 
@@ -23,7 +25,8 @@ impl Registration {
         let base = self.contact_base(flow);
         let contact = self.contact(&spoken, &chain.asks, &base);
         let mut save = self.reserve();
-        save |= self.remember_contact(&contact.uri, &chain.asks, now);
+        let new_contact = self.remember_contact(&contact.uri, &chain.asks, now);
+        save |= new_contact;
         if self.memory.nonces.reserve(RESERVE_NC) {
             save = true;
         }
@@ -87,6 +90,16 @@ impl Registration {
             builder = builder.header(name, value);
         }
         let bytes = builder.finish().map_err(|_| Failure::Unbuildable)?;
+        if transport == Transport::Udp && bytes.len() > MAX_DATAGRAM && self.over_tcp == OverTcp::Not {
+            if new_contact {
+                self.memory.former.retain(|former| former.uri.expose() != contact.uri);
+            }
+            self.over_tcp = OverTcp::Wanted;
+            self.resume = Some(chain);
+            self.drop_flow(cx);
+            self.open(cx, now);
+            return Ok(());
+        }
 
         chain.requests += 1;
         let asked = match (&chain.asks, &self.memory.token) {
@@ -99,8 +112,10 @@ impl Registration {
             _ => None,
         };
         cx.transmit(flow.id, bytes.clone());
+        self.liveness.asked(transport.is_reliable(), now.boot);
         self.attempt = Some(Box::new(Attempt {
             transaction: ClientTransaction::start(transport.is_reliable(), now.boot),
+            sent_at: now.boot,
             flow: flow.id,
             branch,
             cseq: self.cseq,

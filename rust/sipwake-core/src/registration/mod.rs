@@ -32,6 +32,8 @@ const MAX_CSEQ: u32 = 1 << 30;
 const RESERVE_NC: u32 = 8;
 /// Former Contacts remembered for removal.
 const MAX_FORMER: usize = 8;
+/// How often a Contact follows the address that the server saw, on one flow: behind some NATs it never stays.
+const MAX_MOVES: u8 = 2;
 /// Requests of one chain: one, its answers to challenges and its corrections.
 const MAX_REQUESTS: u8 = 8;
 
@@ -190,6 +192,8 @@ pub(crate) struct Registration {
     hop: usize,
     gateways: Gateways,
     liveness: liveness::Liveness,
+    /// How often the Contact on this flow has followed the address that the server saw.
+    moves: u8,
     /// A REGISTER that is too large for UDP goes over TCP (RFC 3261 18.1.1), unless that has failed.
     over_tcp: OverTcp,
     redirect: Option<Redirect>,
@@ -226,6 +230,7 @@ impl Registration {
             local_port: memory.local_port,
             gateways: Gateways::new(account.hops().len()),
             liveness: liveness::Liveness::default(),
+            moves: 0,
             over_tcp: OverTcp::Not,
             account,
             push,
@@ -473,6 +478,7 @@ impl Registration {
         {
             self.flow = Flow::Up(FlowUp { id: flow, hop: hop.clone(), local, contact: local });
             self.liveness.opened();
+            self.moves = 0;
         }
     }
 

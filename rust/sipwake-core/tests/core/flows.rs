@@ -155,3 +155,63 @@ fn where_tcp_is_refused_a_large_request_goes_over_udp_all_the_same() {
     accept(&mut stage, &sent);
     assert!(!stage.failures().iter().any(|(failure, _)| matches!(failure, Failure::Flow(_))));
 }
+
+/// The request's response, by a server that saw us at another address.
+fn seen_at(request: &crate::support::Sent, code: u16, lines: &[&str], address: &str) -> String {
+    let (host, port) = address.split_once(':').expect("an address");
+    response(request, code, "Whatever", lines).replacen(";rport", &format!(";received={host};rport={port}"), 1)
+}
+
+#[test]
+fn the_contact_follows_the_address_that_the_server_saw_if_the_app_wants_it() {
+    for follows in [false, true] {
+        let mut stage = Stage::new(account(|config| config.follow_observed_address = follows), None);
+        let first = stage.register();
+        stage.input(seen_at(&first, 401, &[crate::support::CHALLENGE], "203.0.113.7:40000"));
+        let second = stage.one();
+        let expected = if follows { "sip:alice@203.0.113.7:40000" } else { "sip:alice@192.0.2.10:5070" };
+        assert_eq!(second.contact_uri(), expected, "after a challenge it costs no round trip");
+        let contact = format!("Contact: <{}>;expires=600", second.contact_uri());
+        stage.input(seen_at(&second, 200, &[&contact], "203.0.113.7:40000"));
+        stage.silent();
+    }
+}
+
+#[test]
+fn an_address_that_never_stays_is_not_followed_for_ever() {
+    let mut stage = Stage::new(account(|config| config.follow_observed_address = true), None);
+    let mut request = stage.register();
+    for port in 40_000..40_010 {
+        let contact = format!("Contact: <{}>;expires=600", request.contact_uri());
+        stage.input(seen_at(&request, 200, &[&contact], &format!("203.0.113.7:{port}")));
+        match stage.all().pop() {
+            Some(next) => request = next,
+            None => {
+                assert_eq!(port, 40_002, "twice, then it is left alone");
+                return;
+            }
+        }
+    }
+    panic!("ten moves are too many");
+}
+
+#[test]
+fn a_mizutech_gateway_may_stand_before_the_server_or_for_it() {
+    let mut before = Stage::new(account(|config| config.gateways = vec!["gw.example.net:35060".into()]), None);
+    let request = before.register();
+    assert_eq!(before.opened, ["gw.example.net:35060/udp"]);
+    assert_eq!(request.start(), "REGISTER sip:example.com SIP/2.0");
+    assert_eq!(request.header("X-Sy.Uppersrv"), None);
+
+    let mut instead = Stage::new(
+        account(|config| {
+            config.registrar = Some("sip:gw.example.net:35060".into());
+            config.upper.server = Some("example.com".into());
+        }),
+        None,
+    );
+    let request = instead.register();
+    assert_eq!(instead.opened, ["gw.example.net:35060/udp"]);
+    assert_eq!(request.start(), "REGISTER sip:gw.example.net:35060 SIP/2.0");
+    assert_eq!(request.header("X-Sy.Uppersrv"), Some("example.com"));
+}

@@ -12,7 +12,7 @@ use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push};
 use sipwake_core::push::{Push, PushConfig, PushToken};
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 use sipwake_core::user_agent::{Decline, NoSuchAccount, UserAgent};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::clock::now;
@@ -20,6 +20,7 @@ use crate::driver::{Driver, JOBS, Job, Reply, Trace};
 use crate::events::{Events, MAX_UNREAD};
 use crate::options::Options;
 use crate::store::StateStore;
+use crate::transport::Network;
 
 /// Why a call on a [`Client`] failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,12 +52,17 @@ pub enum TokenUpdate {
     Ignored,
 }
 
-/// A client: accounts, bindings and calls. Clones share one driver, which ends with the last of them.
+/// A client: accounts, bindings and calls. Clones share one driver, which ends with the last of them or when one is told
+/// to [`shutdown`](Self::shutdown). The bindings stay on the server either way: that is what pushes are for.
 #[derive(Clone)]
 pub struct Client {
     jobs: mpsc::Sender<Job>,
     gate: Arc<ArcSwap<Gate>>,
-    events: broadcast::Sender<Event>,
+    /// Weak, so that the streams end with the driver.
+    events: broadcast::WeakSender<Event>,
+    stop: Arc<Notify>,
+    running: watch::Receiver<()>,
+    network: Arc<Network>,
 }
 
 impl std::fmt::Debug for Client {
@@ -67,6 +73,9 @@ impl std::fmt::Debug for Client {
 
 impl Client {
     /// Starts a client on the current tokio runtime. Log-outs that an earlier process could not deliver go out at once.
+    ///
+    /// One client at a time to a store: before another is started on it in the same process, wait for
+    /// [`shutdown`](Self::shutdown), or both would count the same CSeq.
     ///
     /// # Panics
     /// Outside of a tokio runtime with time and I/O enabled.
@@ -101,18 +110,38 @@ impl Client {
         let (sender, jobs) = mpsc::channel(JOBS);
         let (events, receiver) = broadcast::channel(MAX_UNREAD);
         let gate = Arc::new(ArcSwap::from_pointee(agent.gate()));
+        let stop = Arc::new(Notify::new());
+        let (running, ended) = watch::channel(());
         let network = Arc::new(options.network());
-        let driver =
-            Driver { agent, store, gate: gate.clone(), events: events.clone(), trace: options.trace, network, jobs };
-        tokio::spawn(driver.run());
-        // The driver's own sender must be the last one, so that the stream ends with it.
-        let weak = Self { jobs: sender, gate, events };
-        (weak, Events::new(receiver))
+        let client = Self {
+            jobs: sender,
+            gate: gate.clone(),
+            events: events.downgrade(),
+            stop: stop.clone(),
+            running: ended,
+            network: network.clone(),
+        };
+        let trace = options.trace;
+        tokio::spawn(Driver { agent, store, gate, events, trace, network, jobs, stop, running }.run());
+        (client, Events::new(receiver))
     }
 
-    /// Returns a further stream of events, from now on.
+    /// Returns a further stream of events, from now on. That of a client that has been shut down is over at once.
     pub fn events(&self) -> Events {
-        Events::new(self.events.subscribe())
+        let events = self.events.upgrade().unwrap_or_else(|| broadcast::channel(1).0);
+        Events::new(events.subscribe())
+    }
+
+    /// Ends the client for all its clones and returns once its sockets are closed: what was asked for before is still
+    /// done and what was queued still sent, without waiting for answers. The bindings stay; to remove one, wait for
+    /// [`Event::LoggedOut`] first, or leave it to the next start.
+    ///
+    /// From then on every call fails with [`Error::ShutDown`], and the streams of events are over. A push is still judged
+    /// by what was known last.
+    pub async fn shutdown(&self) {
+        self.stop.notify_one();
+        // It never changes; it is dropped with the driver.
+        let _ = self.running.clone().changed().await;
     }
 
     /// Adds an account, or changes the settings of the one with the same AOR and registrar. What was stored of it by an
@@ -234,6 +263,7 @@ impl Client {
     /// # Errors
     /// [`Error::ShutDown`].
     pub async fn network_changed(&self) -> Result<(), Error> {
+        self.network.addresses.forget();
         self.ask(|agent, _, now| {
             agent.network_changed(now);
             Ok(())

@@ -24,6 +24,7 @@ impl Registration {
     pub(super) fn conclude(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
         let asks = attempt.chain.asks.clone();
         self.follow_observed(message);
+        self.take_auth_uri(message);
         match code {
             200..=299 => self.accepted(attempt, code, message, cx, now),
             401 | 407 => self.challenged(attempt, code, message, cx, now),
@@ -63,6 +64,16 @@ impl Registration {
         {
             up.contact = address;
             self.moves += 1;
+        }
+    }
+
+    /// `X-Sy.AuthURI` comes with a 200, or with the very challenge that is to be answered with it.
+    fn take_auth_uri(&mut self, message: &Message) {
+        if let Some(uri) = message.header("X-Sy.AuthURI")
+            && uri.len() <= crate::account::MAX_FIELD
+            && SipUri::parse(uri).is_some()
+        {
+            self.memory.auth_uri = Some(uri.to_owned());
         }
     }
 
@@ -145,12 +156,6 @@ impl Registration {
         self.pace = Pace::Free;
         self.woken = false;
         let proof = self.take_next_nonce(message, now);
-        if let Some(uri) = message.header("X-Sy.AuthURI")
-            && uri.len() <= crate::account::MAX_FIELD
-            && SipUri::parse(uri).is_some()
-        {
-            self.memory.auth_uri = Some(uri.to_owned());
-        }
         let observed = observed(message);
         let listed = message.contacts();
         match &attempt.chain.asks {

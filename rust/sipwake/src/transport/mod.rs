@@ -10,17 +10,20 @@ mod ws;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sipwake_core::account::{Hop, Transport};
 use sipwake_core::event::{FlowError, FlowId};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
 
-use crate::resolve::resolve;
+use crate::resolve::Addresses;
 
 /// Messages waiting to be sent on one flow, and happenings waiting for the driver. A full queue makes its writer wait, which a
 /// TCP peer feels as a closed window.
 const QUEUE: usize = 64;
+/// How long a closed flow may take to get rid of what was queued before: a refusal sent just before the end still leaves.
+const LINGER: Duration = Duration::from_secs(1);
 /// The largest piece read at once; the largest datagram.
 const PIECE: usize = 65_535;
 
@@ -34,17 +37,18 @@ pub(crate) enum Happening {
 
 /// What all flows of a client share.
 pub(crate) struct Network {
+    pub(crate) addresses: Addresses,
     #[cfg(feature = "tls")]
     pub(crate) tls: Result<Arc<rustls::ClientConfig>, FlowError>,
 }
 
 pub(crate) type Happenings = mpsc::Sender<(FlowId, Happening)>;
 
-/// The driver's end of a flow. Dropping it closes the flow.
+/// The driver's end of a flow. Dropping it closes the flow once what was queued is sent, within [`LINGER`].
 #[derive(Debug)]
 pub(crate) struct FlowHandle {
     outgoing: mpsc::Sender<Vec<u8>>,
-    task: JoinHandle<()>,
+    _alive: oneshot::Sender<()>,
 }
 
 impl FlowHandle {
@@ -57,15 +61,26 @@ impl FlowHandle {
         happenings: Happenings,
     ) -> Self {
         let (outgoing, queue) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(async move {
-            let error = match run(id, &hop, local_port, &network, queue, &happenings).await {
-                Ok(()) => FlowError::Closed,
-                Err(error) => error,
+        let (alive, dropped) = oneshot::channel::<()>();
+        tokio::spawn(async move {
+            let carry = async {
+                let error = match run(id, &hop, local_port, &network, queue, &happenings).await {
+                    Ok(()) => FlowError::Closed,
+                    Err(error) => error,
+                };
+                // The driver may be gone already.
+                let _ = happenings.send((id, Happening::Down(error))).await;
             };
-            // The driver may be gone already.
-            let _ = happenings.send((id, Happening::Down(error))).await;
+            let linger = async {
+                let _ = dropped.await;
+                sleep(LINGER).await;
+            };
+            tokio::select! {
+                () = carry => {}
+                () = linger => {}
+            }
         });
-        Self { outgoing, task }
+        Self { outgoing, _alive: alive }
     }
 
     /// Queues bytes. A flow that cannot keep up loses them: SIP retransmits over UDP, and a stream so stuck is dead.
@@ -73,12 +88,6 @@ impl FlowHandle {
         if self.outgoing.try_send(bytes).is_err() {
             log::warn!("a flow does not take what is sent; dropped");
         }
-    }
-}
-
-impl Drop for FlowHandle {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
@@ -90,11 +99,14 @@ async fn run(
     queue: mpsc::Receiver<Vec<u8>>,
     happenings: &Happenings,
 ) -> Result<(), FlowError> {
-    let addresses = resolve(hop).await?;
+    let found = network.addresses.of(hop).await?;
     if hop.transport == Transport::Udp {
-        return udp::run(id, &addresses, local_port, queue, happenings).await;
+        return udp::run(id, &found.addresses, local_port, queue, happenings).await;
     }
-    let stream = connect::connect(&addresses).await?;
+    let stream = match connect::connect(&found.addresses).await {
+        Err(_) if found.remembered => connect::connect(&network.addresses.look_up(hop).await?).await?,
+        connected => connected?,
+    };
     let local = stream.local_addr().map_err(|error| unreachable(&error))?;
     match hop.transport {
         Transport::Udp | Transport::Tcp => stream::run(id, stream, local, queue, happenings).await,

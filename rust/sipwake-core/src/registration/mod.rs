@@ -22,7 +22,6 @@ use crate::transaction::{ClientTransaction, Due};
 
 pub(crate) use flow::FlowUp;
 use flow::{Flow, Redirect};
-pub(crate) use request::ALLOW;
 
 /// CSeq numbers reserved by one write to the store.
 const RESERVE_CSEQ: u32 = 32;

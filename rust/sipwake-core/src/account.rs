@@ -1,5 +1,7 @@
 //! Who registers where: parsed once, always valid afterwards.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Credentials;
@@ -151,8 +153,9 @@ impl std::fmt::Display for Hop {
 /// An address of record: `sip:alice@example.com` (RFC 3261 section 6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aor {
-    uri: SipUri,
     text: String,
+    /// Where the user part stands in the text.
+    user: Range<usize>,
 }
 
 impl Aor {
@@ -169,6 +172,10 @@ impl Aor {
     /// # Ok::<(), sipwake_core::error::FieldError>(())
     /// ```
     pub fn parse(text: &str) -> Result<Self, FieldError> {
+        Ok(Self::of(&Self::uri(text)?))
+    }
+
+    fn uri(text: &str) -> Result<SipUri, FieldError> {
         let uri = parse_uri("aor", text)?;
         if uri.user.as_deref().unwrap_or_default().is_empty() {
             return Err(FieldError::malformed("aor", "a SIP URI with a user part, such as sip:alice@example.com"));
@@ -176,17 +183,18 @@ impl Aor {
         if !uri.params.is_empty() || uri.headers.is_some() || uri.password.is_some() {
             return Err(FieldError::malformed("aor", "a SIP URI without parameters, headers or password"));
         }
-        Ok(Self { text: uri.to_string(), uri })
+        Ok(uri)
+    }
+
+    fn of(uri: &SipUri) -> Self {
+        let begin = if uri.secure { "sips:".len() } else { "sip:".len() };
+        let length = uri.user.as_ref().map_or(0, String::len);
+        Self { text: uri.to_string(), user: begin..begin + length }
     }
 
     /// Returns the user part as it stands in the URI, escapes included.
     pub fn user(&self) -> &str {
-        self.uri.user.as_deref().unwrap_or_default()
-    }
-
-    /// Returns the domain.
-    pub fn host(&self) -> &Host {
-        &self.uri.host
+        &self.text[self.user.clone()]
     }
 
     /// Returns the whole URI.
@@ -276,8 +284,8 @@ impl AccountConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     aor: Aor,
-    registrar: SipUri,
-    route: Option<SipUri>,
+    registrar: String,
+    route: Option<String>,
     hops: Vec<Hop>,
     config: AccountConfig,
 }
@@ -297,7 +305,8 @@ impl Account {
     /// assert_eq!(refused.to_string(), "display_name: must not hold control characters");
     /// ```
     pub fn parse(config: AccountConfig) -> Result<Self, FieldError> {
-        let aor = Aor::parse(&config.aor)?;
+        let aor_uri = Aor::uri(&config.aor)?;
+        let aor = Aor::of(&aor_uri);
         check_optional("display_name", config.display_name.as_deref())?;
         check_optional("auth_user", config.auth_user.as_deref())?;
         check_optional("realm", config.realm.as_deref())?;
@@ -312,7 +321,7 @@ impl Account {
         }
         let registrar = match &config.registrar {
             Some(text) => parse_uri("registrar", text)?,
-            None => SipUri { user: None, ..aor.uri.clone() },
+            None => SipUri { user: None, ..aor_uri },
         };
         if registrar.user.is_some() || registrar.headers.is_some() {
             return Err(FieldError::malformed(
@@ -345,11 +354,11 @@ impl Account {
             if !uri.params.has("lr") {
                 uri.params.push("lr", None);
             }
-            uri
+            uri.to_string()
         });
         let mut registrar = registrar;
         registrar.params.remove("transport");
-        Ok(Self { aor, registrar, route, hops, config })
+        Ok(Self { aor, registrar: registrar.to_string(), route, hops, config })
     }
 
     /// Returns the address of record.
@@ -363,13 +372,13 @@ impl Account {
     }
 
     /// Returns the Request-URI of a REGISTER.
-    pub fn registrar(&self) -> &SipUri {
+    pub fn registrar(&self) -> &str {
         &self.registrar
     }
 
     /// Returns the outbound proxy to name in a `Route`.
-    pub fn route(&self) -> Option<&SipUri> {
-        self.route.as_ref()
+    pub fn route(&self) -> Option<&str> {
+        self.route.as_deref()
     }
 
     /// Returns where a REGISTER may be sent, best first; never empty.
@@ -407,10 +416,16 @@ impl Account {
 pub struct AccountKey(String);
 
 impl AccountKey {
-    fn of(aor: &Aor, registrar: &SipUri) -> Self {
+    fn of(aor: &Aor, registrar: &str) -> Self {
         use sha2::{Digest, Sha256};
         let digest = Sha256::digest(format!("{}\n{registrar}", aor.as_str()));
         Self(digest[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Returns the key that was shown as these 16 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let good = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        good.then(|| Self(text.to_owned()))
     }
 
     /// Returns the key's 16 hexadecimal digits.
@@ -518,7 +533,7 @@ mod tests {
         let account = Account::parse(config).expect("valid");
         let hops: Vec<String> = account.hops().iter().map(ToString::to_string).collect();
         assert_eq!(hops, ["gw1.example.net:35060/udp", "[2001:db8::1]:5070/tcp"]);
-        assert_eq!(account.registrar().to_string(), "sip:example.com");
+        assert_eq!(account.registrar(), "sip:example.com");
     }
 
     #[test]
@@ -534,7 +549,7 @@ mod tests {
         let mut config = AccountConfig::new("alice@example.com", "secret");
         config.outbound_proxy = Some("proxy.example.com;transport=tcp".into());
         let account = Account::parse(config).expect("valid");
-        assert_eq!(account.route().expect("route").to_string(), "sip:proxy.example.com;transport=tcp;lr");
+        assert_eq!(account.route().expect("route"), "sip:proxy.example.com;transport=tcp;lr");
         assert_eq!(account.hops()[0].transport, Transport::Tcp);
     }
 }

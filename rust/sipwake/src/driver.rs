@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use sipwake_core::clock::Now;
 use sipwake_core::event::{Event, FlowId, Output};
 use sipwake_core::gate::Gate;
-use sipwake_core::snapshot::Record;
+use sipwake_core::snapshot::{Durability, Record};
 use sipwake_core::trace::redacted;
 use sipwake_core::user_agent::UserAgent;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
@@ -133,6 +133,7 @@ impl Driver {
 
     fn save(&mut self, record: Record) {
         let result = match &record.bytes {
+            Some(bytes) if record.durability == Durability::Progress => self.store.save_progress(&record.key, bytes),
             Some(bytes) => self.store.save(&record.key, bytes),
             None => self.store.remove(&record.key),
         };

@@ -1,6 +1,6 @@
 //! Messages as text for the wire.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -157,6 +157,22 @@ impl Builder {
         } else {
             self.line(&[name, ": ", value]);
         }
+        self
+    }
+
+    /// Adds a header whose value is put together in place.
+    pub fn header_of(mut self, name: &str, value: fmt::Arguments<'_>) -> Self {
+        if !is_token(name) || is_reserved(name) {
+            return self.header(name, "");
+        }
+        self.text.push_str(name);
+        self.text.push_str(": ");
+        let begin = self.text.len();
+        self.text.write_fmt(value).expect("writing to a String cannot fail");
+        if has_control(&self.text[begin..]) {
+            self.fail(BuildError::HeaderValue { name: name.to_owned() });
+        }
+        self.text.push_str("\r\n");
         self
     }
 

@@ -178,6 +178,8 @@ pub(crate) struct Registration {
     redirect: Option<Redirect>,
     flow: Flow,
     local_port: Option<u16>,
+    /// The flow on which a REGISTER was accepted last.
+    proven_flow: Option<FlowId>,
     attempt: Option<Box<Attempt>>,
     /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
     resume: Option<Chain>,
@@ -220,6 +222,7 @@ impl Registration {
             hop: 0,
             redirect: None,
             flow: Flow::None,
+            proven_flow: None,
             attempt: None,
             resume: None,
             woken: false,
@@ -449,6 +452,7 @@ impl Registration {
 
     pub(crate) fn flow_went_down(&mut self, error: FlowError, cx: &mut Context, now: Now) {
         let idle = self.attempt.is_none() && matches!(self.flow, Flow::Up(_));
+        let proven = self.flow_up().is_some_and(|up| self.proven_flow == Some(up.id));
         self.flow = Flow::None;
         self.keep_alive_at = None;
         if self.pace == Pace::Stopped {
@@ -456,6 +460,11 @@ impl Registration {
         }
         if !idle {
             self.interrupt();
+            // A connection that died unnoticed, found out by the REGISTER of a wake: its call cannot wait for a back-off. A
+            // new flow is not proven, so this happens once.
+            if proven {
+                return;
+            }
             return self.fail(Failure::Flow(error), None, cx, now);
         }
         // A server that closes what it just accepted would otherwise be called in a loop.

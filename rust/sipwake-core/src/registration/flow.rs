@@ -84,6 +84,7 @@ impl Registration {
     pub(crate) fn flow_went_down(&mut self, error: FlowError, cx: &mut Context, now: Now) {
         let idle = self.attempt.is_none() && matches!(self.flow, Flow::Up(_));
         let opening = matches!(self.flow, Flow::Opening(..));
+        let proven = self.flow_up().is_some_and(|up| self.proven_flow == Some(up.id));
         self.flow = Flow::None;
         self.keep_alive_at = None;
         if self.pace == Pace::Stopped {
@@ -97,6 +98,11 @@ impl Registration {
         }
         if !idle {
             self.interrupt();
+            // A connection that died unnoticed, found out by the REGISTER of a wake: its call cannot wait for a back-off. A
+            // new flow is not proven, so this happens once.
+            if proven {
+                return;
+            }
             return self.fail(Failure::Flow(error), None, cx, now);
         }
         // A server that closes what it just accepted would otherwise be called in a loop.

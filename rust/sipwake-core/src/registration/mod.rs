@@ -177,6 +177,8 @@ pub(crate) struct Registration {
     redirect: Option<Redirect>,
     flow: Flow,
     local_port: Option<u16>,
+    /// The flow on which a REGISTER was accepted last.
+    proven_flow: Option<FlowId>,
     attempt: Option<Box<Attempt>>,
     /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
     resume: Option<Chain>,
@@ -230,6 +232,7 @@ impl Registration {
             hop: 0,
             redirect: None,
             flow: Flow::None,
+            proven_flow: None,
             attempt: None,
             resume: None,
             woken: false,

@@ -1,17 +1,19 @@
 //! `sipwake demo`: the whole life of a push binding, on real sockets, against the mock gateway.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use mock_gateway::{CallOptions, CallState, Config, Direction, Entry, MockGateway, Profile, PushStream};
+use mock_gateway::{CallOptions, CallState, Config, Direction, MockGateway, Profile, PushStream};
 use serde_json::json;
 use sipwake::core::payload::{ActionKind, Duty, Ignored};
 use sipwake::{
     AccountConfig, AccountKey, CallChange, Channel, Client, Ended, Event, Events, FileStore, Hints, Provider,
     PushAction, PushConfig, Registered, Standing, Transport,
 };
+
+use crate::ladder::{self, Rung, Step};
 
 const USER: &str = "alice";
 const PASSWORD: &str = "wonderland";
@@ -31,6 +33,9 @@ pub(crate) struct Options {
     /// Print one JSON object a step
     #[arg(long)]
     json: bool,
+    /// Draw the ladder into this SVG file as well
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,10 +56,10 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
         pushes: gateway.pushes(None),
         gateway,
         transport: if options.transport == TransportName::Tcp { Transport::Tcp } else { Transport::Udp },
-        profile: options.profile,
+        profile: options.profile.clone(),
         json: options.json,
         shown: 0,
-        step: 0,
+        steps: Vec::new(),
         begun: Instant::now(),
     };
     story.tell(folder.path()).await?;
@@ -64,6 +69,9 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     }
     if !story.json {
         println!("\nthe whole story in {} ms, every step seen", story.begun.elapsed().as_millis());
+    }
+    if let Some(file) = &options.svg {
+        std::fs::write(file, ladder::svg(&story.steps)).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     story.gateway.shutdown().await;
     Ok(())
@@ -77,7 +85,7 @@ struct Story {
     json: bool,
     /// The last message of the ladder that is printed already.
     shown: u64,
-    step: u32,
+    steps: Vec<Step>,
     begun: Instant,
 }
 
@@ -189,58 +197,28 @@ impl Story {
     }
 
     fn expect(&self, held: bool, otherwise: &str) -> Result<(), String> {
-        if held { Ok(()) } else { Err(format!("step {}: {otherwise}", self.step + 1)) }
+        if held { Ok(()) } else { Err(format!("step {}: {otherwise}", self.steps.len() + 1)) }
     }
 
     /// Prints a step and the messages that it took.
     fn done(&mut self, what: &str) -> Result<(), String> {
-        self.step += 1;
         let entries = self.gateway.messages().after(self.shown);
         self.shown = entries.last().map_or(self.shown, |entry| entry.seq);
+        let step = Step { what: what.to_owned(), rungs: entries.iter().map(Rung::of).collect() };
+        let number = self.steps.len() + 1;
         if self.json {
-            println!("{}", json!({"step": self.step, "what": what, "messages": entries.len()}));
-            return Ok(());
+            println!("{}", json!({"step": number, "what": what, "messages": step.rungs.len()}));
+        } else {
+            println!("\n{number}. {what}");
+            step.rungs.iter().for_each(|rung| println!("{rung}"));
         }
-        println!("\n{}. {what}", self.step);
-        for entry in &entries {
-            println!("{}", rung(entry));
-        }
+        self.steps.push(step);
         Ok(())
     }
 }
 
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
-}
-
-/// One message as a rung: the phone on the left, the gateway on the right.
-fn rung(entry: &Entry) -> String {
-    let first = entry.text.lines().next().unwrap_or_default();
-    let header = |name: &str| {
-        entry.text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default()
-    };
-    let what = match first.strip_prefix("SIP/2.0 ") {
-        Some(status) => format!("{status} ({})", header("CSeq").rsplit(' ').next().unwrap_or_default()),
-        None if first.is_empty() => "keep-alive".to_owned(),
-        None => {
-            let method = first.split(' ').next().unwrap_or_default();
-            let mut notes = Vec::new();
-            if method == "REGISTER" {
-                notes.extend(entry.text.contains("pn-prid=").then_some("pn-prid"));
-                notes.extend(entry.text.contains("X-MPUSH: null").then_some("X-MPUSH: null"));
-                notes.extend(entry.text.contains("X-MPUSH: a:").then_some("X-MPUSH"));
-                notes.extend(entry.text.contains("X-Push:").then_some("X-Push"));
-                notes.extend(entry.text.contains("Authorization:").then_some("authorized"));
-                notes.extend((header("Expires") == "0").then_some("Expires: 0"));
-            }
-            if notes.is_empty() { method.to_owned() } else { format!("{method} [{}]", notes.join(", ")) }
-        }
-    };
-    let at = entry.at.as_secs_f64() * 1000.0;
-    match entry.direction {
-        Direction::Received => format!("  {at:>9.1} ms   phone ──▶ gateway   {what}"),
-        Direction::Sent => format!("  {at:>9.1} ms   phone ◀── gateway   {what}"),
-    }
 }
 
 impl App {

@@ -4,6 +4,7 @@
 
 mod demo;
 mod gateway;
+mod ladder;
 mod payload;
 mod register;
 mod settings;

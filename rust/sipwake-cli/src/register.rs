@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use sipwake::core::account::Account;
 use sipwake::core::redact::Secret;
+use sipwake::core::snapshot::binding_key;
 use sipwake::{
     AccountConfig, Client, Credentials, Event, Events, FileStore, MemoryStore, Registered, StateStore, Trace, Transport,
 };
@@ -88,6 +90,8 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
         Some(folder) => Arc::new(FileStore::open(folder).map_err(|error| format!("{}: {error}", folder.display()))?),
         None => Arc::new(MemoryStore::default()),
     };
+    let key = Account::parse(options.account()).map_err(|error| error.to_string())?.key();
+    let known = store.load(&binding_key(&key)).map_err(|error| error.to_string())?.is_some();
     let trace: Option<Arc<dyn Trace>> = if options.trace { Some(Arc::new(Printer)) } else { None };
     let (client, mut events) = Client::start_traced(store, trace);
     let wants_push = options.token.is_some() || options.query || options.log_out;
@@ -103,18 +107,17 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
         let provider = None;
         client.query_push(&account, provider).await.map_err(failed)?;
     }
+    // Without a memory of it there is nothing to be removed: the binding is made ours first.
+    if !options.log_out || !known {
+        client.register(&account).await.map_err(failed)?;
+        first_outcome(&mut events, &options).await?;
+    }
     if options.log_out {
         client.log_out(&account).await.map_err(failed)?;
-    } else {
-        client.register(&account).await.map_err(failed)?;
+        first_outcome(&mut events, &options).await?;
     }
-    let once = options.once || options.log_out;
-    let outcome = tokio::time::timeout(PATIENCE, follow(&mut events, &options)).await;
-    match outcome {
-        Ok(result) => result?,
-        Err(_) => return Err("the server did not answer".into()),
-    }
-    if once {
+    if options.once || options.log_out {
+        client.shutdown().await;
         return Ok(());
     }
     println!("waiting for calls and messages; Ctrl-C ends this and leaves the binding as it is");
@@ -129,6 +132,11 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     }
 }
 
+async fn first_outcome(events: &mut Events, options: &Options) -> Result<(), String> {
+    let outcome = tokio::time::timeout(PATIENCE, follow(events, options)).await;
+    outcome.unwrap_or_else(|_| Err("the server did not answer".into()))
+}
+
 /// Waits for the first outcome and prints it.
 async fn follow(events: &mut Events, options: &Options) -> Result<(), String> {
     while let Some(event) = events.next().await {
@@ -138,11 +146,15 @@ async fn follow(events: &mut Events, options: &Options) -> Result<(), String> {
                 return Ok(());
             }
             Event::LoggedOut { aor, .. } => {
-                println!("{aor}: logged out, the server has confirmed it");
+                if options.json {
+                    println!("{}", serde_json::json!({"logged_out": aor}));
+                } else {
+                    println!("{aor}: logged out, the server has confirmed it");
+                }
                 return Ok(());
             }
             Event::RegistrationFailed { failure, retry_in, .. } => {
-                if options.once || retry_in.is_none() {
+                if options.once || options.log_out || retry_in.is_none() {
                     return Err(failure.to_string());
                 }
                 println!("{failure}; trying again in {} s", retry_in.unwrap_or_default().as_secs());

@@ -1,5 +1,7 @@
 //! Who registers where: parsed once, always valid afterwards.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Credentials;
@@ -69,6 +71,11 @@ impl Transport {
         matches!(self, Self::Tls | Self::Wss)
     }
 
+    /// Returns `true` where each message is a WebSocket message of its own (RFC 7118).
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
     /// Returns the port that is used when none is given (RFC 3261 19.1.2, RFC 7118).
     pub fn default_port(self) -> u16 {
         match self {
@@ -91,6 +98,8 @@ pub struct Hop {
     pub transport: Transport,
     /// `true` when the transport was given rather than taken by default: then no NAPTR look-up is made.
     pub explicit_transport: bool,
+    /// The path that a WebSocket is opened on; `/` when absent.
+    pub path: Option<String>,
 }
 
 impl Hop {
@@ -103,7 +112,29 @@ impl Hop {
             (None, false) => Transport::Udp,
         };
         let explicit_transport = named.is_some() || fallback.is_some();
-        Self { host: uri.host.clone(), port: uri.port, transport, explicit_transport }
+        Self { host: uri.host.clone(), port: uri.port, transport, explicit_transport, path: None }
+    }
+
+    /// Reads `ws://host[:port][/path]` and `wss://…` (RFC 6455 section 3), the form in which WebSocket servers are given.
+    fn of_websocket(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (scheme, rest) = text.split_once("://")?;
+        let transport = Transport::parse(scheme).filter(|transport| transport.is_websocket())?;
+        let (authority, path) = match rest.find('/') {
+            Some(at) => (&rest[..at], Some(&rest[at..])),
+            None => (rest, None),
+        };
+        let uri = SipUri::parse(&format!("sip:{authority}"))?;
+        let plain = uri.user.is_none() && uri.params.is_empty() && uri.headers.is_none();
+        // RFC 3986 pchar, without what would end the request line or begin a fragment.
+        let is_path = |path: &str| path.bytes().all(|byte| byte.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&byte));
+        (plain && path.is_none_or(is_path)).then(|| Self {
+            host: uri.host,
+            port: uri.port,
+            transport,
+            explicit_transport: true,
+            path: path.map(str::to_owned),
+        })
     }
 
     /// Returns the hop that a URI from a server (a redirect's Contact) leads to. A secure hop is never left for a clear one.
@@ -122,8 +153,9 @@ impl std::fmt::Display for Hop {
 /// An address of record: `sip:alice@example.com` (RFC 3261 section 6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aor {
-    uri: SipUri,
     text: String,
+    /// Where the user part stands in the text.
+    user: Range<usize>,
 }
 
 impl Aor {
@@ -140,6 +172,10 @@ impl Aor {
     /// # Ok::<(), sipwake_core::error::FieldError>(())
     /// ```
     pub fn parse(text: &str) -> Result<Self, FieldError> {
+        Ok(Self::of(&Self::uri(text)?))
+    }
+
+    fn uri(text: &str) -> Result<SipUri, FieldError> {
         let uri = parse_uri("aor", text)?;
         if uri.user.as_deref().unwrap_or_default().is_empty() {
             return Err(FieldError::malformed("aor", "a SIP URI with a user part, such as sip:alice@example.com"));
@@ -147,17 +183,18 @@ impl Aor {
         if !uri.params.is_empty() || uri.headers.is_some() || uri.password.is_some() {
             return Err(FieldError::malformed("aor", "a SIP URI without parameters, headers or password"));
         }
-        Ok(Self { text: uri.to_string(), uri })
+        Ok(uri)
+    }
+
+    fn of(uri: &SipUri) -> Self {
+        let begin = if uri.secure { "sips:".len() } else { "sip:".len() };
+        let length = uri.user.as_ref().map_or(0, String::len);
+        Self { text: uri.to_string(), user: begin..begin + length }
     }
 
     /// Returns the user part as it stands in the URI, escapes included.
     pub fn user(&self) -> &str {
-        self.uri.user.as_deref().unwrap_or_default()
-    }
-
-    /// Returns the domain.
-    pub fn host(&self) -> &Host {
-        &self.uri.host
+        &self.text[self.user.clone()]
     }
 
     /// Returns the whole URI.
@@ -199,8 +236,8 @@ pub struct AccountConfig {
     pub registrar: Option<String>,
     /// A proxy that every request is sent to (RFC 3261 8.1.2), as a URI; it is named in a `Route` with `lr`.
     pub outbound_proxy: Option<String>,
-    /// Push gateways in order of preference, as URIs or `host:port`. Requests are sent to them with the registrar's
-    /// domain in the Request-URI.
+    /// Push gateways in order of preference, as SIP URIs, `host:port`, or `ws://` and `wss://` addresses with a path.
+    /// Requests are sent to them with the registrar's domain in the Request-URI.
     pub gateways: Vec<String>,
     /// The server behind the gateway.
     pub upper: UpperServer,
@@ -247,8 +284,8 @@ impl AccountConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     aor: Aor,
-    registrar: SipUri,
-    route: Option<SipUri>,
+    registrar: String,
+    route: Option<String>,
     hops: Vec<Hop>,
     config: AccountConfig,
 }
@@ -268,7 +305,8 @@ impl Account {
     /// assert_eq!(refused.to_string(), "display_name: must not hold control characters");
     /// ```
     pub fn parse(config: AccountConfig) -> Result<Self, FieldError> {
-        let aor = Aor::parse(&config.aor)?;
+        let aor_uri = Aor::uri(&config.aor)?;
+        let aor = Aor::of(&aor_uri);
         check_optional("display_name", config.display_name.as_deref())?;
         check_optional("auth_user", config.auth_user.as_deref())?;
         check_optional("realm", config.realm.as_deref())?;
@@ -283,7 +321,7 @@ impl Account {
         }
         let registrar = match &config.registrar {
             Some(text) => parse_uri("registrar", text)?,
-            None => SipUri { user: None, ..aor.uri.clone() },
+            None => SipUri { user: None, ..aor_uri },
         };
         if registrar.user.is_some() || registrar.headers.is_some() {
             return Err(FieldError::malformed(
@@ -297,7 +335,11 @@ impl Account {
         }
         let mut hops = Vec::new();
         for text in &config.gateways {
-            hops.push(Hop::of(&parse_uri("gateways", text)?, config.transport));
+            check_text("gateways", text, MAX_FIELD)?;
+            hops.push(match Hop::of_websocket(text) {
+                Some(hop) => hop,
+                None => Hop::of(&parse_uri("gateways", text)?, config.transport),
+            });
         }
         if hops.is_empty() {
             hops.push(Hop::of(proxy.as_ref().unwrap_or(&registrar), config.transport));
@@ -312,11 +354,11 @@ impl Account {
             if !uri.params.has("lr") {
                 uri.params.push("lr", None);
             }
-            uri
+            uri.to_string()
         });
         let mut registrar = registrar;
         registrar.params.remove("transport");
-        Ok(Self { aor, registrar, route, hops, config })
+        Ok(Self { aor, registrar: registrar.to_string(), route, hops, config })
     }
 
     /// Returns the address of record.
@@ -330,13 +372,13 @@ impl Account {
     }
 
     /// Returns the Request-URI of a REGISTER.
-    pub fn registrar(&self) -> &SipUri {
+    pub fn registrar(&self) -> &str {
         &self.registrar
     }
 
     /// Returns the outbound proxy to name in a `Route`.
-    pub fn route(&self) -> Option<&SipUri> {
-        self.route.as_ref()
+    pub fn route(&self) -> Option<&str> {
+        self.route.as_deref()
     }
 
     /// Returns where a REGISTER may be sent, best first; never empty.
@@ -374,7 +416,7 @@ impl Account {
 pub struct AccountKey(String);
 
 impl AccountKey {
-    fn of(aor: &Aor, registrar: &SipUri) -> Self {
+    fn of(aor: &Aor, registrar: &str) -> Self {
         use sha2::{Digest, Sha256};
         let digest = Sha256::digest(format!("{}\n{registrar}", aor.as_str()));
         Self(digest[..8].iter().map(|byte| format!("{byte:02x}")).collect())
@@ -469,13 +511,29 @@ mod tests {
     }
 
     #[test]
+    fn a_websocket_gateway_has_a_path() {
+        let hop = |text: &str| {
+            let mut config = AccountConfig::new("alice@example.com", "secret");
+            config.gateways = vec![text.into()];
+            Account::parse(config).map(|account| account.hops()[0].clone())
+        };
+        let named = hop("wss://edge.example.com/sip/ws?x=1").expect("valid");
+        assert_eq!((named.transport, named.port, named.path.as_deref()), (Transport::Wss, None, Some("/sip/ws?x=1")));
+        let literal = hop("ws://[::1]:8080").expect("valid");
+        assert_eq!((literal.to_string().as_str(), literal.path), ("[::1]:8080/ws", None));
+        for wrong in ["http://a/", "wss://a/b c", "wss://u@a/", "wss:///x", "ws://a/#b", "ws://a/\"", "tcp://a"] {
+            assert_eq!(hop(wrong).map_err(|error| error.field), Err("gateways"), "{wrong}");
+        }
+    }
+
+    #[test]
     fn gateways_come_before_the_proxy_and_the_registrar() {
         let mut config = AccountConfig::new("alice@example.com", "secret");
         config.gateways = vec!["gw1.example.net:35060".into(), "sip:[2001:db8::1]:5070;transport=tcp".into()];
         let account = Account::parse(config).expect("valid");
         let hops: Vec<String> = account.hops().iter().map(ToString::to_string).collect();
         assert_eq!(hops, ["gw1.example.net:35060/udp", "[2001:db8::1]:5070/tcp"]);
-        assert_eq!(account.registrar().to_string(), "sip:example.com");
+        assert_eq!(account.registrar(), "sip:example.com");
     }
 
     #[test]
@@ -491,7 +549,7 @@ mod tests {
         let mut config = AccountConfig::new("alice@example.com", "secret");
         config.outbound_proxy = Some("proxy.example.com;transport=tcp".into());
         let account = Account::parse(config).expect("valid");
-        assert_eq!(account.route().expect("route").to_string(), "sip:proxy.example.com;transport=tcp;lr");
+        assert_eq!(account.route().expect("route"), "sip:proxy.example.com;transport=tcp;lr");
         assert_eq!(account.hops()[0].transport, Transport::Tcp);
     }
 }

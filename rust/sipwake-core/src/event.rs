@@ -187,9 +187,48 @@ pub enum FlowError {
     /// This build has no such transport.
     #[error("the transport is not built in")]
     Unsupported,
-    /// The peer's certificate is not to be trusted.
+    /// The server's certificate is not to be trusted. Nothing was sent to it.
+    #[error("the server's certificate: {0}")]
+    Certificate(CertificateFault),
+    /// The server wants a certificate of ours, another one, or does not trust it.
+    #[error("the server refuses our certificate: {0}")]
+    ClientCertificate(String),
+    /// TLS was not agreed upon, or broke.
     #[error("TLS: {0}")]
     Tls(String),
+    /// The server did not agree to speak SIP over WebSocket (RFC 7118).
+    #[error("WebSocket: {0}")]
+    WebSocket(String),
+}
+
+/// Why a server's certificate is not to be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateFault {
+    /// No authority that we trust has issued it.
+    #[error("issued by nobody we trust")]
+    UnknownIssuer,
+    /// It is for another name than the account's.
+    #[error("not for this name")]
+    WrongName,
+    /// It is no longer valid.
+    #[error("expired")]
+    Expired,
+    /// It is not valid yet; often it is the device's clock that is wrong.
+    #[error("not valid yet")]
+    NotYetValid,
+    /// Its issuer has revoked it.
+    #[error("revoked")]
+    Revoked,
+    /// Its key is none of those that the app has pinned.
+    #[error("its key is none of the pinned ones")]
+    PinMismatch,
+    /// The platform's trust manager refused it.
+    #[error("refused by the platform: {0}")]
+    Platform(String),
+    /// It, or what was signed with it, is broken in another way.
+    #[error("{0}")]
+    Other(String),
 }
 
 /// Why something from the network was dropped.

@@ -124,10 +124,20 @@ impl UserAgent {
 
     /// Refuses every INVITE of a call that still rings.
     pub(crate) fn refuse_invitation(&mut self, call: Uuid, code: u16, phrase: &str, now: Now) {
+        let mut refusals = Vec::new();
         for invitation in self.invitations.iter_mut().filter(|known| known.uuid == Some(call) && known.is_ringing()) {
-            if let Some(bytes) = invitation.refuse(code, phrase, &[], now.boot) {
-                self.cx.transmit(invitation.flow, bytes);
-            }
+            let flow = invitation.flow;
+            refusals.extend(invitation.refuse(code, phrase, &[], now.boot).map(|bytes| (flow, bytes)));
+        }
+        for (flow, bytes) in refusals {
+            self.transmit_if_up(flow, bytes);
+        }
+    }
+
+    /// A call outlives its flow; an answer to it does not.
+    fn transmit_if_up(&mut self, flow: FlowId, bytes: Vec<u8>) {
+        if self.registrations.iter().any(|registration| registration.owns(flow)) {
+            self.cx.transmit(flow, bytes);
         }
     }
 
@@ -242,7 +252,7 @@ impl UserAgent {
             None => true,
         });
         for (flow, bytes) in repeats {
-            self.cx.transmit(flow, bytes);
+            self.transmit_if_up(flow, bytes);
         }
         for uuid in unanswered {
             self.refuse_invitation(uuid, 480, "Temporarily Unavailable", now);

@@ -28,6 +28,18 @@ pub struct Record {
     pub key: String,
     /// What is kept; `None` removes the record. Holds secrets: tokens and HA1 values.
     pub bytes: Option<Vec<u8>>,
+    /// How safe it must be before the next output is done.
+    pub durability: Durability,
+}
+
+/// How safe a record must be before what depends on it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// A wish of the user: it must survive a power cut.
+    Wish,
+    /// Numbers reserved and answers seen: it must survive the process. A power cut may take it back, which costs a
+    /// round trip later, not a binding; and a disk's sync would cost more than the round trip that a wake takes.
+    Progress,
 }
 
 impl std::fmt::Debug for Record {
@@ -85,6 +97,11 @@ impl Memory {
             separate_removal: false,
             local_port: None,
         }
+    }
+
+    /// What is left when the record cannot be read: a server may hold something, nobody knows what.
+    pub(crate) fn lost(random: &mut Random) -> Self {
+        Self { cseq_reserved: 1, ..Self::fresh(random) }
     }
 }
 

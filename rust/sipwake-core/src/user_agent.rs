@@ -22,7 +22,7 @@ use crate::push::{Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::registration::{Context, Registration};
 use crate::sip::{Frame, Framer, Message};
-use crate::snapshot::{Memory, REMOVALS, Record, Removal, binding_key, open};
+use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, binding_key, open};
 use crate::uas::{Answers, Invitation};
 use crate::wake::{Arrival, State, Wake};
 
@@ -82,9 +82,12 @@ impl UserAgent {
         match removals.map(open::<BTreeMap<AccountKey, Removal>>) {
             Some(Ok(removals)) => {
                 for (key, removal) in removals.into_iter().take(MAX_REMOVALS) {
-                    if let Some(registration) = Registration::resume_removal(removal.clone(), &mut agent.cx.random) {
-                        agent.registrations.push(registration);
-                        agent.cx.removals.insert(key, removal);
+                    match Registration::resume_removal(removal.clone(), &mut agent.cx.random) {
+                        Some(registration) => {
+                            agent.registrations.push(registration);
+                            agent.cx.removals.insert(key, removal);
+                        }
+                        None => agent.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned()),
                     }
                 }
             }
@@ -114,11 +117,16 @@ impl UserAgent {
         now: Now,
     ) -> Result<AccountKey, FieldError> {
         let key = account.key();
-        let memory = match self.registrations.iter().position(|registration| registration.key == key) {
+        let known = self.registrations.iter().position(|registration| registration.key == key);
+        let present = self.registrations.iter().filter(|registration| !registration.is_leaving()).count();
+        let memory = match known {
             Some(index) if !self.registrations[index].is_leaving() => {
-                self.registrations[index].replace_account(account, push);
+                self.registrations[index].replace_account(account, push, &mut self.cx);
                 self.settle(now);
                 return Ok(key);
+            }
+            _ if present >= MAX_ACCOUNTS => {
+                return Err(FieldError::malformed("accounts", "at most 16 accounts"));
             }
             Some(index) => {
                 let mut departing = self.registrations.remove(index);
@@ -129,19 +137,16 @@ impl UserAgent {
                 Some(Ok(memory)) => Some(memory),
                 Some(Err(damage)) => {
                     self.store_failed(&binding_key(&key), damage.to_string());
-                    None
+                    Some(Memory::lost(&mut self.cx.random))
                 }
                 None => None,
             },
         };
-        if self.registrations.iter().filter(|registration| !registration.is_leaving()).count() >= MAX_ACCOUNTS {
-            return Err(FieldError::malformed("accounts", "at most 16 accounts"));
-        }
         let registration = Registration::new(account, push, memory, &mut self.cx.random);
-        registration.save(&mut self.cx);
         self.departed.retain(|user| user != registration.account().aor().user());
         if self.cx.removals.contains_key(&key) {
-            self.cx.save_removal(&key, None);
+            registration.save(&mut self.cx, Durability::Wish);
+            self.cx.save_removal(&key, None, Durability::Wish);
         }
         self.registrations.push(registration);
         self.settle(now);
@@ -167,7 +172,7 @@ impl UserAgent {
     pub fn set_token(&mut self, key: &AccountKey, token: PushToken, now: Now) -> Result<(), NoSuchAccount> {
         let index = self.position(key)?;
         if self.registrations[index].set_token(token) {
-            self.registrations[index].save(&mut self.cx);
+            self.registrations[index].save(&mut self.cx, Durability::Wish);
         }
         self.settle(now);
         Ok(())
@@ -180,7 +185,7 @@ impl UserAgent {
     pub fn unbind_push(&mut self, key: &AccountKey, now: Now) -> Result<(), NoSuchAccount> {
         let index = self.position(key)?;
         if self.registrations[index].unbind_push() {
-            self.registrations[index].save(&mut self.cx);
+            self.registrations[index].save(&mut self.cx, Durability::Wish);
         }
         self.settle(now);
         Ok(())
@@ -202,11 +207,11 @@ impl UserAgent {
             }
             let index = self.position_of_leaving(key).ok_or(NoSuchAccount)?;
             let removal = self.registrations[index].removal();
-            self.cx.save_removal(key, Some(removal));
+            self.cx.save_removal(key, Some(removal), Durability::Wish);
         } else {
             registration.finished = true;
         }
-        self.cx.outputs.push_back(Output::Save(Record { key: binding_key(key), bytes: None }));
+        self.cx.outputs.push_back(forgotten(key));
         self.settle(now);
         Ok(())
     }
@@ -313,7 +318,7 @@ impl UserAgent {
     /// Takes the bytes that came in on a flow: one datagram, or any piece of a stream.
     pub fn handle_input(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
         let Some(transport) = self.transport_of(flow) else { return self.discard(Discard::DeadFlow) };
-        if matches!(transport, Transport::Udp | Transport::Ws | Transport::Wss) {
+        if transport == Transport::Udp || transport.is_websocket() {
             if bytes.iter().any(|byte| !byte.is_ascii_whitespace() && *byte != 0) {
                 self.handle_message(flow, bytes, now);
             }
@@ -327,7 +332,7 @@ impl UserAgent {
                 Ok(Some(Frame::Ping)) => self.cx.transmit(flow, b"\r\n".to_vec()),
                 Ok(Some(Frame::Pong)) => {}
                 Ok(None) => {
-                    if self.transport_of(flow).is_some() {
+                    if !framer.is_idle() && self.transport_of(flow).is_some() {
                         self.framers.insert(flow, framer);
                     }
                     break;
@@ -414,7 +419,9 @@ impl UserAgent {
             let mut done = self.registrations.remove(index);
             done.drop_flow(&mut self.cx);
             if self.cx.removals.contains_key(&done.key) {
-                self.cx.save_removal(&done.key, None);
+                // A kill during the log-out may have left it.
+                self.cx.outputs.push_back(forgotten(&done.key));
+                self.cx.save_removal(&done.key, None, Durability::Wish);
             }
             log::info!("{}: logged out", done.key);
             let aor = done.account().aor().to_string();
@@ -517,7 +524,12 @@ impl UserAgent {
         let Some(index) = self.registrations.iter().position(|r| r.is_leaving() && r.key != *except) else { return };
         let mut given_up = self.registrations.remove(index);
         given_up.drop_flow(&mut self.cx);
-        self.cx.save_removal(&given_up.key, None);
+        self.cx.save_removal(&given_up.key, None, Durability::Wish);
         self.store_failed(REMOVALS, format!("more than {MAX_REMOVALS} log-outs are pending; the oldest was given up"));
     }
+}
+
+/// Removes an account's own record.
+fn forgotten(key: &AccountKey) -> Output {
+    Output::Save(Record { key: binding_key(key), bytes: None, durability: Durability::Wish })
 }

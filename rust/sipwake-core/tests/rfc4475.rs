@@ -2,6 +2,8 @@
 //!
 //! The messages are read from the folder named by `SIPWAKE_RFC4475`, else from `shared/rfc4475` beside the repository.
 
+#![allow(clippy::disallowed_methods, reason = "a test may ask where its data is")]
+
 use std::path::PathBuf;
 
 use sipwake_core::sip::{Fault, Frame, Framer, Message, Method, ParseError, SipUri};

@@ -334,7 +334,7 @@ impl From<sipwake::Verdict> for Verdict {
                 sipwake::Standing::NotAsked => Standing::NotAsked,
             },
             reason: verdict.reason.to_string(),
-            advice: verdict.advice,
+            advice: verdict.advice.into_owned(),
             vapid: verdict.vapid,
             refresh_lead_seconds: verdict.refresh_lead,
             purr: verdict.purr,

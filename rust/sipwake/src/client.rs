@@ -12,12 +12,13 @@ use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push};
 use sipwake_core::push::{Push, PushConfig, PushToken};
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 use sipwake_core::user_agent::{Decline, NoSuchAccount, UserAgent};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::clock::now;
 use crate::driver::{Driver, JOBS, Job, Reply, Trace};
 use crate::events::{Events, MAX_UNREAD};
+use crate::options::Options;
 use crate::store::StateStore;
 
 /// Why a call on a [`Client`] failed.
@@ -50,12 +51,16 @@ pub enum TokenUpdate {
     Ignored,
 }
 
-/// A client: accounts, bindings and calls. Clones share one driver, which ends with the last of them.
+/// A client: accounts, bindings and calls. Clones share one driver, which ends with the last of them or when one is told
+/// to [`shutdown`](Self::shutdown). The bindings stay on the server either way: that is what pushes are for.
 #[derive(Clone)]
 pub struct Client {
     jobs: mpsc::Sender<Job>,
     gate: Arc<ArcSwap<Gate>>,
-    events: broadcast::Sender<Event>,
+    /// Weak, so that the streams end with the driver.
+    events: broadcast::WeakSender<Event>,
+    stop: Arc<Notify>,
+    running: watch::Receiver<()>,
 }
 
 impl std::fmt::Debug for Client {
@@ -67,10 +72,13 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// Starts a client on the current tokio runtime. Log-outs that an earlier process could not deliver go out at once.
     ///
+    /// One client at a time to a store: before another is started on it in the same process, wait for
+    /// [`shutdown`](Self::shutdown), or both would count the same CSeq.
+    ///
     /// # Panics
     /// Outside of a tokio runtime with time and I/O enabled.
     pub fn start(store: Arc<dyn StateStore>) -> (Self, Events) {
-        Self::start_traced(store, None)
+        Self::start_with(store, Options::default())
     }
 
     /// Starts a client whose messages are shown to `trace`, without their secrets.
@@ -78,6 +86,15 @@ impl Client {
     /// # Panics
     /// As [`start`](Self::start).
     pub fn start_traced(store: Arc<dyn StateStore>, trace: Option<Arc<dyn Trace>>) -> (Self, Events) {
+        let options = Options::default();
+        Self::start_with(store, trace.map_or(options.clone(), |trace| options.trace(trace)))
+    }
+
+    /// Starts a client with other [`Options`] than the defaults.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_with(store: Arc<dyn StateStore>, options: Options) -> (Self, Events) {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).expect("every platform of ours has a random source");
         let (removals, failure) = match store.load(REMOVALS) {
@@ -91,16 +108,32 @@ impl Client {
         let (sender, jobs) = mpsc::channel(JOBS);
         let (events, receiver) = broadcast::channel(MAX_UNREAD);
         let gate = Arc::new(ArcSwap::from_pointee(agent.gate()));
-        let driver = Driver { agent, store, gate: gate.clone(), events: events.clone(), trace, jobs };
-        tokio::spawn(driver.run());
-        // The driver's own sender must be the last one, so that the stream ends with it.
-        let weak = Self { jobs: sender, gate, events };
-        (weak, Events::new(receiver))
+        let stop = Arc::new(Notify::new());
+        let (running, ended) = watch::channel(());
+        let client =
+            Self { jobs: sender, gate: gate.clone(), events: events.downgrade(), stop: stop.clone(), running: ended };
+        let network = Arc::new(options.network());
+        let trace = options.trace;
+        tokio::spawn(Driver { agent, store, gate, events, trace, network, jobs, stop, running }.run());
+        (client, Events::new(receiver))
     }
 
-    /// Returns a further stream of events, from now on.
+    /// Returns a further stream of events, from now on. That of a client that has been shut down is over at once.
     pub fn events(&self) -> Events {
-        Events::new(self.events.subscribe())
+        let events = self.events.upgrade().unwrap_or_else(|| broadcast::channel(1).0);
+        Events::new(events.subscribe())
+    }
+
+    /// Ends the client for all its clones and returns once its sockets are closed: what was asked for before is still
+    /// done and what was queued still sent, without waiting for answers. The bindings stay; to remove one, wait for
+    /// [`Event::LoggedOut`] first, or leave it to the next start.
+    ///
+    /// From then on every call fails with [`Error::ShutDown`], and the streams of events are over. A push is still judged
+    /// by what was known last.
+    pub async fn shutdown(&self) {
+        self.stop.notify_one();
+        // It never changes; it is dropped with the driver.
+        let _ = self.running.clone().changed().await;
     }
 
     /// Adds an account, or changes the settings of the one with the same AOR and registrar. What was stored of it by an

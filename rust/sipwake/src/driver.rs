@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sipwake_core::clock::Now;
 use sipwake_core::event::{Event, FlowId, Output};
 use sipwake_core::gate::Gate;
-use sipwake_core::snapshot::Record;
+use sipwake_core::snapshot::{Durability, Record};
 use sipwake_core::trace::redacted;
 use sipwake_core::user_agent::UserAgent;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use crate::clock::now;
 use crate::store::StateStore;
-use crate::transport::{FlowHandle, Happening, Happenings};
+use crate::transport::{FlowHandle, Happening, Happenings, Network};
 
 /// What runs once everything that a job asked for is stored: it tells the caller.
 pub(crate) type Reply = Box<dyn FnOnce() + Send>;
@@ -25,6 +26,8 @@ pub(crate) type Job = Box<dyn FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Re
 pub(crate) const JOBS: usize = 256;
 /// Happenings of all flows waiting for the driver.
 const HAPPENINGS: usize = 256;
+/// The timer stands still while the device sleeps, the core's boot time does not: look at it this often.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// Sees every message that is sent or received, with its secrets already cut to their length and last four characters.
 pub trait Trace: Send + Sync {
@@ -38,30 +41,40 @@ pub(crate) struct Driver {
     pub(crate) gate: Arc<ArcSwap<Gate>>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) trace: Option<Arc<dyn Trace>>,
+    pub(crate) network: Arc<Network>,
     pub(crate) jobs: mpsc::Receiver<Job>,
+    pub(crate) stop: Arc<Notify>,
+    /// Dropped when the last flow is closed.
+    pub(crate) running: watch::Sender<()>,
 }
 
 impl Driver {
-    /// Runs until the last handle is gone or `shutdown` closed the queue.
+    /// Runs until the last handle is gone or one of them said stop; then the flows are closed, each with its queue sent.
     pub(crate) async fn run(mut self) {
         let (sender, mut happenings) = mpsc::channel(HAPPENINGS);
         let mut flows = HashMap::new();
         loop {
             self.drain(&mut flows, &sender);
-            let wait = self.agent.poll_timeout().map(|(at, _)| at.saturating_sub(now().boot));
+            let wait = self.agent.poll_timeout().map(|(at, _)| at.saturating_sub(now().boot).min(LONGEST_SLEEP));
             tokio::select! {
                 job = self.jobs.recv() => {
-                    let Some(job) = job else { return };
+                    let Some(job) = job else { break };
                     let reply = job(&mut self.agent, &*self.store, now());
                     self.drain(&mut flows, &sender);
                     reply();
                 }
+                // What was queued before is still done; then the queue says that it is over.
+                () = self.stop.notified() => self.jobs.close(),
                 Some((flow, happening)) = happenings.recv() => self.happened(flow, happening, &mut flows),
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {
                     self.agent.handle_timeout(now());
                 }
             }
         }
+        drop((flows, sender));
+        // Each flow holds a sender until its socket is closed; what it has to say concerns nobody any more.
+        while happenings.recv().await.is_some() {}
+        drop(self.running);
     }
 
     fn happened(&mut self, flow: FlowId, happening: Happening, flows: &mut HashMap<FlowId, FlowHandle>) {
@@ -91,7 +104,10 @@ impl Driver {
                     changed = true;
                 }
                 Output::Open { flow, hop, local_port } => {
-                    flows.insert(flow, FlowHandle::open(flow, hop, local_port, happenings.clone()));
+                    flows.insert(
+                        flow,
+                        FlowHandle::open(flow, hop, local_port, self.network.clone(), happenings.clone()),
+                    );
                 }
                 Output::Close(flow) => {
                     flows.remove(&flow);
@@ -117,6 +133,7 @@ impl Driver {
 
     fn save(&mut self, record: Record) {
         let result = match &record.bytes {
+            Some(bytes) if record.durability == Durability::Progress => self.store.save_progress(&record.key, bytes),
             Some(bytes) => self.store.save(&record.key, bytes),
             None => self.store.remove(&record.key),
         };

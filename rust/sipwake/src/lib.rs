@@ -34,16 +34,19 @@ mod client;
 mod clock;
 mod driver;
 mod events;
+mod options;
 mod resolve;
 mod store;
 mod transport;
+#[cfg(feature = "tls")]
+mod trust;
 
 pub use sipwake_core as core;
 pub use sipwake_core::account::{AccountConfig, AccountKey, Transport, UpperServer};
 pub use sipwake_core::digest::{Credentials, RealmHa1};
 pub use sipwake_core::error::{FieldError, Rule};
 pub use sipwake_core::event::{
-    CallChange, CallEvent, Caller, Discard, Ended, Event, Failure, FlowError, Offer, Registered,
+    CallChange, CallEvent, Caller, CertificateFault, Discard, Ended, Event, Failure, FlowError, Offer, Registered,
 };
 pub use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push};
 pub use sipwake_core::push::{
@@ -58,4 +61,7 @@ pub use client::{Client, Error, TokenUpdate};
 pub use clock::now;
 pub use driver::Trace;
 pub use events::Events;
+pub use options::Options;
 pub use store::{FileStore, MemoryStore, StateStore, StoreError};
+#[cfg(feature = "tls")]
+pub use trust::{ServerTrust, SpkiPin, Trust, TrustError};

@@ -33,6 +33,15 @@ pub trait StateStore: Send + Sync {
     /// A [`StoreError`], which the app is told as an event; the client goes on.
     fn save(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
+    /// Stores a record that must survive the process, but need not survive a power cut: numbers reserved ahead, answers
+    /// seen. Called far more often than [`save`](Self::save), which it is unless the store knows something faster.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    fn save_progress(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.save(key, bytes)
+    }
+
     /// Removes a record; one that is not there is no error.
     ///
     /// # Errors
@@ -91,6 +100,26 @@ impl FileStore {
     }
 }
 
+impl FileStore {
+    /// Writes beside and renames; with `synced`, waits for the disk at both steps.
+    fn replace(&self, key: &str, bytes: &[u8], synced: bool) -> Result<(), StoreError> {
+        let path = self.path(key)?;
+        let beside = path.with_extension("new");
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&beside)?;
+        file.write_all(bytes)?;
+        if synced {
+            file.sync_data()?;
+        }
+        drop(file);
+        fs::rename(&beside, &path)?;
+        if synced { sync_folder(&self.folder) } else { Ok(()) }
+    }
+}
+
 impl StateStore for FileStore {
     fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         match fs::read(self.path(key)?) {
@@ -101,18 +130,11 @@ impl StateStore for FileStore {
     }
 
     fn save(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let path = self.path(key)?;
-        let beside = path.with_extension("new");
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_data()?;
-        drop(file);
-        fs::rename(&beside, &path)?;
-        sync_folder(&self.folder)
+        self.replace(key, bytes, true)
+    }
+
+    fn save_progress(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.replace(key, bytes, false)
     }
 
     fn remove(&self, key: &str) -> Result<(), StoreError> {

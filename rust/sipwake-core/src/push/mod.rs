@@ -177,7 +177,7 @@ impl Push {
     ///
     /// # Errors
     /// A [`FieldError`] that names the field (`push.package`, `push.dialects`, …) and the rule it broke.
-    pub fn parse(config: PushConfig) -> Result<Self, FieldError> {
+    pub fn parse(mut config: PushConfig) -> Result<Self, FieldError> {
         check_text("push.package", &config.package, MAX_FIELD)?;
         if config
             .package
@@ -191,7 +191,8 @@ impl Push {
         }
         if let Some(team) = &config.team_id {
             check_text("push.team_id", team, MAX_FIELD)?;
-            if !team.trim_end_matches('.').bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            let team = team.trim_end_matches('.');
+            if team.is_empty() || !team.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
                 return Err(FieldError::malformed("push.team_id", "letters and digits, such as ABCDE12345"));
             }
         }
@@ -210,16 +211,28 @@ impl Push {
                 return Err(FieldError::malformed("push.provider", "a token (RFC 3261 section 25.1)"));
             }
         }
-        for (name, value) in &config.linphone_params {
+        for (index, (name, value)) in config.linphone_params.iter().enumerate() {
             check_text("push.linphone_params", value, MAX_FIELD)?;
-            if !is_token(name) {
-                return Err(FieldError::malformed("push.linphone_params", "parameter names that are tokens"));
+            let ours = ["pn-provider", "pn-param", "pn-prid"].into_iter();
+            let mut taken = ours.chain(config.linphone_params[..index].iter().map(|(name, _)| name.as_str()));
+            if !is_token(name) || name.len() > MAX_FIELD || taken.any(|taken| taken.eq_ignore_ascii_case(name)) {
+                return Err(FieldError::malformed(
+                    "push.linphone_params",
+                    "parameter names that are tokens, each once, other than pn-provider, pn-param and pn-prid",
+                ));
             }
         }
         if config.linphone_params.len() > 16 {
             return Err(FieldError::malformed("push.linphone_params", "at most 16 parameters"));
         }
-        if let Dialects::Only(dialects) = &config.dialects {
+        if let Dialects::Only(dialects) = &mut config.dialects {
+            let mut seen: Vec<Dialect> = Vec::new();
+            dialects.retain(|dialect| {
+                !seen.contains(dialect) && {
+                    seen.push(*dialect);
+                    true
+                }
+            });
             if dialects.contains(&Dialect::Rfc8599) && dialects.contains(&Dialect::Linphone) {
                 return Err(FieldError::new(
                     "push.dialects",
@@ -302,7 +315,9 @@ impl Push {
     }
 
     /// Returns what every dialect of `spoken` adds to a REGISTER for this binding.
-    pub(crate) fn write(&self, spoken: &[Dialect], binding: Binding<'_>) -> Tags {
+    ///
+    /// `last` is the token that was bound, for servers that want to hear of an unbinding by its name.
+    pub(crate) fn write(&self, spoken: &[Dialect], binding: Binding<'_>, last: Option<&PushToken>) -> Tags {
         let mut tags = Tags::default();
         if binding == Binding::NoneYet {
             return tags;
@@ -312,7 +327,7 @@ impl Push {
                 Dialect::XMpush => mpush::write(self, binding, &mut tags),
                 Dialect::Rfc8599 => rfc8599::write(self, binding, &mut tags),
                 Dialect::Linphone => linphone::write(self, binding, &mut tags),
-                Dialect::PortSip(header) => portsip::write(*header, self, binding, &mut tags),
+                Dialect::PortSip(header) => portsip::write(*header, self, binding, last, &mut tags),
                 Dialect::Abto => legacy::write_abto(self, binding, &mut tags),
                 Dialect::AppIdInUri => legacy::write_app_id(true, self, binding, &mut tags),
                 Dialect::AppIdInHeader => legacy::write_app_id(false, self, binding, &mut tags),
@@ -345,7 +360,7 @@ impl Push {
     /// # Ok::<(), sipwake_core::error::FieldError>(())
     /// ```
     pub fn tags(&self, binding: Binding<'_>) -> Tags {
-        self.write(&self.spoken(Shown::Nothing), binding)
+        self.write(&self.spoken(Shown::Nothing), binding, None)
     }
 
     /// Reads what a server's response to a REGISTER with these tags says about push.

@@ -21,10 +21,16 @@ pub enum PortSipHeader {
 }
 
 /// Adds the header. Disabling keeps the device but allows neither calls nor messages.
-pub(super) fn write(header: PortSipHeader, push: &Push, binding: Binding<'_>, tags: &mut Tags) {
+pub(super) fn write(
+    header: PortSipHeader,
+    push: &Push,
+    binding: Binding<'_>,
+    last: Option<&PushToken>,
+    tags: &mut Tags,
+) {
     let (token, calls, messages) = match binding {
         Binding::Token(token) => (Some(token), push.config().push_calls, push.config().push_messages),
-        Binding::Unbound => (None, false, false),
+        Binding::Unbound => (last, false, false),
         Binding::LoggedOut(last) => (last, false, false),
         Binding::NoneYet | Binding::Query(_) => return,
     };

@@ -59,7 +59,8 @@ impl Tags {
 }
 
 fn join(tags: &[Tag]) -> String {
-    let mut text = String::new();
+    let length = tags.iter().map(|tag| tag.name.len() + tag.value.as_ref().map_or(0, String::len) + 2).sum();
+    let mut text = String::with_capacity(length);
     for tag in tags {
         text.push(';');
         text.push_str(&tag.name);

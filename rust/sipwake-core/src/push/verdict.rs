@@ -1,5 +1,7 @@
 //! What the server's answer says about push, in words that a developer can act on.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::{Dialect, Environment, Provider, Push, Shown, rfc8599};
@@ -74,7 +76,7 @@ pub struct Verdict {
     /// Why.
     pub reason: Reason,
     /// What a developer can do about it; empty when there is nothing to do.
-    pub advice: String,
+    pub advice: Cow<'static, str>,
     /// The server's VAPID key, for web push (`+sip.vapid`, RFC 8292).
     pub vapid: Option<String>,
     /// Seconds before expiry at which the app, waking itself, must refresh at the latest (`+sip.pnsreg`).
@@ -136,7 +138,7 @@ impl Verdict {
         Self {
             standing: Standing::NotAsked,
             reason: Reason::NoToken,
-            advice: String::new(),
+            advice: Cow::Borrowed(""),
             vapid: None,
             refresh_lead: None,
             purr: None,
@@ -151,7 +153,9 @@ impl Verdict {
     }
 }
 
-fn advice(push: &Push, standing: Standing, reason: &Reason) -> String {
+fn advice(push: &Push, standing: Standing, reason: &Reason) -> Cow<'static, str> {
+    const TEST_CALL: &str =
+        "close the app and place a test call; if it stays silent, check the server's push settings and package name.";
     let environment = match (push.provider(), push.config().environment) {
         (Provider::Apns, Environment::ServerDefault) => {
             " Sandbox tokens (apps run from Xcode) fail on a production server and the other way round: state the environment."
@@ -160,14 +164,13 @@ fn advice(push: &Push, standing: Standing, reason: &Reason) -> String {
         _ => "",
     };
     match (standing, reason) {
-        (Standing::Unconfirmed, Reason::NotRegistered(_)) => String::new(),
-        (Standing::Unconfirmed, _) => {
-            format!("close the app and place a test call; if it stays silent, check the server's push settings and package name.{environment}")
-        }
+        (Standing::Unconfirmed, Reason::NotRegistered(_)) => Cow::Borrowed(""),
+        (Standing::Unconfirmed, _) if environment.is_empty() => TEST_CALL.into(),
+        (Standing::Unconfirmed, _) => format!("{TEST_CALL}{environment}").into(),
         (Standing::Refused, Reason::ProviderRefused) => {
-            "the user was registered without push; ask the server's operator to enable this provider, or choose another dialect.".to_owned()
+            "the user was registered without push; ask the server's operator to enable this provider, or choose another dialect.".into()
         }
-        (Standing::Refused, _) => "use one of the providers that the server names, or another dialect.".to_owned(),
-        _ => String::new(),
+        (Standing::Refused, _) => "use one of the providers that the server names, or another dialect.".into(),
+        _ => Cow::Borrowed(""),
     }
 }

@@ -9,7 +9,7 @@ const BASE: Duration = Duration::from_secs(30);
 /// RFC 5626's `max-time`.
 const MAX: Duration = Duration::from_secs(1800);
 /// The shortest wait: a jitter of nothing would be a loop.
-const MIN: Duration = Duration::from_secs(1);
+pub(super) const MIN: Duration = Duration::from_secs(1);
 
 /// Returns the wait after `failures` failures in a row: anything between one second and
 /// `min(max-time, base-time * 2 ^ failures)`, evenly.

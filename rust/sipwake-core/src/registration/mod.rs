@@ -17,13 +17,15 @@ use crate::event::{Event, Failure, FlowError, FlowId, Output};
 use crate::push::{Asked, Dialect, Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::sip::Message;
-use crate::snapshot::{Memory, REMOVALS, Record, Removal, TokenWish, binding_key, seal};
+use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, TokenWish, binding_key, seal};
 use crate::transaction::{ClientTransaction, Due};
 
 pub(crate) use request::ALLOW;
 
 /// CSeq numbers reserved by one write to the store.
 const RESERVE_CSEQ: u32 = 32;
+/// Where a Call-ID has had enough of them: a CSeq stays below 2^31 (RFC 3261 section 8.1.1.5).
+const MAX_CSEQ: u32 = 1 << 30;
 /// Nonce counts reserved by one write. Kamailio refuses a count above 255, so a restart must not skip many.
 const RESERVE_NC: u32 = 8;
 /// Former Contacts remembered for removal.
@@ -50,13 +52,13 @@ impl Context {
     }
 
     /// Stores the pending log-outs with this one added, changed or, with `None`, delivered.
-    pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<Removal>) {
+    pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<Removal>, durability: Durability) {
         match removal {
             Some(removal) => self.removals.insert(key.clone(), removal),
             None => self.removals.remove(key),
         };
         let bytes = (!self.removals.is_empty()).then(|| seal(&self.removals));
-        self.outputs.push_back(Output::Save(Record { key: REMOVALS.to_owned(), bytes }));
+        self.outputs.push_back(Output::Save(Record { key: REMOVALS.to_owned(), bytes, durability }));
     }
 }
 
@@ -165,9 +167,13 @@ pub(crate) struct Registration {
     /// Counts the network changes and log-ins, which an answer to an older REGISTER does not satisfy.
     epoch: u64,
     due: bool,
+    /// The app has asked for a registration, or something that was registered needs one. Before that nothing is sent.
+    started: bool,
     query: Option<Option<String>>,
     pace: Pace,
     failures: u32,
+    /// Flows in a row that broke soon after a registration.
+    short_flows: u32,
     hop: usize,
     redirect: Option<Redirect>,
     flow: Flow,
@@ -175,8 +181,12 @@ pub(crate) struct Registration {
     attempt: Option<Box<Attempt>>,
     /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
     resume: Option<Chain>,
+    /// A push came while a REGISTER was in flight: should that fail, its call cannot wait for the back-off.
+    woken: bool,
     refresh_at: Option<Duration>,
     registered_at: Option<Duration>,
+    /// Boot time at which the binding lapses.
+    bound_until: Option<Duration>,
     keep_alive_at: Option<Duration>,
     pub(crate) verdict: Option<Verdict>,
     leaving: bool,
@@ -188,7 +198,11 @@ pub(crate) struct Registration {
 
 impl Registration {
     pub(crate) fn new(account: Account, push: Option<Push>, memory: Option<Memory>, random: &mut Random) -> Self {
-        let memory = memory.unwrap_or_else(|| Memory::fresh(random));
+        let memory = match memory {
+            Some(memory) if memory.cseq_reserved < MAX_CSEQ => memory,
+            Some(memory) => Memory { call_id: random.token(), cseq_reserved: 1, ..memory },
+            None => Memory::fresh(random),
+        };
         Self {
             key: account.key(),
             cseq: memory.cseq_reserved,
@@ -198,16 +212,20 @@ impl Registration {
             memory,
             epoch: 0,
             due: false,
+            started: false,
             query: None,
             pace: Pace::Free,
             failures: 0,
+            short_flows: 0,
             hop: 0,
             redirect: None,
             flow: Flow::None,
             attempt: None,
             resume: None,
+            woken: false,
             refresh_at: None,
             registered_at: None,
+            bound_until: None,
             keep_alive_at: None,
             verdict: None,
             leaving: false,
@@ -224,6 +242,7 @@ impl Registration {
         let mut registration = Self::new(account, push, Some(removal.memory), random);
         registration.leaving = true;
         registration.due = true;
+        registration.started = true;
         Some(registration)
     }
 
@@ -276,27 +295,37 @@ impl Registration {
     }
 
     /// Keeps the Call-ID, CSeq and Contacts of an earlier life of the same account, and takes over new settings.
-    pub(crate) fn replace_account(&mut self, account: Account, push: Option<Push>) {
+    pub(crate) fn replace_account(&mut self, account: Account, push: Option<Push>, cx: &mut Context) {
         if account.credentials() != self.account.credentials() || account.auth_user() != self.account.auth_user() {
             self.memory.nonces.clear();
         }
         if push != self.push {
             self.memory.shown = crate::push::Shown::Nothing;
         }
+        let moved = account.hops() != self.account.hops();
         self.account = account;
         self.push = push;
         self.epoch += 1;
-        self.hop = 0;
-        self.redirect = None;
+        if moved {
+            self.due |= !matches!(self.flow, Flow::None);
+            self.drop_flow(cx);
+            self.interrupt();
+            self.hop = 0;
+            self.redirect = None;
+        }
+        if self.account.config().keep_alive.is_none() {
+            self.keep_alive_at = None;
+        }
     }
 
     // Wishes.
 
     /// Registers, or registers again: the app started, or the user asked for it.
     pub(crate) fn register(&mut self) {
+        self.started = true;
         self.pace = Pace::Free;
         self.failures = 0;
-        if self.attempt.is_none() || self.leaving {
+        if self.attempt.as_ref().is_none_or(|attempt| attempt.epoch != self.epoch) {
             self.due = true;
         }
     }
@@ -319,6 +348,7 @@ impl Registration {
         let last =
             self.memory.token.last().or(self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref())).cloned();
         self.memory.token = TokenWish::Unbind(last);
+        self.started |= self.was_ever_sent();
         self.wish();
         true
     }
@@ -326,6 +356,7 @@ impl Registration {
     /// Removes the registration and the push binding.
     pub(crate) fn log_out(&mut self) {
         self.leaving = true;
+        self.started = true;
         self.pace = Pace::Free;
         self.resume = None;
         self.query = None;
@@ -346,6 +377,7 @@ impl Registration {
     }
 
     pub(crate) fn query(&mut self, provider: Option<String>) {
+        self.started = true;
         self.query = Some(provider);
     }
 
@@ -353,9 +385,14 @@ impl Registration {
 
     /// A push came: registers at once, unless a REGISTER is under way, or this push was answered already.
     pub(crate) fn wake(&mut self, repeated: bool, now: Now) {
-        if self.attempt.is_some() || self.pace == Pace::Stopped {
+        if self.pace == Pace::Stopped || !(self.started || self.was_ever_sent()) {
             return;
         }
+        if self.attempt.is_some() {
+            self.woken = true;
+            return;
+        }
+        self.started = true;
         const FRESH: Duration = Duration::from_secs(30);
         let fresh = self.registered_at.is_some_and(|at| now.boot.saturating_sub(at) < FRESH);
         if repeated && fresh && matches!(self.flow, Flow::Up(_)) {
@@ -414,6 +451,9 @@ impl Registration {
         let idle = self.attempt.is_none() && matches!(self.flow, Flow::Up(_));
         self.flow = Flow::None;
         self.keep_alive_at = None;
+        if self.pace == Pace::Stopped {
+            return;
+        }
         if !idle {
             self.interrupt();
             return self.fail(Failure::Flow(error), None, cx, now);
@@ -421,9 +461,12 @@ impl Registration {
         // A server that closes what it just accepted would otherwise be called in a loop.
         const SETTLED: Duration = Duration::from_secs(60);
         self.due = true;
+        self.redirect = None;
         if self.registered_at.is_none_or(|at| now.boot.saturating_sub(at) < SETTLED) {
-            self.failures += 1;
-            self.pace = Pace::BackingOff(now.boot + backoff::wait(0, &mut cx.random));
+            self.pace = Pace::BackingOff(now.boot + backoff::wait(self.short_flows, &mut cx.random));
+            self.short_flows += 1;
+        } else {
+            self.short_flows = 0;
         }
     }
 
@@ -468,7 +511,7 @@ impl Registration {
 
     /// Does what is due, if it may be done now.
     pub(crate) fn drive(&mut self, cx: &mut Context, now: Now) {
-        if self.attempt.is_some() || matches!(self.flow, Flow::Opening(..)) {
+        if self.finished || self.attempt.is_some() || matches!(self.flow, Flow::Opening(..)) {
             return;
         }
         if let Pace::BackingOff(until) = self.pace
@@ -477,7 +520,7 @@ impl Registration {
             self.pace = Pace::Free;
         }
         let wanted = self.due || self.resume.is_some() || self.query.is_some();
-        if !wanted || self.pace != Pace::Free {
+        if !self.started || !wanted || self.pace != Pace::Free {
             return;
         }
         let up = match &self.flow {
@@ -506,15 +549,13 @@ impl Registration {
         cx.outputs.push_back(Output::Open { flow, hop, local_port: self.local_port });
     }
 
-    fn hop_worked(&mut self) {
-        self.redirect = None;
-    }
-
     /// Notes a failure: the next gateway at once, and after the last of them a wait.
     fn fail(&mut self, failure: Failure, retry_after: Option<Duration>, cx: &mut Context, now: Now) {
         self.due = true;
         self.failures += 1;
-        self.redirect = None;
+        if self.redirect.take().is_some() {
+            self.drop_flow(cx);
+        }
         self.hop += 1;
         let hops = self.account.hops().len();
         if self.hop < hops && retry_after.is_none() {
@@ -527,7 +568,12 @@ impl Registration {
             self.drop_flow(cx);
         }
         let rounds = self.failures.div_ceil(u32::try_from(hops).unwrap_or(u32::MAX));
-        let wait = retry_after.unwrap_or_else(|| backoff::wait(rounds, &mut cx.random));
+        let woken = std::mem::take(&mut self.woken);
+        let wait = match retry_after {
+            Some(wait) => wait,
+            None if woken => backoff::MIN,
+            None => backoff::wait(rounds, &mut cx.random),
+        };
         self.pace = Pace::BackingOff(now.boot + wait);
         log::info!("{}: {failure}; trying again in {} s", self.key, wait.as_secs());
         cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: Some(wait) });
@@ -542,12 +588,12 @@ impl Registration {
         cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: None });
     }
 
-    pub(crate) fn save(&self, cx: &mut Context) {
+    pub(crate) fn save(&self, cx: &mut Context, durability: Durability) {
         if self.leaving {
-            return cx.save_removal(&self.key, Some(self.removal()));
+            return cx.save_removal(&self.key, Some(self.removal()), durability);
         }
         let bytes = Some(seal(&self.memory));
-        cx.outputs.push_back(Output::Save(Record { key: binding_key(&self.key), bytes }));
+        cx.outputs.push_back(Output::Save(Record { key: binding_key(&self.key), bytes, durability }));
     }
 
     pub(crate) fn handle_response(&mut self, message: &Message, cx: &mut Context, now: Now) -> bool {

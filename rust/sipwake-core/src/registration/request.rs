@@ -5,11 +5,11 @@ use crate::account::Transport;
 use crate::clock::Now;
 use crate::digest::Algorithm;
 use crate::event::Failure;
-use crate::push::{Asked, Binding, Dialect, PushToken, Tags, piid, write_upper};
+use crate::push::{Asked, Binding, Dialect, PushToken, Removal, Tags, piid, write_upper};
 use crate::redact::Secret;
 use crate::registration::Piid;
 use crate::sip::{Builder, Method};
-use crate::snapshot::{Former, TokenWish};
+use crate::snapshot::{Durability, Former, TokenWish};
 use crate::transaction::ClientTransaction;
 
 /// The methods that we answer with more than a refusal.
@@ -28,7 +28,7 @@ impl Registration {
             save = true;
         }
         if save {
-            self.save(cx);
+            self.save(cx, Durability::Progress);
         }
 
         self.cseq += 1;
@@ -43,20 +43,22 @@ impl Registration {
             if chain.single_contact { Vec::new() } else { self.contacts_to_remove(&contact.uri, &chain.asks, now) };
 
         let mut builder = Builder::request(&Method::Register, &request_uri);
-        builder = builder.header("Via", &format!("SIP/2.0/{} {};branch={branch};rport", transport.via(), flow.local));
+        builder = builder
+            .header_of("Via", format_args!("SIP/2.0/{} {};branch={branch};rport", transport.via(), self.sent_by(flow)));
         builder = builder.header("Max-Forwards", "70");
-        builder = builder.header("From", &format!("{};tag={}", self.account.name_addr(), self.memory.from_tag));
-        builder = builder.header("To", &format!("<{}>", self.account.aor()));
+        builder = builder.header_of("From", format_args!("{};tag={}", self.account.name_addr(), self.memory.from_tag));
+        builder = builder.header_of("To", format_args!("<{}>", self.account.aor()));
         builder = builder.header("Call-ID", &self.memory.call_id);
-        builder = builder.header("CSeq", &format!("{} REGISTER", self.cseq));
+        builder = builder.header_of("CSeq", format_args!("{} REGISTER", self.cseq));
         if let Some(route) = self.account.route() {
-            builder = builder.header("Route", &format!("<{route}>"));
+            builder = builder.header_of("Route", format_args!("<{route}>"));
         }
-        builder = builder.header("Contact", &format!("<{}>{}", contact.uri, contact.params));
+        // The old ones first: a server that takes them for the new one's binding then removes it before it makes it.
         for uri in &former {
-            builder = builder.header("Contact", &format!("<{uri}>;expires=0"));
+            builder = builder.header_of("Contact", format_args!("<{uri}>;expires=0"));
         }
-        builder = builder.header("Expires", &expires.to_string());
+        builder = builder.header_of("Contact", format_args!("<{}>{}", contact.uri, contact.params));
+        builder = builder.header_of("Expires", format_args!("{expires}"));
         let config = self.account.config();
         builder = builder.header("Supported", if config.instance_id.is_some() { "path, outbound" } else { "path" });
         builder = builder.header("Allow", ALLOW);
@@ -132,8 +134,19 @@ impl Registration {
         let user = self.account.aor().user();
         match flow.hop.transport {
             Transport::Udp => format!("sip:{user}@{}", flow.contact),
+            // RFC 7118 5.2.2: the URI's transport is `ws` for both, TLS or not. The name goes nowhere, so it can stay the
+            // same on every connection: the binding is renewed and leaves no old Contact behind.
+            Transport::Ws | Transport::Wss => format!("sip:{user}@{};transport=ws", self.sent_by(flow)),
             transport => format!("sip:{user}@{};transport={}", flow.contact, transport.param()),
         }
+    }
+
+    /// What stands for us in Via: our address or, where nobody could connect to it, a name that goes nowhere (RFC 7118 5.1).
+    fn sent_by(&self, flow: &FlowUp) -> String {
+        if flow.hop.transport.is_websocket() {
+            return format!("{}.invalid", self.memory.from_tag);
+        }
+        flow.local.to_string()
     }
 
     fn contact(&self, spoken: &[Dialect], asks: &Asks, base: &str) -> Contact {
@@ -143,7 +156,7 @@ impl Registration {
             Asks::Bind | Asks::Query(_) => base,
         };
         let tags = match &self.push {
-            Some(push) => push.write(spoken, self.binding(asks)),
+            Some(push) => push.write(spoken, self.binding(asks), self.memory.token.last()),
             None => Tags::default(),
         };
         let mut params = String::new();
@@ -154,7 +167,12 @@ impl Registration {
             }
         }
         params.push_str(&tags.contact_params_text());
-        Contact { uri: format!("{base}{}", tags.uri_params_text()), params, headers: tags.headers }
+        let same = self.push.as_ref().is_none_or(|push| push.config().removal == Removal::SameBinding);
+        let uri = match (asks, bound) {
+            (Asks::Remove, Some(bound)) if same => bound.uri.expose().to_owned(),
+            _ => format!("{base}{}", tags.uri_params_text()),
+        };
+        Contact { uri, params, headers: tags.headers }
     }
 
     fn binding<'a>(&'a self, asks: &'a Asks) -> Binding<'a> {
@@ -179,7 +197,7 @@ impl Registration {
         {
             return false;
         }
-        let expires_at = now.wall.as_secs() + u64::from(self.account.config().expires.max(3600));
+        let expires_at = now.wall.as_secs().saturating_add(u64::from(self.account.config().expires.max(3600)));
         if self.memory.former.len() >= MAX_FORMER {
             self.memory.former.remove(0);
         }
@@ -190,7 +208,9 @@ impl Registration {
     /// The Contacts that go with `;expires=0` beside ours.
     fn contacts_to_remove(&self, uri: &str, asks: &Asks, now: Now) -> Vec<String> {
         let wall = now.wall.as_secs();
-        let bound = self.memory.bound.iter().filter(|bound| bound.expires_at > wall).map(|bound| &bound.uri);
+        // The wall clock may have been set meanwhile; the boot time knows better, as far as this process goes back.
+        let lives = self.bound_until.is_some_and(|until| now.boot < until);
+        let bound = self.memory.bound.iter().filter(|bound| lives || bound.expires_at > wall).map(|bound| &bound.uri);
         // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6), and some do so without; a
         // 200 that still lists the old one is reason to remove it all the same.
         let instance = self.account.config().instance_id.is_some() && !self.memory.no_outbound;

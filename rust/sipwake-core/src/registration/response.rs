@@ -10,7 +10,7 @@ use crate::event::{Event, Failure, Registered};
 use crate::push::{Asked, Dialects, Shown, Standing, Verdict};
 use crate::redact::Secret;
 use crate::sip::{Contact, Message, SipUri, same_uri, unescape};
-use crate::snapshot::{Bound, Former, TokenWish};
+use crate::snapshot::{Bound, Durability, Former, TokenWish};
 
 /// A `Min-Expires` beyond this is no honest wish of a registrar, in seconds.
 const MAX_MIN_EXPIRES: u32 = 30 * 24 * 3600;
@@ -23,6 +23,7 @@ impl Registration {
     /// Deals with a final response to the REGISTER in flight.
     pub(super) fn conclude(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
         let asks = attempt.chain.asks.clone();
+        self.take_auth_uri(message);
         match code {
             200..=299 => self.accepted(attempt, code, message, cx, now),
             401 | 407 => self.challenged(attempt, code, message, cx, now),
@@ -49,6 +50,16 @@ impl Registration {
                 let failure = Failure::Answered { code, reason: reason(message) };
                 self.fail(failure, retry_after.map(|wait| wait.min(MAX_RETRY_AFTER)), cx, now);
             }
+        }
+    }
+
+    /// `X-Sy.AuthURI` comes with a 200, or with the very challenge that is to be answered with it.
+    fn take_auth_uri(&mut self, message: &Message) {
+        if let Some(uri) = message.header("X-Sy.AuthURI")
+            && uri.len() <= crate::account::MAX_FIELD
+            && SipUri::parse(uri).is_some()
+        {
+            self.memory.auth_uri = Some(uri.to_owned());
         }
     }
 
@@ -128,34 +139,34 @@ impl Registration {
     fn accepted(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
         self.failures = 0;
         self.pace = Pace::Free;
-        self.hop_worked();
+        self.woken = false;
         let proof = self.take_next_nonce(message, now);
-        if let Some(uri) = message.header("X-Sy.AuthURI")
-            && uri.len() <= crate::account::MAX_FIELD
-            && SipUri::parse(uri).is_some()
-        {
-            self.memory.auth_uri = Some(uri.to_owned());
-        }
-        // OpenSIPS, known by its Feature-Caps without `*;`, matches Contacts by their pn-* parameters alone.
-        self.memory.separate_removal |= message.headers("Feature-Caps").any(|value| !value.starts_with('*'));
         let observed = observed(message);
         let listed = message.contacts();
         match &attempt.chain.asks {
             Asks::Query(_) => {
-                self.save(cx);
+                self.save(cx, Durability::Progress);
                 return self.queried(code, message, cx);
             }
             Asks::Remove => return self.removed(&attempt, &listed, cx),
             Asks::Bind => {}
         }
 
-        let ours = listed.iter().find(|contact| is_uri(contact, &attempt.uri));
-        if ours.is_none() && !attempt.removed.is_empty() && !self.memory.separate_removal {
-            // The server takes the old Contact and the new one for the same binding, and removed both.
+        let ours = self.ours(&listed, &attempt);
+        let lapsed = match ours.and_then(Contact::expires) {
+            Some(granted) => granted == 0,
+            None => listed.is_empty() && message.expires() == Some(0),
+        };
+        if (ours.is_none() || lapsed) && !attempt.removed.is_empty() && !self.memory.separate_removal {
+            // The server reads one Contact only, or takes the old one and the new one for the same binding and removed both.
             self.memory.separate_removal = true;
             self.memory.bound = None;
             self.memory.former.retain(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()));
             return self.again(attempt, code, message, cx, now);
+        }
+        if lapsed {
+            let failure = Failure::Answered { code, reason: "with a binding that is over already".to_owned() };
+            return self.fail(failure, None, cx, now);
         }
         let expires = ours
             .and_then(Contact::expires)
@@ -163,7 +174,7 @@ impl Registration {
             .unwrap_or(attempt.expires)
             .clamp(MIN_GRANTED, MAX_MIN_EXPIRES);
         let expires = Duration::from_secs(u64::from(expires));
-        self.settle_former(&attempt, &listed);
+        self.settle_former(&attempt, &listed, ours);
         self.memory.bound = Some(Bound {
             base: Secret::new(&attempt.base),
             uri: Secret::new(&attempt.uri),
@@ -175,11 +186,15 @@ impl Registration {
 
         let verdict = self.read_verdict(&attempt, code, message);
         self.registered_at = Some(now.boot);
+        self.bound_until = Some(now.boot + expires);
         self.refresh_at = Some(now.boot + refresh_after(expires, &verdict));
         self.keep_alive_at =
             self.account.config().keep_alive.map(|period| now.boot + Duration::from_secs(u64::from(period.max(1))));
         self.verdict = Some(verdict.clone());
-        self.save(cx);
+        self.save(cx, Durability::Progress);
+        if self.leaving {
+            return;
+        }
         log::info!("{}: registered for {} s; push {:?}", self.key, expires.as_secs(), verdict.standing);
         cx.tell(Event::Registered {
             account: self.key.clone(),
@@ -250,11 +265,11 @@ impl Registration {
             .map(|contact| Former { uri: Secret::new(&contact.uri), expires_at: u64::MAX, refusals: 1 })
             .collect();
         self.due = true;
-        self.save(cx);
+        self.save(cx, Durability::Progress);
     }
 
     /// Forgets the former Contacts that the 200 lists no more, and finds those that it still does.
-    fn settle_former(&mut self, attempt: &Attempt, listed: &[Contact]) {
+    fn settle_former(&mut self, attempt: &Attempt, listed: &[Contact], ours: Option<&Contact>) {
         let bound = self.memory.bound.take();
         let mut former = std::mem::take(&mut self.memory.former);
         if let Some(bound) = bound.filter(|bound| bound.uri.expose() != attempt.uri)
@@ -264,7 +279,7 @@ impl Registration {
         }
         former.retain(|known| known.uri.expose() != attempt.uri);
         let mut kept: Vec<Former> = Vec::new();
-        for contact in listed.iter().filter(|contact| !is_uri(contact, &attempt.uri)) {
+        for contact in listed.iter().filter(|contact| Some(*contact) != ours && !is_uri(contact, &attempt.uri)) {
             let known = former.iter().find(|known| is_uri(contact, known.uri.expose()));
             if known.is_none() && !self.is_our_leftover(contact, attempt) {
                 continue;
@@ -288,6 +303,30 @@ impl Registration {
             self.cleanups += 1;
             self.due = true;
         }
+    }
+
+    /// The listed Contact that stands for ours: as we sent it or, where the server rewrites addresses, the longest-lived
+    /// with our instance or our token.
+    fn ours<'a>(&self, listed: &'a [Contact], attempt: &Attempt) -> Option<&'a Contact> {
+        if let Some(exact) = listed.iter().find(|contact| is_uri(contact, &attempt.uri)) {
+            return Some(exact);
+        }
+        let instance = self.account.config().instance_id.as_deref();
+        let sent = SipUri::parse(&attempt.uri);
+        let prid = sent.as_ref().and_then(|uri| uri.params.value("pn-prid"));
+        let known = |contact: &Contact| {
+            let mut known = self.memory.former.iter().map(|former| &former.uri);
+            known.any(|uri| uri.expose() != attempt.uri && is_uri(contact, uri.expose()))
+                || self.memory.bound.as_ref().is_some_and(|bound| is_uri(contact, bound.uri.expose()))
+        };
+        listed
+            .iter()
+            .filter(|contact| !known(contact))
+            .filter(|contact| {
+                (instance.is_some() && contact.instance() == instance)
+                    || contact.parsed().is_some_and(|uri| prid.is_some() && uri.params.value("pn-prid") == prid)
+            })
+            .max_by_key(|contact| contact.expires())
     }
 
     /// Whether a listed Contact is one of this device that should not be there: known, of our instance, or with our token.

@@ -1,6 +1,6 @@
 //! Messages as text for the wire.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -148,16 +148,31 @@ impl Builder {
 
     /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        let long = expand(name.as_bytes()).unwrap_or(name);
         if !is_token(name) {
             self.fail(BuildError::HeaderName);
         } else if has_control(value) {
             self.fail(BuildError::HeaderValue { name: name.to_owned() });
-        } else if ["Content-Length", "Content-Type"].iter().any(|reserved| reserved.eq_ignore_ascii_case(long)) {
+        } else if is_reserved(name) {
             self.fail(BuildError::Reserved { name: name.to_owned() });
         } else {
             self.line(&[name, ": ", value]);
         }
+        self
+    }
+
+    /// Adds a header whose value is put together in place.
+    pub fn header_of(mut self, name: &str, value: fmt::Arguments<'_>) -> Self {
+        if !is_token(name) || is_reserved(name) {
+            return self.header(name, "");
+        }
+        self.text.push_str(name);
+        self.text.push_str(": ");
+        let begin = self.text.len();
+        self.text.write_fmt(value).expect("writing to a String cannot fail");
+        if has_control(&self.text[begin..]) {
+            self.fail(BuildError::HeaderValue { name: name.to_owned() });
+        }
+        self.text.push_str("\r\n");
         self
     }
 
@@ -192,7 +207,7 @@ impl Builder {
     }
 
     fn empty() -> Self {
-        Self { text: String::with_capacity(1024), top_via: None, body: Vec::new(), failed: None }
+        Self { text: String::with_capacity(2048), top_via: None, body: Vec::new(), failed: None }
     }
 
     fn fail(&mut self, error: BuildError) {
@@ -216,8 +231,16 @@ impl Builder {
     }
 }
 
+/// What [`Builder::body`] and [`Builder::finish`] write themselves.
+fn is_reserved(name: &str) -> bool {
+    let long = expand(name.as_bytes()).unwrap_or(name);
+    long.len() >= "Content-Type".len()
+        && ["Content-Length", "Content-Type"].iter().any(|own| own.eq_ignore_ascii_case(long))
+}
+
 fn has_control(text: &str) -> bool {
-    text.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f)
+    // Folded instead of searched, so that the compiler can look at many bytes at once.
+    text.bytes().fold(false, |found, b| found | ((b < b' ') & (b != b'\t')) | (b == 0x7f))
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Percent-escapes, quoted strings and tokens.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// A `%` without two hex digits behind it, or escapes that do not make UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,14 +21,25 @@ pub struct MalformedEscape;
 // unreserved       =  alphanum / mark
 // mark             =  "-" / "_" / "." / "!" / "~" / "*" / "'" / "(" / ")"      (RFC 3261 section 25.1)
 pub fn escape_paramchar(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for &byte in text.as_bytes() {
-        if is_paramchar(byte) {
-            escaped.push(char::from(byte));
-        } else {
-            write!(escaped, "%{byte:02X}").expect("writing to a String cannot fail");
+    escape(text, is_paramchar, b"0123456789ABCDEF")
+}
+
+/// Escapes every byte that is not `raw`, with these hex digits.
+pub(crate) fn escape(text: &str, raw: impl Fn(u8) -> bool, digits: &[u8; 16]) -> String {
+    let mut escaped = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    // A token is one long run of raw characters with an escape here and there.
+    while let Some((at, c)) = rest.char_indices().find(|(_, c)| !u8::try_from(*c).is_ok_and(|b| b < 0x80 && raw(b))) {
+        escaped.push_str(&rest[..at]);
+        rest = &rest[at..];
+        for byte in &rest.as_bytes()[..c.len_utf8()] {
+            escaped.push('%');
+            escaped.push(char::from(digits[usize::from(byte >> 4)]));
+            escaped.push(char::from(digits[usize::from(byte & 15)]));
         }
+        rest = &rest[c.len_utf8()..];
     }
+    escaped.push_str(rest);
     escaped
 }
 

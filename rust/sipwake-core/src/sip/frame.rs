@@ -79,6 +79,11 @@ impl Framer {
         Self::default()
     }
 
+    /// Returns `true` when nothing is held that a later push could make whole: such a framer is worth no memory.
+    pub fn is_idle(&self) -> bool {
+        self.begin == self.buffer.len() && !self.after_pong && self.failed.is_none()
+    }
+
     /// Takes in bytes as they came.
     ///
     /// # Errors
@@ -185,6 +190,10 @@ impl Framer {
             }
         }
         let head = Head::read(&self.buffer[self.begin..self.line])?;
+        // What speaks another protocol says nothing of use about where its next message begins.
+        if !head.text[..head.start].contains("SIP/") {
+            return Err(ParseError::StartLine.into());
+        }
         let body = match head.content_length {
             Some(length) => length,
             None if head.fields.iter().any(|field| field.name(&head.text).eq_ignore_ascii_case("Content-Type")) => {
@@ -272,6 +281,7 @@ mod tests {
             (no_length, FrameError::NoContentLength),
             (too_long, ParseError::TooLarge.into()),
             (negative, ParseError::ContentLength.into()),
+            (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", ParseError::StartLine.into()),
             (&[b'x'; MAX_LINE + 2], ParseError::LineTooLong.into()),
             (&[b'x'; MAX_BUFFERED + 1], FrameError::Overflow),
         ] {

@@ -34,6 +34,7 @@ pub use addr::NameAddr;
 pub use build::{BuildError, Builder};
 pub use check::Fault;
 pub use contact::Contact;
+pub(crate) use escape::escape;
 pub use escape::{MalformedEscape, escape_paramchar, is_token, quote, unescape, unquote};
 pub use feature_caps::FeatureCaps;
 pub use frame::{Frame, FrameError, Framer};

@@ -1,20 +1,29 @@
 //! Flows: one task each, which opens it, carries bytes both ways, and says when it is over.
 
-mod tcp;
+mod connect;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod udp;
+#[cfg(feature = "ws")]
+mod ws;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use sipwake_core::account::{Hop, Transport};
 use sipwake_core::event::{FlowError, FlowId};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
 
 use crate::resolve::resolve;
 
 /// Messages waiting to be sent on one flow, and happenings waiting for the driver. A full queue makes its writer wait, which a
 /// TCP peer feels as a closed window.
 const QUEUE: usize = 64;
+/// How long a closed flow may take to get rid of what was queued before: a refusal sent just before the end still leaves.
+const LINGER: Duration = Duration::from_secs(1);
 /// The largest piece read at once; the largest datagram.
 const PIECE: usize = 65_535;
 
@@ -26,25 +35,51 @@ pub(crate) enum Happening {
     Down(FlowError),
 }
 
+/// What all flows of a client share.
+pub(crate) struct Network {
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Result<Arc<rustls::ClientConfig>, FlowError>,
+}
+
 pub(crate) type Happenings = mpsc::Sender<(FlowId, Happening)>;
 
-/// The driver's end of a flow. Dropping it closes the flow.
+/// The driver's end of a flow. Dropping it closes the flow once what was queued is sent, within [`LINGER`].
 #[derive(Debug)]
 pub(crate) struct FlowHandle {
     outgoing: mpsc::Sender<Vec<u8>>,
-    task: JoinHandle<()>,
+    _alive: oneshot::Sender<()>,
 }
 
 impl FlowHandle {
     /// Opens a flow; what becomes of it is reported to `happenings`.
-    pub(crate) fn open(id: FlowId, hop: Hop, local_port: Option<u16>, happenings: Happenings) -> Self {
+    pub(crate) fn open(
+        id: FlowId,
+        hop: Hop,
+        local_port: Option<u16>,
+        network: Arc<Network>,
+        happenings: Happenings,
+    ) -> Self {
         let (outgoing, queue) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(async move {
-            let error = run(id, hop, local_port, queue, &happenings).await;
-            // The driver may be gone already.
-            let _ = happenings.send((id, Happening::Down(error))).await;
+        let (alive, dropped) = oneshot::channel::<()>();
+        tokio::spawn(async move {
+            let carry = async {
+                let error = match run(id, &hop, local_port, &network, queue, &happenings).await {
+                    Ok(()) => FlowError::Closed,
+                    Err(error) => error,
+                };
+                // The driver may be gone already.
+                let _ = happenings.send((id, Happening::Down(error))).await;
+            };
+            let linger = async {
+                let _ = dropped.await;
+                sleep(LINGER).await;
+            };
+            tokio::select! {
+                () = carry => {}
+                () = linger => {}
+            }
         });
-        Self { outgoing, task }
+        Self { outgoing, _alive: alive }
     }
 
     /// Queues bytes. A flow that cannot keep up loses them: SIP retransmits over UDP, and a stream so stuck is dead.
@@ -55,31 +90,51 @@ impl FlowHandle {
     }
 }
 
-impl Drop for FlowHandle {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 async fn run(
     id: FlowId,
-    hop: Hop,
+    hop: &Hop,
     local_port: Option<u16>,
+    network: &Network,
     queue: mpsc::Receiver<Vec<u8>>,
     happenings: &Happenings,
-) -> FlowError {
-    let addresses = match resolve(&hop).await {
-        Ok(addresses) => addresses,
-        Err(error) => return error,
-    };
-    let result = match hop.transport {
-        Transport::Udp => udp::run(id, &addresses, local_port, queue, happenings).await,
-        Transport::Tcp => tcp::run(id, &addresses, queue, happenings).await,
-        Transport::Tls | Transport::Ws | Transport::Wss => Err(FlowError::Unsupported),
-    };
-    result.err().unwrap_or(FlowError::Closed)
+) -> Result<(), FlowError> {
+    let addresses = resolve(hop).await?;
+    if hop.transport == Transport::Udp {
+        return udp::run(id, &addresses, local_port, queue, happenings).await;
+    }
+    let stream = connect::connect(&addresses).await?;
+    let local = stream.local_addr().map_err(|error| unreachable(&error))?;
+    match hop.transport {
+        Transport::Udp | Transport::Tcp => stream::run(id, stream, local, queue, happenings).await,
+        #[cfg(feature = "tls")]
+        Transport::Tls => {
+            let stream = tls::handshake(stream, &hop.host, network.tls.clone()?).await?;
+            stream::run(id, stream, local, queue, happenings).await
+        }
+        #[cfg(feature = "ws")]
+        Transport::Ws => ws::run(id, stream, hop, local, queue, happenings).await,
+        #[cfg(all(feature = "tls", feature = "ws"))]
+        Transport::Wss => {
+            let stream = tls::handshake(stream, &hop.host, network.tls.clone()?).await?;
+            ws::run(id, stream, hop, local, queue, happenings).await
+        }
+        #[cfg(not(all(feature = "tls", feature = "ws")))]
+        _ => Err(FlowError::Unsupported),
+    }
 }
 
 fn unreachable(error: &std::io::Error) -> FlowError {
     FlowError::Unreachable(error.kind().to_string())
+}
+
+/// Says why a connection broke: TLS hides its own reason inside of an I/O error.
+fn broken(error: &std::io::Error) -> FlowError {
+    #[cfg(feature = "tls")]
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return crate::trust::flow_error(error);
+    }
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => FlowError::Closed,
+        _ => unreachable(error),
+    }
 }

@@ -1,0 +1,244 @@
+//! The command line as its users meet it: processes, exit codes, standard streams.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+const TOKEN: &str = "c-10-ap_Kt0:APA91bFirstTokenOfThisPhone0001";
+
+fn sipwake(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sipwake"));
+    command.args(arguments).env("SIPWAKE_PASSWORD", "wonderland").env_remove("RUST_LOG");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    sipwake(arguments).stdin(Stdio::null()).output().expect("it runs")
+}
+
+fn run_with_input(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = sipwake(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut stdin: ChildStdin = child.stdin.take().expect("it is piped");
+    // It may stop reading before the end.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    child.wait_with_output().expect("it ends")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+fn succeeds(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    text(&output.stdout).to_owned()
+}
+
+/// One line on standard error, nothing on standard output, exit code 1.
+fn fails(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    let reason = text(&output.stderr);
+    assert_eq!(reason.lines().count(), 1, "{reason}");
+    assert!(reason.starts_with("sipwake: "), "{reason}");
+    reason.trim_end().to_owned()
+}
+
+/// `sipwake gateway` as a process, and its control port.
+struct Gateway {
+    process: Child,
+    address: String,
+    control: BufReader<TcpStream>,
+}
+
+impl Gateway {
+    fn start(profile: &str) -> Self {
+        let arguments = ["gateway", "--listen", "127.0.0.1:0", "--profile", profile, "--json"];
+        let mut process = sipwake(&arguments).stdout(Stdio::piped()).spawn().expect("it runs");
+        let mut line = String::new();
+        let stdout = process.stdout.as_mut().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let addresses: Value = serde_json::from_str(&line).expect("JSON");
+        let control = TcpStream::connect(addresses["control"].as_str().expect("an address")).expect("it listens");
+        let address = addresses["address"].as_str().expect("an address").to_owned();
+        Self { process, address, control: BufReader::new(control) }
+    }
+
+    fn ask(&mut self, request: &Value) -> Value {
+        writeln!(self.control.get_mut(), "{request}").expect("it listens");
+        let mut line = String::new();
+        self.control.read_line(&mut line).expect("an answer");
+        let answer: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(answer["ok"], true, "{request}: {answer}");
+        answer
+    }
+
+    fn bindings(&mut self) -> Vec<Value> {
+        self.ask(&json!({"op": "bindings", "user": "alice"}))["bindings"].as_array().expect("a list").clone()
+    }
+
+    fn register<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        let mut arguments = vec!["register", "--aor", "alice@mock.example", "--server", &self.address];
+        arguments.extend(["--token", TOKEN]);
+        arguments.extend(more);
+        arguments
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let violations = self.ask(&json!({"op": "violations"}));
+            assert_eq!(violations["violations"], json!([]));
+        }
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn the_demo_sees_every_step_and_says_so_in_json() {
+    for transport in ["udp", "tcp"] {
+        let output = succeeds(&["demo", "--json", "--transport", transport]);
+        let steps: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert!(steps.len() >= 6, "{steps:?}");
+        for (number, step) in (1..).zip(&steps) {
+            assert_eq!(step["step"], number);
+        }
+    }
+    let reason = fails(&["demo", "--profile", "none"]);
+    assert!(reason.contains("wakes nobody"), "{reason}");
+}
+
+#[test]
+fn a_payload_is_read_from_standard_input_or_a_file() {
+    let payload = br#"{"ntype":"0","nfrom":"1234","nfromusername":"Bob"}"#;
+    let output = run_with_input(&["payload", "-", "--json"], payload);
+    assert!(output.status.success(), "{output:?}");
+    let action: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(action["kind"]["type"], "incoming_call");
+    assert_eq!(action["caller"], "1234");
+    let output = run_with_input(&["payload", "-", "--channel", "pushkit"], b"\xff not JSON");
+    assert!(output.status.success(), "there is an action for any bytes: {output:?}");
+    let shown = text(&output.stdout);
+    assert!(shown.contains("problem: unreadable") && shown.contains("report_call"), "{shown}");
+    let output = run_with_input(&["payload", "-"], &vec![b'['; 3 << 20]);
+    assert!(output.status.success(), "{output:?}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("push.json");
+    std::fs::write(&file, payload).expect("it can be written");
+    let shown = succeeds(&["payload", file.to_str().expect("UTF-8")]);
+    assert!(shown.contains("caller: 1234"), "{shown}");
+    let reason = fails(&["payload", folder.path().join("absent").to_str().expect("UTF-8")]);
+    assert!(reason.contains("absent: "), "{reason}");
+}
+
+#[test]
+fn tags_are_printed_for_other_stacks() {
+    let shown = succeeds(&["tags", "--token", TOKEN, "--package", "com.example.app"]);
+    assert!(shown.contains(&format!("X-MPUSH: a:com.example.app:{TOKEN}\n")), "{shown}");
+    assert!(shown.contains(";pn-provider=fcm;pn-param=com.example.app;pn-prid="), "{shown}");
+    let tags: Value = serde_json::from_str(&succeeds(&["tags", "--json", "--dialect", "xmpush"])).expect("JSON");
+    assert_eq!(tags["headers"], json!([{"name": "X-MPUSH", "value": "null"}]));
+    let reason = fails(&["tags", "--token", "two words"]);
+    assert!(reason.contains("push.token"), "{reason}");
+    let reason = fails(&["tags", "--package", "a:b"]);
+    assert!(reason.contains("push.package"), "{reason}");
+}
+
+#[test]
+fn a_wrong_option_is_a_usage_error() {
+    for arguments in [&["frobnicate"][..], &["register"], &["demo", "--profile", "asterisk"], &[]] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn register_binds_and_logs_out_beside_a_gateway_process() {
+    for transport in ["udp", "tcp"] {
+        let mut gateway = Gateway::start("rfc8599");
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = folder.path().to_str().expect("UTF-8");
+        let common = ["--transport", transport, "--state-dir", state];
+        let register = [&common[..], &["--once", "--json"]].concat();
+        let shown: Value = serde_json::from_str(&succeeds(&gateway.register(&register))).expect("JSON");
+        assert_eq!(shown["verdict"]["standing"], "confirmed");
+        assert_eq!(gateway.bindings().len(), 1);
+        let log_out = [&common[..], &["--log-out"]].concat();
+        let shown = succeeds(&gateway.register(&log_out));
+        assert!(shown.contains("logged out"), "{shown}");
+        assert_eq!(gateway.bindings(), [] as [Value; 0]);
+    }
+}
+
+#[test]
+fn a_log_out_without_a_memory_reaches_the_server_too() {
+    let mut gateway = Gateway::start("mizutech");
+    succeeds(&gateway.register(&["--once"]));
+    assert_eq!(gateway.bindings().len(), 1);
+    succeeds(&gateway.register(&["--log-out"]));
+    let messages = gateway.ask(&json!({"op": "messages"}))["messages"].to_string();
+    assert!(messages.contains("X-MPUSH: null"), "{messages}");
+}
+
+#[test]
+fn what_goes_wrong_is_one_line_and_exit_code_1() {
+    let mut gateway = Gateway::start("mizutech");
+    let mut wrong = sipwake(&gateway.register(&["--once"]));
+    let output = wrong.env("SIPWAKE_PASSWORD", "not it").output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "sipwake: the server refused the user name or password\n");
+    assert!(!text(&output.stdout).contains("not it"));
+    gateway.ask(&json!({"op": "set_user", "user": "alice", "password": "wonderland"}));
+
+    let nobody = ["register", "--aor", "alice@mock.example", "--server", "127.0.0.1:1", "--transport", "tcp", "--once"];
+    let reason = fails(&nobody);
+    assert!(reason.contains("flow to the server failed"), "{reason}");
+    let reason = fails(&["register", "--aor", "not an address", "--once"]);
+    assert!(reason.contains("aor: "), "{reason}");
+    let reason = fails(&gateway.register(&["--once", "--state-dir", "/dev/null/state"]));
+    assert!(reason.contains("/dev/null/state"), "{reason}");
+    let taken = gateway.address.clone();
+    let reason = fails(&["gateway", "--listen", &taken]);
+    assert!(reason.contains("cannot listen on"), "{reason}");
+}
+
+#[test]
+fn a_process_killed_in_the_middle_of_a_register_is_taken_up_by_the_next() {
+    let mut gateway = Gateway::start("mizutech");
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().to_str().expect("UTF-8").to_owned();
+    succeeds(&gateway.register(&["--state-dir", &state, "--once"]));
+    let before = gateway.bindings().remove(0);
+    gateway.ask(&json!({"op": "faults", "faults": [
+        {"action": "drop", "direction": "sent", "kind": "response", "method": "REGISTER", "count": 1000}
+    ]}));
+    for _ in 0..3 {
+        let after = gateway.ask(&json!({"op": "messages"}))["messages"].as_array().and_then(|all| all.last().cloned());
+        let after = after.expect("there was one")["seq"].clone();
+        let mut process = sipwake(&gateway.register(&["--state-dir", &state]));
+        let mut process = process.stdout(Stdio::null()).spawn().expect("it runs");
+        gateway.ask(&json!({"op": "wait_message", "method": "REGISTER", "after": after, "timeout_ms": 30_000}));
+        process.kill().expect("it lives");
+        process.wait().expect("it is dead");
+    }
+    gateway.ask(&json!({"op": "clear_faults"}));
+    succeeds(&gateway.register(&["--state-dir", &state, "--once"]));
+    let after = gateway.bindings();
+    assert_eq!(after.len(), 1, "{after:?}");
+    assert_eq!(after[0]["call_id"], before["call_id"]);
+    assert!(after[0]["cseq"].as_u64() > before["cseq"].as_u64());
+}

@@ -1,0 +1,160 @@
+//! How long the core takes for what happens on every push and every REGISTER, beside a reference from the same run.
+//!
+//! `scripts/bench --only core`. Ours and the reference take turns, so that both meet the same clock rate and the same
+//! noise; each figure is the median of the turns. Nothing is asserted.
+#![allow(clippy::disallowed_types, reason = "a bench measures time")]
+#![allow(clippy::print_stdout, reason = "the figures are its output")]
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use sipwake_core::digest::parse_challenges;
+use sipwake_core::event::Output;
+use sipwake_core::payload::{Channel, Hints, parse_push};
+use sipwake_core::push::{Dialect, Dialects, PortSipHeader};
+use sipwake_core::sip::Message;
+use sipwake_core::user_agent::UserAgent;
+
+use client::NOW;
+
+#[allow(dead_code, reason = "each bench uses its part")]
+mod client;
+
+const TURNS: usize = 41;
+/// Clients made ready for one turn.
+const BATCH: usize = 100;
+
+/// 400 bytes, as PushKit hands them over.
+const PAYLOAD: &str = concat!(
+    r#"{"aps":{"alert":{"title":"Incoming call","body":"Alice Liddell is calling you"},"content-available":1,"#,
+    r#""sound":"default","badge":1},"data":{"ntype":"0","nfromusername":"Alice Liddell","nfrom":"+3612345678","#,
+    r#""nmsg":"Incoming call from Alice Liddell","ncallid":"f81d4fae-7dec-11d0-a765-00a0c91e6bf6@192.0.2.4","#,
+    r#""ntouser":"bob"},"headers":{"apns-priority":"10","apns-push-type":"voip","apns-expiration":"0"}}"#,
+);
+
+/// 600 bytes: three Contacts, push capabilities and a challenge.
+const OK: &str = concat!(
+    "SIP/2.0 200 OK\r\n",
+    "Via: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bKnashds7;rport=5060;received=192.0.2.9\r\n",
+    "From: <sip:bob@example.com>;tag=456248\r\n",
+    "To: <sip:bob@example.com>;tag=2493k59kd\r\n",
+    "Call-ID: 843817637684230@998sdasdh09\r\n",
+    "CSeq: 1826 REGISTER\r\n",
+    "Contact: <sip:bob@192.0.2.7>;expires=60, <sip:bob@192.0.2.8:5062>;expires=1200\r\n",
+    "Contact: <sip:bob@192.0.2.9;pn-provider=fcm;pn-param=p;pn-prid=c:A>;expires=3600\r\n",
+    "Feature-Caps: *;+sip.pns=\"fcm\";+sip.pnsreg=\"121\";+sip.pnspurr=\"02f0e8b11a8f5c4d77\"\r\n",
+    "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"dcd98b7102dd2f0e8b11\", qop=\"auth\"\r\n",
+    "Content-Length: 0\r\n\r\n",
+);
+
+fn main() {
+    println!("{:<46} {:>9} {:>9}   reference", "core (median of the turns)", "sipwake", "budget");
+
+    let hints = Hints::at(NOW);
+    let ours = || drop(black_box(parse_push(black_box(PAYLOAD), Channel::PushKit, &hints)));
+    let theirs = || drop(black_box(serde_json::from_str::<serde_json::Value>(black_box(PAYLOAD))));
+    let (ours, theirs) = (repeated(2_000, ours), repeated(2_000, theirs));
+    let (time, reference) = medians(ours, theirs);
+    row(&format!("payload to action, {} bytes", PAYLOAD.len()), time, 1.5, Some(("serde_json::Value", reference)));
+
+    let (first, next) = medians(first_register, || next_register().0);
+    let length = next_register().1.len();
+    row("first REGISTER, every dialect, and its record", first, 3.0, None);
+    row(&format!("REGISTER, every dialect, nonce, {length} bytes"), next, 3.0, None);
+
+    let theirs = || drop(black_box(rsip::Response::try_from(black_box(OK.as_bytes()))));
+    let (ours, theirs) = (repeated(2_000, || read_whole(black_box(OK.as_bytes()))), repeated(2_000, theirs));
+    let (time, reference) = medians(ours, theirs);
+    row(&format!("200 OK read whole, {} bytes", OK.len()), time, 2.5, Some(("rsip, lazily split", reference)));
+}
+
+fn row(what: &str, time: Duration, budget: f64, reference: Option<(&str, Duration)>) {
+    let micros = |time: Duration| time.as_secs_f64() * 1e6;
+    let reference = reference.map(|(who, time)| format!("{:.2} µs {who}", micros(time))).unwrap_or_default();
+    println!("{what:<46} {:>6.2} µs {budget:>6.2} µs   {reference}", micros(time));
+}
+
+/// Returns the medians of two measurements that take turns.
+fn medians(mut ours: impl FnMut() -> Duration, mut theirs: impl FnMut() -> Duration) -> (Duration, Duration) {
+    let mut turns: Vec<_> = (0..TURNS).map(|_| (ours(), theirs())).collect();
+    let mut median = |of: fn(&(Duration, Duration)) -> Duration| {
+        turns.sort_by_key(of);
+        of(&turns[TURNS / 2])
+    };
+    (median(|turn| turn.0), median(|turn| turn.1))
+}
+
+/// Returns a measurement of one call of `work`, out of many in a row.
+fn repeated(times: u32, mut work: impl FnMut()) -> impl FnMut() -> Duration {
+    move || {
+        let start = Instant::now();
+        for _ in 0..times {
+            work();
+        }
+        start.elapsed() / times
+    }
+}
+
+fn read_whole(bytes: &[u8]) {
+    let message = Message::parse(bytes).expect("it is a message");
+    black_box((message.code(), message.cseq(), message.via(), message.call_id()));
+    let contacts = message.contacts();
+    black_box(contacts.iter().find(|contact| contact.uri.contains("pn-prid=c:A")).and_then(|ours| ours.expires()));
+    black_box(message.feature_caps());
+    black_box(parse_challenges(message.headers("WWW-Authenticate"), std::iter::empty()));
+}
+
+/// Measures the first REGISTER of a new account, with the record that is stored before it.
+fn first_register() -> Duration {
+    let ready = (0..BATCH).map(|number| {
+        let mut agent = UserAgent::new([7; 32], None, NOW);
+        client::add_account(&mut agent, number, every_dialect());
+        let mut flow = None;
+        while let Some(output) = agent.poll_output() {
+            if let Output::Open { flow: opened, .. } = output {
+                flow = Some(opened);
+            }
+        }
+        (agent, flow.expect("registering opens a flow"))
+    });
+    each(ready.collect(), |(agent, flow)| agent.handle_flow_up(*flow, SocketAddr::from(client::LOCAL), NOW)).0
+}
+
+/// Measures the REGISTER that a registered client with a live nonce is asked for; returns its text as well.
+fn next_register() -> (Duration, Vec<u8>) {
+    let ready = (0..BATCH).map(|number| {
+        let mut agent = UserAgent::new([7; 32], None, NOW);
+        let key = client::add_account(&mut agent, number, every_dialect());
+        client::let_register(&mut agent);
+        (agent, key)
+    });
+    each(ready.collect(), |(agent, key)| agent.register(key, NOW).expect("the account is there"))
+}
+
+/// Returns the time from what happens to the bytes, and the last client's bytes.
+fn each<T>(mut ready: Vec<(UserAgent, T)>, happens: impl Fn(&mut (UserAgent, T))) -> (Duration, Vec<u8>) {
+    let mut last = Vec::new();
+    let start = Instant::now();
+    for client in &mut ready {
+        happens(client);
+        last = loop {
+            if let Output::Transmit { bytes, .. } = client.0.poll_output().expect("a REGISTER is sent") {
+                break bytes;
+            }
+        }
+    }
+    (start.elapsed() / BATCH as u32, last)
+}
+
+/// All that can be spoken together: Linphone's form writes the parameters of RFC 8599.
+fn every_dialect() -> Dialects {
+    Dialects::Only(vec![
+        Dialect::XMpush,
+        Dialect::Rfc8599,
+        Dialect::PortSip(PortSipHeader::XPush),
+        Dialect::Abto,
+        Dialect::AppIdInUri,
+        Dialect::AppIdInHeader,
+    ])
+}

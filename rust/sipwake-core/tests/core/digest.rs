@@ -1,0 +1,188 @@
+//! Challenges: one honest answer each, never a loop.
+
+use sipwake_core::digest::{Credentials, Unusable};
+use sipwake_core::event::Failure;
+use sipwake_core::redact::Secret;
+
+use crate::support::{CHALLENGE, Stage, account, fcm, push_config, seconds};
+
+fn challenge(nonce: &str, more: &str) -> String {
+    format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"{nonce}\", qop=\"auth\"{more}")
+}
+
+#[test]
+fn each_challenge_is_answered_in_its_own_header() {
+    for (code, ask, name) in
+        [(401, "WWW-Authenticate", "Authorization"), (407, "Proxy-Authenticate", "Proxy-Authorization")]
+    {
+        let mut stage = Stage::rfc8599();
+        let first = stage.register();
+        stage.reply(&first, code, &[&format!("{ask}: Digest realm=\"r\", nonce=\"n\"")]);
+        let second = stage.one();
+        assert!(second.header(name).is_some(), "{second:?}");
+        assert_eq!(second.cseq(), first.cseq() + 1);
+        assert_eq!(second.header("Call-ID"), first.header("Call-ID"));
+        assert_ne!(second.header("Via"), first.header("Via"), "a new transaction");
+        stage.ok(&second, &[]);
+        assert_eq!(stage.registrations().len(), 1);
+    }
+}
+
+#[test]
+fn a_registrar_and_a_proxy_may_both_ask() {
+    let mut stage = Stage::rfc8599();
+    let first = stage.register();
+    stage.reply(&first, 407, &["Proxy-Authenticate: Digest realm=\"p\", nonce=\"pn\", qop=\"auth\""]);
+    let second = stage.one();
+    stage.reply(&second, 401, &[&challenge("n1", "")]);
+    let third = stage.one();
+    assert!(third.header("Authorization").is_some() && third.header("Proxy-Authorization").is_some());
+    stage.ok(&third, &[]);
+    assert_eq!(stage.registrations().len(), 1);
+}
+
+#[test]
+fn the_strongest_of_several_challenges_is_answered() {
+    let mut stage = Stage::rfc8599();
+    let first = stage.register();
+    let ask = |algorithm: &str| {
+        format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"{algorithm}\", algorithm={algorithm}, qop=\"auth\"")
+    };
+    let asks = ["MD5", "SHA-512-256", "UNKNOWN-1", "SHA-256"].map(ask);
+    stage.reply(&first, 401, &asks.each_ref().map(String::as_str));
+    let second = stage.one();
+    assert_eq!(second.headers("Authorization").len(), 1);
+    assert_eq!(second.auth("algorithm"), Some("SHA-512-256"));
+}
+
+#[test]
+fn a_live_nonce_makes_a_refresh_and_a_restart_one_round_trip() {
+    let mut stage = Stage::rfc8599();
+    let bound = stage.registered();
+    assert_eq!(bound.auth("nc"), Some("00000001"));
+    let refresh = stage.register();
+    assert_eq!(refresh.auth("nc"), Some("00000002"));
+    stage.ok(&refresh, &[]);
+
+    let push = push_config(sipwake_core::push::Provider::Fcm, &[sipwake_core::push::Dialect::Rfc8599]);
+    let mut again = stage.restart(account(|_| {}), Some(push));
+    let first = again.register();
+    assert_eq!(first.auth("nonce"), Some("n1"));
+    let count = u32::from_str_radix(first.auth("nc").expect("counted"), 16).expect("hexadecimal");
+    assert!(count > 2, "no count is used twice: {count}");
+    again.ok(&first, &[]);
+    assert_eq!(again.registrations().len(), 1);
+}
+
+#[test]
+fn a_stale_or_changed_nonce_is_answered_once_more() {
+    for more in [", stale=true", ", stale=TRUE", ""] {
+        let mut stage = Stage::rfc8599();
+        stage.registered();
+        let refresh = stage.register();
+        stage.reply(&refresh, 401, &[&CHALLENGE.replace("n1", "n2"), &format!("X-Nothing: 1{more}")]);
+        let answer = stage.one();
+        assert_eq!((answer.auth("nonce"), answer.auth("nc")), (Some("n2"), Some("00000001")));
+        stage.ok(&answer, &[]);
+        stage.silent();
+    }
+    let mut stage = Stage::rfc8599();
+    let first = stage.register();
+    stage.reply(&first, 401, &[&challenge("n1", "")]);
+    let second = stage.one();
+    stage.reply(&second, 401, &[&challenge("n2", ", stale=true")]);
+    let third = stage.one();
+    assert_eq!(third.auth("nonce"), Some("n2"));
+    stage.ok(&third, &[]);
+    assert_eq!(stage.registrations().len(), 1);
+}
+
+#[test]
+fn a_next_nonce_is_used_without_being_asked() {
+    let mut stage = Stage::rfc8599();
+    stage.registered_with(&["Authentication-Info: nextnonce=\"n7\""]);
+    let refresh = stage.register();
+    assert_eq!((refresh.auth("nonce"), refresh.auth("nc")), (Some("n7"), Some("00000001")));
+}
+
+#[test]
+fn a_wrong_password_stops_after_one_honest_retry_whatever_comes_then() {
+    let mut stage = Stage::rfc8599();
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    stage.reply(&first, 401, &[&challenge("n1", "")]);
+    let second = stage.one();
+    stage.reply(&second, 401, &[&challenge("n2", "")]);
+    assert_eq!(stage.failures(), [(&Failure::WrongCredentials, None)]);
+    stage.push("{\"ntype\":\"0\",\"nfrom\":\"1\"}");
+    stage.set_token(fcm("a:2"));
+    stage.network_changes();
+    stage.advance(seconds(86_400));
+    stage.silent();
+
+    stage.opens = true;
+    let again = stage.register();
+    assert_eq!(again.auth("nonce"), None, "the user asked: one more honest try, unauthenticated first");
+}
+
+#[test]
+fn a_server_that_hangs_up_after_a_wrong_password_is_not_called_again() {
+    let mut stage = Stage::new(crate::support::over(sipwake_core::account::Transport::Tcp), None);
+    let first = stage.register();
+    stage.reply(&first, 401, &[&challenge("n1", "")]);
+    let second = stage.one();
+    stage.reply(&second, 401, &[&challenge("n2", "")]);
+    stage.flow_breaks();
+    stage.advance(seconds(86_400));
+    stage.silent();
+}
+
+#[test]
+fn other_credentials_are_tried_when_the_app_gives_them() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    let first = stage.registered();
+    stage.add(account(|config| config.credentials = Credentials::Password(Secret::new("other"))), None);
+    stage.silent();
+    let again = stage.register();
+    assert_eq!(again.auth("nonce"), None, "the old answers are forgotten");
+    assert_eq!(again.header("Call-ID"), first.header("Call-ID"));
+    assert!(again.cseq() > first.cseq());
+}
+
+#[test]
+fn challenges_for_ever_are_given_up() {
+    let mut stage = Stage::rfc8599();
+    let mut next = Some(stage.register());
+    let mut answers = 0;
+    while let Some(request) = next {
+        answers += 1;
+        assert!(answers < 10, "bounded");
+        stage.reply(&request, 401, &[&challenge(&format!("n{answers}"), ", stale=true")]);
+        next = stage.sent.pop_front();
+    }
+    assert_eq!(stage.failures(), [(&Failure::Unanswerable(Unusable::EndlessChallenges), None)]);
+    stage.advance(seconds(86_400));
+    stage.silent();
+}
+
+#[test]
+fn a_401_without_a_challenge_is_named() {
+    for lines in [&[][..], &["WWW-Authenticate: Basic realm=\"r\""][..], &["WWW-Authenticate: \u{1}"][..]] {
+        let mut stage = Stage::rfc8599();
+        let first = stage.register();
+        stage.reply(&first, 401, lines);
+        let end = stage.failures().len() + stage.sent.len();
+        assert!(end <= 1);
+        stage.silent();
+    }
+}
+
+#[test]
+fn the_server_may_name_another_digest_uri() {
+    let mut stage = Stage::rfc8599();
+    let bound = stage.registered_with(&["X-Sy.AuthURI: sip:upper.example.com"]);
+    assert_eq!(bound.auth("uri"), Some("sip:example.com"));
+    let refresh = stage.register();
+    assert_eq!(refresh.auth("uri"), Some("sip:upper.example.com"));
+    assert!(refresh.start().starts_with("REGISTER sip:example.com "));
+}

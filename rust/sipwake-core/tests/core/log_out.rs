@@ -1,0 +1,260 @@
+//! A user who logs out is forgotten by the server, however long that takes.
+
+use sipwake_core::digest::Credentials;
+use sipwake_core::event::{Event, Failure};
+use sipwake_core::push::{Dialect, Provider, PushConfig};
+use sipwake_core::redact::Secret;
+use sipwake_core::snapshot::{REMOVALS, binding_key};
+
+use crate::support::{CHALLENGE, Stage, account, fcm, push_config, seconds};
+
+fn mpush() -> Option<PushConfig> {
+    Some(push_config(Provider::Fcm, &[Dialect::XMpush]))
+}
+
+fn bound() -> Stage {
+    let mut stage = Stage::mpush();
+    stage.set_token(fcm("a:1"));
+    stage.registered();
+    stage
+}
+
+#[test]
+fn a_log_out_says_null_and_expires_0_in_one_register_and_then_nothing() {
+    let mut stage = bound();
+    stage.log_out();
+    let removal = stage.one();
+    assert_eq!((removal.header("X-MPUSH"), removal.header("Expires")), (Some("null"), Some("0")));
+    assert_eq!(removal.auth("nc"), Some("00000002"));
+    assert!(stage.store.contains_key(REMOVALS), "stored before it was sent");
+    assert!(!stage.is_logged_out());
+    stage.ok(&removal, &[]);
+    assert!(stage.is_logged_out());
+    assert!(stage.store.is_empty(), "{:?}", stage.store.keys());
+    stage.push("{\"ntype\":\"0\",\"nfrom\":\"1\",\"ntouser\":\"alice\"}");
+    stage.network_changes();
+    stage.advance(seconds(10 * 86_400));
+    stage.silent();
+    assert!(stage.calls().is_empty());
+}
+
+#[test]
+fn who_never_registered_is_gone_at_once() {
+    let mut stage = Stage::mpush();
+    stage.set_token(fcm("a:1"));
+    stage.log_out();
+    assert!(stage.is_logged_out() && stage.store.is_empty() && stage.opened.is_empty());
+}
+
+#[test]
+fn a_log_out_while_offline_is_delivered_by_a_later_process_without_the_password() {
+    let mut stage = bound();
+    let call_id = stage.register().header("Call-ID").map(str::to_owned);
+    stage.opens = false;
+    stage.network_changes();
+    stage.log_out();
+    stage.silent();
+    let record = String::from_utf8(stage.store[REMOVALS].clone()).expect("JSON");
+    assert!(!record.contains("\"secret\""), "HA1 only: {record}");
+    assert!(!stage.store.contains_key(&binding_key(&stage.key)));
+
+    stage.now = stage.now.after(seconds(7 * 86_400));
+    let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
+    let removal = later.one();
+    assert_eq!(removal.header("Call-ID").map(str::to_owned), call_id);
+    assert_eq!((removal.header("X-MPUSH"), removal.header("Expires")), (Some("null"), Some("0")));
+    later.reply(&removal, 401, &[&CHALLENGE.replace("n1", "n9")]);
+    let answer = later.one();
+    let expected = {
+        let ha1 = sipwake_core::digest::ha1(sipwake_core::digest::Algorithm::Md5, "alice", "asterisk", "secret");
+        let ha2 = hex_md5("REGISTER:sip:example.com");
+        let cnonce = answer.auth("cnonce").expect("qop is on offer");
+        hex_md5(&format!("{}:n9:00000001:{cnonce}:auth:{ha2}", ha1.expose()))
+    };
+    assert_eq!(answer.auth("response"), Some(expected.as_str()));
+    later.ok(&answer, &[]);
+    assert!(later.is_logged_out() && later.store.is_empty());
+}
+
+fn hex_md5(text: &str) -> String {
+    // HA1 of ("a", "b", "c") is MD5("a:b:c"): the text is split so that no second MD5 is needed.
+    let (first, rest) = text.split_once(':').expect("a colon");
+    let (second, third) = rest.split_once(':').expect("another colon");
+    sipwake_core::digest::ha1(sipwake_core::digest::Algorithm::Md5, first, second, third).expose().to_owned()
+}
+
+#[test]
+fn an_undelivered_log_out_is_tried_again_with_back_off() {
+    let mut stage = bound();
+    stage.log_out();
+    for _ in 0..5 {
+        let removal = stage.one();
+        assert_eq!(removal.header("Expires"), Some("0"));
+        stage.reply(&removal, 500, &[]);
+        let wait = stage.failures().pop().and_then(|(_, wait)| wait).expect("tried again");
+        stage.advance(wait);
+    }
+    let removal = stage.one();
+    stage.ok(&removal, &[]);
+    assert!(stage.is_logged_out());
+}
+
+#[test]
+fn a_user_unknown_to_the_server_is_logged_out() {
+    for code in [404, 604] {
+        let mut stage = bound();
+        stage.log_out();
+        let removal = stage.one();
+        stage.reply(&removal, code, &[]);
+        assert!(stage.is_logged_out() && stage.store.is_empty());
+    }
+}
+
+#[test]
+fn a_log_out_with_a_changed_password_stops_and_stays_stored() {
+    let mut stage = bound();
+    stage.log_out();
+    let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
+    let removal = later.one();
+    later.reply(&removal, 401, &[&CHALLENGE.replace("n1", "n2")]);
+    let answer = later.one();
+    later.reply(&answer, 401, &[&CHALLENGE.replace("n1", "n3")]);
+    assert_eq!(later.failures(), [(&Failure::WrongCredentials, None)]);
+    later.advance(seconds(86_400));
+    later.silent();
+    assert!(later.store.contains_key(REMOVALS) && !later.is_logged_out());
+}
+
+#[test]
+fn contacts_that_linger_are_removed_as_the_server_spells_them() {
+    let mut stage = Stage::rfc8599();
+    stage.set_token(fcm("a:1"));
+    let first = stage.registered();
+    stage.log_out();
+    let removal = stage.one();
+    let lingering = "sip:alice@203.0.113.7:9999;X=%41;pn-prid=a:1";
+    let foreign = "sip:alice@203.0.113.8:9999;pn-prid=b:2";
+    stage.reply(&removal, 200, &[&format!("Contact: <{lingering}>;expires=90, <{foreign}>;expires=90")]);
+    let again = stage.one();
+    assert_eq!(again.headers("Contact")[0], format!("<{lingering}>;expires=0"), "byte for byte");
+    assert!(!again.text.contains(foreign), "another device stays");
+    assert_eq!(inside_last(&again), first.contact_uri());
+    stage.reply(&again, 200, &[&format!("Contact: <{foreign}>;expires=90")]);
+    assert!(stage.is_logged_out());
+}
+
+fn inside_last(sent: &crate::support::Sent) -> &str {
+    sent.contact_uri()
+}
+
+#[test]
+fn a_server_that_never_lets_go_is_asked_three_times() {
+    let mut stage = bound();
+    stage.log_out();
+    let mut asked = 0;
+    while let Some(removal) = stage.sent.pop_front() {
+        asked += 1;
+        stage.reply(&removal, 200, &[&format!("Contact: {};expires=90", removal.contact())]);
+    }
+    assert_eq!(asked, 3);
+    assert!(stage.is_logged_out());
+}
+
+#[test]
+fn a_log_out_during_a_register_follows_it_in_silence() {
+    let mut stage = Stage::mpush();
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    stage.log_out();
+    stage.silent();
+    assert!(stage.store.contains_key(REMOVALS));
+    stage.ok(&first, &[]);
+    let removal = stage.one();
+    assert_eq!(removal.header("Expires"), Some("0"));
+    assert!(stage.registrations().is_empty(), "nobody is told that a logged-out user is registered");
+    stage.ok(&removal, &[]);
+    assert!(stage.is_logged_out());
+}
+
+#[test]
+fn logging_in_again_takes_a_pending_log_out_back() {
+    let mut stage = bound();
+    let before = stage.register();
+    stage.ok(&before, &[]);
+    stage.opens = false;
+    stage.network_changes();
+    stage.log_out();
+    assert!(stage.store.contains_key(REMOVALS));
+    stage.opens = true;
+    stage.add(account(|_| {}), mpush());
+    assert!(!stage.store.contains_key(REMOVALS));
+    assert!(stage.store.contains_key(&binding_key(&stage.key)));
+    stage.silent();
+    let again = stage.register();
+    assert_eq!(again.header("Call-ID"), before.header("Call-ID"));
+    assert!(again.cseq() > before.cseq());
+    assert_ne!(again.header("Expires"), Some("0"));
+    stage.ok(&again, &[]);
+    stage.advance(seconds(60));
+    stage.silent();
+    assert!(!stage.is_logged_out());
+}
+
+#[test]
+fn damage_in_the_store_is_told_and_the_client_works() {
+    let healthy = bound();
+    let key = binding_key(&healthy.key);
+    let damages: [fn(&mut Vec<u8>); 4] = [
+        |bytes| bytes.truncate(40),
+        |bytes| *bytes = b"{}".to_vec(),
+        |bytes| bytes.iter_mut().last().into_iter().for_each(|byte| *byte ^= 1),
+        |bytes| bytes.clear(),
+    ];
+    for damage in damages {
+        let mut store = healthy.store.clone();
+        store.get_mut(&key).into_iter().for_each(&damage);
+        store.insert(REMOVALS.to_owned(), b"sipwake 1 0000000000000000\n{}".to_vec());
+        let mut stage = Stage::restored(account(|_| {}), mpush(), store, healthy.now, 3);
+        let told: Vec<&str> = stage
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::StoreFailed { key, .. } => Some(key.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told, [REMOVALS, key.as_str()]);
+        stage.set_token(fcm("a:1"));
+        stage.registered();
+    }
+}
+
+#[test]
+fn a_log_out_after_the_record_was_damaged_still_reaches_the_server() {
+    let healthy = bound();
+    let mut store = healthy.store.clone();
+    store.insert(binding_key(&healthy.key), b"torn".to_vec());
+    let mut stage = Stage::restored(account(|_| {}), mpush(), store, healthy.now, 3);
+    stage.log_out();
+    let removal = stage.one();
+    assert_eq!((removal.header("X-MPUSH"), removal.header("Expires")), (Some("null"), Some("0")));
+}
+
+#[test]
+fn pending_log_outs_are_bounded() {
+    let mut stage = Stage::without_account(Default::default(), crate::support::START, 1);
+    for user in 0..40 {
+        let config = account(|config| {
+            config.aor = format!("sip:user{user}@example.com");
+            config.credentials = Credentials::Password(Secret::new("secret"));
+        });
+        stage.add(config, mpush());
+        stage.register();
+        stage.log_out();
+        stage.sent.clear();
+    }
+    let pending = stage.agent.poll_timeout().is_some();
+    assert!(pending);
+    let mut later = Stage::without_account(stage.store.clone(), stage.now, 2);
+    assert_eq!(later.all().len(), sipwake_core::user_agent::MAX_REMOVALS);
+}

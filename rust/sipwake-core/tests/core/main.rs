@@ -1,0 +1,12 @@
+//! The client over virtual time: no network, no clock, no runtime. Its server is written by hand, message for message.
+
+mod answers;
+mod digest;
+mod fields;
+mod golden;
+mod incoming;
+mod log_out;
+mod push_calls;
+mod random_life;
+mod support;
+mod token_life;

@@ -1,0 +1,156 @@
+//! Pushes and their calls: late ones, early ones, for somebody else, for nobody.
+
+use sipwake_core::event::{CallChange, Ended};
+use sipwake_core::payload::{ActionKind, Channel, Duty, Ignored};
+use sipwake_core::push::Dialect;
+use sipwake_core::user_agent::Decline;
+
+use crate::incoming::{CALL, call, invite, ready};
+use crate::support::{Stage, account, fcm, push_config, seconds};
+
+const CANCEL: &str = r#"{"ntype":"2","nfrom":"1234","ncallid":"call-1","ntouser":"alice"}"#;
+
+fn announced(stage: &mut Stage) -> sipwake_core::payload::PushAction {
+    let action = stage.push(CALL);
+    let request = stage.one();
+    stage.ok(&request, &[]);
+    action
+}
+
+#[test]
+fn a_push_registers_in_one_round_trip_and_its_invite_is_the_same_call() {
+    let mut stage = ready();
+    stage.advance(seconds(100));
+    let action = stage.push(CALL);
+    let request = stage.one();
+    assert!(request.is_register() && request.auth("nonce").is_some());
+    stage.ok(&request, &[]);
+    stage.silent();
+    stage.input(invite("call-1", "1234"));
+    stage.all();
+    assert!(matches!(stage.calls()[..], [CallChange::Announced(_), CallChange::Ringing { announced: true, .. }]));
+    assert!(call(&stage).iter().all(|uuid| *uuid == action.uuid));
+}
+
+#[test]
+fn an_invite_before_its_push_keeps_its_uuid() {
+    let mut stage = ready();
+    stage.input(invite("call-1", "1234"));
+    stage.all();
+    let action = stage.push(CALL);
+    assert_eq!(call(&stage), [action.uuid]);
+    assert!(matches!(stage.calls()[..], [CallChange::Ringing { announced: false, .. }]), "it rings once");
+}
+
+#[test]
+fn pushes_during_a_register_fold_into_it() {
+    let mut stage = ready();
+    stage.push(CALL);
+    let request = stage.one();
+    stage.push(CALL);
+    stage.push("{}");
+    stage.silent();
+    stage.ok(&request, &[]);
+    stage.silent();
+    stage.push(CALL);
+    stage.silent();
+}
+
+#[test]
+fn a_call_push_after_its_cancel_makes_no_sound() {
+    let mut stage = ready();
+    announced(&mut stage);
+    stage.push(CANCEL);
+    stage.all();
+    assert_eq!(stage.calls().last(), Some(&&CallChange::Ended(Ended::Cancelled)));
+    let before = stage.calls().len();
+    let late = stage.push_on(CALL, Channel::PushKit);
+    assert_eq!(late.kind, ActionKind::Ignore { reason: Ignored::CallOver });
+    assert_eq!(late.duty, Duty::ReportThenEnd, "CallKit hears of it all the same");
+    assert_eq!(stage.calls().len(), before);
+}
+
+#[test]
+fn a_cancel_that_overtakes_its_call_silences_it() {
+    let mut stage = ready();
+    stage.push(CANCEL);
+    let late = stage.push(CALL);
+    assert_eq!(late.kind, ActionKind::Ignore { reason: Ignored::CallOver });
+    assert!(stage.calls().is_empty());
+}
+
+#[test]
+fn a_push_after_a_log_out_makes_no_sound() {
+    let mut stage = ready();
+    stage.log_out();
+    for delivered in [false, true] {
+        let late = stage.push(CALL);
+        assert_eq!(late.kind, ActionKind::Ignore { reason: Ignored::LoggedOut }, "delivered: {delivered}");
+        assert!(stage.calls().is_empty());
+        if let Some(removal) = stage.sent.pop_front() {
+            stage.ok(&removal, &[]);
+        }
+    }
+    assert!(stage.is_logged_out());
+}
+
+#[test]
+fn a_push_for_one_user_is_silent_once_he_left_while_another_stays() {
+    let mut stage = ready();
+    let alice = stage.key.clone();
+    stage.add(account(|config| config.aor = "sip:bob@example.com".into()), None);
+    stage.agent.log_out(&alice, stage.now).expect("the account is there");
+    stage.drain();
+    let removal = stage.one();
+    stage.ok(&removal, &[]);
+    let late = stage.push(CALL);
+    assert_eq!(late.kind, ActionKind::Ignore { reason: Ignored::LoggedOut });
+    let bobs = stage.push(&CALL.replace("alice", "bob").replace("call-1", "call-2"));
+    assert!(bobs.is_call());
+}
+
+#[test]
+fn a_bare_rfc_8599_push_registers_every_binding_without_a_sound() {
+    let push = || Some(push_config(sipwake_core::push::Provider::Fcm, &[Dialect::Rfc8599]));
+    let mut stage = ready();
+    stage.add(account(|config| config.aor = "sip:bob@example.com".into()), push());
+    stage.set_token(fcm("a:1"));
+    let bob = stage.register();
+    let flow = bob.flow;
+    let text = crate::support::response(&bob, 200, "OK", &[]);
+    stage.agent.handle_input(flow, text.as_bytes(), stage.now);
+    stage.drain();
+    stage.advance(seconds(60));
+    let action = stage.push("{}");
+    assert_eq!(action.kind, ActionKind::RefreshBinding);
+    assert_eq!(action.duty, Duty::Nothing);
+    assert_eq!(stage.all().len(), 2, "RFC 8599 section 4.1: every binding");
+    assert!(stage.calls().is_empty());
+}
+
+#[test]
+fn an_announced_call_that_never_comes_is_missed_and_its_late_invite_refused() {
+    let mut stage = ready();
+    announced(&mut stage);
+    stage.advance(seconds(41));
+    stage.all();
+    assert_eq!(stage.calls().last(), Some(&&CallChange::Ended(Ended::Missed)));
+    stage.input(invite("call-1", "1234"));
+    let codes: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
+    assert_eq!(codes, [100, 480]);
+    assert_eq!(stage.calls().len(), 2, "no ring");
+}
+
+#[test]
+fn a_call_declined_before_its_invite_is_refused_when_that_comes() {
+    for (how, code) in [(Decline::Everywhere, 603), (Decline::Busy, 603)] {
+        let mut stage = ready();
+        let action = announced(&mut stage);
+        assert!(stage.agent.decline(action.uuid, how, stage.now));
+        stage.drain();
+        assert!(!stage.agent.decline(action.uuid, how, stage.now), "it is over already");
+        stage.input(invite("call-1", "1234"));
+        let codes: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
+        assert_eq!(codes, [100, code]);
+    }
+}

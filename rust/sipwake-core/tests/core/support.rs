@@ -1,0 +1,426 @@
+//! A client on virtual time, and the hand-written messages of its server. Nothing here uses sipwake's own builder.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sipwake_core::account::{Account, AccountConfig, AccountKey, Transport};
+use sipwake_core::clock::Now;
+use sipwake_core::event::{CallChange, Event, Failure, FlowError, FlowId, Output, Registered};
+use sipwake_core::payload::{Channel, Hints, PushAction, parse_push};
+use sipwake_core::push::{Dialect, Dialects, Provider, Push, PushConfig, PushToken};
+use sipwake_core::snapshot::REMOVALS;
+use sipwake_core::user_agent::UserAgent;
+
+pub(crate) const START: Now = Now::new(Duration::from_secs(1_000), Duration::from_secs(1_800_000_000));
+pub(crate) const LOCAL: &str = "192.0.2.10:5070";
+
+pub(crate) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A message that the client sent, read with as little as it takes.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) flow: FlowId,
+    pub(crate) text: String,
+}
+
+impl std::fmt::Debug for Sent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Sent {
+    pub(crate) fn start(&self) -> &str {
+        self.text.lines().next().unwrap_or_default()
+    }
+
+    pub(crate) fn headers(&self, name: &str) -> Vec<&str> {
+        let head = self.text.split("\r\n\r\n").next().unwrap_or_default();
+        head.split("\r\n")
+            .skip(1)
+            .filter_map(|line| line.split_once(": "))
+            .filter(|(known, _)| *known == name)
+            .map(|(_, value)| value)
+            .collect()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers(name).first().copied()
+    }
+
+    pub(crate) fn cseq(&self) -> u32 {
+        let cseq = self.header("CSeq").expect("every request has a CSeq");
+        cseq.split(' ').next().expect("never empty").parse().expect("a number")
+    }
+
+    /// The Contact that is to be bound; in a removal the last one.
+    pub(crate) fn contact(&self) -> &str {
+        self.headers("Contact").last().copied().expect("every REGISTER has a Contact")
+    }
+
+    pub(crate) fn contact_uri(&self) -> &str {
+        inside(self.contact())
+    }
+
+    /// The Contact URIs beside ours that are to be removed.
+    pub(crate) fn removed(&self) -> Vec<&str> {
+        self.headers("Contact").into_iter().filter(|contact| contact.ends_with(">;expires=0")).map(inside).collect()
+    }
+
+    pub(crate) fn auth(&self, name: &str) -> Option<&str> {
+        self.header("Authorization").and_then(|value| parameter(value, name))
+    }
+
+    pub(crate) fn is_register(&self) -> bool {
+        self.start().starts_with("REGISTER ")
+    }
+
+    pub(crate) fn code(&self) -> Option<u16> {
+        self.start().strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
+    }
+}
+
+pub(crate) fn inside(contact: &str) -> &str {
+    contact.split_once('<').and_then(|(_, rest)| rest.split_once('>')).expect("in angle brackets").0
+}
+
+/// The value of `name="value"` or `name=value` in a digest header.
+pub(crate) fn parameter<'a>(value: &'a str, name: &str) -> Option<&'a str> {
+    let at = value
+        .match_indices(name)
+        .find(|(at, _)| value[at + name.len()..].starts_with('=') && value[..*at].ends_with([' ', ',']))?;
+    let rest = &value[at.0 + name.len() + 1..];
+    match rest.strip_prefix('"') {
+        Some(rest) => rest.split('"').next(),
+        None => rest.split([',', ' ']).next(),
+    }
+}
+
+/// A response to a request, with further header lines.
+pub(crate) fn response(request: &Sent, code: u16, reason: &str, lines: &[&str]) -> String {
+    let mut text = format!("SIP/2.0 {code} {reason}\r\n");
+    for name in ["Via", "From", "Call-ID", "CSeq"] {
+        text += &format!("{name}: {}\r\n", request.header(name).unwrap_or_default());
+    }
+    text += &format!("To: {};tag=srv\r\n", request.header("To").unwrap_or_default());
+    for line in lines {
+        text += line;
+        text += "\r\n";
+    }
+    text + "Content-Length: 0\r\n\r\n"
+}
+
+pub(crate) const CHALLENGE: &str =
+    "WWW-Authenticate: Digest realm=\"asterisk\", nonce=\"n1\", qop=\"auth\", algorithm=MD5";
+
+/// The client, its store, and what it did.
+pub(crate) struct Stage {
+    pub(crate) agent: UserAgent,
+    pub(crate) now: Now,
+    pub(crate) key: AccountKey,
+    pub(crate) store: BTreeMap<String, Vec<u8>>,
+    pub(crate) sent: VecDeque<Sent>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) opened: Vec<String>,
+    pub(crate) local: SocketAddr,
+    /// Whether flows come up as soon as they are asked for.
+    pub(crate) opens: bool,
+    pub(crate) opening: Vec<FlowId>,
+    up: BTreeSet<FlowId>,
+    pub(crate) keep_alives: usize,
+}
+
+pub(crate) fn account(change: impl FnOnce(&mut AccountConfig)) -> AccountConfig {
+    let mut config = AccountConfig::new("sip:alice@example.com", "secret");
+    change(&mut config);
+    config
+}
+
+pub(crate) fn push_config(provider: Provider, dialects: &[Dialect]) -> PushConfig {
+    let mut config = PushConfig::new(provider, "com.example.app");
+    config.dialects = Dialects::Only(dialects.to_vec());
+    config
+}
+
+pub(crate) fn token(provider: &Provider, text: &str) -> PushToken {
+    PushToken::parse(provider, text).expect("of the right form").expect("a token")
+}
+
+pub(crate) fn fcm(text: &str) -> PushToken {
+    token(&Provider::Fcm, text)
+}
+
+impl Stage {
+    pub(crate) fn new(config: AccountConfig, push: Option<PushConfig>) -> Self {
+        Self::restored(config, push, BTreeMap::new(), START, 1)
+    }
+
+    /// A client with RFC 8599 towards FCM, not registered yet.
+    pub(crate) fn rfc8599() -> Self {
+        Self::new(account(|_| {}), Some(push_config(Provider::Fcm, &[Dialect::Rfc8599])))
+    }
+
+    pub(crate) fn mpush() -> Self {
+        Self::new(account(|_| {}), Some(push_config(Provider::Fcm, &[Dialect::XMpush])))
+    }
+
+    pub(crate) fn restored(
+        config: AccountConfig,
+        push: Option<PushConfig>,
+        store: BTreeMap<String, Vec<u8>>,
+        now: Now,
+        seed: u8,
+    ) -> Self {
+        let mut stage = Self::without_account(store, now, seed);
+        stage.add(config, push);
+        stage
+    }
+
+    pub(crate) fn without_account(store: BTreeMap<String, Vec<u8>>, now: Now, seed: u8) -> Self {
+        let agent = UserAgent::new([seed; 32], store.get(REMOVALS).map(Vec::as_slice), now);
+        let key = Account::parse(account(|_| {})).expect("valid").key();
+        let mut stage = Self {
+            agent,
+            now,
+            key,
+            store,
+            sent: VecDeque::new(),
+            events: Vec::new(),
+            opened: Vec::new(),
+            local: LOCAL.parse().expect("an address"),
+            opens: true,
+            opening: Vec::new(),
+            up: BTreeSet::new(),
+            keep_alives: 0,
+        };
+        stage.drain();
+        stage
+    }
+
+    pub(crate) fn add(&mut self, config: AccountConfig, push: Option<PushConfig>) {
+        let account = Account::parse(config).expect("a valid account");
+        let push = push.map(|push| Push::parse(push).expect("valid push settings"));
+        self.key = account.key();
+        let record = self.store.get(&sipwake_core::snapshot::binding_key(&self.key)).cloned();
+        self.agent.add_account(account, push, record.as_deref(), self.now).expect("there is room");
+        self.drain();
+    }
+
+    /// The same device after the process was killed: only the store is left.
+    pub(crate) fn restart(&self, config: AccountConfig, push: Option<PushConfig>) -> Self {
+        Self::restored(config, push, self.store.clone(), self.now, 2)
+    }
+
+    /// Does what the client asks for, in order.
+    pub(crate) fn drain(&mut self) {
+        while let Some(output) = self.agent.poll_output() {
+            match output {
+                Output::Save(record) => {
+                    match record.bytes {
+                        Some(bytes) => self.store.insert(record.key, bytes),
+                        None => self.store.remove(&record.key),
+                    };
+                }
+                Output::Open { flow, hop, .. } => {
+                    self.opened.push(hop.to_string());
+                    self.opening.push(flow);
+                    if self.opens {
+                        self.open_up();
+                    }
+                }
+                Output::Close(flow) => {
+                    self.up.remove(&flow);
+                    self.opening.retain(|opening| *opening != flow);
+                }
+                Output::Transmit { flow, bytes } => {
+                    assert!(self.up.contains(&flow), "sent on a flow that is not up");
+                    if bytes.iter().all(u8::is_ascii_whitespace) {
+                        self.keep_alives += 1;
+                        continue;
+                    }
+                    self.sent.push_back(Sent { flow, text: String::from_utf8(bytes).expect("we write UTF-8") });
+                }
+                Output::Event(event) => self.events.push(*event),
+            }
+        }
+    }
+
+    pub(crate) fn open_up(&mut self) {
+        for flow in std::mem::take(&mut self.opening) {
+            self.up.insert(flow);
+            self.agent.handle_flow_up(flow, self.local, self.now);
+        }
+    }
+
+    pub(crate) fn flow(&self) -> FlowId {
+        *self.up.iter().next_back().expect("a flow is up")
+    }
+
+    pub(crate) fn flow_breaks(&mut self) {
+        let flow = self.opening.pop().unwrap_or_else(|| self.flow());
+        self.up.remove(&flow);
+        self.agent.handle_flow_down(flow, FlowError::Closed, self.now);
+        self.drain();
+    }
+
+    /// Lets time pass, timer by timer.
+    pub(crate) fn advance(&mut self, by: Duration) {
+        let end = self.now.boot + by;
+        for _ in 0..100_000 {
+            match self.agent.poll_timeout() {
+                Some((at, _)) if at <= end => {
+                    let step = at.saturating_sub(self.now.boot);
+                    self.now = self.now.after(step);
+                    self.agent.handle_timeout(self.now);
+                    self.drain();
+                }
+                _ => {
+                    self.now = self.now.after(end - self.now.boot);
+                    return;
+                }
+            }
+        }
+        panic!("the timers run in a circle: {:?}", self.agent.poll_timeout());
+    }
+
+    /// Takes the one message that was sent since the last look.
+    #[track_caller]
+    pub(crate) fn one(&mut self) -> Sent {
+        assert_eq!(self.sent.len(), 1, "{:#?}\n{:#?}", self.sent, self.events);
+        self.sent.pop_front().expect("there is one")
+    }
+
+    #[track_caller]
+    pub(crate) fn silent(&mut self) {
+        assert!(self.sent.is_empty(), "{:#?}", self.sent);
+    }
+
+    /// Takes all that was sent since the last look.
+    pub(crate) fn all(&mut self) -> Vec<Sent> {
+        self.sent.drain(..).collect()
+    }
+
+    pub(crate) fn input(&mut self, text: impl AsRef<[u8]>) {
+        let flow = self.flow();
+        self.agent.handle_input(flow, text.as_ref(), self.now);
+        self.drain();
+    }
+
+    pub(crate) fn reply(&mut self, request: &Sent, code: u16, lines: &[&str]) {
+        self.input(response(request, code, "Whatever", lines));
+    }
+
+    /// A 200 that lists the Contact of the request, for an hour unless that is a removal.
+    pub(crate) fn ok(&mut self, request: &Sent, lines: &[&str]) {
+        let contact = format!("Contact: {};expires=3600", request.contact());
+        let mut all = Vec::new();
+        if request.header("Expires") != Some("0") {
+            all.push(contact.as_str());
+        }
+        all.extend_from_slice(lines);
+        self.reply(request, 200, &all);
+    }
+
+    #[track_caller]
+    pub(crate) fn register(&mut self) -> Sent {
+        self.agent.register(&self.key, self.now).expect("the account is there");
+        self.drain();
+        self.one()
+    }
+
+    /// Registers through a challenge, up to the 200.
+    #[track_caller]
+    pub(crate) fn registered(&mut self) -> Sent {
+        self.registered_with(&[])
+    }
+
+    #[track_caller]
+    pub(crate) fn registered_with(&mut self, lines: &[&str]) -> Sent {
+        let first = self.register();
+        self.reply(&first, 401, &[CHALLENGE]);
+        let second = self.one();
+        self.ok(&second, lines);
+        self.silent();
+        second
+    }
+
+    pub(crate) fn set_token(&mut self, token: PushToken) {
+        self.agent.set_token(&self.key, token, self.now).expect("the account is there");
+        self.drain();
+    }
+
+    pub(crate) fn unbind(&mut self) {
+        self.agent.unbind_push(&self.key, self.now).expect("the account is there");
+        self.drain();
+    }
+
+    pub(crate) fn log_out(&mut self) {
+        self.agent.log_out(&self.key, self.now).expect("the account is there");
+        self.drain();
+    }
+
+    pub(crate) fn network_changes(&mut self) {
+        self.up.clear();
+        self.opening.clear();
+        self.agent.network_changed(self.now);
+        self.drain();
+    }
+
+    /// A push as the app hands it in: parsed, judged by the gate, then given to the client.
+    pub(crate) fn push(&mut self, json: &str) -> PushAction {
+        self.push_on(json, Channel::FcmAndroid)
+    }
+
+    pub(crate) fn push_on(&mut self, json: &str, channel: Channel) -> PushAction {
+        let hints = Hints::at(self.now);
+        let action = self.agent.gate().judge(parse_push(json, channel, &hints), &hints, self.now.boot);
+        self.agent.handle_push(&action, self.now);
+        self.drain();
+        action
+    }
+
+    pub(crate) fn registrations(&self) -> Vec<&Registered> {
+        self.events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Registered { registered, .. } => Some(registered),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub(crate) fn last(&self) -> &Registered {
+        self.registrations().pop().expect("it was registered")
+    }
+
+    pub(crate) fn failures(&self) -> Vec<(&Failure, Option<Duration>)> {
+        self.events
+            .iter()
+            .filter_map(|event| match event {
+                Event::RegistrationFailed { failure, retry_in, .. } => Some((failure, *retry_in)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub(crate) fn calls(&self) -> Vec<&CallChange> {
+        self.events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Call(call) => Some(&call.change),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub(crate) fn is_logged_out(&self) -> bool {
+        self.events.iter().any(|event| matches!(event, Event::LoggedOut { .. }))
+    }
+}
+
+pub(crate) fn over(transport: Transport) -> AccountConfig {
+    account(|config| config.transport = Some(transport))
+}

@@ -1,0 +1,51 @@
+//! What a client may be started with besides its store.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::driver::Trace;
+use crate::transport::Network;
+#[cfg(feature = "tls")]
+use crate::trust::Trust;
+
+/// How a client deals with the network. The defaults serve a public server.
+#[derive(Clone, Default)]
+pub struct Options {
+    pub(crate) trace: Option<Arc<dyn Trace>>,
+    #[cfg(feature = "tls")]
+    pub(crate) trust: Trust,
+}
+
+impl Options {
+    /// Shows every message to `trace`, without its secrets.
+    #[must_use]
+    pub fn trace(mut self, trace: Arc<dyn Trace>) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
+    /// Trusts these for TLS and WSS.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    pub(crate) fn network(&self) -> Network {
+        Network {
+            #[cfg(feature = "tls")]
+            tls: self.trust.config(),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut options = f.debug_struct("Options");
+        options.field("trace", &self.trace.is_some());
+        #[cfg(feature = "tls")]
+        options.field("trust", &self.trust);
+        options.finish()
+    }
+}

@@ -1,0 +1,98 @@
+//! Connections to whichever of a server's addresses answers first (RFC 8305).
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sipwake_core::event::FlowError;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::unreachable;
+
+/// How long one address may take: well within the 32 seconds of timer F.
+const CONNECT: Duration = Duration::from_secs(6);
+/// RFC 8305 section 5: the Connection Attempt Delay.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Connects to the first address that answers. Another one is tried beside it after 250 ms, or as soon as one has failed.
+pub(super) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, FlowError> {
+    let mut waiting = interleave(addresses);
+    let mut attempts = JoinSet::new();
+    let mut last = FlowError::Unresolved;
+    loop {
+        if let Some(remote) = waiting.pop_front() {
+            attempts.spawn(async move { timeout(CONNECT, TcpStream::connect(remote)).await });
+        }
+        tokio::select! {
+            done = attempts.join_next() => match done {
+                Some(Ok(Ok(Ok(stream)))) => {
+                    // A REGISTER is one segment; waiting to fill it up only delays the ring.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        log::debug!("TCP_NODELAY: {error}");
+                    }
+                    return Ok(stream);
+                }
+                Some(Ok(Ok(Err(error)))) => last = unreachable(&error),
+                Some(Ok(Err(_)) | Err(_)) => last = FlowError::Unreachable("no answer to the connection".into()),
+                None => return Err(last),
+            },
+            () = sleep(STAGGER), if !waiting.is_empty() => {}
+        }
+    }
+}
+
+/// RFC 8305 section 4: the families take turns, the resolver's first choice first.
+fn interleave(addresses: &[SocketAddr]) -> VecDeque<SocketAddr> {
+    let prefers_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        addresses.iter().copied().partition(|address| address.is_ipv6() == prefers_v6);
+    let mut second = second.into_iter();
+    let mut order: VecDeque<SocketAddr> =
+        first.into_iter().flat_map(|one| [Some(one), second.next()]).flatten().collect();
+    order.extend(second);
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn parse(addresses: &[&str]) -> Vec<SocketAddr> {
+        addresses.iter().map(|address| address.parse().expect("an address")).collect()
+    }
+
+    #[test]
+    fn the_families_take_turns() {
+        let order = interleave(&parse(&["[::1]:1", "[::2]:1", "1.1.1.1:1", "1.1.1.2:1", "1.1.1.3:1"]));
+        let expected = parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "1.1.1.3:1"]);
+        assert_eq!(Vec::from(order), expected);
+        assert!(interleave(&[]).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_costs_no_more_than_a_quarter_of_a_second() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let alive = listener.local_addr().expect("bound");
+        // TEST-NET-1: refused at once, or swallowed.
+        let dead = "192.0.2.1:5060".parse().expect("an address");
+        let begin = Instant::now();
+        let stream = connect(&[dead, alive]).await.expect("the second address answers");
+        assert_eq!(stream.peer_addr().expect("connected"), alive);
+        assert!(begin.elapsed() < Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn the_last_failure_is_reported_when_all_fail() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let closed = listener.local_addr().expect("bound");
+        drop(listener);
+        assert!(matches!(connect(&[closed]).await, Err(FlowError::Unreachable(_))));
+        assert!(matches!(connect(&[]).await, Err(FlowError::Unresolved)));
+    }
+}

@@ -1,0 +1,372 @@
+//! Whom a TLS flow trusts: the platform, an authority of one's own, pinned keys; and who we prove to be.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use sha2::{Digest, Sha256};
+use sipwake_core::event::{CertificateFault, FlowError};
+
+/// Asks the platform whether a certificate chain is to be trusted: Android's `X509TrustManager`, for example.
+///
+/// It is called on the client's runtime and must not wait for the network. The name is checked besides, always.
+pub trait ServerTrust: Send + Sync {
+    /// Judges a chain of DER certificates, the server's own first.
+    ///
+    /// # Errors
+    /// The reason, which the app gets as [`CertificateFault::Platform`].
+    fn verify(&self, chain: &[Vec<u8>], server_name: &str) -> Result<(), String>;
+}
+
+/// Why a certificate, key or pin that the app gave cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// There is no certificate in it.
+    #[error("no certificate in it (PEM or DER)")]
+    NoCertificate,
+    /// A certificate in it cannot be read.
+    #[error("a certificate that cannot be read: {0}")]
+    Unreadable(String),
+    /// The private key cannot be read.
+    #[error("a private key that cannot be used (PKCS#8, PKCS#1 or SEC1, in PEM)")]
+    UnusableKey,
+    /// The private key belongs to another certificate.
+    #[error("the private key is not that of the certificate")]
+    ForeignKey,
+    /// Not the SHA-256 of a key.
+    #[error("a pin is sha256/ and 44 characters of base64")]
+    MalformedPin,
+}
+
+/// The SHA-256 of a server's public key (its SubjectPublicKeyInfo), as RFC 7469 section 2.4 has it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpkiPin([u8; 32]);
+
+impl SpkiPin {
+    /// Reads `sha256/BASE64`, the form that `openssl` recipes and OkHttp give; the prefix may be missing.
+    ///
+    /// # Errors
+    /// [`TrustError::MalformedPin`].
+    ///
+    /// ```
+    /// use sipwake::SpkiPin;
+    ///
+    /// assert!(SpkiPin::parse("sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=").is_ok());
+    /// assert!(SpkiPin::parse("sha1/…").is_err());
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, TrustError> {
+        let text = text.trim();
+        let digest = BASE64.decode(text.strip_prefix("sha256/").unwrap_or(text));
+        let digest = digest.map_err(|_| TrustError::MalformedPin)?;
+        Ok(Self(digest.try_into().map_err(|_| TrustError::MalformedPin)?))
+    }
+
+    /// Returns the pin of a certificate's key.
+    ///
+    /// # Errors
+    /// [`TrustError::Unreadable`] for what is no certificate in DER.
+    pub fn of_certificate(der: &[u8]) -> Result<Self, TrustError> {
+        Self::of(&CertificateDer::from(der)).map_err(|error| TrustError::Unreadable(error.to_string()))
+    }
+
+    fn of(certificate: &CertificateDer<'_>) -> Result<Self, rustls::Error> {
+        let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
+        Ok(Self(Sha256::digest(key.as_ref()).into()))
+    }
+}
+
+impl fmt::Display for SpkiPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256/{}", BASE64.encode(self.0))
+    }
+}
+
+impl fmt::Debug for SpkiPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Whom a client trusts. The default is the platform: its own verifier on iOS, Mozilla's list elsewhere.
+///
+/// ```
+/// use sipwake::{SpkiPin, Trust};
+///
+/// let trust = Trust::default().pin(SpkiPin::parse("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=")?);
+/// # Ok::<(), sipwake::TrustError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Trust {
+    anchor: Anchor,
+    pins: Vec<SpkiPin>,
+    client: Option<Arc<CertifiedKey>>,
+}
+
+#[derive(Clone, Default)]
+enum Anchor {
+    #[default]
+    Platform,
+    Own(Arc<RootCertStore>),
+    Asked(Arc<dyn ServerTrust>),
+}
+
+impl Trust {
+    /// Trusts these authorities (PEM, or one in DER) and nobody else.
+    ///
+    /// # Errors
+    /// [`TrustError::NoCertificate`], [`TrustError::Unreadable`].
+    pub fn only_authorities(mut self, certificates: &[u8]) -> Result<Self, TrustError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in read_certificates(certificates)? {
+            roots.add(certificate).map_err(|error| TrustError::Unreadable(error.to_string()))?;
+        }
+        self.anchor = Anchor::Own(Arc::new(roots));
+        Ok(self)
+    }
+
+    /// Lets the platform judge the chains.
+    #[must_use]
+    pub fn asking(mut self, platform: Arc<dyn ServerTrust>) -> Self {
+        self.anchor = Anchor::Asked(platform);
+        self
+    }
+
+    /// Demands, besides all else, that the server's own key is this one, or another one that is pinned. Pin the next
+    /// key too: a server whose only pinned key is lost is out of reach for this app.
+    #[must_use]
+    pub fn pin(mut self, pin: SpkiPin) -> Self {
+        self.pins.push(pin);
+        self
+    }
+
+    /// Shows this certificate (with its chain, PEM or DER) to servers that ask for one.
+    ///
+    /// # Errors
+    /// A [`TrustError`] when the two cannot be read, or don't belong together.
+    pub fn client_certificate(mut self, chain: &[u8], key: &[u8]) -> Result<Self, TrustError> {
+        let chain = read_certificates(chain)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TrustError::UnusableKey)?;
+        let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|_| TrustError::UnusableKey)?;
+        let certified = CertifiedKey::new(chain, key);
+        certified.keys_match().map_err(|_| TrustError::ForeignKey)?;
+        self.client = Some(Arc::new(certified));
+        Ok(self)
+    }
+
+    /// Returns the settings of all TLS flows of a client: they share its sessions, so that one can be resumed.
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, FlowError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = |error: rustls::Error| FlowError::Tls(error.to_string());
+        let verifier = Verifier { anchor: self.chain_verifier(&provider)?, pins: self.pins.clone(), provider };
+        let builder = ClientConfig::builder_with_provider(verifier.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(tls)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        Ok(Arc::new(match &self.client {
+            Some(certified) => {
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::clone(certified))))
+            }
+            None => builder.with_no_client_auth(),
+        }))
+    }
+
+    fn chain_verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Chain, FlowError> {
+        let roots = match &self.anchor {
+            Anchor::Asked(platform) => return Ok(Chain::Asked(platform.clone())),
+            Anchor::Own(roots) => roots.clone(),
+            #[cfg(target_os = "ios")]
+            Anchor::Platform => {
+                let verifier = rustls_platform_verifier::Verifier::new(provider.clone())
+                    .map_err(|error| FlowError::Tls(error.to_string()))?;
+                return Ok(Chain::Checked(Arc::new(verifier)));
+            }
+            #[cfg(not(target_os = "ios"))]
+            Anchor::Platform => Arc::new(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }),
+        };
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
+            .build()
+            .map_err(|error| FlowError::Tls(error.to_string()))?;
+        Ok(Chain::Checked(verifier))
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let anchor = match &self.anchor {
+            Anchor::Platform => "platform",
+            Anchor::Own(_) => "own authorities",
+            Anchor::Asked(_) => "asks",
+        };
+        write!(f, "Trust({anchor}, {} pins, client certificate: {})", self.pins.len(), self.client.is_some())
+    }
+}
+
+fn read_certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    const DER_SEQUENCE: u8 = 0x30;
+    if bytes.first() == Some(&DER_SEQUENCE) {
+        return Ok(vec![CertificateDer::from(bytes.to_vec())]);
+    }
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
+    let certificates = read.map_err(|error| TrustError::Unreadable(error.to_string()))?;
+    if certificates.is_empty() { Err(TrustError::NoCertificate) } else { Ok(certificates) }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the key is none of the pinned ones")]
+struct PinMismatch;
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(String);
+
+enum Chain {
+    Checked(Arc<dyn ServerCertVerifier>),
+    Asked(Arc<dyn ServerTrust>),
+}
+
+struct Verifier {
+    anchor: Chain,
+    pins: Vec<SpkiPin>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier")
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match &self.anchor {
+            Chain::Checked(chain) => {
+                chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
+            }
+            Chain::Asked(platform) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                let chain: Vec<Vec<u8>> =
+                    std::iter::once(end_entity).chain(intermediates).map(|der| der.as_ref().to_vec()).collect();
+                platform.verify(&chain, &server_name.to_str()).map_err(|reason| other(Refused(reason)))?;
+            }
+        }
+        // Only the server's own key counts: the rest of what it sends is not proof that the chain runs through it.
+        if !self.pins.is_empty() && !self.pins.contains(&SpkiPin::of(end_entity)?) {
+            return Err(other(PinMismatch));
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn other(error: impl std::error::Error + Send + Sync + 'static) -> rustls::Error {
+    CertificateError::Other(OtherError(Arc::new(error))).into()
+}
+
+/// Says what went wrong, in terms that an app can branch on.
+pub(crate) fn flow_error(error: &rustls::Error) -> FlowError {
+    use rustls::{AlertDescription as Alert, Error};
+    match error {
+        Error::InvalidCertificate(fault) => FlowError::Certificate(certificate_fault(fault)),
+        Error::AlertReceived(
+            alert @ (Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::CertificateExpired
+            | Alert::CertificateRevoked
+            | Alert::CertificateUnknown
+            | Alert::UnsupportedCertificate
+            | Alert::UnknownCA),
+        ) => FlowError::ClientCertificate(format!("{alert:?}")),
+        other => FlowError::Tls(other.to_string()),
+    }
+}
+
+fn certificate_fault(fault: &CertificateError) -> CertificateFault {
+    match fault {
+        CertificateError::UnknownIssuer => CertificateFault::UnknownIssuer,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            CertificateFault::WrongName
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => CertificateFault::Expired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => CertificateFault::NotYetValid,
+        CertificateError::Revoked => CertificateFault::Revoked,
+        CertificateError::Other(OtherError(inner)) => match inner.downcast_ref::<Refused>() {
+            Some(Refused(reason)) => CertificateFault::Platform(reason.clone()),
+            None if inner.is::<PinMismatch>() => CertificateFault::PinMismatch,
+            None => CertificateFault::Other(inner.to_string()),
+        },
+        other => CertificateFault::Other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_certificate_is_refused_when_it_is_given() {
+        assert!(matches!(Trust::default().only_authorities(b""), Err(TrustError::NoCertificate)));
+        assert!(matches!(Trust::default().only_authorities(b"\x30\x03abc"), Err(TrustError::Unreadable(_))));
+        let torn = b"-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n";
+        assert!(matches!(Trust::default().only_authorities(torn), Err(TrustError::Unreadable(_))));
+    }
+
+    #[test]
+    fn a_client_certificate_needs_its_own_key() {
+        let name = || vec!["alice".to_owned()];
+        let one = rcgen::generate_simple_self_signed(name()).expect("a certificate");
+        let two = rcgen::generate_simple_self_signed(name()).expect("a certificate");
+        let give = |key: &rcgen::KeyPair| {
+            Trust::default().client_certificate(one.cert.pem().as_bytes(), key.serialize_pem().as_bytes())
+        };
+        assert!(give(&one.signing_key).is_ok());
+        assert_eq!(give(&two.signing_key).err(), Some(TrustError::ForeignKey));
+    }
+
+    #[test]
+    fn a_pin_is_read_as_it_is_written() {
+        let certificate = rcgen::generate_simple_self_signed(vec!["a".into()]).expect("a certificate");
+        let pin = SpkiPin::of_certificate(certificate.cert.der()).expect("it has a key");
+        assert_eq!(SpkiPin::parse(&pin.to_string()), Ok(pin));
+        assert_eq!(SpkiPin::parse("sha256/AAAA"), Err(TrustError::MalformedPin));
+    }
+}

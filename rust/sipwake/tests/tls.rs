@@ -1,0 +1,272 @@
+//! SIP over TLS, against a small server of this file's own: each fault of a certificate has its name, and nothing is sent
+//! to a server that is not trusted.
+#![cfg(feature = "tls")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::HandshakeKind;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use sipwake::{
+    AccountConfig, CertificateFault, Client, Event, Events, Failure, FlowError, MemoryStore, Options, ServerTrust,
+    SpkiPin, Transport, Trust,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+struct Server {
+    port: u16,
+    /// Messages that arrived inside of TLS.
+    received: Arc<AtomicUsize>,
+    handshakes: mpsc::UnboundedReceiver<HandshakeKind>,
+}
+
+fn authority(name: &str) -> Authority {
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority")
+}
+
+fn issue(by: &Authority, name: &str, change: impl FnOnce(&mut CertificateParams)) -> (Certificate, KeyPair) {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+    change(&mut params);
+    let key = KeyPair::generate().expect("a key");
+    (params.signed_by(&key, by).expect("a certificate"), key)
+}
+
+async fn serve(certificate: &(Certificate, KeyPair)) -> Server {
+    serve_to(certificate, None, &[&rustls::version::TLS13, &rustls::version::TLS12]).await
+}
+
+/// A registrar that agrees with everyone who gets through its TLS.
+async fn serve_to(
+    (certificate, key): &(Certificate, KeyPair),
+    clients_of: Option<&Authority>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Server {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(versions)
+        .expect("ring has both");
+    let builder = match clients_of {
+        Some(authority) => {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(authority.der().clone()).expect("a root");
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("PKCS#8");
+    let config = builder.with_single_cert(chain, key).expect("they fit");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    let received = Arc::new(AtomicUsize::new(0));
+    let counted = received.clone();
+    let (sender, handshakes) = mpsc::unbounded_channel();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, counted, sender) = (acceptor.clone(), counted.clone(), sender.clone());
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let kind = stream.get_ref().1.handshake_kind().expect("the handshake is over");
+                let mut request = Vec::new();
+                let mut piece = [0; 2048];
+                while let Ok(length @ 1..) = stream.read(&mut piece).await {
+                    request.extend_from_slice(&piece[..length]);
+                    if request.ends_with(b"\r\n\r\n") {
+                        counted.fetch_add(1, Ordering::SeqCst);
+                        let _ = sender.send(kind);
+                        let _ = stream.write_all(&agree(&request)).await;
+                        request.clear();
+                    }
+                }
+            });
+        }
+    });
+    Server { port, received, handshakes }
+}
+
+fn agree(request: &[u8]) -> Vec<u8> {
+    let request = String::from_utf8_lossy(request);
+    let mut response = "SIP/2.0 200 OK\r\n".to_owned();
+    for line in request.lines() {
+        if ["Via:", "From:", "To:", "Call-ID:", "CSeq:", "Contact:"].iter().any(|name| line.starts_with(name)) {
+            response.push_str(line);
+            response.push_str("\r\n");
+        }
+    }
+    response.push_str("Expires: 600\r\nContent-Length: 0\r\n\r\n");
+    response.into_bytes()
+}
+
+async fn client(trust: Trust, host: &str, server: &Server) -> (Client, Events) {
+    let (client, events) = Client::start_with(Arc::new(MemoryStore::default()), Options::default().trust(trust));
+    let mut account = AccountConfig::new("sips:alice@example.com", "secret");
+    account.gateways = vec![format!("{host}:{}", server.port)];
+    account.transport = Some(Transport::Tls);
+    let account = client.add_account(account, None).await.expect("a valid account");
+    client.register(&account).await.expect("it was added");
+    (client, events)
+}
+
+async fn outcome(events: &mut Events) -> Result<(), Failure> {
+    let wait = async {
+        loop {
+            match events.next().await.expect("the client runs") {
+                Event::Registered { .. } => return Ok(()),
+                Event::RegistrationFailed { failure, .. } => return Err(failure),
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("an outcome in time")
+}
+
+async fn register(trust: Trust, host: &str, server: &Server) -> Result<(), Failure> {
+    let (_client, mut events) = client(trust, host, server).await;
+    outcome(&mut events).await
+}
+
+fn trusting(authority: &Authority) -> Trust {
+    Trust::default().only_authorities(authority.pem().as_bytes()).expect("an authority")
+}
+
+#[tokio::test]
+async fn both_versions_of_tls_register() {
+    let ca = authority("Test");
+    let certificate = issue(&ca, "localhost", |_| {});
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let server = serve_to(&certificate, None, &[version]).await;
+        assert_eq!(register(trusting(&ca), "localhost", &server).await, Ok(()), "{version:?}");
+        assert_eq!(server.received.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_a_name_too() {
+    let ca = authority("Test");
+    let server = serve(&issue(&ca, "127.0.0.1", |_| {})).await;
+    assert_eq!(register(trusting(&ca), "127.0.0.1", &server).await, Ok(()));
+}
+
+#[tokio::test]
+async fn each_fault_of_a_certificate_has_its_name_and_nothing_is_sent_after_it() {
+    let ca = authority("Test");
+    let stranger = authority("Stranger");
+    let good = issue(&ca, "localhost", |_| {});
+    let other = SpkiPin::of_certificate(stranger.der()).expect("a key");
+    let expired = issue(&ca, "localhost", |params| params.not_after = date_time_ymd(2020, 1, 1));
+    let early = issue(&ca, "localhost", |params| params.not_before = date_time_ymd(2090, 1, 1));
+    let cases = [
+        (trusting(&stranger), &good, CertificateFault::UnknownIssuer),
+        (Trust::default(), &good, CertificateFault::UnknownIssuer),
+        (trusting(&ca), &issue(&ca, "elsewhere.example", |_| {}), CertificateFault::WrongName),
+        (trusting(&ca), &expired, CertificateFault::Expired),
+        (trusting(&ca), &early, CertificateFault::NotYetValid),
+        (trusting(&ca).pin(other), &good, CertificateFault::PinMismatch),
+        (Trust::default().asking(Arc::new(Never)), &good, CertificateFault::Platform("no".into())),
+    ];
+    for (trust, certificate, fault) in cases {
+        let server = serve(certificate).await;
+        let outcome = register(trust, "localhost", &server).await;
+        assert_eq!(outcome, Err(Failure::Flow(FlowError::Certificate(fault))));
+        assert_eq!(server.received.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[tokio::test]
+async fn one_fitting_pin_among_several_is_enough() {
+    let ca = authority("Test");
+    let certificate = issue(&ca, "localhost", |_| {});
+    let server = serve(&certificate).await;
+    let trust = trusting(&ca)
+        .pin(SpkiPin::of_certificate(ca.der()).expect("a key"))
+        .pin(SpkiPin::of_certificate(certificate.0.der()).expect("a key"));
+    assert_eq!(register(trust, "localhost", &server).await, Ok(()));
+}
+
+struct Never;
+
+impl ServerTrust for Never {
+    fn verify(&self, _: &[Vec<u8>], _: &str) -> Result<(), String> {
+        Err("no".into())
+    }
+}
+
+struct Always;
+
+impl ServerTrust for Always {
+    fn verify(&self, chain: &[Vec<u8>], server_name: &str) -> Result<(), String> {
+        if chain.len() == 1 && server_name == "localhost" { Ok(()) } else { Err(format!("{server_name}?")) }
+    }
+}
+
+#[tokio::test]
+async fn the_platform_judges_the_chain_and_we_the_name() {
+    let ca = authority("Test");
+    let server = serve(&issue(&ca, "localhost", |_| {})).await;
+    assert_eq!(register(Trust::default().asking(Arc::new(Always)), "localhost", &server).await, Ok(()));
+    let server = serve(&issue(&ca, "elsewhere.example", |_| {})).await;
+    let outcome = register(Trust::default().asking(Arc::new(Always)), "localhost", &server).await;
+    assert_eq!(outcome, Err(Failure::Flow(FlowError::Certificate(CertificateFault::WrongName))));
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_certificate_gets_ours() {
+    let ca = authority("Test");
+    let certificate = issue(&ca, "localhost", |_| {});
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let server = serve_to(&certificate, Some(&ca), &[version]).await;
+        let (ours, key) = issue(&ca, "alice", |_| {});
+        let trust = trusting(&ca)
+            .client_certificate(ours.pem().as_bytes(), key.serialize_pem().as_bytes())
+            .expect("they belong together");
+        assert_eq!(register(trust, "localhost", &server).await, Ok(()), "{version:?}");
+
+        let outcome = register(trusting(&ca), "localhost", &server).await;
+        assert!(matches!(outcome, Err(Failure::Flow(FlowError::ClientCertificate(_)))), "{version:?}: {outcome:?}");
+        assert_eq!(server.received.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_second_connection_resumes_the_session() {
+    let ca = authority("Test");
+    let mut server = serve(&issue(&ca, "localhost", |_| {})).await;
+    let (client, mut events) = client(trusting(&ca), "localhost", &server).await;
+    assert_eq!(outcome(&mut events).await, Ok(()));
+    assert_eq!(server.handshakes.recv().await, Some(HandshakeKind::Full));
+    client.network_changed().await.expect("it runs");
+    assert_eq!(outcome(&mut events).await, Ok(()));
+    assert_eq!(server.handshakes.recv().await, Some(HandshakeKind::Resumed));
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_gets_no_sip() {
+    let ca = authority("Test");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    let heard = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let _ = stream.write_all(b"SIP/2.0 200 OK\r\n\r\n").await;
+        let mut heard = Vec::new();
+        let _ = stream.read_to_end(&mut heard).await;
+        heard
+    });
+    let server = Server { port, received: Arc::default(), handshakes: mpsc::unbounded_channel().1 };
+    let outcome = register(trusting(&ca), "localhost", &server).await;
+    assert!(matches!(outcome, Err(Failure::Flow(FlowError::Tls(_)))), "{outcome:?}");
+    let heard = heard.await.expect("the server ends");
+    assert!(!String::from_utf8_lossy(&heard).contains("REGISTER"));
+}

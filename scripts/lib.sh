@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+#
+# What the scripts share: where things are, how something that is lacking is said, how it is installed.
+
+program=scripts/$(basename "$0")
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+cache=${SIPWAKE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sipwake}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$repository/target}
+
+readonly CARGO_DENY_VERSION=0.20.2
+
+lacking() {
+  echo "$program: $*" >&2
+  exit 69
+}
+
+# Succeeds where a network of its own, with nothing on it, can be given to a program.
+can_cut_network() {
+  unshare --net true 2>/dev/null
+}
+
+# Installs Debian packages: `apt_install "what they are for" PACKAGE…`. Says in one line why it cannot.
+apt_install() {
+  local what_for=$1
+  shift
+  command -v apt-get >/dev/null || { echo "no $* ($what_for), and no apt to install it with" >&2; return 69; }
+  [[ $(id -u) -eq 0 ]] || { echo "no $* ($what_for); run as root: apt-get install $*" >&2; return 69; }
+  mkdir -p "$cache"
+  (
+    exec {lock}>"$cache/apt.lock"
+    flock "$lock"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"
+  ) >"$cache/apt.log" 2>&1 || { echo "no $* ($what_for); apt could not install it: $(tail -n 1 "$cache/apt.log")" >&2; return 69; }
+}
+
+need_rust() {
+  [[ -d $HOME/.cargo/bin ]] && PATH=$PATH:$HOME/.cargo/bin
+  command -v cargo >/dev/null || lacking "no cargo on PATH; install Rust 1.88 or newer from https://rustup.rs"
+  command -v cc >/dev/null || apt_install "cargo links with it" gcc libc6-dev || lacking "no C compiler, which cargo links with"
+}
+
+# Prints where cargo-deny is: the one on PATH, else one built into the cache (a minute or two, once).
+cargo_deny() {
+  local root=$cache/cargo-deny-$CARGO_DENY_VERSION
+  if command -v cargo-deny; then return; fi
+  if ! [[ -x $root/bin/cargo-deny ]]; then
+    mkdir -p "$cache"
+    echo "$program: building cargo-deny $CARGO_DENY_VERSION into $root (once)" >&2
+    CARGO_TARGET_DIR=$cache/cargo-deny-build cargo install --quiet --locked --debug --root "$root" \
+      "cargo-deny@$CARGO_DENY_VERSION" >&2 || return 69
+    rm -rf "$cache/cargo-deny-build"
+  fi
+  echo "$root/bin/cargo-deny"
+}

@@ -1,0 +1,13 @@
+//! sipwake against the mock gateway: every scene over real sockets, most over UDP and TCP.
+
+mod accounts;
+mod answers;
+mod bounds;
+mod calls;
+mod faults;
+mod lifetime;
+mod restart;
+mod story;
+mod tokens;
+mod upstream;
+mod wakes;

@@ -1,0 +1,119 @@
+//! The life of a token.
+
+use std::time::Duration;
+
+use integration::{SECOND_TOKEN, Stage, TOKEN, over_udp_and_tcp};
+use mock_gateway::{Action, Fault};
+use sipwake::core::payload::Duty;
+use sipwake::{Error, Standing, TokenUpdate, Transport};
+
+over_udp_and_tcp!(
+    a_rotated_token_leaves_exactly_one_binding_on_every_server,
+    a_token_rotated_while_the_app_was_dead_leaves_exactly_one_binding,
+    the_same_token_costs_no_traffic,
+    no_token_is_no_reason_to_forget_a_good_one,
+    a_token_that_comes_late_is_sent_at_once,
+    an_unbound_push_makes_no_sound_and_can_be_bound_again,
+    tokens_in_quick_succession_end_with_the_last,
+);
+
+const PROFILES: [&str; 7] = ["rfc8599", "xmpush", "mizutech", "opensips", "flexisip", "portsip", "kamailio"];
+
+async fn a_rotated_token_leaves_exactly_one_binding_on_every_server(transport: Transport) {
+    for profile in PROFILES {
+        let stage = Stage::new(profile, transport).await;
+        let (mut app, _) = stage.registered_app(TOKEN).await;
+        for token in [SECOND_TOKEN, "third:APA91bToken_of-this.phone", TOKEN] {
+            app.client.set_token(&app.account, token).await.expect("a good token");
+            app.registered_with(token).await;
+            stage.wait_for_tokens(&[token]).await;
+        }
+    }
+}
+
+async fn a_token_rotated_while_the_app_was_dead_leaves_exactly_one_binding(transport: Transport) {
+    for profile in PROFILES {
+        // Over TCP the Contact's port changes with the process, and such a server keeps a push binding whose Contact goes:
+        // the old token dies with the first push to it.
+        if transport == Transport::Tcp && ["xmpush", "mizutech"].contains(&profile) {
+            continue;
+        }
+        let stage = Stage::new(profile, transport).await;
+        let (app, _) = stage.registered_app(TOKEN).await;
+        app.client.shutdown().await;
+        let (_app, _) = stage.registered_app(SECOND_TOKEN).await;
+        stage.wait_for_tokens(&[SECOND_TOKEN]).await;
+    }
+}
+
+async fn the_same_token_costs_no_traffic(transport: Transport) {
+    let stage = Stage::new("mizutech", transport).await;
+    let (app, _) = stage.registered_app(TOKEN).await;
+    let mark = stage.mark();
+    for _ in 0..10 {
+        let update = app.client.set_token(&app.account, TOKEN).await.expect("a good token");
+        assert_eq!(update, TokenUpdate::Taken);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(stage.requests_since(mark, "REGISTER").len(), 0);
+}
+
+async fn no_token_is_no_reason_to_forget_a_good_one(transport: Transport) {
+    let stage = Stage::new("mizutech", transport).await;
+    let (mut app, _) = stage.registered_app(TOKEN).await;
+    for none in ["", "null", "(null)", " "] {
+        let update = app.client.set_token(&app.account, none).await.expect("ignored");
+        assert_eq!(update, TokenUpdate::Ignored);
+    }
+    for wrong in ["two words", "line\r\nX-Evil: 1", "semi;colon"] {
+        let refused = app.client.set_token(&app.account, wrong).await.expect_err(wrong);
+        assert!(matches!(refused, Error::Field(field) if field.field == "push.token"));
+    }
+    app.register().await;
+    stage.wait_for_tokens(&[TOKEN]).await;
+}
+
+async fn a_token_that_comes_late_is_sent_at_once(transport: Transport) {
+    let stage = Stage::new("mizutech", transport).await;
+    let mut app = stage.app().await;
+    let registered = app.register().await;
+    assert_eq!(registered.verdict.standing, Standing::NotAsked);
+    assert!(!stage.gateway.received().iter().any(|entry| entry.text.contains("null")), "nothing is unbound");
+    app.client.set_token(&app.account, TOKEN).await.expect("a good token");
+    app.registered_with(TOKEN).await;
+    stage.wait_for_tokens(&[TOKEN]).await;
+}
+
+async fn an_unbound_push_makes_no_sound_and_can_be_bound_again(transport: Transport) {
+    for profile in PROFILES {
+        let stage = Stage::new(profile, transport).await;
+        let (mut app, _) = stage.registered_app(TOKEN).await;
+        app.client.unbind_push(&app.account).await.expect("the account is there");
+        let call = serde_json::json!({"ntype": "0", "nfrom": "123", "ncallid": "late"});
+        assert_eq!(app.push(&call).duty, Duty::Nothing, "from this moment on");
+        app.registered().await;
+        let unbound = async || stage.tokens().await.is_empty() && stage.bindings().await.len() == 1;
+        let reached = stage.gateway.wait_until(unbound, integration::PATIENCE).await;
+        assert!(reached, "{profile}: {:?}\n{}", stage.bindings().await, stage.ladder());
+        app.client.set_token(&app.account, TOKEN).await.expect("a good token");
+        app.registered_with(TOKEN).await;
+        stage.wait_for_tokens(&[TOKEN]).await;
+        assert_ne!(app.push(&call).duty, Duty::Nothing);
+    }
+}
+
+async fn tokens_in_quick_succession_end_with_the_last(transport: Transport) {
+    let stage = Stage::new("opensips", transport).await;
+    let (mut app, _) = stage.registered_app(TOKEN).await;
+    let mark = stage.mark();
+    // Less than timer E, so that nothing is sent again over UDP.
+    let slow = Fault::new(Action::Delay(Duration::from_millis(300))).received().request("REGISTER");
+    stage.gateway.faults(vec![slow]).await;
+    for number in 0..50 {
+        app.client.set_token(&app.account, &format!("token-{number}:APA91b")).await.expect("a good token");
+    }
+    app.registered_with("token-49:APA91b").await;
+    stage.wait_for_tokens(&["token-49:APA91b"]).await;
+    let registers = stage.requests_since(mark, "REGISTER").len();
+    assert!(registers < 10, "wishes fold into the REGISTER to come; {registers}\n{}", stage.ladder());
+}

@@ -1,0 +1,190 @@
+//! What a push starts.
+
+use std::time::Duration;
+
+use integration::{Stage, TOKEN, USER, over_udp_and_tcp};
+use mock_gateway::{Action, CallOptions, CallState, Delivery, Direction, Fault, PushKind, PushWhen};
+use serde_json::json;
+use sipwake::core::payload::{ActionKind, Duty, Ignored};
+use sipwake::{CallChange, Ended, Event, Transport};
+
+over_udp_and_tcp!(
+    a_hundred_pushes_for_one_call_are_one_register_and_one_call,
+    pushes_while_a_register_is_in_flight_fold_into_it,
+    a_wake_after_the_process_died_is_one_register,
+    a_push_to_refresh_is_answered_without_a_sound,
+    a_call_that_comes_before_the_answer_to_its_register_rings,
+    a_call_that_comes_a_while_after_its_register_rings,
+    a_push_that_comes_after_its_invite_is_the_same_call,
+    a_push_that_comes_after_the_end_makes_no_sound,
+    a_call_declined_before_its_invite_came_stays_declined,
+    an_announced_call_whose_caller_gives_up_by_push_is_over,
+);
+
+async fn a_hundred_pushes_for_one_call_are_one_register_and_one_call(transport: Transport) {
+    let mut stage = Stage::new("mizutech", transport).await;
+    let (app, _) = stage.registered_app(TOKEN).await;
+    drop(app);
+    stage.gateway.sleep(USER, true).await;
+    let call = stage.gateway.place_call(USER, CallOptions::default()).await;
+    let payload = stage.next_push().await;
+    let mark = stage.mark();
+    let mut app = stage.app().await;
+    let first = app.push(&payload);
+    for _ in 0..99 {
+        assert_eq!(app.push(&payload).uuid, first.uuid, "the same push is the same call");
+    }
+    app.registered().await;
+    assert_eq!(app.ringing().await, first.uuid);
+    let more = app.leftovers(Duration::from_millis(300)).await;
+    assert!(!more.iter().any(|event| matches!(event, Event::Call(_))), "one call, one ring: {more:?}");
+    let registers = stage.requests_since(mark, "REGISTER").len();
+    assert!(registers <= 2, "{registers} REGISTERs\n{}", stage.ladder());
+    call.cancel().await;
+    app.call("the end", |change| matches!(change, CallChange::Ended(Ended::Cancelled))).await;
+}
+
+async fn pushes_while_a_register_is_in_flight_fold_into_it(transport: Transport) {
+    let stage = Stage::new("mizutech", transport).await;
+    let (mut app, _) = stage.registered_app(TOKEN).await;
+    let mark = stage.mark();
+    // Less than timer E, so that nothing is sent again over UDP.
+    let slow = Fault::new(Action::Delay(Duration::from_millis(300))).received().request("REGISTER");
+    stage.gateway.faults(vec![slow]).await;
+    for number in 0..100 {
+        app.push(&json!({"ntype": "0", "nfrom": format!("{number}"), "ncallid": format!("call-{number}")}));
+    }
+    app.registered().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let most = if transport == Transport::Udp { 3 } else { 2 };
+    let registers = stage.requests_since(mark, "REGISTER").len();
+    assert!(registers <= most, "{registers} REGISTERs\n{}", stage.ladder());
+}
+
+async fn a_wake_after_the_process_died_is_one_register(transport: Transport) {
+    for profile in ["rfc8599", "xmpush", "mizutech", "opensips", "flexisip", "portsip", "kamailio"] {
+        let mut stage = Stage::new(profile, transport).await;
+        let (app, _) = stage.registered_app(TOKEN).await;
+        drop(app);
+        stage.gateway.sleep(USER, true).await;
+        stage.gateway.place_call(USER, CallOptions::default()).await;
+        let payload = stage.next_push().await;
+        let mark = stage.mark();
+        let mut app = stage.app().await;
+        app.push(&payload);
+        app.ringing().await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let registers = stage.requests_since(mark, "REGISTER");
+        assert_eq!(registers.len(), 1, "{profile}\n{}", stage.ladder());
+        assert!(registers[0].text.contains("Authorization: Digest"), "answered ahead of being asked");
+    }
+}
+
+async fn a_push_to_refresh_is_answered_without_a_sound(transport: Transport) {
+    let mut stage = Stage::new("mizutech", transport).await;
+    let (mut app, _) = stage.registered_app(TOKEN).await;
+    stage.gateway.send_push(USER, PushKind::Refresh, "", None).await;
+    let payload = stage.next_push().await;
+    let mark = stage.mark();
+    let action = app.push(&payload);
+    assert_eq!((action.kind, action.duty), (ActionKind::RefreshBinding, Duty::Nothing));
+    app.registered().await;
+    assert_eq!(stage.requests_since(mark, "REGISTER").len(), 1);
+}
+
+async fn a_call_that_comes_before_the_answer_to_its_register_rings(transport: Transport) {
+    let mut stage = Stage::new("mizutech", transport).await;
+    let (app, _) = stage.registered_app(TOKEN).await;
+    drop(app);
+    stage.gateway.sleep(USER, true).await;
+    let options = CallOptions { before_200: true, ..CallOptions::default() };
+    let call = stage.gateway.place_call(USER, options).await;
+    let payload = stage.next_push().await;
+    let mark = stage.mark();
+    let mut app = stage.app().await;
+    let action = app.push(&payload);
+    assert_eq!(app.ringing().await, action.uuid);
+    let sent: Vec<_> = stage.gateway.messages().after(mark);
+    let sent: Vec<_> = sent.iter().filter(|entry| entry.direction == Direction::Sent).collect();
+    assert!(sent.first().is_some_and(|entry| entry.is_request("INVITE")), "{}", stage.ladder());
+    call.wait(|state| state == CallState::Ringing, integration::PATIENCE).await.expect("it rings");
+    call.cancel().await;
+    app.call("the end", |change| *change == CallChange::Ended(Ended::Cancelled)).await;
+}
+
+async fn a_call_that_comes_a_while_after_its_register_rings(transport: Transport) {
+    let mut stage = Stage::new("mizutech", transport).await;
+    let (app, _) = stage.registered_app(TOKEN).await;
+    drop(app);
+    stage.gateway.sleep(USER, true).await;
+    let options = CallOptions { invite_delay: Duration::from_millis(700), ..CallOptions::default() };
+    stage.gateway.place_call(USER, options).await;
+    let payload = stage.next_push().await;
+    let mut app = stage.app().await;
+    let action = app.push(&payload);
+    app.registered().await;
+    assert_eq!(app.ringing().await, action.uuid);
+}
+
+async fn a_push_that_comes_after_its_invite_is_the_same_call(transport: Transport) {
+    let mut stage = Stage::new("mizutech", transport).await;
+    let (mut app, _) = stage.registered_app(TOKEN).await;
+    stage.gateway.set_delivery(TOKEN, Delivery::Twice);
+    let options = CallOptions { push: PushWhen::Never, ..CallOptions::default() };
+    let call = stage.gateway.place_call(USER, options).await;
+    let uuid = app.ringing().await;
+    let call_id = call.report().await.expect("it is new").call_id;
+    let payload = json!({"ntype": "0", "nfrom": "bob", "ncallid": call_id, "ntouser": USER});
+    stage.gateway.send_push(USER, PushKind::Call, "", Some(payload)).await;
+    for _ in 0..2 {
+        let action = app.push(&stage.next_push().await);
+        assert_eq!(action.uuid, uuid);
+    }
+    let more = app.leftovers(Duration::from_millis(300)).await;
+    assert!(!more.iter().any(|event| matches!(event, Event::Call(_))), "{more:?}");
+}
+
+async fn a_push_that_comes_after_the_end_makes_no_sound(transport: Transport) {
+    let stage = Stage::new("mizutech", transport).await;
+    let (mut app, _) = stage.registered_app(TOKEN).await;
+    let call = stage.gateway.place_call(USER, CallOptions { push: PushWhen::Never, ..CallOptions::default() }).await;
+    let uuid = app.ringing().await;
+    let call_id = call.report().await.expect("it is new").call_id;
+    call.cancel().await;
+    app.call("the end", |change| matches!(change, CallChange::Ended(_))).await;
+    let late = app.push(&json!({"ntype": "0", "nfrom": "bob", "ncallid": call_id, "ntouser": USER}));
+    assert_eq!(late.kind, ActionKind::Ignore { reason: Ignored::CallOver });
+    assert_eq!((late.duty, late.uuid), (Duty::Nothing, uuid));
+    let more = app.leftovers(Duration::from_millis(200)).await;
+    assert!(!more.iter().any(|event| matches!(event, Event::Call(_))), "{more:?}");
+}
+
+async fn a_call_declined_before_its_invite_came_stays_declined(transport: Transport) {
+    let mut stage = Stage::new("mizutech", transport).await;
+    let (app, _) = stage.registered_app(TOKEN).await;
+    drop(app);
+    stage.gateway.sleep(USER, true).await;
+    let options = CallOptions { invite_delay: Duration::from_millis(500), ..CallOptions::default() };
+    let call = stage.gateway.place_call(USER, options).await;
+    let payload = stage.next_push().await;
+    let mut app = stage.app().await;
+    let action = app.push(&payload);
+    app.client.decline(action.uuid, sipwake::Decline::Everywhere).await.expect("it is announced");
+    let report = call.wait_end(integration::PATIENCE).await.expect("an end");
+    assert_eq!(report.state, CallState::Rejected(603));
+    let told = app.leftovers(Duration::from_millis(200)).await;
+    let rang = |event: &Event| matches!(event, Event::Call(call) if matches!(call.change, CallChange::Ringing { .. }));
+    assert!(!told.iter().any(rang), "{told:?}");
+}
+
+async fn an_announced_call_whose_caller_gives_up_by_push_is_over(transport: Transport) {
+    let stage = Stage::new("mizutech", transport).await;
+    let (mut app, _) = stage.registered_app(TOKEN).await;
+    let call = json!({"ntype": "0", "nfrom": "123", "ncallid": "gone"});
+    let uuid = app.push(&call).uuid;
+    assert_eq!(app.call("the announcement", |change| matches!(change, CallChange::Announced(_))).await, uuid);
+    let cancel = app.push(&json!({"ntype": "2", "nfrom": "123", "ncallid": "gone"}));
+    assert_eq!((cancel.kind, cancel.uuid), (ActionKind::Cancel, uuid));
+    assert_eq!(app.call("the end", |change| *change == CallChange::Ended(Ended::Cancelled)).await, uuid);
+    assert_eq!(app.push(&call).duty, Duty::Nothing);
+}

@@ -1,0 +1,21 @@
+//! The real core on a simulated clock, network, phone and servers.
+//!
+//! A run is made from one seed: [`Script::from_seed`] makes up a story, [`run`] plays it around the core and
+//! checks every promise of the architecture at every step. The same story always goes the same way. [`shrink`] makes
+//! a failing one short; such stories are kept in `regressions/` and played by the tests.
+#![forbid(unsafe_code)]
+
+mod chance;
+mod phone;
+mod promises;
+mod script;
+mod server;
+mod shrink;
+mod wire;
+mod world;
+
+pub use chance::Chance;
+pub use promises::Broken;
+pub use script::{Damage, Happening, Profile, Script, Setting};
+pub use shrink::{play, shrink};
+pub use world::{Outcome, run, run_shown};

@@ -1,0 +1,154 @@
+//! The phone: its accounts, its store, its clocks, and what the app on it has been told.
+
+use std::collections::BTreeMap;
+
+use sipwake_core::account::{Account, AccountConfig, AccountKey, Transport};
+use sipwake_core::clock::Now;
+use sipwake_core::push::{Dialect, Dialects, PortSipHeader, Provider, Push, PushConfig};
+use sipwake_core::snapshot::{REMOVALS, binding_key};
+use sipwake_core::user_agent::UserAgent;
+
+use crate::script::{Damage, Profile, Setting};
+
+/// Returns the user part of an account's AOR.
+pub(crate) fn user(account: usize) -> String {
+    format!("user{account}")
+}
+
+/// Returns a user's password.
+pub(crate) fn password(user: &str) -> String {
+    format!("open-sesame-{user}")
+}
+
+/// What the app remembers of an account, safely stored by itself.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    pub(crate) key: AccountKey,
+    pub(crate) logged_in: bool,
+    pub(crate) wants_push: bool,
+    /// Counts the provider's tokens; 0: none yet.
+    pub(crate) token: u32,
+    /// A record was damaged: what it held cannot be asked for.
+    pub(crate) excused: bool,
+}
+
+/// A connection as the phone sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flow {
+    pub(crate) up: bool,
+    pub(crate) port: u16,
+}
+
+pub(crate) struct Phone {
+    pub(crate) agent: Option<UserAgent>,
+    pub(crate) apps: Vec<App>,
+    pub(crate) store: BTreeMap<String, Vec<u8>>,
+    /// Keyed by the core's own number and the process's.
+    pub(crate) flows: BTreeMap<u64, Flow>,
+    pub(crate) process: u64,
+    pub(crate) address: u8,
+    pub(crate) kill_after: Option<(u32, u64, bool)>,
+    pub(crate) damage: Vec<(Option<usize>, Damage)>,
+    boot_base: u64,
+    wall_offset: i64,
+    pub(crate) asleep_until: u64,
+}
+
+const EPOCH: i64 = 1_790_000_000_000;
+
+impl Phone {
+    pub(crate) fn new(setting: &Setting) -> Self {
+        let app = |index| App {
+            key: account(setting, index).key(),
+            logged_in: true,
+            wants_push: true,
+            token: 0,
+            excused: false,
+        };
+        Self {
+            agent: None,
+            apps: (0..setting.accounts).map(app).collect(),
+            store: BTreeMap::new(),
+            flows: BTreeMap::new(),
+            process: 0,
+            address: 1,
+            kill_after: None,
+            damage: Vec::new(),
+            boot_base: 0,
+            wall_offset: EPOCH,
+            asleep_until: 0,
+        }
+    }
+
+    pub(crate) fn now(&self, at: u64) -> Now {
+        let wall = u64::try_from(at as i64 + self.wall_offset).unwrap_or(0);
+        Now::new(millis(5000 + at - self.boot_base), millis(wall))
+    }
+
+    /// The time of ours at which the boot clock shows `boot`.
+    pub(crate) fn at(&self, boot: std::time::Duration) -> u64 {
+        let millis = u64::try_from(boot.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        millis.saturating_add(self.boot_base).saturating_sub(5000)
+    }
+
+    pub(crate) fn reboot(&mut self, at: u64) {
+        self.boot_base = at;
+    }
+
+    pub(crate) fn wall_jumps(&mut self, seconds: i64) {
+        self.wall_offset = (self.wall_offset + seconds * 1000).max(1_000_000_000_000);
+    }
+
+    pub(crate) fn suffer_damage(&mut self) -> Vec<Option<usize>> {
+        let mut hit = Vec::new();
+        for (whose, damage) in std::mem::take(&mut self.damage) {
+            let key = whose.map_or(REMOVALS.to_owned(), |index| binding_key(&self.apps[index].key));
+            let Some(record) = self.store.get_mut(&key) else { continue };
+            match damage {
+                Damage::Truncated => record.truncate(record.len() * 2 / 3),
+                Damage::Flipped => {
+                    let at = record.len() / 2;
+                    record[at] ^= 4;
+                }
+                Damage::Foreign => *record = b"{\"not\": \"ours\"}\n".to_vec(),
+            }
+            hit.push(whose);
+        }
+        hit
+    }
+}
+
+fn millis(count: u64) -> std::time::Duration {
+    std::time::Duration::from_millis(count)
+}
+
+/// Returns the token with this number.
+pub(crate) fn token_text(account: usize, number: u32) -> String {
+    format!("token-{account}-{number}:APA91bVerySecretIndeed")
+}
+
+pub(crate) fn account(setting: &Setting, index: usize) -> Account {
+    let name = user(index);
+    let mut config = AccountConfig::new(format!("sip:{name}@example.com"), password(&name));
+    config.transport = Some(if setting.udp { Transport::Udp } else { Transport::Tcp });
+    config.expires = setting.expires;
+    config.instance_id = setting.instance.then(|| "urn:uuid:00000000-0000-4000-8000-00000000000a".to_owned());
+    config.keep_alive = setting.keep_alive;
+    config.allow_cleartext_secrets = setting.seed % 2 == 0;
+    if setting.profile == Profile::XMpush {
+        config.gateways = vec!["gw1.example.com".into(), "gw2.example.com:35060".into()];
+    }
+    Account::parse(config).expect("a good account")
+}
+
+pub(crate) fn push(setting: &Setting) -> Push {
+    let mut config = PushConfig::new(Provider::Fcm, "app");
+    config.dialects = match setting.profile {
+        Profile::Flexisip => Dialects::Only(vec![Dialect::Linphone]),
+        Profile::PortSip => Dialects::Only(vec![Dialect::PortSip(PortSipHeader::XPush)]),
+        Profile::XMpush if setting.seed % 3 == 0 => Dialects::Only(vec![Dialect::XMpush]),
+        Profile::Rfc8599 | Profile::OpenSips if setting.seed % 3 == 0 => Dialects::Only(vec![Dialect::Rfc8599]),
+        _ => Dialects::Auto,
+    };
+    Push::parse(config).expect("good settings")
+}

@@ -1,0 +1,232 @@
+//! What must hold after every step. Each check names the promise of the architecture that it guards.
+
+use std::collections::BTreeMap;
+
+use sipwake_core::event::{CallChange, CallEvent, Ended, Registered};
+use sipwake_core::push::Standing;
+use uuid::Uuid;
+
+use crate::script::{Profile, SECOND};
+use crate::wire::{Wire, digest_param};
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Milliseconds into the story.
+    pub at: u64,
+    /// The promise's number in the architecture.
+    pub promise: u8,
+    /// What was seen.
+    pub what: String,
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "promise {} at {}.{:03} s: {}", self.promise, self.at / SECOND, self.at % SECOND, self.what)
+    }
+}
+
+/// The REGISTER under way.
+#[derive(Debug, Clone)]
+pub(crate) struct InFlight {
+    pub(crate) branch: String,
+    pub(crate) flow: u64,
+    bytes: Vec<u8>,
+    since: u64,
+}
+
+/// What was seen of one account.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) in_flight: Option<InFlight>,
+    call_id: Option<String>,
+    pub(crate) nonce: Option<String>,
+    pub(crate) stored_nonce: Option<String>,
+    /// When the REGISTERs since the last reason for one began, and how many there were.
+    burst: (u64, u32),
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    announced: bool,
+    ringing: bool,
+    ended: bool,
+    uuid: Option<Uuid>,
+    since: u64,
+}
+
+/// Watches a story.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    pub(crate) seen: Vec<Seen>,
+    cseqs: BTreeMap<String, u32>,
+    counts: BTreeMap<String, u32>,
+    rings: BTreeMap<String, Ring>,
+    pub(crate) broken: Option<Broken>,
+}
+
+impl Watch {
+    pub(crate) fn fail(&mut self, at: u64, promise: u8, what: impl Into<String>) {
+        self.broken.get_or_insert(Broken { at, promise, what: what.into() });
+    }
+
+    /// There is a reason to register.
+    pub(crate) fn reason(&mut self) {
+        for seen in &mut self.seen {
+            seen.burst = (0, 0);
+        }
+    }
+
+    /// The process is gone.
+    pub(crate) fn killed(&mut self) {
+        for seen in &mut self.seen {
+            seen.in_flight = None;
+            seen.nonce.clone_from(&seen.stored_nonce);
+        }
+        self.rings.clear();
+    }
+
+    /// All that was remembered of an account is gone with good reason.
+    pub(crate) fn forgotten(&mut self, account: usize) {
+        let seen = &mut self.seen[account];
+        seen.call_id = None;
+        seen.nonce = None;
+        seen.stored_nonce = None;
+    }
+
+    pub(crate) fn flow_closed(&mut self, flow: u64) {
+        for seen in &mut self.seen {
+            seen.in_flight.take_if(|known| known.flow == flow);
+        }
+    }
+
+    /// Promises 3 and 4: one REGISTER at a time, one Call-ID, a CSeq and a nonce count that grow, credentials ahead of
+    /// the challenge.
+    pub(crate) fn register_sent(&mut self, account: usize, wire: &Wire, bytes: &[u8], flow: u64, at: u64) {
+        let seen = &mut self.seen[account];
+        let branch = wire.branch();
+        if let Some(known) = &seen.in_flight {
+            if known.branch == branch {
+                if known.bytes != bytes {
+                    self.fail(at, 3, "a retransmission differs from its request");
+                }
+                return;
+            }
+            // Timer F.
+            if at < known.since + 32 * SECOND {
+                return self.fail(at, 3, "two REGISTERs in flight");
+            }
+        }
+        if seen.burst.1 == 0 {
+            seen.burst.0 = at;
+        }
+        seen.burst.1 += 1;
+        if at > seen.burst.0 + 600 * SECOND {
+            seen.burst = (at, 1);
+        }
+        let hammering = seen.burst.1 > 60;
+        seen.in_flight = Some(InFlight { branch: branch.to_owned(), flow, bytes: bytes.to_vec(), since: at });
+        let call_id = wire.one("call-id");
+        let other_call_id = seen.call_id.as_deref().is_some_and(|known| known != call_id);
+        seen.call_id = Some(call_id.to_owned());
+        let answer = wire.one("authorization");
+        let nonce = digest_param(answer, "nonce");
+        let unasked = seen.nonce.as_deref().is_some_and(|known| known != nonce);
+        if other_call_id {
+            return self.fail(at, 3, "another Call-ID for the same registration");
+        }
+        if hammering {
+            return self.fail(at, 3, "more than 60 REGISTERs in ten minutes without a reason");
+        }
+        let last = self.cseqs.insert(call_id.to_owned(), wire.cseq()).unwrap_or(0);
+        if wire.cseq() <= last {
+            return self.fail(at, 3, format!("CSeq {} after {last}", wire.cseq()));
+        }
+        if unasked {
+            return self.fail(at, 4, "the nonce at hand was not used ahead of the challenge");
+        }
+        if !nonce.is_empty() {
+            let count = u32::from_str_radix(digest_param(answer, "nc"), 16).unwrap_or(0);
+            let last = self.counts.insert(nonce.to_owned(), count).unwrap_or(0);
+            if count <= last {
+                self.fail(at, 3, format!("nonce count {count} after {last}"));
+            }
+        }
+    }
+
+    /// Promise 5: the verdict fits what the server said.
+    pub(crate) fn registered(&mut self, profile: Profile, registered: &Registered, at: u64) {
+        let standing = registered.verdict.standing;
+        let fits = match (registered.token.is_some(), profile) {
+            (false, _) => standing == Standing::NotAsked,
+            (true, Profile::Rfc8599 | Profile::OpenSips) => standing == Standing::Confirmed,
+            (true, Profile::Rfc8599Refusing) => matches!(standing, Standing::Unconfirmed | Standing::Refused),
+            (true, _) => standing == Standing::Unconfirmed,
+        };
+        if !fits {
+            self.fail(at, 5, format!("verdict {standing:?} from {profile:?}, token {}", registered.token.is_some()));
+        }
+    }
+
+    /// Promise 6: one call, one UUID, one ring, one end.
+    pub(crate) fn call(&mut self, event: &CallEvent, at: u64) {
+        let complaint = match &event.change {
+            CallChange::Announced(caller) | CallChange::Ringing { caller, .. } => {
+                let ring = self.rings.entry(number(&caller.uri)).or_default();
+                let ringing = matches!(event.change, CallChange::Ringing { .. });
+                let other = ring.uuid.is_some_and(|known| known != event.uuid);
+                ring.uuid = Some(event.uuid);
+                ring.since = at;
+                let again = if ringing { ring.ringing } else { ring.announced || ring.ringing };
+                if ringing {
+                    ring.ringing = true
+                } else {
+                    ring.announced = true
+                }
+                match (other, again, ring.ended) {
+                    (true, _, _) => Some("one call with two UUIDs"),
+                    (_, true, _) => Some("one call rings twice"),
+                    (_, _, true) => Some("a call rings after its end"),
+                    _ => None,
+                }
+            }
+            CallChange::Ended(how) => match self.rings.values_mut().find(|ring| ring.uuid == Some(event.uuid)) {
+                None => Some("the end of a call that never began"),
+                Some(ring) if ring.ended => Some("an end is told twice"),
+                Some(ring) => {
+                    ring.ended = true;
+                    (*how == Ended::Missed && ring.ringing).then_some("a ringing call was missed")
+                }
+            },
+            _ => None,
+        };
+        if let Some(complaint) = complaint {
+            self.fail(at, 6, complaint);
+        }
+    }
+
+    /// Promise 6: an announced INVITE that never comes ends the call on time.
+    pub(crate) fn calls_are_over(&mut self, at: u64) {
+        const LONGEST: u64 = 181 * SECOND;
+        let late = self.rings.values().any(|ring| {
+            let limit = if ring.ringing { LONGEST } else { 41 * SECOND };
+            ring.uuid.is_some() && !ring.ended && at > ring.since + limit
+        });
+        if late {
+            self.fail(at, 6, "a call has no end");
+        }
+        self.rings.retain(|_, ring| !ring.ended || at < ring.since + 1800 * SECOND);
+    }
+}
+
+/// `+4912` of `sip:+4912@x` and of `+4912`.
+fn number(uri: &str) -> String {
+    uri.trim_start_matches("sip:").split('@').next().unwrap_or_default().to_owned()
+}
+
+impl Seen {
+    /// Whether a server may know anything of this account.
+    pub(crate) fn ever_sent(&self) -> bool {
+        self.call_id.is_some()
+    }
+}

@@ -1,0 +1,234 @@
+//! A story: its setting, and what happens when. Made from a seed, or read from a file.
+
+use serde::{Deserialize, Serialize};
+
+use crate::chance::Chance;
+
+/// One second, in the unit of all times here.
+pub(crate) const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+/// The kind of server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// RFC 8599 to the letter, with `Feature-Caps`.
+    Rfc8599,
+    /// Answers 555 to every `pn-provider`.
+    Rfc8599Refusing,
+    /// Mizutech's gateway.
+    XMpush,
+    /// Contacts are the same when their `pn-*` are; `Feature-Caps` without `*;`.
+    OpenSips,
+    /// Linphone's tags, no `Feature-Caps`.
+    Flexisip,
+    /// `X-Push`.
+    PortSip,
+    /// No push at all.
+    None,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Rfc8599, Self::Rfc8599Refusing, Self::XMpush, Self::OpenSips, Self::Flexisip, Self::PortSip, Self::None];
+}
+
+/// What stays the same for the whole story.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Feeds the network's and the core's randomness.
+    pub seed: u64,
+    /// The server.
+    pub profile: Profile,
+    /// UDP, or else TCP.
+    pub udp: bool,
+    /// Accounts on the phone, one or two.
+    pub accounts: usize,
+    /// The lifetime that the accounts ask for, in seconds.
+    pub expires: u32,
+    /// The accounts have an instance id.
+    pub instance: bool,
+    /// The accounts ask for keep-alives, every so many seconds.
+    pub keep_alive: Option<u32>,
+    /// Datagrams lost, of 1000.
+    pub loss: u32,
+    /// Datagrams that come twice, of 1000.
+    pub duplication: u32,
+    /// The network's delay, in milliseconds: from, to. Datagrams may overtake each other.
+    pub delay: (u64, u64),
+    /// Pushes lost, and pushes that come twice, of 1000.
+    pub push_loss: u32,
+    /// The longest that a push takes, in milliseconds.
+    pub push_delay: u64,
+    /// How long a nonce lives, in seconds.
+    pub nonce_life: u64,
+    /// How long the story is; quiet follows.
+    pub length: u64,
+}
+
+/// Something that happens to a stored record while the process is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Damage {
+    /// The end is missing.
+    Truncated,
+    /// One bit is another.
+    Flipped,
+    /// Somebody else's bytes.
+    Foreign,
+}
+
+/// What happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Happening {
+    /// The app asks to register.
+    Register(usize),
+    /// The provider gives this account another token.
+    NewToken(usize),
+    /// The provider gives the token again.
+    SameToken(usize),
+    /// The provider gives a token that is none.
+    NullToken(usize),
+    /// The user wants no pushes.
+    Unbind(usize),
+    /// The user logs out.
+    LogOut(usize),
+    /// The user logs in, or wants pushes again.
+    LogIn(usize),
+    /// The app asks for push capabilities.
+    Query(usize),
+    /// Another network, with another address.
+    NetworkChange,
+    /// Nothing gets through for so long.
+    Partition(u64),
+    /// The server is restarted, and knows its bindings still or not.
+    ServerRestart {
+        /// Whether bindings survive.
+        keep: bool,
+    },
+    /// All nonces are forgotten.
+    NoncesExpire,
+    /// The next so many REGISTERs are answered with this status.
+    Trouble(u16, u8),
+    /// The phone's wall clock jumps by so many seconds.
+    WallJump(i64),
+    /// The phone sleeps so deep that no timer runs.
+    Sleep(u64),
+    /// The process is killed after so many more outputs of the core, and started again later.
+    Kill {
+        /// Outputs that are still done.
+        after: u32,
+        /// Until the next start.
+        down: u64,
+        /// The phone is restarted too: its boot clock begins anew.
+        reboot: bool,
+    },
+    /// The next time the process is dead, the record of an account (or, with `None`, of the log-outs) is damaged.
+    Damage(Option<usize>, Damage),
+    /// Somebody calls, and gives up after so long.
+    Call(usize, u64),
+}
+
+/// A whole story.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// What stays the same.
+    pub setting: Setting,
+    /// What happens, in order of time (milliseconds).
+    pub happenings: Vec<(u64, Happening)>,
+}
+
+impl Script {
+    /// Makes up the story of a seed.
+    pub fn from_seed(seed: u64) -> Self {
+        let mut chance = Chance::new(seed ^ 0x7369_7077_616b_6521);
+        let profile = *chance.pick(&Profile::ALL);
+        let calm = chance.hits(250);
+        let setting = Setting {
+            seed,
+            profile,
+            udp: chance.hits(650),
+            accounts: if chance.hits(250) { 2 } else { 1 },
+            expires: *chance.pick(&[300, 3600, 3600, 7200, 86400]),
+            instance: chance.hits(400),
+            keep_alive: chance.hits(50).then_some(600),
+            loss: if calm { 0 } else { *chance.pick(&[0, 20, 100, 300]) },
+            duplication: if calm { 0 } else { *chance.pick(&[0, 50, 200]) },
+            delay: *chance.pick(&[(5, 30), (20, 400), (50, 2500)]),
+            push_loss: *chance.pick(&[0, 50, 400]),
+            push_delay: *chance.pick(&[200, 3 * SECOND, 90 * SECOND]),
+            nonce_life: *chance.pick(&[30, 300, 3600, 100_000]),
+            length: *chance.pick(&[2 * HOUR, 12 * HOUR, 24 * HOUR, 72 * HOUR, 240 * HOUR]),
+        };
+        let count = chance.between(4, 40);
+        let mut happenings: Vec<(u64, Happening)> = Vec::new();
+        while happenings.len() < count as usize {
+            let mut at = chance.between(0, setting.length);
+            happenings.push((at, happening(&setting, &mut chance)));
+            // Troubles do not come singly: half of them have company within seconds.
+            while chance.hits(400) {
+                let within = *chance.pick(&[10, SECOND, 40 * SECOND]);
+                at += chance.between(0, within);
+                happenings.push((at, happening(&setting, &mut chance)));
+            }
+        }
+        happenings.sort_by_key(|(at, _)| *at);
+        Self { setting, happenings }
+    }
+
+    /// Writes the story as lines of JSON: the setting, then each happening.
+    pub fn to_text(&self) -> String {
+        let mut text = serde_json::to_string(&self.setting).expect("plain data");
+        text.push('\n');
+        for happening in &self.happenings {
+            text.push_str(&serde_json::to_string(happening).expect("plain data"));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Reads what [`to_text`](Self::to_text) wrote; lines that begin with `#` are remarks.
+    ///
+    /// # Errors
+    /// JSON's own, for a line that is none of ours.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let setting = serde_json::from_str(lines.next().unwrap_or_default())?;
+        let happenings = lines.map(serde_json::from_str).collect::<Result<_, _>>()?;
+        Ok(Self { setting, happenings })
+    }
+}
+
+fn happening(setting: &Setting, chance: &mut Chance) -> Happening {
+    let who = chance.between(0, setting.accounts as u64 - 1) as usize;
+    match chance.between(0, 99) {
+        0..8 => Happening::NewToken(who),
+        8..12 => Happening::SameToken(who),
+        12..15 => Happening::NullToken(who),
+        15..21 => Happening::Unbind(who),
+        21..28 => Happening::LogOut(who),
+        28..36 => Happening::LogIn(who),
+        36..38 => Happening::Query(who),
+        38..42 => Happening::Register(who),
+        42..50 => Happening::NetworkChange,
+        50..56 => Happening::Partition(chance.between(SECOND, 2 * HOUR)),
+        56..61 => Happening::ServerRestart { keep: chance.hits(600) },
+        61..64 => Happening::NoncesExpire,
+        64..68 => Happening::Trouble(*chance.pick(&[500, 503, 480, 408, 423]), chance.between(1, 4) as u8),
+        68..72 => Happening::WallJump(*chance.pick(&[-86_400 * 400, -7200, -60, 60, 7200, 86_400 * 400])),
+        72..76 => Happening::Sleep(*chance.pick(&[MINUTE, 20 * MINUTE, 3 * HOUR, 60 * HOUR])),
+        76..86 => Happening::Kill {
+            after: if chance.hits(300) { 0 } else { chance.between(1, 12) as u32 },
+            down: *chance.pick(&[10, SECOND, MINUTE, 5 * HOUR]),
+            reboot: chance.hits(300),
+        },
+        86..88 => Happening::Damage(
+            chance.hits(700).then_some(who),
+            *chance.pick(&[Damage::Truncated, Damage::Flipped, Damage::Foreign]),
+        ),
+        _ => Happening::Call(who, *chance.pick(&[2 * SECOND, 15 * SECOND, 60 * SECOND])),
+    }
+}

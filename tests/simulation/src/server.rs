@@ -1,0 +1,340 @@
+//! A registrar with push, as each kind of server does it, on simulated time.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use md5::{Digest, Md5};
+
+use crate::script::{Profile, SECOND, Setting};
+use crate::wire::{Contact, Wire, digest_param, param};
+
+/// The realm of every server here.
+pub(crate) const REALM: &str = "sim";
+
+/// What the server holds of one device.
+#[derive(Debug, Clone)]
+pub(crate) struct Binding {
+    pub(crate) contact: Contact,
+    pub(crate) call_id: String,
+    pub(crate) flow: Option<u64>,
+    pub(crate) expires_at: u64,
+    /// Where it pushes to.
+    pub(crate) token: Option<String>,
+    /// Another device of the same user, which is none of our phone's business.
+    pub(crate) foreign: bool,
+}
+
+#[derive(Debug)]
+struct Nonce {
+    born: u64,
+    count: u32,
+}
+
+/// The server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    setting: Setting,
+    pub(crate) bindings: BTreeMap<String, Vec<Binding>>,
+    nonces: BTreeMap<String, Nonce>,
+    serial: u64,
+    cseqs: BTreeMap<String, u32>,
+    answers: VecDeque<(String, u32, Vec<u8>)>,
+    trouble: VecDeque<u16>,
+    /// What a client did that the standards forbid.
+    pub(crate) violations: Vec<String>,
+}
+
+/// What came of a REGISTER.
+pub(crate) struct Reply {
+    pub(crate) bytes: Vec<u8>,
+    /// The user whose binding was renewed on this flow.
+    pub(crate) registered: Option<String>,
+}
+
+impl Server {
+    pub(crate) fn new(setting: &Setting) -> Self {
+        let mut server = Self {
+            setting: setting.clone(),
+            bindings: BTreeMap::new(),
+            nonces: BTreeMap::new(),
+            serial: 0,
+            cseqs: BTreeMap::new(),
+            answers: VecDeque::new(),
+            trouble: VecDeque::new(),
+            violations: Vec::new(),
+        };
+        server.place_foreign_bindings();
+        server
+    }
+
+    /// Every user has a desk phone, too.
+    fn place_foreign_bindings(&mut self) {
+        for account in 0..self.setting.accounts {
+            let user = crate::phone::user(account);
+            let contact = Contact {
+                uri: format!("sip:{user}@198.51.100.9:5060;pn-provider=fcm;pn-param=app;pn-prid=desk"),
+                params: ";+sip.instance=\"<urn:uuid:desk>\"".to_owned(),
+            };
+            let desk = Binding {
+                contact,
+                call_id: "desk".to_owned(),
+                flow: None,
+                expires_at: u64::MAX,
+                token: None,
+                foreign: true,
+            };
+            let bindings = self.bindings.entry(user).or_default();
+            bindings.retain(|binding| !binding.foreign);
+            bindings.push(desk);
+        }
+    }
+
+    pub(crate) fn restart(&mut self, keep: bool) {
+        self.nonces.clear();
+        self.answers.clear();
+        self.trouble.clear();
+        if !keep {
+            self.bindings.clear();
+            self.cseqs.clear();
+            self.place_foreign_bindings();
+        }
+        for binding in self.bindings.values_mut().flatten() {
+            binding.flow = None;
+        }
+    }
+
+    pub(crate) fn forget_nonces(&mut self) {
+        self.nonces.clear();
+    }
+
+    pub(crate) fn make_trouble(&mut self, status: u16, count: u8) {
+        self.trouble.extend(std::iter::repeat_n(status, usize::from(count)));
+    }
+
+    pub(crate) fn make_peace(&mut self) {
+        self.trouble.clear();
+    }
+
+    pub(crate) fn expire(&mut self, now: u64) {
+        for bindings in self.bindings.values_mut() {
+            bindings.retain(|binding| binding.expires_at > now);
+        }
+    }
+
+    /// Whether a nonce would be accepted.
+    pub(crate) fn nonce_lives(&self, nonce: &str, now: u64) -> bool {
+        self.nonces.get(nonce).is_some_and(|known| now < known.born + self.setting.nonce_life * SECOND)
+    }
+
+    pub(crate) fn register(&mut self, request: &Wire, flow: u64, now: u64) -> Reply {
+        let branch = request.branch().to_owned();
+        if let Some((_, _, known)) = self.answers.iter().find(|(known, _, _)| *known == branch) {
+            return Reply { bytes: known.clone(), registered: None };
+        }
+        let (status, phrase, extra, registered) = self.decide(request, flow, now);
+        let bytes = request.answer(status, phrase, &extra);
+        self.answers.push_back((branch, request.cseq(), bytes.clone()));
+        if self.answers.len() > 32 {
+            self.answers.pop_front();
+        }
+        Reply { bytes, registered }
+    }
+
+    fn decide(&mut self, request: &Wire, flow: u64, now: u64) -> (u16, &'static str, Vec<String>, Option<String>) {
+        self.expire(now);
+        if let Some(status) = self.trouble.pop_front() {
+            return match status {
+                503 => (503, "Service Unavailable", vec!["Retry-After: 20".into()], None),
+                423 if request.one("expires") != "0" && self.wanted(request) < 4000 => {
+                    (423, "Interval Too Brief", vec!["Min-Expires: 4000".into()], None)
+                }
+                423 => (500, "Server Internal Error", Vec::new(), None),
+                status => (status, "Trouble", Vec::new(), None),
+            };
+        }
+        if let Err(challenge) = self.authenticate(request, now) {
+            return (401, "Unauthorized", vec![challenge], None);
+        }
+        let call_id = request.one("call-id").to_owned();
+        // RFC 3261 10.3, step 7.
+        if self.cseqs.get(&call_id).is_some_and(|last| request.cseq() <= *last) {
+            return (500, "CSeq Out Of Order", Vec::new(), None);
+        }
+        self.cseqs.insert(call_id, request.cseq());
+        let speaks = request.contacts().iter().any(|contact| contact.uri.contains(";pn-provider"));
+        if self.setting.profile == Profile::Rfc8599Refusing && speaks && self.wanted(request) > 0 {
+            return (555, "Push Notification Service Not Supported", Vec::new(), None);
+        }
+        let user = request.to_user().to_owned();
+        self.bind(request, &user, flow, now);
+        let mut extra: Vec<String> = self.bindings[&user]
+            .iter()
+            .map(|binding| {
+                let expires = binding.expires_at.saturating_sub(now) / SECOND;
+                format!("Contact: <{}>{};expires={}", binding.contact.uri, binding.contact.params, expires.min(100_000))
+            })
+            .collect();
+        if speaks && self.wanted(request) > 0 {
+            match self.setting.profile {
+                Profile::Rfc8599 => extra.push("Feature-Caps: *;+sip.pns=\"fcm\"".into()),
+                Profile::OpenSips => {
+                    extra.push("Feature-Caps: +sip.pns=\"fcm\";+sip.pnsreg=\"130\";+sip.pnspurr=\"p1\"".into());
+                }
+                _ => {}
+            }
+        }
+        (200, "OK", extra, Some(user))
+    }
+
+    fn wanted(&self, request: &Wire) -> u64 {
+        request.one("expires").parse().unwrap_or(3600)
+    }
+
+    fn authenticate(&mut self, request: &Wire, now: u64) -> Result<(), String> {
+        let answer = request.one("authorization");
+        let nonce = digest_param(answer, "nonce");
+        let mut stale = false;
+        if !answer.is_empty() {
+            let user = request.to_user();
+            let known = self.nonce_lives(nonce, now);
+            let count = u32::from_str_radix(digest_param(answer, "nc"), 16).unwrap_or(0);
+            let ha1 = hex(&format!("{user}:{REALM}:{}", crate::phone::password(user)));
+            let ha2 = hex(&format!("REGISTER:{}", digest_param(answer, "uri")));
+            let wanted = hex(&format!("{ha1}:{nonce}:{count:08x}:{}:auth:{ha2}", digest_param(answer, "cnonce")));
+            if wanted != digest_param(answer, "response") {
+                self.violations.push("wrong digest response".to_owned());
+            } else if !known {
+                stale = true;
+            } else {
+                let nonce = self.nonces.get_mut(nonce).expect("it lives");
+                if count > nonce.count {
+                    nonce.count = count;
+                    return Ok(());
+                }
+                // A datagram that was overtaken looks the same as a count used twice: the phone's side tells them apart.
+                stale = true;
+            }
+        }
+        self.serial += 1;
+        let fresh = hex(&format!("nonce {} {}", self.setting.seed, self.serial));
+        self.nonces.insert(fresh.clone(), Nonce { born: now, count: 0 });
+        if self.nonces.len() > 64 {
+            let life = self.setting.nonce_life * SECOND;
+            self.nonces.retain(|_, nonce| now < nonce.born + life);
+        }
+        let stale = if stale { ", stale=true" } else { "" };
+        Err(format!(
+            "WWW-Authenticate: Digest realm=\"{REALM}\", nonce=\"{fresh}\", qop=\"auth\", algorithm=MD5{stale}"
+        ))
+    }
+
+    fn bind(&mut self, request: &Wire, user: &str, flow: u64, now: u64) {
+        let contacts = request.contacts();
+        let default = self.wanted(request);
+        let call_id = request.one("call-id");
+        let profile = self.setting.profile;
+        let bindings = self.bindings.entry(user.to_owned()).or_default();
+        let header_token = match profile {
+            Profile::XMpush => header_token(request.one("x-mpush")),
+            Profile::PortSip => portsip_token(request.one("x-push")),
+            _ => HeaderToken::Absent,
+        };
+        for contact in &contacts {
+            let expires = contact.expires().unwrap_or(default);
+            let found = bindings.iter().position(|known| same_binding(profile, known, contact, call_id));
+            if expires == 0 {
+                // Mizutech ignores `Expires: 0` alone (S2): what pushes stays until `X-MPUSH: null`.
+                let ignored = profile == Profile::XMpush && header_token == HeaderToken::Absent && default == 0;
+                if let Some(index) = found.filter(|_| !ignored) {
+                    bindings.remove(index);
+                }
+                continue;
+            }
+            let mut token = found.and_then(|index| bindings[index].token.clone());
+            match profile {
+                Profile::Rfc8599 | Profile::OpenSips | Profile::Flexisip => {
+                    let prid = contact.pn("pn-prid");
+                    token = (!prid.is_empty() && prid != "null").then_some(prid);
+                }
+                Profile::XMpush | Profile::PortSip => match &header_token {
+                    HeaderToken::Token(given) => token = Some(given.clone()),
+                    HeaderToken::Null => token = None,
+                    HeaderToken::Absent => {}
+                },
+                Profile::Rfc8599Refusing | Profile::None => token = None,
+            }
+            let binding = Binding {
+                contact: Contact {
+                    uri: contact.uri.clone(),
+                    params: contact
+                        .params
+                        .split(';')
+                        .filter(|part| !part.is_empty() && !part.starts_with("expires="))
+                        .map(|part| format!(";{part}"))
+                        .collect(),
+                },
+                call_id: call_id.to_owned(),
+                flow: Some(flow),
+                expires_at: now + expires * SECOND,
+                token,
+                foreign: false,
+            };
+            match found {
+                Some(index) => bindings[index] = binding,
+                None => bindings.push(binding),
+            }
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum HeaderToken {
+    Absent,
+    Null,
+    Token(String),
+}
+
+fn header_token(value: &str) -> HeaderToken {
+    match value {
+        "" => HeaderToken::Absent,
+        "null" => HeaderToken::Null,
+        value => HeaderToken::Token(value.splitn(3, ':').nth(2).unwrap_or_default().to_owned()),
+    }
+}
+
+fn portsip_token(value: &str) -> HeaderToken {
+    match param(value, "allow-call-push") {
+        "" => HeaderToken::Absent,
+        "true" => HeaderToken::Token(param(value, "device-uid").to_owned()),
+        _ => HeaderToken::Null,
+    }
+}
+
+fn same_binding(profile: Profile, known: &Binding, contact: &Contact, call_id: &str) -> bool {
+    let (a, b) = (&known.contact, contact);
+    let pn = |name| (a.pn(name), b.pn(name));
+    let instance = !b.instance().is_empty() && a.instance() == b.instance();
+    match profile {
+        // RFC 5626 section 6 first; then RFC 3261 19.1.4, where a parameter that only one has does not count.
+        Profile::Rfc8599 | Profile::Rfc8599Refusing | Profile::None => {
+            let differs = ["pn-provider", "pn-param", "pn-prid"].into_iter().any(|name| {
+                let (a, b) = pn(name);
+                !a.is_empty() && !b.is_empty() && a != b
+            });
+            instance || (a.address() == b.address() && !differs)
+        }
+        Profile::OpenSips => {
+            let given: Vec<_> =
+                ["pn-provider", "pn-param", "pn-prid"].into_iter().map(pn).filter(|(_, b)| !b.is_empty()).collect();
+            if given.len() < 2 { a.uri == b.uri } else { given.iter().all(|(a, b)| a == b) }
+        }
+        Profile::Flexisip => instance || (a.address() == b.address() && pn("pn-prid").0 == pn("pn-prid").1),
+        Profile::XMpush | Profile::PortSip => {
+            a.address() == b.address() || (known.call_id == call_id && b.expires() != Some(0))
+        }
+    }
+}
+
+/// MD5 in hexadecimal.
+pub(crate) fn hex(text: &str) -> String {
+    Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -24,7 +24,7 @@ public class IncomingCallNotification(
     /** Makes the channel; harmless when it is there. */
     public fun createChannel(name: CharSequence) {
         val channel = NotificationChannel(channelId, name, NotificationManager.IMPORTANCE_HIGH)
-        context.getSystemService(NotificationManager::class.java).createNotificationChannel(channel)
+        context.system<NotificationManager>().createNotificationChannel(channel)
     }
 
     /**
@@ -63,13 +63,13 @@ public class IncomingCallNotification(
     /** Shows it under the call's own id, where the push asks for a notification. Returns `false` where it asks for another thing. */
     public fun show(call: PushAction.IncomingCall, notification: Notification): Boolean {
         if (call.duty !is Duty.ShowNotification) return false
-        context.getSystemService(NotificationManager::class.java).notify(call.uuid.toString(), ID, notification)
+        context.system<NotificationManager>().notify(call.uuid.toString(), ID, notification)
         return true
     }
 
     /** Takes the call's notification away. */
     public fun cancel(call: java.util.UUID) {
-        context.getSystemService(NotificationManager::class.java).cancel(call.toString(), ID)
+        context.system<NotificationManager>().cancel(call.toString(), ID)
     }
 
     private companion object {

@@ -18,7 +18,7 @@ import kotlinx.coroutines.launch
  * Needs the permission `ACCESS_NETWORK_STATE`.
  */
 public class NetworkWatch(context: Context, private val client: SipWakeClient) : AutoCloseable {
-    private val manager = context.getSystemService(ConnectivityManager::class.java)
+    private val manager = context.system<ConnectivityManager>()
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
     private val callback = Callback()
 

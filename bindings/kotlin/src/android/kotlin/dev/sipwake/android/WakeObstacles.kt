@@ -30,20 +30,24 @@ public enum class WakeObstacle {
 
 /** Returns what keeps calls from ringing on this phone, the worst first. Cheap enough for every start of the app. */
 public fun wakeObstacles(context: Context): List<WakeObstacle> = buildList {
-    val notifications = context.getSystemService(NotificationManager::class.java)
+    val notifications = context.system<NotificationManager>()
     if (!notifications.areNotificationsEnabled()) add(WakeObstacle.NOTIFICATIONS_OFF)
     if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.UPSIDE_DOWN_CAKE && !notifications.canUseFullScreenIntent()) {
         add(WakeObstacle.NO_FULL_SCREEN)
     }
     if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.P &&
-        context.getSystemService(ActivityManager::class.java).isBackgroundRestricted
+        context.system<ActivityManager>().isBackgroundRestricted
     ) {
         add(WakeObstacle.BACKGROUND_RESTRICTED)
     }
     if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R) {
-        val bucket = context.getSystemService(UsageStatsManager::class.java).appStandbyBucket
+        val bucket = context.system<UsageStatsManager>().appStandbyBucket
         if (bucket >= UsageStatsManager.STANDBY_BUCKET_RESTRICTED) add(WakeObstacle.RARELY_USED)
     }
-    val power = context.getSystemService(PowerManager::class.java)
+    val power = context.system<PowerManager>()
     if (!power.isIgnoringBatteryOptimizations(context.packageName)) add(WakeObstacle.SUBJECT_TO_DOZE)
 }
+
+/** Each of the services asked for is on every phone. */
+internal inline fun <reified T : Any> Context.system(): T =
+    checkNotNull(getSystemService(T::class.java)) { "no ${T::class.java.simpleName} here" }

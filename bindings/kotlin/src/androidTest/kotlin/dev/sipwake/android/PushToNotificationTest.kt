@@ -8,6 +8,7 @@ import com.google.firebase.messaging.RemoteMessage
 import dev.sipwake.AccountConfig
 import dev.sipwake.AccountId
 import dev.sipwake.AccountSetup
+import dev.sipwake.AppState
 import dev.sipwake.Duty
 import dev.sipwake.Provider
 import dev.sipwake.PushAction
@@ -89,7 +90,7 @@ object App {
 class PushToNotificationTest {
     private val service = Robolectric.setupService(WakeService::class.java)
     private val notifications = shadowOf(
-        RuntimeEnvironment.getApplication().getSystemService(NotificationManager::class.java),
+        RuntimeEnvironment.getApplication().system<NotificationManager>(),
     )
 
     private fun call(id: String, delivered: Int) = RemoteMessage(
@@ -113,16 +114,12 @@ class PushToNotificationTest {
 
     @Test
     fun `a downgraded call becomes a full-screen notification`() {
-        val action = App.client.push(call("downgraded", RemoteMessage.PRIORITY_NORMAL))
+        val message = call("downgraded", RemoteMessage.PRIORITY_NORMAL)
+        // On Robolectric the test's own process is in front, where a service may be started all the same.
+        val action = App.client.push(message.data, hints = message.hints().copy(appState = AppState.BACKGROUND))
         assertIs<PushAction.IncomingCall>(action)
         assertTrue(action.details.downgraded)
-        // On Robolectric the test's own process counts as in front, where a service may be started.
-        if (action.duty is Duty.ShowNotification) {
-            App.ring(service, action)
-        } else {
-            val shown = action.copy(details = action.details.copy(duty = Duty.ShowNotification(fullScreen = true)))
-            App.ring(service, shown)
-        }
+        App.ring(service, action)
         val notification = notifications.allNotifications.single()
         assertEquals("John", notification.extras.getCharSequence("android.title"))
         assertTrue(notification.fullScreenIntent != null)
@@ -139,7 +136,7 @@ class PushToNotificationTest {
     fun `obstacles are named`() {
         val context = RuntimeEnvironment.getApplication()
         assertTrue(WakeObstacle.SUBJECT_TO_DOZE in wakeObstacles(context))
-        shadowOf(context.getSystemService(NotificationManager::class.java)).setNotificationsEnabled(false)
+        shadowOf(context.system<NotificationManager>()).setNotificationsEnabled(false)
         assertEquals(WakeObstacle.NOTIFICATIONS_OFF, wakeObstacles(context).first())
     }
 

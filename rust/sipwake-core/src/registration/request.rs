@@ -5,6 +5,7 @@ use crate::account::Transport;
 use crate::clock::Now;
 use crate::digest::Algorithm;
 use crate::event::Failure;
+use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Binding, Dialect, PushToken, Removal, Tags, piid, write_upper};
 use crate::redact::Secret;
 use crate::registration::{OverTcp, Piid};
@@ -15,7 +16,7 @@ use crate::transaction::ClientTransaction;
 /// RFC 3261 18.1.1: the largest request that goes over UDP where the path's MTU is not known, in bytes.
 const MAX_DATAGRAM: usize = 1300;
 /// The methods that we answer with more than a refusal.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE";
 
 impl Registration {
     /// Sends the next REGISTER of a chain on a flow that is up.
@@ -28,10 +29,13 @@ impl Registration {
         let new_contact = self.remember_contact(&contact.uri, &chain.asks, now);
         save |= new_contact;
         if self.memory.nonces.reserve(RESERVE_NC) {
-            save = true;
+            save |= !active(Mutation::NonceCountReused);
         }
-        if save {
+        if save && !active(Mutation::SavedAfterSending) {
             self.save(cx, Durability::Progress);
+        }
+        if active(Mutation::AlwaysChallenged) && chain.requests == 0 {
+            self.memory.nonces.clear();
         }
 
         self.cseq += 1;
@@ -112,6 +116,9 @@ impl Registration {
             _ => None,
         };
         cx.transmit(flow.id, bytes.clone());
+        if save && active(Mutation::SavedAfterSending) {
+            self.save(cx, Durability::Progress);
+        }
         self.liveness.asked(transport.is_reliable(), now.boot);
         self.attempt = Some(Box::new(Attempt {
             transaction: ClientTransaction::start(transport.is_reliable(), now.boot),
@@ -223,6 +230,9 @@ impl Registration {
     /// The Contacts that go with `;expires=0` beside ours.
     fn contacts_to_remove(&self, uri: &str, asks: &Asks, now: Now) -> Vec<String> {
         let wall = now.wall.as_secs();
+        if active(Mutation::OldContactStays) {
+            return Vec::new();
+        }
         // The wall clock may have been set meanwhile; the boot time knows better, as far as this process goes back.
         let lives = self.bound_until.is_some_and(|until| now.boot < until);
         let bound = self.memory.bound.iter().filter(|bound| lives || bound.expires_at > wall).map(|bound| &bound.uri);

@@ -14,6 +14,10 @@ pub mod error;
 pub mod event;
 pub mod gate;
 mod incoming;
+#[cfg(feature = "mutations")]
+pub mod mutation;
+#[cfg(not(feature = "mutations"))]
+mod mutation;
 pub mod payload;
 pub mod push;
 mod random;

@@ -20,6 +20,7 @@ use crate::clock::Now;
 use crate::error::FieldError;
 use crate::event::{Answer, CallChange, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
 use crate::gate::{Gate, MAX_DEPARTED};
+use crate::mutation::{Mutation, active};
 use crate::payload::{ActionKind, Ignored, PushAction};
 use crate::push::{Push, PushToken, Verdict};
 use crate::random::Random;
@@ -114,7 +115,7 @@ impl UserAgent {
     // Wishes of the app.
 
     /// Adds an account, or changes the settings of the one with the same AOR and registrar. Nothing is sent before
-    /// [`register`](Self::register).
+    /// [`register`](Self::register), except that a registered account follows at once to other gateways.
     ///
     /// `stored` is the account's own record (see [`binding_key`]), if there is one: with it the Call-ID, the CSeq, the
     /// nonces and the Contacts to be cleaned up live on. A log-out of the same account that is still pending is
@@ -178,7 +179,8 @@ impl UserAgent {
     }
 
     /// Takes the push token that the provider gave. The same token again costs nothing; a new one is sent at once where
-    /// the account is registered, and its binding replaces the old one's.
+    /// the account is registered (by this process or an earlier one), and its binding replaces the old one's. Anywhere else it
+    /// waits for [`register`](Self::register).
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -220,7 +222,9 @@ impl UserAgent {
             }
             let index = self.position_of_leaving(key).ok_or(NoSuchAccount)?;
             let removal = self.registrations[index].removal();
-            self.cx.save_removal(key, Some(removal), Durability::Wish);
+            if !active(Mutation::LogOutNotStored) {
+                self.cx.save_removal(key, Some(removal), Durability::Wish);
+            }
         } else {
             registration.finished = true;
         }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::account::AccountKey;
 use crate::event::{CallTimes, Caller, Ended};
+use crate::mutation::{Mutation, active};
 use crate::payload::{CallIdentity, call_uuid};
 
 /// Calls announced, ringing or answered at once.
@@ -143,6 +144,10 @@ impl Wake {
             return false;
         }
         entry.state = State::Over(how);
+        if active(Mutation::NoTombstone) {
+            self.entries.retain(|entry| entry.uuid != uuid);
+            return true;
+        }
         entry.until = now + TOMBSTONE;
         entry.ended_at = now;
         let over = |entry: &Entry| matches!(entry.state, State::Over(_));
@@ -187,7 +192,8 @@ impl Wake {
     /// Ends the announced calls whose INVITE never came, and forgets old tombstones.
     pub(crate) fn expire(&mut self, now: Duration) -> Vec<Entry> {
         self.entries.retain(|entry| !matches!(entry.state, State::Over(_)) || entry.until > now);
-        let overdue = |entry: &&Entry| entry.state == State::Announced && entry.until <= now;
+        let overdue =
+            |entry: &&Entry| entry.state == State::Announced && entry.until <= now && !active(Mutation::NeverMissed);
         let missed: Vec<Entry> = self.entries.iter().filter(overdue).cloned().collect();
         for entry in &missed {
             self.end(entry.uuid, Ended::Missed, now);
@@ -240,6 +246,9 @@ impl Wake {
     }
 
     fn find(&self, identity: &CallIdentity, now: Duration, owes: impl Fn(&Entry) -> bool) -> Option<usize> {
+        if active(Mutation::NeverJoined) {
+            return None;
+        }
         let by_id = self.entries.iter().position(|entry| shares_id(&entry.identity, identity));
         if by_id.is_some() {
             return by_id;

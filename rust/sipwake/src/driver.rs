@@ -61,7 +61,7 @@ impl Driver {
                     let Some(job) = job else { break };
                     let reply = job(&mut self.agent, &*self.store, now());
                     self.drain(&mut flows, &sender);
-                    // A job may change whom pushes are for without a word to the store or the app.
+                    // An account that was only added has said nothing yet, but a push may already be for it.
                     self.gate.store(Arc::new(self.agent.gate()));
                     reply();
                 }

@@ -5,6 +5,7 @@ use crate::account::Transport;
 use crate::clock::Now;
 use crate::digest::Algorithm;
 use crate::event::Failure;
+use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Binding, Dialect, PushToken, Removal, Tags, piid, write_upper};
 use crate::redact::Secret;
 use crate::registration::Piid;
@@ -25,10 +26,13 @@ impl Registration {
         let mut save = self.reserve();
         save |= self.remember_contact(&contact.uri, &chain.asks, now);
         if self.memory.nonces.reserve(RESERVE_NC) {
-            save = true;
+            save |= !active(Mutation::NonceCountReused);
         }
-        if save {
+        if save && !active(Mutation::SavedAfterSending) {
             self.save(cx, Durability::Progress);
+        }
+        if active(Mutation::AlwaysChallenged) && chain.requests == 0 {
+            self.memory.nonces.clear();
         }
 
         self.cseq += 1;
@@ -99,6 +103,9 @@ impl Registration {
             _ => None,
         };
         cx.transmit(flow.id, bytes.clone());
+        if save && active(Mutation::SavedAfterSending) {
+            self.save(cx, Durability::Progress);
+        }
         self.attempt = Some(Box::new(Attempt {
             transaction: ClientTransaction::start(transport.is_reliable(), now.boot),
             flow: flow.id,
@@ -208,6 +215,9 @@ impl Registration {
     /// The Contacts that go with `;expires=0` beside ours.
     fn contacts_to_remove(&self, uri: &str, asks: &Asks, now: Now) -> Vec<String> {
         let wall = now.wall.as_secs();
+        if active(Mutation::OldContactStays) {
+            return Vec::new();
+        }
         // The wall clock may have been set meanwhile; the boot time knows better, as far as this process goes back.
         let lives = self.bound_until.is_some_and(|until| now.boot < until);
         let bound = self.memory.bound.iter().filter(|bound| lives || bound.expires_at > wall).map(|bound| &bound.uri);

@@ -29,7 +29,7 @@ use crate::registration::{Context, Registration};
 use crate::sip::{Frame, Framer, Message};
 use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, binding_key, open};
 use crate::uas::Answers;
-use crate::wake::{Arrival, Wake};
+use crate::wake::{Arrival, State, Wake};
 
 /// Accounts of one client.
 pub const MAX_ACCOUNTS: usize = 16;
@@ -273,7 +273,11 @@ impl UserAgent {
                     }
                     arrival @ (Arrival::Repeated(uuid) | Arrival::Joined(uuid)) => {
                         repeated = matches!(arrival, Arrival::Repeated(_));
-                        if self.learn_caller(uuid, &caller) {
+                        // What the INVITE says of its caller stands above what a late push says.
+                        let entry = self.wake.get(uuid).filter(|entry| entry.state != State::Announced);
+                        let told = entry.and_then(|entry| entry.caller.as_ref());
+                        let known = told.is_some_and(|caller| caller.display_name.is_some());
+                        if !known && self.learn_caller(uuid, &caller) {
                             self.tell_call(uuid, CallChange::CallerChanged(caller), now);
                         }
                     }

@@ -442,5 +442,9 @@ fn a_better_name_after_the_first_report_is_an_update() {
     phone.agent.handle_push(&action, phone.now);
     phone.drain();
     assert_eq!(phone.happened(), ["announced", "caller Robert"]);
+    phone.receive(&Caller::new("c1").invite());
+    phone.agent.handle_push(&action, phone.now);
+    phone.drain();
+    assert_eq!(phone.happened(), ["ringing"], "the INVITE's Bob stands above a late push's Robert");
     assert_eq!(phone.ends(), Vec::<(uuid::Uuid, Ended)>::new());
 }

@@ -433,7 +433,8 @@ mod tests {
             offer: Some(sipwake::Offer { content_type: "application/sdp".into(), body: b"v=0".to_vec() }),
         };
         let Event::Call { uuid: converted, account, change } =
-            sipwake::Event::Call(CallEvent { uuid, account: None, change }).into()
+            sipwake::Event::Call(CallEvent { uuid, account: None, times: sipwake::CallTimes::default(), change })
+                .into()
         else {
             panic!("another event")
         };

@@ -137,6 +137,7 @@ impl Registration {
     }
 
     fn accepted(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+        self.proven_flow = Some(attempt.flow);
         self.failures = 0;
         self.pace = Pace::Free;
         self.woken = false;

@@ -6,12 +6,19 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod call;
+mod chat;
 pub mod clock;
 pub mod digest;
 pub mod error;
 pub mod event;
 pub mod gate;
+pub mod gateway;
 mod incoming;
+#[cfg(feature = "mutations")]
+pub mod mutation;
+#[cfg(not(feature = "mutations"))]
+mod mutation;
 pub mod payload;
 pub mod push;
 mod random;

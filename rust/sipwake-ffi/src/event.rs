@@ -275,14 +275,16 @@ impl From<sipwake::Event> for Event {
                 account: call.account.map(|account| account.to_string()),
                 change: call.change.into(),
             },
-            sipwake::Event::Message { account, from, display_name, content_type, text, call_id } => Self::ChatMessage {
-                account: account.to_string(),
-                from,
-                display_name,
-                content_type,
-                text: text.expose().to_owned(),
-                call_id,
-            },
+            sipwake::Event::Message { account, from, display_name, content_type, text, call_id, .. } => {
+                Self::ChatMessage {
+                    account: account.to_string(),
+                    from,
+                    display_name,
+                    content_type,
+                    text: text.expose().to_owned(),
+                    call_id,
+                }
+            }
             sipwake::Event::StoreFailed { key, reason } => Self::StoreFailed { key, reason },
             sipwake::Event::Discarded { reason, count } => Self::Discarded { reason: reason.into(), count },
             other => Self::Other { description: format!("{other:?}") },

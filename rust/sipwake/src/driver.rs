@@ -61,7 +61,7 @@ impl Driver {
                     let Some(job) = job else { break };
                     let reply = job(&mut self.agent, &*self.store, now());
                     self.drain(&mut flows, &sender);
-                    // An account that was just added has nothing to store or to tell, and its pushes are judged all the same.
+                    // An account that was only added has said nothing yet, but a push may already be for it.
                     self.gate.store(Arc::new(self.agent.gate()));
                     reply();
                 }

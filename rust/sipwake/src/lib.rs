@@ -43,10 +43,12 @@ mod trust;
 
 pub use sipwake_core as core;
 pub use sipwake_core::account::{AccountConfig, AccountKey, Transport, UpperServer};
+pub use sipwake_core::call::{CallPolicy, HangUp};
 pub use sipwake_core::digest::{Credentials, RealmHa1};
 pub use sipwake_core::error::{FieldError, Rule};
 pub use sipwake_core::event::{
-    CallChange, CallEvent, Caller, CertificateFault, Discard, Ended, Event, Failure, FlowError, Offer, Registered,
+    Answer, CallChange, CallEvent, CallTimes, Caller, CertificateFault, Discard, Ended, Event, Failure, FlowError,
+    Offer, Registered,
 };
 pub use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push};
 pub use sipwake_core::push::{
@@ -62,6 +64,7 @@ pub use clock::now;
 pub use driver::Trace;
 pub use events::Events;
 pub use options::Options;
+pub use resolve::{Naptr, Resolver, Srv, SystemResolver};
 pub use store::{FileStore, MemoryStore, StateStore, StoreError};
 #[cfg(feature = "tls")]
 pub use trust::{ServerTrust, SpkiPin, Trust, TrustError};

@@ -207,7 +207,8 @@ impl Watch {
 
     /// Promise 6: an announced INVITE that never comes ends the call on time.
     pub(crate) fn calls_are_over(&mut self, at: u64) {
-        const LONGEST: u64 = 181 * SECOND;
+        // An INVITE that comes again on another flow rings anew.
+        const LONGEST: u64 = 365 * SECOND;
         let late = self.rings.values().any(|ring| {
             let limit = if ring.ringing { LONGEST } else { 41 * SECOND };
             ring.uuid.is_some() && !ring.ended && at > ring.since + limit

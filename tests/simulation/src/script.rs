@@ -152,7 +152,7 @@ impl Script {
             profile,
             udp: chance.hits(650),
             accounts: if chance.hits(250) { 2 } else { 1 },
-            expires: *chance.pick(&[300, 3600, 3600, 7200, 86400]),
+            expires: *chance.pick(&[300, 3600, 3600, 3600, 7200, 86400]),
             instance: chance.hits(400),
             keep_alive: chance.hits(50).then_some(600),
             loss: if calm { 0 } else { *chance.pick(&[0, 20, 100, 300]) },
@@ -161,7 +161,7 @@ impl Script {
             push_loss: *chance.pick(&[0, 50, 400]),
             push_delay: *chance.pick(&[200, 3 * SECOND, 90 * SECOND]),
             nonce_life: *chance.pick(&[30, 300, 3600, 100_000]),
-            length: *chance.pick(&[2 * HOUR, 12 * HOUR, 24 * HOUR, 72 * HOUR, 240 * HOUR]),
+            length: *chance.pick(&[2 * HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR, 72 * HOUR]),
         };
         let count = chance.between(4, 40);
         let mut happenings: Vec<(u64, Happening)> = Vec::new();

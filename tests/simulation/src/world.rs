@@ -1,7 +1,7 @@
 //! Runs a story: time, network, operating system and server around the real core.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use sipwake_core::event::{Event, FlowError, FlowId, Output};
@@ -74,6 +74,8 @@ struct World<'s> {
     disturbed: u64,
     /// What waits for the phone to wake.
     missed: Vec<Due>,
+    /// Users whom the server forgot and who cannot know it yet.
+    forgotten: BTreeSet<String>,
     show: Option<&'s mut dyn FnMut(&str)>,
 }
 
@@ -103,6 +105,7 @@ pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) 
         fingerprint: 0,
         disturbed: 0,
         missed: Vec::new(),
+        forgotten: BTreeSet::new(),
         show,
     };
     world.watch.seen.resize_with(setting.accounts, Default::default);
@@ -145,7 +148,9 @@ pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) 
             world.agreed(true);
             break;
         }
-        world.watch.calls_are_over(if world.phone.asleep_until > world.at { 0 } else { world.at });
+        if world.timer() > world.at && world.phone.asleep_until <= world.at {
+            world.watch.calls_are_over(world.at);
+        }
         if let Some(violation) = world.server.violations.pop() {
             world.watch.fail(world.at, 3, violation);
         }
@@ -221,6 +226,7 @@ impl World<'_> {
             }
         }
         self.phone.process += 1;
+        self.disturbed = self.disturbed.max(self.at);
         self.phone.asleep_until = 0;
         self.watch.reason();
         let seed = self.chance.seed();
@@ -336,6 +342,9 @@ impl World<'_> {
             Happening::Partition(length) => self.cut_until = self.cut_until.max(self.at + length),
             Happening::ServerRestart { keep } => {
                 self.server.restart(keep);
+                if !keep {
+                    self.forgotten.extend((0..self.setting.accounts).map(phone::user));
+                }
                 if !self.setting.udp {
                     for flow in self.phone.flows.keys().copied().collect::<Vec<_>>() {
                         self.later(20, Due::FlowDown(flow));
@@ -352,10 +361,8 @@ impl World<'_> {
                     self.die();
                 }
             }
-            Happening::Damage(whose, damage) => {
-                if whose.is_none_or(|index| index < self.setting.accounts) {
-                    self.phone.damage.push((whose, damage));
-                }
+            Happening::Damage(whose, damage) if whose.is_none_or(|index| index < self.setting.accounts) => {
+                self.phone.damage.push((whose, damage));
             }
             Happening::Call(index, patience) => self.place_call(index, patience),
             _ => {}
@@ -365,7 +372,11 @@ impl World<'_> {
     /// Promise 2: the same token again costs no traffic.
     fn say_token_again(&mut self, index: usize) {
         let app = self.phone.apps[index].clone();
-        let Some(token) = token(index, app.token) else { return };
+        let Some(token) =
+            token(index, app.token).filter(|_| self.timer() > self.at && self.phone.asleep_until <= self.at)
+        else {
+            return;
+        };
         let now = self.phone.now(self.at);
         let Some(agent) = &mut self.phone.agent else { return };
         agent.set_token(&app.key, token, now).expect("it was added");
@@ -539,6 +550,15 @@ impl World<'_> {
                 self.watch.registered(self.setting.profile, registered, self.at);
             }
             Event::Call(call) => self.watch.call(call, self.at),
+            Event::RegistrationFailed { account, retry_in: None, .. } => {
+                self.reacted = true;
+                // The nonce is of no use to somebody who cannot answer.
+                for (app, seen) in self.phone.apps.iter().zip(&mut self.watch.seen) {
+                    if app.key == *account {
+                        seen.nonce = None;
+                    }
+                }
+            }
             Event::RegistrationFailed { .. } | Event::LoggedOut { .. } | Event::Capabilities { .. } => {
                 self.reacted = true;
             }
@@ -624,6 +644,7 @@ impl World<'_> {
         let bytes = reply.bytes;
         self.travel(flow, || Due::ToPhone(flow, bytes.clone()));
         let Some(user) = reply.registered else { return };
+        self.forgotten.remove(&user);
         for call in 0..self.calls.len() {
             let known = &self.calls[call];
             let waits = !known.over && self.at < known.placed + HOLD && !known.legs.contains_key(&flow);
@@ -645,7 +666,9 @@ impl World<'_> {
         let bindings = self.server.bindings[&phone::user(index)].clone();
         for binding in bindings.iter().filter(|binding| !binding.foreign) {
             if binding.token.is_some() {
-                let copies = if self.chance.hits(self.setting.push_loss) { 2 } else { 1 };
+                // Two pushes without any id are two calls.
+                let twice = self.chance.hits(self.setting.push_loss) && !self.is_nameless(call);
+                let copies = if twice { 2 } else { 1 };
                 for _ in 0..copies {
                     if !self.chance.hits(self.setting.push_loss) {
                         let delay = self.chance.between(10, self.setting.push_delay);
@@ -710,6 +733,12 @@ impl World<'_> {
         }
     }
 
+    /// Whether the push of a call carries no id.
+    fn is_nameless(&self, call: usize) -> bool {
+        let has_ids = matches!(self.setting.profile, Profile::Flexisip | Profile::PortSip);
+        !has_ids && call.is_multiple_of(3) && self.setting.push_delay < 5 * SECOND
+    }
+
     fn payload(&self, index: usize, call: usize) -> String {
         let user = phone::user(index);
         match self.setting.profile {
@@ -719,7 +748,7 @@ impl World<'_> {
             Profile::PortSip => format!(
                 r#"{{"msg_type":"audio","send_from":"+49{call}","send_to":"{user}","x-push-id":"push-{call}"}}"#
             ),
-            _ if call % 3 == 0 && self.setting.push_delay < 5 * SECOND => {
+            _ if self.is_nameless(call) => {
                 format!(r#"{{"ntype":"0","nfrom":"+49{call}","ntouser":"{user}"}}"#)
             }
             _ => {
@@ -779,6 +808,9 @@ impl World<'_> {
         }
         let pushes = !matches!(self.setting.profile, Profile::None | Profile::Rfc8599Refusing);
         let wanted = (app.wants_push && app.token > 0 && pushes).then(|| phone::token_text(index, app.token));
+        if self.forgotten.contains(&phone::user(index)) {
+            return None;
+        }
         if !ours.iter().any(|binding| binding.token == wanted) {
             let seen: Vec<_> = ours.iter().map(|binding| &binding.token).collect();
             return Some(format!("no binding with {wanted:?}, but {seen:?}"));

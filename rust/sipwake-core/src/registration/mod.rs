@@ -4,23 +4,27 @@
 //! [`Registration::drive`] then sends at most one REGISTER at a time and folds into it whatever came in before it left.
 
 pub(crate) mod backoff;
+mod flow;
+mod liveness;
 mod request;
 mod response;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::account::{Account, AccountKey, Hop};
+use crate::account::{Account, AccountKey};
 use crate::clock::Now;
-use crate::event::{Event, Failure, FlowError, FlowId, Output};
+use crate::event::{Event, Failure, FlowId, Output};
+use crate::gateway::{Gateways, Load};
+use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Dialect, Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::sip::Message;
 use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, TokenWish, binding_key, seal};
 use crate::transaction::{ClientTransaction, Due};
 
-pub(crate) use request::ALLOW;
+pub(crate) use flow::FlowUp;
+use flow::{Flow, Redirect};
 
 /// CSeq numbers reserved by one write to the store.
 const RESERVE_CSEQ: u32 = 32;
@@ -30,6 +34,8 @@ const MAX_CSEQ: u32 = 1 << 30;
 const RESERVE_NC: u32 = 8;
 /// Former Contacts remembered for removal.
 const MAX_FORMER: usize = 8;
+/// How often a Contact follows the address that the server saw, on one flow: behind some NATs it never stays.
+const MAX_MOVES: u8 = 2;
 /// Requests of one chain: one, its answers to challenges and its corrections.
 const MAX_REQUESTS: u8 = 8;
 
@@ -60,23 +66,6 @@ impl Context {
         let bytes = (!self.removals.is_empty()).then(|| seal(&self.removals));
         self.outputs.push_back(Output::Save(Record { key: REMOVALS.to_owned(), bytes, durability }));
     }
-}
-
-/// A flow that can be sent on.
-#[derive(Debug, Clone)]
-pub(crate) struct FlowUp {
-    pub(crate) id: FlowId,
-    pub(crate) hop: Hop,
-    pub(crate) local: SocketAddr,
-    /// The address in our Contact: the local one, or the one the server saw.
-    pub(crate) contact: SocketAddr,
-}
-
-#[derive(Debug)]
-enum Flow {
-    None,
-    Opening(FlowId, Hop),
-    Up(FlowUp),
 }
 
 /// What a REGISTER is for.
@@ -114,13 +103,6 @@ impl Chain {
     }
 }
 
-/// Where a 3xx sent us.
-#[derive(Debug, Clone)]
-struct Redirect {
-    uri: String,
-    hop: Hop,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Piid {
     None,
@@ -133,6 +115,7 @@ enum Piid {
 #[derive(Debug)]
 struct Attempt {
     transaction: ClientTransaction,
+    sent_at: Duration,
     flow: FlowId,
     branch: String,
     cseq: u32,
@@ -147,6 +130,15 @@ struct Attempt {
     expires: u32,
     piid: Piid,
     chain: Chain,
+}
+
+/// Whether a hop that is named for UDP is reached over TCP, because our requests are too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OverTcp {
+    Not,
+    Wanted,
+    /// The server does not take it.
+    Impossible,
 }
 
 /// Whether another REGISTER may be sent, apart from the one in flight.
@@ -174,7 +166,14 @@ pub(crate) struct Registration {
     failures: u32,
     /// Flows in a row that broke soon after a registration.
     short_flows: u32,
+    /// The gateway in use, by its place in the list.
     hop: usize,
+    gateways: Gateways,
+    liveness: liveness::Liveness,
+    /// How often the Contact on this flow has followed the address that the server saw.
+    moves: u8,
+    /// A REGISTER that is too large for UDP goes over TCP (RFC 3261 18.1.1), unless that has failed.
+    over_tcp: OverTcp,
     redirect: Option<Redirect>,
     flow: Flow,
     local_port: Option<u16>,
@@ -183,7 +182,7 @@ pub(crate) struct Registration {
     attempt: Option<Box<Attempt>>,
     /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
     resume: Option<Chain>,
-    /// A push came while a REGISTER was in flight: should that fail, its call cannot wait for the back-off.
+    /// A push came: should the REGISTER under way fail, on a flow that died unseen for one, its call cannot wait for the back-off.
     woken: bool,
     refresh_at: Option<Duration>,
     registered_at: Option<Duration>,
@@ -205,10 +204,21 @@ impl Registration {
             Some(memory) => Memory { call_id: random.token(), cseq_reserved: 1, ..memory },
             None => Memory::fresh(random),
         };
+        let memory = match memory {
+            memory if active(Mutation::CallIdChanges) => Memory { call_id: random.token(), ..memory },
+            memory if active(Mutation::CseqReused) => {
+                Memory { cseq_reserved: memory.cseq_reserved.saturating_sub(RESERVE_CSEQ), ..memory }
+            }
+            memory => memory,
+        };
         Self {
             key: account.key(),
             cseq: memory.cseq_reserved,
             local_port: memory.local_port,
+            gateways: Gateways::new(account.hops().len()),
+            liveness: liveness::Liveness::default(),
+            moves: 0,
+            over_tcp: OverTcp::Not,
             account,
             push,
             memory,
@@ -240,6 +250,9 @@ impl Registration {
 
     /// Takes up a log-out that an earlier process could not deliver.
     pub(crate) fn resume_removal(removal: Removal, random: &mut Random) -> Option<Self> {
+        if active(Mutation::LogOutForgotten) {
+            return None;
+        }
         let account = Account::parse(removal.account).ok()?;
         let push = removal.push.map(Push::parse).transpose().ok()?;
         let mut registration = Self::new(account, push, Some(removal.memory), random);
@@ -252,7 +265,9 @@ impl Registration {
     /// Returns what is needed to deliver the log-out without the app.
     pub(crate) fn removal(&self) -> Removal {
         let mut account = self.account.config().clone();
-        account.credentials = self.ha1_only();
+        if !active(Mutation::PasswordStored) {
+            account.credentials = self.ha1_only();
+        }
         Removal { account, push: self.push.as_ref().map(|push| push.config().clone()), memory: self.memory.clone() }
     }
 
@@ -275,22 +290,7 @@ impl Registration {
 
     /// Whether pushes for this account may make a sound.
     pub(crate) fn is_silent(&self) -> bool {
-        self.leaving || matches!(self.memory.token, TokenWish::Unbind(_))
-    }
-
-    pub(crate) fn owns(&self, flow: FlowId) -> bool {
-        match &self.flow {
-            Flow::None => false,
-            Flow::Opening(id, _) => *id == flow,
-            Flow::Up(up) => up.id == flow,
-        }
-    }
-
-    pub(crate) fn flow_up(&self) -> Option<&FlowUp> {
-        match &self.flow {
-            Flow::Up(up) => Some(up),
-            Flow::None | Flow::Opening(..) => None,
-        }
+        (self.leaving || matches!(self.memory.token, TokenWish::Unbind(_))) && !active(Mutation::LatePushSounds)
     }
 
     pub(crate) fn into_memory(self) -> Memory {
@@ -306,6 +306,9 @@ impl Registration {
             self.memory.shown = crate::push::Shown::Nothing;
         }
         let moved = account.hops() != self.account.hops();
+        if moved {
+            self.gateways = Gateways::new(account.hops().len());
+        }
         self.account = account;
         self.push = push;
         self.epoch += 1;
@@ -313,7 +316,6 @@ impl Registration {
             self.due |= !matches!(self.flow, Flow::None);
             self.drop_flow(cx);
             self.interrupt();
-            self.hop = 0;
             self.redirect = None;
         }
         if self.account.config().keep_alive.is_none() {
@@ -335,17 +337,21 @@ impl Registration {
 
     /// Takes a token. Returns whether anything changed, so that it must be stored.
     pub(crate) fn set_token(&mut self, token: PushToken) -> bool {
-        if self.memory.token == TokenWish::Bind(token.clone()) {
+        if self.memory.token == TokenWish::Bind(token.clone()) && !active(Mutation::SameTokenSent) {
             return false;
         }
         self.memory.token = TokenWish::Bind(token);
-        self.wish();
+        // A process that was started for this very token need not register first: the server still pushes to the old one.
+        self.started |= self.memory.bound.is_some();
+        if !active(Mutation::NewTokenWaits) {
+            self.wish();
+        }
         true
     }
 
     /// Removes the push binding, and stays registered.
     pub(crate) fn unbind_push(&mut self) -> bool {
-        if matches!(self.memory.token, TokenWish::Unbind(_)) {
+        if matches!(self.memory.token, TokenWish::Unbind(_)) || active(Mutation::UnbindIgnored) {
             return false;
         }
         let last =
@@ -391,7 +397,7 @@ impl Registration {
         if self.pace == Pace::Stopped || !(self.started || self.was_ever_sent()) {
             return;
         }
-        if self.attempt.is_some() {
+        if self.attempt.is_some() && !active(Mutation::TwoInFlight) {
             self.woken = true;
             return;
         }
@@ -401,35 +407,15 @@ impl Registration {
         if repeated && fresh && matches!(self.flow, Flow::Up(_)) {
             return;
         }
+        self.woken = true;
         self.pace = Pace::Free;
         self.failures = 0;
         self.due = true;
     }
 
-    /// The device's network changed: the old flow is worth nothing.
-    pub(crate) fn network_changed(&mut self, cx: &mut Context) {
-        self.epoch += 1;
-        self.drop_flow(cx);
-        self.interrupt();
-        if self.pace != Pace::Stopped
-            && (self.registered_at.is_some() || self.attempt.is_some() || self.leaving || self.failures > 0)
-        {
-            self.due = true;
-        }
-        if self.pace != Pace::Stopped {
-            self.pace = Pace::Free;
-        }
-        self.failures = 0;
-        self.hop = 0;
-        self.redirect = None;
-    }
-
-    pub(crate) fn drop_flow(&mut self, cx: &mut Context) {
-        match std::mem::replace(&mut self.flow, Flow::None) {
-            Flow::None => {}
-            Flow::Opening(flow, _) | Flow::Up(FlowUp { id: flow, .. }) => cx.outputs.push_back(Output::Close(flow)),
-        }
-        self.keep_alive_at = None;
+    /// Takes what a probe of a gateway has found.
+    pub(crate) fn gateway_probed(&mut self, gateway: usize, answer: Option<Load>, response_time: Duration) {
+        self.gateways.probed(gateway, answer, response_time);
     }
 
     /// Gives up waiting for the answer in flight; what it asked for is due again.
@@ -439,43 +425,6 @@ impl Registration {
             if let Asks::Query(provider) = attempt.chain.asks {
                 self.query.get_or_insert(provider);
             }
-        }
-    }
-
-    pub(crate) fn flow_came_up(&mut self, flow: FlowId, local: SocketAddr) {
-        if let Flow::Opening(id, hop) = &self.flow
-            && *id == flow
-        {
-            self.flow = Flow::Up(FlowUp { id: flow, hop: hop.clone(), local, contact: local });
-        }
-    }
-
-    pub(crate) fn flow_went_down(&mut self, error: FlowError, cx: &mut Context, now: Now) {
-        let idle = self.attempt.is_none() && matches!(self.flow, Flow::Up(_));
-        let proven = self.flow_up().is_some_and(|up| self.proven_flow == Some(up.id));
-        self.flow = Flow::None;
-        self.keep_alive_at = None;
-        if self.pace == Pace::Stopped {
-            return;
-        }
-        if !idle {
-            self.interrupt();
-            // A connection that died unnoticed, found out by the REGISTER of a wake: its call cannot wait for a back-off. A
-            // new flow is not proven, so this happens once.
-            if proven {
-                return;
-            }
-            return self.fail(Failure::Flow(error), None, cx, now);
-        }
-        // A server that closes what it just accepted would otherwise be called in a loop.
-        const SETTLED: Duration = Duration::from_secs(60);
-        self.due = true;
-        self.redirect = None;
-        if self.registered_at.is_none_or(|at| now.boot.saturating_sub(at) < SETTLED) {
-            self.pace = Pace::BackingOff(now.boot + backoff::wait(self.short_flows, &mut cx.random));
-            self.short_flows += 1;
-        } else {
-            self.short_flows = 0;
         }
     }
 
@@ -489,10 +438,11 @@ impl Registration {
         };
         let refresh = self.refresh_at.filter(|_| self.pace != Pace::Stopped).map(|at| (at, "binding refresh"));
         let keep_alive = self.keep_alive_at.map(|at| (at, "keep-alive"));
-        [attempt, pace, refresh, keep_alive].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [attempt, pace, refresh, keep_alive, self.liveness.timeout()].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Now) {
+        self.check_liveness(cx, now);
         if let Some(attempt) = &mut self.attempt {
             match attempt.transaction.due(now.boot) {
                 Some(Due::Retransmit) => cx.transmit(attempt.flow, attempt.bytes.clone()),
@@ -507,20 +457,29 @@ impl Registration {
         if self.refresh_at.is_some_and(|at| now.boot >= at) {
             self.refresh_at = None;
             self.due |= self.attempt.is_none();
+            // Not on a push: then the gateway that works is the one that will send the INVITE.
+            if self.attempt.is_none() && self.gateways.should_leave(self.hop, now.boot) {
+                log::info!("{}: a better gateway may be used again", self.key);
+                self.drop_flow(cx);
+            }
         }
         if let (Some(at), Some(period), Flow::Up(up)) =
             (self.keep_alive_at, self.account.config().keep_alive, &self.flow)
             && now.boot >= at
         {
-            // RFC 5626 3.5.1: a double CRLF; over UDP it keeps the address translation open.
-            cx.transmit(up.id, b"\r\n\r\n".to_vec());
+            if Self::wants_keep_alive(up.hop.transport) {
+                // RFC 5626 3.5.1: a double CRLF; over UDP it keeps the address translation open.
+                cx.transmit(up.id, b"\r\n\r\n".to_vec());
+                self.liveness.pinged(now.boot);
+            }
             self.keep_alive_at = Some(now.boot + Duration::from_secs(u64::from(period.max(1))));
         }
     }
 
     /// Does what is due, if it may be done now.
     pub(crate) fn drive(&mut self, cx: &mut Context, now: Now) {
-        if self.finished || self.attempt.is_some() || matches!(self.flow, Flow::Opening(..)) {
+        let waits = self.attempt.is_some() && !active(Mutation::TwoInFlight);
+        if self.finished || waits || matches!(self.flow, Flow::Opening(..)) {
             return;
         }
         if let Pace::BackingOff(until) = self.pace
@@ -534,7 +493,7 @@ impl Registration {
         }
         let up = match &self.flow {
             Flow::Up(up) => up.clone(),
-            _ => return self.open(cx),
+            _ => return self.open(cx, now),
         };
         let chain = self.resume.take().unwrap_or_else(|| match self.query.take() {
             Some(provider) if !self.leaving => Chain::new(Asks::Query(provider)),
@@ -548,34 +507,28 @@ impl Registration {
         }
     }
 
-    fn open(&mut self, cx: &mut Context) {
-        let hops = self.account.hops();
-        let hop =
-            self.redirect.as_ref().map_or_else(|| hops[self.hop % hops.len()].clone(), |redirect| redirect.hop.clone());
-        let flow = FlowId(cx.next_flow);
-        cx.next_flow += 1;
-        self.flow = Flow::Opening(flow, hop.clone());
-        cx.outputs.push_back(Output::Open { flow, hop, local_port: self.local_port });
-    }
-
     /// Notes a failure: the next gateway at once, and after the last of them a wait.
     fn fail(&mut self, failure: Failure, retry_after: Option<Duration>, cx: &mut Context, now: Now) {
+        self.finished |= self.leaving && active(Mutation::LogOutGivenUp);
         self.due = true;
         self.failures += 1;
         if self.redirect.take().is_some() {
             self.drop_flow(cx);
         }
-        self.hop += 1;
-        let hops = self.account.hops().len();
-        if self.hop < hops && retry_after.is_none() {
-            log::info!("{}: {failure}; trying the next gateway", self.key);
-            self.drop_flow(cx);
-            return;
+        if let Some(Chain { asks: Asks::Query(provider), .. }) = self.resume.take() {
+            self.query.get_or_insert(provider);
         }
-        self.hop = 0;
+        let hops = self.account.hops().len();
+        self.gateways.failed(self.hop, retry_after, now.boot);
         if hops > 1 {
             self.drop_flow(cx);
         }
+        if self.gateways.next(now.boot).is_some() {
+            log::info!("{}: {failure}; trying the next gateway", self.key);
+            return;
+        }
+        self.gateways.end_round();
+        let retry_after = self.gateways.retry_after(now.boot);
         let rounds = self.failures.div_ceil(u32::try_from(hops).unwrap_or(u32::MAX));
         let woken = std::mem::take(&mut self.woken);
         let wait = match retry_after {
@@ -585,7 +538,9 @@ impl Registration {
         };
         self.pace = Pace::BackingOff(now.boot + wait);
         log::info!("{}: {failure}; trying again in {} s", self.key, wait.as_secs());
-        cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: Some(wait) });
+        if !active(Mutation::FailureSilent) {
+            cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: Some(wait) });
+        }
     }
 
     /// Stops until the app changes something: what was refused for good is not asked again in a loop.
@@ -618,6 +573,7 @@ impl Registration {
             return true;
         }
         let attempt = self.attempt.take().expect("it was there a moment ago");
+        self.liveness.answered(attempt.sent_at, now.boot);
         self.conclude(*attempt, code, message, cx, now);
         true
     }

@@ -5,15 +5,18 @@ use crate::account::Transport;
 use crate::clock::Now;
 use crate::digest::Algorithm;
 use crate::event::Failure;
+use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Binding, Dialect, PushToken, Removal, Tags, piid, write_upper};
 use crate::redact::Secret;
-use crate::registration::Piid;
+use crate::registration::{OverTcp, Piid};
 use crate::sip::{Builder, Method};
 use crate::snapshot::{Durability, Former, TokenWish};
 use crate::transaction::ClientTransaction;
 
+/// RFC 3261 18.1.1: the largest request that goes over UDP where the path's MTU is not known, in bytes.
+const MAX_DATAGRAM: usize = 1300;
 /// The methods that we answer with more than a refusal.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE";
 
 impl Registration {
     /// Sends the next REGISTER of a chain on a flow that is up.
@@ -23,12 +26,16 @@ impl Registration {
         let base = self.contact_base(flow);
         let contact = self.contact(&spoken, &chain.asks, &base);
         let mut save = self.reserve();
-        save |= self.remember_contact(&contact.uri, &chain.asks, now);
+        let new_contact = self.remember_contact(&contact.uri, &chain.asks, now);
+        save |= new_contact;
         if self.memory.nonces.reserve(RESERVE_NC) {
-            save = true;
+            save |= !active(Mutation::NonceCountReused);
         }
-        if save {
+        if save && !active(Mutation::SavedAfterSending) {
             self.save(cx, Durability::Progress);
+        }
+        if active(Mutation::AlwaysChallenged) && chain.requests == 0 {
+            self.memory.nonces.clear();
         }
 
         self.cseq += 1;
@@ -87,6 +94,16 @@ impl Registration {
             builder = builder.header(name, value);
         }
         let bytes = builder.finish().map_err(|_| Failure::Unbuildable)?;
+        if transport == Transport::Udp && bytes.len() > MAX_DATAGRAM && self.over_tcp == OverTcp::Not {
+            if new_contact {
+                self.memory.former.retain(|former| former.uri.expose() != contact.uri);
+            }
+            self.over_tcp = OverTcp::Wanted;
+            self.resume = Some(chain);
+            self.drop_flow(cx);
+            self.open(cx, now);
+            return Ok(());
+        }
 
         chain.requests += 1;
         let asked = match (&chain.asks, &self.memory.token) {
@@ -99,8 +116,13 @@ impl Registration {
             _ => None,
         };
         cx.transmit(flow.id, bytes.clone());
+        if save && active(Mutation::SavedAfterSending) {
+            self.save(cx, Durability::Progress);
+        }
+        self.liveness.asked(transport.is_reliable(), now.boot);
         self.attempt = Some(Box::new(Attempt {
             transaction: ClientTransaction::start(transport.is_reliable(), now.boot),
+            sent_at: now.boot,
             flow: flow.id,
             branch,
             cseq: self.cseq,
@@ -208,6 +230,9 @@ impl Registration {
     /// The Contacts that go with `;expires=0` beside ours.
     fn contacts_to_remove(&self, uri: &str, asks: &Asks, now: Now) -> Vec<String> {
         let wall = now.wall.as_secs();
+        if active(Mutation::OldContactStays) {
+            return Vec::new();
+        }
         // The wall clock may have been set meanwhile; the boot time knows better, as far as this process goes back.
         let lives = self.bound_until.is_some_and(|until| now.boot < until);
         let bound = self.memory.bound.iter().filter(|bound| lives || bound.expires_at > wall).map(|bound| &bound.uri);

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Asks, Attempt, Context, Flow, MAX_FORMER, MAX_REQUESTS, Pace, Piid, Redirect, Registration};
+use super::{Asks, Attempt, Context, Flow, MAX_FORMER, MAX_MOVES, MAX_REQUESTS, Pace, Piid, Redirect, Registration};
 use crate::clock::Now;
 use crate::digest::{Next, ServerProof, parse_challenges};
 use crate::event::{Event, Failure, Registered};
+use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Dialects, Shown, Standing, Verdict};
 use crate::redact::Secret;
 use crate::sip::{Contact, Message, SipUri, same_uri, unescape};
@@ -23,6 +24,7 @@ impl Registration {
     /// Deals with a final response to the REGISTER in flight.
     pub(super) fn conclude(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
         let asks = attempt.chain.asks.clone();
+        self.follow_observed(message);
         self.take_auth_uri(message);
         match code {
             200..=299 => self.accepted(attempt, code, message, cx, now),
@@ -41,6 +43,7 @@ impl Registration {
                 attempt.chain.single_contact = true;
                 self.again(attempt, code, message, cx, now);
             }
+            _ if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
             404 | 604 if asks == Asks::Remove => self.finished = true,
             403 | 404 | 410 | 416 | 603 | 604 => {
                 self.stop(Failure::Refused { code, reason: reason(message) }, cx);
@@ -50,6 +53,19 @@ impl Registration {
                 let failure = Failure::Answered { code, reason: reason(message) };
                 self.fail(failure, retry_after.map(|wait| wait.min(MAX_RETRY_AFTER)), cx, now);
             }
+        }
+    }
+
+    /// Moves our Contact to where the server saw us, if the app wants that. After a 401 this costs nothing.
+    fn follow_observed(&mut self, message: &Message) {
+        let wanted = self.account.config().follow_observed_address && self.moves < MAX_MOVES;
+        let Some(address) = observed(message).filter(|_| wanted) else { return };
+        if let Flow::Up(up) = &mut self.flow
+            && up.contact != address
+            && !up.hop.transport.is_websocket()
+        {
+            up.contact = address;
+            self.moves += 1;
         }
     }
 
@@ -122,8 +138,15 @@ impl Registration {
             return self.fail(Failure::Answered { code: 555, reason: reason(message) }, None, cx, now);
         }
         let spoke_rfc8599 = self.push.as_ref().and_then(|push| push.pn_provider(&attempt.spoken)).is_some();
+        // What the server refuses it does not hold, and its `pn-*` would be refused again if it were named for removal.
+        let held = self.memory.bound.as_ref().is_some_and(|bound| bound.uri.expose() == attempt.uri);
+        if !held {
+            self.memory.former.retain(|known| known.uri.expose() != attempt.uri);
+        }
         if spoke_rfc8599 {
             self.memory.shown = Shown::NoRfc8599;
+        } else if !attempt.removed.is_empty() && !attempt.chain.single_contact {
+            attempt.chain.single_contact = true;
         } else {
             attempt.chain.without_push = true;
         }
@@ -139,6 +162,7 @@ impl Registration {
     fn accepted(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
         self.proven_flow = Some(attempt.flow);
         self.failures = 0;
+        self.gateways.worked(self.hop);
         self.pace = Pace::Free;
         self.woken = false;
         let proof = self.take_next_nonce(message, now);
@@ -185,10 +209,13 @@ impl Registration {
         self.memory.local_port = self.flow_up().map(|up| up.local.port());
         self.due &= !self.is_satisfied_by(&attempt);
 
+        // Seen elsewhere than our Contact says: told at once, and the old Contact removed.
+        self.due |= self.flow_up().is_some_and(|up| self.contact_base(up) != attempt.base);
+
         let verdict = self.read_verdict(&attempt, code, message);
         self.registered_at = Some(now.boot);
         self.bound_until = Some(now.boot + expires);
-        self.refresh_at = Some(now.boot + refresh_after(expires, &verdict));
+        self.refresh_at = (!active(Mutation::NeverRefreshed)).then(|| now.boot + refresh_after(expires, &verdict));
         self.keep_alive_at =
             self.account.config().keep_alive.map(|period| now.boot + Duration::from_secs(u64::from(period.max(1))));
         self.verdict = Some(verdict.clone());
@@ -227,6 +254,9 @@ impl Registration {
         let Some(push) = &self.push else { return Verdict::without_push() };
         let asked = if attempt.chain.without_push { Asked::Refused } else { attempt.asked };
         let mut verdict = Verdict::read(push, &attempt.spoken, self.memory.shown, asked, code, &message.feature_caps());
+        if active(Mutation::VerdictGuessed) && asked == Asked::Push {
+            verdict.standing = Standing::Confirmed;
+        }
         verdict.piid_withheld = attempt.piid == Piid::Withheld;
         verdict.piid_in_the_clear = attempt.piid == Piid::InTheClear;
         if verdict.standing == Standing::Confirmed && push.config().dialects == Dialects::Auto {
@@ -280,15 +310,21 @@ impl Registration {
         }
         former.retain(|known| known.uri.expose() != attempt.uri);
         let mut kept: Vec<Former> = Vec::new();
-        for contact in listed.iter().filter(|contact| Some(*contact) != ours && !is_uri(contact, &attempt.uri)) {
+        // A query's Contact differs from ours only in what RFC 3261 19.1.4 overlooks: where both are listed, each is its own.
+        let exactly = listed.iter().any(|contact| contact.uri == attempt.uri);
+        let is_ours = |contact: &Contact, former: &[Former]| {
+            let known = || former.iter().any(|known| known.uri.expose() == contact.uri);
+            is_uri(contact, &attempt.uri) && !(exactly && known())
+        };
+        for contact in listed.iter().filter(|contact| Some(*contact) != ours && !is_ours(contact, &former)) {
             let known = former.iter().find(|known| is_uri(contact, known.uri.expose()));
             if known.is_none() && !self.is_our_leftover(contact, attempt) {
                 continue;
             }
             let refusals = known.map_or(0, |known| known.refusals) + 1;
-            let expires_at = known.map_or(u64::MAX, |known| known.expires_at);
+            // The server has just shown that it holds it, whatever our clock says.
             if refusals <= MAX_CLEANUPS && kept.len() < MAX_FORMER {
-                kept.push(Former { uri: Secret::new(&contact.uri), expires_at, refusals });
+                kept.push(Former { uri: Secret::new(&contact.uri), expires_at: u64::MAX, refusals });
             }
         }
         if listed.is_empty() {
@@ -309,10 +345,11 @@ impl Registration {
     /// The listed Contact that stands for ours: as we sent it or, where the server rewrites addresses, the longest-lived
     /// with our instance or our token.
     fn ours<'a>(&self, listed: &'a [Contact], attempt: &Attempt) -> Option<&'a Contact> {
-        if let Some(exact) = listed.iter().find(|contact| is_uri(contact, &attempt.uri)) {
+        let instance = self.account.config().instance_id.as_deref();
+        let exact = listed.iter().filter(|contact| is_uri(contact, &attempt.uri));
+        if let Some(exact) = exact.max_by_key(|contact| contact.instance() == instance) {
             return Some(exact);
         }
-        let instance = self.account.config().instance_id.as_deref();
         let sent = SipUri::parse(&attempt.uri);
         let prid = sent.as_ref().and_then(|uri| uri.params.value("pn-prid"));
         let known = |contact: &Contact| {
@@ -334,6 +371,9 @@ impl Registration {
     fn is_our_leftover(&self, contact: &Contact, attempt: &Attempt) -> bool {
         if attempt.chain.asks == Asks::Bind && is_uri(contact, &attempt.uri) {
             return false;
+        }
+        if active(Mutation::ForeignContactRemoved) {
+            return true;
         }
         let bound = self.memory.bound.iter().map(|bound| &bound.uri);
         let mut known = self.memory.former.iter().map(|former| &former.uri).chain(bound).map(Secret::expose);

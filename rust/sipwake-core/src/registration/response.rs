@@ -160,6 +160,7 @@ impl Registration {
     }
 
     fn accepted(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+        self.proven_flow = Some(attempt.flow);
         self.failures = 0;
         self.gateways.worked(self.hop);
         self.pace = Pace::Free;

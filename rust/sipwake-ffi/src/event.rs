@@ -433,7 +433,7 @@ mod tests {
             offer: Some(sipwake::Offer { content_type: "application/sdp".into(), body: b"v=0".to_vec() }),
         };
         let Event::Call { uuid: converted, account, change } =
-            sipwake::Event::Call(CallEvent { uuid, account: None, change }).into()
+            sipwake::Event::Call(CallEvent { uuid, account: None, change, times: Default::default() }).into()
         else {
             panic!("another event")
         };

@@ -9,8 +9,8 @@ use mock_gateway::{CallOptions, CallState, Config, Direction, MockGateway, Profi
 use serde_json::json;
 use sipwake::core::payload::{ActionKind, Duty, Ignored};
 use sipwake::{
-    AccountConfig, AccountKey, CallChange, Channel, Client, Ended, Event, Events, FileStore, Hints, Provider,
-    PushAction, PushConfig, Registered, Standing, Transport,
+    AccountConfig, AccountKey, Answer, CallChange, Channel, Client, Ended, Event, Events, FileStore, HangUp, Hints,
+    Provider, PushAction, PushConfig, Registered, Standing, Transport,
 };
 
 use crate::ladder::{self, Rung, Step};
@@ -19,6 +19,9 @@ const USER: &str = "alice";
 const PASSWORD: &str = "wonderland";
 const FIRST_TOKEN: &str = "c-10-ap_Kt0:APA91bFirstTokenOfThisPhone0001";
 const SECOND_TOKEN: &str = "c-10-ap_Kt0:APA91bSecondTokenOfThisPhone02";
+/// What the app's media engine would answer to Bob's offer.
+const DESCRIPTION: &str =
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40002 RTP/AVP 0\r\n";
 /// How long any single step may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -147,6 +150,23 @@ impl Story {
         let late = app.take_push(&push.payload);
         self.expect(late.duty == Duty::Nothing, "a late push for the cancelled call would ring a ghost")?;
         self.done("Bob hangs up; the ringing stops, and the same push once more makes no sound")?;
+
+        let call = self.gateway.place_call(USER, CallOptions::default()).await;
+        let ringing = app.call(|change| matches!(change, CallChange::Ringing { .. })).await?;
+        let tapped = Instant::now();
+        app.client.accept(ringing, Answer::sdp(DESCRIPTION)).await.map_err(text)?;
+        let took = tapped.elapsed();
+        app.call(|change| matches!(change, CallChange::Connected { .. })).await?;
+        let report = call.wait(|state| state == CallState::Answered, PATIENCE).await.ok_or("nobody answered")?;
+        self.expect(report.answer.as_deref() == Some(DESCRIPTION), "the caller heard another answer")?;
+        app.client.hang_up(ringing, HangUp::Normal).await.map_err(text)?;
+        app.call(|change| matches!(change, CallChange::Ended(Ended::HungUp))).await?;
+        let report = call.wait_end(PATIENCE).await.ok_or("the call never ended")?;
+        self.expect(report.state == CallState::HungUpByCallee, "the caller does not know that the call is over")?;
+        self.done(&format!(
+            "Bob calls again; the user answers ({:.1} ms), they talk, and the user hangs up",
+            took.as_secs_f64() * 1000.0
+        ))?;
 
         app.client.set_token(&app.account, SECOND_TOKEN).await.map_err(text)?;
         let told = |event: &Event| matches!(event, Event::Registered { registered, .. } if registered.token.as_ref().is_some_and(|token| token.call() == Some(SECOND_TOKEN)));

@@ -422,6 +422,12 @@ impl AccountKey {
         Self(digest[..8].iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// Returns the key that was shown as these 16 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let good = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        good.then(|| Self(text.to_owned()))
+    }
+
     /// Returns the key's 16 hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -6,6 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::account::{AccountKey, Hop};
+use crate::clock::Now;
 use crate::digest::Unusable;
 use crate::push::{PushToken, Verdict};
 use crate::snapshot::Record;
@@ -94,6 +95,10 @@ pub enum Event {
         text: crate::redact::Secret,
         /// The Call-ID, by which a push for the same message is recognised.
         call_id: String,
+        /// The id that its sender or its server gave it: `imdn.Message-ID` (RFC 5438) or `X-Push-ID`.
+        message_id: Option<String>,
+        /// When it was sent, as its `Date` (RFC 3261 section 20.17) or `DateTime` (RFC 3862) says, unchecked.
+        date: Option<String>,
     },
     /// The store refused a record, or gave back one that cannot be read.
     StoreFailed {
@@ -259,8 +264,26 @@ pub struct CallEvent {
     pub uuid: Uuid,
     /// Whose, once that is known.
     pub account: Option<AccountKey>,
+    /// When it reached each of its stages so far.
+    pub times: CallTimes,
     /// What happened.
     pub change: CallChange,
+}
+
+/// When a call reached each of its stages, on both clocks: the difference of two boot times is a duration, the wall time
+/// is for the call log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CallTimes {
+    /// A push announced it.
+    pub announced: Option<Now>,
+    /// Its INVITE came.
+    pub ringing: Option<Now>,
+    /// The user answered: the 200 was sent.
+    pub answered: Option<Now>,
+    /// The caller's ACK came: both sides may talk.
+    pub connected: Option<Now>,
+    /// It ended.
+    pub ended: Option<Now>,
 }
 
 /// What happened to a call.
@@ -278,9 +301,34 @@ pub enum CallChange {
         /// The INVITE's body type and body, for the app's media engine.
         offer: Option<Offer>,
     },
+    /// The user answered before the INVITE came; now it is here. The app accepts it with its session description, without a
+    /// further question to the user.
+    AnswerWanted {
+        /// Who calls.
+        caller: Caller,
+        /// The caller's offer; `None`: the caller wants ours.
+        offer: Option<Offer>,
+    },
+    /// A later push or request knows the caller better than what was told before.
+    CallerChanged(Caller),
+    /// The ACK came: the call is up (on iOS, `CXAnswerCallAction` is fulfilled now).
+    Connected {
+        /// The caller's answer, if the INVITE had no offer and ours was sent.
+        answer: Option<Answer>,
+    },
+    /// The caller offers other media. The app responds with its answer, or refuses; after 20 seconds it counts as refused.
+    Offered {
+        /// The new offer; `None`: the caller wants ours.
+        offer: Option<Offer>,
+    },
+    /// The caller answered the offer that the app gave to an [`Offered`](Self::Offered) without one.
+    Answered(Answer),
     /// It is over.
     Ended(Ended),
 }
+
+/// The other half of an [`Offer`], equally opaque.
+pub type Answer = Offer;
 
 /// A session description, as opaque text.
 #[derive(Clone, PartialEq, Eq)]
@@ -289,6 +337,13 @@ pub struct Offer {
     pub content_type: String,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl Offer {
+    /// Returns a description of the type `application/sdp`.
+    pub fn sdp(text: impl Into<Vec<u8>>) -> Self {
+        Self { content_type: "application/sdp".to_owned(), body: text.into() }
+    }
 }
 
 impl std::fmt::Debug for Offer {
@@ -314,8 +369,17 @@ pub enum Ended {
     Cancelled,
     /// Another device of the user answered (RFC 3326).
     AnsweredElsewhere,
+    /// Another device of the user declined for all of them (RFC 3326).
+    DeclinedElsewhere,
     /// We declined.
     Declined,
+    /// The caller hung up.
+    HungUpByCaller,
+    /// We hung up.
+    HungUp,
+    /// It failed, with the status that says why: 408 without an ACK or a refresh of the session, 481 if the caller does not
+    /// know the call any more, 504 without a PRACK, or what the app gave.
+    Failed(u16),
     /// The announced INVITE never came.
     Missed,
     /// It rang until its time was over.

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod call;
+mod chat;
 pub mod clock;
 pub mod digest;
 pub mod error;

@@ -13,9 +13,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::account::{Account, AccountKey, Transport};
+use crate::call::CallPolicy;
+use crate::call::session::Session;
+use crate::call::transaction::Invitation;
 use crate::clock::Now;
 use crate::error::FieldError;
-use crate::event::{CallChange, CallEvent, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
+use crate::event::{Answer, CallChange, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
 use crate::gate::{Gate, MAX_DEPARTED};
 use crate::mutation::{Mutation, active};
 use crate::payload::{ActionKind, Ignored, PushAction};
@@ -24,8 +27,8 @@ use crate::random::Random;
 use crate::registration::{Context, Registration};
 use crate::sip::{Frame, Framer, Message};
 use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, binding_key, open};
-use crate::uas::{Answers, Invitation};
-use crate::wake::{Arrival, State, Wake};
+use crate::uas::Answers;
+use crate::wake::{Arrival, Wake};
 
 /// Accounts of one client.
 pub const MAX_ACCOUNTS: usize = 16;
@@ -54,6 +57,12 @@ pub struct UserAgent {
     pub(crate) wake: Wake,
     pub(crate) invitations: Vec<Invitation>,
     pub(crate) answers: Answers,
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) policy: CallPolicy,
+    /// Answers that wait for a flow.
+    pub(crate) held_answers: BTreeMap<Uuid, Answer>,
+    /// Messages told lately: a gateway sends them again to a new Contact.
+    pub(crate) chats: VecDeque<String>,
     framers: BTreeMap<FlowId, Framer>,
     discarded: BTreeMap<Discard, u64>,
     /// Users who logged out for good: late pushes for them are for nobody else.
@@ -76,6 +85,10 @@ impl UserAgent {
             wake: Wake::default(),
             invitations: Vec::new(),
             answers: Answers::default(),
+            sessions: Vec::new(),
+            policy: CallPolicy::default(),
+            held_answers: BTreeMap::new(),
+            chats: VecDeque::new(),
             framers: BTreeMap::new(),
             discarded: BTreeMap::new(),
             departed: VecDeque::new(),
@@ -102,7 +115,7 @@ impl UserAgent {
     // Wishes of the app.
 
     /// Adds an account, or changes the settings of the one with the same AOR and registrar. Nothing is sent before
-    /// [`register`](Self::register).
+    /// [`register`](Self::register), except that a registered account follows at once to other gateways.
     ///
     /// `stored` is the account's own record (see [`binding_key`]), if there is one: with it the Call-ID, the CSeq, the
     /// nonces and the Contacts to be cleaned up live on. A log-out of the same account that is still pending is
@@ -166,7 +179,8 @@ impl UserAgent {
     }
 
     /// Takes the push token that the provider gave. The same token again costs nothing; a new one is sent at once where
-    /// the account is registered, and its binding replaces the old one's.
+    /// the account is registered (by this process or an earlier one), and its binding replaces the old one's. Anywhere else it
+    /// waits for [`register`](Self::register).
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -230,19 +244,6 @@ impl UserAgent {
         Ok(())
     }
 
-    /// Declines a call that rings or was announced; the refusal of an announced one is sent when its INVITE comes.
-    /// Returns `false` for a call that is not known or over.
-    pub fn decline(&mut self, call: Uuid, how: Decline, now: Now) -> bool {
-        let (code, phrase) = match how {
-            Decline::Everywhere => (603, "Decline"),
-            Decline::Busy => (486, "Busy Here"),
-        };
-        let ended = self.end_call(call, Ended::Declined, now);
-        self.refuse_invitation(call, code, phrase, now);
-        self.settle(now);
-        ended
-    }
-
     // Occasions.
 
     /// Takes a push that [`parse_push`](crate::payload::parse_push) read: registers, and expects the call it announces.
@@ -258,26 +259,32 @@ impl UserAgent {
                     [one] => Some(self.registrations[*one].key.clone()),
                     _ => None,
                 };
-                let identity = action.identity.clone();
-                let window = action.deadline.unwrap_or_default().saturating_sub(now.boot);
-                match self.wake.announce(&identity, account.clone(), window, now.boot) {
+                let window = action.deadline.unwrap_or(now.boot + self.policy.window).saturating_sub(now.boot);
+                let window = window.min(self.policy.window);
+                let caller = Caller {
+                    uri: action.caller.clone().unwrap_or_default(),
+                    display_name: action.display_name.clone(),
+                };
+                match self.wake.announce(&action.identity, account, window, now.boot) {
                     Arrival::New(uuid) => {
-                        let caller = Caller {
-                            uri: action.caller.clone().unwrap_or_default(),
-                            display_name: action.display_name.clone(),
-                        };
-                        self.tell_call(uuid, account, CallChange::Announced(caller));
+                        self.learn_caller(uuid, &caller);
+                        self.tell_call(uuid, CallChange::Announced(caller), now);
                     }
-                    Arrival::Repeated(_) | Arrival::Ghost(..) => repeated = true,
-                    Arrival::Joined(_) => {}
+                    arrival @ (Arrival::Repeated(uuid) | Arrival::Joined(uuid)) => {
+                        repeated = matches!(arrival, Arrival::Repeated(_));
+                        if self.learn_caller(uuid, &caller) {
+                            self.tell_call(uuid, CallChange::CallerChanged(caller), now);
+                        }
+                    }
+                    Arrival::Ghost(..) => repeated = true,
                     Arrival::Full => self.discard(Discard::TooManyCalls),
                 }
             }
             ActionKind::Cancel => {
-                let account = |wake: &Wake, uuid| wake.get(uuid).and_then(|entry| entry.account.clone());
                 if let Some((uuid, _)) = self.wake.cancel(&action.identity, now.boot) {
-                    let account = account(&self.wake, uuid);
-                    self.tell_call(uuid, account, CallChange::Ended(Ended::Cancelled));
+                    self.tell_call(uuid, CallChange::Ended(Ended::Cancelled), now);
+                    self.held_answers.remove(&uuid);
+                    self.refuse_invitations(uuid, 487, "Request Terminated", now);
                 }
             }
             ActionKind::Ignore { reason: Ignored::LoggedOut } => return,
@@ -358,9 +365,10 @@ impl UserAgent {
             registration.handle_timeout(&mut self.cx, now);
         }
         for entry in self.wake.expire(now.boot) {
-            self.tell_call(entry.uuid, entry.account, CallChange::Ended(Ended::Missed));
+            self.tell_call(entry.uuid, CallChange::Ended(Ended::Missed), now);
         }
         self.expire_invitations(now);
+        self.expire_sessions(now);
         self.settle(now);
     }
 
@@ -381,7 +389,8 @@ impl UserAgent {
     pub fn poll_timeout(&self) -> Option<(Duration, &'static str)> {
         let registrations = self.registrations.iter().filter_map(Registration::timeout);
         let invitations = self.invitations.iter().map(Invitation::timeout);
-        registrations.chain(invitations).chain(self.wake.timeout()).min_by_key(|(at, _)| *at)
+        let sessions = self.sessions.iter().filter_map(Session::timeout);
+        registrations.chain(invitations).chain(sessions).chain(self.wake.timeout()).min_by_key(|(at, _)| *at)
     }
 
     /// Returns what judges pushes from outside: who is logged in, and which calls are known.
@@ -414,7 +423,8 @@ impl UserAgent {
 
     // Inside.
 
-    fn settle(&mut self, now: Now) {
+    pub(crate) fn settle(&mut self, now: Now) {
+        self.drive_calls(now);
         for registration in &mut self.registrations {
             registration.drive(&mut self.cx, now);
         }
@@ -448,7 +458,8 @@ impl UserAgent {
         };
         if message.code().is_some() {
             let mut registrations = self.registrations.iter_mut();
-            if !registrations.any(|registration| registration.handle_response(&message, &mut self.cx, now)) {
+            let taken = registrations.any(|registration| registration.handle_response(&message, &mut self.cx, now));
+            if !taken && !self.handle_call_response(&message, now) {
                 self.discard(Discard::ForeignResponse);
             }
             return;
@@ -469,28 +480,6 @@ impl UserAgent {
     fn store_failed(&mut self, key: &str, reason: String) {
         log::warn!("record {key}: {reason}");
         self.cx.tell(Event::StoreFailed { key: key.to_owned(), reason });
-    }
-
-    pub(crate) fn tell_call(&mut self, uuid: Uuid, account: Option<AccountKey>, change: CallChange) {
-        self.cx.tell(Event::Call(CallEvent { uuid, account, change }));
-    }
-
-    /// Ends a call and tells it, once.
-    pub(crate) fn end_call(&mut self, uuid: Uuid, how: Ended, now: Now) -> bool {
-        let account = self.wake.get(uuid).and_then(|entry| entry.account.clone());
-        let ended = self.wake.end(uuid, how, now.boot);
-        if ended {
-            self.tell_call(uuid, account, CallChange::Ended(how));
-        }
-        ended
-    }
-
-    fn end_calls_of(&mut self, key: &AccountKey, now: Now) {
-        let calls: Vec<(Uuid, State)> = self.wake.live(Some(key)).map(|entry| (entry.uuid, entry.state)).collect();
-        for (uuid, _) in calls {
-            self.end_call(uuid, Ended::LoggedOut, now);
-            self.refuse_invitation(uuid, 480, "Temporarily Unavailable", now);
-        }
     }
 
     /// The registrations that a push is for: those whose user it names, else all of them (RFC 8599 section 4.1).

@@ -9,12 +9,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::account::AccountKey;
-use crate::event::Ended;
+use crate::event::{CallTimes, Caller, Ended};
 use crate::mutation::{Mutation, active};
 use crate::payload::{CallIdentity, call_uuid};
 
-/// Calls announced or ringing at once.
-pub(crate) const MAX_CALLS: usize = 32;
+/// Calls announced, ringing or answered at once.
+pub(crate) const MAX_CALLS: usize = 128;
 /// Ended calls remembered; the oldest goes first.
 pub(crate) const MAX_TOMBSTONES: usize = 128;
 /// How long an ended call is remembered: pushes have been seen to come many minutes late.
@@ -28,6 +28,8 @@ pub(crate) enum State {
     Announced,
     /// The INVITE is here.
     Ringing,
+    /// It was accepted.
+    Answered,
     Over(Ended),
 }
 
@@ -37,6 +39,11 @@ pub(crate) struct Entry {
     identity: CallIdentity,
     pub(crate) account: Option<AccountKey>,
     pub(crate) state: State,
+    /// The user answered; carried out when it can be.
+    pub(crate) answer_wanted: bool,
+    /// The caller as it was last told.
+    pub(crate) caller: Option<Caller>,
+    pub(crate) times: CallTimes,
     pushed: bool,
     invited: bool,
     /// Boot time at which it is missed, or forgotten.
@@ -96,7 +103,7 @@ impl Wake {
             entry.identity.call_id.clone_from(&identity.call_id);
             return match entry.state {
                 State::Over(how) => Arrival::Ghost(entry.uuid, how),
-                _ if repeated => Arrival::Repeated(entry.uuid),
+                _ if repeated || entry.state == State::Answered => Arrival::Repeated(entry.uuid),
                 _ => {
                     entry.state = State::Ringing;
                     entry.account = Some(account);
@@ -114,6 +121,10 @@ impl Wake {
         match self.pushed(identity, now) {
             Some(index) => {
                 let (uuid, state) = (self.entries[index].uuid, self.entries[index].state);
+                // The cancel of a call that the user has answered is late, or means the user's other devices.
+                if state == State::Answered {
+                    return None;
+                }
                 self.end(uuid, Ended::Cancelled, now).then_some((uuid, state))
             }
             None => {
@@ -148,11 +159,20 @@ impl Wake {
         true
     }
 
+    /// The live call of this name.
+    pub(crate) fn live_mut(&mut self, uuid: Uuid) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.uuid == uuid && !matches!(entry.state, State::Over(_)))
+    }
+
+    pub(crate) fn get_mut(&mut self, uuid: Uuid) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.uuid == uuid)
+    }
+
     pub(crate) fn get(&self, uuid: Uuid) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.uuid == uuid)
     }
 
-    /// The calls of an account that are announced or ringing; of any account with `None`.
+    /// The calls of an account that are not over; of any account with `None`.
     pub(crate) fn live(&self, account: Option<&AccountKey>) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(move |entry| {
             !matches!(entry.state, State::Over(_)) && (account.is_none() || entry.account.as_ref() == account)
@@ -197,6 +217,9 @@ impl Wake {
             identity: identity.clone(),
             account,
             state,
+            answer_wanted: false,
+            caller: None,
+            times: CallTimes::default(),
             pushed: state == State::Announced,
             invited: state == State::Ringing,
             until,
@@ -236,7 +259,7 @@ impl Wake {
                 // A call that nobody took and that never met its INVITE is no reason to silence the next one.
                 State::Over(Ended::Missed) => false,
                 State::Over(_) => now.saturating_sub(entry.ended_at) < OWED,
-                State::Announced | State::Ringing => true,
+                State::Announced | State::Ringing | State::Answered => true,
             };
             recent && same_caller(&entry.identity, identity)
         };

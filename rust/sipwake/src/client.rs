@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use sipwake_core::account::{Account, AccountConfig, AccountKey};
+use sipwake_core::call::{CallPolicy, HangUp};
 use sipwake_core::clock::Now;
 use sipwake_core::error::FieldError;
-use sipwake_core::event::Event;
+use sipwake_core::event::{Answer, Event};
 use sipwake_core::gate::Gate;
 use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push};
 use sipwake_core::push::{Push, PushConfig, PushToken};
@@ -34,7 +35,7 @@ pub enum Error {
     /// The account has no push settings.
     #[error("the account has no push settings")]
     NoPush,
-    /// No call of that name is announced or ringing.
+    /// No call of that name is in a state for what was asked.
     #[error("no such call")]
     NoSuchCall,
     /// The client has been shut down.
@@ -248,6 +249,53 @@ impl Client {
     /// [`Error::NoSuchCall`].
     pub async fn decline(&self, call: Uuid, how: Decline) -> Result<(), Error> {
         self.ask(move |agent, _, now| agent.decline(call, how, now).then_some(()).ok_or(Error::NoSuchCall)).await
+    }
+
+    /// Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here,
+    /// [`CallChange::AnswerWanted`](crate::CallChange::AnswerWanted) brings its offer, which [`accept`](Self::accept) answers.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCall`] for a call that is not known, over, or accepted already.
+    pub async fn answer(&self, call: Uuid) -> Result<(), Error> {
+        self.ask(move |agent, _, now| agent.answer(call, now).then_some(()).ok_or(Error::NoSuchCall)).await
+    }
+
+    /// Accepts a ringing call with the answer to its offer or, if it had none, with our offer.
+    /// [`CallChange::Connected`](crate::CallChange::Connected) follows with the caller's ACK.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCall`] for a call that is not ringing: its INVITE is not here yet, or it is over.
+    pub async fn accept(&self, call: Uuid, answer: Answer) -> Result<(), Error> {
+        self.ask(move |agent, _, now| agent.accept(call, answer, now).then_some(()).ok_or(Error::NoSuchCall)).await
+    }
+
+    /// Ends a call, whatever its state: announced, ringing or answered.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCall`] for a call that is not known or over.
+    pub async fn hang_up(&self, call: Uuid, why: HangUp) -> Result<(), Error> {
+        self.ask(move |agent, _, now| agent.hang_up(call, why, now).then_some(()).ok_or(Error::NoSuchCall)).await
+    }
+
+    /// Responds to [`CallChange::Offered`](crate::CallChange::Offered) with the app's answer, or refuses with `None`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCall`] if no offer waits for a response.
+    pub async fn respond_offer(&self, call: Uuid, answer: Option<Answer>) -> Result<(), Error> {
+        self.ask(move |agent, _, now| agent.respond_offer(call, answer, now).then_some(()).ok_or(Error::NoSuchCall))
+            .await
+    }
+
+    /// Sets how calls are treated from here on.
+    ///
+    /// # Errors
+    /// [`Error::ShutDown`].
+    pub async fn set_call_policy(&self, policy: CallPolicy) -> Result<(), Error> {
+        self.ask(move |agent, _, _| {
+            agent.set_call_policy(policy);
+            Ok(())
+        })
+        .await
     }
 
     /// Says that the device's network changed: flows are opened anew, the bindings follow.

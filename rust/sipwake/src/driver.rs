@@ -61,6 +61,8 @@ impl Driver {
                     let Some(job) = job else { break };
                     let reply = job(&mut self.agent, &*self.store, now());
                     self.drain(&mut flows, &sender);
+                    // An account that was only added has said nothing yet, but a push may already be for it.
+                    self.gate.store(Arc::new(self.agent.gate()));
                     reply();
                 }
                 // What was queued before is still done; then the queue says that it is over.

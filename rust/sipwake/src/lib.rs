@@ -43,10 +43,12 @@ mod trust;
 
 pub use sipwake_core as core;
 pub use sipwake_core::account::{AccountConfig, AccountKey, Transport, UpperServer};
+pub use sipwake_core::call::{CallPolicy, HangUp};
 pub use sipwake_core::digest::{Credentials, RealmHa1};
 pub use sipwake_core::error::{FieldError, Rule};
 pub use sipwake_core::event::{
-    CallChange, CallEvent, Caller, CertificateFault, Discard, Ended, Event, Failure, FlowError, Offer, Registered,
+    Answer, CallChange, CallEvent, CallTimes, Caller, CertificateFault, Discard, Ended, Event, Failure, FlowError,
+    Offer, Registered,
 };
 pub use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push};
 pub use sipwake_core::push::{

@@ -4,16 +4,16 @@
 //! [`Registration::drive`] then sends at most one REGISTER at a time and folds into it whatever came in before it left.
 
 pub(crate) mod backoff;
+mod flow;
 mod request;
 mod response;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::account::{Account, AccountKey, Hop, Transport};
+use crate::account::{Account, AccountKey};
 use crate::clock::Now;
-use crate::event::{Event, Failure, FlowError, FlowId, Output};
+use crate::event::{Event, Failure, FlowId, Output};
 use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Dialect, Push, PushToken, Verdict};
 use crate::random::Random;
@@ -21,7 +21,8 @@ use crate::sip::Message;
 use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, TokenWish, binding_key, seal};
 use crate::transaction::{ClientTransaction, Due};
 
-pub(crate) use request::ALLOW;
+pub(crate) use flow::FlowUp;
+use flow::{Flow, Redirect};
 
 /// CSeq numbers reserved by one write to the store.
 const RESERVE_CSEQ: u32 = 32;
@@ -63,23 +64,6 @@ impl Context {
     }
 }
 
-/// A flow that can be sent on.
-#[derive(Debug, Clone)]
-pub(crate) struct FlowUp {
-    pub(crate) id: FlowId,
-    pub(crate) hop: Hop,
-    pub(crate) local: SocketAddr,
-    /// The address in our Contact: the local one, or the one the server saw.
-    pub(crate) contact: SocketAddr,
-}
-
-#[derive(Debug)]
-enum Flow {
-    None,
-    Opening(FlowId, Hop),
-    Up(FlowUp),
-}
-
 /// What a REGISTER is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Asks {
@@ -113,13 +97,6 @@ impl Chain {
             single_contact: false,
         }
     }
-}
-
-/// Where a 3xx sent us.
-#[derive(Debug, Clone)]
-struct Redirect {
-    uri: String,
-    hop: Hop,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +159,7 @@ pub(crate) struct Registration {
     attempt: Option<Box<Attempt>>,
     /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
     resume: Option<Chain>,
-    /// A push came while a REGISTER was in flight: should that fail, its call cannot wait for the back-off.
+    /// A push came: should the REGISTER under way fail, on a flow that died unseen for one, its call cannot wait for the back-off.
     woken: bool,
     refresh_at: Option<Duration>,
     registered_at: Option<Duration>,
@@ -288,21 +265,6 @@ impl Registration {
         (self.leaving || matches!(self.memory.token, TokenWish::Unbind(_))) && !active(Mutation::LatePushSounds)
     }
 
-    pub(crate) fn owns(&self, flow: FlowId) -> bool {
-        match &self.flow {
-            Flow::None => false,
-            Flow::Opening(id, _) => *id == flow,
-            Flow::Up(up) => up.id == flow,
-        }
-    }
-
-    pub(crate) fn flow_up(&self) -> Option<&FlowUp> {
-        match &self.flow {
-            Flow::Up(up) => Some(up),
-            Flow::None | Flow::Opening(..) => None,
-        }
-    }
-
     pub(crate) fn into_memory(self) -> Memory {
         self.memory
     }
@@ -349,6 +311,8 @@ impl Registration {
             return false;
         }
         self.memory.token = TokenWish::Bind(token);
+        // A process that was started for this very token need not register first: the server still pushes to the old one.
+        self.started |= self.memory.bound.is_some();
         if !active(Mutation::NewTokenWaits) {
             self.wish();
         }
@@ -413,35 +377,10 @@ impl Registration {
         if repeated && fresh && matches!(self.flow, Flow::Up(_)) {
             return;
         }
+        self.woken = true;
         self.pace = Pace::Free;
         self.failures = 0;
         self.due = true;
-    }
-
-    /// The device's network changed: the old flow is worth nothing.
-    pub(crate) fn network_changed(&mut self, cx: &mut Context) {
-        self.epoch += 1;
-        self.drop_flow(cx);
-        self.interrupt();
-        if self.pace != Pace::Stopped
-            && (self.registered_at.is_some() || self.attempt.is_some() || self.leaving || self.failures > 0)
-        {
-            self.due = true;
-        }
-        if self.pace != Pace::Stopped {
-            self.pace = Pace::Free;
-        }
-        self.failures = 0;
-        self.hop = 0;
-        self.redirect = None;
-    }
-
-    pub(crate) fn drop_flow(&mut self, cx: &mut Context) {
-        match std::mem::replace(&mut self.flow, Flow::None) {
-            Flow::None => {}
-            Flow::Opening(flow, _) | Flow::Up(FlowUp { id: flow, .. }) => cx.outputs.push_back(Output::Close(flow)),
-        }
-        self.keep_alive_at = None;
     }
 
     /// Gives up waiting for the answer in flight; what it asked for is due again.
@@ -451,43 +390,6 @@ impl Registration {
             if let Asks::Query(provider) = attempt.chain.asks {
                 self.query.get_or_insert(provider);
             }
-        }
-    }
-
-    pub(crate) fn flow_came_up(&mut self, flow: FlowId, local: SocketAddr) {
-        if let Flow::Opening(id, hop) = &self.flow
-            && *id == flow
-        {
-            if hop.transport == Transport::Udp {
-                // The same port at the next try: else each try would leave another Contact that the server may hold.
-                self.local_port = Some(local.port());
-            }
-            // A new flow is a new Contact, whose predecessor may need removing as often as the one before.
-            self.cleanups = 0;
-            self.flow = Flow::Up(FlowUp { id: flow, hop: hop.clone(), local, contact: local });
-        }
-    }
-
-    pub(crate) fn flow_went_down(&mut self, error: FlowError, cx: &mut Context, now: Now) {
-        let idle = self.attempt.is_none() && matches!(self.flow, Flow::Up(_));
-        self.flow = Flow::None;
-        self.keep_alive_at = None;
-        if self.pace == Pace::Stopped {
-            return;
-        }
-        if !idle {
-            self.interrupt();
-            return self.fail(Failure::Flow(error), None, cx, now);
-        }
-        // A server that closes what it just accepted would otherwise be called in a loop.
-        const SETTLED: Duration = Duration::from_secs(60);
-        self.due = true;
-        self.redirect = None;
-        if self.registered_at.is_none_or(|at| now.boot.saturating_sub(at) < SETTLED) {
-            self.pace = Pace::BackingOff(now.boot + backoff::wait(self.short_flows, &mut cx.random));
-            self.short_flows += 1;
-        } else {
-            self.short_flows = 0;
         }
     }
 
@@ -561,16 +463,6 @@ impl Registration {
         }
     }
 
-    fn open(&mut self, cx: &mut Context) {
-        let hops = self.account.hops();
-        let hop =
-            self.redirect.as_ref().map_or_else(|| hops[self.hop % hops.len()].clone(), |redirect| redirect.hop.clone());
-        let flow = FlowId(cx.next_flow);
-        cx.next_flow += 1;
-        self.flow = Flow::Opening(flow, hop.clone());
-        cx.outputs.push_back(Output::Open { flow, hop, local_port: self.local_port });
-    }
-
     /// Notes a failure: the next gateway at once, and after the last of them a wait.
     fn fail(&mut self, failure: Failure, retry_after: Option<Duration>, cx: &mut Context, now: Now) {
         self.finished |= self.leaving && active(Mutation::LogOutGivenUp);
@@ -578,6 +470,9 @@ impl Registration {
         self.failures += 1;
         if self.redirect.take().is_some() {
             self.drop_flow(cx);
+        }
+        if let Some(Chain { asks: Asks::Query(provider), .. }) = self.resume.take() {
+            self.query.get_or_insert(provider);
         }
         self.hop += 1;
         let hops = self.account.hops().len();

@@ -14,7 +14,7 @@ use crate::snapshot::{Durability, Former, TokenWish};
 use crate::transaction::ClientTransaction;
 
 /// The methods that we answer with more than a refusal.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE";
 
 impl Registration {
     /// Sends the next REGISTER of a chain on a flow that is up.

@@ -42,6 +42,7 @@ impl Registration {
                 attempt.chain.single_contact = true;
                 self.again(attempt, code, message, cx, now);
             }
+            _ if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
             404 | 604 if asks == Asks::Remove => self.finished = true,
             403 | 404 | 410 | 416 | 603 | 604 => {
                 self.stop(Failure::Refused { code, reason: reason(message) }, cx);
@@ -325,10 +326,11 @@ impl Registration {
     /// The listed Contact that stands for ours: as we sent it or, where the server rewrites addresses, the longest-lived
     /// with our instance or our token.
     fn ours<'a>(&self, listed: &'a [Contact], attempt: &Attempt) -> Option<&'a Contact> {
-        if let Some(exact) = listed.iter().find(|contact| is_uri(contact, &attempt.uri)) {
+        let instance = self.account.config().instance_id.as_deref();
+        let exact = listed.iter().filter(|contact| is_uri(contact, &attempt.uri));
+        if let Some(exact) = exact.max_by_key(|contact| contact.instance() == instance) {
             return Some(exact);
         }
-        let instance = self.account.config().instance_id.as_deref();
         let sent = SipUri::parse(&attempt.uri);
         let prid = sent.as_ref().and_then(|uri| uri.params.value("pn-prid"));
         let known = |contact: &Contact| {

@@ -389,6 +389,23 @@ fn a_flow_that_cannot_be_opened_is_tried_again_with_back_off() {
 }
 
 #[test]
+fn a_push_on_a_flow_that_died_unseen_registers_on_a_new_one_at_once_but_not_in_a_loop() {
+    let mut stage = Stage::new(over(Transport::Tcp), None);
+    stage.registered();
+    stage.advance(seconds(100));
+    stage.push("{}");
+    stage.one();
+    stage.flow_breaks();
+    assert_eq!(stage.failures()[0].1, Some(seconds(1)));
+    stage.advance(seconds(1));
+    let again = stage.one();
+    stage.reply(&again, 500, &[]);
+    assert_eq!(stage.failures().len(), 2);
+    stage.advance(Duration::from_millis(999));
+    stage.silent();
+}
+
+#[test]
 fn another_gateway_is_tried_at_once_and_the_first_again_after_the_last() {
     let gateways = ["gw1.example.net", "gw2.example.net", "gw3.example.net"];
     let config = account(|config| config.gateways = gateways.map(str::to_owned).to_vec());
@@ -461,6 +478,7 @@ fn a_capability_query_is_answered_and_its_binding_removed() {
     for (code, caps, providers) in [
         (200, "Feature-Caps: *;+sip.pns=\"apns\", *;+sip.pns=\"fcm\"", &["apns", "fcm"][..]),
         (555, "X-Nothing: 1", &[][..]),
+        (403, "X-Nothing: 1", &[][..]),
     ] {
         let mut stage = Stage::rfc8599();
         stage.set_token(fcm("a:1"));

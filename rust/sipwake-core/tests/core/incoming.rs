@@ -188,7 +188,7 @@ fn an_extension_that_is_required_and_not_known_is_refused_by_name() {
     stage.input(request("INVITE", "c", "c", "1234", "Require: 100rel, x-foo\r\n", ""));
     let refused = stage.one();
     assert_eq!(refused.code(), Some(420));
-    assert!(refused.header("Unsupported").is_some_and(|named| named.contains("100rel") && named.contains("x-foo")));
+    assert_eq!(refused.header("Unsupported"), Some("x-foo"));
     assert!(stage.calls().is_empty());
 }
 
@@ -276,7 +276,7 @@ fn calls_without_end_do_not_fill_the_memory() {
         stage.input(invite(&format!("c{index}"), &format!("u{index}")));
         stage.sent.clear();
     }
-    assert!(stage.calls().len() <= 64);
+    assert!(stage.calls().len() <= 128);
     stage.advance(seconds(400));
     stage.sent.clear();
     stage.events.clear();

@@ -1,6 +1,7 @@
 //! Any order of pushes, tokens, networks, answers and kills: what must hold at every step.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use sipwake_core::account::{Account, AccountKey};
@@ -68,7 +69,8 @@ struct World {
     /// (Call-ID, CSeq) of every request, to be told from its own retransmissions by its text.
     used: BTreeMap<(String, u32), String>,
     counts: BTreeMap<String, u32>,
-    in_flight: Option<(String, u32)>,
+    /// The request without a final answer, and since when.
+    in_flight: Option<((String, u32), Duration)>,
     present: bool,
     /// Outputs that are still done before the process is killed.
     until_kill: Option<u8>,
@@ -205,7 +207,7 @@ impl World {
             );
         }
         self.used.insert(id.clone(), sent.text.clone());
-        self.in_flight = Some(id);
+        self.in_flight = Some((id, self.now.boot));
         self.open.push_back(sent);
         self.open.truncate(8);
         Ok(())
@@ -319,12 +321,9 @@ impl World {
     }
 
     /// Timer F gives the request up: only then may another go.
-    fn pass(&mut self, by: std::time::Duration) {
+    fn pass(&mut self, by: Duration) {
         self.now = self.now.after(by);
-        let reason = self.agent.poll_timeout().filter(|(at, _)| *at <= self.now.boot);
-        if reason.is_some() && by >= seconds(32) {
-            self.in_flight = None;
-        } else if matches!(reason, Some((_, "transaction time-out (timer F)"))) {
+        if self.in_flight.as_ref().is_some_and(|(_, since)| self.now.boot >= *since + seconds(32)) {
             self.in_flight = None;
         }
         self.agent.handle_timeout(self.now);

@@ -184,3 +184,18 @@ fn x_piid_goes_with_the_first_register_after_a_restart() {
     assert_eq!(again.header("X-PIID"), bound.header("X-PIID"));
     assert_eq!(again.header("X-MPUSH"), bound.header("X-MPUSH"));
 }
+
+#[test]
+fn a_process_started_by_the_provider_for_a_new_token_sends_it_at_once() {
+    let mut first = Stage::rfc8599();
+    first.set_token(fcm("a:1"));
+    let bound = first.registered();
+    let push = push_config(Provider::Fcm, &[Dialect::Rfc8599]);
+    let mut second = first.restart(account(|_| {}), Some(push));
+    second.set_token(fcm("a:1"));
+    second.silent();
+    second.set_token(fcm("a:2"));
+    let sent = second.one();
+    assert!(sent.contact_uri().contains("pn-prid=a:2"));
+    assert_eq!(sent.removed(), [bound.contact_uri()]);
+}

@@ -1,0 +1,128 @@
+package dev.sipwake
+
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.hours
+import dev.sipwake.ffi.AccountConfig as FfiAccount
+import dev.sipwake.ffi.AccountSetup as FfiSetup
+import dev.sipwake.ffi.Credentials as FfiCredentials
+import dev.sipwake.ffi.RealmHa1 as FfiRealmHa1
+import dev.sipwake.ffi.accountId as ffiAccountId
+
+/** Names an account in every client and event: 16 hexadecimal digits, the same across restarts. */
+@JvmInline
+public value class AccountId(public val value: String) {
+    override fun toString(): String = value
+}
+
+/** What proves who the user is. It never shows in `toString`. */
+public sealed interface Credentials {
+    /** The password. It is never logged and never stored. */
+    public class Password(internal val password: String) : Credentials {
+        override fun toString(): String = "Password(…)"
+        override fun equals(other: Any?): Boolean = other is Password && other.password == password
+        override fun hashCode(): Int = password.hashCode()
+    }
+
+    /** Hashes of the password: each answers one realm and one hash. */
+    public data class Hashes(val hashes: List<RealmHa1>) : Credentials
+}
+
+/** `H(username ":" realm ":" password)` for one realm: as good as the password there, useless elsewhere. */
+public class RealmHa1(
+    /** The realm that went into the hash, compared exactly. */
+    public val realm: String,
+    /** The hash. */
+    public val algorithm: DigestAlgorithm,
+    internal val ha1: String,
+) {
+    override fun toString(): String = "RealmHa1($realm, $algorithm, …)"
+    override fun equals(other: Any?): Boolean =
+        other is RealmHa1 && other.realm == realm && other.algorithm == algorithm && other.ha1 == ha1
+
+    override fun hashCode(): Int = realm.hashCode() * 31 + ha1.hashCode()
+}
+
+/**
+ * What an app states about an account. It is checked when it is handed over.
+ *
+ * @property aor the address of record, `sip:alice@example.com` or `alice@example.com`
+ * @property credentials what proves who the user is
+ * @property displayName the name shown to others
+ * @property authUser the user name of the digest answer; the AOR's user part when absent
+ * @property registrar the registrar's URI; the AOR's domain when absent
+ * @property outboundProxy a proxy that every request is sent to (RFC 3261 section 8.1.2), as a URI
+ * @property gateways push gateways in order of preference, as URIs or `host:port`
+ * @property upper the server behind the gateway
+ * @property realm the realm of the upper server, for `X-PIID`; learnt from its challenge when absent
+ * @property transport the transport, where no URI names one
+ * @property expires the lifetime asked for; at least one second
+ * @property userAgent the `User-Agent` header; left out when absent
+ * @property instanceId the instance id of RFC 5626, a URN such as `urn:uuid:…`; the same for one installation, always
+ * @property keepAlive the time between keep-alives on an idle flow (RFC 5626 section 3.5); none are sent when absent
+ * @property allowCleartextSecrets lets `X-PIID`, as good as the password, leave over a transport that others can read
+ */
+public data class AccountConfig(
+    val aor: String,
+    val credentials: Credentials,
+    val displayName: String? = null,
+    val authUser: String? = null,
+    val registrar: String? = null,
+    val outboundProxy: String? = null,
+    val gateways: List<String> = emptyList(),
+    val upper: UpperServer? = null,
+    val realm: String? = null,
+    val transport: Transport? = null,
+    val expires: Duration = 1.hours,
+    val userAgent: String? = null,
+    val instanceId: String? = null,
+    val keepAlive: Duration? = null,
+    val allowCleartextSecrets: Boolean = false,
+) {
+    public constructor(aor: String, password: String) : this(aor, Credentials.Password(password))
+
+    /**
+     * Returns the account's id, which depends on its AOR and registrar alone.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] when the account cannot be used
+     */
+    public fun id(): AccountId = translating { AccountId(ffiAccountId(toFfi())) }
+
+    internal fun toFfi() = FfiAccount(
+        aor = aor,
+        credentials = when (credentials) {
+            is Credentials.Password -> FfiCredentials.Password(credentials.password)
+            is Credentials.Hashes ->
+                FfiCredentials.Hashes(credentials.hashes.map { FfiRealmHa1(it.realm, it.algorithm, it.ha1) })
+        },
+        displayName = displayName,
+        authUser = authUser,
+        registrar = registrar,
+        outboundProxy = outboundProxy,
+        gateways = gateways,
+        upper = upper,
+        realm = realm,
+        transport = transport,
+        expiresSeconds = seconds(expires),
+        userAgent = userAgent,
+        instanceId = instanceId,
+        keepAliveSeconds = keepAlive?.let(::seconds),
+        allowCleartextSecrets = allowCleartextSecrets,
+    )
+}
+
+private fun seconds(duration: Duration): UInt = duration.inWholeSeconds.coerceIn(0, UInt.MAX_VALUE.toLong()).toUInt()
+
+/**
+ * An account with its push settings.
+ *
+ * @property account the account
+ * @property push its push settings; without them it registers without push
+ * @property mode one of Mizutech's push modes: it sets the dialects and, for a gateway, where the account registers
+ */
+public data class AccountSetup(
+    val account: AccountConfig,
+    val push: PushConfig? = null,
+    val mode: PushMode? = null,
+) {
+    internal fun toFfi() = FfiSetup(account.toFfi(), push?.toFfi(), mode?.toFfi())
+}

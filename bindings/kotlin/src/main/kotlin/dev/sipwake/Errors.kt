@@ -1,0 +1,67 @@
+package dev.sipwake
+
+import kotlin.coroutines.cancellation.CancellationException
+import dev.sipwake.ffi.InternalException
+import dev.sipwake.ffi.SipWakeException as FfiException
+
+/** What to branch on when something failed. */
+public enum class ErrorKind {
+    /** A field was refused. Nothing was sent and nothing was stored. */
+    INVALID_FIELD,
+
+    /** The account was never added, or is logged out. */
+    NO_SUCH_ACCOUNT,
+
+    /** The account has no push settings. */
+    NO_PUSH,
+
+    /** No call of that name is announced or ringing. */
+    NO_SUCH_CALL,
+
+    /** The client has been closed. */
+    SHUT_DOWN,
+
+    /** The system refused what the client needs, or the call was made from inside a callback. */
+    UNAVAILABLE,
+
+    /** A bug in sipwake; the app may go on. */
+    INTERNAL,
+}
+
+/**
+ * Why a call failed.
+ *
+ * @property kind what to branch on
+ * @property reason the same in words, for developers and logs; holds no secret
+ * @property field the name of the refused field, for [ErrorKind.INVALID_FIELD]
+ */
+public class SipWakeException internal constructor(
+    public val kind: ErrorKind,
+    public val reason: String,
+    public val field: String? = null,
+    cause: Throwable? = null,
+) : Exception(if (field == null) reason else "$field: $reason", cause)
+
+/** Runs what may fail in Rust, and tells it in the words of this package. */
+internal inline fun <T> translating(block: () -> T): T = try {
+    block()
+} catch (cancelled: CancellationException) {
+    throw cancelled
+} catch (error: FfiException) {
+    throw translated(error)
+} catch (error: InternalException) {
+    throw SipWakeException(ErrorKind.INTERNAL, error.message ?: "a bug in sipwake", cause = error)
+} catch (error: IllegalStateException) {
+    // What UniFFI throws at who uses a closed object.
+    throw SipWakeException(ErrorKind.SHUT_DOWN, "the client has been shut down", cause = error)
+}
+
+@PublishedApi
+internal fun translated(error: FfiException): SipWakeException = when (error) {
+    is FfiException.InvalidField -> SipWakeException(ErrorKind.INVALID_FIELD, error.reason, error.field)
+    is FfiException.NoSuchAccount -> SipWakeException(ErrorKind.NO_SUCH_ACCOUNT, error.reason)
+    is FfiException.NoPush -> SipWakeException(ErrorKind.NO_PUSH, error.reason)
+    is FfiException.NoSuchCall -> SipWakeException(ErrorKind.NO_SUCH_CALL, error.reason)
+    is FfiException.ShutDown -> SipWakeException(ErrorKind.SHUT_DOWN, error.reason)
+    is FfiException.Unavailable -> SipWakeException(ErrorKind.UNAVAILABLE, error.reason)
+}

@@ -1,0 +1,197 @@
+package dev.sipwake
+
+import java.util.UUID
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.milliseconds
+import dev.sipwake.ffi.CallChange as FfiCallChange
+import dev.sipwake.ffi.Event as FfiEvent
+import dev.sipwake.ffi.Registration as FfiRegistration
+
+/** What an app gets to know. More kinds may come: give a `when` an `else`. */
+public sealed interface SipWakeEvent {
+    /** The registrar accepted a REGISTER. */
+    public data class Registered(val account: AccountId, val registration: Registration) : SipWakeEvent
+
+    /**
+     * A REGISTER, or the way to the registrar, failed.
+     *
+     * @property kind what to branch on
+     * @property status the final response's status, if there was one
+     * @property reason in words
+     * @property retryIn when it is tried again; absent: not before the app changes something
+     */
+    public data class RegistrationFailed(
+        val account: AccountId,
+        val kind: FailureKind,
+        val status: Int?,
+        val reason: String,
+        val retryIn: Duration?,
+    ) : SipWakeEvent
+
+    /**
+     * The server confirmed that it forgot a logged-out user's binding.
+     *
+     * @property aor the address of record, since the account itself is gone
+     */
+    public data class LoggedOut(val account: AccountId, val aor: String) : SipWakeEvent
+
+    /**
+     * A capability query was answered (RFC 8599 section 4.1.3).
+     *
+     * @property status the response's status: 555 when the provider asked for is not supported
+     * @property providers the providers that the server named
+     */
+    public data class Capabilities(
+        val account: AccountId,
+        val status: Int,
+        val providers: List<String>,
+    ) : SipWakeEvent
+
+    /** Something happened to a call. */
+    public sealed interface Call : SipWakeEvent {
+        /** The call's UUID: the same for its push and its INVITE. */
+        public val uuid: UUID
+
+        /** Whose, once that is known. */
+        public val account: AccountId?
+    }
+
+    /** A push announced a call; its INVITE is on its way. */
+    public data class CallAnnounced(
+        override val uuid: UUID,
+        override val account: AccountId?,
+        val caller: Caller,
+    ) : Call
+
+    /**
+     * The INVITE is here: the phone may ring.
+     *
+     * @property announced whether a push had announced this call
+     * @property offer the INVITE's body, for the app's media engine
+     */
+    public data class CallRinging(
+        override val uuid: UUID,
+        override val account: AccountId?,
+        val caller: Caller,
+        val announced: Boolean,
+        val offer: SessionOffer?,
+    ) : Call
+
+    /** A call is over. */
+    public data class CallEnded(
+        override val uuid: UUID,
+        override val account: AccountId?,
+        val reason: EndReason,
+    ) : Call
+
+    /** A MESSAGE arrived (RFC 3428). `toString` does not show its text. */
+    public data class ChatMessage(
+        val account: AccountId,
+        val from: String,
+        val displayName: String?,
+        val contentType: String,
+        val text: String,
+        val callId: String,
+    ) : SipWakeEvent {
+        override fun toString(): String = "ChatMessage(account=$account, from=$from, text=${text.length} characters)"
+    }
+
+    /** The app's store refused a record, or gave back one that cannot be read. */
+    public data class StoreFailed(val key: String, val reason: String) : SipWakeEvent
+
+    /** The app's listener threw. It goes on hearing of what comes next. */
+    public data class ListenerFailed(val reason: String) : SipWakeEvent
+
+    /**
+     * Something from the network was dropped.
+     *
+     * @property count how many so far for this reason; told at 1, 2, 4, 8, …
+     */
+    public data class Discarded(val reason: DiscardReason, val count: Long) : SipWakeEvent
+
+    /** Events were not read in time and are lost. */
+    public data class EventsLost(val count: Long) : SipWakeEvent
+
+    /** Something that this version has no name for. */
+    public data class Other(val description: String) : SipWakeEvent
+}
+
+/**
+ * What a registrar granted. `toString` shows no token.
+ *
+ * @property expires how long the binding lives
+ * @property verdict what the server says about push
+ * @property token the token that calls are pushed to
+ * @property alertToken the token that alerts are pushed to (iOS)
+ * @property observedAddress our address and port as the server saw them (RFC 3581)
+ * @property suspiciousServer the server proved wrong knowledge of the password: someone may stand between
+ */
+public data class Registration(
+    val expires: Duration,
+    val verdict: Verdict,
+    val token: String?,
+    val alertToken: String?,
+    val observedAddress: String?,
+    val suspiciousServer: Boolean,
+) {
+    override fun toString(): String =
+        "Registration(expires=$expires, verdict=$verdict, token=${token?.let { "…" }}, observedAddress=$observedAddress, " +
+            "suspiciousServer=$suspiciousServer)"
+}
+
+/** A session description, as opaque bytes. */
+public class SessionOffer(
+    /** For example `application/sdp`. */
+    public val contentType: String,
+    /** The body. */
+    public val body: ByteArray,
+) {
+    override fun toString(): String = "SessionOffer($contentType, ${body.size} bytes)"
+    override fun equals(other: Any?): Boolean =
+        other is SessionOffer && other.contentType == contentType && other.body.contentEquals(body)
+
+    override fun hashCode(): Int = body.contentHashCode()
+}
+
+internal fun FfiEvent.toEvent(): SipWakeEvent = when (this) {
+    is FfiEvent.Registered -> SipWakeEvent.Registered(AccountId(account), registration.toRegistration())
+    is FfiEvent.RegistrationFailed -> SipWakeEvent.RegistrationFailed(
+        AccountId(account),
+        kind,
+        status?.toInt(),
+        reason,
+        retryInMs?.toLong()?.milliseconds,
+    )
+    is FfiEvent.LoggedOut -> SipWakeEvent.LoggedOut(AccountId(account), aor)
+    is FfiEvent.Capabilities -> SipWakeEvent.Capabilities(AccountId(account), status.toInt(), providers)
+    is FfiEvent.Call -> call(UUID.fromString(uuid), account?.let(::AccountId), change)
+    is FfiEvent.ChatMessage ->
+        SipWakeEvent.ChatMessage(AccountId(account), from, displayName, contentType, text, callId)
+    is FfiEvent.StoreFailed -> SipWakeEvent.StoreFailed(key, reason)
+    is FfiEvent.ListenerFailed -> SipWakeEvent.ListenerFailed(reason)
+    is FfiEvent.Discarded -> SipWakeEvent.Discarded(reason, count.toLong())
+    is FfiEvent.EventsLost -> SipWakeEvent.EventsLost(count.toLong())
+    is FfiEvent.Other -> SipWakeEvent.Other(description)
+}
+
+private fun call(uuid: UUID, account: AccountId?, change: FfiCallChange): SipWakeEvent = when (change) {
+    is FfiCallChange.Announced -> SipWakeEvent.CallAnnounced(uuid, account, change.caller)
+    is FfiCallChange.Ringing -> SipWakeEvent.CallRinging(
+        uuid,
+        account,
+        change.caller,
+        change.announced,
+        change.offer?.let { SessionOffer(it.contentType, it.body) },
+    )
+    is FfiCallChange.Ended -> SipWakeEvent.CallEnded(uuid, account, change.reason)
+    is FfiCallChange.Other -> SipWakeEvent.Other("call $uuid: ${change.description}")
+}
+
+private fun FfiRegistration.toRegistration() = Registration(
+    expiresMs.toLong().milliseconds,
+    verdict,
+    token,
+    alertToken,
+    observedAddress,
+    suspiciousServer,
+)

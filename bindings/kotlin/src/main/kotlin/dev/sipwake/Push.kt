@@ -1,0 +1,179 @@
+package dev.sipwake
+
+import java.util.UUID
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.milliseconds
+import dev.sipwake.ffi.Duty as FfiDuty
+import dev.sipwake.ffi.PushAction as FfiAction
+import dev.sipwake.ffi.PushKind
+import dev.sipwake.ffi.PushPayload
+import dev.sipwake.ffi.parsePush as ffiParsePush
+
+/** What the operating system must be told about a push, at once and on the same thread. */
+public sealed interface Duty {
+    /** iOS: report an incoming call to CallKit before PushKit's delegate returns. */
+    public data object ReportCall : Duty
+
+    /** iOS: report a call to CallKit before PushKit's delegate returns, and end it at once. */
+    public data object ReportThenEnd : Duty
+
+    /**
+     * Show a notification.
+     *
+     * @property fullScreen with a full-screen intent, since a foreground service may not be started for this call
+     */
+    public data class ShowNotification(val fullScreen: Boolean) : Duty
+
+    /** A foreground service may be started for this call. */
+    public data object StartForegroundService : Duty
+
+    /** Nothing. */
+    public data object None : Duty
+}
+
+/**
+ * What is known of a push, whatever it asks for. `toString` tells the length of title and text, not their content.
+ *
+ * @property duty what the operating system must be told, at once and on the same thread
+ * @property channel the way the push came
+ * @property vendor whose payload it is; absent if no vendor knew it
+ * @property problem why the payload could not be understood
+ * @property account the account that is called, as the payload spells it
+ * @property caller the caller's or sender's number or URI, as the payload spells it
+ * @property displayName the caller's or sender's name, where it differs from [caller]
+ * @property callerLabel what to show as the caller: the name, else the number or URI, else nothing at all
+ * @property title the title that the server suggests for a notification
+ * @property text the text that comes along; of a chat message the first part only
+ * @property callId the Call-ID of the call or of the chat's MESSAGE, where the payload tells
+ * @property uuid the call's UUID, the same for its push, its INVITE and its cancel
+ * @property downgraded the server sent the push with high priority, and it was delivered with normal priority
+ */
+public data class PushDetails(
+    val duty: Duty,
+    val channel: Channel,
+    val vendor: Vendor?,
+    val problem: PayloadProblem?,
+    val account: String?,
+    val caller: String?,
+    val displayName: String?,
+    val callerLabel: String?,
+    val title: String?,
+    val text: String?,
+    val callId: String?,
+    val uuid: UUID,
+    val downgraded: Boolean,
+) {
+    override fun toString(): String =
+        "PushDetails(duty=$duty, channel=$channel, vendor=$vendor, problem=$problem, account=$account, caller=$caller, " +
+            "displayName=$displayName, title=${title?.length}, text=${text?.length}, callId=$callId, uuid=$uuid, " +
+            "downgraded=$downgraded)"
+}
+
+/** The one thing that a push asks for. */
+public sealed interface PushAction {
+    /** What is known of the push, whatever it asks for. */
+    public val details: PushDetails
+
+    /** What the operating system must be told, at once and on the same thread. */
+    public val duty: Duty get() = details.duty
+
+    /** The call's UUID, the same for its push, its INVITE and its cancel. */
+    public val uuid: UUID get() = details.uuid
+
+    /**
+     * A call is about to come.
+     *
+     * @property video the server announced video
+     * @property timeLeft how long its INVITE is waited for
+     */
+    public data class IncomingCall(
+        override val details: PushDetails,
+        val video: Boolean,
+        val timeLeft: Duration,
+    ) : PushAction
+
+    /**
+     * A message is waiting.
+     *
+     * @property mimeType its MIME type, where the payload tells
+     */
+    public data class Chat(override val details: PushDetails, val mimeType: String?) : PushAction
+
+    /** A call that was announced is over. */
+    public data class Cancel(override val details: PushDetails) : PushAction
+
+    /**
+     * Something the app agreed on with its server. The payload itself is the app's to read.
+     *
+     * @property type the type as it was sent
+     */
+    public data class Custom(override val details: PushDetails, val type: String) : PushAction
+
+    /** Register again, in silence; the client does so by itself. */
+    public data class RefreshBinding(override val details: PushDetails) : PushAction
+
+    /**
+     * Nothing.
+     *
+     * @property reason why
+     */
+    public data class Ignore(override val details: PushDetails, val reason: IgnoreReason) : PushAction
+}
+
+/**
+ * Says what a push means, without a client and its knowledge of who is logged in. Use [SipWakeClient.push] where there is
+ * a client.
+ *
+ * Never throws: whatever the payload, there is an action.
+ */
+public fun parsePush(
+    data: Map<String, String>,
+    channel: Channel = Channel.FCM_ANDROID,
+    hints: PushHints = PushHints(),
+): PushAction = ffiParsePush(fields(data), channel, hints).toAction()
+
+/** As the other [parsePush], for a payload that is JSON text. */
+public fun parsePush(json: ByteArray, channel: Channel, hints: PushHints = PushHints()): PushAction =
+    ffiParsePush(PushPayload.Json(json), channel, hints).toAction()
+
+/** Java hands over maps whose values may be null or no strings, whatever their type says. */
+internal fun fields(data: Map<String, String>): PushPayload {
+    val entries = HashMap<String, String>()
+    for ((name: Any?, value: Any?) in data as Map<*, *>) {
+        if (name != null && value != null) entries[name.toString()] = value.toString()
+    }
+    return PushPayload.Fields(entries)
+}
+
+internal fun FfiAction.toAction(): PushAction {
+    val details = PushDetails(
+        duty = when (val duty = duty) {
+            FfiDuty.ReportCall -> Duty.ReportCall
+            FfiDuty.ReportThenEnd -> Duty.ReportThenEnd
+            is FfiDuty.ShowNotification -> Duty.ShowNotification(duty.fullScreen)
+            FfiDuty.StartForegroundService -> Duty.StartForegroundService
+            FfiDuty.Nothing -> Duty.None
+        },
+        channel = channel,
+        vendor = vendor,
+        problem = problem,
+        account = account,
+        caller = caller,
+        displayName = displayName,
+        callerLabel = callerLabel,
+        title = title,
+        text = text,
+        callId = callId,
+        uuid = UUID.fromString(uuid),
+        downgraded = downgraded,
+    )
+    return when (val kind = kind) {
+        is PushKind.IncomingCall ->
+            PushAction.IncomingCall(details, kind.video, (timeLeftMs ?: 0u).toLong().milliseconds)
+        is PushKind.Chat -> PushAction.Chat(details, kind.mimeType)
+        PushKind.Cancel -> PushAction.Cancel(details)
+        is PushKind.Custom -> PushAction.Custom(details, kind.ntype)
+        PushKind.RefreshBinding -> PushAction.RefreshBinding(details)
+        is PushKind.Ignore -> PushAction.Ignore(details, kind.reason)
+    }
+}

@@ -1,0 +1,99 @@
+package dev.sipwake
+
+import dev.sipwake.ffi.NamedValue
+import dev.sipwake.ffi.Provider as FfiProvider
+import dev.sipwake.ffi.PushConfig as FfiPushConfig
+import dev.sipwake.ffi.PushMode as FfiPushMode
+
+/** Who delivers the push. */
+public sealed interface Provider {
+    /** Apple's push service; PushKit for calls. */
+    public data object Apns : Provider
+
+    /** Firebase Cloud Messaging on Android. */
+    public data object Fcm : Provider
+
+    /** Firebase Cloud Messaging on iOS. */
+    public data object FcmOnIos : Provider
+
+    /** Web push (RFC 8030). */
+    public data object WebPush : Provider
+
+    /** Any other, by the name that `pn-provider` shall carry. */
+    public data class Other(val name: String) : Provider
+}
+
+/** How push is reached, by the names that Mizutech's SDK gives its modes. */
+public sealed interface PushMode {
+    /** -1 and 1: try what the server understands. */
+    public data object Auto : PushMode
+
+    /** 0: no push. */
+    public data object Disabled : PushMode
+
+    /** 2: the SIP server itself understands `X-MPUSH`. */
+    public data object Direct : PushMode
+
+    /** 3: through a push gateway, given as `host:port` or URI. */
+    public data class Gateway(val address: String) : PushMode
+
+    /** 3, with the gateway that Mizutech runs. */
+    public data object MizutechGateway : PushMode
+}
+
+internal fun PushMode.toFfi(): FfiPushMode = when (this) {
+    PushMode.Auto -> FfiPushMode.Auto
+    PushMode.Disabled -> FfiPushMode.Disabled
+    PushMode.Direct -> FfiPushMode.Direct
+    is PushMode.Gateway -> FfiPushMode.Gateway(address)
+    PushMode.MizutechGateway -> FfiPushMode.MizutechGateway
+}
+
+/**
+ * What an app states about its push set-up. It is checked when it is handed over.
+ *
+ * @property provider who delivers
+ * @property packageName what the server knows the app by: FCM project id, project number or package name; the Apple bundle id
+ * @property dialects the dialects to speak; when absent RFC 8599 and `X-MPUSH` together, then whichever the server understands
+ * @property environment sandbox or production; the server's own setting when absent
+ * @property teamId Apple's team id; with it `pn-param` is `TEAM.BUNDLE.voip` (RFC 8599 section 14.5)
+ * @property pnParam the whole `pn-param`, where the server wants another than what follows from the properties above
+ * @property wakesItself the app can wake itself to refresh its binding: sends `+sip.pnsreg` (RFC 8599 section 4.1.4)
+ * @property removal how RFC 8599 bindings are removed; by the very Contact that was bound when absent
+ * @property pushCalls PortSIP: push calls
+ * @property pushMessages PortSIP: push messages
+ * @property linphoneParams Linphone: further Contact URI parameters, such as `pn-silent`, `pn-timeout`, `pn-call-str`
+ */
+public data class PushConfig(
+    val provider: Provider,
+    val packageName: String,
+    val dialects: List<Dialect>? = null,
+    val environment: Environment? = null,
+    val teamId: String? = null,
+    val pnParam: String? = null,
+    val wakesItself: Boolean = false,
+    val removal: Removal? = null,
+    val pushCalls: Boolean = true,
+    val pushMessages: Boolean = true,
+    val linphoneParams: Map<String, String> = emptyMap(),
+) {
+    internal fun toFfi() = FfiPushConfig(
+        provider = when (provider) {
+            Provider.Apns -> FfiProvider.Apns
+            Provider.Fcm -> FfiProvider.Fcm
+            Provider.FcmOnIos -> FfiProvider.FcmOnIos
+            Provider.WebPush -> FfiProvider.WebPush
+            is Provider.Other -> FfiProvider.Other(provider.name)
+        },
+        `package` = packageName,
+        dialects = dialects,
+        environment = environment,
+        teamId = teamId,
+        pnParam = pnParam,
+        wakesItself = wakesItself,
+        removal = removal,
+        pushCalls = pushCalls,
+        pushMessages = pushMessages,
+        linphoneParams = linphoneParams.map { (name, value) -> NamedValue(name, value) },
+    )
+}

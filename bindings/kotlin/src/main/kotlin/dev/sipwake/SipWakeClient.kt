@@ -1,0 +1,136 @@
+package dev.sipwake
+
+import java.util.UUID
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.flow
+import dev.sipwake.ffi.PushPayload
+import dev.sipwake.ffi.SipWakeClient as FfiClient
+import dev.sipwake.ffi.parsePush as ffiParsePush
+
+/**
+ * Accounts, bindings and calls. One client is meant to live as long as the process.
+ *
+ * What is asked for is stored and under way when a call returns; what becomes of it comes as an event.
+ *
+ * Hand over the accounts of the logged-in users to the constructor: a push that comes right after is then judged with them.
+ * A client without accounts makes no sound for any push. The constructor reads the store from another thread, and waits for it.
+ *
+ * @param store where records are kept
+ * @param accounts the accounts of the logged-in users; nothing is registered before [register]
+ * @param listener hears of every event, beside [events]
+ * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for an account that cannot be used
+ */
+public class SipWakeClient(
+    store: StateStore,
+    accounts: List<AccountSetup> = emptyList(),
+    listener: EventListener? = null,
+) : AutoCloseable {
+    private val ffi = translating {
+        FfiClient(SafeStore(store), accounts.map { it.toFfi() }, listener?.let(::SafeListener))
+    }
+
+    /**
+     * The events. Each collector sees all of them: the first one from the making of the client, later ones from when they
+     * begin to collect. The flow ends with the client.
+     */
+    public val events: Flow<SipWakeEvent> = flow {
+        val stream = translating { ffi.events() }
+        stream.use {
+            while (true) emit(translating { it.nextEvent() }?.toEvent() ?: break)
+        }
+    }
+
+    /**
+     * Adds an account, or changes the settings of the one with the same AOR and registrar. What was stored of it by an earlier
+     * process lives on. Nothing is sent before [register].
+     *
+     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD], which names the field and the rule
+     */
+    public suspend fun addAccount(setup: AccountSetup): AccountId = translating { AccountId(ffi.addAccount(setup.toFfi())) }
+
+    /**
+     * Registers now, also after a refusal. Call it at every start of the app. The outcome comes as an event.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
+     */
+    public suspend fun register(account: AccountId): Unit = translating { ffi.register(account.value) }
+
+    /**
+     * Hands over the push token that the provider gave. A null, empty or "not yet" token is ignored; the same token costs no
+     * traffic.
+     *
+     * @param alert the second token of iOS; none on Android
+     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for a token of the wrong shape, [ErrorKind.NO_PUSH],
+     * [ErrorKind.NO_SUCH_ACCOUNT]
+     */
+    public suspend fun setToken(account: AccountId, token: String?, alert: String? = null): TokenOutcome =
+        translating { ffi.setToken(account.value, token, alert) }
+
+    /**
+     * Removes the push binding and stays registered. Stored before this returns; from here on no push makes a sound.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
+     */
+    public suspend fun unbindPush(account: AccountId): Unit = translating { ffi.unbindPush(account.value) }
+
+    /**
+     * Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
+     * ([SipWakeEvent.LoggedOut]), by later processes if need be. From here on no push makes a sound.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
+     */
+    public suspend fun logOut(account: AccountId): Unit = translating { ffi.logOut(account.value) }
+
+    /**
+     * Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
+     * [SipWakeEvent.Capabilities].
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
+     */
+    public suspend fun queryPush(account: AccountId, provider: String? = null): Unit =
+        translating { ffi.queryPush(account.value, provider) }
+
+    /**
+     * Says what a push means for the operating system, at once, and wakes the account behind it.
+     *
+     * Waits for no network, no lock and no task, and never throws: whatever the payload, there is an action. A push for a
+     * logged-out user, or of a call that is over, makes no sound. After [close] a push is only read, as [parsePush] does.
+     */
+    public fun push(
+        data: Map<String, String>,
+        channel: Channel = Channel.FCM_ANDROID,
+        hints: PushHints = PushHints(),
+    ): PushAction = push(fields(data), channel, hints)
+
+    /** As the other [push], for a payload that is JSON text. */
+    public fun push(json: ByteArray, channel: Channel, hints: PushHints = PushHints()): PushAction =
+        push(PushPayload.Json(json), channel, hints)
+
+    private fun push(payload: PushPayload, channel: Channel, hints: PushHints): PushAction = try {
+        ffi.push(payload, channel, hints)
+    } catch (_: IllegalStateException) {
+        ffiParsePush(payload, channel, hints)
+    }.toAction()
+
+    /**
+     * Declines a call that rings or was announced.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL]
+     */
+    public suspend fun decline(call: UUID, how: DeclineHow = DeclineHow.EVERYWHERE): Unit =
+        translating { ffi.decline(call.toString(), how) }
+
+    /** Says that the device's network changed: flows are opened anew, the bindings follow. */
+    public suspend fun networkChanged(): Unit = translating { ffi.networkChanged() }
+
+    /** Ends the client at once: who waits gets [ErrorKind.SHUT_DOWN], [events] ends, sockets close. Bindings stay on their servers. */
+    override fun close() {
+        // Rust ends what waits first; otherwise UniFFI would keep the client for it.
+        try {
+            ffi.shutdown()
+        } catch (_: IllegalStateException) {
+            return
+        }
+        ffi.close()
+    }
+}

@@ -1,0 +1,193 @@
+//! Finds the session description in a body, which may be in parts (RFC 3261 section 7.4, RFC 5621, RFC 2046).
+
+use super::Refusal;
+use crate::event::Offer;
+use crate::sip::{Message, Params};
+
+/// The largest body that is handed to the app, in bytes.
+pub(crate) const MAX_BODY: usize = 64 * 1024;
+/// Parts in parts.
+const MAX_DEPTH: u8 = 3;
+/// Parts of one body that are looked at.
+const MAX_PARTS: usize = 16;
+
+/// Why a body is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// 415: a type or an encoding that nobody here reads.
+    Type,
+    /// 488: it calls itself SDP and is none.
+    Sdp,
+}
+
+impl Unreadable {
+    pub(crate) fn refusal(self) -> Refusal {
+        let refusal = match self {
+            Self::Type => Refusal::new(415, "Unsupported Media Type"),
+            Self::Sdp => Refusal::new(488, "Not Acceptable Here"),
+        };
+        refusal.with("Accept", "application/sdp")
+    }
+}
+
+/// Returns the session description of a message, or `None` for a message without one.
+pub(crate) fn description(message: &Message) -> Result<Option<Offer>, Unreadable> {
+    if message.body.is_empty() {
+        return Ok(None);
+    }
+    let encoding =
+        message.header("Content-Encoding").is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity"));
+    if message.body.len() > MAX_BODY || encoding {
+        return Err(Unreadable::Type);
+    }
+    let content_type = message.header("Content-Type").unwrap_or("application/sdp");
+    let found = find(content_type, &message.body, 0)?;
+    // RFC 5621 section 5: a body that is no session description may only be passed over if it says so.
+    let optional = message
+        .header("Content-Disposition")
+        .and_then(|value| value.split_once(';'))
+        .is_some_and(|(_, params)| Params::parse(params).value("handling") == Some("optional"));
+    if found.is_none() && !optional { Err(Unreadable::Type) } else { Ok(found) }
+}
+
+fn find(content_type: &str, body: &[u8], depth: u8) -> Result<Option<Offer>, Unreadable> {
+    let (kind, params) = content_type.split_at(content_type.find(';').unwrap_or(content_type.len()));
+    let kind = kind.trim().to_ascii_lowercase();
+    if kind == "application/sdp" {
+        let sound = is_sdp(body).then(|| Offer { content_type: kind, body: body.to_vec() });
+        return sound.map(Some).ok_or(Unreadable::Sdp);
+    }
+    if !kind.starts_with("multipart/") || depth >= MAX_DEPTH {
+        return Ok(None);
+    }
+    let params = Params::parse(params);
+    let Some(boundary) = params.value("boundary").filter(|boundary| !boundary.is_empty()) else {
+        return Err(Unreadable::Type);
+    };
+    for part in parts(body, boundary).take(MAX_PARTS) {
+        let (head, content) = headers(part);
+        if let Some(found) = find(field(head, "Content-Type").unwrap_or("text/plain"), content, depth + 1)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether this could be a session description: the rest is the media engine's to judge.
+//
+// session-description  =  proto-version origin-field session-name-field …        %x76 "=" 1*DIGIT CRLF   (RFC 8866)
+fn is_sdp(body: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(body) else { return false };
+    let mut lines = text.lines().filter(|line| !line.is_empty());
+    lines.next().is_some_and(|first| first.starts_with("v=")) && lines.all(|line| line.as_bytes().get(1) == Some(&b'='))
+}
+
+/// The parts between the boundary lines.
+//
+// delimiter        =  CRLF "--" boundary
+// close-delimiter  =  delimiter "--"                                                                     (RFC 2046)
+fn parts<'a>(body: &'a [u8], boundary: &str) -> impl Iterator<Item = &'a [u8]> {
+    let delimiter = format!("--{boundary}").into_bytes();
+    let begin = next_delimiter(body, &delimiter, 0);
+    let mut rest = begin.map(|(_, behind)| behind);
+    std::iter::from_fn(move || {
+        let from = rest?;
+        if body[from..].starts_with(b"--") {
+            return None;
+        }
+        let start = from + memchr::memchr(b'\n', &body[from..])? + 1;
+        let (end, behind) = match next_delimiter(body, &delimiter, start) {
+            Some((end, behind)) => (end, Some(behind)),
+            None => (body.len(), None),
+        };
+        rest = behind;
+        let part = &body[start..end.max(start)];
+        let part = part.strip_suffix(b"\n").unwrap_or(part);
+        Some(part.strip_suffix(b"\r").unwrap_or(part))
+    })
+}
+
+/// The next delimiter at the beginning of a line: where it begins and where it ends.
+fn next_delimiter(body: &[u8], delimiter: &[u8], from: usize) -> Option<(usize, usize)> {
+    let mut at = from;
+    loop {
+        let found = at + memchr::memmem::find(body.get(at..)?, delimiter)?;
+        if found == 0 || body[found - 1] == b'\n' {
+            return Some((found, found + delimiter.len()));
+        }
+        at = found + 1;
+    }
+}
+
+/// Splits a part, or a CPIM message, at its empty line.
+pub(crate) fn headers(part: &[u8]) -> (&str, &[u8]) {
+    let (head, content) = if let Some(rest) = part.strip_prefix(b"\r\n").or_else(|| part.strip_prefix(b"\n")) {
+        (&part[..0], rest)
+    } else if let Some(at) = memchr::memmem::find(part, b"\r\n\r\n") {
+        (&part[..at], &part[at + 4..])
+    } else if let Some(at) = memchr::memmem::find(part, b"\n\n") {
+        (&part[..at], &part[at + 2..])
+    } else {
+        (&part[..0], part)
+    };
+    (std::str::from_utf8(head).unwrap_or_default(), content)
+}
+
+/// The value of a header in such a head.
+pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (other, value) = line.split_once(':')?;
+        other.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\n";
+
+    fn read(headers: &str, body: &str) -> Result<Option<String>, Unreadable> {
+        let text = format!("INVITE sip:a@b SIP/2.0\r\n{headers}\r\n{body}");
+        let offer = description(&Message::parse(text.as_bytes()).expect("a message"))?;
+        Ok(offer.map(|offer| String::from_utf8(offer.body).expect("it is text")))
+    }
+
+    #[test]
+    fn the_session_description_is_found_in_parts_of_parts() {
+        let inner = format!(
+            "--in\r\nContent-Type: text/plain\r\n\r\nx\r\n--in\r\nContent-Type: application/SDP\r\n\r\n{SDP}\r\n--in--\r\n"
+        );
+        let outer = format!(
+            "preamble\r\n--a b\r\nContent-Type: application/isup\r\n\r\n\u{1}--a b\r\n--a b\r\ncontent-type: multipart/alternative;boundary=in\r\n\r\n{inner}\r\n--a b--\r\n"
+        );
+        assert_eq!(read("Content-Type: multipart/mixed; boundary=\"a b\"\r\n", &outer), Ok(Some(SDP.to_owned())));
+        assert_eq!(read("c: application/sdp; charset=utf-8\r\n", SDP), Ok(Some(SDP.to_owned())));
+        assert_eq!(read("", ""), Ok(None));
+    }
+
+    #[test]
+    fn what_is_no_session_description_is_refused() {
+        assert_eq!(read("Content-Type: application/sdp\r\n", "garbage"), Err(Unreadable::Sdp));
+        assert_eq!(read("Content-Type: application/sdp\r\n", "v=0\r\nrubbish\r\n"), Err(Unreadable::Sdp));
+        assert_eq!(read("Content-Type: text/html\r\n", "<p>"), Err(Unreadable::Type));
+        assert_eq!(read("Content-Type: multipart/mixed\r\n", "--\r\n"), Err(Unreadable::Type));
+        assert_eq!(
+            read("Content-Type: multipart/mixed;boundary=x\r\n", "--x\r\n\r\ntext\r\n--x--"),
+            Err(Unreadable::Type)
+        );
+        assert_eq!(read("Content-Encoding: gzip\r\nContent-Type: application/sdp\r\n", SDP), Err(Unreadable::Type));
+        assert_eq!(
+            read("Content-Type: text/html\r\nContent-Disposition: alert;handling=optional\r\n", "<p>"),
+            Ok(None)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_the_search_panic(body in "(--x|--|\r\n|\n|Content-Type: multipart/mixed;boundary=x|v=0|[a-z:=]){0,30}") {
+            let _ = find("multipart/mixed;boundary=x", body.as_bytes(), 0);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! INVITEs outside of a dialog, their CANCELs, and every INVITE's ACK (RFC 3261 sections 9.2, 13.3 and 17.2.1).
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::body::Unreadable;
+use super::session::{Leaving, Session};
+use super::session_timer::{MIN_SE, SessionTimer};
+use super::transaction::{Due, Invitation, Purpose};
+use super::{ACCEPT, ALLOW, Refusal, SUPPORTED, body, reason};
+use crate::clock::Now;
+use crate::event::{CallChange, Caller, Discard, Ended, FlowId};
+use crate::payload::CallIdentity;
+use crate::sip::{Builder, Message};
+use crate::uas::TransactionKey;
+use crate::user_agent::UserAgent;
+use crate::wake::{Arrival, State};
+
+/// INVITEs that ring or wait for their ACK at once: a fork or a retry for each call.
+const MAX_OPEN: usize = 256;
+/// INVITEs remembered, so that a late retransmission is not a new call; the oldest finished one goes first.
+const MAX_REMEMBERED: usize = 512;
+
+impl UserAgent {
+    pub(crate) fn handle_invite(&mut self, flow: FlowId, key: TransactionKey, request: Message, now: Now) {
+        if let Some(index) = self.invitations.iter().position(|known| known.key == key) {
+            if let Some(bytes) = self.invitations[index].repeated() {
+                self.cx.transmit(flow, bytes);
+            }
+            return;
+        }
+        let Some(invitation) = self.receive(flow, key, request) else { return };
+        if request_tag(&invitation.request) {
+            return self.handle_invite_within(invitation, now);
+        }
+        if let Some(refusal) = self.refusal(&invitation, now) {
+            return self.refuse_new(invitation, &refusal, now);
+        }
+        self.ring(invitation, now);
+    }
+
+    /// Makes room for an INVITE and notes on which account's flow it came.
+    fn receive(&mut self, flow: FlowId, key: TransactionKey, request: Message) -> Option<Invitation> {
+        let registration = self.registrations.iter().find(|registration| registration.owns(flow));
+        let Some((registration, up)) =
+            registration.and_then(|registration| Some((registration, registration.flow_up()?)))
+        else {
+            self.discard(Discard::DeadFlow);
+            return None;
+        };
+        let (account, reliable) = (registration.key.clone(), up.hop.transport.is_reliable());
+        if self.invitations.iter().filter(|known| known.is_open() || known.awaits_ack()).count() >= MAX_OPEN {
+            self.discard(Discard::TooManyCalls);
+            return None;
+        }
+        if self.invitations.len() >= MAX_REMEMBERED
+            && let Some(oldest) = self.invitations.iter().position(|known| !known.is_open() && !known.awaits_ack())
+        {
+            self.invitations.remove(oldest);
+        }
+        let known = request.to().and_then(|to| to.tag().map(str::to_owned));
+        let tag = known.unwrap_or_else(|| self.cx.random.token());
+        Some(Invitation::new(key, flow, account, request, tag, reliable))
+    }
+
+    /// Why an INVITE does not even ring.
+    fn refusal(&self, invitation: &Invitation, now: Now) -> Option<Refusal> {
+        let request = &invitation.request;
+        let unknown = unknown_extensions(request);
+        if !unknown.is_empty() {
+            return Some(Refusal::new(420, "Bad Extension").with("Unsupported", unknown));
+        }
+        if request.contacts().is_empty() || request.check().is_err() {
+            return Some(Refusal::new(400, "Bad Request"));
+        }
+        let account = self.registrations.iter().find(|registration| registration.key == invitation.account);
+        if account.is_some_and(|registration| registration.is_silent() && registration.is_leaving()) {
+            return Some(Refusal::new(480, "Temporarily Unavailable"));
+        }
+        if self.merged(invitation).is_some_and(|index| self.is_alive(self.invitations[index].flow)) {
+            return Some(Refusal::new(482, "Loop Detected"));
+        }
+        if SessionTimer::asked(request, now.boot).is_err() {
+            return Some(too_brief());
+        }
+        body::description(request).err().map(Unreadable::refusal)
+    }
+
+    /// RFC 3261 8.2.2.2: the same request that rings already, on another way.
+    fn merged(&self, invitation: &Invitation) -> Option<usize> {
+        let same = |known: &Invitation| known.is_open() && known.is_same_request(&invitation.request);
+        self.invitations.iter().position(same)
+    }
+
+    fn is_alive(&self, flow: FlowId) -> bool {
+        self.registrations.iter().any(|registration| registration.owns(flow))
+    }
+
+    fn ring(&mut self, mut invitation: Invitation, now: Now) {
+        let (flow, account) = (invitation.flow, invitation.account.clone());
+        if let Ok(trying) = Builder::response(&invitation.request, 100, "Trying", None).finish() {
+            invitation.proceed(trying.clone(), None, now.boot);
+            self.cx.transmit(flow, trying);
+        }
+        let caller = caller(&invitation.request);
+        let (uuid, announced, tell) = match self.wake.invite(&identity(&invitation.request), account, now.boot) {
+            Arrival::New(uuid) => (uuid, false, true),
+            Arrival::Joined(uuid) => (uuid, true, true),
+            // The gateway tries again towards the Contact that came meanwhile: the same call, the same ring.
+            Arrival::Repeated(uuid) => (uuid, true, false),
+            Arrival::Ghost(_, how) => {
+                let (code, phrase) = of_ghost(how);
+                return self.refuse_new(invitation, &Refusal::new(code, phrase), now);
+            }
+            Arrival::Full => {
+                self.discard(Discard::TooManyCalls);
+                return self.refuse_new(invitation, &Refusal::new(486, "Busy Here"), now);
+            }
+        };
+        if self.wake.get(uuid).is_some_and(|entry| entry.state == State::Answered) {
+            return self.invited_again(uuid, invitation, now);
+        }
+        if let Some(index) = self.merged(&invitation) {
+            // Its flow is gone: nobody hears what is answered there.
+            self.invitations.remove(index);
+        }
+        let rings = invitation.request.expires().map_or(self.policy.ring_limit, |s| Duration::from_secs(u64::from(s)));
+        invitation.answer_by(now.boot + rings.min(self.policy.ring_limit).max(Duration::from_secs(1)));
+        invitation.purpose = Purpose::Ring(uuid);
+        let offer = body::description(&invitation.request).ok().flatten();
+        self.invitations.push(invitation);
+        self.send_ringing(self.invitations.len() - 1, now);
+        let told_before = self.wake.get(uuid).is_some_and(|entry| entry.caller.is_some());
+        let changed = self.learn_caller(uuid, &caller);
+        if !tell {
+            if changed {
+                self.tell_call(uuid, CallChange::CallerChanged(caller), now);
+            }
+            return;
+        }
+        let known = self.wake.get(uuid).and_then(|entry| entry.caller.clone()).filter(|_| told_before && !changed);
+        // An INVITE that knows less than its push did takes nothing away.
+        let name = caller.display_name.clone().or(known.and_then(|known| known.display_name));
+        let caller = Caller { display_name: name, ..caller };
+        if self.wake.get(uuid).is_some_and(|entry| entry.answer_wanted) {
+            self.tell_call(uuid, CallChange::AnswerWanted { caller, offer }, now);
+        } else {
+            self.tell_call(uuid, CallChange::Ringing { caller, announced, offer }, now);
+        }
+    }
+
+    /// A further INVITE of a call that was accepted: if our 200 went to a flow that is gone and its ACK never came, the
+    /// gateway tries once more, and hears the same answer.
+    fn invited_again(&mut self, uuid: Uuid, invitation: Invitation, now: Now) {
+        let lost = self.sessions.iter().position(|session| {
+            session.uuid == uuid
+                && !session.connected
+                && session.leaving == Leaving::No
+                && !self.registrations.iter().any(|registration| registration.owns(session.flow))
+        });
+        let Some(index) = lost else { return self.refuse_new(invitation, &Refusal::new(486, "Busy Here"), now) };
+        let session = self.sessions.remove(index);
+        self.invitations.retain(|known| known.purpose != Purpose::Ring(uuid));
+        let mut invitation = invitation;
+        invitation.purpose = Purpose::Ring(uuid);
+        invitation.answer_by(now.boot + self.policy.ring_limit);
+        self.invitations.push(invitation);
+        self.held_answers.insert(uuid, session.local);
+    }
+
+    /// Sends the 180, reliably if the caller requires it (RFC 3262 section 3).
+    fn send_ringing(&mut self, index: usize, now: Now) {
+        let invitation = &self.invitations[index];
+        let required = invitation.request.values("Require").any(|tag| tag == "100rel");
+        let rseq = required.then(|| u32::try_from(self.cx.random.below(1 << 30)).unwrap_or(0) + 1);
+        let mut builder = Builder::response(&invitation.request, 180, "Ringing", Some(&invitation.to_tag))
+            .record_route(&invitation.request)
+            .header("Allow", ALLOW);
+        if let Some(contact) = self.contact_of(&invitation.account) {
+            builder = builder.header("Contact", &contact);
+        }
+        if let Some(rseq) = rseq {
+            builder = builder.header("Require", "100rel").header("RSeq", &rseq.to_string());
+        }
+        let Ok(bytes) = builder.finish() else { return self.discard(Discard::Malformed) };
+        self.invitations[index].proceed(bytes.clone(), rseq, now.boot);
+        self.send_answer(index, bytes);
+    }
+
+    /// Refuses an INVITE that is not among the known ones yet.
+    pub(crate) fn refuse_new(&mut self, invitation: Invitation, refusal: &Refusal, now: Now) {
+        self.invitations.push(invitation);
+        self.refuse_at(self.invitations.len() - 1, refusal.code, refusal.phrase, &refusal.headers(), now);
+    }
+
+    pub(crate) fn handle_ack(&mut self, key: &TransactionKey, ack: &Message, now: Now) {
+        if let Some(refused) = self.invitations.iter_mut().find(|known| known.key == *key) {
+            if !refused.acknowledge(now.boot) {
+                self.discard(Discard::StrayRequest);
+            }
+            return;
+        }
+        // The ACK of a 2xx has a branch of its own (13.2.2.4).
+        let cseq = ack.cseq().map(|cseq| cseq.seq);
+        let tag = ack.to().and_then(|to| to.tag().map(str::to_owned));
+        let known = self.invitations.iter_mut().find(|known| {
+            !known.is_open()
+                && tag.as_deref() == Some(known.local_tag())
+                && known.request.call_id() == ack.call_id()
+                && known.request.cseq().map(|cseq| cseq.seq) == cseq
+        });
+        let Some(known) = known else { return self.discard(Discard::StrayRequest) };
+        if !known.awaits_ack() {
+            return;
+        }
+        known.acknowledge(now.boot);
+        let (Purpose::Ring(uuid) | Purpose::Change(uuid)) = known.purpose else { return };
+        self.acknowledged(uuid, ack, now);
+    }
+
+    fn acknowledged(&mut self, uuid: Uuid, ack: &Message, now: Now) {
+        let Some(session) = self.sessions.iter_mut().find(|session| session.uuid == uuid) else { return };
+        let answer =
+            if std::mem::take(&mut session.awaits_answer) { body::description(ack).ok().flatten() } else { None };
+        if answer.is_some() {
+            session.remote.clone_from(&answer);
+        }
+        let first = !std::mem::replace(&mut session.connected, true);
+        let live = self.wake.live_mut(uuid).is_some();
+        if live && first {
+            self.tell_call(uuid, CallChange::Connected { answer }, now);
+        } else if live && let Some(answer) = answer {
+            self.tell_call(uuid, CallChange::Answered(answer), now);
+        }
+    }
+
+    pub(crate) fn handle_cancel(&mut self, flow: FlowId, key: &TransactionKey, request: &Message, now: Now) {
+        let Some(index) = self.invitations.iter().position(|known| known.key == *key) else {
+            return self.answer_request(flow, None, request, 481, "Call/Transaction Does Not Exist", &[], now);
+        };
+        self.answer_request(flow, None, request, 200, "OK", &[], now);
+        if !self.invitations[index].is_open() {
+            return;
+        }
+        self.refuse_at(index, 487, "Request Terminated", &[], now);
+        match self.invitations[index].purpose {
+            // A gateway that forks cancels one branch while another goes on.
+            Purpose::Ring(uuid) if !self.invitations.iter().any(|known| known.rings(uuid)) => {
+                self.end_call(uuid, reason::of_cancel(request), now);
+            }
+            Purpose::Change(uuid) => self.forget_change(uuid),
+            Purpose::Ring(_) | Purpose::Refused => {}
+        }
+    }
+
+    pub(crate) fn expire_invitations(&mut self, now: Now) {
+        let mut due: Vec<(TransactionKey, Due)> = Vec::new();
+        for invitation in &mut self.invitations {
+            if let Some(what) = invitation.due(now.boot) {
+                due.push((invitation.key.clone(), what));
+            }
+        }
+        for (key, what) in due {
+            let Some(index) = self.invitations.iter().position(|known| known.key == key) else { continue };
+            let purpose = self.invitations[index].purpose;
+            match (what, purpose) {
+                (Due::Repeat, _) => {
+                    let bytes = self.invitations[index].last();
+                    self.send_answer(index, bytes);
+                }
+                (Due::Done, _) => drop(self.invitations.remove(index)),
+                (Due::Unanswered, Purpose::Change(uuid)) => {
+                    self.respond_change(uuid, None, now);
+                    if self.invitations[index].is_open() {
+                        self.refuse_at(index, 500, "Server Internal Error", &[], now);
+                    }
+                }
+                (Due::Unanswered, _) => self.give_up_ringing(index, 480, Ended::Unanswered, now),
+                (Due::NoPrack, _) => self.give_up_ringing(index, 504, Ended::Failed(504), now),
+                (Due::NoAck, Purpose::Ring(uuid) | Purpose::Change(uuid)) => {
+                    self.invitations.remove(index);
+                    self.fail_session(uuid, 408, now);
+                }
+                (Due::NoAck, Purpose::Refused) => drop(self.invitations.remove(index)),
+            }
+        }
+    }
+
+    /// Refuses one INVITE; with the last of them its call is over.
+    fn give_up_ringing(&mut self, index: usize, code: u16, how: Ended, now: Now) {
+        let phrase = if code == 504 { "Server Time-out" } else { "Temporarily Unavailable" };
+        self.refuse_at(index, code, phrase, &[], now);
+        if let Purpose::Ring(uuid) = self.invitations[index].purpose
+            && !self.invitations.iter().any(|known| known.rings(uuid))
+        {
+            self.end_call(uuid, how, now);
+        }
+    }
+
+    pub(crate) fn sessions_of(&mut self, uuid: Uuid) -> Option<&mut Session> {
+        self.sessions.iter_mut().find(|session| session.uuid == uuid)
+    }
+}
+
+/// The session interval asked for is shorter than ours may be (RFC 4028 section 6).
+pub(crate) fn too_brief() -> Refusal {
+    Refusal::new(422, "Session Interval Too Small").with("Min-SE", MIN_SE.to_string())
+}
+
+/// The extensions that a request requires and nobody here knows.
+pub(crate) fn unknown_extensions(request: &Message) -> String {
+    let known = |tag: &&str| SUPPORTED.split(", ").any(|known| known.eq_ignore_ascii_case(tag));
+    let unknown: Vec<&str> = request.values("Require").filter(|tag| !known(tag)).collect();
+    unknown.join(", ")
+}
+
+fn request_tag(request: &Message) -> bool {
+    request.to().is_some_and(|to| to.tag().is_some())
+}
+
+/// What a late INVITE of a call hears that is over already.
+fn of_ghost(how: Ended) -> (u16, &'static str) {
+    match how {
+        Ended::Declined | Ended::DeclinedElsewhere => (603, "Decline"),
+        Ended::Cancelled | Ended::AnsweredElsewhere | Ended::HungUpByCaller | Ended::HungUp => {
+            (487, "Request Terminated")
+        }
+        _ => (480, "Temporarily Unavailable"),
+    }
+}
+
+fn identity(request: &Message) -> CallIdentity {
+    let vendor_id = request.header("X-Push-ID").or(request.header("portsip-push-id"));
+    let (from, to) = (request.from(), request.to());
+    CallIdentity::new(
+        request.call_id(),
+        vendor_id,
+        to.as_ref().map(|to| to.uri.as_str()),
+        from.as_ref().map(|from| from.uri.as_str()),
+    )
+}
+
+pub(crate) fn caller(request: &Message) -> Caller {
+    let from = request.from();
+    Caller {
+        display_name: from.as_ref().and_then(|from| from.display_name.as_deref()).and_then(crate::payload::shown_name),
+        uri: from.and_then(|from| crate::payload::shown_name(&from.uri)).unwrap_or_default(),
+    }
+}
+
+/// What is answered to OPTIONS, in a call and outside (RFC 3261 section 11.2).
+pub(crate) const CAPABILITIES: [(&str, &str); 3] = [("Allow", ALLOW), ("Accept", ACCEPT), ("Supported", SUPPORTED)];

@@ -1,0 +1,245 @@
+//! Our own requests inside a call: BYE, and the UPDATE or re-INVITE that refreshes a session or moves it to another flow.
+
+use uuid::Uuid;
+
+use super::session::{Leaving, Outgoing};
+use super::{ALLOW, SUPPORTED};
+use crate::clock::Now;
+use crate::event::{CallChange, Ended, Output};
+use crate::sip::{Message, Method};
+use crate::transaction::{ClientTransaction, Due};
+use crate::user_agent::UserAgent;
+
+impl UserAgent {
+    /// Leaves a call: the BYE goes out as soon as it may.
+    pub(crate) fn leave(&mut self, call: Uuid, status: Option<u16>, now: Now) {
+        if let Some(session) = self.sessions_of(call)
+            && session.leaving == Leaving::No
+        {
+            session.leaving = Leaving::Wanted(status);
+            session.timer = None;
+        }
+        self.respond_change(call, None, now);
+    }
+
+    /// Ends an answered call that cannot go on: an ACK or a refresh never came.
+    pub(crate) fn fail_session(&mut self, call: Uuid, status: u16, now: Now) {
+        self.end_call(call, Ended::Failed(status), now);
+        self.leave(call, Some(status), now);
+        if let Some(session) = self.sessions_of(call) {
+            // 15: without the ACK, the BYE may go out once it is no longer waited for.
+            session.connected = true;
+        }
+    }
+
+    /// Sends what is due in each call, if there is a flow for it.
+    pub(crate) fn drive_sessions(&mut self, now: Now) {
+        for index in 0..self.sessions.len() {
+            let session = &self.sessions[index];
+            let Some(way) = self.way(&session.account, session.flow).filter(|_| session.connected) else { continue };
+            match session.leaving {
+                Leaving::Wanted(status) => {
+                    let reason = status.map(|status| format!("SIP;cause={status};text=\"{}\"", super::phrase(status)));
+                    let headers: Vec<(&str, String)> = reason.map(|reason| ("Reason", reason)).into_iter().collect();
+                    self.sessions[index].leaving = Leaving::Sent;
+                    self.sessions[index].request = None;
+                    self.send_request(index, &Method::Bye, &headers, now);
+                }
+                // The caller learns the Contact on the new flow (RFC 3261 section 12.2: a target refresh).
+                Leaving::No if way != session.flow && session.request.is_none() => {
+                    self.sessions[index].flow = way;
+                    self.refresh(index, now);
+                }
+                Leaving::No | Leaving::Sent => {}
+            }
+        }
+        let registrations = &self.registrations;
+        self.sessions.retain(|session| {
+            let over = session.leaving == Leaving::Sent && session.request.is_none();
+            !over && registrations.iter().any(|registration| registration.key == session.account)
+        });
+    }
+
+    /// Sends UPDATE or, where the caller does not take it, a re-INVITE with what was agreed before.
+    fn refresh(&mut self, index: usize, now: Now) {
+        let session = &self.sessions[index];
+        if session.change.is_some() {
+            return;
+        }
+        let method = if session.takes_update { Method::Update } else { Method::Invite };
+        let mut headers = session.timer.as_ref().map(|timer| timer.refresh().to_vec()).unwrap_or_default();
+        let Some(contact) = self.contact_of(&session.account) else { return };
+        headers.extend([("Contact", contact), ("Supported", SUPPORTED.to_owned()), ("Allow", ALLOW.to_owned())]);
+        self.send_request(index, &method, &headers, now);
+    }
+
+    fn send_request(&mut self, index: usize, method: &Method, headers: &[(&str, String)], now: Now) {
+        let branch = format!("z9hG4bK{}", self.cx.random.token());
+        let session = &self.sessions[index];
+        let up = self.way(&session.account, session.flow).and_then(|way| {
+            self.registrations.iter().filter_map(|registration| registration.flow_up()).find(|up| up.id == way)
+        });
+        let Some((flow, local, transport)) = up.map(|up| (up.id, up.local, up.hop.transport)) else { return };
+        let via = format!("SIP/2.0/{} {local};branch={branch};rport", transport.via());
+        let session = &mut self.sessions[index];
+        let cseq = session.dialog.next_cseq();
+        let body = (*method == Method::Invite).then_some(&session.local);
+        let built = session.dialog.request(method, cseq, &via, |mut builder| {
+            for (name, value) in headers {
+                builder = builder.header(name, value);
+            }
+            match body {
+                Some(body) => builder.body(&body.content_type, &body.body),
+                None => builder,
+            }
+        });
+        let Ok(bytes) = built else {
+            // What the caller gave for a dialog cannot be written: there is nobody to talk to.
+            log::warn!("a {method} cannot be built");
+            return;
+        };
+        session.request = Some(Outgoing {
+            method: method.clone(),
+            branch,
+            cseq,
+            bytes: bytes.clone(),
+            transaction: ClientTransaction::start(transport.is_reliable(), now.boot),
+            heard: false,
+        });
+        self.cx.transmit(flow, bytes);
+    }
+
+    /// Takes a response to one of our requests. Returns `false` for one that is to none of them.
+    pub(crate) fn handle_call_response(&mut self, response: &Message, now: Now) -> bool {
+        let Some(code) = response.code() else { return false };
+        if self.acknowledge_again(response, code) {
+            return true;
+        }
+        let ours = |session: &super::session::Session| {
+            session.request.as_ref().is_some_and(|request| request.is_answered_by(response))
+        };
+        let Some(index) = self.sessions.iter().position(ours) else { return false };
+        let session = &mut self.sessions[index];
+        let Some(request) = session.request.as_mut() else { return false };
+        if code < 200 {
+            request.heard = true;
+            request.transaction.proceed(now.boot);
+            return true;
+        }
+        let (method, cseq, branch) = (request.method.clone(), request.cseq, request.branch.clone());
+        session.request = None;
+        if method == Method::Invite {
+            self.acknowledge(index, cseq, code, branch);
+        }
+        let session = &mut self.sessions[index];
+        match (&method, code) {
+            // Whatever is said to a BYE, the call is over (RFC 3261 section 15.1.1).
+            (Method::Bye, _) => drop(self.sessions.remove(index)),
+            (_, 200..=299) => {
+                session.dialog.refresh_target(response);
+                let timer = session.timer.as_ref().and_then(|timer| timer.refreshed(response, now.boot));
+                session.timer = timer;
+                let described = super::body::description(response).ok().flatten();
+                if let Some(answer) = described.filter(|answer| !session.is_known(answer)) {
+                    session.remote = Some(answer.clone());
+                    let uuid = session.uuid;
+                    self.tell_call(uuid, CallChange::Answered(answer), now);
+                }
+            }
+            (_, 422) => {
+                let min_se = response.header("Min-SE").and_then(|value| value.trim().parse().ok()).unwrap_or(0);
+                if session.timer.as_mut().is_some_and(|timer| timer.lengthen(min_se)) {
+                    self.refresh(index, now);
+                }
+            }
+            (Method::Update, 405 | 501) => {
+                session.takes_update = false;
+                self.refresh(index, now);
+            }
+            // Section 12.2.1.2: the caller knows nothing of this call.
+            (_, 408 | 481) => {
+                let uuid = session.uuid;
+                self.fail_session(uuid, code, now);
+            }
+            // Anything else leaves the session as it was (14.1); its timer decides.
+            _ => {}
+        }
+        true
+    }
+
+    /// Sends the ACK of our re-INVITE: of a 2xx in a transaction of its own, else in the INVITE's.
+    fn acknowledge(&mut self, index: usize, cseq: u32, code: u16, branch: String) {
+        let branch = if code < 300 { format!("z9hG4bK{}", self.cx.random.token()) } else { branch };
+        let session = &self.sessions[index];
+        let up = self.way(&session.account, session.flow).and_then(|way| {
+            self.registrations.iter().filter_map(|registration| registration.flow_up()).find(|up| up.id == way)
+        });
+        let Some(up) = up else { return };
+        let (flow, via) = (up.id, format!("SIP/2.0/{} {};branch={branch};rport", up.hop.transport.via(), up.local));
+        if let Ok(bytes) = session.dialog.request(&Method::Ack, cseq, &via, |ack| ack) {
+            self.sessions[index].last_ack = Some((cseq, bytes.clone()));
+            self.cx.transmit(flow, bytes);
+        }
+    }
+
+    /// Section 13.2.2.4: a 2xx that comes again means that its ACK was lost.
+    fn acknowledge_again(&mut self, response: &Message, code: u16) -> bool {
+        let Some(cseq) = response.cseq().filter(|cseq| code >= 200 && cseq.method == Method::Invite) else {
+            return false;
+        };
+        let again = self.sessions.iter().find_map(|session| {
+            let (acknowledged, bytes) = session.last_ack.as_ref()?;
+            let same = *acknowledged == cseq.seq && session.dialog.is_answered_by(response);
+            same.then(|| (self.way(&session.account, session.flow), bytes.clone()))
+        });
+        let Some((way, bytes)) = again else { return false };
+        if let Some(flow) = way {
+            self.cx.outputs.push_back(Output::Transmit { flow, bytes });
+        }
+        true
+    }
+
+    pub(crate) fn expire_sessions(&mut self, now: Now) {
+        let calls: Vec<Uuid> = self.sessions.iter().map(|session| session.uuid).collect();
+        for call in calls {
+            let Some(index) = self.sessions.iter().position(|session| session.uuid == call) else { continue };
+            self.expire_request(index, now);
+            let Some(session) = self.sessions_of(call) else { continue };
+            if matches!(&session.change, Some(super::session::Change::Update { until, .. }) if now.boot >= *until) {
+                self.respond_change(call, None, now);
+            }
+            let Some(index) = self.sessions.iter().position(|session| session.uuid == call) else { continue };
+            let session = &mut self.sessions[index];
+            let Some(timer) = session.timer.as_mut().filter(|timer| now.boot >= timer.at()) else { continue };
+            if timer.is_over(now.boot) {
+                // RFC 4028 section 10.
+                self.fail_session(call, 408, now);
+            } else if session.leaving == Leaving::No && session.request.is_none() {
+                timer.asked_already();
+                self.refresh(index, now);
+            } else {
+                timer.asked_already();
+            }
+        }
+    }
+
+    fn expire_request(&mut self, index: usize, now: Now) {
+        let session = &mut self.sessions[index];
+        let Some(request) = session.request.as_mut() else { return };
+        match request.due(now.boot) {
+            Some(Due::Retransmit) => {
+                let bytes = request.bytes.clone();
+                if let Some(flow) = self.way(&self.sessions[index].account, self.sessions[index].flow) {
+                    self.cx.transmit(flow, bytes);
+                }
+            }
+            Some(Due::TimedOut) if request.method == Method::Bye => drop(self.sessions.remove(index)),
+            Some(Due::TimedOut) => {
+                let uuid = session.uuid;
+                session.request = None;
+                self.fail_session(uuid, 408, now);
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! An answered call: its dialog, its descriptions, its timers, and the one request of ours that may be out in it.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::dialog::Dialog;
+use super::session_timer::SessionTimer;
+use crate::account::AccountKey;
+use crate::event::{Answer, FlowId, Offer};
+use crate::sip::{Message, Method};
+use crate::transaction::{ClientTransaction, Due};
+use crate::uas::TransactionKey;
+
+/// How long the app may think about a new offer, below Timer C and a human's patience.
+pub(crate) const OFFER_WINDOW: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) uuid: Uuid,
+    pub(crate) account: AccountKey,
+    pub(crate) flow: FlowId,
+    pub(crate) dialog: Dialog,
+    /// The first ACK came.
+    pub(crate) connected: bool,
+    /// A 2xx of ours carried an offer: its ACK has the answer.
+    pub(crate) awaits_answer: bool,
+    pub(crate) local: Answer,
+    pub(crate) remote: Option<Offer>,
+    pub(crate) change: Option<Change>,
+    pub(crate) timer: Option<SessionTimer>,
+    /// The caller said that it takes UPDATE.
+    pub(crate) takes_update: bool,
+    pub(crate) request: Option<Outgoing>,
+    /// The ACK of our last re-INVITE's 2xx, for its repetitions.
+    pub(crate) last_ack: Option<(u32, Vec<u8>)>,
+    pub(crate) leaving: Leaving,
+}
+
+/// How far a hang-up of ours has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    No,
+    /// RFC 3261 section 15: no BYE before the ACK. With a status, the BYE says it.
+    Wanted(Option<u16>),
+    Sent,
+}
+
+/// An offer of the caller that the app thinks about.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// In a re-INVITE.
+    Invite(TransactionKey),
+    /// In an UPDATE.
+    Update { key: TransactionKey, flow: FlowId, request: Box<Message>, until: Duration },
+}
+
+/// A request of ours.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    pub(crate) branch: String,
+    pub(crate) cseq: u32,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) transaction: ClientTransaction,
+    /// It was heard: an INVITE is not sent again then (RFC 3261 section 17.1.1.2).
+    pub(crate) heard: bool,
+}
+
+impl Session {
+    pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
+        let request = self.request.as_ref().map(|request| request.transaction.timeout());
+        let timer =
+            self.timer.as_ref().filter(|_| self.leaving == Leaving::No).map(|timer| (timer.at(), "session timer"));
+        let change = match &self.change {
+            Some(Change::Update { until, .. }) => Some((*until, "offer to be answered")),
+            Some(Change::Invite(_)) | None => None,
+        };
+        [request, timer, change].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Whether an offer says nothing new: a refresh (RFC 3264 section 8: the same version in `o=`).
+    pub(crate) fn is_known(&self, offer: &Offer) -> bool {
+        let Some(known) = &self.remote else { return false };
+        let origin = |offer: &Offer| {
+            let body = String::from_utf8_lossy(&offer.body).into_owned();
+            body.lines().find(|line| line.starts_with("o=")).map(|line| line.trim_end().to_owned())
+        };
+        known.body == offer.body || (origin(known).is_some() && origin(known) == origin(offer))
+    }
+}
+
+impl Outgoing {
+    /// Whether a response is to this request (RFC 3261 section 17.1.3).
+    pub(crate) fn is_answered_by(&self, response: &Message) -> bool {
+        response.via().is_some_and(|via| via.branch() == Some(self.branch.as_str()))
+            && response.cseq().is_some_and(|cseq| cseq.seq == self.cseq && cseq.method == self.method)
+    }
+
+    pub(crate) fn due(&mut self, now: Duration) -> Option<Due> {
+        let due = self.transaction.due(now)?;
+        (due == Due::TimedOut || !(self.heard && self.method == Method::Invite)).then_some(due)
+    }
+}

@@ -1,0 +1,306 @@
+//! Requests inside a dialog: BYE, re-INVITE, UPDATE, PRACK, OPTIONS (RFC 3261 sections 12.2.2, 14.2 and 15.1.2; RFC 3311).
+
+use uuid::Uuid;
+
+use super::body::Unreadable;
+use super::invite::{CAPABILITIES, too_brief, unknown_extensions};
+use super::session::{Change, Leaving, OFFER_WINDOW};
+use super::session_timer::SessionTimer;
+use super::transaction::{Invitation, Purpose};
+use super::{ALLOW, Refusal, SUPPORTED, body};
+use crate::clock::Now;
+use crate::event::{Answer, CallChange, Discard, Ended, FlowId, Offer};
+use crate::sip::{Builder, Message, Method};
+use crate::uas::TransactionKey;
+use crate::user_agent::UserAgent;
+
+const NO_SUCH_CALL: (u16, &str) = (481, "Call/Transaction Does Not Exist");
+
+impl UserAgent {
+    /// A request other than INVITE, ACK and CANCEL that carries a tag in its To.
+    pub(crate) fn handle_within(
+        &mut self,
+        flow: FlowId,
+        key: TransactionKey,
+        method: &Method,
+        request: &Message,
+        now: Now,
+    ) {
+        let respond = |agent: &mut Self, code: u16, phrase: &str, extra: &[(&str, &str)]| {
+            agent.answer_request(flow, Some(key.clone()), request, code, phrase, extra, now);
+        };
+        let Some(index) = self.session_of(request) else {
+            return self.handle_early(flow, key, method, request, now);
+        };
+        let unknown = unknown_extensions(request);
+        if !unknown.is_empty() {
+            return respond(self, 420, "Bad Extension", &[("Unsupported", &unknown)]);
+        }
+        let cseq = request.cseq().map_or(0, |cseq| cseq.seq);
+        if !self.sessions[index].dialog.advance(cseq) {
+            return respond(self, 500, "Server Internal Error", &[]);
+        }
+        match method {
+            Method::Bye => {
+                respond(self, 200, "OK", &[]);
+                self.hung_up_by_caller(index, now);
+            }
+            Method::Options => respond(self, 200, "OK", &CAPABILITIES),
+            Method::Update => self.handle_update(index, flow, key, request, now),
+            Method::Info if request.body.is_empty() => respond(self, 200, "OK", &[]),
+            Method::Info => respond(self, 415, "Unsupported Media Type", &[("Accept", "")]),
+            Method::Message => self.handle_chat(flow, Some(key), request, now),
+            // RFC 3262 section 3: the 200 may overtake the PRACK of a 180.
+            Method::Prack if self.take_prack(request) => respond(self, 200, "OK", &[]),
+            Method::Prack | Method::Notify => respond(self, NO_SUCH_CALL.0, NO_SUCH_CALL.1, &[]),
+            _ => respond(self, 405, "Method Not Allowed", &[("Allow", ALLOW)]),
+        }
+    }
+
+    /// A request in the dialog of a call that rings.
+    fn handle_early(&mut self, flow: FlowId, key: TransactionKey, method: &Method, request: &Message, now: Now) {
+        let tag = request.to().and_then(|to| to.tag().map(str::to_owned));
+        let rings = |known: &Invitation| {
+            known.is_open() && tag.as_deref() == Some(known.local_tag()) && known.request.call_id() == request.call_id()
+        };
+        let found = self.invitations.iter().position(rings);
+        let (code, phrase) = match (method, found) {
+            (Method::Prack, Some(_)) if request.body.is_empty() => {
+                if self.take_prack(request) {
+                    (200, "OK")
+                } else {
+                    NO_SUCH_CALL
+                }
+            }
+            (Method::Prack, Some(_)) => (488, "Not Acceptable Here"),
+            (Method::Options, Some(_)) => (200, "OK"),
+            (Method::Update, Some(_)) if request.body.is_empty() => (200, "OK"),
+            // RFC 3311 5.2: the INVITE's own offer is still to be answered.
+            (Method::Update, Some(_)) => (500, "Server Internal Error"),
+            (Method::Bye, Some(_)) => (200, "OK"),
+            _ => NO_SUCH_CALL,
+        };
+        let contact = found.and_then(|index| self.contact_of(&self.invitations[index].account));
+        let extra: Vec<(&str, &str)> = match (method, code, &contact) {
+            (Method::Update, 200, Some(contact)) => vec![("Contact", contact)],
+            (Method::Update, 500, _) => vec![("Retry-After", "5")],
+            _ => Vec::new(),
+        };
+        self.answer_request(flow, Some(key), request, code, phrase, &extra, now);
+        if let (Method::Bye, Some(index)) = (method, found)
+            && let Purpose::Ring(uuid) = self.invitations[index].purpose
+        {
+            self.refuse_at(index, 487, "Request Terminated", &[], now);
+            if !self.invitations.iter().any(|known| known.rings(uuid)) {
+                self.end_call(uuid, Ended::Cancelled, now);
+            }
+        }
+    }
+
+    fn take_prack(&mut self, request: &Message) -> bool {
+        let tag = request.to().and_then(|to| to.tag().map(str::to_owned));
+        let rack = request.header("RAck").unwrap_or_default();
+        let of_call = |known: &&mut Invitation| {
+            tag.as_deref() == Some(known.local_tag()) && known.request.call_id() == request.call_id()
+        };
+        self.invitations.iter_mut().filter(of_call).any(|known| known.prack(rack))
+    }
+
+    fn hung_up_by_caller(&mut self, index: usize, now: Now) {
+        let uuid = self.sessions[index].uuid;
+        // Section 15.1.2: what is still to be answered gets 487.
+        match self.sessions[index].change.take() {
+            Some(Change::Invite(key)) => {
+                if let Some(index) = self.invitations.iter().position(|known| known.key == key && known.is_open()) {
+                    self.refuse_at(index, 487, "Request Terminated", &[], now);
+                }
+            }
+            Some(Change::Update { key, flow, request, .. }) => {
+                self.answer_request(flow, Some(key), &request, 487, "Request Terminated", &[], now);
+            }
+            None => {}
+        }
+        // The BYE shows that our 2xx was heard, even where its ACK was lost.
+        let of_call =
+            |known: &&mut Invitation| matches!(known.purpose, Purpose::Ring(of) | Purpose::Change(of) if of == uuid);
+        for invitation in self.invitations.iter_mut().filter(of_call).filter(|known| known.awaits_ack()) {
+            invitation.acknowledge(now.boot);
+        }
+        self.sessions.remove(index);
+        self.end_call(uuid, Ended::HungUpByCaller, now);
+    }
+
+    pub(crate) fn handle_invite_within(&mut self, mut invitation: Invitation, now: Now) {
+        let Some(index) = self.session_of(&invitation.request) else {
+            return self.refuse_new(invitation, &Refusal::new(NO_SUCH_CALL.0, NO_SUCH_CALL.1), now);
+        };
+        let offer = match self.admit_change(index, &invitation.request, now) {
+            Ok(offer) => offer,
+            Err(refusal) => return self.refuse_new(invitation, &refusal, now),
+        };
+        let uuid = self.sessions[index].uuid;
+        invitation.purpose = Purpose::Change(uuid);
+        invitation.answer_by(now.boot + OFFER_WINDOW);
+        if let Ok(trying) = Builder::response(&invitation.request, 100, "Trying", None).finish() {
+            invitation.proceed(trying.clone(), None, now.boot);
+            self.cx.transmit(invitation.flow, trying);
+        }
+        self.sessions[index].change = Some(Change::Invite(invitation.key.clone()));
+        self.invitations.push(invitation);
+        self.offered(index, offer, now);
+    }
+
+    fn handle_update(&mut self, index: usize, flow: FlowId, key: TransactionKey, request: &Message, now: Now) {
+        let change = |until| Change::Update { key: key.clone(), flow, request: Box::new(request.clone()), until };
+        match self.admit_change(index, request, now) {
+            Err(refusal) => {
+                let (code, phrase) = (refusal.code, refusal.phrase);
+                self.answer_request(flow, Some(key), request, code, phrase, &refusal.headers(), now);
+            }
+            Ok(None) => {
+                self.sessions[index].change = Some(change(now.boot));
+                let uuid = self.sessions[index].uuid;
+                self.accept_change(uuid, None, now);
+            }
+            Ok(Some(offer)) => {
+                // An UPDATE that comes again before its answer is the same one: its transaction is in the change.
+                self.sessions[index].change = Some(change(now.boot + OFFER_WINDOW));
+                self.offered(index, Some(offer), now);
+            }
+        }
+    }
+
+    /// Checks whether a re-INVITE or UPDATE can be looked at now.
+    fn admit_change(&mut self, index: usize, request: &Message, now: Now) -> Result<Option<Offer>, Refusal> {
+        let pending = || Refusal::new(500, "Server Internal Error").with("Retry-After", "3");
+        let unknown = unknown_extensions(request);
+        let session = &mut self.sessions[index];
+        if !unknown.is_empty() {
+            return Err(Refusal::new(420, "Bad Extension").with("Unsupported", unknown));
+        }
+        let invite = request.method() == Some(&Method::Invite);
+        if invite && !session.dialog.advance(request.cseq().map_or(0, |cseq| cseq.seq)) {
+            return Err(Refusal::new(500, "Server Internal Error"));
+        }
+        if session.leaving != Leaving::No {
+            return Err(Refusal::new(NO_SUCH_CALL.0, NO_SUCH_CALL.1));
+        }
+        // Section 14.2: one of theirs at a time; and one of ours has the way.
+        if session.change.is_some() || session.awaits_answer {
+            return Err(pending());
+        }
+        if session.request.as_ref().is_some_and(|ours| ours.method == Method::Invite) {
+            return Err(Refusal::new(491, "Request Pending"));
+        }
+        let timer = SessionTimer::asked(request, now.boot).map_err(|_| too_brief())?;
+        let offer = body::description(request).map_err(Unreadable::refusal)?;
+        if timer.is_some() {
+            session.timer = timer;
+        }
+        session.dialog.refresh_target(request);
+        Ok(offer)
+    }
+
+    /// Hands an offer to the app, unless it says nothing new.
+    fn offered(&mut self, index: usize, offer: Option<Offer>, now: Now) {
+        let session = &self.sessions[index];
+        let uuid = session.uuid;
+        if offer.as_ref().is_some_and(|offer| session.is_known(offer)) {
+            let same = session.local.clone();
+            self.accept_change(uuid, Some(same), now);
+            return;
+        }
+        self.tell_call(uuid, CallChange::Offered { offer }, now);
+    }
+
+    pub(crate) fn respond_change(&mut self, call: Uuid, answer: Option<Answer>, now: Now) -> bool {
+        let Some(session) = self.sessions_of(call) else { return false };
+        if session.change.is_none() {
+            return false;
+        }
+        if let Some(answer) = answer.filter(|answer| !answer.body.is_empty()) {
+            return self.accept_change(call, Some(answer), now);
+        }
+        match session.change.take() {
+            Some(Change::Invite(key)) => {
+                if let Some(index) = self.invitations.iter().position(|known| known.key == key && known.is_open()) {
+                    self.refuse_at(index, 488, "Not Acceptable Here", &[], now);
+                }
+            }
+            Some(Change::Update { key, flow, request, .. }) => {
+                self.answer_request(flow, Some(key), &request, 488, "Not Acceptable Here", &[], now);
+            }
+            None => {}
+        }
+        true
+    }
+
+    fn accept_change(&mut self, call: Uuid, answer: Option<Answer>, now: Now) -> bool {
+        let Some(at) = self.sessions.iter().position(|session| session.uuid == call) else { return false };
+        let Some(change) = self.sessions[at].change.take() else { return false };
+        let headers = self.sessions[at].timer.as_ref().map(SessionTimer::agreement).unwrap_or_default();
+        let request = match &change {
+            Change::Update { request, .. } => (**request).clone(),
+            Change::Invite(key) => match self.invitations.iter().find(|known| known.key == *key && known.is_open()) {
+                Some(invitation) => invitation.request.clone(),
+                None => return false,
+            },
+        };
+        let offer = body::description(&request).ok().flatten();
+        let asks = SessionTimer::asked(&request, now.boot).ok().flatten().is_some();
+        let headers = if asks { headers } else { Vec::new() };
+        match change {
+            Change::Invite(key) => {
+                let Some(answer) = &answer else { return false };
+                let Some(index) = self.invitations.iter().position(|known| known.key == key) else { return false };
+                if !self.send_accepting(index, &headers, answer, now) {
+                    self.refuse_at(index, 488, "Not Acceptable Here", &[], now);
+                    return false;
+                }
+                self.sessions[at].awaits_answer = offer.is_none();
+            }
+            Change::Update { key, flow, request, .. } => {
+                let Some(contact) = self.contact_of(&self.sessions[at].account) else { return false };
+                let mut builder = Builder::response(&request, 200, "OK", None)
+                    .header("Contact", &contact)
+                    .header("Allow", ALLOW)
+                    .header("Supported", SUPPORTED);
+                for (name, value) in &headers {
+                    builder = builder.header(name, value);
+                }
+                if let Some(answer) = &answer {
+                    builder = builder.body(&answer.content_type, &answer.body);
+                }
+                let Ok(bytes) = builder.finish() else {
+                    self.answer_request(flow, Some(key), &request, 488, "Not Acceptable Here", &[], now);
+                    return false;
+                };
+                self.answers.keep(key, bytes.clone(), now.boot);
+                match self.way(&self.sessions[at].account, flow) {
+                    Some(flow) => self.cx.transmit(flow, bytes),
+                    None => self.discard(Discard::DeadFlow),
+                }
+            }
+        }
+        let session = &mut self.sessions[at];
+        if let Some(answer) = answer {
+            session.local = answer;
+        }
+        if offer.is_some() {
+            session.remote = offer;
+        }
+        true
+    }
+
+    /// Whether a request is an UPDATE that the app still thinks about.
+    pub(crate) fn is_pondered(&self, key: &TransactionKey) -> bool {
+        self.sessions.iter().any(|session| matches!(&session.change, Some(Change::Update { key: of, .. }) if of == key))
+    }
+
+    /// The caller took an offer back (CANCEL of a re-INVITE).
+    pub(crate) fn forget_change(&mut self, call: Uuid) {
+        if let Some(session) = self.sessions_of(call) {
+            session.change = None;
+        }
+    }
+}

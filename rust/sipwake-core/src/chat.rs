@@ -1,0 +1,144 @@
+//! MESSAGE (RFC 3428): plain text, alone or in a `message/cpim` wrapping (RFC 3862).
+
+use crate::call::body::{MAX_BODY, field, headers};
+use crate::call::caller;
+use crate::clock::Now;
+use crate::event::{Caller, Discard, Event, FlowId};
+use crate::redact::Secret;
+use crate::sip::{Message, NameAddr};
+use crate::uas::TransactionKey;
+use crate::user_agent::UserAgent;
+
+/// Messages remembered, so that one that comes again is told once.
+const MAX_TOLD: usize = 64;
+
+impl UserAgent {
+    pub(crate) fn handle_chat(&mut self, flow: FlowId, key: Option<TransactionKey>, request: &Message, now: Now) {
+        let Some(registration) = self.registrations.iter().find(|registration| registration.owns(flow)) else {
+            return self.discard(Discard::DeadFlow);
+        };
+        if registration.is_leaving() {
+            return self.answer_request(flow, key, request, 480, "Temporarily Unavailable", &[], now);
+        }
+        let account = registration.key.clone();
+        let Some(text) = Text::read(request) else {
+            let accept = [("Accept", "text/plain, message/cpim")];
+            return self.answer_request(flow, key, request, 415, "Unsupported Media Type", &accept, now);
+        };
+        self.answer_request(flow, key, request, 200, "OK", &[], now);
+        let call_id = request.call_id().unwrap_or_default().to_owned();
+        let name = format!("{call_id} {} {account}", request.cseq().map_or(0, |cseq| cseq.seq));
+        if self.chats.contains(&name) {
+            return;
+        }
+        if self.chats.len() >= MAX_TOLD {
+            self.chats.pop_front();
+        }
+        self.chats.push_back(name);
+        self.cx.tell(Event::Message {
+            account,
+            from: text.from.uri,
+            display_name: text.from.display_name,
+            content_type: text.content_type,
+            text: text.content,
+            call_id,
+            message_id: text.id,
+            date: text.date,
+        });
+    }
+}
+
+struct Text {
+    from: Caller,
+    content_type: String,
+    content: Secret,
+    id: Option<String>,
+    date: Option<String>,
+}
+
+impl Text {
+    /// Returns `None` for a type that is not read.
+    fn read(request: &Message) -> Option<Self> {
+        let content_type = request.header("Content-Type").unwrap_or("text/plain").to_owned();
+        let encoded =
+            request.header("Content-Encoding").is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity"));
+        if encoded || request.body.len() > MAX_BODY {
+            return None;
+        }
+        let outer = Self {
+            from: caller(request),
+            content: Secret::new(String::from_utf8_lossy(&request.body)),
+            id: request.header("X-Push-ID").or(request.header("portsip-push-id")).map(str::to_owned),
+            date: request.header("Date").map(str::to_owned),
+            content_type,
+        };
+        match kind(&outer.content_type).as_str() {
+            "text/plain" => Some(outer),
+            "message/cpim" => outer.unwrapped(&request.body),
+            _ => None,
+        }
+    }
+
+    //  Message headers, an empty line, MIME headers, an empty line, the content (RFC 3862 section 2)
+    fn unwrapped(self, body: &[u8]) -> Option<Self> {
+        let (envelope, rest) = headers(body);
+        let (mime, content) = headers(rest);
+        let content_type = field(mime, "Content-Type").unwrap_or("text/plain").to_owned();
+        if envelope.is_empty() || kind(&content_type) != "text/plain" {
+            return None;
+        }
+        let from = field(envelope, "From").and_then(NameAddr::parse).and_then(|from| {
+            let shown = crate::payload::shown_name;
+            Some(Caller { uri: shown(&from.uri)?, display_name: from.display_name.as_deref().and_then(shown) })
+        });
+        // The prefix of RFC 5438's namespace is free to choose; "imdn" is what all choose.
+        let id = field(envelope, "imdn.Message-ID").map(str::to_owned);
+        Some(Self {
+            from: from.unwrap_or(self.from),
+            content_type,
+            content: Secret::new(String::from_utf8_lossy(content)),
+            id: id.or(self.id),
+            date: field(envelope, "DateTime").map(str::to_owned).or(self.date),
+        })
+    }
+}
+
+fn kind(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(headers: &str, body: &str) -> Option<Text> {
+        let text = format!("MESSAGE sip:a@b SIP/2.0\r\nFrom: <sip:bob@x>;tag=1\r\n{headers}\r\n{body}");
+        Text::read(&Message::parse(text.as_bytes()).expect("a message"))
+    }
+
+    #[test]
+    fn plain_text_is_read_with_its_date() {
+        let text = read("Date: Sat, 13 Nov 2010 23:29:00 GMT\r\nContent-Type: text/plain;charset=utf-8\r\n", "héllo")
+            .expect("read");
+        assert_eq!((text.content.expose(), text.from.uri.as_str()), ("héllo", "sip:bob@x"));
+        assert_eq!(text.date.as_deref(), Some("Sat, 13 Nov 2010 23:29:00 GMT"));
+    }
+
+    #[test]
+    fn cpim_is_unwrapped() {
+        let body = "From: Anna <sip:anna@y>\r\nDateTime: 2024-12-13T13:40:00-08:00\r\nNS: imdn <urn:ietf:params:imdn>\r\n\
+                    imdn.Message-ID: 34jk\r\n\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nhi\r\nthere";
+        let text = read("Content-Type: Message/CPIM\r\n", body).expect("read");
+        assert_eq!((text.content.expose(), text.from.display_name.as_deref()), ("hi\r\nthere", Some("Anna")));
+        assert_eq!((text.id.as_deref(), text.date.as_deref()), (Some("34jk"), Some("2024-12-13T13:40:00-08:00")));
+    }
+
+    #[test]
+    fn other_types_are_not_read() {
+        assert!(read("Content-Type: image/png\r\n", "x").is_none());
+        assert!(
+            read("Content-Type: message/cpim\r\n", "From: <sip:a@b>\r\n\r\nContent-Type: image/png\r\n\r\nx").is_none()
+        );
+        assert!(read("Content-Type: message/cpim\r\n", "no envelope").is_none());
+    }
+}

@@ -1,0 +1,123 @@
+//! The one flow that a registration runs on: opened when something is to be sent, followed when it breaks or the network changes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Context, Pace, Registration, backoff};
+use crate::account::Hop;
+use crate::clock::Now;
+use crate::event::{Failure, FlowError, FlowId, Output};
+
+/// A flow that can be sent on.
+#[derive(Debug, Clone)]
+pub(crate) struct FlowUp {
+    pub(crate) id: FlowId,
+    pub(crate) hop: Hop,
+    pub(crate) local: SocketAddr,
+    /// The address in our Contact: the local one, or the one the server saw.
+    pub(crate) contact: SocketAddr,
+}
+
+#[derive(Debug)]
+pub(super) enum Flow {
+    None,
+    Opening(FlowId, Hop),
+    Up(FlowUp),
+}
+
+/// Where a 3xx sent us.
+#[derive(Debug, Clone)]
+pub(super) struct Redirect {
+    pub(super) uri: String,
+    pub(super) hop: Hop,
+}
+
+impl Registration {
+    pub(crate) fn owns(&self, flow: FlowId) -> bool {
+        match &self.flow {
+            Flow::None => false,
+            Flow::Opening(id, _) => *id == flow,
+            Flow::Up(up) => up.id == flow,
+        }
+    }
+
+    pub(crate) fn flow_up(&self) -> Option<&FlowUp> {
+        match &self.flow {
+            Flow::Up(up) => Some(up),
+            Flow::None | Flow::Opening(..) => None,
+        }
+    }
+
+    pub(super) fn open(&mut self, cx: &mut Context) {
+        let hops = self.account.hops();
+        let hop =
+            self.redirect.as_ref().map_or_else(|| hops[self.hop % hops.len()].clone(), |redirect| redirect.hop.clone());
+        let flow = FlowId(cx.next_flow);
+        cx.next_flow += 1;
+        self.flow = Flow::Opening(flow, hop.clone());
+        cx.outputs.push_back(Output::Open { flow, hop, local_port: self.local_port });
+    }
+
+    pub(crate) fn flow_came_up(&mut self, flow: FlowId, local: SocketAddr) {
+        if let Flow::Opening(id, hop) = &self.flow
+            && *id == flow
+        {
+            if hop.transport == crate::account::Transport::Udp {
+                // The same port at the next try: else each try would leave another Contact that the server may hold.
+                self.local_port = Some(local.port());
+            }
+            // A new flow is a new Contact, whose predecessor may need removing as often as the one before.
+            self.cleanups = 0;
+            self.flow = Flow::Up(FlowUp { id: flow, hop: hop.clone(), local, contact: local });
+        }
+    }
+
+    pub(crate) fn flow_went_down(&mut self, error: FlowError, cx: &mut Context, now: Now) {
+        let idle = self.attempt.is_none() && matches!(self.flow, Flow::Up(_));
+        self.flow = Flow::None;
+        self.keep_alive_at = None;
+        if self.pace == Pace::Stopped {
+            return;
+        }
+        if !idle {
+            self.interrupt();
+            return self.fail(Failure::Flow(error), None, cx, now);
+        }
+        // A server that closes what it just accepted would otherwise be called in a loop.
+        const SETTLED: Duration = Duration::from_secs(60);
+        self.due = true;
+        self.redirect = None;
+        if self.registered_at.is_none_or(|at| now.boot.saturating_sub(at) < SETTLED) {
+            self.pace = Pace::BackingOff(now.boot + backoff::wait(self.short_flows, &mut cx.random));
+            self.short_flows += 1;
+        } else {
+            self.short_flows = 0;
+        }
+    }
+
+    /// The device's network changed: the old flow is worth nothing.
+    pub(crate) fn network_changed(&mut self, cx: &mut Context) {
+        self.epoch += 1;
+        self.drop_flow(cx);
+        self.interrupt();
+        if self.pace != Pace::Stopped
+            && (self.registered_at.is_some() || self.attempt.is_some() || self.leaving || self.failures > 0)
+        {
+            self.due = true;
+        }
+        if self.pace != Pace::Stopped {
+            self.pace = Pace::Free;
+        }
+        self.failures = 0;
+        self.hop = 0;
+        self.redirect = None;
+    }
+
+    pub(crate) fn drop_flow(&mut self, cx: &mut Context) {
+        match std::mem::replace(&mut self.flow, Flow::None) {
+            Flow::None => {}
+            Flow::Opening(flow, _) | Flow::Up(FlowUp { id: flow, .. }) => cx.outputs.push_back(Output::Close(flow)),
+        }
+        self.keep_alive_at = None;
+    }
+}

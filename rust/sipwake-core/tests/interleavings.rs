@@ -1,0 +1,285 @@
+//! Every order in which a push, an INVITE, a CANCEL, an answer, a decline, the death of the process and a new network can
+//! come: whatever happens, the phone and the caller come to one end, and to the same one.
+
+mod phone;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use phone::{ANSWER, Caller, Phone, gist, header};
+use sipwake_core::account::Transport;
+use sipwake_core::event::{Ended, Offer};
+use sipwake_core::user_agent::Decline;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Push,
+    Invite,
+    Cancel,
+    Answer,
+    Decline,
+    Kill,
+    Reconnect,
+}
+
+use Step::{Answer, Cancel, Decline as Refuse, Invite, Kill, Push, Reconnect};
+
+const STEPS: [Step; 7] = [Push, Invite, Cancel, Answer, Refuse, Kill, Reconnect];
+
+/// How the call ended for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// It never sent its INVITE.
+    NeverCalled,
+    /// It gave up before anybody answered.
+    GaveUp,
+    /// It was refused with this status.
+    Refused(u16),
+    /// It talked.
+    Talked,
+    /// Nobody ever said anything final.
+    Silence,
+}
+
+/// The scripted caller: a client transaction and a dialog, as RFC 3261 sections 9, 13.2 and 17.1.1 have them.
+struct Bob {
+    words: Caller,
+    invited: bool,
+    wants_cancel: bool,
+    /// It gave up because nobody said anything for 100 seconds.
+    lost_patience: bool,
+    cancelled: bool,
+    heard: bool,
+    confirmed: bool,
+    outcome: Option<Outcome>,
+    /// Tags of dialogs that it has acknowledged.
+    dialogs: BTreeSet<String>,
+    over: bool,
+}
+
+impl Bob {
+    fn new() -> Self {
+        Self {
+            words: Caller::new("c1"),
+            invited: false,
+            wants_cancel: false,
+            lost_patience: false,
+            cancelled: false,
+            heard: false,
+            confirmed: false,
+            outcome: None,
+            dialogs: BTreeSet::new(),
+            over: false,
+        }
+    }
+
+    /// Reads what the phone sent, and answers until both are silent.
+    fn listen(&mut self, phone: &mut Phone) {
+        loop {
+            if self.wants_cancel && !self.cancelled && self.heard && self.outcome.is_none() {
+                self.cancelled = true;
+                phone.receive(&self.words.cancel(""));
+            }
+            let sent = phone.take();
+            if sent.is_empty() {
+                return;
+            }
+            for text in sent {
+                self.hear(&text, phone);
+            }
+        }
+    }
+
+    fn hear(&mut self, text: &str, phone: &mut Phone) {
+        let said = gist(text);
+        match said.split_once(' ') {
+            Some((status, "INVITE")) => {
+                let status: u16 = status.parse().expect("a status");
+                self.heard = true;
+                if status < 200 {
+                    return;
+                }
+                self.words.hear(text);
+                phone.receive(&self.words.ack(status >= 300));
+                if status >= 300 {
+                    let cancelled = status == 487 && self.cancelled;
+                    self.outcome.get_or_insert(if cancelled { Outcome::GaveUp } else { Outcome::Refused(status) });
+                    return;
+                }
+                self.confirmed = true;
+                if self.dialogs.insert(self.words.to_tag.clone()) {
+                    self.outcome.get_or_insert(Outcome::Talked);
+                    // It had given up: the answer came across, and is hung up on.
+                    if self.wants_cancel {
+                        let bye = self.words.within("BYE", "", None);
+                        self.over = true;
+                        phone.receive(&bye);
+                    }
+                }
+            }
+            Some((_, "CANCEL" | "BYE" | "UPDATE")) => {}
+            Some(other) => panic!("an unexpected response: {other:?}"),
+            None if said == "BYE" => {
+                let known = self.dialogs.iter().any(|tag| header(text, "From").is_some_and(|from| from.contains(tag)));
+                let status = if known && !self.over { "200 OK" } else { "481 Gone" };
+                self.over = true;
+                phone.receive(&Caller::respond(text, status, ""));
+            }
+            None if said == "INVITE" => {
+                phone.receive(&Caller::respond(text, "200 OK", "Contact: <sip:bob@192.0.2.1:5070>\r\n"));
+            }
+            None => assert_eq!(said, "ACK"),
+        }
+    }
+}
+
+/// Plays one order. Every step is followed by what the messages lead to, at once.
+fn play(order: &[Step], lost_by_kill: &mut u32) {
+    let mut phone = Phone::new(Transport::Udp);
+    let mut bob = Bob::new();
+    let mut killed_in_call = false;
+    let mut accepted = false;
+    for step in order {
+        match step {
+            Push => {
+                phone.push("c1");
+            }
+            Invite => {
+                bob.invited = true;
+                phone.receive(&bob.words.invite());
+            }
+            Cancel => bob.wants_cancel = true,
+            Answer => {
+                let call = uuid_of_call(&phone);
+                if !phone.agent.accept(call, Offer::sdp(ANSWER), phone.now) {
+                    phone.agent.answer(call, phone.now);
+                }
+            }
+            Refuse => {
+                let call = uuid_of_call(&phone);
+                if !phone.agent.decline(call, Decline::Everywhere, phone.now) {
+                    phone.agent.hang_up(call, sipwake_core::call::HangUp::Normal, phone.now);
+                }
+            }
+            Kill => {
+                killed_in_call = bob.outcome == Some(Outcome::Talked) && !bob.over;
+                phone.events.clear();
+                phone.kill();
+                *lost_by_kill += 1;
+            }
+            Reconnect => phone.reconnect(),
+        }
+        phone.drain();
+        bob.listen(&mut phone);
+        accepted |= take_wanted_answer(&mut phone);
+        bob.listen(&mut phone);
+    }
+    // The rest of the time: the caller's own patience, retransmissions, deadlines.
+    let mut passed = 0;
+    for second in (0..40).chain((40..=240).step_by(20)) {
+        phone.pass(Duration::from_secs(second - passed));
+        passed = second;
+        bob.listen(&mut phone);
+        // A live INVITE is sent again until it is heard (timer A); to a process that was killed it is a new one.
+        if bob.invited && !bob.heard && second < 32 {
+            phone.receive(&bob.words.invite());
+            bob.listen(&mut phone);
+        }
+        if take_wanted_answer(&mut phone) {
+            bob.listen(&mut phone);
+        }
+        if second == 100 && bob.outcome.is_none() && bob.heard {
+            bob.wants_cancel = true;
+            bob.lost_patience = true;
+            bob.listen(&mut phone);
+        }
+        if second == 200 && bob.outcome == Some(Outcome::Talked) && !bob.over {
+            bob.over = true;
+            let bye = bob.words.within("BYE", "", None);
+            phone.receive(&bye);
+            bob.listen(&mut phone);
+        }
+    }
+    let outcome = bob.outcome.unwrap_or(match (bob.invited, bob.wants_cancel) {
+        (false, _) => Outcome::NeverCalled,
+        (true, true) => Outcome::GaveUp,
+        (true, false) => Outcome::Silence,
+    });
+    let ends = phone.ends();
+    let mut by_call = BTreeMap::new();
+    for (uuid, how) in &ends {
+        assert_eq!(by_call.insert(*uuid, *how), None, "{order:?}: an end was told twice: {ends:?}");
+    }
+    assert!(by_call.len() <= 1, "{order:?}: one call, one name: {ends:?}");
+    let end = by_call.values().next().copied();
+    let agreed = match (end, outcome) {
+        // The phone knows of no call: it was killed before anything reached the new process, or nothing ever did.
+        (None, _) => phone.happened().iter().all(|word| word.starts_with("dropped")),
+        // Who declined must not let the caller wait; only the death of the process that heard its INVITE may.
+        (Some(Ended::Missed | Ended::Declined), Outcome::GaveUp) => !bob.lost_patience || order.contains(&Kill),
+        (Some(Ended::Missed | Ended::Declined), Outcome::NeverCalled) => true,
+        (Some(Ended::Declined), Outcome::Refused(603)) => true,
+        (Some(Ended::Cancelled), Outcome::GaveUp) => true,
+        (Some(Ended::HungUpByCaller | Ended::HungUp), Outcome::Talked) => true,
+        (Some(Ended::Unanswered), Outcome::Refused(480)) => true,
+        // The caller talked to the process that was killed, and its announcement came again to the new one.
+        (Some(Ended::Missed | Ended::Declined), Outcome::Talked | Outcome::Refused(603)) => order.contains(&Kill),
+        _ => false,
+    };
+    assert!(agreed, "{order:?}: the phone says {end:?}, the caller {outcome:?}; {ends:?}");
+    assert!(bob.outcome != Some(Outcome::Talked) || bob.over, "{order:?}: the caller still talks to nobody");
+    if accepted && !killed_in_call && !order.contains(&Kill) && !bob.wants_cancel {
+        assert!(matches!(outcome, Outcome::Talked | Outcome::Refused(603)), "{order:?}: {outcome:?}");
+    }
+    assert!(
+        phone.agent.poll_timeout().is_none_or(|(at, why)| why == "binding refresh" || at > phone.now.boot),
+        "{order:?}: something is stuck"
+    );
+}
+
+/// Supplies the description where the user had answered ahead.
+fn take_wanted_answer(phone: &mut Phone) -> bool {
+    let wanted = phone.events.iter().rev().find_map(|event| match event {
+        sipwake_core::event::Event::Call(call) => {
+            matches!(call.change, sipwake_core::event::CallChange::AnswerWanted { .. }).then_some(call.uuid)
+        }
+        _ => None,
+    });
+    let accepted = wanted.is_some_and(|call| phone.agent.accept(call, Offer::sdp(ANSWER), phone.now));
+    phone.drain();
+    accepted
+}
+
+/// The name of the call: by its Call-ID alone, as the app knows it from the push even after a restart.
+fn uuid_of_call(_: &Phone) -> uuid::Uuid {
+    let identity = sipwake_core::payload::CallIdentity::new(Some("c1"), None, None, None);
+    sipwake_core::payload::call_uuid(&identity)
+}
+
+fn orders(of: &[Step]) -> Vec<Vec<Step>> {
+    let mut all: Vec<Vec<Step>> = vec![Vec::new()];
+    let mut begin = 0;
+    while begin < all.len() {
+        let end = all.len();
+        for index in begin..end {
+            for step in of.iter().filter(|step| !all[index].contains(step)).copied().collect::<Vec<_>>() {
+                let mut longer = all[index].clone();
+                longer.push(step);
+                all.push(longer);
+            }
+        }
+        begin = end;
+    }
+    all
+}
+
+#[test]
+fn every_order_comes_to_one_end_that_both_sides_agree_on() {
+    let all = orders(&STEPS);
+    assert_eq!(all.len(), 13_700, "every order of every choice of the seven");
+    let mut kills = 0;
+    for order in &all {
+        play(order, &mut kills);
+    }
+    assert!(kills > 5000);
+}

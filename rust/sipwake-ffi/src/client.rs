@@ -1,0 +1,246 @@
+//! The client.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sipwake::{AccountKey, Client, Decline, Events, Uuid, now};
+use tokio::sync::{broadcast, watch};
+
+use crate::account::AccountSetup;
+use crate::error::SipWakeError;
+use crate::event::Event;
+use crate::logging;
+use crate::payload::{Channel, PushAction, PushHints, PushPayload};
+use crate::runtime::OwnRuntime;
+use crate::store::{EventListener, ForeignStore, StateStore};
+use crate::stream::{EventStream, MAX_FAILURES};
+
+/// What became of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum TokenOutcome {
+    /// It is stored, and sent if it is new.
+    Taken,
+    /// It was empty or `null`: the good token that may be there stays.
+    Ignored,
+}
+
+/// How a ringing call is declined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum DeclineHow {
+    /// 603: on all of the user's devices.
+    Everywhere,
+    /// 486: this device is busy; others go on ringing.
+    Busy,
+}
+
+/// Accounts, bindings and calls. One client is meant to live as long as the process.
+///
+/// What is asked for is stored and under way when a call returns; what becomes of it comes as an event. Accounts are named
+/// by their ids, see `account_id`.
+#[derive(uniffi::Object)]
+pub struct SipWakeClient {
+    runtime: OwnRuntime,
+    client: Client,
+    failures: broadcast::Sender<Event>,
+    shut_down: watch::Sender<bool>,
+    /// The events since the client was made, until the first stream takes them.
+    first: Mutex<Option<Events>>,
+}
+
+#[uniffi::export]
+impl SipWakeClient {
+    /// Makes a client that knows these accounts. Log-outs that an earlier process could not deliver go out at once.
+    ///
+    /// Hand over the accounts of the logged-in users here: a push that comes right after is then judged with them. A client
+    /// without accounts makes no sound for any push. Nothing is registered before `register`.
+    ///
+    /// Reads the store from another thread, and waits for it.
+    ///
+    /// # Errors
+    /// `InvalidField` for an account that cannot be used, `Unavailable` when the system gives no thread.
+    #[uniffi::constructor]
+    pub fn new(
+        store: Arc<dyn StateStore>,
+        accounts: Vec<AccountSetup>,
+        listener: Option<Arc<dyn EventListener>>,
+    ) -> Result<Arc<Self>, SipWakeError> {
+        logging::install();
+        let runtime = OwnRuntime::start()?;
+        let (failures, _) = broadcast::channel(MAX_FAILURES);
+        let told = failures.clone();
+        let (client, first) = runtime.block_on(async move {
+            let (client, first) = Client::start(Arc::new(ForeignStore(store)));
+            if let Some(listener) = listener {
+                tokio::spawn(tell(client.events(), listener, told));
+            }
+            for setup in accounts {
+                let (account, push) = setup.into_parts();
+                client.add_account(account, push).await?;
+            }
+            Ok::<_, SipWakeError>((client, first))
+        })??;
+        let shut_down = watch::Sender::new(false);
+        Ok(Arc::new(Self { runtime, client, failures, shut_down, first: Mutex::new(Some(first)) }))
+    }
+
+    /// Adds an account, or changes the settings of the one with the same AOR and registrar; returns its id. What was
+    /// stored of it by an earlier process lives on. Nothing is sent before `register`.
+    ///
+    /// # Errors
+    /// `InvalidField`, which names the field and the rule; `ShutDown`.
+    pub async fn add_account(&self, setup: AccountSetup) -> Result<String, SipWakeError> {
+        let (account, push) = setup.into_parts();
+        self.until_shut_down(self.client.add_account(account, push)).await.map(|key| key.to_string())
+    }
+
+    /// Registers now, also after a refusal. Call it at every start of the app. The outcome comes as an event.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `ShutDown`.
+    pub async fn register(&self, account: String) -> Result<(), SipWakeError> {
+        let key = key(&account)?;
+        self.until_shut_down(self.client.register(&key)).await
+    }
+
+    /// Hands over the push token that the provider gave: the one for calls (FCM's, PushKit's) and, on iOS, the one for alerts.
+    ///
+    /// A null, empty or "not yet" token is ignored; the same token costs no traffic.
+    ///
+    /// # Errors
+    /// `InvalidField` for a token of the wrong shape, `NoPush` for an account without push settings, `NoSuchAccount`, `ShutDown`.
+    #[uniffi::method(default(alert = None))]
+    pub async fn set_token(
+        &self,
+        account: String,
+        token: Option<String>,
+        alert: Option<String>,
+    ) -> Result<TokenOutcome, SipWakeError> {
+        let key = key(&account)?;
+        let update = self.until_shut_down(self.client.set_tokens(&key, token.as_deref(), alert.as_deref())).await?;
+        Ok(match update {
+            sipwake::TokenUpdate::Taken => TokenOutcome::Taken,
+            sipwake::TokenUpdate::Ignored => TokenOutcome::Ignored,
+        })
+    }
+
+    /// Removes the push binding and stays registered. Stored before this returns; from here on no push makes a sound.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `ShutDown`.
+    pub async fn unbind_push(&self, account: String) -> Result<(), SipWakeError> {
+        let key = key(&account)?;
+        self.until_shut_down(self.client.unbind_push(&key)).await
+    }
+
+    /// Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
+    /// (`LoggedOut`), by later processes if need be. From here on no push makes a sound.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `ShutDown`.
+    pub async fn log_out(&self, account: String) -> Result<(), SipWakeError> {
+        let key = key(&account)?;
+        self.until_shut_down(self.client.log_out(&key)).await
+    }
+
+    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
+    /// the event `Capabilities`.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `ShutDown`.
+    #[uniffi::method(default(provider = None))]
+    pub async fn query_push(&self, account: String, provider: Option<String>) -> Result<(), SipWakeError> {
+        let key = key(&account)?;
+        self.until_shut_down(self.client.query_push(&key, provider)).await
+    }
+
+    /// Says what a push means for the operating system, at once, and wakes the account behind it.
+    ///
+    /// Waits for no network, no lock and no task. Whatever the payload, there is an action; for a PushKit push it is one
+    /// that can be shown to CallKit. A push for a logged-out user, or of a call that is over, makes no sound.
+    ///
+    /// # Errors
+    /// None of its own: the `Result` is there so that a bug is an error in Swift, too.
+    pub fn push(&self, payload: PushPayload, channel: Channel, hints: PushHints) -> Result<PushAction, SipWakeError> {
+        let action = self.client.push(&payload, channel.into(), &hints.into());
+        Ok(PushAction::convert(action, now().boot))
+    }
+
+    /// Declines a call that rings or was announced.
+    ///
+    /// # Errors
+    /// `NoSuchCall`, `ShutDown`.
+    pub async fn decline(&self, call: String, how: DeclineHow) -> Result<(), SipWakeError> {
+        let uuid = Uuid::parse_str(&call).map_err(|_| SipWakeError::from(sipwake::Error::NoSuchCall))?;
+        let how = match how {
+            DeclineHow::Everywhere => Decline::Everywhere,
+            DeclineHow::Busy => Decline::Busy,
+        };
+        self.until_shut_down(self.client.decline(uuid, how)).await
+    }
+
+    /// Says that the device's network changed: flows are opened anew, the bindings follow.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub async fn network_changed(&self) -> Result<(), SipWakeError> {
+        self.until_shut_down(self.client.network_changed()).await
+    }
+
+    /// Returns a stream of events: the first one with all that happened since the client was made, later ones from now on.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn events(&self) -> Result<Arc<EventStream>, SipWakeError> {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let events = first.unwrap_or_else(|| self.client.events());
+        Ok(Arc::new(EventStream::new(events, self.failures.subscribe(), self.shut_down.subscribe())))
+    }
+
+    /// Ends the client at once: who waits gets `ShutDown`, streams end, sockets close. Bindings stay on their servers.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn shutdown(&self) -> Result<(), SipWakeError> {
+        self.shut_down.send_replace(true);
+        self.runtime.shut_down();
+        Ok(())
+    }
+}
+
+impl SipWakeClient {
+    /// Awaits what the driver does, but not longer than there is a driver.
+    async fn until_shut_down<T>(
+        &self,
+        work: impl Future<Output = Result<T, sipwake::Error>>,
+    ) -> Result<T, SipWakeError> {
+        let mut shut_down = self.shut_down.subscribe();
+        tokio::select! {
+            biased;
+            _ = shut_down.wait_for(|shut_down| *shut_down) => Err(SipWakeError::shut_down()),
+            result = work => result.map_err(Into::into),
+        }
+    }
+}
+
+fn key(account: &str) -> Result<AccountKey, SipWakeError> {
+    AccountKey::parse(account)
+        .ok_or_else(|| sipwake::Error::NoSuchAccount(sipwake::core::user_agent::NoSuchAccount).into())
+}
+
+/// Tells the app's listener of each event. A slow one holds up itself alone.
+async fn tell(mut events: Events, listener: Arc<dyn EventListener>, failures: broadcast::Sender<Event>) {
+    while let Some(event) = events.next().await {
+        let listener = listener.clone();
+        let told = tokio::task::spawn_blocking(move || listener.on_event(event.into())).await;
+        let reason = match told {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        log::warn!("the app's listener failed: {reason}");
+        // Perhaps nobody reads a stream.
+        let _ = failures.send(Event::ListenerFailed { reason });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::*;
+use crate::account::account_id;
+use crate::account::tests::alice;
+use crate::error::CallbackError;
+use crate::payload::{IgnoreReason, PushKind};
+use crate::push::{Provider, PushConfig};
+
+#[derive(Default)]
+struct Records(Mutex<HashMap<String, Vec<u8>>>);
+
+impl StateStore for Records {
+    fn load(&self, key: String) -> Result<Option<Vec<u8>>, CallbackError> {
+        Ok(self.0.lock().expect("not poisoned").get(&key).cloned())
+    }
+
+    fn save(&self, key: String, bytes: Vec<u8>) -> Result<(), CallbackError> {
+        self.0.lock().expect("not poisoned").insert(key, bytes);
+        Ok(())
+    }
+
+    fn remove(&self, key: String) -> Result<(), CallbackError> {
+        self.0.lock().expect("not poisoned").remove(&key);
+        Ok(())
+    }
+}
+
+/// Fails in every way at hand.
+struct Broken;
+
+impl StateStore for Broken {
+    fn load(&self, _: String) -> Result<Option<Vec<u8>>, CallbackError> {
+        Err(CallbackError::Failed { reason: "locked".into() })
+    }
+
+    fn save(&self, _: String, _: Vec<u8>) -> Result<(), CallbackError> {
+        Err(CallbackError::Failed { reason: "full".into() })
+    }
+
+    fn remove(&self, _: String) -> Result<(), CallbackError> {
+        Ok(())
+    }
+}
+
+impl EventListener for Broken {
+    fn on_event(&self, _: Event) -> Result<(), CallbackError> {
+        panic!("the listener is broken")
+    }
+}
+
+fn setup() -> AccountSetup {
+    let push = PushConfig::plain(Provider::Fcm, "app");
+    AccountSetup { account: alice(), push: Some(push), mode: None }
+}
+
+fn client(accounts: Vec<AccountSetup>) -> Arc<SipWakeClient> {
+    SipWakeClient::new(Arc::new(Records::default()), accounts, None).expect("a client")
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(5), future).await }).expect("in time")
+}
+
+fn call_push() -> PushPayload {
+    let fields = [("ntype", "0"), ("nfrom", "1234"), ("ncallid", "c1")];
+    PushPayload::Fields { entries: fields.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() }
+}
+
+#[test]
+fn a_push_right_after_the_start_rings_for_an_account_that_was_handed_over() {
+    let client = client(vec![setup()]);
+    let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total");
+    assert_eq!(action.kind, PushKind::IncomingCall { video: false });
+}
+
+#[test]
+fn a_push_makes_no_sound_without_an_account_and_after_the_log_out() {
+    let silent = PushKind::Ignore { reason: IgnoreReason::LoggedOut };
+    let nobody = client(Vec::new());
+    let action = nobody.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total");
+    assert_eq!(action.kind, silent);
+
+    let client = client(vec![setup()]);
+    wait(client.log_out(account_id(alice()).expect("valid"))).expect("logged out");
+    let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total");
+    assert_eq!(action.kind, silent);
+}
+
+#[test]
+fn an_account_that_is_not_there_is_an_error_of_its_own() {
+    let client = client(Vec::new());
+    for id in ["", "no id", "0123456789abcdef"] {
+        let error = wait(client.register(id.to_owned())).expect_err("there is none");
+        assert!(matches!(error, SipWakeError::NoSuchAccount { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn a_token_that_means_none_yet_is_ignored_and_a_bad_one_refused() {
+    let client = client(vec![setup()]);
+    let id = account_id(alice()).expect("valid");
+    for none in [None, Some(""), Some("null")] {
+        let outcome = wait(client.set_token(id.clone(), none.map(str::to_owned), None)).expect("no error");
+        assert_eq!(outcome, TokenOutcome::Ignored);
+    }
+    let error = wait(client.set_token(id.clone(), Some("a b".into()), None)).expect_err("refused");
+    assert!(matches!(error, SipWakeError::InvalidField { ref field, .. } if field == "push.token"), "{error:?}");
+    assert_eq!(wait(client.set_token(id, Some("c-10:APA91b".into()), None)).expect("taken"), TokenOutcome::Taken);
+}
+
+#[test]
+fn a_store_that_fails_is_an_event_and_a_listener_that_panics_another() {
+    let client = SipWakeClient::new(Arc::new(Broken), vec![setup()], Some(Arc::new(Broken))).expect("a client");
+    let stream = client.events().expect("a stream");
+    let (mut store, mut listener) = (false, false);
+    while !(store && listener) {
+        match wait(stream.next_event()).expect("no error").expect("an event") {
+            Event::StoreFailed { reason, .. } => store |= reason == "full",
+            Event::ListenerFailed { .. } => listener = true,
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn who_waits_is_told_of_the_end() {
+    let client = client(vec![setup()]);
+    let (first, second) = (client.events().expect("a stream"), client.events().expect("a stream"));
+    second.cancel().expect("cancelled");
+    assert!(wait(second.next_event()).expect("no error").is_none());
+    let ender = client.clone();
+    let thread = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        ender.shutdown().expect("shut down");
+    });
+    assert!(wait(first.next_event()).expect("no error").is_none());
+    thread.join().expect("the thread ended well");
+    let error = wait(client.network_changed()).expect_err("it is over");
+    assert!(matches!(error, SipWakeError::ShutDown { .. }), "{error:?}");
+    let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total, even now");
+    assert_eq!(action.kind, PushKind::IncomingCall { video: false });
+}
+
+#[test]
+fn a_client_cannot_be_made_where_it_would_wait_for_itself() {
+    let error = wait(async { SipWakeClient::new(Arc::new(Records::default()), Vec::new(), None).err() });
+    assert!(matches!(error, Some(SipWakeError::Unavailable { .. })), "{error:?}");
+}

@@ -1,0 +1,110 @@
+//! What apps get when something cannot be done: a kind that stays the same, and a reason to read.
+
+use sipwake::{Error, FieldError};
+
+/// Why a call failed. The variant is stable and made to be branched on; `reason` is for developers and logs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, uniffi::Error)]
+#[non_exhaustive]
+pub enum SipWakeError {
+    /// A field was refused. Nothing was sent and nothing was stored.
+    #[error("{field}: {reason}")]
+    InvalidField {
+        /// The field's name, for example `aor` or `push.token`.
+        field: String,
+        /// The rule that it broke. Never the value, which may be a secret.
+        reason: String,
+    },
+    /// The account was never added, or is logged out.
+    #[error("{reason}")]
+    NoSuchAccount {
+        /// In words.
+        reason: String,
+    },
+    /// The account has no push settings.
+    #[error("{reason}")]
+    NoPush {
+        /// In words.
+        reason: String,
+    },
+    /// No call of that name is announced or ringing.
+    #[error("{reason}")]
+    NoSuchCall {
+        /// In words.
+        reason: String,
+    },
+    /// The client has been shut down.
+    #[error("{reason}")]
+    ShutDown {
+        /// In words.
+        reason: String,
+    },
+    /// The system refused what the client needs, such as a thread; or the call was made from inside a callback.
+    #[error("{reason}")]
+    Unavailable {
+        /// In words.
+        reason: String,
+    },
+}
+
+impl SipWakeError {
+    pub(crate) fn shut_down() -> Self {
+        Error::ShutDown.into()
+    }
+}
+
+impl From<Error> for SipWakeError {
+    fn from(error: Error) -> Self {
+        let reason = error.to_string();
+        match error {
+            Error::Field(error) => error.into(),
+            Error::NoSuchAccount(_) => Self::NoSuchAccount { reason },
+            Error::NoPush => Self::NoPush { reason },
+            Error::NoSuchCall => Self::NoSuchCall { reason },
+            Error::ShutDown => Self::ShutDown { reason },
+            _ => Self::Unavailable { reason },
+        }
+    }
+}
+
+impl From<FieldError> for SipWakeError {
+    fn from(error: FieldError) -> Self {
+        Self::InvalidField { field: error.field.to_owned(), reason: error.rule.to_string() }
+    }
+}
+
+/// What a store or listener of the app throws. It becomes an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, uniffi::Error)]
+pub enum CallbackError {
+    /// The app's code failed.
+    #[error("{reason}")]
+    Failed {
+        /// In words; shown in the event.
+        reason: String,
+    },
+}
+
+impl From<uniffi::UnexpectedUniFFICallbackError> for CallbackError {
+    fn from(error: uniffi::UnexpectedUniFFICallbackError) -> Self {
+        // Kotlin hands over the whole stack trace.
+        Self::Failed { reason: error.reason.lines().next().unwrap_or_default().to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_field_keeps_its_name_and_loses_its_value() {
+        let config = sipwake::AccountConfig::new("alice@example.com", "se\ncret");
+        let error = sipwake::core::account::Account::parse(config).expect_err("refused");
+        let error = SipWakeError::from(error);
+        assert_eq!(error.to_string(), "credentials.password: must not hold control characters");
+    }
+
+    #[test]
+    fn of_an_unexpected_exception_the_first_line_is_kept() {
+        let error = uniffi::UnexpectedUniFFICallbackError { reason: "java.io.IOException: full\n\tat x".to_owned() };
+        assert_eq!(CallbackError::from(error).to_string(), "java.io.IOException: full");
+    }
+}

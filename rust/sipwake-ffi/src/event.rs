@@ -1,0 +1,447 @@
+//! What apps are told.
+
+use sipwake::Failure;
+
+use crate::payload::milliseconds;
+
+/// What an app gets to know.
+#[derive(Clone, PartialEq, uniffi::Enum)]
+pub enum Event {
+    /// The registrar accepted a REGISTER.
+    Registered {
+        /// Whose: the account's id.
+        account: String,
+        /// What it granted.
+        registration: Registration,
+    },
+    /// A REGISTER, or the way to the registrar, failed.
+    RegistrationFailed {
+        /// Whose.
+        account: String,
+        /// What to branch on.
+        kind: FailureKind,
+        /// The final response's status, if there was one.
+        status: Option<u16>,
+        /// In words.
+        reason: String,
+        /// Milliseconds until it is tried again; absent: not before the app changes something.
+        retry_in_ms: Option<u64>,
+    },
+    /// The server confirmed that it forgot a logged-out user's binding.
+    LoggedOut {
+        /// Whose.
+        account: String,
+        /// The address of record, since the account itself is gone.
+        aor: String,
+    },
+    /// A capability query was answered (RFC 8599 section 4.1.3).
+    Capabilities {
+        /// Whose.
+        account: String,
+        /// The response's status: 555 when the provider asked for is not supported.
+        status: u16,
+        /// The providers that the server named.
+        providers: Vec<String>,
+    },
+    /// A call was announced, arrived, changed or ended.
+    Call {
+        /// The call's UUID: the same for its push and its INVITE.
+        uuid: String,
+        /// Whose, once that is known.
+        account: Option<String>,
+        /// What happened.
+        change: CallChange,
+    },
+    /// A MESSAGE arrived (RFC 3428).
+    ChatMessage {
+        /// Whose.
+        account: String,
+        /// The sender's URI.
+        from: String,
+        /// The sender's display name.
+        display_name: Option<String>,
+        /// The body's type, for example `text/plain`.
+        content_type: String,
+        /// The text. Not for logs.
+        text: String,
+        /// The Call-ID, by which a push for the same message is recognised.
+        call_id: String,
+    },
+    /// The app's store refused a record, or gave back one that cannot be read.
+    StoreFailed {
+        /// The record's key.
+        key: String,
+        /// Why.
+        reason: String,
+    },
+    /// The app's listener threw. It goes on hearing of what comes next.
+    ListenerFailed {
+        /// What it threw.
+        reason: String,
+    },
+    /// Something from the network was dropped.
+    Discarded {
+        /// Why.
+        reason: DiscardReason,
+        /// How many so far for this reason. Told at 1, 2, 4, 8, …
+        count: u64,
+    },
+    /// Events were not read in time and are lost.
+    EventsLost {
+        /// How many.
+        count: u64,
+    },
+    /// Something that this version of the bindings has no name for.
+    Other {
+        /// In words.
+        description: String,
+    },
+}
+
+/// What a registrar granted.
+#[derive(Clone, PartialEq, Eq, uniffi::Record)]
+pub struct Registration {
+    /// How long the binding lives, in milliseconds.
+    pub expires_ms: u64,
+    /// What it says about push.
+    pub verdict: Verdict,
+    /// The token that calls are pushed to. Not for logs.
+    pub token: Option<String>,
+    /// The token that alerts are pushed to (iOS). Not for logs.
+    pub alert_token: Option<String>,
+    /// Our address and port as the server saw them (RFC 3581).
+    pub observed_address: Option<String>,
+    /// The server proved wrong knowledge of the password: someone may stand between.
+    pub suspicious_server: bool,
+}
+
+/// Whether the app may count on being woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum Standing {
+    /// The server said that it will push.
+    Confirmed,
+    /// The server accepted the REGISTER and said nothing about push; many that push never say so.
+    Unconfirmed,
+    /// The server said that it will not push.
+    Refused,
+    /// Push was not asked for.
+    NotAsked,
+}
+
+/// What a response says about push.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+pub struct Verdict {
+    /// Whether the app may count on being woken.
+    pub standing: Standing,
+    /// Why, in words.
+    pub reason: String,
+    /// What a developer can do about it; empty when there is nothing to do.
+    pub advice: String,
+    /// The server's VAPID key, for web push (RFC 8292).
+    pub vapid: Option<String>,
+    /// Seconds before expiry at which the app, waking itself, must refresh at the latest (`+sip.pnsreg`).
+    pub refresh_lead_seconds: Option<u32>,
+    /// The value that dialogs we answer must carry as `pn-purr` in their Contact (`+sip.pnspurr`).
+    pub purr: Option<String>,
+    /// `X-PIID` was left out because the transport can be read by others.
+    pub piid_withheld: bool,
+    /// `X-PIID` went over a transport that others can read, as the app allowed.
+    pub piid_in_the_clear: bool,
+}
+
+/// Why a registration failed, coarsely.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum FailureKind {
+    /// The server refused the user name or password. Nothing is sent until the credentials change.
+    WrongCredentials,
+    /// The server's challenge cannot be answered.
+    UnanswerableChallenge,
+    /// The server refuses this account. Nothing is sent until the app asks again.
+    Refused,
+    /// The server answered with an error that is worth another try later.
+    Answered,
+    /// No answer in time.
+    TimedOut,
+    /// No way to the server, or it broke.
+    Unreachable,
+    /// The server keeps sending the request round in circles.
+    Circles,
+    /// Anything else.
+    Other,
+}
+
+/// Why something from the network was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum DiscardReason {
+    /// No SIP message.
+    Malformed,
+    /// A response that no request of ours waits for.
+    ForeignResponse,
+    /// A request that cannot be answered.
+    StrayRequest,
+    /// It came from a flow that is closed.
+    DeadFlow,
+    /// Too many calls at once.
+    TooManyCalls,
+    /// Anything else.
+    Other,
+}
+
+/// What happened to a call.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum CallChange {
+    /// A push announced it; the INVITE is on its way.
+    Announced {
+        /// Who calls.
+        caller: Caller,
+    },
+    /// The INVITE is here: the phone may ring.
+    Ringing {
+        /// Who calls.
+        caller: Caller,
+        /// Whether a push had announced this call.
+        announced: bool,
+        /// The INVITE's body, for the app's media engine.
+        offer: Option<SessionOffer>,
+    },
+    /// It is over.
+    Ended {
+        /// How.
+        reason: EndReason,
+    },
+    /// Something that this version of the bindings has no name for.
+    Other {
+        /// In words.
+        description: String,
+    },
+}
+
+/// A session description, as opaque text.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+pub struct SessionOffer {
+    /// For example `application/sdp`.
+    pub content_type: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+pub struct Caller {
+    /// The caller's URI or number; may be empty.
+    pub uri: String,
+    /// The name to show.
+    pub display_name: Option<String>,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum EndReason {
+    /// The caller gave up.
+    Cancelled,
+    /// Another device of the user answered (RFC 3326).
+    AnsweredElsewhere,
+    /// We declined.
+    Declined,
+    /// The announced INVITE never came.
+    Missed,
+    /// It rang until its time was over.
+    Unanswered,
+    /// The user logged out.
+    LoggedOut,
+    /// Anything else.
+    Other,
+}
+
+impl From<sipwake::Event> for Event {
+    fn from(event: sipwake::Event) -> Self {
+        match event {
+            sipwake::Event::Registered { account, registered } => {
+                Self::Registered { account: account.to_string(), registration: registered.into() }
+            }
+            sipwake::Event::RegistrationFailed { account, failure, retry_in } => Self::RegistrationFailed {
+                account: account.to_string(),
+                kind: kind(&failure),
+                status: status(&failure),
+                reason: failure.to_string(),
+                retry_in_ms: retry_in.map(milliseconds),
+            },
+            sipwake::Event::LoggedOut { account, aor } => Self::LoggedOut { account: account.to_string(), aor },
+            sipwake::Event::Capabilities { account, status, providers } => {
+                Self::Capabilities { account: account.to_string(), status, providers }
+            }
+            sipwake::Event::Call(call) => Self::Call {
+                uuid: call.uuid.to_string(),
+                account: call.account.map(|account| account.to_string()),
+                change: call.change.into(),
+            },
+            sipwake::Event::Message { account, from, display_name, content_type, text, call_id, .. } => {
+                Self::ChatMessage {
+                    account: account.to_string(),
+                    from,
+                    display_name,
+                    content_type,
+                    text: text.expose().to_owned(),
+                    call_id,
+                }
+            }
+            sipwake::Event::StoreFailed { key, reason } => Self::StoreFailed { key, reason },
+            sipwake::Event::Discarded { reason, count } => Self::Discarded { reason: reason.into(), count },
+            other => Self::Other { description: format!("{other:?}") },
+        }
+    }
+}
+
+fn kind(failure: &Failure) -> FailureKind {
+    match failure {
+        Failure::WrongCredentials => FailureKind::WrongCredentials,
+        Failure::Unanswerable(_) => FailureKind::UnanswerableChallenge,
+        Failure::Refused { .. } => FailureKind::Refused,
+        Failure::Answered { .. } => FailureKind::Answered,
+        Failure::TimedOut => FailureKind::TimedOut,
+        Failure::Flow(_) => FailureKind::Unreachable,
+        Failure::Circles => FailureKind::Circles,
+        _ => FailureKind::Other,
+    }
+}
+
+fn status(failure: &Failure) -> Option<u16> {
+    match failure {
+        Failure::Refused { code, .. } | Failure::Answered { code, .. } => Some(*code),
+        _ => None,
+    }
+}
+
+impl From<sipwake::Registered> for Registration {
+    fn from(registered: sipwake::Registered) -> Self {
+        let token = registered.token.as_ref();
+        Self {
+            expires_ms: milliseconds(registered.expires),
+            token: token.and_then(|token| token.call()).map(str::to_owned),
+            alert_token: token.and_then(|token| token.alert()).map(str::to_owned),
+            verdict: registered.verdict.into(),
+            observed_address: registered.observed.map(|address| address.to_string()),
+            suspicious_server: registered.suspicious_server,
+        }
+    }
+}
+
+impl From<sipwake::Verdict> for Verdict {
+    fn from(verdict: sipwake::Verdict) -> Self {
+        Self {
+            standing: match verdict.standing {
+                sipwake::Standing::Confirmed => Standing::Confirmed,
+                sipwake::Standing::Unconfirmed => Standing::Unconfirmed,
+                sipwake::Standing::Refused => Standing::Refused,
+                sipwake::Standing::NotAsked => Standing::NotAsked,
+            },
+            reason: verdict.reason.to_string(),
+            advice: verdict.advice.into_owned(),
+            vapid: verdict.vapid,
+            refresh_lead_seconds: verdict.refresh_lead,
+            purr: verdict.purr,
+            piid_withheld: verdict.piid_withheld,
+            piid_in_the_clear: verdict.piid_in_the_clear,
+        }
+    }
+}
+
+impl From<sipwake::Discard> for DiscardReason {
+    fn from(reason: sipwake::Discard) -> Self {
+        match reason {
+            sipwake::Discard::Malformed => Self::Malformed,
+            sipwake::Discard::ForeignResponse => Self::ForeignResponse,
+            sipwake::Discard::StrayRequest => Self::StrayRequest,
+            sipwake::Discard::DeadFlow => Self::DeadFlow,
+            sipwake::Discard::TooManyCalls => Self::TooManyCalls,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl From<sipwake::CallChange> for CallChange {
+    fn from(change: sipwake::CallChange) -> Self {
+        match change {
+            sipwake::CallChange::Announced(caller) => Self::Announced { caller: caller.into() },
+            sipwake::CallChange::Ringing { caller, announced, offer } => Self::Ringing {
+                caller: caller.into(),
+                announced,
+                offer: offer.map(|offer| SessionOffer { content_type: offer.content_type, body: offer.body }),
+            },
+            sipwake::CallChange::Ended(how) => Self::Ended { reason: how.into() },
+            other => Self::Other { description: format!("{other:?}") },
+        }
+    }
+}
+
+impl From<sipwake::Caller> for Caller {
+    fn from(caller: sipwake::Caller) -> Self {
+        Self { uri: caller.uri, display_name: caller.display_name }
+    }
+}
+
+impl From<sipwake::Ended> for EndReason {
+    fn from(how: sipwake::Ended) -> Self {
+        match how {
+            sipwake::Ended::Cancelled => Self::Cancelled,
+            sipwake::Ended::AnsweredElsewhere => Self::AnsweredElsewhere,
+            sipwake::Ended::Declined => Self::Declined,
+            sipwake::Ended::Missed => Self::Missed,
+            sipwake::Ended::Unanswered => Self::Unanswered,
+            sipwake::Ended::LoggedOut => Self::LoggedOut,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sipwake::{CallEvent, FlowError, Uuid};
+
+    use super::*;
+
+    fn key() -> sipwake::AccountKey {
+        let config = sipwake::AccountConfig::new("alice@example.com", "x");
+        sipwake::core::account::Account::parse(config).expect("valid").key()
+    }
+
+    #[test]
+    fn a_failure_keeps_its_kind_its_status_and_its_words() {
+        let failure = Failure::Answered { code: 503, reason: "Busy".into() };
+        let event =
+            sipwake::Event::RegistrationFailed { account: key(), failure, retry_in: Some(Duration::from_millis(1500)) };
+        let expected = Event::RegistrationFailed {
+            account: key().to_string(),
+            kind: FailureKind::Answered,
+            status: Some(503),
+            reason: "the server answered 503 Busy".into(),
+            retry_in_ms: Some(1500),
+        };
+        assert!(Event::from(event) == expected);
+        assert_eq!(kind(&Failure::Flow(FlowError::Closed)), FailureKind::Unreachable);
+        assert_eq!(kind(&Failure::WrongCredentials), FailureKind::WrongCredentials);
+    }
+
+    #[test]
+    fn a_call_keeps_its_uuid_and_its_offer() {
+        let uuid = Uuid::from_u128(7);
+        let change = sipwake::CallChange::Ringing {
+            caller: sipwake::Caller { uri: "sip:bob@example.com".into(), display_name: Some("Bob".into()) },
+            announced: true,
+            offer: Some(sipwake::Offer { content_type: "application/sdp".into(), body: b"v=0".to_vec() }),
+        };
+        let Event::Call { uuid: converted, account, change } =
+            sipwake::Event::Call(CallEvent { uuid, account: None, change }).into()
+        else {
+            panic!("another event")
+        };
+        assert_eq!((converted, account), (uuid.to_string(), None));
+        let CallChange::Ringing { caller, announced: true, offer: Some(offer) } = change else {
+            panic!("another change")
+        };
+        assert_eq!(caller.display_name.as_deref(), Some("Bob"));
+        assert_eq!(offer.body, b"v=0");
+    }
+}

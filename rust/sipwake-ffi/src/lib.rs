@@ -1,0 +1,39 @@
+//! sipwake for Kotlin and Swift, through UniFFI. It converts and never decides.
+//!
+//! The layers above it (`bindings/kotlin`, `bindings/swift`) are what apps use; this one is shaped for the bridge:
+//! flat records, milliseconds as integers, UUIDs and account ids as text, and a `Result` from every function, so that even
+//! a bug in here reaches Swift as an error and not as the end of the app.
+
+mod account;
+mod client;
+mod companion;
+mod error;
+mod event;
+mod logging;
+mod payload;
+mod push;
+mod runtime;
+mod store;
+mod stream;
+#[cfg(feature = "test-support")]
+pub mod test_support;
+
+uniffi::setup_scaffolding!();
+
+pub use account::{
+    AccountConfig, AccountSetup, Credentials, DigestAlgorithm, RealmHa1, Transport, UpperServer, account_id,
+};
+pub use client::{DeclineHow, SipWakeClient, TokenOutcome};
+pub use companion::{RegisterTags, Tag, TagsBinding, TagsCompanion};
+pub use error::{CallbackError, SipWakeError};
+pub use event::{
+    CallChange, Caller, DiscardReason, EndReason, Event, FailureKind, Registration, SessionOffer, Standing, Verdict,
+};
+pub use logging::{LogLevel, LogListener, LogRecord, set_log_level, set_log_listener};
+pub use payload::{
+    AppState, Channel, Duty, IgnoreReason, PayloadProblem, Priority, PushAction, PushHints, PushKind, PushPayload,
+    Vendor, parse_push,
+};
+pub use push::{Dialect, Environment, NamedValue, Provider, PushConfig, PushMode, Removal};
+pub use store::{EventListener, StateStore};
+pub use stream::EventStream;

@@ -1,0 +1,259 @@
+//! One logger for the process: to Android's log, Apple's unified log or standard error, and to the app if it wants.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread;
+
+use log::{Log, Metadata, Record};
+use sipwake::core::trace::redacted;
+
+use crate::error::{CallbackError, SipWakeError};
+
+/// Records waiting for the app's listener; beyond this the newest are dropped and counted.
+const MAX_WAITING: usize = 256;
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What should not happen.
+    Error,
+    /// What a developer should know.
+    Warn,
+    /// Milestones: registered, logged out.
+    Info,
+    /// For looking into a problem.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl From<LogLevel> for log::LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Off => Self::Off,
+            LogLevel::Error => Self::Error,
+            LogLevel::Warn => Self::Warn,
+            LogLevel::Info => Self::Info,
+            LogLevel::Debug => Self::Debug,
+            LogLevel::Trace => Self::Trace,
+        }
+    }
+}
+
+impl From<log::Level> for LogLevel {
+    fn from(level: log::Level) -> Self {
+        match level {
+            log::Level::Error => Self::Error,
+            log::Level::Warn => Self::Warn,
+            log::Level::Info => Self::Info,
+            log::Level::Debug => Self::Debug,
+            log::Level::Trace => Self::Trace,
+        }
+    }
+}
+
+/// One line of the log. It holds no secrets.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+pub struct LogRecord {
+    /// How grave.
+    pub level: LogLevel,
+    /// The part of the SDK that says so.
+    pub target: String,
+    /// What.
+    pub text: String,
+    /// How many lines before this one were dropped because the listener was too slow.
+    pub dropped_before: u64,
+}
+
+/// Hears of every line of the log, on a thread made for it.
+#[uniffi::export(rust, foreign)]
+pub trait LogListener: Send + Sync {
+    /// Takes a line.
+    ///
+    /// # Errors
+    /// What is thrown is dropped.
+    fn on_log(&self, record: LogRecord) -> Result<(), CallbackError>;
+}
+
+/// Sets how much is logged from here on; `Info` until then.
+///
+/// # Errors
+/// `Unavailable` when the process has another logger already.
+#[uniffi::export]
+pub fn set_log_level(level: LogLevel) -> Result<(), SipWakeError> {
+    if !install() {
+        return Err(SipWakeError::Unavailable { reason: "the process has another logger".to_owned() });
+    }
+    log::set_max_level(level.into());
+    Ok(())
+}
+
+/// Shows the log to the app, beside the platform's own log; nothing ends that.
+///
+/// # Errors
+/// `Unavailable` when the process has another logger already, or the system gives no thread.
+#[uniffi::export]
+pub fn set_log_listener(listener: Option<Arc<dyn LogListener>>) -> Result<(), SipWakeError> {
+    if !install() {
+        return Err(SipWakeError::Unavailable { reason: "the process has another logger".to_owned() });
+    }
+    let app = listener.map(AppLog::start).transpose()?;
+    *LOGGER.app.write().unwrap_or_else(PoisonError::into_inner) = app;
+    Ok(())
+}
+
+/// Becomes the process's logger, once. Returns `false` when there is another.
+pub(crate) fn install() -> bool {
+    static OURS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *OURS.get_or_init(|| {
+        let ours = log::set_logger(&LOGGER).is_ok();
+        if ours {
+            log::set_max_level(log::LevelFilter::Info);
+        }
+        ours
+    })
+}
+
+static LOGGER: Logger = Logger { app: RwLock::new(None) };
+
+struct Logger {
+    app: RwLock<Option<AppLog>>,
+}
+
+impl Log for Logger {
+    /// Of other crates, only what should not happen: their `debug!` knows nothing of our secrets.
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn || metadata.target().starts_with("sipwake")
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let text = redacted(record.args().to_string().as_bytes());
+        let text = text.trim_end();
+        platform::write(record.level(), record.target(), text);
+        if let Some(app) = &*self.app.read().unwrap_or_else(PoisonError::into_inner) {
+            app.offer(record.level().into(), record.target(), text);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// The app's end of the log: a bounded queue, and a thread that sleeps while it is empty and ends with it.
+struct AppLog {
+    queue: SyncSender<LogRecord>,
+    dropped: AtomicU64,
+}
+
+impl AppLog {
+    fn start(listener: Arc<dyn LogListener>) -> Result<Self, SipWakeError> {
+        let (queue, records) = sync_channel::<LogRecord>(MAX_WAITING);
+        let work = move || {
+            for record in records {
+                // A listener that cannot even log has nobody to tell.
+                let _ = listener.on_log(record);
+            }
+        };
+        let thread = thread::Builder::new().name("sipwake-log".to_owned()).spawn(work);
+        thread.map_err(|error| SipWakeError::Unavailable { reason: format!("no thread: {error}") })?;
+        Ok(Self { queue, dropped: AtomicU64::new(0) })
+    }
+
+    fn offer(&self, level: LogLevel, target: &str, text: &str) {
+        let dropped_before = self.dropped.swap(0, Ordering::Relaxed);
+        let record = LogRecord { level, target: target.to_owned(), text: text.to_owned(), dropped_before };
+        if self.queue.try_send(record).is_err() {
+            self.dropped.fetch_add(dropped_before + 1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(target_os = "android")]
+mod platform {
+    use std::sync::LazyLock;
+
+    use android_logger::{AndroidLogger, Config};
+    use log::{Level, LevelFilter, Log, Record};
+
+    static LOGCAT: LazyLock<AndroidLogger> =
+        LazyLock::new(|| AndroidLogger::new(Config::default().with_tag("sipwake").with_max_level(LevelFilter::Trace)));
+
+    pub(super) fn write(level: Level, target: &str, text: &str) {
+        LOGCAT.log(&Record::builder().level(level).target(target).args(format_args!("{text}")).build());
+    }
+}
+
+#[cfg(all(target_vendor = "apple", feature = "oslog"))]
+mod platform {
+    use std::sync::LazyLock;
+
+    use log::Level;
+    use oslog::OsLog;
+
+    static UNIFIED: LazyLock<OsLog> = LazyLock::new(|| OsLog::new("dev.sipwake", "sipwake"));
+
+    pub(super) fn write(level: Level, target: &str, text: &str) {
+        UNIFIED.with_level(level.into(), &format!("{target}: {text}"));
+    }
+}
+
+#[cfg(not(any(target_os = "android", all(target_vendor = "apple", feature = "oslog"))))]
+mod platform {
+    use std::io::Write;
+
+    use log::Level;
+
+    pub(super) fn write(level: Level, target: &str, text: &str) {
+        // Where standard error is closed there is nobody to tell.
+        let _ = writeln!(std::io::stderr().lock(), "{level} {target}: {text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Hands each line on, and waits for a permit before.
+    struct Slow {
+        lines: Sender<LogRecord>,
+        permits: Mutex<Receiver<()>>,
+    }
+
+    impl LogListener for Slow {
+        fn on_log(&self, record: LogRecord) -> Result<(), CallbackError> {
+            let _ = self.permits.lock().expect("not poisoned").recv();
+            self.lines.send(record).map_err(|_| CallbackError::Failed { reason: "nobody reads".into() })
+        }
+    }
+
+    #[test]
+    fn a_slow_listener_loses_lines_and_is_told_how_many() {
+        let ((lines, shown), (permit, permits)) = (channel(), channel());
+        let app = AppLog::start(Arc::new(Slow { lines, permits: Mutex::new(permits) })).expect("a thread");
+        for number in 0..MAX_WAITING + 100 {
+            app.offer(LogLevel::Info, "sipwake", &number.to_string());
+        }
+        drop(permit);
+        let kept = shown.recv_timeout(Duration::from_secs(5)).into_iter().chain(shown.try_iter()).count();
+        assert!(kept <= MAX_WAITING + 1);
+        while shown.recv_timeout(Duration::from_millis(200)).is_ok() {}
+        app.offer(LogLevel::Info, "sipwake", "after");
+        let after = shown.recv_timeout(Duration::from_secs(5)).expect("it listens again");
+        assert!(matches!(after.dropped_before, 99..=100), "{after:?}");
+    }
+
+    #[test]
+    fn a_secret_that_slips_into_a_line_is_cut() {
+        let text = redacted(b"sent <sip:a@b;pn-prid=0123456789abcdefSECRET>");
+        assert!(!text.contains("0123456789"), "{text}");
+    }
+}

@@ -1,0 +1,371 @@
+//! Pushes: what came in, and what must be done about it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use sipwake::core::payload;
+use sipwake::{Payload, now};
+
+use crate::error::SipWakeError;
+
+/// The way a push came to the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum Channel {
+    /// FCM on Android: `RemoteMessage.getData()`.
+    FcmAndroid,
+    /// Apple's VoIP pushes: `PKPushPayload.dictionaryPayload`.
+    PushKit,
+    /// FCM on iOS: the notification's user info.
+    FcmIos,
+    /// APNs without FCM: the notification's user info.
+    ApnsAlert,
+    /// A browser's service worker.
+    WebPush,
+}
+
+/// A payload as the operating system hands it over.
+#[derive(Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum PushPayload {
+    /// JSON text; whatever else it is, there is an action for it.
+    Json {
+        /// UTF-8, at most 64 KiB of it are read.
+        bytes: Vec<u8>,
+    },
+    /// A flat map, as FCM gives it on Android.
+    Fields {
+        /// The entries.
+        entries: HashMap<String, String>,
+    },
+}
+
+impl<'a> From<&'a PushPayload> for Payload<'a> {
+    fn from(payload: &'a PushPayload) -> Self {
+        match payload {
+            PushPayload::Json { bytes } => Self::Bytes(bytes),
+            PushPayload::Fields { entries } => Self::Map(entries),
+        }
+    }
+}
+
+/// The priority of an FCM message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum Priority {
+    /// `PRIORITY_HIGH`.
+    High,
+    /// `PRIORITY_NORMAL`.
+    Normal,
+}
+
+impl From<Priority> for payload::Priority {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::High => Self::High,
+            Priority::Normal => Self::Normal,
+        }
+    }
+}
+
+/// What the app was doing when the push came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum AppState {
+    /// Nobody said.
+    Unknown,
+    /// In front, with the user looking at it.
+    Foreground,
+    /// Running, out of sight.
+    Background,
+    /// Started by this push.
+    NotRunning,
+}
+
+/// What the operating system says about a push beside its content. Leave out what is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, uniffi::Record)]
+pub struct PushHints {
+    /// `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later). Unknown means yes.
+    #[uniffi(default = None)]
+    pub must_report: Option<bool>,
+    /// `RemoteMessage.getPriority()`.
+    #[uniffi(default = None)]
+    pub delivered_priority: Option<Priority>,
+    /// `RemoteMessage.getOriginalPriority()`.
+    #[uniffi(default = None)]
+    pub original_priority: Option<Priority>,
+    /// What the app was doing.
+    #[uniffi(default = None)]
+    pub app_state: Option<AppState>,
+}
+
+impl From<PushHints> for sipwake::Hints {
+    fn from(hints: PushHints) -> Self {
+        let mut converted = Self::at(now());
+        converted.must_report = hints.must_report;
+        converted.delivered_priority = hints.delivered_priority.map(Into::into);
+        converted.original_priority = hints.original_priority.map(Into::into);
+        converted.app_state = match hints.app_state {
+            None | Some(AppState::Unknown) => payload::AppState::Unknown,
+            Some(AppState::Foreground) => payload::AppState::Foreground,
+            Some(AppState::Background) => payload::AppState::Background,
+            Some(AppState::NotRunning) => payload::AppState::NotRunning,
+        };
+        converted
+    }
+}
+
+/// What a push asks for.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum PushKind {
+    /// A call is about to come.
+    IncomingCall {
+        /// The server announced video.
+        video: bool,
+    },
+    /// A message is waiting.
+    Chat {
+        /// Its MIME type, where the payload tells.
+        mime_type: Option<String>,
+    },
+    /// A call that was announced is over.
+    Cancel,
+    /// Something the app agreed on with its server. The payload itself is the app's to read.
+    Custom {
+        /// The type as it was sent: Mizutech's `ntype`, Flexisip's `loc-key`, PortSIP's `msg_type`.
+        ntype: String,
+    },
+    /// Register again, in silence.
+    RefreshBinding,
+    /// Nothing.
+    Ignore {
+        /// Why.
+        reason: IgnoreReason,
+    },
+}
+
+/// Why a push asks for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum IgnoreReason {
+    /// It could not be understood; see the action's `problem`.
+    NotUnderstood,
+    /// Nobody is logged in whom it could be for.
+    LoggedOut,
+    /// Its call is over.
+    CallOver,
+}
+
+/// Why a payload could not be understood. A VoIP push is a call from an unknown caller all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum PayloadProblem {
+    /// There was nothing in it.
+    Empty,
+    /// It is no JSON.
+    Unreadable,
+    /// It is longer than 64 KiB.
+    TooLarge,
+    /// It is readable, and no vendor's.
+    Unrecognised,
+}
+
+impl From<payload::Problem> for PayloadProblem {
+    fn from(problem: payload::Problem) -> Self {
+        match problem {
+            payload::Problem::Empty => Self::Empty,
+            payload::Problem::Unreadable => Self::Unreadable,
+            payload::Problem::TooLarge => Self::TooLarge,
+            payload::Problem::Unrecognised => Self::Unrecognised,
+        }
+    }
+}
+
+/// Whose payload a push carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum Vendor {
+    /// Mizutech's server, gateway and SDKs.
+    Mizutech,
+    /// Flexisip (Linphone).
+    Flexisip,
+    /// PortSIP PBX.
+    PortSip,
+}
+
+/// What the operating system must be told about a push, at once and on the same thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum Duty {
+    /// iOS: report an incoming call to CallKit before PushKit's delegate returns.
+    ReportCall,
+    /// iOS: report a call to CallKit before PushKit's delegate returns, and end it at once.
+    ReportThenEnd,
+    /// Show a notification.
+    ShowNotification {
+        /// Android: with a full-screen intent, since a foreground service may not be started for this call.
+        full_screen: bool,
+    },
+    /// Android: a foreground service may be started for this call.
+    StartForegroundService,
+    /// Nothing.
+    Nothing,
+}
+
+impl From<payload::Duty> for Duty {
+    fn from(duty: payload::Duty) -> Self {
+        match duty {
+            payload::Duty::ReportCall => Self::ReportCall,
+            payload::Duty::ReportThenEnd => Self::ReportThenEnd,
+            payload::Duty::ShowNotification { full_screen } => Self::ShowNotification { full_screen },
+            payload::Duty::StartForegroundService => Self::StartForegroundService,
+            payload::Duty::Nothing => Self::Nothing,
+        }
+    }
+}
+
+/// The one thing that a push asks for, and what the operating system must be told about it.
+#[derive(Clone, PartialEq, Eq, uniffi::Record)]
+pub struct PushAction {
+    /// What the push asks for.
+    pub kind: PushKind,
+    /// What the operating system must be told, at once and on the same thread.
+    pub duty: Duty,
+    /// The way the push came.
+    pub channel: Channel,
+    /// Whose payload it is; absent if no vendor knew it.
+    pub vendor: Option<Vendor>,
+    /// Why the payload could not be understood.
+    pub problem: Option<PayloadProblem>,
+    /// The account that is called, as the payload spells it.
+    pub account: Option<String>,
+    /// The caller's or sender's number or URI, as the payload spells it.
+    pub caller: Option<String>,
+    /// The caller's or sender's name, where it differs from `caller`.
+    pub display_name: Option<String>,
+    /// What to show as the caller: the name, else the number or URI, else nothing at all.
+    pub caller_label: Option<String>,
+    /// The title that the server suggests for a notification.
+    pub title: Option<String>,
+    /// The text that comes along. Of a chat message it is the first part only.
+    pub text: Option<String>,
+    /// The Call-ID of the call or of the chat's MESSAGE, where the payload tells.
+    pub call_id: Option<String>,
+    /// The call's UUID, the same for its push, its INVITE and its cancel. Any other push gets one of its own, for the
+    /// call that CallKit is told of and sees ended at once.
+    pub uuid: String,
+    /// Milliseconds until the call is over unless its INVITE has come. Calls only.
+    pub time_left_ms: Option<u64>,
+    /// The server sent the push with high priority, and it was delivered with normal priority.
+    pub downgraded: bool,
+}
+
+impl PushAction {
+    pub(crate) fn convert(action: sipwake::PushAction, now: Duration) -> Self {
+        let caller_label = action.caller_label().map(str::to_owned);
+        Self {
+            kind: match action.kind {
+                payload::ActionKind::IncomingCall { video } => PushKind::IncomingCall { video },
+                payload::ActionKind::Chat { mime_type } => PushKind::Chat { mime_type },
+                payload::ActionKind::Cancel => PushKind::Cancel,
+                payload::ActionKind::Custom { ntype } => PushKind::Custom { ntype },
+                payload::ActionKind::RefreshBinding => PushKind::RefreshBinding,
+                payload::ActionKind::Ignore { reason } => PushKind::Ignore {
+                    reason: match reason {
+                        payload::Ignored::Problem(_) => IgnoreReason::NotUnderstood,
+                        payload::Ignored::LoggedOut => IgnoreReason::LoggedOut,
+                        payload::Ignored::CallOver => IgnoreReason::CallOver,
+                    },
+                },
+            },
+            duty: action.duty.into(),
+            channel: match action.channel {
+                sipwake::Channel::FcmAndroid => Channel::FcmAndroid,
+                sipwake::Channel::PushKit => Channel::PushKit,
+                sipwake::Channel::FcmIos => Channel::FcmIos,
+                sipwake::Channel::ApnsAlert => Channel::ApnsAlert,
+                sipwake::Channel::WebPush => Channel::WebPush,
+            },
+            vendor: action.vendor.map(|vendor| match vendor {
+                payload::Vendor::Mizutech => Vendor::Mizutech,
+                payload::Vendor::Flexisip => Vendor::Flexisip,
+                payload::Vendor::PortSip => Vendor::PortSip,
+            }),
+            problem: action.problem.map(Into::into),
+            account: action.account,
+            caller: action.caller,
+            display_name: action.display_name,
+            caller_label,
+            title: action.title,
+            text: action.text,
+            call_id: action.identity.call_id,
+            uuid: action.uuid.to_string(),
+            time_left_ms: action.deadline.map(|deadline| milliseconds(deadline.saturating_sub(now))),
+            downgraded: action.downgraded,
+        }
+    }
+}
+
+impl From<Channel> for sipwake::Channel {
+    fn from(channel: Channel) -> Self {
+        match channel {
+            Channel::FcmAndroid => Self::FcmAndroid,
+            Channel::PushKit => Self::PushKit,
+            Channel::FcmIos => Self::FcmIos,
+            Channel::ApnsAlert => Self::ApnsAlert,
+            Channel::WebPush => Self::WebPush,
+        }
+    }
+}
+
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Says what a push means, without a client and its knowledge of who is logged in. Use the client's `push` where there is one.
+///
+/// Whatever the payload, there is an action; for a PushKit push it is one that can be shown to CallKit.
+///
+/// # Errors
+/// None of its own: the `Result` is there so that a bug is an error in Swift, too.
+#[uniffi::export]
+pub fn parse_push(payload: PushPayload, channel: Channel, hints: PushHints) -> Result<PushAction, SipWakeError> {
+    let hints = sipwake::Hints::from(hints);
+    let now = hints.received.boot;
+    Ok(PushAction::convert(sipwake::parse_push(&payload, channel.into(), &hints), now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(pairs: &[(&str, &str)]) -> PushPayload {
+        PushPayload::Fields { entries: pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() }
+    }
+
+    #[test]
+    fn a_call_is_a_call_with_time_left() {
+        let hints = PushHints { delivered_priority: Some(Priority::High), ..PushHints::default() };
+        let payload = entries(&[("ntype", "0"), ("nfrom", "1234"), ("nfromusername", "John"), ("ncallid", "c1")]);
+        let action = parse_push(payload, Channel::FcmAndroid, hints).expect("total");
+        assert_eq!(action.kind, PushKind::IncomingCall { video: false });
+        assert_eq!(action.duty, Duty::StartForegroundService);
+        assert_eq!(action.caller_label.as_deref(), Some("John"));
+        assert_eq!(action.call_id.as_deref(), Some("c1"));
+        assert_eq!(action.uuid.len(), 36);
+        assert_eq!(action.time_left_ms, Some(40_000));
+    }
+
+    #[test]
+    fn garbage_over_pushkit_is_a_call_to_report_from_nobody_known() {
+        let action = parse_push(PushPayload::Json { bytes: vec![0xff; 4096] }, Channel::PushKit, PushHints::default());
+        let action = action.expect("total");
+        assert_eq!(action.duty, Duty::ReportCall);
+        assert_eq!(action.problem, Some(PayloadProblem::Unreadable));
+        assert_eq!(action.caller_label, None);
+    }
+
+    #[test]
+    fn a_downgraded_call_is_shown_full_screen() {
+        let hints = PushHints {
+            delivered_priority: Some(Priority::Normal),
+            original_priority: Some(Priority::High),
+            ..PushHints::default()
+        };
+        let action = parse_push(entries(&[("ntype", "0"), ("nfrom", "1")]), Channel::FcmAndroid, hints).expect("total");
+        assert!(action.downgraded);
+        assert_eq!(action.duty, Duty::ShowNotification { full_screen: true });
+    }
+}

@@ -1,0 +1,64 @@
+//! What the app brings along: a place for records, an ear for events.
+
+use std::sync::Arc;
+
+use sipwake::StoreError;
+
+use crate::error::CallbackError;
+use crate::event::Event;
+
+/// Keeps a handful of small records. They hold secrets (tokens, HA1 values): encrypt them, and let no backup take them along.
+///
+/// Called from a thread of the client, which waits: a record must be safe before what depends on it is sent. Don't call
+/// the client from in here. What is thrown becomes an event.
+#[uniffi::export(rust, foreign)]
+pub trait StateStore: Send + Sync {
+    /// Returns the record under this key, or nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be read; the client then goes on as if there were no record.
+    fn load(&self, key: String) -> Result<Option<Vec<u8>>, CallbackError>;
+
+    /// Stores a record, replacing the one under the same key as a whole or not at all.
+    ///
+    /// # Errors
+    /// When the record could not be stored; the client goes on.
+    fn save(&self, key: String, bytes: Vec<u8>) -> Result<(), CallbackError>;
+
+    /// Removes a record; one that is not there is no error.
+    ///
+    /// # Errors
+    /// When the record could not be removed.
+    fn remove(&self, key: String) -> Result<(), CallbackError>;
+}
+
+/// Hears of every event, one after the other, on a thread made for it.
+#[uniffi::export(rust, foreign)]
+pub trait EventListener: Send + Sync {
+    /// Takes an event.
+    ///
+    /// # Errors
+    /// What is thrown becomes [`Event::ListenerFailed`] on the event streams.
+    fn on_event(&self, event: Event) -> Result<(), CallbackError>;
+}
+
+/// An app's store as the client wants it.
+pub(crate) struct ForeignStore(pub(crate) Arc<dyn StateStore>);
+
+impl sipwake::StateStore for ForeignStore {
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.load(key.to_owned()).map_err(store_error)
+    }
+
+    fn save(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.0.save(key.to_owned(), bytes.to_vec()).map_err(store_error)
+    }
+
+    fn remove(&self, key: &str) -> Result<(), StoreError> {
+        self.0.remove(key.to_owned()).map_err(store_error)
+    }
+}
+
+fn store_error(error: CallbackError) -> StoreError {
+    StoreError(error.to_string())
+}

@@ -1,0 +1,81 @@
+//! Events as something to wait for.
+
+use sipwake::Events;
+use tokio::sync::{Mutex, broadcast, watch};
+
+use crate::error::SipWakeError;
+use crate::event::Event;
+
+/// Failures of the app's listener kept for a stream that is behind.
+pub(crate) const MAX_FAILURES: usize = 16;
+
+/// A client's events in their order. Each stream sees all of them; two readers of one stream share them.
+#[derive(uniffi::Object)]
+pub struct EventStream {
+    source: Mutex<Source>,
+    shut_down: watch::Receiver<bool>,
+    cancelled: watch::Sender<bool>,
+}
+
+struct Source {
+    events: Events,
+    failures: broadcast::Receiver<Event>,
+    missed: u64,
+    /// What was read after a gap, until the gap is told.
+    after_gap: Option<Event>,
+}
+
+impl EventStream {
+    pub(crate) fn new(events: Events, failures: broadcast::Receiver<Event>, shut_down: watch::Receiver<bool>) -> Self {
+        let source = Source { events, failures, missed: 0, after_gap: None };
+        Self { source: Mutex::new(source), shut_down, cancelled: watch::Sender::new(false) }
+    }
+}
+
+#[uniffi::export]
+impl EventStream {
+    /// Waits for the next event; nothing once the stream was cancelled or the client shut down. Giving up waiting loses no event.
+    ///
+    /// # Errors
+    /// None of its own: the `Result` is there so that a bug is an error in Swift, too.
+    pub async fn next_event(&self) -> Result<Option<Event>, SipWakeError> {
+        let (mut shut_down, mut cancelled) = (self.shut_down.clone(), self.cancelled.subscribe());
+        Ok(tokio::select! {
+            biased;
+            _ = cancelled.wait_for(|cancelled| *cancelled) => None,
+            event = self.next() => event,
+            _ = shut_down.wait_for(|shut_down| *shut_down) => None,
+        })
+    }
+
+    /// Ends the stream: who waits for an event gets nothing, now and ever after.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn cancel(&self) -> Result<(), SipWakeError> {
+        self.cancelled.send_replace(true);
+        Ok(())
+    }
+}
+
+impl EventStream {
+    async fn next(&self) -> Option<Event> {
+        let mut source = self.source.lock().await;
+        let Source { events, failures, missed, after_gap } = &mut *source;
+        if let Some(event) = after_gap.take() {
+            return Some(event);
+        }
+        let event = tokio::select! {
+            biased;
+            Ok(failure) = failures.recv() => return Some(failure),
+            event = events.next() => event.map(Event::from),
+        };
+        let lost = events.missed() - *missed;
+        if lost == 0 {
+            return event;
+        }
+        *missed = events.missed();
+        *after_gap = event;
+        Some(Event::EventsLost { count: lost })
+    }
+}

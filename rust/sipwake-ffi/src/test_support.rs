@@ -1,0 +1,21 @@
+//! Bugs on purpose, so that the bindings' tests see what becomes of them. Not in what ships.
+
+use crate::error::SipWakeError;
+
+/// Panics on the caller's thread.
+///
+/// # Errors
+/// Never returns.
+#[uniffi::export]
+pub fn panic_now() -> Result<(), SipWakeError> {
+    panic!("a panic on purpose")
+}
+
+/// Panics while it is awaited.
+///
+/// # Errors
+/// Never returns.
+#[uniffi::export]
+pub async fn panic_when_awaited() -> Result<(), SipWakeError> {
+    panic!("a panic on purpose, awaited")
+}

@@ -347,7 +347,7 @@ impl Registration {
     fn ours<'a>(&self, listed: &'a [Contact], attempt: &Attempt) -> Option<&'a Contact> {
         let instance = self.account.config().instance_id.as_deref();
         let exact = listed.iter().filter(|contact| is_uri(contact, &attempt.uri));
-        if let Some(exact) = exact.max_by_key(|contact| contact.instance() == instance) {
+        if let Some(exact) = exact.max_by_key(|contact| (contact.uri == attempt.uri, contact.instance() == instance)) {
             return Some(exact);
         }
         let sent = SipUri::parse(&attempt.uri);

@@ -1,0 +1,225 @@
+//! One function a target: any bytes go in, nothing panics and nothing grows without bound.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use sipwake_core::account::{Account, AccountConfig, Transport};
+use sipwake_core::clock::Now;
+use sipwake_core::digest::parse_challenges;
+use sipwake_core::event::{FlowId, Output};
+use sipwake_core::payload::{Channel, Hints, parse_push};
+use sipwake_core::push::{Provider, Push, PushConfig, PushToken};
+use sipwake_core::sip::{Contact, FeatureCaps, Framer, Message};
+use sipwake_core::trace::redacted;
+use sipwake_core::user_agent::UserAgent;
+
+/// A target.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name, which is also the folder of its corpus.
+pub const TARGETS: [(&str, Target); 8] = [
+    ("framing", framing),
+    ("message", message),
+    ("contact", contact),
+    ("feature_caps", feature_caps),
+    ("challenge", challenge),
+    ("payload", payload),
+    ("snapshot", snapshot),
+    ("registration", registration),
+];
+
+const NOW: Now = Now::new(Duration::from_secs(100), Duration::from_secs(1_790_000_000));
+/// No input may cause more outputs than this at once.
+const MAX_OUTPUTS: usize = 2000;
+
+/// A stream in two pieces, the cut given by the first byte.
+pub fn framing(data: &[u8]) {
+    let Some((cut, stream)) = data.split_first() else { return };
+    let (one, two) = stream.split_at(usize::from(*cut).min(stream.len()));
+    let mut framer = Framer::default();
+    for piece in [one, two] {
+        if framer.push(piece).is_err() {
+            return;
+        }
+        while let Ok(Some(_)) = framer.next() {}
+    }
+}
+
+/// One datagram; what can be read is shown as a trace, too.
+pub fn message(data: &[u8]) {
+    let _ = redacted(data);
+    if let Ok(message) = Message::parse(data) {
+        let _ = (message.via(), message.from(), message.cseq(), message.contacts(), message.feature_caps());
+        let _ = (message.expires(), message.min_expires(), message.retry_after(), format!("{message:?}"));
+    }
+}
+
+/// The value of a Contact header.
+pub fn contact(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let head = format!("SIP/2.0 200 OK\r\nContact: {}\r\n\r\n", text.replace(['\r', '\n'], " "));
+    if let Ok(message) = Message::parse(head.as_bytes()) {
+        for contact in message.contacts() {
+            let _ = (contact.expires(), contact.instance().map(str::len), Contact::parsed(&contact));
+        }
+    }
+}
+
+/// The value of a Feature-Caps header.
+pub fn feature_caps(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let caps = FeatureCaps::parse(&text);
+    let _ = caps.value("+sip.pns").map(str::len);
+    if let Ok(push) = Push::parse(PushConfig::new(Provider::Fcm, "app")) {
+        let _ = push.verdict(200, [("Feature-Caps", text.as_ref())]);
+    }
+}
+
+/// The value of a WWW-Authenticate header.
+pub fn challenge(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = parse_challenges([text.as_ref()], [text.as_ref()]);
+}
+
+/// A push on every channel. Over PushKit there is always a call to show or something to report.
+pub fn payload(data: &[u8]) {
+    let hints = Hints::at(NOW);
+    let channels = [Channel::FcmAndroid, Channel::PushKit, Channel::FcmIos, Channel::ApnsAlert, Channel::WebPush];
+    for channel in channels {
+        let action = parse_push(data, channel, &hints);
+        assert!(channel != Channel::PushKit || action.must_be_reported(), "CallKit must hear of every VoIP push");
+        let _ = format!("{action:?}");
+    }
+    let text = String::from_utf8_lossy(data);
+    let map: HashMap<String, String> =
+        text.lines().filter_map(|line| line.split_once('=')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+    let _ = parse_push(&map, Channel::FcmAndroid, &hints);
+}
+
+/// Records: as they are, and with the right head before them, so that what is inside is read.
+pub fn snapshot(data: &[u8]) {
+    let sum: String = Sha256::digest(data)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut sealed = format!("sipwake 1 {sum}\n").into_bytes();
+    sealed.extend_from_slice(data);
+    for record in [data, &sealed] {
+        let mut agent = UserAgent::new([7; 32], Some(record), NOW);
+        let Ok(account) = Account::parse(AccountConfig::new("alice@example.com", "wonderland")) else { return };
+        let push = Push::parse(PushConfig::new(Provider::Fcm, "app")).ok();
+        if let Ok(key) = agent.add_account(account, push, Some(record), NOW) {
+            let _ = agent.register(&key, NOW);
+            answer_all(&mut agent, b"", Transport::Udp);
+            let _ = agent.log_out(&key, NOW);
+            answer_all(&mut agent, b"", Transport::Udp);
+        }
+    }
+}
+
+/// A registration whose server says whatever it likes: the answers are separated by NUL; those that begin with a digit get
+/// the Via and CSeq of the request in flight.
+pub fn registration(data: &[u8]) {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let mut agent = UserAgent::new([9; 32], None, NOW);
+        let mut config = AccountConfig::new("alice@example.com", "wonderland");
+        config.transport = Some(transport);
+        let (Ok(account), Ok(push)) = (Account::parse(config), Push::parse(PushConfig::new(Provider::Fcm, "app")))
+        else {
+            return;
+        };
+        let Ok(key) = agent.add_account(account, Some(push), None, NOW) else { return };
+        if let Ok(Some(token)) = PushToken::parse(&Provider::Fcm, "token:APA91b") {
+            let _ = agent.set_token(&key, token, NOW);
+        }
+        let _ = agent.register(&key, NOW);
+        answer_all(&mut agent, data, transport);
+    }
+}
+
+/// Opens every flow that is asked for and gives the server's answers in turn, with timers between them.
+fn answer_all(agent: &mut UserAgent, data: &[u8], _: Transport) {
+    let mut answers = data.split(|byte| *byte == 0).take(64);
+    let (mut now, mut flow, mut head) = (NOW, FlowId(0), String::new());
+    loop {
+        let mut count = 0;
+        while let Some(output) = agent.poll_output() {
+            count += 1;
+            assert!(count < MAX_OUTPUTS, "outputs without end");
+            match output {
+                Output::Open { flow: opened, .. } => {
+                    flow = opened;
+                    agent.handle_flow_up(opened, SocketAddr::from((Ipv4Addr::LOCALHOST, 5060)), now);
+                }
+                Output::Transmit { bytes, .. } => {
+                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                    let wanted =
+                        |line: &&str| ["Via:", "CSeq:", "From:", "Call-ID:"].iter().any(|name| line.starts_with(name));
+                    if text.starts_with("REGISTER") {
+                        head = text.lines().filter(wanted).map(|line| format!("{line}\r\n")).collect();
+                    }
+                }
+                Output::Save(_) | Output::Close(_) | Output::Event(_) => {}
+            }
+        }
+        let Some(answer) = answers.next() else { return };
+        if answer.first().is_some_and(u8::is_ascii_digit) {
+            let text = String::from_utf8_lossy(answer);
+            let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+            let whole = format!("SIP/2.0 {first}\r\n{head}To: <sip:alice@example.com>;tag=x\r\n{rest}");
+            let end = if whole.contains("\r\n\r\n") { "" } else { "\r\nContent-Length: 0\r\n\r\n" };
+            agent.handle_input(flow, format!("{whole}{end}").as_bytes(), now);
+        } else {
+            agent.handle_input(flow, answer, now);
+        }
+        if let Some((at, _)) = agent.poll_timeout() {
+            now = now.after(at.saturating_sub(now.boot).min(Duration::from_secs(1)));
+            agent.handle_timeout(now);
+        }
+    }
+}
+
+/// Returns the committed seeds of a target; at least one, empty, input.
+pub fn corpus(name: &str) -> Vec<Vec<u8>> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    let mut seeds: Vec<Vec<u8>> = paths.iter().filter_map(|path| std::fs::read(path).ok()).collect();
+    seeds.push(Vec::new());
+    seeds
+}
+
+/// Returns one of the seeds with some bytes changed, left out, doubled or taken from another seed; the same for the same
+/// number.
+pub fn mutated(seeds: &[Vec<u8>], number: u64) -> Vec<u8> {
+    let mut state = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut below = |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        if bound == 0 { 0 } else { (state % bound as u64) as usize }
+    };
+    let mut data = seeds[below(seeds.len())].clone();
+    for _ in 0..=below(6) {
+        let at = below(data.len() + 1);
+        let end = (at + 1 + below(12)).min(data.len());
+        match below(6) {
+            0 if at < data.len() => data[at] ^= 1 << below(8),
+            1 => data.insert(at, [0, b'\r', b'\n', b':', b';', b'"', b'<', b'>', b'=', b',', 0xff, b'9'][below(12)]),
+            2 if at < end => drop(data.drain(at..end)),
+            3 if at < end => {
+                let piece = data[at..end].to_vec();
+                data.splice(at..at, piece);
+            }
+            4 => {
+                let other = &seeds[below(seeds.len())];
+                let from = below(other.len() + 1);
+                let piece = other[from..(from + below(40)).min(other.len())].to_vec();
+                data.splice(at..at, piece);
+            }
+            _ => data.truncate(at.max(1)),
+        }
+    }
+    data
+}

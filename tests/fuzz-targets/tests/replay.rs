@@ -1,0 +1,15 @@
+//! The corpus, and some thousands of changes to it, on the stable toolchain.
+
+use fuzz_targets::{TARGETS, corpus, mutated};
+
+#[test]
+fn the_corpus_and_what_is_near_it_harm_no_target() {
+    for (name, target) in TARGETS {
+        let seeds = corpus(name);
+        assert!(seeds.len() >= 3, "{name} has seeds");
+        seeds.iter().for_each(|seed| target(seed));
+        for number in 0..3000 {
+            target(&mutated(&seeds, number));
+        }
+    }
+}

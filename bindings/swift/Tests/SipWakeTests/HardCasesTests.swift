@@ -1,11 +1,13 @@
 import Foundation
-import SipWakeFFI
 import Testing
+
+import func SipWakeFFI.panicNow
+import func SipWakeFFI.panicWhenAwaited
 
 @testable import SipWake
 
 /// Fails in the way it is told to.
-private final class Broken: SipWake.StateStore {
+private final class Broken: StateStore {
     struct DiskFull: LocalizedError { var errorDescription: String? { "disk full" } }
 
     func load(key: String) throws -> Data? { throw DiskFull() }
@@ -13,7 +15,7 @@ private final class Broken: SipWake.StateStore {
     func remove(key: String) throws { throw DiskFull() }
 }
 
-private final class Slow: SipWake.StateStore {
+private final class Slow: StateStore {
     let memory = Memory()
 
     func load(key: String) -> Data? { memory.load(key: key) }
@@ -81,7 +83,7 @@ private final class Slow: SipWake.StateStore {
         do {
             try await app.client.register(app.account)
             Issue.record("it registered without a client")
-        } catch SipWake.SipWakeError.shutDown {}
+        } catch SipWakeError.shutDown {}
         #expect(app.client.push(["ntype": "0", "nfrom": "1"], channel: .pushKit).duty == .reportCall)
     }
 
@@ -98,11 +100,11 @@ private final class Slow: SipWake.StateStore {
         do {
             try translating { try panicNow() }
             Issue.record("no error")
-        } catch SipWake.SipWakeError.bug(let reason) { #expect(reason.contains("on purpose")) }
+        } catch SipWakeError.bug(let reason) { #expect(reason.contains("on purpose")) }
         do {
             try await waiting { try await panicWhenAwaited() }
             Issue.record("no error")
-        } catch SipWake.SipWakeError.bug(let reason) { #expect(reason.contains("on purpose")) }
+        } catch SipWakeError.bug(let reason) { #expect(reason.contains("on purpose")) }
     }
 
     @Test func anErrorTellsItsFieldAndItsReasonAndNoSecret() async throws {
@@ -110,7 +112,7 @@ private final class Slow: SipWake.StateStore {
         do {
             _ = try SipWakeClient(store: Memory(), accounts: [AccountSetup(account: bad)])
             Issue.record("no error")
-        } catch let error as SipWake.SipWakeError {
+        } catch let error as SipWakeError {
             guard case .invalidField(let name, _) = error else { throw error }
             #expect(name == "credentials.password")
             #expect(error.localizedDescription.hasPrefix("credentials.password: "))
@@ -120,9 +122,9 @@ private final class Slow: SipWake.StateStore {
         #expect(!"\(AccountSetup(account: bad))\(dumped)".contains("hun"))
 
         let app = try App(store: Memory(), setup: AccountSetup(account: alice().account))
-        await #expect(throws: SipWake.SipWakeError.self) { try await app.client.setToken(firstToken, for: app.account) }
-        do { try await app.client.decline(UUID()) } catch SipWake.SipWakeError.noSuchCall {}
-        do { try await app.client.register(AccountID(rawValue: "x")) } catch SipWake.SipWakeError.noSuchAccount {}
+        await #expect(throws: SipWakeError.self) { try await app.client.setToken(firstToken, for: app.account) }
+        do { try await app.client.decline(UUID()) } catch SipWakeError.noSuchCall {}
+        do { try await app.client.register(AccountID(rawValue: "x")) } catch SipWakeError.noSuchAccount {}
     }
 
     @Test func clientsComeAndGoWithoutLeavingMemoryBehind() throws {

@@ -2,9 +2,9 @@ import Foundation
 import SipWake
 import Testing
 
-private let call: [AnyHashable: Any] = [
-    "ntype": "0", "nfrom": "1234", "nfromusername": "John", "ntouser": "alice", "ncallid": "c1@example.com",
-]
+private var call: [AnyHashable: Any] {
+    ["ntype": "0", "nfrom": "1234", "nfromusername": "John", "ntouser": "alice", "ncallid": "c1@example.com"]
+}
 
 @Suite struct PayloadTests {
     @Test func aVoIPPushIsACall() {

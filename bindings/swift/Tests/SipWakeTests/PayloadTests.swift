@@ -44,7 +44,7 @@ private var call: [AnyHashable: Any] {
         #expect(readPush(json: garbage, channel: .apnsAlert).duty == .nothing)
 
         var deep: [AnyHashable: Any] = call
-        for _ in 0..<10_000 { deep = ["aps": deep] }
+        for _ in 0..<600 { deep = ["aps": deep] }
         let odd: [[AnyHashable: Any]] = [
             [:], ["aps": [:] as [String: Any]], ["data": NSNull()], [1: 2], ["ntype": Date()], ["ntype": Double.nan],
             ["ntype": Data([0])], ["aps": ["alert": [1, "x", NSNull(), Double.infinity] as [Any]]], deep,

@@ -2,7 +2,7 @@ import Foundation
 import SipWake
 import Testing
 
-@Suite struct StoryTests {
+@Suite(.serialized) struct StoryTests {
     @Test(arguments: ["mizutech", "rfc8599", "xmpush", "opensips", "kamailio"], [Transport.udp, .tcp])
     func aPhoneIsWokenForACallAndItsUserLogsOut(profile: String, transport: Transport) async throws {
         let store = Memory()

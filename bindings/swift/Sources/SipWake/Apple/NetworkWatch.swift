@@ -1,0 +1,36 @@
+#if canImport(Network)
+    import Foundation
+    import Network
+
+    /// Tells a client of each change of network, until it is let go.
+    public final class NetworkWatch: Sendable {
+        private let monitor = NWPathMonitor()
+
+        /// Begins to watch.
+        public init(_ client: SipWakeClient) {
+            let queue = DispatchQueue(label: "sipwake.network")
+            let last = Last()
+            monitor.pathUpdateHandler = { [weak client] path in
+                // The monitor also tells of the network it finds at its start.
+                guard last.replace(by: path), path.status == .satisfied, let client else { return }
+                Task { try? await client.networkChanged() }
+            }
+            monitor.start(queue: queue)
+        }
+
+        deinit {
+            monitor.cancel()
+        }
+    }
+
+    /// The path seen last; used on the monitor's queue alone.
+    private final class Last: @unchecked Sendable {
+        private var path: NWPath?
+
+        /// Returns whether there was another one before.
+        func replace(by path: NWPath) -> Bool {
+            defer { self.path = path }
+            return self.path != nil && self.path != path
+        }
+    }
+#endif

@@ -1,0 +1,80 @@
+import Foundation
+import SipWakeFFI
+
+/// What an app gets to know.
+public enum SipWakeEvent: Equatable, Sendable {
+    /// The registrar accepted a REGISTER.
+    case registered(account: AccountID, Registration)
+    /// A REGISTER, or the way to the registrar, failed. It is tried again after `retryIn` seconds; without them not before the app changes something.
+    case registrationFailed(account: AccountID, FailureKind, status: UInt16?, reason: String, retryIn: TimeInterval?)
+    /// The server confirmed that it forgot a logged-out user's binding.
+    case loggedOut(account: AccountID, aor: String)
+    /// A capability query was answered; with 555 when the provider asked for is not supported.
+    case capabilities(account: AccountID, status: UInt16, providers: [String])
+    /// A call was announced, arrived, changed or ended. The UUID is the one that its push has.
+    case call(UUID, account: AccountID?, CallChange)
+    /// A MESSAGE arrived.
+    case chatMessage(account: AccountID, ChatMessage)
+    /// The app's store refused a record, or gave back one that cannot be read.
+    case storeFailed(key: String, reason: String)
+    /// Something from the network was dropped. Told at 1, 2, 4, 8, …
+    case discarded(DiscardReason, count: UInt64)
+    /// Events were not read in time and are lost.
+    case eventsLost(count: UInt64)
+    /// Something that this version has no name for.
+    case other(description: String)
+}
+
+/// A message as it came over SIP. Its description does not show the text.
+public struct ChatMessage: Equatable, Sendable, Redacted {
+    /// The sender's URI.
+    public let from: String
+    /// The sender's display name.
+    public let displayName: String?
+    /// The body's type, for example `text/plain`.
+    public let contentType: String
+    /// The text.
+    public let text: String
+    /// The Call-ID, by which a push for the same message is recognised.
+    public let callID: String
+
+    public var description: String { "ChatMessage(from: \(from), \(contentType), \(text.utf8.count) bytes)" }
+}
+
+extension SipWakeEvent {
+    init(_ event: SipWakeFFI.Event) {
+        func id(_ account: String) -> AccountID { AccountID(rawValue: account) }
+        switch event {
+        case .registered(let account, let registration):
+            self = .registered(account: id(account), registration)
+        case .registrationFailed(let account, let kind, let status, let reason, let retryInMs):
+            let retryIn = retryInMs.map { TimeInterval($0) / 1000 }
+            self = .registrationFailed(account: id(account), kind, status: status, reason: reason, retryIn: retryIn)
+        case .loggedOut(let account, let aor):
+            self = .loggedOut(account: id(account), aor: aor)
+        case .capabilities(let account, let status, let providers):
+            self = .capabilities(account: id(account), status: status, providers: providers)
+        case .call(let uuid, let account, let change):
+            if let uuid = UUID(uuidString: uuid) {
+                self = .call(uuid, account: account.map(id), change)
+            } else {
+                self = .other(description: "a call without a UUID")
+            }
+        case .chatMessage(let account, let from, let displayName, let contentType, let text, let callId):
+            let message = ChatMessage(
+                from: from, displayName: displayName, contentType: contentType, text: text, callID: callId)
+            self = .chatMessage(account: id(account), message)
+        case .storeFailed(let key, let reason):
+            self = .storeFailed(key: key, reason: reason)
+        case .listenerFailed(let reason):
+            // Swift apps read a stream and have no listener that could fail.
+            self = .other(description: reason)
+        case .discarded(let reason, let count):
+            self = .discarded(reason, count: count)
+        case .eventsLost(let count):
+            self = .eventsLost(count: count)
+        case .other(let description):
+            self = .other(description: description)
+        }
+    }
+}

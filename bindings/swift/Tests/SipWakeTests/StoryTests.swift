@@ -1,0 +1,62 @@
+import Foundation
+import SipWake
+import Testing
+
+@Suite(.serialized) struct StoryTests {
+    @Test(arguments: ["mizutech", "rfc8599", "xmpush", "opensips", "kamailio"], [Transport.udp, .tcp])
+    func aPhoneIsWokenForACallAndItsUserLogsOut(profile: String, transport: Transport) async throws {
+        let store = Memory()
+        let gateway = try MockGateway(profile: profile)
+        let setup = alice(gateway, transport: transport)
+        try await firstRun(store, setup)
+        try gateway.ask("sleep", ["user": "alice", "close": true])
+        let call = try gateway.placeCall()
+        let push = try gateway.nextPush()
+        try await secondRun(gateway, store, setup, call, push)
+        let violations = try gateway.violations()
+        #expect(violations.isEmpty, "\(violations)")
+    }
+
+    private func firstRun(_ store: Memory, _ setup: AccountSetup) async throws {
+        let app = try App(store: store, setup: setup)
+        #expect(try await app.client.setToken(firstToken, for: app.account) == .taken)
+        try await app.client.register(app.account)
+        let registration = try await app.registration()
+        #expect(registration.verdict.standing != .refused)
+        #expect(registration.token == firstToken)
+        app.client.shutdown()
+    }
+
+    private func secondRun(
+        _ gateway: MockGateway, _ store: Memory, _ setup: AccountSetup, _ call: Int, _ push: [AnyHashable: Any]
+    ) async throws {
+        let app = try App(store: store, setup: setup)
+        let action = app.client.push(push, channel: .pushKit)
+        // RFC 8599 gives a push no content: such a server's tells only that something waits.
+        let bare = action.kind == .refreshBinding
+        #expect(action.duty == (bare ? .reportThenEnd : .reportCall))
+        _ = try await app.registration()
+        let (uuid, announced) = try await app.next { event -> (UUID, Bool)? in
+            if case .call(let uuid, _, .ringing(_, let announced, _)) = event { (uuid, announced) } else { nil }
+        }
+        #expect(announced != bare)
+        if !bare { #expect(uuid == action.uuid, "the push and its INVITE are one call") }
+
+        try gateway.waitCall(call, "ringing")
+        try gateway.ask("cancel", ["call": call])
+        let ended = try await app.next { event -> EndReason? in
+            if case .call(uuid, _, .ended(let reason)) = event { reason } else { nil }
+        }
+        #expect(ended == .cancelled)
+        try gateway.waitCall(call, "cancelled")
+        #expect(app.client.push(push, channel: .pushKit).duty != .reportCall, "a late push rings no ghost")
+
+        try await app.client.setToken(secondToken, for: app.account)
+        _ = try await app.registration(token: secondToken)
+        try await app.client.logOut(app.account)
+        #expect(app.client.push(push, channel: .pushKit).kind == .ignore(reason: .loggedOut))
+        _ = try await app.next { event -> String? in if case .loggedOut(_, let aor) = event { aor } else { nil } }
+        let left = try gateway.bindings()
+        #expect(left.isEmpty, "the gateway has not forgotten the user: \(left)")
+    }
+}

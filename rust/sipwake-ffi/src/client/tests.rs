@@ -115,6 +115,7 @@ fn a_token_that_means_none_yet_is_ignored_and_a_bad_one_refused() {
 fn a_store_that_fails_is_an_event_and_a_listener_that_panics_another() {
     let client = SipWakeClient::new(Arc::new(Broken), vec![setup()], Some(Arc::new(Broken))).expect("a client");
     let stream = client.events().expect("a stream");
+    wait(client.unbind_push(account_id(alice()).expect("valid"))).expect("the client goes on");
     let (mut store, mut listener) = (false, false);
     while !(store && listener) {
         match wait(stream.next_event()).expect("no error").expect("an event") {

@@ -41,7 +41,9 @@ fn is_registered(event: &Event, key: &AccountKey) -> bool {
 }
 
 /// Each way in which a record may come back wrong.
-fn damages() -> Vec<(&'static str, fn(&Path))> {
+type Damage = fn(&Path);
+
+fn damages() -> Vec<(&'static str, Damage)> {
     vec![
         ("empty", |path| fs::write(path, b"").expect("written")),
         ("torn", |path| {

@@ -27,7 +27,7 @@ enum Command {
     /// Show the whole life of a push binding against a mock gateway inside this process
     Demo(demo::Options),
     /// Register with a real server, show its verdict on push, and wait for what comes
-    Register(register::Options),
+    Register(Box<register::Options>),
     /// Print the tags that another SIP stack must put into its REGISTER
     Tags(tags::Options),
     /// Say what a push payload means for the operating system
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match Options::parse().command {
             Command::Demo(options) => demo::run(options).await,
-            Command::Register(options) => register::run(options).await,
+            Command::Register(options) => register::run(*options).await,
             Command::Tags(options) => tags::run(&options),
             Command::Payload(options) => payload::run(&options),
             Command::Gateway(options) => gateway::run(options).await,

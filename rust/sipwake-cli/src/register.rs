@@ -9,7 +9,8 @@ use sipwake::core::account::Account;
 use sipwake::core::redact::Secret;
 use sipwake::core::snapshot::binding_key;
 use sipwake::{
-    AccountConfig, Client, Credentials, Event, Events, FileStore, MemoryStore, Registered, StateStore, Trace, Transport,
+    AccountConfig, Client, Credentials, Event, Events, FileStore, MemoryStore, Registered, SpkiPin, StateStore, Trace,
+    Transport, Trust,
 };
 
 use crate::settings::PushSettings;
@@ -28,6 +29,21 @@ pub(crate) struct Options {
     /// The transport
     #[arg(long, value_enum, default_value = "udp")]
     transport: TransportName,
+    /// The path of a WebSocket server
+    #[arg(long, default_value = "/")]
+    path: String,
+    /// Trust the authorities in this PEM file, and no others
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Demand that the server's key is this one, sha256/BASE64; may be given again
+    #[arg(long)]
+    pin: Vec<String>,
+    /// A certificate to show to the server, PEM; with --client-key
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_certificate: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
     /// The user name of the digest answer, if it differs from the AOR's
     #[arg(long)]
     auth_user: Option<String>,
@@ -92,8 +108,11 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     };
     let key = Account::parse(options.account()).map_err(|error| error.to_string())?.key();
     let known = store.load(&binding_key(&key)).map_err(|error| error.to_string())?.is_some();
-    let trace: Option<Arc<dyn Trace>> = if options.trace { Some(Arc::new(Printer)) } else { None };
-    let (client, mut events) = Client::start_traced(store, trace);
+    let mut network = sipwake::Options::default().trust(options.trust()?);
+    if options.trace {
+        network = network.trace(Arc::new(Printer));
+    }
+    let (client, mut events) = Client::start_with(store, network);
     let wants_push = options.token.is_some() || options.query || options.log_out;
     let account = client
         .add_account(options.account(), wants_push.then(|| options.push.config()))
@@ -193,11 +212,38 @@ fn show(registered: &Registered, json: bool) {
 }
 
 impl Options {
+    fn trust(&self) -> Result<Trust, String> {
+        let read = |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+        let mut trust = Trust::default();
+        if let Some(path) = &self.ca {
+            trust = trust.only_authorities(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        for pin in &self.pin {
+            trust = trust.pin(SpkiPin::parse(pin).map_err(|error| error.to_string())?);
+        }
+        if let (Some(certificate), Some(key)) = (&self.client_certificate, &self.client_key) {
+            trust = trust.client_certificate(&read(certificate)?, &read(key)?).map_err(|error| error.to_string())?;
+        }
+        Ok(trust)
+    }
+
+    /// Where to connect to: a WebSocket server is named as a whole, with its path.
+    fn gateway(&self) -> Option<String> {
+        let scheme = match self.transport {
+            TransportName::Ws => "ws",
+            TransportName::Wss => "wss",
+            TransportName::Udp | TransportName::Tcp | TransportName::Tls => return self.server.clone(),
+        };
+        let server = self.server.as_deref().or(self.aor.split_once('@').map(|(_, domain)| domain))?;
+        let named = server.contains("://");
+        Some(if named { server.to_owned() } else { format!("{scheme}://{server}{}", self.path) })
+    }
+
     fn account(&self) -> AccountConfig {
         let mut account = AccountConfig::new(&self.aor, "");
         account.credentials = Credentials::Password(Secret::new(&self.password));
         account.auth_user.clone_from(&self.auth_user);
-        account.gateways = self.server.iter().cloned().collect();
+        account.gateways = self.gateway().into_iter().collect();
         account.expires = self.expires;
         account.allow_cleartext_secrets = self.allow_cleartext_secrets;
         account.user_agent = Some(concat!("sipwake/", env!("CARGO_PKG_VERSION")).to_owned());

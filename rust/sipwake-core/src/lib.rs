@@ -13,6 +13,7 @@ pub mod digest;
 pub mod error;
 pub mod event;
 pub mod gate;
+pub mod gateway;
 mod incoming;
 #[cfg(feature = "mutations")]
 pub mod mutation;

@@ -20,6 +20,7 @@ use crate::clock::Now;
 use crate::error::FieldError;
 use crate::event::{Answer, CallChange, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
 use crate::gate::{Gate, MAX_DEPARTED};
+use crate::gateway::Load;
 use crate::mutation::{Mutation, active};
 use crate::payload::{ActionKind, Ignored, PushAction};
 use crate::push::{Push, PushToken, Verdict};
@@ -308,6 +309,22 @@ impl UserAgent {
         self.settle(now);
     }
 
+    /// A gateway was probed: `answer` is the load that it told, `None` when there was no answer or a bad one. It counts from
+    /// the next refresh on. Gateways are named by their place in the account's list.
+    ///
+    /// # Errors
+    /// [`NoSuchAccount`].
+    pub fn handle_gateway_load(
+        &mut self,
+        key: &AccountKey,
+        gateway: usize,
+        answer: Option<Load>,
+        response_time: Duration,
+    ) -> Result<(), NoSuchAccount> {
+        self.find(key)?.gateway_probed(gateway, answer, response_time);
+        Ok(())
+    }
+
     /// The flow is open: `local` is our address on it.
     pub fn handle_flow_up(&mut self, flow: FlowId, local: SocketAddr, now: Now) {
         for registration in &mut self.registrations {
@@ -328,6 +345,9 @@ impl UserAgent {
     /// Takes the bytes that came in on a flow: one datagram, or any piece of a stream.
     pub fn handle_input(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
         let Some(transport) = self.transport_of(flow) else { return self.discard(Discard::DeadFlow) };
+        for registration in &mut self.registrations {
+            registration.heard(flow, now);
+        }
         if transport == Transport::Udp || transport.is_websocket() {
             if bytes.iter().any(|byte| !byte.is_ascii_whitespace() && *byte != 0) {
                 self.handle_message(flow, bytes, now);
@@ -340,7 +360,9 @@ impl UserAgent {
             match pushed.and_then(|()| framer.next()) {
                 Ok(Some(Frame::Message(message))) => self.handle_message(flow, &message, now),
                 Ok(Some(Frame::Ping)) => self.cx.transmit(flow, b"\r\n".to_vec()),
-                Ok(Some(Frame::Pong)) => {}
+                Ok(Some(Frame::Pong)) => {
+                    self.registrations.iter_mut().for_each(|registration| registration.ponged(flow))
+                }
                 Ok(None) => {
                     if !framer.is_idle() && self.transport_of(flow).is_some() {
                         self.framers.insert(flow, framer);

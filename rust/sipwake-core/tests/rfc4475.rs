@@ -171,11 +171,11 @@ fn a_datagram_ends_with_its_first_message_and_a_stream_does_not() {
     let mut framer = Framer::new();
     framer.push(&dblreq).expect("it is short");
     let mut methods = Vec::new();
-    while let Some(frame) = framer.next().expect("it is well framed") {
+    // The INVITE's body is longer than its Content-Length: what is left over is no message, and ends the stream.
+    while let Ok(Some(frame)) = framer.next() {
         if let Frame::Message(bytes) = frame {
             methods.push(Message::parse(&bytes).ok().and_then(|message| message.method().cloned()));
         }
     }
-    // The INVITE's body is longer than its Content-Length: what is left over is no message.
     assert_eq!(methods[..2], [Some(Method::Register), Some(Method::Invite)]);
 }

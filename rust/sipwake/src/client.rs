@@ -21,6 +21,7 @@ use crate::driver::{Driver, JOBS, Job, Reply, Trace};
 use crate::events::{Events, MAX_UNREAD};
 use crate::options::Options;
 use crate::store::StateStore;
+use crate::transport::Network;
 
 /// Why a call on a [`Client`] failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +63,7 @@ pub struct Client {
     events: broadcast::WeakSender<Event>,
     stop: Arc<Notify>,
     running: watch::Receiver<()>,
+    network: Arc<Network>,
 }
 
 impl std::fmt::Debug for Client {
@@ -111,9 +113,15 @@ impl Client {
         let gate = Arc::new(ArcSwap::from_pointee(agent.gate()));
         let stop = Arc::new(Notify::new());
         let (running, ended) = watch::channel(());
-        let client =
-            Self { jobs: sender, gate: gate.clone(), events: events.downgrade(), stop: stop.clone(), running: ended };
         let network = Arc::new(options.network());
+        let client = Self {
+            jobs: sender,
+            gate: gate.clone(),
+            events: events.downgrade(),
+            stop: stop.clone(),
+            running: ended,
+            network: network.clone(),
+        };
         let trace = options.trace;
         tokio::spawn(Driver { agent, store, gate, events, trace, network, jobs, stop, running }.run());
         (client, Events::new(receiver))
@@ -303,6 +311,7 @@ impl Client {
     /// # Errors
     /// [`Error::ShutDown`].
     pub async fn network_changed(&self) -> Result<(), Error> {
+        self.network.addresses.forget();
         self.ask(|agent, _, now| {
             agent.network_changed(now);
             Ok(())

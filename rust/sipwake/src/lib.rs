@@ -64,6 +64,7 @@ pub use clock::now;
 pub use driver::Trace;
 pub use events::Events;
 pub use options::Options;
+pub use resolve::{Naptr, Resolver, Srv, SystemResolver};
 pub use store::{FileStore, MemoryStore, StateStore, StoreError};
 #[cfg(feature = "tls")]
 pub use trust::{ServerTrust, SpkiPin, Trust, TrustError};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::driver::Trace;
+use crate::resolve::{Addresses, Resolver, SystemResolver};
 use crate::transport::Network;
 #[cfg(feature = "tls")]
 use crate::trust::Trust;
@@ -12,6 +13,7 @@ use crate::trust::Trust;
 #[derive(Clone, Default)]
 pub struct Options {
     pub(crate) trace: Option<Arc<dyn Trace>>,
+    resolver: Option<Arc<dyn Resolver>>,
     #[cfg(feature = "tls")]
     pub(crate) trust: Trust,
 }
@@ -24,6 +26,13 @@ impl Options {
         self
     }
 
+    /// Looks names up with this instead of the system's resolver.
+    #[must_use]
+    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.resolver = Some(resolver);
+        self
+    }
+
     /// Trusts these for TLS and WSS.
     #[cfg(feature = "tls")]
     #[must_use]
@@ -33,7 +42,9 @@ impl Options {
     }
 
     pub(crate) fn network(&self) -> Network {
+        let resolver = self.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver));
         Network {
+            addresses: Addresses::new(resolver),
             #[cfg(feature = "tls")]
             tls: self.trust.config(),
         }
@@ -43,7 +54,7 @@ impl Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut options = f.debug_struct("Options");
-        options.field("trace", &self.trace.is_some());
+        options.field("trace", &self.trace.is_some()).field("resolver", &self.resolver.is_some());
         #[cfg(feature = "tls")]
         options.field("trust", &self.trust);
         options.finish()

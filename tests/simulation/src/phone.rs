@@ -134,7 +134,7 @@ pub(crate) fn account(setting: &Setting, index: usize) -> Account {
     config.expires = setting.expires;
     config.instance_id = setting.instance.then(|| "urn:uuid:00000000-0000-4000-8000-00000000000a".to_owned());
     config.keep_alive = setting.keep_alive;
-    config.allow_cleartext_secrets = setting.seed % 2 == 0;
+    config.allow_cleartext_secrets = setting.seed.is_multiple_of(2);
     if setting.profile == Profile::XMpush {
         config.gateways = vec!["gw1.example.com".into(), "gw2.example.com:35060".into()];
     }
@@ -146,8 +146,10 @@ pub(crate) fn push(setting: &Setting) -> Push {
     config.dialects = match setting.profile {
         Profile::Flexisip => Dialects::Only(vec![Dialect::Linphone]),
         Profile::PortSip => Dialects::Only(vec![Dialect::PortSip(PortSipHeader::XPush)]),
-        Profile::XMpush if setting.seed % 3 == 0 => Dialects::Only(vec![Dialect::XMpush]),
-        Profile::Rfc8599 | Profile::OpenSips if setting.seed % 3 == 0 => Dialects::Only(vec![Dialect::Rfc8599]),
+        Profile::XMpush if setting.seed.is_multiple_of(3) => Dialects::Only(vec![Dialect::XMpush]),
+        Profile::Rfc8599 | Profile::OpenSips if setting.seed.is_multiple_of(3) => {
+            Dialects::Only(vec![Dialect::Rfc8599])
+        }
         _ => Dialects::Auto,
     };
     Push::parse(config).expect("good settings")

@@ -361,10 +361,8 @@ impl World<'_> {
                     self.die();
                 }
             }
-            Happening::Damage(whose, damage) => {
-                if whose.is_none_or(|index| index < self.setting.accounts) {
-                    self.phone.damage.push((whose, damage));
-                }
+            Happening::Damage(whose, damage) if whose.is_none_or(|index| index < self.setting.accounts) => {
+                self.phone.damage.push((whose, damage));
             }
             Happening::Call(index, patience) => self.place_call(index, patience),
             _ => {}
@@ -738,7 +736,7 @@ impl World<'_> {
     /// Whether the push of a call carries no id.
     fn is_nameless(&self, call: usize) -> bool {
         let has_ids = matches!(self.setting.profile, Profile::Flexisip | Profile::PortSip);
-        !has_ids && call % 3 == 0 && self.setting.push_delay < 5 * SECOND
+        !has_ids && call.is_multiple_of(3) && self.setting.push_delay < 5 * SECOND
     }
 
     fn payload(&self, index: usize, call: usize) -> String {

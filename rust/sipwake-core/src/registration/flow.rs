@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Context, Pace, Registration, backoff};
-use crate::account::Hop;
+use super::{Context, OverTcp, Pace, Registration, backoff};
+use crate::account::{Hop, Transport};
 use crate::clock::Now;
 use crate::event::{Failure, FlowError, FlowId, Output};
 
@@ -48,10 +48,17 @@ impl Registration {
         }
     }
 
-    pub(super) fn open(&mut self, cx: &mut Context) {
-        let hops = self.account.hops();
-        let hop =
-            self.redirect.as_ref().map_or_else(|| hops[self.hop % hops.len()].clone(), |redirect| redirect.hop.clone());
+    pub(super) fn open(&mut self, cx: &mut Context, now: Now) {
+        let mut hop = match &self.redirect {
+            Some(redirect) => redirect.hop.clone(),
+            None => {
+                self.hop = self.gateways.next(now.boot).unwrap_or_else(|| self.gateways.best(now.boot));
+                self.account.hops()[self.hop].clone()
+            }
+        };
+        if hop.transport == Transport::Udp && self.over_tcp == OverTcp::Wanted {
+            hop.transport = Transport::Tcp;
+        }
         let flow = FlowId(cx.next_flow);
         cx.next_flow += 1;
         self.flow = Flow::Opening(flow, hop.clone());
@@ -62,25 +69,40 @@ impl Registration {
         if let Flow::Opening(id, hop) = &self.flow
             && *id == flow
         {
-            if hop.transport == crate::account::Transport::Udp {
+            if hop.transport == Transport::Udp {
                 // The same port at the next try: else each try would leave another Contact that the server may hold.
                 self.local_port = Some(local.port());
             }
             // A new flow is a new Contact, whose predecessor may need removing as often as the one before.
             self.cleanups = 0;
             self.flow = Flow::Up(FlowUp { id: flow, hop: hop.clone(), local, contact: local });
+            self.liveness.opened();
+            self.moves = 0;
         }
     }
 
     pub(crate) fn flow_went_down(&mut self, error: FlowError, cx: &mut Context, now: Now) {
         let idle = self.attempt.is_none() && matches!(self.flow, Flow::Up(_));
+        let opening = matches!(self.flow, Flow::Opening(..));
+        let proven = self.flow_up().is_some_and(|up| self.proven_flow == Some(up.id));
         self.flow = Flow::None;
         self.keep_alive_at = None;
         if self.pace == Pace::Stopped {
             return;
         }
+        if opening && self.over_tcp == OverTcp::Wanted {
+            log::info!("{}: {error}; sending a large request over UDP all the same", self.key);
+            self.over_tcp = OverTcp::Impossible;
+            self.due = true;
+            return;
+        }
         if !idle {
             self.interrupt();
+            // A connection that died unnoticed, found out by the REGISTER of a wake: its call cannot wait for a back-off. A
+            // new flow is not proven, so this happens once.
+            if proven {
+                return;
+            }
             return self.fail(Failure::Flow(error), None, cx, now);
         }
         // A server that closes what it just accepted would otherwise be called in a loop.
@@ -109,7 +131,8 @@ impl Registration {
             self.pace = Pace::Free;
         }
         self.failures = 0;
-        self.hop = 0;
+        self.gateways.forget_failures();
+        self.over_tcp = OverTcp::Not;
         self.redirect = None;
     }
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod backoff;
 mod flow;
+mod liveness;
 mod request;
 mod response;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 use crate::account::{Account, AccountKey};
 use crate::clock::Now;
 use crate::event::{Event, Failure, FlowId, Output};
+use crate::gateway::{Gateways, Load};
 use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Dialect, Push, PushToken, Verdict};
 use crate::random::Random;
@@ -32,6 +34,8 @@ const MAX_CSEQ: u32 = 1 << 30;
 const RESERVE_NC: u32 = 8;
 /// Former Contacts remembered for removal.
 const MAX_FORMER: usize = 8;
+/// How often a Contact follows the address that the server saw, on one flow: behind some NATs it never stays.
+const MAX_MOVES: u8 = 2;
 /// Requests of one chain: one, its answers to challenges and its corrections.
 const MAX_REQUESTS: u8 = 8;
 
@@ -111,6 +115,7 @@ enum Piid {
 #[derive(Debug)]
 struct Attempt {
     transaction: ClientTransaction,
+    sent_at: Duration,
     flow: FlowId,
     branch: String,
     cseq: u32,
@@ -125,6 +130,15 @@ struct Attempt {
     expires: u32,
     piid: Piid,
     chain: Chain,
+}
+
+/// Whether a hop that is named for UDP is reached over TCP, because our requests are too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OverTcp {
+    Not,
+    Wanted,
+    /// The server does not take it.
+    Impossible,
 }
 
 /// Whether another REGISTER may be sent, apart from the one in flight.
@@ -152,10 +166,19 @@ pub(crate) struct Registration {
     failures: u32,
     /// Flows in a row that broke soon after a registration.
     short_flows: u32,
+    /// The gateway in use, by its place in the list.
     hop: usize,
+    gateways: Gateways,
+    liveness: liveness::Liveness,
+    /// How often the Contact on this flow has followed the address that the server saw.
+    moves: u8,
+    /// A REGISTER that is too large for UDP goes over TCP (RFC 3261 18.1.1), unless that has failed.
+    over_tcp: OverTcp,
     redirect: Option<Redirect>,
     flow: Flow,
     local_port: Option<u16>,
+    /// The flow on which a REGISTER was accepted last.
+    proven_flow: Option<FlowId>,
     attempt: Option<Box<Attempt>>,
     /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
     resume: Option<Chain>,
@@ -192,6 +215,10 @@ impl Registration {
             key: account.key(),
             cseq: memory.cseq_reserved,
             local_port: memory.local_port,
+            gateways: Gateways::new(account.hops().len()),
+            liveness: liveness::Liveness::default(),
+            moves: 0,
+            over_tcp: OverTcp::Not,
             account,
             push,
             memory,
@@ -205,6 +232,7 @@ impl Registration {
             hop: 0,
             redirect: None,
             flow: Flow::None,
+            proven_flow: None,
             attempt: None,
             resume: None,
             woken: false,
@@ -278,6 +306,9 @@ impl Registration {
             self.memory.shown = crate::push::Shown::Nothing;
         }
         let moved = account.hops() != self.account.hops();
+        if moved {
+            self.gateways = Gateways::new(account.hops().len());
+        }
         self.account = account;
         self.push = push;
         self.epoch += 1;
@@ -285,7 +316,6 @@ impl Registration {
             self.due |= !matches!(self.flow, Flow::None);
             self.drop_flow(cx);
             self.interrupt();
-            self.hop = 0;
             self.redirect = None;
         }
         if self.account.config().keep_alive.is_none() {
@@ -383,6 +413,11 @@ impl Registration {
         self.due = true;
     }
 
+    /// Takes what a probe of a gateway has found.
+    pub(crate) fn gateway_probed(&mut self, gateway: usize, answer: Option<Load>, response_time: Duration) {
+        self.gateways.probed(gateway, answer, response_time);
+    }
+
     /// Gives up waiting for the answer in flight; what it asked for is due again.
     fn interrupt(&mut self) {
         if let Some(attempt) = self.attempt.take() {
@@ -403,10 +438,11 @@ impl Registration {
         };
         let refresh = self.refresh_at.filter(|_| self.pace != Pace::Stopped).map(|at| (at, "binding refresh"));
         let keep_alive = self.keep_alive_at.map(|at| (at, "keep-alive"));
-        [attempt, pace, refresh, keep_alive].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [attempt, pace, refresh, keep_alive, self.liveness.timeout()].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Now) {
+        self.check_liveness(cx, now);
         if let Some(attempt) = &mut self.attempt {
             match attempt.transaction.due(now.boot) {
                 Some(Due::Retransmit) => cx.transmit(attempt.flow, attempt.bytes.clone()),
@@ -421,13 +457,21 @@ impl Registration {
         if self.refresh_at.is_some_and(|at| now.boot >= at) {
             self.refresh_at = None;
             self.due |= self.attempt.is_none();
+            // Not on a push: then the gateway that works is the one that will send the INVITE.
+            if self.attempt.is_none() && self.gateways.should_leave(self.hop, now.boot) {
+                log::info!("{}: a better gateway may be used again", self.key);
+                self.drop_flow(cx);
+            }
         }
         if let (Some(at), Some(period), Flow::Up(up)) =
             (self.keep_alive_at, self.account.config().keep_alive, &self.flow)
             && now.boot >= at
         {
-            // RFC 5626 3.5.1: a double CRLF; over UDP it keeps the address translation open.
-            cx.transmit(up.id, b"\r\n\r\n".to_vec());
+            if Self::wants_keep_alive(up.hop.transport) {
+                // RFC 5626 3.5.1: a double CRLF; over UDP it keeps the address translation open.
+                cx.transmit(up.id, b"\r\n\r\n".to_vec());
+                self.liveness.pinged(now.boot);
+            }
             self.keep_alive_at = Some(now.boot + Duration::from_secs(u64::from(period.max(1))));
         }
     }
@@ -449,7 +493,7 @@ impl Registration {
         }
         let up = match &self.flow {
             Flow::Up(up) => up.clone(),
-            _ => return self.open(cx),
+            _ => return self.open(cx, now),
         };
         let chain = self.resume.take().unwrap_or_else(|| match self.query.take() {
             Some(provider) if !self.leaving => Chain::new(Asks::Query(provider)),
@@ -474,17 +518,17 @@ impl Registration {
         if let Some(Chain { asks: Asks::Query(provider), .. }) = self.resume.take() {
             self.query.get_or_insert(provider);
         }
-        self.hop += 1;
         let hops = self.account.hops().len();
-        if self.hop < hops && retry_after.is_none() {
-            log::info!("{}: {failure}; trying the next gateway", self.key);
-            self.drop_flow(cx);
-            return;
-        }
-        self.hop = 0;
+        self.gateways.failed(self.hop, retry_after, now.boot);
         if hops > 1 {
             self.drop_flow(cx);
         }
+        if self.gateways.next(now.boot).is_some() {
+            log::info!("{}: {failure}; trying the next gateway", self.key);
+            return;
+        }
+        self.gateways.end_round();
+        let retry_after = self.gateways.retry_after(now.boot);
         let rounds = self.failures.div_ceil(u32::try_from(hops).unwrap_or(u32::MAX));
         let woken = std::mem::take(&mut self.woken);
         let wait = match retry_after {
@@ -529,6 +573,7 @@ impl Registration {
             return true;
         }
         let attempt = self.attempt.take().expect("it was there a moment ago");
+        self.liveness.answered(attempt.sent_at, now.boot);
         self.conclude(*attempt, code, message, cx, now);
         true
     }

@@ -8,11 +8,13 @@ use crate::event::Failure;
 use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Binding, Dialect, PushToken, Removal, Tags, piid, write_upper};
 use crate::redact::Secret;
-use crate::registration::Piid;
+use crate::registration::{OverTcp, Piid};
 use crate::sip::{Builder, Method};
 use crate::snapshot::{Durability, Former, TokenWish};
 use crate::transaction::ClientTransaction;
 
+/// RFC 3261 18.1.1: the largest request that goes over UDP where the path's MTU is not known, in bytes.
+const MAX_DATAGRAM: usize = 1300;
 /// The methods that we answer with more than a refusal.
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE";
 
@@ -24,7 +26,8 @@ impl Registration {
         let base = self.contact_base(flow);
         let contact = self.contact(&spoken, &chain.asks, &base);
         let mut save = self.reserve();
-        save |= self.remember_contact(&contact.uri, &chain.asks, now);
+        let new_contact = self.remember_contact(&contact.uri, &chain.asks, now);
+        save |= new_contact;
         if self.memory.nonces.reserve(RESERVE_NC) {
             save |= !active(Mutation::NonceCountReused);
         }
@@ -91,6 +94,16 @@ impl Registration {
             builder = builder.header(name, value);
         }
         let bytes = builder.finish().map_err(|_| Failure::Unbuildable)?;
+        if transport == Transport::Udp && bytes.len() > MAX_DATAGRAM && self.over_tcp == OverTcp::Not {
+            if new_contact {
+                self.memory.former.retain(|former| former.uri.expose() != contact.uri);
+            }
+            self.over_tcp = OverTcp::Wanted;
+            self.resume = Some(chain);
+            self.drop_flow(cx);
+            self.open(cx, now);
+            return Ok(());
+        }
 
         chain.requests += 1;
         let asked = match (&chain.asks, &self.memory.token) {
@@ -106,8 +119,10 @@ impl Registration {
         if save && active(Mutation::SavedAfterSending) {
             self.save(cx, Durability::Progress);
         }
+        self.liveness.asked(transport.is_reliable(), now.boot);
         self.attempt = Some(Box::new(Attempt {
             transaction: ClientTransaction::start(transport.is_reliable(), now.boot),
+            sent_at: now.boot,
             flow: flow.id,
             branch,
             cseq: self.cseq,

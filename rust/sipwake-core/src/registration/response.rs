@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Asks, Attempt, Context, Flow, MAX_FORMER, MAX_REQUESTS, Pace, Piid, Redirect, Registration};
+use super::{Asks, Attempt, Context, Flow, MAX_FORMER, MAX_MOVES, MAX_REQUESTS, Pace, Piid, Redirect, Registration};
 use crate::clock::Now;
 use crate::digest::{Next, ServerProof, parse_challenges};
 use crate::event::{Event, Failure, Registered};
@@ -24,6 +24,7 @@ impl Registration {
     /// Deals with a final response to the REGISTER in flight.
     pub(super) fn conclude(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
         let asks = attempt.chain.asks.clone();
+        self.follow_observed(message);
         self.take_auth_uri(message);
         match code {
             200..=299 => self.accepted(attempt, code, message, cx, now),
@@ -52,6 +53,19 @@ impl Registration {
                 let failure = Failure::Answered { code, reason: reason(message) };
                 self.fail(failure, retry_after.map(|wait| wait.min(MAX_RETRY_AFTER)), cx, now);
             }
+        }
+    }
+
+    /// Moves our Contact to where the server saw us, if the app wants that. After a 401 this costs nothing.
+    fn follow_observed(&mut self, message: &Message) {
+        let wanted = self.account.config().follow_observed_address && self.moves < MAX_MOVES;
+        let Some(address) = observed(message).filter(|_| wanted) else { return };
+        if let Flow::Up(up) = &mut self.flow
+            && up.contact != address
+            && !up.hop.transport.is_websocket()
+        {
+            up.contact = address;
+            self.moves += 1;
         }
     }
 
@@ -147,6 +161,7 @@ impl Registration {
 
     fn accepted(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
         self.failures = 0;
+        self.gateways.worked(self.hop);
         self.pace = Pace::Free;
         self.woken = false;
         let proof = self.take_next_nonce(message, now);
@@ -192,6 +207,9 @@ impl Registration {
         });
         self.memory.local_port = self.flow_up().map(|up| up.local.port());
         self.due &= !self.is_satisfied_by(&attempt);
+
+        // Seen elsewhere than our Contact says: told at once, and the old Contact removed.
+        self.due |= self.flow_up().is_some_and(|up| self.contact_base(up) != attempt.base);
 
         let verdict = self.read_verdict(&attempt, code, message);
         self.registered_at = Some(now.boot);

@@ -3,6 +3,7 @@
 mod answers;
 mod digest;
 mod fields;
+mod flows;
 mod golden;
 mod incoming;
 mod log_out;

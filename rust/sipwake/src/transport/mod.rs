@@ -17,7 +17,7 @@ use sipwake_core::event::{FlowError, FlowId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use crate::resolve::resolve;
+use crate::resolve::Addresses;
 
 /// Messages waiting to be sent on one flow, and happenings waiting for the driver. A full queue makes its writer wait, which a
 /// TCP peer feels as a closed window.
@@ -37,6 +37,7 @@ pub(crate) enum Happening {
 
 /// What all flows of a client share.
 pub(crate) struct Network {
+    pub(crate) addresses: Addresses,
     #[cfg(feature = "tls")]
     pub(crate) tls: Result<Arc<rustls::ClientConfig>, FlowError>,
 }
@@ -98,11 +99,14 @@ async fn run(
     queue: mpsc::Receiver<Vec<u8>>,
     happenings: &Happenings,
 ) -> Result<(), FlowError> {
-    let addresses = resolve(hop).await?;
+    let found = network.addresses.of(hop).await?;
     if hop.transport == Transport::Udp {
-        return udp::run(id, &addresses, local_port, queue, happenings).await;
+        return udp::run(id, &found.addresses, local_port, queue, happenings).await;
     }
-    let stream = connect::connect(&addresses).await?;
+    let stream = match connect::connect(&found.addresses).await {
+        Err(_) if found.remembered => connect::connect(&network.addresses.look_up(hop).await?).await?,
+        connected => connected?,
+    };
     let local = stream.local_addr().map_err(|error| unreachable(&error))?;
     match hop.transport {
         Transport::Udp | Transport::Tcp => stream::run(id, stream, local, queue, happenings).await,

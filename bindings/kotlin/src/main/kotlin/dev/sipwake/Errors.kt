@@ -1,5 +1,6 @@
 package dev.sipwake
 
+import java.nio.charset.CharacterCodingException
 import kotlin.coroutines.cancellation.CancellationException
 import dev.sipwake.ffi.InternalException
 import dev.sipwake.ffi.SipWakeException as FfiException
@@ -51,6 +52,8 @@ internal inline fun <T> translating(block: () -> T): T = try {
     throw translated(error)
 } catch (error: InternalException) {
     throw SipWakeException(ErrorKind.INTERNAL, error.message ?: "a bug in sipwake", cause = error)
+} catch (error: CharacterCodingException) {
+    throw SipWakeException(ErrorKind.INVALID_FIELD, "must not hold half a character (an unpaired surrogate)", "text", error)
 } catch (error: IllegalStateException) {
     // What UniFFI throws at who uses a closed object.
     throw SipWakeException(ErrorKind.SHUT_DOWN, "the client has been shut down", cause = error)

@@ -136,14 +136,17 @@ public fun parsePush(
 public fun parsePush(json: ByteArray, channel: Channel, hints: PushHints = PushHints()): PushAction =
     ffiParsePush(PushPayload.Json(json), channel, hints).toAction()
 
-/** Java hands over maps whose values may be null or no strings, whatever their type says. */
+/** Java hands over maps whose values may be null, no strings, or half a character, whatever their type says. */
 internal fun fields(data: Map<String, String>): PushPayload {
     val entries = HashMap<String, String>()
     for ((name: Any?, value: Any?) in data as Map<*, *>) {
-        if (name != null && value != null) entries[name.toString()] = value.toString()
+        if (name != null && value != null) entries[wellFormed(name)] = wellFormed(value)
     }
     return PushPayload.Fields(entries)
 }
+
+/** A surrogate without its other half has no place in UTF-8; Java's encoder writes a question mark for it. */
+private fun wellFormed(value: Any): String = value.toString().encodeToByteArray().decodeToString()
 
 internal fun FfiAction.toAction(): PushAction {
     val details = PushDetails(

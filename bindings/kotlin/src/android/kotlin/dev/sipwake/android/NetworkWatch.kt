@@ -1,0 +1,53 @@
+package dev.sipwake.android
+
+import android.content.Context
+import android.net.ConnectivityManager
+import android.net.LinkProperties
+import android.net.Network
+import dev.sipwake.SipWakeClient
+import dev.sipwake.SipWakeException
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.cancel
+import kotlinx.coroutines.launch
+
+/**
+ * Tells a client whenever the phone's network changed: another network, or other addresses on the same one. Until [close].
+ *
+ * Needs the permission `ACCESS_NETWORK_STATE`.
+ */
+public class NetworkWatch(context: Context, private val client: SipWakeClient) : AutoCloseable {
+    private val manager = context.system<ConnectivityManager>()
+    private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
+    private val callback = Callback()
+
+    init {
+        manager.registerDefaultNetworkCallback(callback)
+    }
+
+    override fun close() {
+        manager.unregisterNetworkCallback(callback)
+        scope.cancel()
+    }
+
+    private inner class Callback : ConnectivityManager.NetworkCallback() {
+        private var known: Pair<Network, Set<Any>>? = null
+
+        // Comes after onAvailable, and the first time with the network that the client began on.
+        @Synchronized
+        override fun onLinkPropertiesChanged(network: Network, properties: LinkProperties) {
+            val now = network to properties.linkAddresses.mapTo(HashSet<Any>()) { it.address }
+            val before = known
+            known = now
+            if (before == null || before == now) return
+            scope.launch {
+                try {
+                    client.networkChanged()
+                } catch (_: SipWakeException) {
+                    // The client is closed; so will this be.
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+package dev.sipwake.android
+
+import android.app.NotificationManager
+import android.app.PendingIntent
+import android.content.Context
+import android.content.Intent
+import com.google.firebase.messaging.RemoteMessage
+import dev.sipwake.AccountConfig
+import dev.sipwake.AccountId
+import dev.sipwake.AccountSetup
+import dev.sipwake.AppState
+import dev.sipwake.Duty
+import dev.sipwake.Provider
+import dev.sipwake.PushAction
+import dev.sipwake.PushConfig
+import dev.sipwake.SipWakeClient
+import dev.sipwake.StateStore
+import java.util.concurrent.ConcurrentHashMap
+import javax.crypto.KeyGenerator
+import kotlin.io.path.createTempDirectory
+import kotlin.test.Test
+import kotlin.test.assertContentEquals
+import kotlin.test.assertEquals
+import kotlin.test.assertFails
+import kotlin.test.assertIs
+import kotlin.test.assertNull
+import kotlin.test.assertTrue
+import org.junit.runner.RunWith
+import org.robolectric.Robolectric
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.annotation.Config
+
+private val setup = AccountSetup(AccountConfig("alice@example.com", "wonderland"), PushConfig(Provider.Fcm, "app"))
+
+private val records = ConcurrentHashMap<String, ByteArray>()
+
+private object Memory : StateStore {
+    override fun load(key: String): ByteArray? = records[key]
+    override fun save(key: String, bytes: ByteArray) {
+        records[key] = bytes
+    }
+
+    override fun remove(key: String) {
+        records.remove(key)
+    }
+}
+
+// docs:service
+class WakeService : SipWakeMessagingService() {
+    override val client: SipWakeClient get() = App.client
+    override val accounts: List<AccountId> get() = App.accounts
+
+    override fun onPush(action: PushAction) {
+        if (action !is PushAction.IncomingCall) return
+        when (action.duty) {
+            Duty.StartForegroundService -> App.startCallService(this, action)
+            is Duty.ShowNotification -> App.ring(this, action)
+            else -> {}
+        }
+    }
+}
+// docs:end
+
+object App {
+    val client = SipWakeClient(Memory, listOf(setup))
+    val accounts = listOf(setup.account.id())
+    val started = mutableListOf<PushAction>()
+
+    fun startCallService(context: Context, call: PushAction.IncomingCall) {
+        started += call
+    }
+
+    // docs:ring
+    fun ring(context: Context, call: PushAction.IncomingCall) {
+        val calls = IncomingCallNotification(context, "calls", android.R.drawable.sym_call_incoming)
+        calls.createChannel("Incoming calls")
+        fun tap(action: String) = PendingIntent.getBroadcast(
+            context, 0, Intent(action).setPackage(context.packageName).putExtra("call", "${call.uuid}"),
+            PendingIntent.FLAG_IMMUTABLE or PendingIntent.FLAG_UPDATE_CURRENT,
+        )
+        calls.show(call, calls.build(call, "Unknown caller", tap("open"), tap("answer"), tap("decline")))
+    }
+    // docs:end
+}
+
+@RunWith(RobolectricTestRunner::class)
+@Config(sdk = [34], manifest = Config.NONE)
+class PushToNotificationTest {
+    private val service = Robolectric.setupService(WakeService::class.java)
+    private val notifications = shadowOf(
+        RuntimeEnvironment.getApplication().system<NotificationManager>(),
+    )
+
+    private fun call(id: String, delivered: Int) = RemoteMessage(
+        mapOf("ntype" to "0", "nfrom" to "1234", "nfromusername" to "John", "ncallid" to id),
+        delivered,
+        RemoteMessage.PRIORITY_HIGH,
+    )
+
+    @Test
+    fun `a call with its priority kept may start a service`() {
+        service.onMessageReceived(call("kept", RemoteMessage.PRIORITY_HIGH))
+        assertEquals(Duty.StartForegroundService, App.started.last().duty)
+    }
+
+    @Test
+    fun `what is no call shows nothing`() {
+        val before = notifications.size()
+        service.onMessageReceived(RemoteMessage(mapOf("ntype" to "4"), RemoteMessage.PRIORITY_HIGH, RemoteMessage.PRIORITY_HIGH))
+        assertEquals(before, notifications.size())
+    }
+
+    @Test
+    fun `a downgraded call becomes a full-screen notification`() {
+        val message = call("downgraded", RemoteMessage.PRIORITY_NORMAL)
+        // On Robolectric the test's own process is in front, where a service may be started all the same.
+        val action = App.client.push(message.data, hints = message.hints().copy(appState = AppState.BACKGROUND))
+        assertIs<PushAction.IncomingCall>(action)
+        assertTrue(action.details.downgraded)
+        App.ring(service, action)
+        val notification = notifications.allNotifications.single()
+        assertEquals("John", notification.extras.getCharSequence("android.title"))
+        assertTrue(notification.fullScreenIntent != null)
+    }
+
+    @Test
+    fun `a new token is stored when Firebase's call returns`() {
+        val before = records.values.sumOf { it.size }
+        service.onNewToken("c-10-ap_Kt0:APA91bTokenOfThisPhone0001")
+        assertTrue(records.values.sumOf { it.size } > before)
+    }
+
+    @Test
+    fun `obstacles are named`() {
+        val context = RuntimeEnvironment.getApplication()
+        assertTrue(WakeObstacle.SUBJECT_TO_DOZE in wakeObstacles(context))
+        shadowOf(context.system<NotificationManager>()).setNotificationsEnabled(false)
+        assertEquals(WakeObstacle.NOTIFICATIONS_OFF, wakeObstacles(context).first())
+    }
+
+    @Test
+    fun `a sealed record opens under its own name only`() {
+        val key = KeyGenerator.getInstance("AES").apply { init(256) }.generateKey()
+        val folder = createTempDirectory().toFile()
+        val files = SealedFiles(folder) { key }
+        assertNull(files.load("removals"))
+        files.save("removals", byteArrayOf(1, 2, 3))
+        assertContentEquals(byteArrayOf(1, 2, 3), files.load("removals"))
+        folder.resolve("removals").copyTo(folder.resolve("binding-1"))
+        assertFails { files.load("binding-1") }
+        assertFails { files.save("../x", byteArrayOf()) }
+        files.remove("removals")
+        assertNull(files.load("removals"))
+    }
+}

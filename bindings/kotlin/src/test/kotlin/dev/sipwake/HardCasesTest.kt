@@ -1,0 +1,170 @@
+package dev.sipwake
+
+import dev.sipwake.ffi.panicNow
+import dev.sipwake.ffi.panicWhenAwaited
+import java.io.File
+import java.io.IOException
+import java.util.UUID
+import java.util.concurrent.CopyOnWriteArrayList
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertFalse
+import kotlin.test.assertIs
+import kotlin.test.assertNull
+import kotlin.test.assertTrue
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.async
+import kotlinx.coroutines.awaitAll
+import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.delay
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.flow.toList
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.withTimeout
+import kotlinx.coroutines.withTimeoutOrNull
+
+class HardCasesTest {
+    private val setup = alice()
+    private val id = setup.account.id()
+
+    @Test
+    fun `a hundred calls at once are all answered`() = runBlocking {
+        SipWakeClient(Memory(), listOf(setup)).use { client ->
+            val outcomes = (1..100).map { number ->
+                async(Dispatchers.Default) { client.setToken(id, "c-10:APA91b$number") }
+            }.awaitAll()
+            assertEquals(List(100) { TokenOutcome.TAKEN }, outcomes)
+        }
+    }
+
+    @Test
+    fun `who stops collecting is gone from Rust, and the next collector goes on`() = runBlocking {
+        SipWakeClient(Memory(), listOf(setup)).use { client ->
+            repeat(50) { assertNull(withTimeoutOrNull(5) { client.events.first() }) }
+            val waiting = async { client.events.first { it is SipWakeEvent.LoggedOut } }
+            delay(100)
+            client.logOut(id)
+            withTimeout(5_000) { waiting.await() }
+        }
+        Unit
+    }
+
+    @Test
+    fun `a cancelled call stops waiting at once, and its wish is done all the same`() = runBlocking {
+        val memory = Memory()
+        val slow = object : StateStore by memory {
+            override fun save(key: String, bytes: ByteArray) {
+                Thread.sleep(300)
+                memory.save(key, bytes)
+            }
+        }
+        SipWakeClient(slow, listOf(setup)).use { client ->
+            val started = System.nanoTime()
+            val job = launch(Dispatchers.Default, CoroutineStart.UNDISPATCHED) { client.setToken(id, FIRST_TOKEN) }
+            job.cancelAndJoin()
+            assertTrue((System.nanoTime() - started) / 1_000_000 < 250, "it waited for the store")
+            val before = memory.records.values.single().size
+            withTimeout(5_000) { while (memory.records.values.single().size == before) delay(20) }
+        }
+    }
+
+    @Test
+    fun `closing ends whoever waits`() = runBlocking {
+        val client = SipWakeClient(Memory(), listOf(setup))
+        val collected = async(Dispatchers.Default) { client.events.toList() }
+        delay(100)
+        client.close()
+        client.close()
+        withTimeout(5_000) { collected.await() }
+        assertEquals(ErrorKind.SHUT_DOWN, assertFailsWith<SipWakeException> { client.register(id) }.kind)
+        assertIs<PushAction.IncomingCall>(client.push(mapOf("ntype" to "0", "nfrom" to "1")))
+        Unit
+    }
+
+    @Test
+    fun `a store that throws is an event, never a crash`() = runBlocking {
+        for (thrown in listOf(IOException("disk full"), OutOfMemoryError("on purpose"), NotImplementedError("later"))) {
+            val store = object : StateStore {
+                override fun load(key: String): ByteArray = throw thrown
+                override fun save(key: String, bytes: ByteArray) = throw thrown
+                override fun remove(key: String) = throw thrown
+            }
+            SipWakeClient(store, listOf(setup)).use { client ->
+                val failed = withTimeout(5_000) { client.events.first { it is SipWakeEvent.StoreFailed } }
+                assertTrue("$failed".contains(thrown.message!!), "$failed")
+                assertEquals(TokenOutcome.TAKEN, client.setToken(id, FIRST_TOKEN))
+            }
+        }
+    }
+
+    @Test
+    fun `a listener that throws is an event, and it goes on hearing`() = runBlocking {
+        val heard = CopyOnWriteArrayList<SipWakeEvent>()
+        val listener = EventListener { event ->
+            heard += event
+            if (heard.size % 2 == 0) throw StackOverflowError("an Error") else throw IllegalStateException("an Exception")
+        }
+        SipWakeClient(Memory(), listOf(setup), listener).use { client ->
+            val failures = async { client.events.first { it is SipWakeEvent.ListenerFailed && "an Error" in it.reason } }
+            client.logOut(id)
+            client.addAccount(setup)
+            client.logOut(id)
+            withTimeout(5_000) { failures.await() }
+            assertTrue(heard.size >= 2, "$heard")
+        }
+    }
+
+    @Test
+    fun `a panic in Rust arrives as an exception`() = runBlocking {
+        val now = assertFailsWith<SipWakeException> { translating { panicNow() } }
+        assertEquals(ErrorKind.INTERNAL, now.kind)
+        assertTrue("on purpose" in now.reason, now.reason)
+        val awaited = assertFailsWith<SipWakeException> { translating { panicWhenAwaited() } }
+        assertEquals(ErrorKind.INTERNAL, awaited.kind)
+    }
+
+    @Test
+    fun `an error tells its kind, its field and its reason, and no secret`() = runBlocking {
+        val bad = AccountSetup(AccountConfig("alice@example.com", "hun\nter2"))
+        val refused = assertFailsWith<SipWakeException> { SipWakeClient(Memory(), listOf(bad)) }
+        assertEquals(ErrorKind.INVALID_FIELD to "credentials.password", refused.kind to refused.field)
+        assertFalse("hun" in "$refused${bad.account}", "$refused ${bad.account}")
+        SipWakeClient(Memory(), listOf(AccountSetup(setup.account))).use { client ->
+            assertEquals(ErrorKind.NO_PUSH, assertFailsWith<SipWakeException> { client.setToken(id, FIRST_TOKEN) }.kind)
+            val half = assertFailsWith<SipWakeException> { client.setToken(id, "\ud800") }
+            assertEquals(ErrorKind.INVALID_FIELD, half.kind)
+            val nobody = AccountId("0123456789abcdef")
+            assertEquals(ErrorKind.NO_SUCH_ACCOUNT, assertFailsWith<SipWakeException> { client.register(nobody) }.kind)
+            val call = UUID.randomUUID()
+            assertEquals(ErrorKind.NO_SUCH_CALL, assertFailsWith<SipWakeException> { client.decline(call) }.kind)
+        }
+    }
+
+    @Test
+    fun `clients come and go without leaving memory or threads behind`() {
+        val cycles = System.getProperty("sipwake.cycles")?.toInt() ?: 10_000
+        fun cycle(count: Int) = repeat(count) { SipWakeClient(Memory(), listOf(setup)).close() }
+        cycle(cycles / 2)
+        val (halfway, threads) = residentKilobytes() to threadCount()
+        val started = System.nanoTime()
+        cycle(cycles / 2)
+        Thread.sleep(500)
+        val grown = residentKilobytes() - halfway
+        println("$cycles clients: ${halfway / 1024} MiB halfway, $grown KiB more at the end, " +
+            "${(System.nanoTime() - started) / 1_000 / (cycles / 2)} µs each, threads $threads then ${threadCount()}")
+        // A client that stayed would cost some 100 KiB; the JVM's own heap breathes by a few MiB.
+        assertTrue(grown < 16 * 1024 + cycles / 2, "$grown KiB in the second half")
+        assertTrue(threadCount() <= threads + 8, "${threadCount()} threads, $threads before")
+    }
+
+    private fun residentKilobytes(): Long {
+        System.gc()
+        val line = File("/proc/self/status").readLines().first { it.startsWith("VmRSS") }
+        return line.filter(Char::isDigit).toLong()
+    }
+
+    private fun threadCount(): Int = File("/proc/self/task").list().orEmpty().size
+}

@@ -1,0 +1,217 @@
+//! Gateways that fail, connections that are dead, requests that are too large: over virtual time.
+
+use std::time::Duration;
+
+use sipwake_core::account::Transport;
+use sipwake_core::event::{Failure, FlowError};
+use sipwake_core::push::{Dialect, Provider};
+
+use crate::support::{Stage, account, over, push_config, response, seconds, token};
+
+fn accept(stage: &mut Stage, request: &crate::support::Sent) {
+    let contact = format!("Contact: <{}>;expires=600", request.contact_uri());
+    let text = response(request, 200, "OK", &[&contact]);
+    stage.input(&text);
+}
+
+fn two_gateways() -> Stage {
+    Stage::new(account(|config| config.gateways = vec!["a.example:5060".into(), "b.example:5060".into()]), None)
+}
+
+#[test]
+fn a_503_with_retry_after_leads_to_the_next_gateway_at_once() {
+    for (code, lines) in [(503, vec!["Retry-After: 120"]), (500, vec![]), (504, vec![]), (408, vec![])] {
+        let mut stage = two_gateways();
+        let first = stage.register();
+        stage.input(response(&first, code, "No", &lines));
+        let second = stage.one();
+        assert_ne!(second.flow, first.flow);
+        assert_eq!(stage.opened, ["a.example:5060/udp", "b.example:5060/udp"], "{code}");
+        accept(&mut stage, &second);
+        assert!(stage.failures().is_empty(), "{code}: the app is told nothing while a gateway works");
+    }
+}
+
+#[test]
+fn the_app_hears_of_a_failure_when_every_gateway_has_failed() {
+    let mut stage = two_gateways();
+    let first = stage.register();
+    stage.input(response(&first, 503, "No", &["Retry-After: 120"]));
+    let second = stage.one();
+    stage.input(response(&second, 503, "No", &["Retry-After: 300"]));
+    assert_eq!(stage.failures().len(), 1);
+    assert_eq!(stage.failures()[0].1, Some(seconds(120)), "both have asked for a rest");
+    stage.advance(seconds(119));
+    stage.silent();
+    stage.advance(seconds(1));
+    stage.one();
+    assert_eq!(stage.opened.last().map(String::as_str), Some("a.example:5060/udp"));
+}
+
+#[test]
+fn the_preferred_gateway_is_returned_to_at_a_refresh() {
+    let mut stage = two_gateways();
+    let first = stage.register();
+    stage.input(response(&first, 500, "No", &[]));
+    let second = stage.one();
+    accept(&mut stage, &second);
+    stage.advance(Duration::from_millis(540_100));
+    let back = stage.one();
+    assert_eq!(stage.opened.last().map(String::as_str), Some("a.example:5060/udp"));
+    accept(&mut stage, &back);
+}
+
+#[test]
+fn a_wake_on_a_dead_connection_is_sent_again_on_a_new_one_within_a_second() {
+    let mut stage = Stage::new(over(Transport::Tcp), None);
+    let first = stage.register();
+    accept(&mut stage, &first);
+    stage.advance(seconds(60));
+    let unanswered = stage.register();
+    assert_eq!(unanswered.flow, first.flow, "it looks alive");
+    stage.advance(Duration::from_millis(999));
+    stage.silent();
+    stage.advance(Duration::from_millis(1));
+    let again = stage.one();
+    assert_ne!(again.flow, first.flow);
+    assert!(again.cseq() > unanswered.cseq());
+    stage.advance(seconds(30));
+    stage.silent();
+    accept(&mut stage, &again);
+    assert!(stage.failures().is_empty());
+}
+
+#[test]
+fn a_connection_that_was_heard_from_a_moment_ago_is_not_doubted() {
+    let mut stage = Stage::new(over(Transport::Tcp), None);
+    let first = stage.register();
+    accept(&mut stage, &first);
+    stage.advance(seconds(2));
+    let second = stage.register();
+    stage.advance(seconds(20));
+    stage.silent();
+    accept(&mut stage, &second);
+    assert_eq!(stage.opened.len(), 1);
+}
+
+#[test]
+fn a_missing_pong_ends_the_flow_only_where_the_server_has_ponged_before() {
+    for pongs in [false, true] {
+        let mut config = over(Transport::Tcp);
+        config.keep_alive = Some(30);
+        let mut stage = Stage::new(config, None);
+        let first = stage.register();
+        accept(&mut stage, &first);
+        stage.advance(seconds(30));
+        assert_eq!(stage.keep_alives, 1);
+        if pongs {
+            stage.input("\r\n");
+        }
+        stage.advance(seconds(41));
+        assert_eq!(stage.opened.len(), if pongs { 2 } else { 1 });
+    }
+}
+
+fn with_long_token() -> Stage {
+    let provider = Provider::Other("acme".into());
+    let mut stage = Stage::new(account(|_| {}), Some(push_config(provider.clone(), &[Dialect::Rfc8599])));
+    let key = stage.key.clone();
+    stage.agent.set_token(&key, token(&provider, &"t".repeat(1200)), stage.now).expect("the account is there");
+    stage.drain();
+    stage
+}
+
+#[test]
+fn a_request_too_large_for_udp_goes_over_tcp() {
+    let mut stage = with_long_token();
+    let first = stage.register();
+    assert_eq!(stage.opened, ["example.com:5060/udp", "example.com:5060/tcp"]);
+    assert!(first.header("Via").is_some_and(|via| via.starts_with("SIP/2.0/TCP ")));
+    assert!(first.contact_uri().contains(";transport=tcp"));
+    assert!(first.removed().is_empty(), "nothing was bound over UDP");
+    accept(&mut stage, &first);
+    assert!(stage.failures().is_empty());
+}
+
+#[test]
+fn where_tcp_is_refused_a_large_request_goes_over_udp_all_the_same() {
+    let mut stage = with_long_token();
+    stage.opens = false;
+    let key = stage.key.clone();
+    stage.agent.register(&key, stage.now).expect("the account is there");
+    stage.drain();
+    stage.open_up();
+    stage.drain();
+    let tcp = *stage.opening.first().expect("TCP is being opened");
+    stage.opening.clear();
+    stage.agent.handle_flow_down(tcp, FlowError::Unreachable("refused".into()), stage.now);
+    stage.opens = true;
+    stage.drain();
+    stage.open_up();
+    stage.drain();
+    let sent = stage.one();
+    assert_eq!(stage.opened.last().map(String::as_str), Some("example.com:5060/udp"));
+    assert!(sent.text.len() > 1300);
+    accept(&mut stage, &sent);
+    assert!(!stage.failures().iter().any(|(failure, _)| matches!(failure, Failure::Flow(_))));
+}
+
+/// The request's response, by a server that saw us at another address.
+fn seen_at(request: &crate::support::Sent, code: u16, lines: &[&str], address: &str) -> String {
+    let (host, port) = address.split_once(':').expect("an address");
+    response(request, code, "Whatever", lines).replacen(";rport", &format!(";received={host};rport={port}"), 1)
+}
+
+#[test]
+fn the_contact_follows_the_address_that_the_server_saw_if_the_app_wants_it() {
+    for follows in [false, true] {
+        let mut stage = Stage::new(account(|config| config.follow_observed_address = follows), None);
+        let first = stage.register();
+        stage.input(seen_at(&first, 401, &[crate::support::CHALLENGE], "203.0.113.7:40000"));
+        let second = stage.one();
+        let expected = if follows { "sip:alice@203.0.113.7:40000" } else { "sip:alice@192.0.2.10:5070" };
+        assert_eq!(second.contact_uri(), expected, "after a challenge it costs no round trip");
+        let contact = format!("Contact: <{}>;expires=600", second.contact_uri());
+        stage.input(seen_at(&second, 200, &[&contact], "203.0.113.7:40000"));
+        stage.silent();
+    }
+}
+
+#[test]
+fn an_address_that_never_stays_is_not_followed_for_ever() {
+    let mut stage = Stage::new(account(|config| config.follow_observed_address = true), None);
+    let mut request = stage.register();
+    for port in 40_000..40_010 {
+        let contact = format!("Contact: <{}>;expires=600", request.contact_uri());
+        stage.input(seen_at(&request, 200, &[&contact], &format!("203.0.113.7:{port}")));
+        match stage.all().pop() {
+            Some(next) => request = next,
+            None => {
+                assert_eq!(port, 40_002, "twice, then it is left alone");
+                return;
+            }
+        }
+    }
+    panic!("ten moves are too many");
+}
+
+#[test]
+fn a_mizutech_gateway_may_stand_before_the_server_or_for_it() {
+    let mut before = Stage::new(account(|config| config.gateways = vec!["gw.example.net:35060".into()]), None);
+    let request = before.register();
+    assert_eq!(before.opened, ["gw.example.net:35060/udp"]);
+    assert_eq!(request.start(), "REGISTER sip:example.com SIP/2.0");
+    assert_eq!(request.header("X-Sy.Uppersrv"), None);
+
+    let mut instead = Stage::new(
+        account(|config| {
+            config.registrar = Some("sip:gw.example.net:35060".into());
+            config.upper.server = Some("example.com".into());
+        }),
+        None,
+    );
+    let request = instead.register();
+    assert_eq!(instead.opened, ["gw.example.net:35060/udp"]);
+    assert_eq!(request.start(), "REGISTER sip:gw.example.net:35060 SIP/2.0");
+    assert_eq!(request.header("X-Sy.Uppersrv"), Some("example.com"));
+}

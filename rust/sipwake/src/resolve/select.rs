@@ -1,0 +1,110 @@
+//! Which of the records that the DNS gave comes first.
+
+use sipwake_core::account::Transport;
+
+/// An SRV record (RFC 2782).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Srv {
+    /// The lowest is tried first.
+    pub priority: u16,
+    /// The share of the requests among those of the same priority.
+    pub weight: u16,
+    /// The port.
+    pub port: u16,
+    /// The host.
+    pub target: String,
+}
+
+/// A NAPTR record (RFC 3403).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Naptr {
+    /// The lowest is tried first.
+    pub order: u16,
+    /// The lowest is tried first, among those of the same order.
+    pub preference: u16,
+    /// `s` where SRV records follow.
+    pub flags: String,
+    /// For example `SIP+D2U`.
+    pub service: String,
+    /// The name of the SRV records.
+    pub replacement: String,
+}
+
+/// Orders SRV records as RFC 2782 says: by priority and, within one, at random by weight. `below` returns a number smaller
+/// than its argument.
+pub(super) fn order(mut records: Vec<Srv>, mut below: impl FnMut(u64) -> u64) -> Vec<Srv> {
+    // A single target of "." says that there is no such service.
+    records.retain(|record| record.target != "." && !record.target.is_empty());
+    // Those without weight stand first, so that they have a small chance.
+    records.sort_by_key(|record| (record.priority, record.weight));
+    let mut ordered = Vec::with_capacity(records.len());
+    while let Some(first) = records.first() {
+        let same = records.iter().take_while(|record| record.priority == first.priority);
+        let total: u64 = same.map(|record| u64::from(record.weight)).sum();
+        let mut left = below(total + 1);
+        let chosen = records.iter().position(|record| {
+            let weight = u64::from(record.weight);
+            let here = left <= weight;
+            left = left.saturating_sub(weight);
+            here
+        });
+        ordered.push(records.remove(chosen.unwrap_or_default()));
+    }
+    ordered
+}
+
+/// Returns the name of the SRV records for a transport (RFC 3263 section 4.1).
+pub(super) fn replacement(records: &[Naptr], transport: Transport) -> Option<String> {
+    let service = match transport {
+        Transport::Udp => "SIP+D2U",
+        Transport::Tcp => "SIP+D2T",
+        Transport::Tls => "SIPS+D2T",
+        Transport::Ws | Transport::Wss => return None,
+    };
+    let fitting = records
+        .iter()
+        .filter(|record| record.flags.eq_ignore_ascii_case("s") && record.service.eq_ignore_ascii_case(service));
+    let best = fitting.min_by_key(|record| (record.order, record.preference))?;
+    Some(best.replacement.trim_end_matches('.').to_owned()).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(priority: u16, weight: u16, target: &str) -> Srv {
+        Srv { priority, weight, port: 5060, target: target.into() }
+    }
+
+    fn names(records: Vec<Srv>, below: impl FnMut(u64) -> u64) -> String {
+        order(records, below).iter().map(|record| record.target.as_str()).collect()
+    }
+
+    #[test]
+    fn priority_comes_before_weight() {
+        let records = || vec![record(2, 100, "c"), record(1, 1, "a"), record(1, 9, "b")];
+        assert_eq!(names(records(), |_| 0), "abc");
+        assert_eq!(names(records(), |bound| bound - 1), "bac");
+    }
+
+    #[test]
+    fn weights_share_the_load() {
+        let mut seed = 1u64;
+        let mut below = |bound: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % bound
+        };
+        let mut first = 0;
+        for _ in 0..10_000 {
+            let ordered = order(vec![record(1, 3, "a"), record(1, 1, "b")], &mut below);
+            assert_eq!(ordered.len(), 2);
+            first += usize::from(ordered[0].target == "a");
+        }
+        assert!((5_500..8_000).contains(&first), "{first}");
+    }
+
+    #[test]
+    fn a_lone_dot_says_that_there_is_no_such_service() {
+        assert!(order(vec![record(0, 0, ".")], |_| 0).is_empty());
+    }
+}

@@ -1,0 +1,193 @@
+//! A Kamailio of the test's own: started on free ports, asked over its RPC, stopped with its children.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+/// The password of every user.
+pub const PASSWORD: &str = "wonder/land+1";
+
+/// The digest algorithm that the server asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Without an `algorithm` parameter.
+    Md5,
+    /// RFC 8760.
+    Sha256,
+}
+
+/// A running server.
+pub struct Kamailio {
+    /// For UDP, TCP and ws.
+    pub port: u16,
+    /// For TLS and wss.
+    pub tls_port: u16,
+    /// The authority that issued the server's certificate, in PEM.
+    pub authority: String,
+    folder: TempDir,
+    process: Child,
+}
+
+impl Kamailio {
+    /// Starts a server; `None` where there is none installed.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(algorithm: Algorithm) -> Option<Self> {
+        let program = crate::program("kamailio")?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (port, tls_port) = (free_port().await, free_port().await);
+        let authority = write_certificates(folder.path());
+        let values = [
+            ("@PORT@", port.to_string()),
+            ("@TLS_PORT@", tls_port.to_string()),
+            ("@FOLDER@", folder.path().display().to_string()),
+            ("@PASSWORD@", PASSWORD.to_owned()),
+            ("@ALGORITHM@", if algorithm == Algorithm::Sha256 { "SHA-256".into() } else { String::new() }),
+        ];
+        for (name, template) in [
+            ("kamailio.cfg", include_str!("../kamailio/kamailio.cfg")),
+            ("tls.cfg", include_str!("../kamailio/tls.cfg")),
+        ] {
+            let text = values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(name, value));
+            std::fs::write(folder.path().join(name), text).expect("the folder is ours");
+        }
+        let process = launch(&program, folder.path());
+        let mut server = Self { port, tls_port, authority, folder, process };
+        server.wait_until_up().await;
+        Some(server)
+    }
+
+    /// Stops the server, and starts it again on the same ports: it has forgotten all bindings and all nonces.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn restart(&mut self) {
+        self.terminate();
+        let _ = timeout(Duration::from_secs(10), self.process.wait()).await;
+        let program = crate::program("kamailio").expect("it ran before");
+        self.process = launch(&program, self.folder.path());
+        self.wait_until_up().await;
+    }
+
+    /// Returns the Contact URIs that the server holds of a user, as it holds them.
+    ///
+    /// # Panics
+    /// When the server does not answer its RPC.
+    pub async fn contacts(&self, user: &str) -> Vec<String> {
+        let answer = self.rpc("ul.lookup", json!(["location", user])).await.expect("the server answers its RPC");
+        let contacts = answer["result"]["Contacts"].as_array().cloned().unwrap_or_default();
+        contacts.iter().filter_map(|entry| entry["Contact"]["Address"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Returns the end of the server's log.
+    pub fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        log.lines().rev().take(20).collect::<Vec<_>>().join("\n")
+    }
+
+    async fn rpc(&self, method: &str, params: Value) -> Option<Value> {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let request = format!(
+            "POST /RPC HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let exchange = async {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
+            stream.write_all(request.as_bytes()).await.ok()?;
+            let mut answer = Vec::new();
+            loop {
+                let mut piece = [0; 4096];
+                let length = stream.read(&mut piece).await.ok()?;
+                answer.extend_from_slice(&piece[..length]);
+                let text = String::from_utf8_lossy(&answer);
+                let whole = text.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok());
+                if whole.is_some() || length == 0 {
+                    return whole;
+                }
+            }
+        };
+        timeout(Duration::from_secs(5), exchange).await.ok().flatten()
+    }
+
+    async fn wait_until_up(&mut self) {
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(20) {
+            if let Ok(Some(status)) = self.process.try_wait() {
+                panic!("kamailio ended with {status}:\n{}", self.log());
+            }
+            if self.rpc("core.version", json!([])).await.is_some() {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        panic!("kamailio did not start:\n{}", self.log());
+    }
+
+    /// Killed outright, it would leave its children behind.
+    fn terminate(&self) {
+        let pid = self.process.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+    }
+}
+
+impl Drop for Kamailio {
+    fn drop(&mut self) {
+        self.terminate();
+        let begin = Instant::now();
+        while matches!(self.process.try_wait(), Ok(None)) && begin.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn launch(program: &Path, folder: &Path) -> Child {
+    let log = std::fs::File::create(folder.join("log")).expect("the folder is ours");
+    Command::new(program)
+        .arg("-f")
+        .arg(folder.join("kamailio.cfg"))
+        .args(["-DD", "-E", "-m", "64", "-M", "8", "-w"])
+        .arg(folder)
+        .arg("-Y")
+        .arg(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("kamailio can be started")
+}
+
+/// Returns a port that is free for both UDP and TCP.
+async fn free_port() -> u16 {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let port = listener.local_addr().expect("bound").port();
+        if UdpSocket::bind(("127.0.0.1", port)).await.is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Writes the server's certificate, for `localhost`, and returns its authority's.
+fn write_certificates(folder: &Path) -> String {
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
+    let key = KeyPair::generate().expect("a key");
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let params = CertificateParams::new(names).expect("two names");
+    let certificate = params.signed_by(&key, &authority).expect("a certificate");
+    std::fs::write(folder.join("server.pem"), certificate.pem()).expect("the folder is ours");
+    std::fs::write(folder.join("server.key"), key.serialize_pem()).expect("the folder is ours");
+    authority.pem()
+}

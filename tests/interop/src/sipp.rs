@@ -1,0 +1,50 @@
+//! SIPp as the caller.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// A caller that runs one of the scenarios in `sipp/`.
+pub struct Sipp {
+    process: Child,
+    folder: TempDir,
+}
+
+impl Sipp {
+    /// Starts a scenario towards a user of the server on `port`; `None` where SIPp is not installed.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn call(scenario: &str, user: &str, port: u16) -> Option<Self> {
+        let program = crate::program("sipp")?;
+        let scenario = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sipp").join(scenario);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let errors = std::fs::File::create(folder.path().join("errors")).expect("the folder is ours");
+        let process = Command::new(program)
+            .arg(format!("127.0.0.1:{port}"))
+            .arg("-sf")
+            .arg(scenario)
+            .args(["-s", user, "-i", "127.0.0.1", "-m", "1", "-nostdin", "-timeout", "25", "-trace_err", "-error_file"])
+            .arg(folder.path().join("trace"))
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(errors)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("sipp can be started");
+        Some(Self { process, folder })
+    }
+
+    /// Waits until the scenario is through.
+    ///
+    /// # Panics
+    /// When the other side did not answer as the scenario says.
+    pub async fn succeed(mut self) {
+        let status = self.process.wait().await.expect("it was started");
+        let read = |name| std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        assert!(status.success(), "sipp: {status}\n{}\n{}", read("errors"), read("trace"));
+    }
+}

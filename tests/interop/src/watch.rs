@@ -1,0 +1,113 @@
+//! What the client sent, and what it told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use sipwake::{
+    AccountConfig, AccountKey, Client, Event, Events, Failure, MemoryStore, Options, PushConfig, Registered,
+};
+use sipwake::{StateStore, Trace};
+
+/// How long anything on loopback may take.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Counts the requests that leave.
+#[derive(Default)]
+pub struct Counter(AtomicUsize);
+
+impl Counter {
+    /// Returns how many REGISTERs have left since this was last asked.
+    pub fn take(&self) -> usize {
+        self.0.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl Trace for Counter {
+    fn message(&self, sent: bool, _: u64, text: &str) {
+        if sent && text.starts_with("REGISTER ") {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        if std::env::var_os("SIPWAKE_TEST_TRACE").is_some() {
+            eprintln!("{} {text}", if sent { ">>>" } else { "<<<" });
+        }
+    }
+}
+
+/// A client with one account, and its events.
+pub struct Watched {
+    /// The client.
+    pub client: Client,
+    /// Its events.
+    pub events: Events,
+    /// Its one account.
+    pub account: AccountKey,
+    /// The REGISTERs it sends.
+    pub sent: Arc<Counter>,
+}
+
+impl Watched {
+    /// Starts a client with a store of its own. Nothing is sent yet.
+    ///
+    /// # Panics
+    /// When the account is not valid.
+    pub async fn start(account: AccountConfig, push: Option<PushConfig>, options: Options) -> Self {
+        Self::start_on(Arc::new(MemoryStore::default()), account, push, options).await
+    }
+
+    /// Starts a client on what an earlier one has stored.
+    ///
+    /// # Panics
+    /// When the account is not valid.
+    pub async fn start_on(
+        store: Arc<dyn StateStore>,
+        account: AccountConfig,
+        push: Option<PushConfig>,
+        options: Options,
+    ) -> Self {
+        let sent = Arc::new(Counter::default());
+        let (client, events) = Client::start_with(store, options.trace(sent.clone()));
+        let account = client.add_account(account, push).await.expect("a valid account");
+        Self { client, events, account, sent }
+    }
+
+    /// Waits for the first event of a kind; others pass.
+    ///
+    /// # Panics
+    /// When it does not come in time.
+    pub async fn wait_for<T>(&mut self, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
+        let wait = async {
+            loop {
+                let event = self.events.next().await.expect("the client runs");
+                if let Some(found) = wanted(&event) {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what}: not in time"))
+    }
+
+    /// Waits for a 200 to a REGISTER.
+    ///
+    /// # Panics
+    /// When it does not come in time.
+    pub async fn registered(&mut self) -> Registered {
+        self.wait_for("registered", |event| match event {
+            Event::Registered { registered, .. } => Some(registered.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits for a failure.
+    ///
+    /// # Panics
+    /// When it does not come in time.
+    pub async fn failed(&mut self) -> Failure {
+        self.wait_for("a failure", |event| match event {
+            Event::RegistrationFailed { failure, .. } => Some(failure.clone()),
+            _ => None,
+        })
+        .await
+    }
+}

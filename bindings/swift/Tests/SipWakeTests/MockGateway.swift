@@ -15,8 +15,10 @@ final class MockGateway: @unchecked Sendable {
     private let subscription: Lines
     /// Where it listens for SIP over UDP and TCP.
     let address: String
+    let profile: String
 
     init(profile: String = "mizutech") throws {
+        self.profile = profile
         let folder = try #require(ProcessInfo.processInfo.environment["SIPWAKE_TEST_BINARIES"], "set by scripts/test")
         let stdout = Pipe()
         process.executableURL = URL(fileURLWithPath: folder + "/mock-gateway")

@@ -32,9 +32,11 @@ import Testing
     ) async throws {
         let app = try App(store: store, setup: setup)
         let action = app.client.push(push, channel: .pushKit)
-        // RFC 8599 gives a push no content: such a server's tells only that something waits.
-        let bare = action.kind == .refreshBinding
-        #expect(action.duty == (bare ? .reportThenEnd : .reportCall))
+        // RFC 8599 gives a push no content: on PushKit such a server's is a call from nobody known, which nothing ties to
+        // its INVITE.
+        let bare = action.callID == nil
+        #expect(bare == !["mizutech", "xmpush"].contains(gateway.profile))
+        #expect(action.duty == .reportCall)
         _ = try await app.registration()
         let (uuid, announced) = try await app.next { event -> (UUID, Bool)? in
             if case .call(let uuid, _, .ringing(_, let announced, _)) = event { (uuid, announced) } else { nil }
@@ -49,7 +51,7 @@ import Testing
         }
         #expect(ended == .cancelled)
         try gateway.waitCall(call, "cancelled")
-        #expect(app.client.push(push, channel: .pushKit).duty != .reportCall, "a late push rings no ghost")
+        if !bare { #expect(app.client.push(push, channel: .pushKit).duty == .reportThenEnd, "a late push rings no ghost") }
 
         try await app.client.setToken(secondToken, for: app.account)
         _ = try await app.registration(token: secondToken)

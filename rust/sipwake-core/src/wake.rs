@@ -101,6 +101,9 @@ impl Wake {
             let repeated = entry.invited;
             entry.invited = true;
             entry.identity.call_id.clone_from(&identity.call_id);
+            if entry.identity.caller.is_none() {
+                entry.identity.caller.clone_from(&identity.caller);
+            }
             return match entry.state {
                 State::Over(how) => Arrival::Ghost(entry.uuid, how),
                 _ if repeated || entry.state == State::Answered => Arrival::Repeated(entry.uuid),
@@ -265,11 +268,17 @@ impl Wake {
         };
         // The newest first: of two calls of one caller, the later is the one still under way.
         let owing = self.entries.iter().rposition(|entry| owes(entry) && by_caller(entry));
-        owing.or_else(|| {
-            // A push without any id, while a call of that caller is under way: its duplicate.
-            let live = |entry: &Entry| !matches!(entry.state, State::Over(_)) && by_caller(entry);
-            (!has_id).then(|| self.entries.iter().rposition(live)).flatten()
-        })
+        let under_way = |entry: &Entry| !matches!(entry.state, State::Over(_));
+        let unknown = |entry: &Entry| entry.identity.is_empty() || identity.is_empty();
+        owing
+            // A push without content, as RFC 8599 has them, says only that a call is there: it goes with whichever call
+            // under way still lacks its other half. Two entries for one call would ring twice.
+            .or_else(|| self.entries.iter().rposition(|entry| owes(entry) && under_way(entry) && unknown(entry)))
+            .or_else(|| {
+                // A push without any id, while a call of that caller is under way: its duplicate.
+                let same = |entry: &Entry| entry.identity == *identity || by_caller(entry);
+                (!has_id).then(|| self.entries.iter().rposition(|entry| under_way(entry) && same(entry))).flatten()
+            })
     }
 }
 
@@ -398,6 +407,18 @@ mod tests {
         assert_eq!(late, Arrival::Ghost(call, Ended::Declined));
         let again = wake.invite(&identity(Some("c"), "sip:1234@x"), account(), at(9));
         assert!(matches!(again, Arrival::New(_)), "the next call of that caller rings: {again:?}");
+    }
+
+    #[test]
+    fn a_push_without_content_is_the_call_whose_invite_comes_before_or_after() {
+        let (push, invite) = (CallIdentity::default(), identity(Some("a"), "sip:1234@x"));
+        let mut wake = Wake::default();
+        let first = uuid(wake.announce(&push, None, WINDOW, at(0)));
+        assert_eq!(wake.announce(&push, None, WINDOW, at(1)), Arrival::Repeated(first));
+        assert_eq!(wake.invite(&invite, account(), at(2)), Arrival::Joined(first));
+        let waiting = wake.invite(&identity(Some("b"), "sip:99@x"), account(), at(3));
+        assert!(matches!(waiting, Arrival::New(second) if second != first), "{waiting:?}");
+        assert_eq!(wake.announce(&push, None, WINDOW, at(4)), Arrival::Joined(uuid(waiting)));
     }
 
     #[test]

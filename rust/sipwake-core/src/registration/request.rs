@@ -287,6 +287,7 @@ impl Registration {
         };
         let mut realms: Vec<&str> = self.memory.nonces.realms().map(|(realm, _)| realm).collect();
         realms.extend(self.memory.realm.as_deref());
+        realms.extend(self.account.config().realm.as_deref());
         realms.sort_unstable();
         realms.dedup();
         let algorithms = [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256];

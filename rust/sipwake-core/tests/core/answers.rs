@@ -396,10 +396,13 @@ fn a_push_on_a_flow_that_died_unseen_registers_on_a_new_one_at_once_but_not_in_a
     stage.push("{}");
     stage.one();
     stage.flow_breaks();
-    assert_eq!(stage.failures()[0].1, Some(seconds(1)));
-    stage.advance(seconds(1));
+    assert!(stage.failures().is_empty());
     let again = stage.one();
     stage.reply(&again, 500, &[]);
+    assert_eq!(stage.failures()[0].1, Some(seconds(1)), "a wake is worth one quick try more");
+    stage.advance(seconds(1));
+    let last = stage.one();
+    stage.reply(&last, 500, &[]);
     assert_eq!(stage.failures().len(), 2);
     stage.advance(Duration::from_millis(999));
     stage.silent();

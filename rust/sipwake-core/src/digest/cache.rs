@@ -54,6 +54,8 @@ impl NonceCache {
         if self.nonces.len() >= MAX_LIVE {
             self.nonces.remove(0);
         }
+        // Most accounts have one realm: room for four would be most of what an idle account takes.
+        self.nonces.reserve_exact(1);
         self.nonces.push(entry);
     }
 

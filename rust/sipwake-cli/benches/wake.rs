@@ -38,7 +38,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         registered(&mut events).await?;
         wakes.push(start.elapsed());
         let sent = mock.messages().after(before);
-        let ours = |entry: &&mock_gateway::Entry| entry.direction == Direction::Received && entry.is_request("REGISTER");
+        let ours =
+            |entry: &&mock_gateway::Entry| entry.direction == Direction::Received && entry.is_request("REGISTER");
         registers = registers.max(sent.iter().filter(ours).count());
         client.shutdown().await;
     }

@@ -2,6 +2,7 @@
 
 use super::{Asks, Attempt, Chain, Context, FlowUp, MAX_FORMER, RESERVE_CSEQ, RESERVE_NC, Registration};
 use crate::account::Transport;
+use crate::call::ALLOW;
 use crate::clock::Now;
 use crate::digest::Algorithm;
 use crate::event::Failure;
@@ -15,8 +16,6 @@ use crate::transaction::ClientTransaction;
 
 /// RFC 3261 18.1.1: the largest request that goes over UDP where the path's MTU is not known, in bytes.
 const MAX_DATAGRAM: usize = 1300;
-/// The methods that we answer with more than a refusal.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE";
 
 impl Registration {
     /// Sends the next REGISTER of a chain on a flow that is up.

@@ -19,8 +19,13 @@ pub(super) async fn ask(hop: &Hop, https: bool, port: Option<u16>, network: &Net
     };
     let standard = if https { 443 } else { 80 };
     let port = port.or(own).unwrap_or(standard);
-    let server =
-        Hop { host: hop.host.clone(), port: Some(port), transport: Transport::Tcp, explicit_transport: true, path: None };
+    let server = Hop {
+        host: hop.host.clone(),
+        port: Some(port),
+        transport: Transport::Tcp,
+        explicit_transport: true,
+        path: None,
+    };
     let stream = network.dial_tcp(&server).await.ok()?;
     let host = if port == standard { server.host.to_string() } else { format!("{}:{port}", server.host) };
     if !https {
@@ -98,7 +103,10 @@ mod tests {
         });
         let load = exchange(near, "gw.example.com:8080").await.map(|(load, _)| load.value());
         let heard = server.await.expect("it ends");
-        assert!(heard.starts_with("GET /mvapireq/?apientry=wsload HTTP/1.0\r\nHost: gw.example.com:8080\r\n"), "{heard}");
+        assert!(
+            heard.starts_with("GET /mvapireq/?apientry=wsload HTTP/1.0\r\nHost: gw.example.com:8080\r\n"),
+            "{heard}"
+        );
         load
     }
 

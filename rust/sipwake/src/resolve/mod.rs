@@ -258,7 +258,8 @@ fn find(resolver: &dyn Resolver, hop: &Hop) -> Option<Way> {
         let guessed: Vec<_> = guessed.collect();
         let own = resolver.addresses(name);
         let naptr = naptr.map(joined).unwrap_or_default();
-        let guessed: Vec<_> = guessed.into_iter().map(|(transport, name, srv)| (transport, name, joined(srv))).collect();
+        let guessed: Vec<_> =
+            guessed.into_iter().map(|(transport, name, srv)| (transport, name, joined(srv))).collect();
         (naptr, guessed, own)
     });
     let mut services = select::services(naptr, candidates);
@@ -327,6 +328,7 @@ mod tests {
                 "example.com" => "192.0.2.1",
                 "one.example.com" => "192.0.2.11",
                 "two.example.com" => "2001:db8::2",
+                "tcponly.example.com" => "192.0.2.12",
                 _ => return Vec::new(),
             };
             vec![text.parse().expect("an address")]
@@ -336,6 +338,9 @@ mod tests {
             match name {
                 "_sip._udp.example.com" => vec![srv(20, 5062, "two.example.com."), srv(10, 5061, "one.example.com")],
                 "_sips._tcp.example.com" => vec![srv(1, 443, "nowhere.example.com")],
+                "_sip._tcp.tcponly.example.com" => vec![srv(1, 5062, "one.example.com")],
+                "_sips._tcp.secure.example.com" => vec![srv(1, 5071, "one.example.com")],
+                "_sip._udp.secure.example.com" => vec![srv(1, 5072, "one.example.com")],
                 "special.example.com" => vec![srv(1, 7000, "two.example.com")],
                 _ => Vec::new(),
             }
@@ -353,6 +358,10 @@ mod tests {
                 "naptr.example.com" => {
                     vec![record(1, "SIPS+D2T", "other"), record(2, "SIP+D2U", "special.example.com.")]
                 }
+                "secure.example.com" => vec![
+                    record(20, "SIP+D2U", "_sip._udp.secure.example.com."),
+                    record(10, "SIPS+D2T", "_sips._tcp.secure.example.com."),
+                ],
                 _ => Vec::new(),
             }
         }
@@ -366,7 +375,8 @@ mod tests {
     }
 
     fn found(server: &str, transport: Option<Transport>) -> Vec<String> {
-        find(&Zone::default(), &hop(server, transport)).iter().map(ToString::to_string).collect()
+        let way = find(&Zone::default(), &hop(server, transport));
+        way.map(|way| way.addresses.iter().map(ToString::to_string).collect()).unwrap_or_default()
     }
 
     #[test]
@@ -377,10 +387,121 @@ mod tests {
         assert_eq!(found("wss://example.com/ws", None), ["192.0.2.1:443"]);
     }
 
+    fn chosen(server: &str) -> (Transport, String) {
+        let way = find(&Zone::default(), &hop(server, None)).expect("it has an address");
+        (way.transport, way.addresses[0].to_string())
+    }
+
     #[test]
-    fn a_naptr_record_leads_to_srv_records_of_the_same_transport() {
-        assert_eq!(found("naptr.example.com", None), ["[2001:db8::2]:7000"]);
+    fn naptr_records_choose_the_transport_that_the_account_leaves_open() {
+        assert_eq!(
+            chosen("naptr.example.com"),
+            (Transport::Udp, "[2001:db8::2]:7000".into()),
+            "the first has no target"
+        );
         assert!(found("naptr.example.com", Some(Transport::Udp)).is_empty(), "given, so not looked up");
+        #[cfg(feature = "tls")]
+        assert_eq!(chosen("secure.example.com"), (Transport::Tls, "192.0.2.11:5071".into()));
+    }
+
+    #[test]
+    fn srv_records_choose_it_where_there_is_no_naptr_and_udp_is_what_remains() {
+        assert_eq!(chosen("tcponly.example.com"), (Transport::Tcp, "192.0.2.11:5062".into()));
+        assert_eq!(chosen("example.com"), (Transport::Udp, "192.0.2.11:5061".into()));
+        assert_eq!(chosen("one.example.com"), (Transport::Udp, "192.0.2.11:5060".into()));
+        assert_eq!(chosen("tcponly.example.com:5099"), (Transport::Udp, "192.0.2.12:5099".into()), "a port ends it");
+    }
+
+    #[test]
+    fn the_dns_never_leads_from_a_secure_transport_to_a_clear_one() {
+        let mut config = AccountConfig::new("sips:alice@naptr.example.com", "secret");
+        config.transport = None;
+        let hop = Account::parse(config).expect("valid").hops()[0].clone();
+        assert!(!hop.explicit_transport);
+        assert_eq!(find(&Zone::default(), &hop), None, "the clear services of the domain do not count");
+    }
+
+    /// A resolver whose answers come only once all questions that need no answer are asked.
+    struct Together(std::sync::Barrier);
+
+    impl Resolver for Together {
+        fn addresses(&self, host: &str) -> Vec<IpAddr> {
+            if host == "example.com" {
+                self.0.wait();
+            }
+            vec!["192.0.2.1".parse().expect("an address")]
+        }
+
+        fn srv(&self, _: &str) -> Vec<Srv> {
+            self.0.wait();
+            Vec::new()
+        }
+
+        fn naptr(&self, _: &str) -> Vec<Naptr> {
+            self.0.wait();
+            Vec::new()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cold_wake_waits_for_the_dns_once() {
+        // NAPTR, the domain's addresses, and SRV for each transport; asked one after the other, none would come back.
+        let questions = 2 + candidates(&hop("example.com", None)).len();
+        let addresses = Addresses::new(Arc::new(Together(std::sync::Barrier::new(questions))));
+        let found = addresses.of(&hop("example.com", None)).await.expect("it has an address");
+        assert_eq!(found.way.addresses, ["192.0.2.1:5060".parse().expect("an address")]);
+    }
+
+    /// Knows one prefix, and no name but the one that shows it.
+    struct Nat64(AtomicUsize);
+
+    impl Resolver for Nat64 {
+        fn addresses(&self, host: &str) -> Vec<IpAddr> {
+            assert_eq!(host, "ipv4only.arpa");
+            self.0.fetch_add(1, Ordering::SeqCst);
+            vec!["64:ff9b::192.0.0.170".parse().expect("an address")]
+        }
+    }
+
+    #[tokio::test]
+    async fn an_ipv4_server_is_reached_through_nat64_where_only_ipv6_leads_out() {
+        let zone = Arc::new(Nat64(AtomicUsize::new(0)));
+        let mut addresses = Addresses::new(zone.clone());
+        addresses.reaches = |_| false;
+        for _ in 0..2 {
+            let literal = addresses.of(&hop("192.0.2.33:5070", None)).await.expect("an address");
+            assert_eq!(literal.way.addresses, ["[64:ff9b::c000:221]:5070".parse().expect("an address")]);
+        }
+        assert_eq!(zone.0.load(Ordering::SeqCst), 1, "the prefix is asked for once");
+        addresses.forget();
+        addresses.reaches = |_| true;
+        let literal = addresses.of(&hop("192.0.2.33:5070", None)).await.expect("an address");
+        assert_eq!(literal.way.addresses, ["192.0.2.33:5070".parse().expect("an address")]);
+        assert_eq!(zone.0.load(Ordering::SeqCst), 1, "and only where it is needed");
+    }
+
+    #[tokio::test]
+    async fn an_address_that_did_not_answer_comes_last_until_the_network_changes() {
+        let addresses = Addresses::new(Arc::new(Zone::default()));
+        let hop = hop("example.com", Some(Transport::Udp));
+        let order = async || addresses.of(&hop).await.expect("it has addresses").way.addresses;
+        let first = order().await;
+        addresses.failed(first[0]);
+        assert_eq!(order().await, [first[1], first[0]]);
+        addresses.forget();
+        assert_eq!(order().await, first);
+    }
+
+    #[tokio::test]
+    async fn a_resolver_that_panics_knows_nothing() {
+        struct Panics;
+        impl Resolver for Panics {
+            fn addresses(&self, _: &str) -> Vec<IpAddr> {
+                panic!("as a test")
+            }
+        }
+        let addresses = Addresses::new(Arc::new(Panics));
+        assert!(matches!(addresses.of(&hop("example.com", None)).await, Err(FlowError::Unresolved)));
     }
 
     #[test]
@@ -411,7 +532,7 @@ mod tests {
         let zone = Arc::new(Zone::default());
         let addresses = Addresses::new(zone.clone());
         let literal = addresses.of(&hop("[2001:db8::9]", Some(Transport::Tls))).await.expect("an address");
-        assert_eq!(literal.addresses, ["[2001:db8::9]:5061".parse().expect("an address")]);
+        assert_eq!(literal.way.addresses, ["[2001:db8::9]:5061".parse().expect("an address")]);
         assert_eq!(zone.asked.load(Ordering::SeqCst), 0);
     }
 }

@@ -24,7 +24,8 @@ impl Prefix {
     /// Returns the IPv6 address of an IPv4 server; `None` for what needs no translation, or must not have one.
     pub(super) fn address(&self, ip: IpAddr) -> Option<IpAddr> {
         let IpAddr::V4(v4) = ip else { return None };
-        let local = v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast();
+        let local =
+            v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast();
         let mut octets = self.octets;
         for (place, byte) in places(self.length).zip(v4.octets()) {
             octets[place] = byte;

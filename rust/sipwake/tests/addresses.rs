@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,5 +181,59 @@ async fn a_naptr_record_chooses_the_transport_of_an_account_that_names_none() {
     phone.account = phone.client.add_account(named, None).await.expect("a sound account");
     assert_eq!(phone.register().await, Ok(()));
     assert_eq!(vias(&mock).last().map(String::as_str), Some("SIP/2.0/UDP"), "what the account names stands");
+    assert_eq!(mock.violations(), []);
+}
+
+/// A network whose DNS64 shows the well-known prefix, or one that has none.
+struct Nat64(bool);
+
+impl Resolver for Nat64 {
+    fn addresses(&self, host: &str) -> Vec<IpAddr> {
+        let shows = self.0 && host == "ipv4only.arpa";
+        shows.then(|| "64:ff9b::192.0.0.170".parse().expect("an address")).into_iter().collect()
+    }
+}
+
+/// Runs this test again in a network of its own that has IPv6 only. Returns whether this process is the one inside; `None`
+/// where the system makes no such networks.
+fn inside_ipv6_only(test: &str) -> Option<bool> {
+    const INSIDE: &str = "SIPWAKE_INSIDE_IPV6_ONLY";
+    if std::env::var_os(INSIDE).is_some() {
+        return Some(true);
+    }
+    let set_up = "ip link set lo up && ip -6 address add 64:ff9b::c000:201/128 dev lo nodad";
+    let run = |command: &str| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--net", "sh", "-c"]).arg(format!("{set_up} && {command}"));
+        unshare.env(INSIDE, "1").env("EXECUTABLE", std::env::current_exe().expect("it runs"));
+        unshare.status().is_ok_and(|status| status.success())
+    };
+    if !run("true") {
+        eprintln!("skipped: no network namespaces here");
+        return None;
+    }
+    assert!(run(&format!("exec \"$EXECUTABLE\" --exact {test} --nocapture")), "inside of an IPv6-only network");
+    Some(false)
+}
+
+#[tokio::test]
+async fn an_ipv4_server_is_reached_from_a_network_that_has_ipv6_only() {
+    if inside_ipv6_only("an_ipv4_server_is_reached_from_a_network_that_has_ipv6_only") != Some(true) {
+        return;
+    }
+    let profile = Profile::named("mizutech").expect("it is one of them");
+    let mut config = Config::new(profile).user("alice", "secret");
+    config.listen = "[64:ff9b::192.0.2.1]:0".parse().expect("an address");
+    // What NAT64 would make of 192.0.2.1, at home on this side.
+    let mock = MockGateway::start(config).await.expect("the address is there");
+    for (shown, transport) in [(true, Transport::Udp), (true, Transport::Tcp), (false, Transport::Tcp)] {
+        let options = Options::default().resolver(Arc::new(Nat64(shown)));
+        let (client, events) = Client::start_with(Arc::new(MemoryStore::default()), options);
+        let mut account = account("alice", None, Some(transport));
+        account.gateways = vec![format!("192.0.2.1:{}", mock.addr().port())];
+        let account = client.add_account(account, None).await.expect("a sound account");
+        let outcome = Phone { client, events, account }.register().await;
+        assert_eq!(outcome.is_ok(), shown, "{transport:?}: {outcome:?}");
+    }
     assert_eq!(mock.violations(), []);
 }

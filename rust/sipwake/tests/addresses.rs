@@ -150,6 +150,32 @@ async fn where_one_udp_address_is_silent_the_next_one_is_used_and_remembered() {
 }
 
 #[tokio::test]
+async fn a_udp_address_that_falls_silent_later_is_left_at_the_next_wake() {
+    let mock = mock().await;
+    let port = mock.addr().port();
+    let dying = UdpSocket::bind(SocketAddr::new(loopback(47), port)).await.expect("an address of its own");
+    let served = tokio::spawn(async move {
+        let mut buffer = vec![0; 4096];
+        let (length, from) = dying.recv_from(&mut buffer).await.expect("a REGISTER");
+        let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let copied = request.lines().filter(|line| {
+            ["Via:", "From:", "To:", "Call-ID:", "CSeq:", "Contact:"].iter().any(|name| line.starts_with(name))
+        });
+        let copied: String = copied.map(|line| format!("{line}\r\n")).collect();
+        let answer = format!("SIP/2.0 200 OK\r\n{copied}Expires: 600\r\nContent-Length: 0\r\n\r\n");
+        dying.send_to(answer.as_bytes(), from).await.expect("it leaves");
+        dying
+    });
+    let zone = Zone { addresses: vec![loopback(47), loopback(1)], ..Zone::default() };
+    let mut phone = Phone::start(zone, Some(port), Some(Transport::Udp)).await;
+    assert_eq!(phone.register().await, Ok(()));
+    assert!(mock.bindings("alice").await.is_empty(), "the first address answered");
+    let _kept_open = served.await.expect("it served");
+    assert_eq!(phone.register().await, Ok(()));
+    assert_eq!(mock.bindings("alice").await.len(), 1);
+}
+
+#[tokio::test]
 async fn where_every_udp_address_is_closed_the_failure_is_told() {
     let port = mock().await.addr().port();
     let zone = Zone { addresses: vec![loopback(44), loopback(45)], ..Zone::default() };

@@ -110,6 +110,8 @@ async fn the_least_loaded_gateway_is_chosen(transport: Transport) {
     app.registered().await;
     assert!(busy.is_bound().await, "the next choice goes by the last probe");
     assert_eq!(full.asked("REGISTER"), 0);
+    let again = full.sip.wait_until(async || full.api.asked() == 3, PATIENCE).await;
+    assert!(again, "on another network they are asked again, however lately they were");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

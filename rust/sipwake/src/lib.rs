@@ -35,6 +35,7 @@ mod clock;
 mod driver;
 mod events;
 mod options;
+mod probe;
 mod resolve;
 mod store;
 mod transport;
@@ -64,6 +65,7 @@ pub use clock::now;
 pub use driver::Trace;
 pub use events::Events;
 pub use options::Options;
+pub use probe::{GatewayHealth, Probe, Probing};
 pub use resolve::{Naptr, Resolver, Srv, SystemResolver};
 pub use store::{FileStore, MemoryStore, StateStore, StoreError};
 #[cfg(feature = "tls")]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::driver::Trace;
+use crate::probe::Probing;
 use crate::resolve::{Addresses, Resolver, SystemResolver};
 use crate::transport::Network;
 #[cfg(feature = "tls")]
@@ -13,6 +14,7 @@ use crate::trust::Trust;
 #[derive(Clone, Default)]
 pub struct Options {
     pub(crate) trace: Option<Arc<dyn Trace>>,
+    pub(crate) probing: Option<Probing>,
     resolver: Option<Arc<dyn Resolver>>,
     #[cfg(feature = "tls")]
     pub(crate) trust: Trust,
@@ -30,6 +32,13 @@ impl Options {
     #[must_use]
     pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
         self.resolver = Some(resolver);
+        self
+    }
+
+    /// Probes the gateways of accounts that list several; without it, they are tried in the order of the app.
+    #[must_use]
+    pub fn probing(mut self, probing: Probing) -> Self {
+        self.probing = Some(probing);
         self
     }
 
@@ -55,6 +64,7 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut options = f.debug_struct("Options");
         options.field("trace", &self.trace.is_some()).field("resolver", &self.resolver.is_some());
+        options.field("probing", &self.probing);
         #[cfg(feature = "tls")]
         options.field("trust", &self.trust);
         options.finish()

@@ -5,6 +5,7 @@
 //! a bug in here reaches Swift as an error and not as the end of the app.
 
 mod account;
+mod call;
 mod client;
 mod companion;
 mod error;
@@ -23,12 +24,11 @@ uniffi::setup_scaffolding!();
 pub use account::{
     AccountConfig, AccountSetup, Credentials, DigestAlgorithm, RealmHa1, Transport, UpperServer, account_id,
 };
-pub use client::{DeclineHow, SipWakeClient, TokenOutcome};
+pub use call::{CallChange, CallPolicy, CallTimes, Caller, DeclineHow, EndReason, HangUp, Moment, SessionOffer};
+pub use client::{SipWakeClient, TokenOutcome};
 pub use companion::{RegisterTags, Tag, TagsBinding, TagsCompanion};
 pub use error::{CallbackError, SipWakeError};
-pub use event::{
-    CallChange, Caller, DiscardReason, EndReason, Event, FailureKind, Registration, SessionOffer, Standing, Verdict,
-};
+pub use event::{DiscardReason, Event, FailureKind, Registration, Standing, Verdict};
 pub use logging::{LogLevel, LogListener, LogRecord, set_log_level, set_log_listener};
 pub use payload::{
     AppState, Channel, Duty, IgnoreReason, PayloadProblem, Priority, PushAction, PushHints, PushKind, PushPayload,

@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::account::account_id;
 use crate::account::tests::alice;
+use crate::call::{CallChange, EndReason};
 use crate::error::CallbackError;
 use crate::payload::{IgnoreReason, PushKind};
 use crate::push::{Provider, PushConfig};
@@ -149,4 +150,43 @@ fn who_waits_is_told_of_the_end() {
 fn a_client_cannot_be_made_where_it_would_wait_for_itself() {
     let error = wait(async { SipWakeClient::new(Arc::new(Records::default()), Vec::new(), None).err() });
     assert!(matches!(error, Some(SipWakeError::Unavailable { .. })), "{error:?}");
+}
+
+#[test]
+fn a_call_that_is_not_there_is_an_error_whatever_is_asked_of_it() {
+    let client = client(vec![setup()]);
+    let sdp = || SessionOffer { content_type: "application/sdp".into(), body: b"v=0".into() };
+    for call in ["no uuid", "00000000-0000-0000-0000-000000000007"] {
+        let call = || call.to_owned();
+        let results = [
+            wait(client.answer(call())),
+            wait(client.accept(call(), sdp())),
+            wait(client.decline(call(), DeclineHow::Busy)),
+            wait(client.hang_up(call(), HangUp::Failed { status: 488 })),
+            wait(client.respond_offer(call(), Some(sdp()))),
+        ];
+        for result in results {
+            assert!(matches!(result, Err(SipWakeError::NoSuchCall { .. })), "{result:?}");
+        }
+    }
+}
+
+#[test]
+fn an_announced_call_is_answered_and_hung_up_before_its_invite() {
+    let client = client(vec![setup()]);
+    let stream = client.events().expect("a stream");
+    let policy = CallPolicy { window_ms: 30_000, ring_limit_ms: 60_000, mid_call_wakeups: true };
+    wait(client.set_call_policy(policy)).expect("set");
+    let call = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total").uuid;
+    wait(client.answer(call.clone())).expect("known from the push on");
+    wait(client.hang_up(call.clone(), HangUp::Normal)).expect("it is live");
+    loop {
+        let event = wait(stream.next_event()).expect("no error").expect("an event");
+        if let Event::Call { uuid, change: CallChange::Ended { reason, status }, times, .. } = event {
+            assert_eq!((uuid, reason, status), (call, EndReason::Declined, None));
+            let (announced, ended) = (times.announced.expect("by the push"), times.ended.expect("just now"));
+            assert!(announced.boot_ms <= ended.boot_ms && announced.wall_ms > 0);
+            break;
+        }
+    }
 }

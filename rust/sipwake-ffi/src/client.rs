@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sipwake::{AccountKey, Client, Events, Uuid, now};
+use sipwake::{AccountKey, Client, Events, Options, Trust, Uuid, now};
 use tokio::sync::{broadcast, watch};
 
 use crate::account::AccountSetup;
 use crate::call::{CallPolicy, DeclineHow, HangUp, SessionOffer};
+use crate::decryptor::{Decryptor, ForeignDecryptor};
 use crate::error::SipWakeError;
 use crate::event::Event;
 use crate::logging;
@@ -14,6 +15,7 @@ use crate::payload::{Channel, PushAction, PushHints, PushPayload};
 use crate::runtime::OwnRuntime;
 use crate::store::{EventListener, ForeignStore, StateStore};
 use crate::stream::{EventStream, MAX_FAILURES};
+use crate::trust::{ForeignTrust, ServerTrust};
 
 /// What became of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
@@ -47,20 +49,25 @@ impl SipWakeClient {
     ///
     /// Reads the store from another thread, and waits for it.
     ///
+    /// `trust` judges servers' certificates instead of the SDK, `decryptor` opens encrypted payloads of `push`.
+    ///
     /// # Errors
     /// `InvalidField` for an account that cannot be used, `Unavailable` when the system gives no thread.
-    #[uniffi::constructor]
+    #[uniffi::constructor(default(trust = None, decryptor = None))]
     pub fn new(
         store: Arc<dyn StateStore>,
         accounts: Vec<AccountSetup>,
         listener: Option<Arc<dyn EventListener>>,
+        trust: Option<Arc<dyn ServerTrust>>,
+        decryptor: Option<Arc<dyn Decryptor>>,
     ) -> Result<Arc<Self>, SipWakeError> {
         logging::install();
         let runtime = OwnRuntime::start()?;
         let (failures, _) = broadcast::channel(MAX_FAILURES);
         let told = failures.clone();
+        let options = options(trust, decryptor);
         let (client, first) = runtime.block_on(async move {
-            let (client, first) = Client::start(Arc::new(ForeignStore(store)));
+            let (client, first) = Client::start_with(Arc::new(ForeignStore(store)), options);
             if let Some(listener) = listener {
                 tokio::spawn(tell(client.events(), listener, told));
             }
@@ -248,6 +255,17 @@ impl SipWakeClient {
             result = work => result.map_err(Into::into),
         }
     }
+}
+
+fn options(trust: Option<Arc<dyn ServerTrust>>, decryptor: Option<Arc<dyn Decryptor>>) -> Options {
+    let mut options = Options::default();
+    if let Some(trust) = trust {
+        options = options.trust(Trust::default().asking(Arc::new(ForeignTrust(trust))));
+    }
+    if let Some(decryptor) = decryptor {
+        options = options.decryptor(Arc::new(ForeignDecryptor(decryptor)));
+    }
+    options
 }
 
 fn key(account: &str) -> Result<AccountKey, SipWakeError> {

@@ -8,6 +8,7 @@ mod account;
 mod call;
 mod client;
 mod companion;
+mod decryptor;
 mod error;
 mod event;
 mod logging;
@@ -18,6 +19,7 @@ mod store;
 mod stream;
 #[cfg(feature = "test-support")]
 pub mod test_support;
+mod trust;
 
 uniffi::setup_scaffolding!();
 
@@ -27,6 +29,7 @@ pub use account::{
 pub use call::{CallChange, CallPolicy, CallTimes, Caller, DeclineHow, EndReason, HangUp, Moment, SessionOffer};
 pub use client::{SipWakeClient, TokenOutcome};
 pub use companion::{RegisterTags, Tag, TagsBinding, TagsCompanion};
+pub use decryptor::{Decryptor, parse_push_with};
 pub use error::{CallbackError, SipWakeError};
 pub use event::{DiscardReason, Event, FailureKind, Registration, Standing, Verdict};
 pub use logging::{LogLevel, LogListener, LogRecord, set_log_level, set_log_listener};
@@ -37,3 +40,4 @@ pub use payload::{
 pub use push::{Dialect, Environment, NamedValue, Provider, PushConfig, PushMode, Removal};
 pub use store::{EventListener, StateStore};
 pub use stream::EventStream;
+pub use trust::ServerTrust;

@@ -22,6 +22,10 @@ impl StateStore for Records {
         Ok(())
     }
 
+    fn save_progress(&self, key: String, bytes: Vec<u8>) -> Result<(), CallbackError> {
+        self.save(key, bytes)
+    }
+
     fn remove(&self, key: String) -> Result<(), CallbackError> {
         self.0.lock().expect("not poisoned").remove(&key);
         Ok(())
@@ -38,6 +42,10 @@ impl StateStore for Broken {
 
     fn save(&self, _: String, _: Vec<u8>) -> Result<(), CallbackError> {
         Err(CallbackError::Failed { reason: "full".into() })
+    }
+
+    fn save_progress(&self, key: String, bytes: Vec<u8>) -> Result<(), CallbackError> {
+        self.save(key, bytes)
     }
 
     fn remove(&self, _: String) -> Result<(), CallbackError> {
@@ -57,7 +65,7 @@ fn setup() -> AccountSetup {
 }
 
 fn client(accounts: Vec<AccountSetup>) -> Arc<SipWakeClient> {
-    SipWakeClient::new(Arc::new(Records::default()), accounts, None).expect("a client")
+    SipWakeClient::new(Arc::new(Records::default()), accounts, None, None, None).expect("a client")
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -114,7 +122,8 @@ fn a_token_that_means_none_yet_is_ignored_and_a_bad_one_refused() {
 
 #[test]
 fn a_store_that_fails_is_an_event_and_a_listener_that_panics_another() {
-    let client = SipWakeClient::new(Arc::new(Broken), vec![setup()], Some(Arc::new(Broken))).expect("a client");
+    let client =
+        SipWakeClient::new(Arc::new(Broken), vec![setup()], Some(Arc::new(Broken)), None, None).expect("a client");
     let stream = client.events().expect("a stream");
     wait(client.unbind_push(account_id(alice()).expect("valid"))).expect("the client goes on");
     let (mut store, mut listener) = (false, false);
@@ -148,7 +157,7 @@ fn who_waits_is_told_of_the_end() {
 
 #[test]
 fn a_client_cannot_be_made_where_it_would_wait_for_itself() {
-    let error = wait(async { SipWakeClient::new(Arc::new(Records::default()), Vec::new(), None).err() });
+    let error = wait(async { SipWakeClient::new(Arc::new(Records::default()), Vec::new(), None, None, None).err() });
     assert!(matches!(error, Some(SipWakeError::Unavailable { .. })), "{error:?}");
 }
 
@@ -189,4 +198,15 @@ fn an_announced_call_is_answered_and_hung_up_before_its_invite() {
             break;
         }
     }
+}
+
+#[test]
+fn a_client_with_a_decryptor_rings_for_a_sealed_push() {
+    let decryptor: Arc<dyn Decryptor> = Arc::new(crate::decryptor::tests::Opener);
+    let store = Arc::new(Records::default());
+    let client = SipWakeClient::new(store, vec![setup()], None, None, Some(decryptor)).expect("a client");
+    let action = client.push(crate::decryptor::tests::sealed(), Channel::FcmAndroid, PushHints::default());
+    assert_eq!(action.expect("total").kind, PushKind::IncomingCall { video: false });
+    let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total, though it throws");
+    assert_eq!(action.kind, PushKind::IncomingCall { video: false });
 }

@@ -9,7 +9,7 @@ use sipwake_core::clock::Now;
 use sipwake_core::error::FieldError;
 use sipwake_core::event::{Answer, Event};
 use sipwake_core::gate::Gate;
-use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push};
+use sipwake_core::payload::{Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with};
 use sipwake_core::push::{Push, PushConfig, PushToken};
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 use sipwake_core::user_agent::{Decline, NoSuchAccount, UserAgent};
@@ -66,6 +66,7 @@ pub struct Client {
     running: watch::Receiver<()>,
     network: Arc<Network>,
     prober: Arc<Prober>,
+    decryptor: Option<Arc<dyn Decryptor + Send + Sync>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -126,6 +127,7 @@ impl Client {
             running: ended,
             network: network.clone(),
             prober,
+            decryptor: options.decryptor,
         };
         let trace = options.trace;
         tokio::spawn(Driver { agent, store, gate, events, trace, network, jobs, stop, running }.run());
@@ -260,7 +262,11 @@ impl Client {
     /// Waits for no network, no lock and no task. Whatever the bytes, there is an action; for a PushKit push it is one
     /// that can be shown to CallKit. A push for a logged-out user, or of a call that is over, makes no sound.
     pub fn push<'a>(&self, payload: impl Into<Payload<'a>>, channel: Channel, hints: &Hints) -> PushAction {
-        let action = self.gate.load().judge(parse_push(payload, channel, hints), hints, now().boot);
+        let read = match &self.decryptor {
+            Some(decryptor) => parse_push_with(&**decryptor, payload, channel, hints),
+            None => parse_push(payload, channel, hints),
+        };
+        let action = self.gate.load().judge(read, hints, now().boot);
         let taken = action.clone();
         let job: Job = Box::new(move |agent, _, now| {
             agent.handle_push(&taken, now);

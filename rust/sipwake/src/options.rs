@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use sipwake_core::payload::Decryptor;
+
 use crate::driver::Trace;
 use crate::probe::Probing;
 use crate::resolve::{Addresses, Resolver, SystemResolver};
@@ -15,6 +17,7 @@ use crate::trust::Trust;
 pub struct Options {
     pub(crate) trace: Option<Arc<dyn Trace>>,
     pub(crate) probing: Option<Probing>,
+    pub(crate) decryptor: Option<Arc<dyn Decryptor + Send + Sync>>,
     resolver: Option<Arc<dyn Resolver>>,
     #[cfg(feature = "tls")]
     pub(crate) trust: Trust,
@@ -25,6 +28,13 @@ impl Options {
     #[must_use]
     pub fn trace(mut self, trace: Arc<dyn Trace>) -> Self {
         self.trace = Some(trace);
+        self
+    }
+
+    /// Opens encrypted payloads of [`Client::push`](crate::Client::push) with this, on the thread that calls it.
+    #[must_use]
+    pub fn decryptor(mut self, decryptor: Arc<dyn Decryptor + Send + Sync>) -> Self {
+        self.decryptor = Some(decryptor);
         self
     }
 
@@ -63,6 +73,7 @@ impl Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut options = f.debug_struct("Options");
+        options.field("decryptor", &self.decryptor.is_some());
         options.field("trace", &self.trace.is_some()).field("resolver", &self.resolver.is_some());
         options.field("probing", &self.probing);
         #[cfg(feature = "tls")]

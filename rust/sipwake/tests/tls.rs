@@ -259,6 +259,22 @@ async fn a_second_connection_resumes_the_session() {
     }
 }
 
+#[tokio::test]
+async fn a_gateway_whose_tls_fails_is_followed_by_the_next_one() {
+    let (ca, stranger) = (authority("Test"), authority("Stranger"));
+    let false_one = serve(&issue(&stranger, "localhost", |_| {})).await;
+    let good = serve(&issue(&ca, "localhost", |_| {})).await;
+    let options = Options::default().trust(trusting(&ca));
+    let (client, mut events) = Client::start_with(Arc::new(MemoryStore::default()), options);
+    let mut account = AccountConfig::new("sips:alice@example.com", "secret");
+    account.gateways = vec![format!("localhost:{}", false_one.port), format!("localhost:{}", good.port)];
+    account.transport = Some(Transport::Tls);
+    let account = client.add_account(account, None).await.expect("a valid account");
+    client.register(&account).await.expect("it was added");
+    assert_eq!(outcome(&mut events).await, Ok(()));
+    assert_eq!((false_one.received.load(Ordering::SeqCst), good.received.load(Ordering::SeqCst)), (0, 1));
+}
+
 /// Leads to loopback, and recommends every clear transport there is.
 struct Tempter(u16);
 

@@ -47,11 +47,29 @@ pub struct CallPolicy {
     /// Whether the Contact of an answered call carries `pn-purr`, so that a registrar that gave one (RFC 8599 section 6)
     /// can wake the app for requests inside the call. Not by default.
     pub mid_call_wakeups: bool,
+    /// What the caller hears first; [`Progress::Ringing`] by default.
+    pub progress: Progress,
+}
+
+/// What the caller hears of a call before it is answered (RFC 3261 section 13.3.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Progress {
+    /// 180 (Ringing) as soon as the INVITE is here.
+    #[default]
+    Ringing,
+    /// 183 (Session Progress), for an app that shows the call later than it hears of it; 180 follows with
+    /// [`UserAgent::ringing`].
+    Session,
 }
 
 impl Default for CallPolicy {
     fn default() -> Self {
-        Self { window: Duration::from_secs(40), ring_limit: Duration::from_secs(180), mid_call_wakeups: false }
+        Self {
+            window: Duration::from_secs(40),
+            ring_limit: Duration::from_secs(180),
+            mid_call_wakeups: false,
+            progress: Progress::Ringing,
+        }
     }
 }
 
@@ -70,6 +88,26 @@ impl UserAgent {
     /// Sets how calls are treated from here on.
     pub fn set_call_policy(&mut self, policy: CallPolicy) {
         self.policy = policy;
+    }
+
+    /// Says that the phone rings: the callers of [`Progress::Session`] hear 180, one who required reliable responses
+    /// once its PRACK of the 183 is here (RFC 3262 section 3).
+    ///
+    /// Returns `false` for a call that is not ringing, or whose caller has heard so.
+    pub fn ringing(&mut self, call: Uuid, now: Now) -> bool {
+        let mut told = false;
+        for index in 0..self.invitations.len() {
+            let invitation = &mut self.invitations[index];
+            if invitation.rings(call) && invitation.progress == Progress::Session {
+                invitation.progress = Progress::Ringing;
+                told = true;
+                if !invitation.awaits_prack() {
+                    self.send_progress(index, now);
+                }
+            }
+        }
+        self.settle(now);
+        told
     }
 
     /// Takes the user's wish to answer, at any moment from the push on.

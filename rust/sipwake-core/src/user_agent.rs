@@ -260,8 +260,7 @@ impl UserAgent {
                     [one] => Some(self.registrations[*one].key.clone()),
                     _ => None,
                 };
-                let window = action.deadline.unwrap_or(now.boot + self.policy.window).saturating_sub(now.boot);
-                let window = window.min(self.policy.window);
+                let window = action.age.deadline(self.policy.window).saturating_sub(now.boot);
                 let caller = Caller {
                     uri: action.caller.clone().unwrap_or_default(),
                     display_name: action.display_name.clone(),
@@ -426,7 +425,7 @@ impl UserAgent {
             .iter()
             .map(|registration| (registration.account().aor().user(), registration.is_silent()));
         let departed = self.departed.iter().map(|user| (user.as_str(), true));
-        Gate::new(present.chain(departed), self.wake.clone())
+        Gate::new(present.chain(departed), self.wake.clone(), self.policy.window)
     }
 
     /// Returns the last verdict of an account.

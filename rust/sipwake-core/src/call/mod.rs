@@ -40,7 +40,8 @@ pub(crate) const ACCEPT: &str = "application/sdp, text/plain, message/cpim";
 /// How calls are treated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallPolicy {
-    /// The longest that an announced INVITE is waited for, if its payload does not say less; 40 seconds by default.
+    /// The longest that an announced INVITE is waited for, if its payload's time to live does not say less; 40 seconds by
+    /// default. Counts from when the push came or, where the payload tells no time to live, from when it was sent.
     pub window: Duration,
     /// The longest that a phone rings, if the INVITE's `Expires` does not say less; 180 seconds by default.
     pub ring_limit: Duration,
@@ -65,7 +66,7 @@ pub enum Progress {
 impl Default for CallPolicy {
     fn default() -> Self {
         Self {
-            window: Duration::from_secs(40),
+            window: crate::payload::CALL_WINDOW,
             ring_limit: Duration::from_secs(180),
             mid_call_wakeups: false,
             progress: Progress::Ringing,

@@ -1,5 +1,6 @@
 //! Pushes and their calls: late ones, early ones, for somebody else, for nobody.
 
+use sipwake_core::call::CallPolicy;
 use sipwake_core::event::{CallChange, Ended};
 use sipwake_core::payload::{ActionKind, Channel, Duty, Ignored};
 use sipwake_core::push::Dialect;
@@ -139,6 +140,54 @@ fn an_announced_call_that_never_comes_is_missed_and_its_late_invite_refused() {
     let codes: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
     assert_eq!(codes, [100, 480]);
     assert_eq!(stage.calls().len(), 2, "no ring");
+}
+
+#[test]
+fn the_app_decides_how_long_an_invite_is_waited_for() {
+    for window in [10, 90] {
+        let mut stage = ready();
+        stage.agent.set_call_policy(CallPolicy { window: seconds(window), ..CallPolicy::default() });
+        let action = announced(&mut stage);
+        assert_eq!(action.deadline, Some(stage.now.boot + seconds(window)), "what the system is told is the same");
+        stage.advance(seconds(window - 1));
+        assert_eq!(stage.calls().len(), 1, "still announced");
+        stage.advance(seconds(1));
+        assert_eq!(stage.calls().last(), Some(&&CallChange::Ended(Ended::Missed)));
+    }
+}
+
+#[test]
+fn a_payload_that_lives_for_less_than_the_app_would_wait_ends_its_call_sooner() {
+    const LIVES: &str = r#"{"aps":{},"pn_ttl":60,"loc-key":"IC_MSG","from-uri":"sip:1234@x","call-id":"call-1"}"#;
+    for (window, ends) in [(20, 20), (90, 60)] {
+        let mut stage = ready();
+        stage.agent.set_call_policy(CallPolicy { window: seconds(window), ..CallPolicy::default() });
+        let action = stage.push(LIVES);
+        assert_eq!(action.deadline, Some(stage.now.boot + seconds(ends)));
+    }
+}
+
+#[test]
+fn a_caller_who_tries_again_within_seconds_is_a_new_call() {
+    for pushed in [true, false] {
+        let mut stage = ready();
+        if pushed {
+            stage.push(CALL);
+        }
+        stage.input(invite("call-1", "1234"));
+        stage.input(crate::incoming::request("CANCEL", "call-1", "call-1", "1234", "", ""));
+        let first = call(&stage)[0];
+        stage.advance(seconds(3));
+        stage.all();
+        stage.events.clear();
+        let again = stage.push(&CALL.replace("call-1", "call-2"));
+        // Where the first call still owed its push, this one may be that, late and with the caller's own Call-ID.
+        assert_eq!(again.is_call(), pushed);
+        stage.input(invite("call-2", "1234"));
+        let codes: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
+        assert_eq!(codes, [100, 180], "it rings at its INVITE at the latest");
+        assert!(call(&stage).iter().all(|uuid| *uuid != first) && !call(&stage).is_empty());
+    }
 }
 
 #[test]

@@ -259,6 +259,14 @@ impl Client {
         self.ask(move |agent, _, now| agent.decline(call, how, now).then_some(()).ok_or(Error::NoSuchCall)).await
     }
 
+    /// Says that the phone rings, where [`Progress::Session`](crate::Progress::Session) had the caller hear 183 first.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCall`] for a call that is not ringing, or whose caller has heard so.
+    pub async fn ringing(&self, call: Uuid) -> Result<(), Error> {
+        self.ask(move |agent, _, now| agent.ringing(call, now).then_some(()).ok_or(Error::NoSuchCall)).await
+    }
+
     /// Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here,
     /// [`CallChange::AnswerWanted`](crate::CallChange::AnswerWanted) brings its offer, which [`accept`](Self::accept) answers.
     ///

@@ -328,7 +328,16 @@ impl UserAgent {
         Ok(())
     }
 
-    /// The flow is open: `local` is our address on it.
+    /// The flow that is being opened leads over another transport than its hop names, because the DNS says so (RFC 3263
+    /// section 4.1). Ignored for a hop whose transport was given, and where it would lead from a secure transport to a clear one.
+    pub fn handle_flow_transport(&mut self, flow: FlowId, transport: Transport) {
+        for registration in &mut self.registrations {
+            registration.flow_transport_chosen(flow, transport);
+        }
+    }
+
+    /// The flow is open: `local` is our address on it. Again for an open flow: it has moved to another address of the server
+    /// because the first one did not answer, so what is in flight is sent anew (RFC 3263 section 4.3).
     pub fn handle_flow_up(&mut self, flow: FlowId, local: SocketAddr, now: Now) {
         for registration in &mut self.registrations {
             registration.flow_came_up(flow, local);

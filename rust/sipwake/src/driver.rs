@@ -86,6 +86,7 @@ impl Driver {
         }
         match happening {
             Happening::Up(local) => self.agent.handle_flow_up(flow, local, now()),
+            Happening::Chosen(transport) => self.agent.handle_flow_transport(flow, transport),
             Happening::Input(bytes) => {
                 self.trace(false, flow, &bytes);
                 self.agent.handle_input(flow, &bytes, now());

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use sipwake_core::payload::Decryptor;
+
 use crate::driver::Trace;
+use crate::probe::Probing;
 use crate::resolve::{Addresses, Resolver, SystemResolver};
 use crate::transport::Network;
 #[cfg(feature = "tls")]
@@ -13,6 +16,8 @@ use crate::trust::Trust;
 #[derive(Clone, Default)]
 pub struct Options {
     pub(crate) trace: Option<Arc<dyn Trace>>,
+    pub(crate) probing: Option<Probing>,
+    pub(crate) decryptor: Option<Arc<dyn Decryptor + Send + Sync>>,
     resolver: Option<Arc<dyn Resolver>>,
     #[cfg(feature = "tls")]
     pub(crate) trust: Trust,
@@ -26,10 +31,24 @@ impl Options {
         self
     }
 
+    /// Opens encrypted payloads of [`Client::push`](crate::Client::push) with this, on the thread that calls it.
+    #[must_use]
+    pub fn decryptor(mut self, decryptor: Arc<dyn Decryptor + Send + Sync>) -> Self {
+        self.decryptor = Some(decryptor);
+        self
+    }
+
     /// Looks names up with this instead of the system's resolver.
     #[must_use]
     pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
         self.resolver = Some(resolver);
+        self
+    }
+
+    /// Probes the gateways of accounts that list several; without it, they are tried in the order of the app.
+    #[must_use]
+    pub fn probing(mut self, probing: Probing) -> Self {
+        self.probing = Some(probing);
         self
     }
 
@@ -54,7 +73,9 @@ impl Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut options = f.debug_struct("Options");
+        options.field("decryptor", &self.decryptor.is_some());
         options.field("trace", &self.trace.is_some()).field("resolver", &self.resolver.is_some());
+        options.field("probing", &self.probing);
         #[cfg(feature = "tls")]
         options.field("trust", &self.trust);
         options.finish()

@@ -18,7 +18,7 @@ public final class SipWakeClient: Sendable {
     /// - Throws: ``SipWakeError/invalidField(name:reason:)`` for an account that cannot be used.
     public init(store: any StateStore, accounts: [AccountSetup] = []) throws {
         ffi = try translating {
-            try SipWakeFFI.SipWakeClient(store: ForeignStore(store), accounts: accounts, listener: nil)
+            try SipWakeFFI.SipWakeClient(store: ForeignStore(store), accounts: accounts, listener: nil, options: ClientOptions())
         }
     }
 

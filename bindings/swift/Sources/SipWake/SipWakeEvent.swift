@@ -54,7 +54,7 @@ extension SipWakeEvent {
             self = .loggedOut(account: id(account), aor: aor)
         case .capabilities(let account, let status, let providers):
             self = .capabilities(account: id(account), status: status, providers: providers)
-        case .call(let uuid, let account, let change):
+        case .call(let uuid, let account, let change, _):
             if let uuid = UUID(uuidString: uuid) {
                 self = .call(uuid, account: account.map(id), change)
             } else {

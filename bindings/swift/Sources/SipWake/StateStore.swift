@@ -23,6 +23,7 @@ final class ForeignStore: SipWakeFFI.StateStore {
 
     func load(key: String) throws -> Data? { try telling { try store.load(key: key) } }
     func save(key: String, bytes: Data) throws { try telling { try store.save(key: key, bytes: bytes) } }
+    func saveProgress(key: String, bytes: Data) throws { try telling { try store.save(key: key, bytes: bytes) } }
     func remove(key: String) throws { try telling { try store.remove(key: key) } }
 }
 

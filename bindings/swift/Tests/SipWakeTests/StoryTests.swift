@@ -46,7 +46,7 @@ import Testing
         try gateway.waitCall(call, "ringing")
         try gateway.ask("cancel", ["call": call])
         let ended = try await app.next { event -> EndReason? in
-            if case .call(uuid, _, .ended(let reason)) = event { reason } else { nil }
+            if case .call(uuid, _, .ended(let reason, _)) = event { reason } else { nil }
         }
         #expect(ended == .cancelled)
         try gateway.waitCall(call, "cancelled")

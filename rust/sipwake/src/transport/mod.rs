@@ -3,7 +3,7 @@
 mod connect;
 mod stream;
 #[cfg(feature = "tls")]
-mod tls;
+pub(crate) mod tls;
 mod udp;
 #[cfg(feature = "ws")]
 mod ws;
@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use sipwake_core::account::{Hop, Transport};
 use sipwake_core::event::{FlowError, FlowId};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use crate::resolve::Addresses;
+use crate::resolve::{Addresses, Found, Way};
 
 /// Messages waiting to be sent on one flow, and happenings waiting for the driver. A full queue makes its writer wait, which a
 /// TCP peer feels as a closed window.
@@ -30,7 +31,10 @@ const PIECE: usize = 65_535;
 /// What happens on a flow.
 #[derive(Debug)]
 pub(crate) enum Happening {
+    /// The flow is open, from this address of ours; again when it moved to another address of the server.
     Up(SocketAddr),
+    /// The DNS has chosen this transport for a flow that is being opened.
+    Chosen(Transport),
     Input(Vec<u8>),
     Down(FlowError),
 }
@@ -40,6 +44,13 @@ pub(crate) struct Network {
     pub(crate) addresses: Addresses,
     #[cfg(feature = "tls")]
     pub(crate) tls: Result<Arc<rustls::ClientConfig>, FlowError>,
+}
+
+impl Network {
+    /// Opens a stream of TCP to a hop, for what is not SIP.
+    pub(crate) async fn dial_tcp(&self, hop: &Hop) -> Result<TcpStream, FlowError> {
+        dial(hop, self).await?.1.ok_or(FlowError::Unsupported)
+    }
 }
 
 pub(crate) type Happenings = mpsc::Sender<(FlowId, Happening)>;
@@ -99,13 +110,13 @@ async fn run(
     queue: mpsc::Receiver<Vec<u8>>,
     happenings: &Happenings,
 ) -> Result<(), FlowError> {
-    let found = network.addresses.of(hop).await?;
-    if hop.transport == Transport::Udp {
-        return udp::run(id, &found.addresses, local_port, queue, happenings).await;
+    let (way, stream) = dial(hop, network).await?;
+    if way.transport != hop.transport && happenings.send((id, Happening::Chosen(way.transport))).await.is_err() {
+        return Ok(());
     }
-    let stream = match connect::connect(&found.addresses).await {
-        Err(_) if found.remembered => connect::connect(&network.addresses.look_up(hop).await?).await?,
-        connected => connected?,
+    let hop = &Hop { transport: way.transport, ..hop.clone() };
+    let Some(stream) = stream else {
+        return udp::run(id, &way.addresses, local_port, queue, happenings, &network.addresses).await;
     };
     let local = stream.local_addr().map_err(|error| unreachable(&error))?;
     match hop.transport {
@@ -125,6 +136,26 @@ async fn run(
         #[cfg(not(all(feature = "tls", feature = "ws")))]
         _ => Err(FlowError::Unsupported),
     }
+}
+
+/// Finds a hop and, unless UDP leads there, connects to it. What is remembered may be out of date: then the DNS is asked once.
+async fn dial(hop: &Hop, network: &Network) -> Result<(Way, Option<TcpStream>), FlowError> {
+    let Found { way, remembered } = network.addresses.of(hop).await?;
+    match connect(&way).await {
+        Err(_) if remembered => {
+            let way = network.addresses.look_up(hop).await?;
+            let stream = connect(&way).await?;
+            Ok((way, stream))
+        }
+        stream => Ok((way, stream?)),
+    }
+}
+
+async fn connect(way: &Way) -> Result<Option<TcpStream>, FlowError> {
+    if way.transport == Transport::Udp {
+        return Ok(None);
+    }
+    connect::connect(&way.addresses).await.map(Some)
 }
 
 fn unreachable(error: &std::io::Error) -> FlowError {

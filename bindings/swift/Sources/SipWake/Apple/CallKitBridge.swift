@@ -64,7 +64,7 @@
                 if !shown.contains(uuid) { show(caller, uuid) }
             case .ringing(let caller, _, _):
                 if !shown.contains(uuid) { show(caller, uuid) }
-            case .ended(let reason):
+            case .ended(let reason, _):
                 end(uuid, CXCallEndedReason(reason))
             default:
                 break

@@ -28,6 +28,7 @@ use crate::random::Random;
 use crate::registration::{Context, Registration};
 use crate::sip::{Frame, Framer, Message};
 use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, binding_key, open};
+use crate::stranger::Stranger;
 use crate::uas::Answers;
 use crate::wake::{Arrival, State, Wake};
 
@@ -60,6 +61,8 @@ pub struct UserAgent {
     pub(crate) answers: Answers,
     pub(crate) sessions: Vec<Session>,
     pub(crate) policy: CallPolicy,
+    pub(crate) unsolicited: bool,
+    pub(crate) strangers: Vec<Stranger>,
     /// Answers that wait for a flow.
     pub(crate) held_answers: BTreeMap<Uuid, Answer>,
     /// Messages told lately: a gateway sends them again to a new Contact.
@@ -88,6 +91,8 @@ impl UserAgent {
             answers: Answers::default(),
             sessions: Vec::new(),
             policy: CallPolicy::default(),
+            unsolicited: false,
+            strangers: Vec::new(),
             held_answers: BTreeMap::new(),
             chats: VecDeque::new(),
             framers: BTreeMap::new(),
@@ -478,6 +483,7 @@ impl UserAgent {
             self.departed.push_back(done.account().aor().user().to_owned());
             self.cx.tell(Event::LoggedOut { account: done.key, aor });
         }
+        self.forget_strangers();
         let registrations = &self.registrations;
         self.framers.retain(|flow, _| registrations.iter().any(|registration| registration.owns(*flow)));
     }

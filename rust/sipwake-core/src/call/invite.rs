@@ -42,7 +42,8 @@ impl UserAgent {
 
     /// Makes room for an INVITE and notes on which account's flow it came.
     fn receive(&mut self, flow: FlowId, key: TransactionKey, request: Message) -> Option<Invitation> {
-        let registration = self.registrations.iter().find(|registration| registration.owns(flow));
+        let carrier = self.flow_of(flow);
+        let registration = self.registrations.iter().find(|registration| registration.owns(carrier));
         let Some((registration, up)) =
             registration.and_then(|registration| Some((registration, registration.flow_up()?)))
         else {
@@ -93,7 +94,8 @@ impl UserAgent {
         self.invitations.iter().position(same)
     }
 
-    fn is_alive(&self, flow: FlowId) -> bool {
+    pub(crate) fn is_alive(&self, flow: FlowId) -> bool {
+        let flow = self.flow_of(flow);
         self.registrations.iter().any(|registration| registration.owns(flow))
     }
 
@@ -155,10 +157,7 @@ impl UserAgent {
     /// gateway tries once more, and hears the same answer.
     fn invited_again(&mut self, uuid: Uuid, invitation: Invitation, now: Now) {
         let lost = self.sessions.iter().position(|session| {
-            session.uuid == uuid
-                && !session.connected
-                && session.leaving == Leaving::No
-                && !self.registrations.iter().any(|registration| registration.owns(session.flow))
+            session.uuid == uuid && !session.connected && session.leaving == Leaving::No && !self.is_alive(session.flow)
         });
         let Some(index) = lost else { return self.refuse_new(invitation, &Refusal::new(486, "Busy Here"), now) };
         let session = self.sessions.remove(index);

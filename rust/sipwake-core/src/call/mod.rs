@@ -268,10 +268,9 @@ impl UserAgent {
 
     /// The INVITE that an answer is best given to: the newest, of those that came on a living flow if there is one.
     fn best_invitation(&self, call: Uuid) -> Option<usize> {
-        let alive = |flow| self.registrations.iter().any(|registration| registration.owns(flow));
         let rings = |index: &usize| self.invitations[*index].rings(call);
         let newest = || (0..self.invitations.len()).rev().filter(rings);
-        newest().find(|index| alive(self.invitations[*index].flow)).or_else(|| newest().next())
+        newest().find(|index| self.is_alive(self.invitations[*index].flow)).or_else(|| newest().next())
     }
 
     /// Sends the 200. Returns `None` while there is no flow to send it on.
@@ -346,8 +345,11 @@ impl UserAgent {
     /// The flow itself or, if it is gone, the account's present one: the server knows its transactions by their branch.
     pub(crate) fn way(&self, account: &AccountKey, flow: FlowId) -> Option<FlowId> {
         let ups = || self.registrations.iter().filter_map(|registration| Some((registration, registration.flow_up()?)));
-        let same = ups().find(|(_, up)| up.id == flow);
-        same.or_else(|| ups().find(|(registration, _)| registration.key == *account)).map(|(_, up)| up.id)
+        let carrier = self.flow_of(flow);
+        if ups().any(|(_, up)| up.id == carrier) {
+            return Some(flow);
+        }
+        ups().find(|(registration, _)| registration.key == *account).map(|(_, up)| up.id)
     }
 
     /// Our Contact in dialogs of an account.

@@ -86,9 +86,11 @@ impl UserAgent {
         let branch = format!("z9hG4bK{}", self.cx.random.token());
         let session = &self.sessions[index];
         let up = self.way(&session.account, session.flow).and_then(|way| {
-            self.registrations.iter().filter_map(|registration| registration.flow_up()).find(|up| up.id == way)
+            let carrier = self.flow_of(way);
+            let mut ups = self.registrations.iter().filter_map(|registration| registration.flow_up());
+            Some((way, ups.find(|up| up.id == carrier)?))
         });
-        let Some((flow, local, transport)) = up.map(|up| (up.id, up.local, up.hop.transport)) else { return };
+        let Some((flow, local, transport)) = up.map(|(way, up)| (way, up.local, up.hop.transport)) else { return };
         let via = format!("SIP/2.0/{} {local};branch={branch};rport", transport.via());
         let session = &mut self.sessions[index];
         let cseq = session.dialog.next_cseq();
@@ -212,10 +214,12 @@ impl UserAgent {
         let branch = if code < 300 { format!("z9hG4bK{}", self.cx.random.token()) } else { branch };
         let session = &self.sessions[index];
         let up = self.way(&session.account, session.flow).and_then(|way| {
-            self.registrations.iter().filter_map(|registration| registration.flow_up()).find(|up| up.id == way)
+            let carrier = self.flow_of(way);
+            let mut ups = self.registrations.iter().filter_map(|registration| registration.flow_up());
+            Some((way, ups.find(|up| up.id == carrier)?))
         });
-        let Some(up) = up else { return };
-        let (flow, via) = (up.id, format!("SIP/2.0/{} {};branch={branch};rport", up.hop.transport.via(), up.local));
+        let Some((flow, up)) = up else { return };
+        let via = format!("SIP/2.0/{} {};branch={branch};rport", up.hop.transport.via(), up.local);
         if let Ok(bytes) = session.dialog.request(&Method::Ack, cseq, &via, |ack| ack) {
             self.sessions[index].last_ack = Some((cseq, bytes.clone()));
             self.cx.transmit(flow, bytes);

@@ -108,6 +108,7 @@ impl Client {
             Err(error) => (None, Some(error)),
         };
         let mut agent = UserAgent::new(seed, removals.as_deref(), now());
+        agent.allow_unsolicited_calls(options.unsolicited_calls);
         if let Some(error) = failure {
             agent.handle_store_failure(REMOVALS, error.to_string(), now());
         }

@@ -118,6 +118,13 @@ async fn a_gateway_that_asks_for_credentials_in_a_call_gets_them() {
     let (call, uuid) = talk(&mock, &mut app, CallOptions { challenges: true, ..awake() }).await;
     app.client.hang_up(uuid, HangUp::Normal).await.expect("it is up");
     assert_eq!((app.ended().await, over(&call).await), (Ended::HungUp, CallState::HungUpByCallee));
+    let byes: Vec<bool> = mock
+        .received()
+        .iter()
+        .filter(|entry| entry.is_request("BYE"))
+        .map(|entry| entry.text.contains("\r\nAuthorization: Digest "))
+        .collect();
+    assert_eq!((byes.first(), byes.last()), (Some(&false), Some(&true)), "asked, and answered");
     assert_eq!(mock.violations(), [], "the nonce count goes on where the REGISTER left it");
 }
 
@@ -132,6 +139,9 @@ async fn a_caller_hears_183_first_where_the_app_wants_it() {
     let uuid = app.ringing().await;
     app.client.ringing(uuid).await.expect("it has heard 183 only");
     assert_eq!(app.client.ringing(uuid).await, Err(Error::NoSuchCall), "once");
+    let heard = |status| mock.messages().all().iter().any(|entry| entry.is_response(status, "INVITE"));
+    let ringing = mock.messages().wait_for(|entry| entry.is_response(180, "INVITE"), LIMIT).await;
+    assert!(ringing.is_some() && heard(183), "183, its PRACK, then 180");
     app.client.accept(uuid, Answer::sdp(SDP)).await.expect("it rings");
     app.connected().await;
     assert!(call.bye().await);

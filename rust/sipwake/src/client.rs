@@ -348,6 +348,7 @@ impl Client {
     /// [`Error::ShutDown`].
     pub async fn network_changed(&self) -> Result<(), Error> {
         self.network.addresses.forget();
+        self.prober.network_changed();
         self.ask(|agent, _, now| {
             agent.network_changed(now);
             Ok(())

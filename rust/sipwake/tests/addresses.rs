@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -149,6 +150,32 @@ async fn where_one_udp_address_is_silent_the_next_one_is_used_and_remembered() {
 }
 
 #[tokio::test]
+async fn a_udp_address_that_falls_silent_later_is_left_at_the_next_wake() {
+    let mock = mock().await;
+    let port = mock.addr().port();
+    let dying = UdpSocket::bind(SocketAddr::new(loopback(47), port)).await.expect("an address of its own");
+    let served = tokio::spawn(async move {
+        let mut buffer = vec![0; 4096];
+        let (length, from) = dying.recv_from(&mut buffer).await.expect("a REGISTER");
+        let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let copied = request.lines().filter(|line| {
+            ["Via:", "From:", "To:", "Call-ID:", "CSeq:", "Contact:"].iter().any(|name| line.starts_with(name))
+        });
+        let copied: String = copied.map(|line| format!("{line}\r\n")).collect();
+        let answer = format!("SIP/2.0 200 OK\r\n{copied}Expires: 600\r\nContent-Length: 0\r\n\r\n");
+        dying.send_to(answer.as_bytes(), from).await.expect("it leaves");
+        dying
+    });
+    let zone = Zone { addresses: vec![loopback(47), loopback(1)], ..Zone::default() };
+    let mut phone = Phone::start(zone, Some(port), Some(Transport::Udp)).await;
+    assert_eq!(phone.register().await, Ok(()));
+    assert!(mock.bindings("alice").await.is_empty(), "the first address answered");
+    let _kept_open = served.await.expect("it served");
+    assert_eq!(phone.register().await, Ok(()));
+    assert_eq!(mock.bindings("alice").await.len(), 1);
+}
+
+#[tokio::test]
 async fn where_every_udp_address_is_closed_the_failure_is_told() {
     let port = mock().await.addr().port();
     let zone = Zone { addresses: vec![loopback(44), loopback(45)], ..Zone::default() };
@@ -180,5 +207,64 @@ async fn a_naptr_record_chooses_the_transport_of_an_account_that_names_none() {
     phone.account = phone.client.add_account(named, None).await.expect("a sound account");
     assert_eq!(phone.register().await, Ok(()));
     assert_eq!(vias(&mock).last().map(String::as_str), Some("SIP/2.0/UDP"), "what the account names stands");
+    assert_eq!(mock.violations(), []);
+}
+
+/// A network whose DNS64 shows the well-known prefix, or one that has none.
+struct Nat64(bool);
+
+impl Resolver for Nat64 {
+    fn addresses(&self, host: &str) -> Vec<IpAddr> {
+        let shows = self.0 && host == "ipv4only.arpa";
+        shows.then(|| "64:ff9b::192.0.0.170".parse().expect("an address")).into_iter().collect()
+    }
+}
+
+/// Runs this test again in a network of its own that has IPv6 only. Returns whether this process is the one inside; `None`
+/// where the system makes no such networks.
+fn inside_ipv6_only(test: &str) -> Option<bool> {
+    const INSIDE: &str = "SIPWAKE_INSIDE_IPV6_ONLY";
+    if std::env::var_os(INSIDE).is_some() {
+        return Some(true);
+    }
+    let set_up = "ip link set lo up && ip -6 address add 64:ff9b::c000:201/128 dev lo nodad";
+    let run = |command: &str| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--net", "sh", "-c"]).arg(format!("{set_up} && {command}"));
+        unshare.env(INSIDE, "1").env("EXECUTABLE", std::env::current_exe().expect("it runs"));
+        unshare.status().is_ok_and(|status| status.success())
+    };
+    if !run("true") {
+        skipped("no network namespaces here");
+        return None;
+    }
+    assert!(run(&format!("exec \"$EXECUTABLE\" --exact {test} --nocapture")), "inside of an IPv6-only network");
+    Some(false)
+}
+
+#[allow(clippy::print_stderr, reason = "a test that could not be made must not pass for one that was")]
+fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
+#[tokio::test]
+async fn an_ipv4_server_is_reached_from_a_network_that_has_ipv6_only() {
+    if inside_ipv6_only("an_ipv4_server_is_reached_from_a_network_that_has_ipv6_only") != Some(true) {
+        return;
+    }
+    let profile = Profile::named("mizutech").expect("it is one of them");
+    let mut config = Config::new(profile).user("alice", "secret");
+    config.listen = "[64:ff9b::192.0.2.1]:0".parse().expect("an address");
+    // What NAT64 would make of 192.0.2.1, at home on this side.
+    let mock = MockGateway::start(config).await.expect("the address is there");
+    for (shown, transport) in [(true, Transport::Udp), (true, Transport::Tcp), (false, Transport::Tcp)] {
+        let options = Options::default().resolver(Arc::new(Nat64(shown)));
+        let (client, events) = Client::start_with(Arc::new(MemoryStore::default()), options);
+        let mut account = account("alice", None, Some(transport));
+        account.gateways = vec![format!("192.0.2.1:{}", mock.addr().port())];
+        let account = client.add_account(account, None).await.expect("a sound account");
+        let outcome = Phone { client, events, account }.register().await;
+        assert_eq!(outcome.is_ok(), shown, "{transport:?}: {outcome:?}");
+    }
     assert_eq!(mock.violations(), []);
 }

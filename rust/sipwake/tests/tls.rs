@@ -259,6 +259,22 @@ async fn a_second_connection_resumes_the_session() {
     }
 }
 
+#[tokio::test]
+async fn a_gateway_whose_tls_fails_is_followed_by_the_next_one() {
+    let (ca, stranger) = (authority("Test"), authority("Stranger"));
+    let false_one = serve(&issue(&stranger, "localhost", |_| {})).await;
+    let good = serve(&issue(&ca, "localhost", |_| {})).await;
+    let options = Options::default().trust(trusting(&ca));
+    let (client, mut events) = Client::start_with(Arc::new(MemoryStore::default()), options);
+    let mut account = AccountConfig::new("sips:alice@example.com", "secret");
+    account.gateways = vec![format!("localhost:{}", false_one.port), format!("localhost:{}", good.port)];
+    account.transport = Some(Transport::Tls);
+    let account = client.add_account(account, None).await.expect("a valid account");
+    client.register(&account).await.expect("it was added");
+    assert_eq!(outcome(&mut events).await, Ok(()));
+    assert_eq!((false_one.received.load(Ordering::SeqCst), good.received.load(Ordering::SeqCst)), (0, 1));
+}
+
 /// Leads to loopback, and recommends every clear transport there is.
 struct Tempter(u16);
 
@@ -319,21 +335,23 @@ async fn a_sips_account_whose_tls_fails_says_nothing_over_udp_or_tcp() {
 }
 
 #[tokio::test]
-async fn the_load_is_asked_for_over_https_with_the_trust_of_the_client() {
+async fn gateways_are_probed_with_the_trust_of_the_client() {
     let ca = authority("Test");
     let server = serve(&issue(&ca, "localhost", |_| {})).await;
     let api = Probe::WsLoad { https: true, port: Some(server.port) };
-    for (trust, load) in [(trusting(&ca), Some(2)), (trusting(&authority("Stranger")), None)] {
-        let options = Options::default().trust(trust).probing(Probing::new(api).timeout(Duration::from_secs(20)));
-        let (client, _events) = Client::start_with(Arc::new(MemoryStore::default()), options);
-        let mut account = AccountConfig::new("sips:alice@example.com", "secret");
-        account.gateways = vec!["localhost".into()];
-        account.transport = Some(Transport::Tls);
-        let account = client.add_account(account, None).await.expect("a valid account");
-        let found = client.probe_gateways(&account).await.expect("it was added");
-        assert_eq!(found.iter().map(|health| health.load).collect::<Vec<_>>(), [load]);
+    for (probe, expected) in [(api, 2), (Probe::Options, 0)] {
+        for (trust, load) in [(trusting(&ca), Some(expected)), (trusting(&authority("Stranger")), None)] {
+            let options = Options::default().trust(trust).probing(Probing::new(probe).timeout(Duration::from_secs(20)));
+            let (client, _events) = Client::start_with(Arc::new(MemoryStore::default()), options);
+            let mut account = AccountConfig::new("sips:alice@example.com", "secret");
+            account.gateways = vec![format!("localhost:{}", server.port)];
+            account.transport = Some(Transport::Tls);
+            let account = client.add_account(account, None).await.expect("a valid account");
+            let found = client.probe_gateways(&account).await.expect("it was added");
+            assert_eq!(found.iter().map(|health| health.load).collect::<Vec<_>>(), [load], "{probe:?}");
+        }
     }
-    assert_eq!(server.received.load(Ordering::SeqCst), 1, "a stranger is not asked");
+    assert_eq!(server.received.load(Ordering::SeqCst), 2, "a stranger is not asked");
 }
 
 #[tokio::test]

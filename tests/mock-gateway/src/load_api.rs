@@ -3,12 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI8, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 const MAX_REQUEST: usize = 8 * 1024;
 /// What stands for an API that takes the question and says nothing.
@@ -19,7 +21,7 @@ const MUTE: i8 = i8::MIN;
 pub struct LoadApi {
     address: SocketAddr,
     load: Arc<AtomicI8>,
-    asked: Arc<AtomicUsize>,
+    asked: Arc<watch::Sender<usize>>,
     _task: JoinSet<()>,
 }
 
@@ -31,7 +33,7 @@ impl LoadApi {
     pub async fn start(address: SocketAddr, load: u8) -> io::Result<LoadApi> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let (told, asked) = (Arc::new(AtomicI8::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (told, asked) = (Arc::new(AtomicI8::new(0)), Arc::new(watch::Sender::new(0)));
         let mut task = JoinSet::new();
         task.spawn(accept(listener, Arc::clone(&told), Arc::clone(&asked)));
         let api = LoadApi { address, load: told, asked, _task: task };
@@ -56,11 +58,18 @@ impl LoadApi {
 
     /// Returns how many times it was asked for the load.
     pub fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+        *self.asked.borrow()
+    }
+
+    /// Waits until it was asked this often; false if that takes longer than the limit.
+    pub async fn wait_asked(&self, times: usize, limit: Duration) -> bool {
+        let mut asked = self.asked.subscribe();
+        let reached = timeout(limit, asked.wait_for(|count| *count >= times)).await;
+        matches!(reached, Ok(Ok(_)))
     }
 }
 
-async fn accept(listener: TcpListener, load: Arc<AtomicI8>, asked: Arc<AtomicUsize>) {
+async fn accept(listener: TcpListener, load: Arc<AtomicI8>, asked: Arc<watch::Sender<usize>>) {
     let mut clients = JoinSet::new();
     loop {
         while clients.try_join_next().is_some() {}
@@ -71,7 +80,7 @@ async fn accept(listener: TcpListener, load: Arc<AtomicI8>, asked: Arc<AtomicUsi
     }
 }
 
-async fn serve(mut stream: TcpStream, load: Arc<AtomicI8>, asked: Arc<AtomicUsize>) {
+async fn serve(mut stream: TcpStream, load: Arc<AtomicI8>, asked: Arc<watch::Sender<usize>>) {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         match stream.read_buf(&mut request).await {
@@ -80,7 +89,7 @@ async fn serve(mut stream: TcpStream, load: Arc<AtomicI8>, asked: Arc<AtomicUsiz
         }
     }
     let known = request.starts_with(b"GET /mvapireq/?apientry=wsload HTTP/1.");
-    asked.fetch_add(usize::from(known), Ordering::SeqCst);
+    asked.send_modify(|count| *count += usize::from(known));
     let (status, body) = match load.load(Ordering::SeqCst) {
         _ if !known => ("404 Not Found", "no such page".to_owned()),
         MUTE => std::future::pending().await,

@@ -262,3 +262,20 @@ fn the_dns_may_choose_the_transport_only_where_nobody_named_one_and_never_a_clea
     };
     assert_eq!(via(secure, Transport::Udp), "SIP/2.0/TLS");
 }
+
+#[test]
+fn a_fail_over_from_tls_to_a_clear_gateway_leaves_x_piid_behind() {
+    let config = account(|config| {
+        config.gateways = vec!["sip:a.example;transport=tls".into(), "sip:b.example;transport=udp".into()];
+        config.realm = Some("upper".into());
+    });
+    let mut stage = Stage::new(config, Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+    let key = stage.key.clone();
+    stage.agent.set_token(&key, token(&Provider::Fcm, "c-10:APA91b"), stage.now).expect("the account is there");
+    let secure = stage.register();
+    assert!(secure.header("X-PIID").is_some(), "{}", secure.text);
+    stage.input(response(&secure, 503, "No", &[]));
+    let clear = stage.one();
+    assert_eq!(stage.opened, ["a.example:5061/tls", "b.example:5060/udp"]);
+    assert_eq!(clear.header("X-PIID"), None);
+}

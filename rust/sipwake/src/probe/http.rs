@@ -13,12 +13,7 @@ const MAX_ANSWER: usize = 8 * 1024;
 
 /// Asks the API on a gateway's host; `None` where that leads to no load.
 pub(super) async fn ask(hop: &Hop, https: bool, port: Option<u16>, network: &Network) -> Option<(Load, Duration)> {
-    let own = match (hop.transport, https) {
-        (Transport::Wss, true) | (Transport::Ws, false) => hop.port,
-        _ => None,
-    };
-    let standard = if https { 443 } else { 80 };
-    let port = port.or(own).unwrap_or(standard);
+    let port = api_port(hop, https, port);
     let server = Hop {
         host: hop.host.clone(),
         port: Some(port),
@@ -27,7 +22,7 @@ pub(super) async fn ask(hop: &Hop, https: bool, port: Option<u16>, network: &Net
         path: None,
     };
     let stream = network.dial_tcp(&server).await.ok()?;
-    let host = if port == standard { server.host.to_string() } else { format!("{}:{port}", server.host) };
+    let host = if port == standard_port(https) { server.host.to_string() } else { format!("{}:{port}", server.host) };
     if !https {
         return exchange(stream, &host).await;
     }
@@ -39,6 +34,19 @@ pub(super) async fn ask(hop: &Hop, https: bool, port: Option<u16>, network: &Net
     }
     #[cfg(not(feature = "tls"))]
     None
+}
+
+fn standard_port(https: bool) -> u16 {
+    if https { 443 } else { 80 }
+}
+
+/// The port that was given, else that of a WebSocket server, which speaks HTTP there already.
+fn api_port(hop: &Hop, https: bool, given: Option<u16>) -> u16 {
+    let own = match (hop.transport, https) {
+        (Transport::Wss, true) | (Transport::Ws, false) => hop.port,
+        _ => None,
+    };
+    given.or(own).unwrap_or_else(|| standard_port(https))
 }
 
 /// HTTP/1.0, so that the answer is not chunked.
@@ -88,6 +96,7 @@ fn read(answer: &[u8]) -> Option<Load> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use sipwake_core::account::{Account, AccountConfig};
     use tokio::io::duplex;
 
     use super::*;
@@ -135,6 +144,20 @@ mod tests {
         let mut endless = b"HTTP/1.1 200 OK\r\n".to_vec();
         endless.resize(20_000, b'x');
         assert_eq!(told(&endless).await, None);
+    }
+
+    #[test]
+    fn the_api_is_where_the_app_says_or_http_is_spoken() {
+        let port = |gateway: &str, https, given| {
+            let mut config = AccountConfig::new("alice@example.com", "secret");
+            config.gateways = vec![gateway.into()];
+            api_port(&Account::parse(config).expect("valid").hops()[0], https, given)
+        };
+        assert_eq!(port("gw.example.com:35060", true, None), 443);
+        assert_eq!(port("gw.example.com:35060", false, None), 80);
+        assert_eq!(port("wss://gw.example.com:8443/ws", true, None), 8443);
+        assert_eq!(port("wss://gw.example.com:8443/ws", false, None), 80);
+        assert_eq!(port("wss://gw.example.com:8443/ws", true, Some(9000)), 9000);
     }
 
     proptest! {

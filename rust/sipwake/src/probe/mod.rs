@@ -44,7 +44,7 @@ pub enum Probe {
 }
 
 /// When and how the gateways of accounts that list several of them are probed. They are asked before the account's first
-/// registration and, at most every five minutes, after a later one, when the radio is awake anyway. What they say counts from
+/// registration and, every five minutes at most or on another network, after a later one, when the radio is awake anyway. What they say counts from
 /// the next time that a gateway is chosen: at the first registration, at a refresh, after a failure. The lowest load wins, then
 /// the shortest response time; one that does not answer, or has load 4, is used only when all others fail. A push never waits.
 ///
@@ -121,7 +121,17 @@ pub(crate) struct Prober {
     trace: Option<Arc<dyn Trace>>,
     /// Weak: a probe must not keep a client alive.
     jobs: mpsc::WeakSender<Job>,
-    targets: Mutex<HashMap<AccountKey, (Target, Option<Instant>)>>,
+    targets: Mutex<HashMap<AccountKey, (Target, Probed)>>,
+}
+
+/// When the gateways of an account were asked.
+#[derive(Debug, Clone, Copy, Default)]
+enum Probed {
+    #[default]
+    Never,
+    At(Instant),
+    /// On another network, where it meant something else.
+    Elsewhere,
 }
 
 impl Prober {
@@ -147,8 +157,8 @@ impl Prober {
         if targets.len() >= MAX_PROBED && !targets.contains_key(&key) {
             targets.clear();
         }
-        let probed = targets.get(&key).filter(|(known, _)| known.hops == target.hops).and_then(|(_, probed)| *probed);
-        targets.insert(key, (target, probed));
+        let probed = targets.get(&key).filter(|(known, _)| known.hops == target.hops).map(|(_, probed)| *probed);
+        targets.insert(key, (target, probed.unwrap_or_default()));
     }
 
     /// Probes before a first registration, and waits for the answers a short while.
@@ -159,6 +169,16 @@ impl Prober {
             let asked = tokio::spawn(async move { prober.probe(&target, &probe).await });
             // What is not there in time goes on in its own task.
             let _ = timeout(settings.first_wait, asked).await;
+        }
+    }
+
+    /// What was found counts until the next registration, after which it is asked for again.
+    pub(crate) fn network_changed(&self) {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, probed) in targets.values_mut() {
+            if matches!(probed, Probed::At(_)) {
+                *probed = Probed::Elsewhere;
+            }
         }
     }
 
@@ -184,7 +204,7 @@ impl Prober {
         let target = {
             let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
             let (target, probed) = targets.get_mut(key)?;
-            *probed = Some(Instant::now());
+            *probed = Probed::At(Instant::now());
             target.clone()
         };
         let settings = self.settings.clone().unwrap_or_else(|| Probing::new(Probe::Options));
@@ -195,11 +215,15 @@ impl Prober {
     fn due(&self, key: &AccountKey, pause: Option<Duration>) -> Option<Target> {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let (target, probed) = targets.get_mut(key)?;
-        let lately = probed.is_some_and(|at| pause.is_none_or(|pause| at.elapsed() < pause));
+        let lately = match (&*probed, pause) {
+            (Probed::Never, _) | (Probed::Elsewhere, Some(_)) => false,
+            (Probed::At(at), Some(pause)) => at.elapsed() < pause,
+            (Probed::At(_) | Probed::Elsewhere, None) => true,
+        };
         if lately || target.hops.len() < 2 {
             return None;
         }
-        *probed = Some(Instant::now());
+        *probed = Probed::At(Instant::now());
         Some(target.clone())
     }
 

@@ -12,9 +12,17 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Happening, Happenings, Network, Outgoing, PIECE, unreachable};
 
-/// How long an address may leave everything unanswered while there is another one: four transmissions at the default timers.
+/// How long an address may leave a request unanswered while there is another one: four transmissions at the default timers.
 /// RFC 3263 section 4.3 would wait for timer F, 32 seconds, in which an announced call is lost.
 const SILENCE: Duration = Duration::from_secs(4);
+
+/// Why an address is left.
+enum Left {
+    /// It was never heard from, or does not answer any more.
+    Silent(FlowError),
+    /// The socket broke on an address that works: the core decides.
+    Broken(FlowError),
+}
 
 /// Carries datagrams to and from the first address that answers. Each move to the next one is told as
 /// [`Happening::Up`] again, upon which the core sends anew what is unanswered.
@@ -26,75 +34,97 @@ pub(super) async fn run(
     happenings: &Happenings,
     network: &Network,
 ) -> Result<(), FlowError> {
-    let mut last = FlowError::Unresolved;
-    for (index, remote) in remotes.iter().enumerate() {
+    let mut order = remotes.to_vec();
+    // Addresses in a row that were not heard from.
+    let mut silent = 0;
+    loop {
+        let Some(remote) = order.first().copied() else { return Err(FlowError::Unresolved) };
+        let mut heard = false;
         let carried = async {
-            let open = network.unsolicited;
-            let (socket, local) =
-                Socket::open(*remote, local_port, open).await.map_err(|error| (unreachable(&error), false))?;
+            let opened = Socket::open(remote, local_port, network.unsolicited).await;
+            let (socket, local) = opened.map_err(|error| Left::Silent(unreachable(&error)))?;
             local_port = Some(local.port());
             if happenings.send((id, Happening::Up(local))).await.is_err() {
                 return Ok(());
             }
-            let patience = (index + 1 < remotes.len()).then_some(SILENCE);
-            carry(id, &socket, patience, &mut queue, happenings).await
+            let others = (order.len() > 1, silent + 1 < order.len());
+            carry(id, &socket, others, &mut heard, &mut queue, happenings).await
         };
         match carried.await {
             Ok(()) => return Ok(()),
-            Err((error, true)) => return Err(error),
-            Err((error, false)) => {
+            Err(Left::Broken(error)) => return Err(error),
+            Err(Left::Silent(error)) => {
                 log::debug!("{remote}: {error}");
-                network.addresses.failed(*remote);
-                last = error;
+                network.addresses.failed(remote);
+                silent = if heard { 1 } else { silent + 1 };
+                if silent >= order.len() {
+                    return Err(error);
+                }
+                order.rotate_left(1);
             }
         }
     }
-    Err(last)
 }
 
-/// Carries datagrams until one side has had enough. An error comes with whether the address had been heard from.
+/// Carries datagrams until one side has had enough, or a request has no answer although there are other addresses: any, and
+/// ones that were not tried since the last answer.
 async fn carry(
     id: FlowId,
     socket: &Socket,
-    patience: Option<Duration>,
+    (others, untried): (bool, bool),
+    heard: &mut bool,
     queue: &mut mpsc::Receiver<Outgoing>,
     happenings: &Happenings,
-) -> Result<(), (FlowError, bool)> {
-    let mut heard = false;
-    let mut silent_at = None;
+) -> Result<(), Left> {
+    let mut asked = None;
     let mut buffer = vec![0; PIECE];
     loop {
-        tokio::select! {
+        let error = tokio::select! {
             received = socket.recv(&mut buffer) => match received {
                 Ok((length, Some(stranger))) => {
                     let happening = Happening::Stranger(stranger, buffer[..length].to_vec());
                     if happenings.send((id, happening)).await.is_err() {
                         return Ok(());
                     }
+                    continue;
                 }
                 Ok((length, None)) => {
-                    heard = true;
+                    (*heard, asked) = (true, None);
                     if happenings.send((id, Happening::Input(buffer[..length].to_vec()))).await.is_err() {
                         return Ok(());
                     }
+                    continue;
                 }
-                Err(error) => return Err((unreachable(&error), heard)),
+                Err(error) => error,
             },
             bytes = queue.recv() => match bytes {
-                Some(Outgoing { bytes, to: Some(stranger) }) => socket.send_to(&bytes, stranger).await,
-                Some(Outgoing { bytes, to: None }) => {
-                    if let Err(error) = socket.send(&bytes).await {
-                        return Err((unreachable(&error), heard));
-                    }
-                    silent_at = silent_at.or_else(|| patience.map(|patience| Instant::now() + patience));
+                Some(Outgoing { bytes, to: Some(stranger) }) => {
+                    socket.send_to(&bytes, stranger).await;
+                    continue;
                 }
+                Some(Outgoing { bytes, to: None }) => match socket.send(&bytes).await {
+                    Ok(_) => {
+                        if is_request(&bytes) && (untried || others && *heard) {
+                            asked.get_or_insert_with(Instant::now);
+                        }
+                        continue;
+                    }
+                    Err(error) => error,
+                },
                 None => return Ok(()),
             },
-            () = sleep_until(silent_at.unwrap_or_else(Instant::now)), if silent_at.is_some() && !heard => {
-                return Err((FlowError::Unreachable("no answer".into()), false));
+            () = sleep_until(asked.unwrap_or_else(Instant::now) + SILENCE), if asked.is_some() => {
+                return Err(Left::Silent(FlowError::Unreachable("no answer".into())));
             }
-        }
+        };
+        let error = unreachable(&error);
+        return Err(if *heard { Left::Broken(error) } else { Left::Silent(error) });
     }
+}
+
+/// Whether an answer is owed: not to an answer, and not to a keep-alive, which many servers leave alone.
+fn is_request(bytes: &[u8]) -> bool {
+    !bytes.starts_with(b"SIP/2.0 ") && !bytes.iter().all(u8::is_ascii_whitespace)
 }
 
 struct Socket {

@@ -110,6 +110,8 @@ async fn the_least_loaded_gateway_is_chosen(transport: Transport) {
     app.registered().await;
     assert!(busy.is_bound().await, "the next choice goes by the last probe");
     assert_eq!(full.asked("REGISTER"), 0);
+    let again = full.api.wait_asked(3, PATIENCE).await;
+    assert!(again, "on another network they are asked again, however lately they were");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,7 +145,7 @@ async fn sip_options_tell_who_is_there() {
     let mute = Mute::new();
     for transport in [Transport::Udp, Transport::Tcp] {
         let all = [mute.address.to_string(), format!("127.0.0.4:{port}"), gateway.sip.addr().to_string()];
-        let probing = Probing::new(Probe::Options).first_wait(PATIENCE).timeout(Duration::from_secs(5));
+        let probing = Probing::new(Probe::Options).first_wait(PATIENCE).timeout(Duration::from_secs(3));
         let mut app = app(&all, transport, Some(probing), 600).await;
         app.register().await;
         assert!(gateway.is_bound().await);

@@ -16,11 +16,12 @@ pub(crate) const MAX_DEPARTED: usize = 16;
 pub struct Gate {
     users: Vec<(String, bool)>,
     calls: Wake,
+    window: Duration,
 }
 
 impl Gate {
-    pub(crate) fn new<'a>(users: impl Iterator<Item = (&'a str, bool)>, calls: Wake) -> Self {
-        Self { users: users.map(|(user, silent)| (user.to_owned(), silent)).collect(), calls }
+    pub(crate) fn new<'a>(users: impl Iterator<Item = (&'a str, bool)>, calls: Wake, window: Duration) -> Self {
+        Self { users: users.map(|(user, silent)| (user.to_owned(), silent)).collect(), calls, window }
     }
 
     /// Returns the action as it stands for this client: without a sound if nobody is logged in whom it could be for, or
@@ -31,6 +32,9 @@ impl Gate {
         if self.is_silent_for(&action) {
             action.silence(Ignored::LoggedOut, hints);
             return action;
+        }
+        if action.is_call() {
+            action.deadline = Some(action.age.deadline(self.window));
         }
         match action.kind {
             ActionKind::IncomingCall { .. } => match self.calls.peek(&action.identity, now) {

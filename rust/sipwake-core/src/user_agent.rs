@@ -28,6 +28,7 @@ use crate::random::Random;
 use crate::registration::{Context, Registration};
 use crate::sip::{Frame, Framer, Message};
 use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, binding_key, open};
+use crate::stranger::Stranger;
 use crate::uas::Answers;
 use crate::wake::{Arrival, State, Wake};
 
@@ -60,6 +61,8 @@ pub struct UserAgent {
     pub(crate) answers: Answers,
     pub(crate) sessions: Vec<Session>,
     pub(crate) policy: CallPolicy,
+    pub(crate) unsolicited: bool,
+    pub(crate) strangers: Vec<Stranger>,
     /// Answers that wait for a flow.
     pub(crate) held_answers: BTreeMap<Uuid, Answer>,
     /// Messages told lately: a gateway sends them again to a new Contact.
@@ -88,6 +91,8 @@ impl UserAgent {
             answers: Answers::default(),
             sessions: Vec::new(),
             policy: CallPolicy::default(),
+            unsolicited: false,
+            strangers: Vec::new(),
             held_answers: BTreeMap::new(),
             chats: VecDeque::new(),
             framers: BTreeMap::new(),
@@ -260,8 +265,7 @@ impl UserAgent {
                     [one] => Some(self.registrations[*one].key.clone()),
                     _ => None,
                 };
-                let window = action.deadline.unwrap_or(now.boot + self.policy.window).saturating_sub(now.boot);
-                let window = window.min(self.policy.window);
+                let window = action.age.deadline(self.policy.window).saturating_sub(now.boot);
                 let caller = Caller {
                     uri: action.caller.clone().unwrap_or_default(),
                     display_name: action.display_name.clone(),
@@ -435,7 +439,7 @@ impl UserAgent {
             .iter()
             .map(|registration| (registration.account().aor().user(), registration.is_silent()));
         let departed = self.departed.iter().map(|user| (user.as_str(), true));
-        Gate::new(present.chain(departed), self.wake.clone())
+        Gate::new(present.chain(departed), self.wake.clone(), self.policy.window)
     }
 
     /// Returns the last verdict of an account.
@@ -479,6 +483,7 @@ impl UserAgent {
             self.departed.push_back(done.account().aor().user().to_owned());
             self.cx.tell(Event::LoggedOut { account: done.key, aor });
         }
+        self.forget_strangers();
         let registrations = &self.registrations;
         self.framers.retain(|flow, _| registrations.iter().any(|registration| registration.owns(*flow)));
     }

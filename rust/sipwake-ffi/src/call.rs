@@ -181,6 +181,7 @@ impl From<CallPolicy> for sipwake::CallPolicy {
             window: Duration::from_millis(policy.window_ms),
             ring_limit: Duration::from_millis(policy.ring_limit_ms),
             mid_call_wakeups: policy.mid_call_wakeups,
+            ..Self::default()
         }
     }
 }

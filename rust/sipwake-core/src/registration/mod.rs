@@ -4,6 +4,7 @@
 //! [`Registration::drive`] then sends at most one REGISTER at a time and folds into it whatever came in before it left.
 
 pub(crate) mod backoff;
+mod credentials;
 mod flow;
 mod liveness;
 mod request;
@@ -23,6 +24,7 @@ use crate::sip::Message;
 use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, TokenWish, binding_key, seal};
 use crate::transaction::{ClientTransaction, Due};
 
+pub(crate) use credentials::Challenged;
 pub(crate) use flow::FlowUp;
 use flow::{Flow, Redirect};
 

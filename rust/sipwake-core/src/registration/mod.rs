@@ -9,7 +9,7 @@ mod liveness;
 mod request;
 mod response;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::account::{Account, AccountKey};
@@ -20,7 +20,7 @@ use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Dialect, Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::sip::Message;
-use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, TokenWish, binding_key, seal};
+use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, Removals, TokenWish, binding_key, seal};
 use crate::transaction::{ClientTransaction, Due};
 
 pub(crate) use flow::FlowUp;
@@ -44,8 +44,8 @@ pub(crate) struct Context {
     pub(crate) random: Random,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) next_flow: u64,
-    /// The log-outs that the server has not confirmed, as they are stored.
-    pub(crate) removals: BTreeMap<AccountKey, Removal>,
+    /// The log-outs that the server has not confirmed and the users who are gone, as they are stored.
+    pub(crate) removals: Removals,
 }
 
 impl Context {
@@ -60,11 +60,15 @@ impl Context {
     /// Stores the pending log-outs with this one added, changed or, with `None`, delivered.
     pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<Removal>, durability: Durability) {
         match removal {
-            Some(removal) => self.removals.insert(key.clone(), removal),
-            None => self.removals.remove(key),
+            Some(removal) => self.removals.pending.insert(key.clone(), removal),
+            None => self.removals.pending.remove(key),
         };
-        let bytes = (!self.removals.is_empty()).then(|| seal(&self.removals));
-        self.outputs.push_back(Output::Save(Record { key: REMOVALS.to_owned(), bytes, durability }));
+        self.save_removals(durability);
+    }
+
+    pub(crate) fn save_removals(&mut self, durability: Durability) {
+        let record = Record { key: REMOVALS.to_owned(), bytes: self.removals.write(), durability };
+        self.outputs.push_back(Output::Save(record));
     }
 }
 

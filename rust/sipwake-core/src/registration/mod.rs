@@ -77,7 +77,7 @@ impl Context {
 pub(crate) enum Asks {
     /// Keep the binding as it is wished.
     Bind,
-    /// Remove it: the user logged out.
+    /// Remove it: the user logged out, or never registered and only asked something.
     Remove,
     /// Ask for push capabilities.
     Query(Option<String>),
@@ -166,6 +166,8 @@ pub(crate) struct Registration {
     /// The app has asked for a registration, or something that was registered needs one. Before that nothing is sent.
     started: bool,
     query: Option<Option<String>>,
+    /// Something was asked before anybody registered: the binding that the question makes is removed, and no other made.
+    asked_only: bool,
     pace: Pace,
     failures: u32,
     /// Flows in a row that broke soon after a registration.
@@ -230,6 +232,7 @@ impl Registration {
             due: false,
             started: false,
             query: None,
+            asked_only: false,
             pace: Pace::Free,
             failures: 0,
             short_flows: 0,
@@ -332,6 +335,7 @@ impl Registration {
     /// Registers, or registers again: the app started, or the user asked for it.
     pub(crate) fn register(&mut self) {
         self.started = true;
+        self.asked_only = false;
         self.pace = Pace::Free;
         self.failures = 0;
         if self.attempt.as_ref().is_none_or(|attempt| attempt.epoch != self.epoch) {
@@ -390,6 +394,7 @@ impl Registration {
     }
 
     pub(crate) fn query(&mut self, provider: Option<String>) {
+        self.asked_only |= !self.started && self.memory.bound.is_none();
         self.started = true;
         self.query = Some(provider);
     }
@@ -503,12 +508,31 @@ impl Registration {
             Some(provider) if !self.leaving => Chain::new(Asks::Query(provider)),
             _ => {
                 self.due = false;
-                Chain::new(if self.leaving { Asks::Remove } else { Asks::Bind })
+                Chain::new(if self.leaving || self.asked_only { Asks::Remove } else { Asks::Bind })
             }
         });
         if let Err(failure) = self.send(chain, &up, cx, now) {
             self.stop(failure, cx);
         }
+    }
+
+    /// The server holds nothing that is ours any more: the user is logged out or, after a mere question, as before it.
+    fn gone(&mut self, cx: &mut Context) {
+        if self.leaving {
+            self.finished = true;
+            return;
+        }
+        if !self.asked_only {
+            // The user registered while the answer was on its way.
+            self.due = true;
+            return;
+        }
+        self.asked_only = false;
+        self.started = false;
+        self.due = false;
+        self.memory.former.clear();
+        self.drop_flow(cx);
+        self.save(cx, Durability::Progress);
     }
 
     /// Notes a failure: the next gateway at once, and after the last of them a wait.

@@ -264,7 +264,7 @@ impl Registration {
         // Mizutech's gateways take it beside RFC 8599 as well (S2, "RFC 8599").
         let gateway = !self.account.config().gateways.is_empty() && spoken.contains(&Dialect::Rfc8599);
         let speaks = spoken.contains(&Dialect::XMpush) || gateway;
-        let wants = speaks && matches!(self.memory.token, TokenWish::Bind(_)) && !self.leaving;
+        let wants = speaks && matches!(self.memory.token, TokenWish::Bind(_)) && !self.leaving && !self.asked_only;
         let Some(realm) = self.account.config().realm.as_deref().or(self.memory.realm.as_deref()).filter(|_| wants)
         else {
             return Piid::None;

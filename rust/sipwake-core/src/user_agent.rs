@@ -211,6 +211,10 @@ impl UserAgent {
     /// Removes the binding and the account. The wish is stored first; it is delivered with back-off until the server has
     /// confirmed it, by later processes if need be, with the credentials kept as HA1 only.
     ///
+    /// Where no server has asked for credentials before, that is HA1 for the configured realm or the AOR's domain. A later
+    /// process that is asked for another realm tells [`Failure::Unanswerable`](crate::event::Failure::Unanswerable) and
+    /// waits: [`add_account`](Self::add_account) with the password and a second `log_out` deliver it.
+    ///
     /// # Errors
     /// [`NoSuchAccount`].
     pub fn log_out(&mut self, key: &AccountKey, now: Now) -> Result<(), NoSuchAccount> {

@@ -330,3 +330,54 @@ fn the_users_remembered_after_their_log_out_are_bounded() {
     assert_eq!(record.matches("\"user\"").count(), 16);
     assert!(record.contains("user39") && record.contains("user24") && !record.contains("user23\""));
 }
+
+/// The store of a user whose server asked for no credentials, and who logged out while it could not be reached.
+fn never_challenged() -> Stage {
+    let mut stage = Stage::mpush();
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    stage.ok(&first, &[]);
+    stage.opens = false;
+    stage.network_changes();
+    stage.log_out();
+    stage
+}
+
+#[test]
+fn a_log_out_never_challenged_before_answers_for_the_domain_of_the_aor_after_a_restart() {
+    let stage = never_challenged();
+    let record = String::from_utf8(stage.store[REMOVALS].clone()).expect("JSON");
+    assert!(!record.contains("\"secret\""), "HA1 only: {record}");
+    let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
+    let removal = later.one();
+    later.reply(&removal, 401, &["WWW-Authenticate: Digest realm=\"example.com\", nonce=\"n1\""]);
+    let answer = later.one();
+    let ha1 = sipwake_core::digest::ha1(sipwake_core::digest::Algorithm::Md5, "alice", "example.com", "secret");
+    let expected = hex_md5(&format!("{}:n1:{}", ha1.expose(), hex_md5("REGISTER:sip:example.com")));
+    assert_eq!(answer.auth("response"), Some(expected.as_str()));
+    later.ok(&answer, &[]);
+    assert!(later.is_logged_out());
+}
+
+#[test]
+fn a_log_out_asked_for_an_unforeseen_realm_is_delivered_once_the_app_gives_the_password() {
+    let stage = never_challenged();
+    let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
+    let removal = later.one();
+    later.reply(&removal, 401, &[CHALLENGE]);
+    assert!(matches!(later.failures()[..], [(Failure::Unanswerable(_), None)]), "{:?}", later.failures());
+    later.advance(seconds(86_400));
+    later.silent();
+    assert!(later.store.contains_key(REMOVALS) && !later.is_logged_out(), "it stays stored");
+
+    later.add(account(|_| {}), mpush());
+    later.log_out();
+    let removal = later.one();
+    assert_eq!((removal.header("X-MPUSH"), removal.header("Expires")), (Some("null"), Some("0")));
+    later.reply(&removal, 401, &[CHALLENGE]);
+    let answer = later.one();
+    assert!(answer.auth("response").is_some());
+    later.ok(&answer, &[]);
+    assert!(later.is_logged_out());
+    assert_only_the_name_is_left(&later);
+}

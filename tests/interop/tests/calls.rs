@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use interop::{Algorithm, Kamailio, PASSWORD, Sipp, Watched};
-use sipwake::{AccountConfig, Answer, CallChange, Ended, Error, Event, HangUp, Options, Transport, Trust, Uuid};
+use interop::{Algorithm, Baresip, Kamailio, PASSWORD, Sipp, Watched};
+use sipwake::{
+    AccountConfig, Answer, CallChange, Channel, Ended, Error, Event, HangUp, Hints, Options, Transport, Trust, Uuid,
+};
 
 const TRANSPORTS: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
 
@@ -14,13 +16,17 @@ fn answer(hangs_up: &str) -> Answer {
     ))
 }
 
-async fn phone(server: &Kamailio, transport: Transport) -> Watched {
+async fn unregistered(server: &Kamailio, transport: Transport) -> Watched {
     let mut account = AccountConfig::new("sip:alice@example.com", PASSWORD);
     let port = if transport == Transport::Tls { server.tls_port } else { server.port };
     account.gateways = vec![format!("{}:{port}", host(transport))];
     account.transport = Some(transport);
     let trust = Trust::default().only_authorities(server.authority.as_bytes()).expect("an authority");
-    let mut phone = Watched::start(account, None, Options::default().trust(trust)).await;
+    Watched::start(account, None, Options::default().trust(trust)).await
+}
+
+async fn phone(server: &Kamailio, transport: Transport) -> Watched {
+    let mut phone = unregistered(server, transport).await;
     phone.client.register(&phone.account).await.expect("it was added");
     phone.registered().await;
     phone
@@ -143,5 +149,83 @@ async fn two_hundred_calls_in_a_row_leave_none_stuck() {
     while server.transactions().await > 0 {
         assert!(begun.elapsed() < Duration::from_secs(60), "the server holds on to a transaction");
         tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_gives_up_while_it_rings_has_cancelled() {
+    for transport in TRANSPORTS {
+        let Some(server) = Kamailio::start(Algorithm::Sha256).await else { return };
+        let mut phone = phone(&server, transport).await;
+        let Some(caller) = Sipp::call("invite-cancel.xml", "alice", server.port) else { return };
+        let uuid = ringing(&mut phone).await;
+        assert_eq!(ended(&mut phone).await, (uuid, Ended::Cancelled));
+        assert_eq!(phone.client.accept(uuid, answer("caller")).await, Err(Error::NoSuchCall));
+        caller.succeed().await;
+    }
+}
+
+/// The push announces the call, and the user answers at once: before the INVITE, which waits at the server or is not sent.
+async fn answered_from_the_push(transport: Transport, invite_first: bool) {
+    let Some(server) = Kamailio::start(Algorithm::Sha256).await else { return };
+    let mut phone = unregistered(&server, transport).await;
+    let mut caller = None;
+    if invite_first {
+        caller = Sipp::call("talk.xml", "alice", server.port);
+        let begun = Instant::now();
+        while server.transactions().await == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "no INVITE came");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let payload = r#"{"ntype":"0","nfrom":"bob"}"#;
+    let action = phone.client.push(payload, Channel::FcmAndroid, &Hints::at(sipwake::now()));
+    assert!(action.is_call());
+    phone.client.answer(action.uuid).await.expect("it is announced");
+    if !invite_first {
+        phone.registered().await;
+        caller = Sipp::call("talk.xml", "alice", server.port);
+    }
+    let Some(caller) = caller else { return };
+    let wanted = |change: &CallChange| match change {
+        CallChange::Ringing { .. } => panic!("the user has answered: it must not ring"),
+        CallChange::AnswerWanted { offer, .. } => Some(offer.is_some()),
+        _ => None,
+    };
+    assert_eq!(change(&mut phone, "an answer is wanted", wanted).await, (action.uuid, true));
+    phone.client.accept(action.uuid, answer("caller")).await.expect("it is here");
+    assert_eq!(ended(&mut phone).await, (action.uuid, Ended::HungUpByCaller));
+    caller.succeed().await;
+}
+
+#[tokio::test]
+async fn an_answer_tapped_on_the_push_takes_the_invite_that_waits() {
+    for transport in TRANSPORTS {
+        answered_from_the_push(transport, true).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_tapped_on_the_push_takes_the_invite_that_comes_later() {
+    for transport in TRANSPORTS {
+        answered_from_the_push(transport, false).await;
+    }
+}
+
+#[tokio::test]
+async fn baresip_talks_and_hangs_up_or_gives_up_while_it_rings() {
+    let Some(server) = Kamailio::start(Algorithm::Sha256).await else { return };
+    let mut phone = phone(&server, Transport::Tcp).await;
+    for taken in [true, false] {
+        let Some(caller) = Baresip::call("alice", server.port, 4) else { return };
+        let uuid = ringing(&mut phone).await;
+        if taken {
+            phone.client.accept(uuid, answer("caller")).await.expect("it rings");
+            connected(&mut phone).await;
+        }
+        let how = if taken { Ended::HungUpByCaller } else { Ended::Cancelled };
+        let (ended, log) = (ended(&mut phone).await, caller.leave().await);
+        assert_eq!(ended, (uuid, how), "{log}");
+        assert_eq!(log.contains("Call established"), taken, "{log}");
     }
 }

@@ -333,3 +333,23 @@ async fn headers_without_end_inside_of_tls_close_the_connection() {
     assert_eq!(register(trusting(&ca), "localhost", &server).await, Err(Failure::Flow(FlowError::Garbage)));
     assert!(flood.await.expect("the server ends"), "20 MB of headers were taken");
 }
+
+#[tokio::test]
+async fn a_handshake_that_stalls_ends_in_bounded_time() {
+    let ca = authority("Test");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            held.push(stream);
+        }
+    });
+    let server = Server { port, received: Arc::default(), handshakes: mpsc::unbounded_channel().1 };
+    let outcome = register(trusting(&ca), "localhost", &server).await;
+    assert!(matches!(outcome, Err(Failure::Flow(_))), "{outcome:?}");
+    assert!(connections.load(Ordering::SeqCst) <= 4);
+}

@@ -7,11 +7,13 @@
 
 mod baresip;
 mod kamailio;
+mod phone;
 mod sipp;
 mod watch;
 
 pub use baresip::Baresip;
-pub use kamailio::{Algorithm, Kamailio, PASSWORD};
+pub use kamailio::{Algorithm, DOMAIN, Kamailio, PASSWORD};
+pub use phone::{TOKEN, account, answer, options, phone, phone_on, push};
 pub use sipp::Sipp;
 pub use watch::{Counter, Watched};
 

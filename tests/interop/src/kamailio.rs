@@ -110,8 +110,7 @@ impl Kamailio {
     pub async fn holds_a_call_to(&self, user: &str) {
         let begun = Instant::now();
         loop {
-            let target = format!("sip:{user}@{DOMAIN}");
-            let answer = self.rpc("ts.lookup", json!([target])).await.expect("the server answers its RPC");
+            let answer = self.rpc("ts.lookup", json!([user])).await.expect("the server answers its RPC");
             if answer.get("result").is_some() {
                 return;
             }

@@ -8,12 +8,14 @@
 mod baresip;
 mod kamailio;
 mod phone;
+mod place;
 mod sipp;
 mod watch;
 
 pub use baresip::Baresip;
 pub use kamailio::{Algorithm, DOMAIN, Kamailio, PASSWORD};
-pub use phone::{TOKEN, account, answer, options, phone, phone_on, push};
+pub use phone::{TOKEN, account, answer, options, push};
+pub use place::{Place, over_every_transport};
 pub use sipp::Sipp;
 pub use watch::{Counter, Watched};
 

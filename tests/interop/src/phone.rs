@@ -1,10 +1,8 @@
-//! The account of the tests' user at the server, and the calls that his phone takes.
-
-use std::sync::Arc;
+//! The settings of a phone for a server of the tests, and the calls that it takes.
 
 use sipwake::{
-    AccountConfig, Answer, CallChange, Channel, Dialect, Dialects, Ended, Error, Event, HangUp, Hints, MemoryStore,
-    Options, Provider, PushAction, PushConfig, Transport, Trust, Uuid,
+    AccountConfig, Answer, CallChange, Channel, Dialect, Dialects, Ended, Error, Event, HangUp, Hints, Options,
+    Provider, PushAction, PushConfig, Transport, Trust, Uuid,
 };
 
 use crate::kamailio::{DOMAIN, Kamailio, PASSWORD};
@@ -40,21 +38,6 @@ pub fn push() -> PushConfig {
 pub fn options(server: &Kamailio) -> Options {
     let trust = Trust::default().only_authorities(server.authority.as_bytes()).expect("an authority");
     Options::default().trust(trust)
-}
-
-/// Starts a client on what an earlier one has stored. It has a token, and sends nothing yet.
-pub async fn phone_on(store: Arc<MemoryStore>, server: &Kamailio, user: &str, transport: Transport) -> Watched {
-    let phone = Watched::start_on(store, account(server, user, transport), Some(push()), options(server)).await;
-    phone.client.set_token(&phone.account, TOKEN).await.expect("a token");
-    phone
-}
-
-/// Starts a client, and registers it with its token.
-pub async fn phone(server: &Kamailio, user: &str, transport: Transport) -> Watched {
-    let mut phone = phone_on(Arc::default(), server, user, transport).await;
-    phone.client.register(&phone.account).await.expect("it was added");
-    phone.registered().await;
-    phone
 }
 
 /// Returns an SDP answer. Its session name tells the scenario `talk.xml` who is to hang up, `callee` or `caller`.

@@ -2,39 +2,8 @@
 
 use std::time::Duration;
 
-use interop::{Algorithm, Baresip, Kamailio, Sipp, Watched, answer, phone};
+use interop::{Algorithm, Baresip, Kamailio, Place, answer, over_every_transport};
 use sipwake::{CallChange, Ended, Error, HangUp, Transport};
-
-/// A user of the server, by one transport.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    server: &'a Kamailio,
-    user: &'a str,
-    transport: Transport,
-}
-
-impl Place<'_> {
-    async fn phone(self) -> Watched {
-        phone(self.server, self.user, self.transport).await
-    }
-
-    fn called(self, scenario: &str) -> Option<Sipp> {
-        Sipp::call(scenario, self.user, self.server.port)
-    }
-}
-
-/// Plays a scene over every transport, each with a user of its own at one server.
-async fn over_every_transport(scene: impl AsyncFn(Place<'_>)) {
-    let Some(server) = Kamailio::start(Algorithm::Sha256).await else { return };
-    let at = |user, transport| scene(Place { server: &server, user, transport });
-    tokio::join!(
-        at("udp", Transport::Udp),
-        at("tcp", Transport::Tcp),
-        at("tls", Transport::Tls),
-        at("ws", Transport::Ws),
-        at("wss", Transport::Wss),
-    );
-}
 
 #[tokio::test]
 async fn an_answered_call_is_hung_up_from_either_side() {
@@ -71,7 +40,8 @@ async fn a_declined_caller_and_one_who_finds_us_busy_hear_why() {
 #[tokio::test]
 async fn of_two_phones_that_ring_the_second_hears_that_the_first_answered() {
     over_every_transport(async |place| {
-        let (mut first, mut second) = (place.phone().await, place.phone().await);
+        // A phone removes the bindings of its own token that it does not know.
+        let (mut first, mut second) = (place.phone().await, place.phone_with("another:APA91b").await);
         let Some(caller) = place.called("talk.xml") else { return };
         let (ours, other) = (first.ringing().await, second.ringing().await);
         first.client.accept(ours, answer("caller")).await.expect("it rings");
@@ -107,8 +77,9 @@ async fn other_media_is_refused_or_taken_by_the_app() {
 async fn calls_in_a_row(places: [(&str, Transport); 2], count: usize) {
     let Some(server) = Kamailio::start(Algorithm::Sha256).await else { return };
     let row = async |(user, transport)| {
-        let mut phone = phone(&server, user, transport).await;
-        let Some(caller) = Sipp::calls("talk.xml", user, server.port, count) else { return };
+        let place = Place { server: &server, user, transport };
+        let mut phone = place.phone().await;
+        let Some(caller) = place.called_often("talk.xml", count) else { return };
         for number in 0..count {
             phone.talk(number % 2 == 1).await;
         }
@@ -169,7 +140,7 @@ async fn of_an_answer_and_a_cancel_at_once_one_is_told() {
     const ROUNDS: u32 = 12;
     over_every_transport(async |place| {
         let mut phone = place.phone().await;
-        let Some(caller) = Sipp::calls("race.xml", place.user, place.server.port, ROUNDS as usize) else { return };
+        let Some(caller) = place.called_often("race.xml", ROUNDS as usize) else { return };
         for round in 0..ROUNDS {
             let uuid = phone.ringing().await;
             tokio::time::sleep(Duration::from_millis(1) * round).await;

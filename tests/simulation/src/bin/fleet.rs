@@ -4,7 +4,7 @@
 
 use std::alloc::System;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -43,41 +43,52 @@ fn main() -> ExitCode {
             }
         }
     }
-    let rows = rows(most, hurried);
-    let largest = rows.iter().filter(|row| row.hurries.is_some()).map(|row| row.devices).max().unwrap_or(most);
-    let panels: Vec<_> = rows
-        .iter()
-        .filter(|row| row.devices == largest)
+    let mut rows: Vec<Row> = Vec::new();
+    let sizes = || (3..).map(|power| 10u32.pow(power)).take_while(|devices| *devices <= most);
+    // What is quick comes first, and the page is written after each run: a run that is ended early has its page, too.
+    for devices in sizes() {
+        for disaster in [Disaster::GatewayRestart, Disaster::CellChange] {
+            let (waits, seconds) = timed(devices, disaster, Patience::BackOff);
+            println!("{devices} devices, {}: peak {} with back-off; {seconds:.1} s", title(disaster), waits.peak());
+            rows.push(Row { devices, disaster, waits, hurries: None, seconds });
+            if !written(&docs, &rows) {
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    for index in 0..rows.len() {
+        let Row { devices, disaster, .. } = rows[index];
+        if devices <= hurried {
+            let (hurries, seconds) = timed(devices, disaster, Patience::EverySecond);
+            println!("{devices} devices, {}: peak {} without; {seconds:.1} s", title(disaster), hurries.peak());
+            rows[index].hurries = Some(hurries);
+            if !written(&docs, &rows) {
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn written(docs: &Path, rows: &[Row]) -> bool {
+    // The largest fleet of which both lines are known.
+    let compared = |disaster| {
+        rows.iter().filter(move |row| row.disaster == disaster).max_by_key(|row| (row.hurries.is_some(), row.devices))
+    };
+    let panels: Vec<_> = [Disaster::GatewayRestart, Disaster::CellChange]
+        .into_iter()
+        .filter_map(compared)
         .map(|row| plot::Panel {
             title: format!("{} devices, {}: REGISTERs a second", row.devices, title(row.disaster)),
             lines: lines(row),
         })
         .collect();
     let written = std::fs::write(docs.join("fleet.svg"), plot::svg(&panels, DRAWN))
-        .and_then(|()| std::fs::write(docs.join("fleet.md"), page(&rows)));
-    if let Err(error) = written {
+        .and_then(|()| std::fs::write(docs.join("fleet.md"), page(rows)));
+    if let Err(error) = &written {
         println!("{}: {error}", docs.display());
-        return ExitCode::FAILURE;
     }
-    ExitCode::SUCCESS
-}
-
-fn rows(most: u32, hurried: u32) -> Vec<Row> {
-    let mut rows = Vec::new();
-    let mut devices = 1000;
-    while devices <= most {
-        for disaster in [Disaster::GatewayRestart, Disaster::CellChange] {
-            let (waits, seconds) = timed(devices, disaster, Patience::BackOff);
-            println!("{devices} devices, {}: peak {} with back-off; {seconds:.1} s", title(disaster), waits.peak());
-            let hurries = (devices <= hurried).then(|| timed(devices, disaster, Patience::EverySecond));
-            if let Some((hurries, seconds)) = &hurries {
-                println!("{devices} devices, {}: peak {} without; {seconds:.1} s", title(disaster), hurries.peak());
-            }
-            rows.push(Row { devices, disaster, waits, hurries: hurries.map(|(hurries, _)| hurries), seconds });
-        }
-        devices *= 10;
-    }
-    rows
+    written.is_ok()
 }
 
 fn timed(devices: u32, disaster: Disaster, patience: Patience) -> (Course, f64) {

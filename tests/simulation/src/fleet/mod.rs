@@ -223,11 +223,7 @@ impl Fleet {
                     let what = if self.gateway.is_down(self.at) { Happens::Down(flow) } else { Happens::Up(flow) };
                     self.later(delay, index, what);
                 }
-                Output::Close(flow) => {
-                    if known.flow == Some(flow) {
-                        known.flow = None;
-                    }
-                }
+                Output::Close(flow) if known.flow == Some(flow) => known.flow = None,
                 Output::Transmit { flow, bytes } if known.flow == Some(flow) => {
                     if let Some(second) = self.at.checked_sub(DISASTER)
                         && let Some(count) = self.course.registers.get_mut((second / SECOND) as usize)

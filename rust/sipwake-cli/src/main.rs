@@ -2,6 +2,12 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
+/// Prints a line; where nobody reads it any more (`sipwake … | head -1`), the process ends, as others do on SIGPIPE. It takes
+/// the place of the standard library's, which panics then.
+macro_rules! println {
+    ($($text:tt)*) => { crate::line(format_args!($($text)*)) };
+}
+
 mod demo;
 mod gateway;
 mod ladder;
@@ -10,6 +16,7 @@ mod register;
 mod settings;
 mod tags;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -59,7 +66,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// What a shell reports of a process that SIGPIPE ended.
+const BROKEN_PIPE: i32 = 128 + 13;
+
+fn line(text: std::fmt::Arguments<'_>) {
+    if writeln!(std::io::stdout(), "{text}").is_err() {
+        std::process::exit(BROKEN_PIPE);
+    }
+}
+
 fn failed(reason: &str) -> ExitCode {
-    eprintln!("sipwake: {reason}");
+    // Standard error may be gone too; the exit code says enough then.
+    let _ = writeln!(std::io::stderr(), "sipwake: {reason}");
     ExitCode::FAILURE
 }

@@ -241,3 +241,16 @@ fn a_process_killed_in_the_middle_of_a_register_is_taken_up_by_the_next() {
     assert_eq!(after[0]["call_id"], before["call_id"]);
     assert!(after[0]["cseq"].as_u64() > before["cseq"].as_u64());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_ends_the_command_without_a_panic() {
+    for arguments in [&["demo"][..], &["tags", "--token", TOKEN], &["register", "--help"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let child = sipwake(arguments).stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).spawn();
+        let output = child.expect("it starts").wait_with_output().expect("it ends");
+        assert!(!text(&output.stderr).contains("panicked"), "{arguments:?}: {}", text(&output.stderr));
+        assert_ne!(output.status.code(), Some(101), "{arguments:?}");
+    }
+}

@@ -15,6 +15,9 @@ impl Load {
     /// The load of a gateway that does not want anybody.
     pub const EXTREME: Self = Self(4);
 
+    /// The load of a gateway that has plenty of room, or says nothing of its load.
+    pub const LOW: Self = Self(0);
+
     /// Reads the answer of `/mvapireq/?apientry=wsload`: `OK: WS Load: X type …`. Whatever else is said, `ERROR` included,
     /// is no load.
     ///
@@ -128,7 +131,8 @@ impl Gateways {
     pub(crate) fn probed(&mut self, index: usize, answer: Option<Load>, response_time: Duration) {
         if let Some(health) = self.0.get_mut(index) {
             health.load = Some(answer.unwrap_or(Load::EXTREME));
-            health.response_time = Some(response_time);
+            // How long nothing was heard says nothing: among silent ones the order of the app counts.
+            health.response_time = answer.map(|_| response_time);
         }
     }
 
@@ -179,6 +183,10 @@ mod tests {
         assert_eq!(gateways.best(SECOND), 2);
         gateways.probed(2, None, Duration::from_millis(30));
         assert_eq!(gateways.best(SECOND), 1, "a bad answer is as good as down");
+        for (index, milliseconds) in [(0, 9), (1, 7), (2, 8)] {
+            gateways.probed(index, None, Duration::from_millis(milliseconds));
+        }
+        assert_eq!(gateways.best(SECOND), 0, "with none left, the order of the app counts");
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sipwake::{AccountKey, Client, Decline, Events, Uuid, now};
+use sipwake::{AccountKey, Client, Events, Uuid, now};
 use tokio::sync::{broadcast, watch};
 
 use crate::account::AccountSetup;
+use crate::call::{CallPolicy, DeclineHow, HangUp, SessionOffer};
 use crate::error::SipWakeError;
 use crate::event::Event;
 use crate::logging;
+use crate::options::ClientOptions;
 use crate::payload::{Channel, PushAction, PushHints, PushPayload};
 use crate::runtime::OwnRuntime;
 use crate::store::{EventListener, ForeignStore, StateStore};
@@ -21,15 +23,6 @@ pub enum TokenOutcome {
     Taken,
     /// It was empty or `null`: the good token that may be there stays.
     Ignored,
-}
-
-/// How a ringing call is declined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
-pub enum DeclineHow {
-    /// 603: on all of the user's devices.
-    Everywhere,
-    /// 486: this device is busy; others go on ringing.
-    Busy,
 }
 
 /// Accounts, bindings and calls. One client is meant to live as long as the process.
@@ -56,19 +49,21 @@ impl SipWakeClient {
     /// Reads the store from another thread, and waits for it.
     ///
     /// # Errors
-    /// `InvalidField` for an account that cannot be used, `Unavailable` when the system gives no thread.
+    /// `InvalidField` for an account or option that cannot be used, `Unavailable` when the system gives no thread.
     #[uniffi::constructor]
     pub fn new(
         store: Arc<dyn StateStore>,
         accounts: Vec<AccountSetup>,
         listener: Option<Arc<dyn EventListener>>,
+        options: ClientOptions,
     ) -> Result<Arc<Self>, SipWakeError> {
         logging::install();
+        let options = options.into_options()?;
         let runtime = OwnRuntime::start()?;
         let (failures, _) = broadcast::channel(MAX_FAILURES);
         let told = failures.clone();
         let (client, first) = runtime.block_on(async move {
-            let (client, first) = Client::start(Arc::new(ForeignStore(store)));
+            let (client, first) = Client::start_with(Arc::new(ForeignStore(store)), options);
             if let Some(listener) = listener {
                 tokio::spawn(tell(client.events(), listener, told));
             }
@@ -169,12 +164,49 @@ impl SipWakeClient {
     /// # Errors
     /// `NoSuchCall`, `ShutDown`.
     pub async fn decline(&self, call: String, how: DeclineHow) -> Result<(), SipWakeError> {
-        let uuid = Uuid::parse_str(&call).map_err(|_| SipWakeError::from(sipwake::Error::NoSuchCall))?;
-        let how = match how {
-            DeclineHow::Everywhere => Decline::Everywhere,
-            DeclineHow::Busy => Decline::Busy,
-        };
-        self.until_shut_down(self.client.decline(uuid, how)).await
+        self.until_shut_down(self.client.decline(uuid(&call)?, how.into())).await
+    }
+
+    /// Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here, `AnswerWanted` brings its
+    /// offer, which `accept` answers.
+    ///
+    /// # Errors
+    /// `NoSuchCall` for a call that is not known, over, or accepted already; `ShutDown`.
+    pub async fn answer(&self, call: String) -> Result<(), SipWakeError> {
+        self.until_shut_down(self.client.answer(uuid(&call)?)).await
+    }
+
+    /// Accepts a ringing call with the answer to its offer or, if it had none, with our offer. `Connected` follows with
+    /// the caller's ACK.
+    ///
+    /// # Errors
+    /// `NoSuchCall` for a call that is not ringing (its INVITE is not here yet, or it is over), or an empty answer; `ShutDown`.
+    pub async fn accept(&self, call: String, answer: SessionOffer) -> Result<(), SipWakeError> {
+        self.until_shut_down(self.client.accept(uuid(&call)?, answer.into())).await
+    }
+
+    /// Ends a call, whatever its state: announced, ringing or answered.
+    ///
+    /// # Errors
+    /// `NoSuchCall` for a call that is not known or over; `ShutDown`.
+    pub async fn hang_up(&self, call: String, why: HangUp) -> Result<(), SipWakeError> {
+        self.until_shut_down(self.client.hang_up(uuid(&call)?, why.into())).await
+    }
+
+    /// Responds to `Offered` with the app's answer, or refuses with none; the call goes on as it was.
+    ///
+    /// # Errors
+    /// `NoSuchCall` if no offer waits for a response; `ShutDown`.
+    pub async fn respond_offer(&self, call: String, answer: Option<SessionOffer>) -> Result<(), SipWakeError> {
+        self.until_shut_down(self.client.respond_offer(uuid(&call)?, answer.map(Into::into))).await
+    }
+
+    /// Sets how calls are treated from here on.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub async fn set_call_policy(&self, policy: CallPolicy) -> Result<(), SipWakeError> {
+        self.until_shut_down(self.client.set_call_policy(policy.into())).await
     }
 
     /// Says that the device's network changed: flows are opened anew, the bindings follow.
@@ -224,6 +256,10 @@ impl SipWakeClient {
 fn key(account: &str) -> Result<AccountKey, SipWakeError> {
     AccountKey::parse(account)
         .ok_or_else(|| sipwake::Error::NoSuchAccount(sipwake::core::user_agent::NoSuchAccount).into())
+}
+
+fn uuid(call: &str) -> Result<Uuid, SipWakeError> {
+    Uuid::parse_str(call).map_err(|_| sipwake::Error::NoSuchCall.into())
 }
 
 /// Tells the app's listener of each event. A slow one holds up itself alone.

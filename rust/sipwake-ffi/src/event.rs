@@ -2,6 +2,7 @@
 
 use sipwake::Failure;
 
+use crate::call::{CallChange, CallTimes};
 use crate::payload::milliseconds;
 
 /// What an app gets to know.
@@ -51,6 +52,8 @@ pub enum Event {
         account: Option<String>,
         /// What happened.
         change: CallChange,
+        /// When it reached each of its stages so far.
+        times: CallTimes,
     },
     /// A MESSAGE arrived (RFC 3428).
     ChatMessage {
@@ -187,72 +190,6 @@ pub enum DiscardReason {
     Other,
 }
 
-/// What happened to a call.
-#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
-pub enum CallChange {
-    /// A push announced it; the INVITE is on its way.
-    Announced {
-        /// Who calls.
-        caller: Caller,
-    },
-    /// The INVITE is here: the phone may ring.
-    Ringing {
-        /// Who calls.
-        caller: Caller,
-        /// Whether a push had announced this call.
-        announced: bool,
-        /// The INVITE's body, for the app's media engine.
-        offer: Option<SessionOffer>,
-    },
-    /// It is over.
-    Ended {
-        /// How.
-        reason: EndReason,
-    },
-    /// Something that this version of the bindings has no name for.
-    Other {
-        /// In words.
-        description: String,
-    },
-}
-
-/// A session description, as opaque text.
-#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
-pub struct SessionOffer {
-    /// For example `application/sdp`.
-    pub content_type: String,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-/// Who calls.
-#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
-pub struct Caller {
-    /// The caller's URI or number; may be empty.
-    pub uri: String,
-    /// The name to show.
-    pub display_name: Option<String>,
-}
-
-/// How a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
-pub enum EndReason {
-    /// The caller gave up.
-    Cancelled,
-    /// Another device of the user answered (RFC 3326).
-    AnsweredElsewhere,
-    /// We declined.
-    Declined,
-    /// The announced INVITE never came.
-    Missed,
-    /// It rang until its time was over.
-    Unanswered,
-    /// The user logged out.
-    LoggedOut,
-    /// Anything else.
-    Other,
-}
-
 impl From<sipwake::Event> for Event {
     fn from(event: sipwake::Event) -> Self {
         match event {
@@ -274,6 +211,7 @@ impl From<sipwake::Event> for Event {
                 uuid: call.uuid.to_string(),
                 account: call.account.map(|account| account.to_string()),
                 change: call.change.into(),
+                times: call.times.into(),
             },
             sipwake::Event::Message { account, from, display_name, content_type, text, call_id, .. } => {
                 Self::ChatMessage {
@@ -359,41 +297,6 @@ impl From<sipwake::Discard> for DiscardReason {
     }
 }
 
-impl From<sipwake::CallChange> for CallChange {
-    fn from(change: sipwake::CallChange) -> Self {
-        match change {
-            sipwake::CallChange::Announced(caller) => Self::Announced { caller: caller.into() },
-            sipwake::CallChange::Ringing { caller, announced, offer } => Self::Ringing {
-                caller: caller.into(),
-                announced,
-                offer: offer.map(|offer| SessionOffer { content_type: offer.content_type, body: offer.body }),
-            },
-            sipwake::CallChange::Ended(how) => Self::Ended { reason: how.into() },
-            other => Self::Other { description: format!("{other:?}") },
-        }
-    }
-}
-
-impl From<sipwake::Caller> for Caller {
-    fn from(caller: sipwake::Caller) -> Self {
-        Self { uri: caller.uri, display_name: caller.display_name }
-    }
-}
-
-impl From<sipwake::Ended> for EndReason {
-    fn from(how: sipwake::Ended) -> Self {
-        match how {
-            sipwake::Ended::Cancelled => Self::Cancelled,
-            sipwake::Ended::AnsweredElsewhere => Self::AnsweredElsewhere,
-            sipwake::Ended::Declined => Self::Declined,
-            sipwake::Ended::Missed => Self::Missed,
-            sipwake::Ended::Unanswered => Self::Unanswered,
-            sipwake::Ended::LoggedOut => Self::LoggedOut,
-            _ => Self::Other,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -432,7 +335,7 @@ mod tests {
             announced: true,
             offer: Some(sipwake::Offer { content_type: "application/sdp".into(), body: b"v=0".to_vec() }),
         };
-        let Event::Call { uuid: converted, account, change } =
+        let Event::Call { uuid: converted, account, change, .. } =
             sipwake::Event::Call(CallEvent { uuid, account: None, times: sipwake::CallTimes::default(), change })
                 .into()
         else {

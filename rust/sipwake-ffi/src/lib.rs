@@ -5,11 +5,14 @@
 //! a bug in here reaches Swift as an error and not as the end of the app.
 
 mod account;
+mod call;
 mod client;
 mod companion;
+mod decryptor;
 mod error;
 mod event;
 mod logging;
+mod options;
 mod payload;
 mod push;
 mod runtime;
@@ -17,19 +20,21 @@ mod store;
 mod stream;
 #[cfg(feature = "test-support")]
 pub mod test_support;
+mod trust;
 
 uniffi::setup_scaffolding!();
 
 pub use account::{
     AccountConfig, AccountSetup, Credentials, DigestAlgorithm, RealmHa1, Transport, UpperServer, account_id,
 };
-pub use client::{DeclineHow, SipWakeClient, TokenOutcome};
+pub use call::{CallChange, CallPolicy, CallTimes, Caller, DeclineHow, EndReason, HangUp, Moment, SessionOffer};
+pub use client::{SipWakeClient, TokenOutcome};
 pub use companion::{RegisterTags, Tag, TagsBinding, TagsCompanion};
+pub use decryptor::{Decryptor, parse_push_with};
 pub use error::{CallbackError, SipWakeError};
-pub use event::{
-    CallChange, Caller, DiscardReason, EndReason, Event, FailureKind, Registration, SessionOffer, Standing, Verdict,
-};
+pub use event::{DiscardReason, Event, FailureKind, Registration, Standing, Verdict};
 pub use logging::{LogLevel, LogListener, LogRecord, set_log_level, set_log_listener};
+pub use options::{ClientCertificate, ClientOptions, TraceListener, TracedMessage};
 pub use payload::{
     AppState, Channel, Duty, IgnoreReason, PayloadProblem, Priority, PushAction, PushHints, PushKind, PushPayload,
     Vendor, parse_push,
@@ -37,3 +42,4 @@ pub use payload::{
 pub use push::{Dialect, Environment, NamedValue, Provider, PushConfig, PushMode, Removal};
 pub use store::{EventListener, StateStore};
 pub use stream::EventStream;
+pub use trust::ServerTrust;

@@ -25,6 +25,13 @@ pub trait StateStore: Send + Sync {
     /// When the record could not be stored; the client goes on.
     fn save(&self, key: String, bytes: Vec<u8>) -> Result<(), CallbackError>;
 
+    /// Stores a record that must survive the process, but need not survive a power cut. Called far more often than `save`,
+    /// which it may be; a store that waits for the disk in `save` need not wait here.
+    ///
+    /// # Errors
+    /// As `save`.
+    fn save_progress(&self, key: String, bytes: Vec<u8>) -> Result<(), CallbackError>;
+
     /// Removes a record; one that is not there is no error.
     ///
     /// # Errors
@@ -52,6 +59,10 @@ impl sipwake::StateStore for ForeignStore {
 
     fn save(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.0.save(key.to_owned(), bytes.to_vec()).map_err(store_error)
+    }
+
+    fn save_progress(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.0.save_progress(key.to_owned(), bytes.to_vec()).map_err(store_error)
     }
 
     fn remove(&self, key: &str) -> Result<(), StoreError> {

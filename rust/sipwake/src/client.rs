@@ -9,7 +9,7 @@ use sipwake_core::clock::Now;
 use sipwake_core::error::FieldError;
 use sipwake_core::event::{Answer, Event};
 use sipwake_core::gate::Gate;
-use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push};
+use sipwake_core::payload::{Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with};
 use sipwake_core::push::{Push, PushConfig, PushToken};
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 use sipwake_core::user_agent::{Decline, NoSuchAccount, UserAgent};
@@ -20,6 +20,7 @@ use crate::clock::now;
 use crate::driver::{Driver, JOBS, Job, Reply, Trace};
 use crate::events::{Events, MAX_UNREAD};
 use crate::options::Options;
+use crate::probe::{GatewayHealth, Prober};
 use crate::store::StateStore;
 use crate::transport::Network;
 
@@ -64,6 +65,8 @@ pub struct Client {
     stop: Arc<Notify>,
     running: watch::Receiver<()>,
     network: Arc<Network>,
+    prober: Arc<Prober>,
+    decryptor: Option<Arc<dyn Decryptor + Send + Sync>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -105,6 +108,7 @@ impl Client {
             Err(error) => (None, Some(error)),
         };
         let mut agent = UserAgent::new(seed, removals.as_deref(), now());
+        agent.allow_unsolicited_calls(options.unsolicited_calls);
         if let Some(error) = failure {
             agent.handle_store_failure(REMOVALS, error.to_string(), now());
         }
@@ -114,6 +118,8 @@ impl Client {
         let stop = Arc::new(Notify::new());
         let (running, ended) = watch::channel(());
         let network = Arc::new(options.network());
+        let prober = Prober::new(options.probing, network.clone(), options.trace.clone(), sender.downgrade());
+        tokio::spawn(prober.clone().after_registrations(events.subscribe()));
         let client = Self {
             jobs: sender,
             gate: gate.clone(),
@@ -121,6 +127,8 @@ impl Client {
             stop: stop.clone(),
             running: ended,
             network: network.clone(),
+            prober,
+            decryptor: options.decryptor,
         };
         let trace = options.trace;
         tokio::spawn(Driver { agent, store, gate, events, trace, network, jobs, stop, running }.run());
@@ -153,24 +161,40 @@ impl Client {
     pub async fn add_account(&self, account: AccountConfig, push: Option<PushConfig>) -> Result<AccountKey, Error> {
         let account = Account::parse(account)?;
         let push = push.map(Push::parse).transpose()?;
-        self.ask(move |agent, store, now| {
+        let known = account.clone();
+        let key = self.ask(move |agent, store, now| {
             let key = binding_key(&account.key());
             let stored = store.load(&key).unwrap_or_else(|error| {
                 agent.handle_store_failure(&key, error.to_string(), now);
                 None
             });
             agent.add_account(account, push, stored.as_deref(), now).map_err(Error::from)
-        })
-        .await
+        });
+        let key = key.await?;
+        self.prober.know(&known);
+        Ok(key)
     }
 
     /// Registers now, also after a refusal. Call it at every start of the app. The outcome comes as an event.
+    ///
+    /// With [`Options::probing`], an account's first call waits for its gateways to be probed, half a second at most unless
+    /// [`Probing::first_wait`](crate::Probing::first_wait) says otherwise.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
     pub async fn register(&self, account: &AccountKey) -> Result<(), Error> {
         let key = account.clone();
+        self.prober.before_first(&key).await;
         self.ask(move |agent, _, now| agent.register(&key, now).map_err(Error::from)).await
+    }
+
+    /// Asks all gateways of an account at once how busy they are, as [`Options::probing`] says or else with SIP OPTIONS, and
+    /// returns what they say in the order of the account's list. It counts the next time that a gateway is chosen.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`].
+    pub async fn probe_gateways(&self, account: &AccountKey) -> Result<Vec<GatewayHealth>, Error> {
+        self.prober.now(account).await.ok_or(Error::NoSuchAccount(NoSuchAccount))
     }
 
     /// Hands over the push token that the provider gave. A null, empty or "not yet" token is ignored; the same token
@@ -239,7 +263,11 @@ impl Client {
     /// Waits for no network, no lock and no task. Whatever the bytes, there is an action; for a PushKit push it is one
     /// that can be shown to CallKit. A push for a logged-out user, or of a call that is over, makes no sound.
     pub fn push<'a>(&self, payload: impl Into<Payload<'a>>, channel: Channel, hints: &Hints) -> PushAction {
-        let action = self.gate.load().judge(parse_push(payload, channel, hints), hints, now().boot);
+        let read = match &self.decryptor {
+            Some(decryptor) => parse_push_with(&**decryptor, payload, channel, hints),
+            None => parse_push(payload, channel, hints),
+        };
+        let action = self.gate.load().judge(read, hints, now().boot);
         let taken = action.clone();
         let job: Job = Box::new(move |agent, _, now| {
             agent.handle_push(&taken, now);
@@ -257,6 +285,14 @@ impl Client {
     /// [`Error::NoSuchCall`].
     pub async fn decline(&self, call: Uuid, how: Decline) -> Result<(), Error> {
         self.ask(move |agent, _, now| agent.decline(call, how, now).then_some(()).ok_or(Error::NoSuchCall)).await
+    }
+
+    /// Says that the phone rings, where [`Progress::Session`](crate::Progress::Session) had the caller hear 183 first.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCall`] for a call that is not ringing, or whose caller has heard so.
+    pub async fn ringing(&self, call: Uuid) -> Result<(), Error> {
+        self.ask(move |agent, _, now| agent.ringing(call, now).then_some(()).ok_or(Error::NoSuchCall)).await
     }
 
     /// Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here,
@@ -312,6 +348,7 @@ impl Client {
     /// [`Error::ShutDown`].
     pub async fn network_changed(&self) -> Result<(), Error> {
         self.network.addresses.forget();
+        self.prober.network_changed();
         self.ask(|agent, _, now| {
             agent.network_changed(now);
             Ok(())

@@ -35,6 +35,7 @@ mod clock;
 mod driver;
 mod events;
 mod options;
+mod probe;
 mod resolve;
 mod store;
 mod transport;
@@ -43,14 +44,14 @@ mod trust;
 
 pub use sipwake_core as core;
 pub use sipwake_core::account::{AccountConfig, AccountKey, Transport, UpperServer};
-pub use sipwake_core::call::{CallPolicy, HangUp};
+pub use sipwake_core::call::{CallPolicy, HangUp, Progress};
 pub use sipwake_core::digest::{Credentials, RealmHa1};
 pub use sipwake_core::error::{FieldError, Rule};
 pub use sipwake_core::event::{
     Answer, CallChange, CallEvent, CallTimes, Caller, CertificateFault, Discard, Ended, Event, Failure, FlowError,
     Offer, Registered,
 };
-pub use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push};
+pub use sipwake_core::payload::{Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with};
 pub use sipwake_core::push::{
     Binding, Dialect, Dialects, Environment, Mode, PortSipHeader, Provider, Push, PushConfig, PushToken, Removal,
     Standing, Tags, Verdict,
@@ -64,6 +65,7 @@ pub use clock::now;
 pub use driver::Trace;
 pub use events::Events;
 pub use options::Options;
+pub use probe::{GatewayHealth, Probe, Probing};
 pub use resolve::{Naptr, Resolver, Srv, SystemResolver};
 pub use store::{FileStore, MemoryStore, StateStore, StoreError};
 #[cfg(feature = "tls")]

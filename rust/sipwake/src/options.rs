@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use sipwake_core::payload::Decryptor;
+
 use crate::driver::Trace;
+use crate::probe::Probing;
 use crate::resolve::{Addresses, Resolver, SystemResolver};
 use crate::transport::Network;
 #[cfg(feature = "tls")]
@@ -13,6 +16,9 @@ use crate::trust::Trust;
 #[derive(Clone, Default)]
 pub struct Options {
     pub(crate) trace: Option<Arc<dyn Trace>>,
+    pub(crate) unsolicited_calls: bool,
+    pub(crate) probing: Option<Probing>,
+    pub(crate) decryptor: Option<Arc<dyn Decryptor + Send + Sync>>,
     resolver: Option<Arc<dyn Resolver>>,
     #[cfg(feature = "tls")]
     pub(crate) trust: Trust,
@@ -26,10 +32,34 @@ impl Options {
         self
     }
 
+    /// Opens encrypted payloads of [`Client::push`](crate::Client::push) with this, on the thread that calls it.
+    #[must_use]
+    pub fn decryptor(mut self, decryptor: Arc<dyn Decryptor + Send + Sync>) -> Self {
+        self.decryptor = Some(decryptor);
+        self
+    }
+
     /// Looks names up with this instead of the system's resolver.
     #[must_use]
     pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
         self.resolver = Some(resolver);
+        self
+    }
+
+    /// Probes the gateways of accounts that list several; without it, they are tried in the order of the app.
+    #[must_use]
+    pub fn probing(mut self, probing: Probing) -> Self {
+        self.probing = Some(probing);
+        self
+    }
+
+    /// Lets calls over UDP ring that come past the registrar, from any address that finds the phone. By default only
+    /// the server that an account is registered with can call.
+    ///
+    /// The sockets then hear everybody, and no more of the network's own word that a server is unreachable.
+    #[must_use]
+    pub fn unsolicited_calls(mut self, allow: bool) -> Self {
+        self.unsolicited_calls = allow;
         self
     }
 
@@ -44,6 +74,7 @@ impl Options {
     pub(crate) fn network(&self) -> Network {
         let resolver = self.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver));
         Network {
+            unsolicited: self.unsolicited_calls,
             addresses: Addresses::new(resolver),
             #[cfg(feature = "tls")]
             tls: self.trust.config(),
@@ -54,7 +85,9 @@ impl Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut options = f.debug_struct("Options");
+        options.field("decryptor", &self.decryptor.is_some());
         options.field("trace", &self.trace.is_some()).field("resolver", &self.resolver.is_some());
+        options.field("probing", &self.probing);
         #[cfg(feature = "tls")]
         options.field("trust", &self.trust);
         options.finish()

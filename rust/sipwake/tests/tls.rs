@@ -2,8 +2,9 @@
 //! to a server that is not trusted.
 #![cfg(feature = "tls")]
 
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
@@ -11,11 +12,11 @@ use rustls::HandshakeKind;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use sipwake::{
-    AccountConfig, CertificateFault, Client, Event, Events, Failure, FlowError, MemoryStore, Options, ServerTrust,
-    SpkiPin, Transport, Trust,
+    AccountConfig, CertificateFault, Client, Event, Events, Failure, FlowError, MemoryStore, Naptr, Options, Probe,
+    Probing, Resolver, ServerTrust, SpkiPin, Srv, Transport, Trust,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
@@ -99,6 +100,9 @@ async fn serve_to(
 
 fn agree(request: &[u8]) -> Vec<u8> {
     let request = String::from_utf8_lossy(request);
+    if request.starts_with("GET /mvapireq/?apientry=wsload HTTP/1.0\r\n") {
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\nOK: WS Load: 2 type 1\r\n".to_vec();
+    }
     let mut response = "SIP/2.0 200 OK\r\n".to_owned();
     for line in request.lines() {
         if ["Via:", "From:", "To:", "Call-ID:", "CSeq:", "Contact:"].iter().any(|name| line.starts_with(name)) {
@@ -243,13 +247,111 @@ async fn a_server_that_asks_for_a_certificate_gets_ours() {
 #[tokio::test]
 async fn a_second_connection_resumes_the_session() {
     let ca = authority("Test");
-    let mut server = serve(&issue(&ca, "localhost", |_| {})).await;
-    let (client, mut events) = client(trusting(&ca), "localhost", &server).await;
+    let certificate = issue(&ca, "localhost", |_| {});
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let mut server = serve_to(&certificate, None, &[version]).await;
+        let (client, mut events) = client(trusting(&ca), "localhost", &server).await;
+        assert_eq!(outcome(&mut events).await, Ok(()));
+        assert_eq!(server.handshakes.recv().await, Some(HandshakeKind::Full));
+        client.network_changed().await.expect("it runs");
+        assert_eq!(outcome(&mut events).await, Ok(()));
+        assert_eq!(server.handshakes.recv().await, Some(HandshakeKind::Resumed), "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_whose_tls_fails_is_followed_by_the_next_one() {
+    let (ca, stranger) = (authority("Test"), authority("Stranger"));
+    let false_one = serve(&issue(&stranger, "localhost", |_| {})).await;
+    let good = serve(&issue(&ca, "localhost", |_| {})).await;
+    let options = Options::default().trust(trusting(&ca));
+    let (client, mut events) = Client::start_with(Arc::new(MemoryStore::default()), options);
+    let mut account = AccountConfig::new("sips:alice@example.com", "secret");
+    account.gateways = vec![format!("localhost:{}", false_one.port), format!("localhost:{}", good.port)];
+    account.transport = Some(Transport::Tls);
+    let account = client.add_account(account, None).await.expect("a valid account");
+    client.register(&account).await.expect("it was added");
     assert_eq!(outcome(&mut events).await, Ok(()));
-    assert_eq!(server.handshakes.recv().await, Some(HandshakeKind::Full));
-    client.network_changed().await.expect("it runs");
-    assert_eq!(outcome(&mut events).await, Ok(()));
-    assert_eq!(server.handshakes.recv().await, Some(HandshakeKind::Resumed));
+    assert_eq!((false_one.received.load(Ordering::SeqCst), good.received.load(Ordering::SeqCst)), (0, 1));
+}
+
+/// Leads to loopback, and recommends every clear transport there is.
+struct Tempter(u16);
+
+impl Resolver for Tempter {
+    fn addresses(&self, _: &str) -> Vec<IpAddr> {
+        vec![Ipv4Addr::LOCALHOST.into()]
+    }
+
+    fn srv(&self, _: &str) -> Vec<Srv> {
+        vec![Srv { priority: 1, weight: 1, port: self.0, target: "localhost".into() }]
+    }
+
+    fn naptr(&self, _: &str) -> Vec<Naptr> {
+        let record = |service: &str, replacement: &str| Naptr {
+            order: 1,
+            preference: 1,
+            flags: "s".into(),
+            service: service.into(),
+            replacement: replacement.into(),
+        };
+        vec![record("SIP+D2U", "_sip._udp.localhost"), record("SIP+D2T", "_sip._tcp.localhost")]
+    }
+}
+
+#[tokio::test]
+async fn a_sips_account_whose_tls_fails_says_nothing_over_udp_or_tcp() {
+    let ca = authority("Test");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    let datagrams = UdpSocket::bind(("127.0.0.1", port)).await.expect("the same port");
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let noted = heard.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"no TLS here\r\n\r\n").await;
+            let mut said = Vec::new();
+            let _ = stream.read_to_end(&mut said).await;
+            noted.lock().expect("not poisoned").extend(said);
+        }
+    });
+    let options = Options::default().trust(trusting(&ca)).resolver(Arc::new(Tempter(port)));
+    let (client, mut events) = Client::start_with(Arc::new(MemoryStore::default()), options);
+    let mut account = AccountConfig::new("sips:alice@localhost", "secret");
+    // No gateway, so that the domain's own records decide; and a clear one, which is refused.
+    account.gateways = vec!["sip:localhost;transport=udp".into()];
+    assert!(client.add_account(account.clone(), None).await.is_err());
+    account.gateways.clear();
+    let account = client.add_account(account, None).await.expect("a valid account");
+    for _ in 0..2 {
+        client.register(&account).await.expect("it was added");
+        let outcome = outcome(&mut events).await;
+        assert!(matches!(outcome, Err(Failure::Flow(FlowError::Tls(_)))), "{outcome:?}");
+    }
+    let heard = heard.lock().expect("not poisoned");
+    assert!(!heard.is_empty(), "TLS was tried");
+    assert!(!String::from_utf8_lossy(&heard).contains("SIP/2.0"));
+    assert!(datagrams.try_recv_from(&mut [0; 64]).is_err(), "not a datagram");
+}
+
+#[tokio::test]
+async fn gateways_are_probed_with_the_trust_of_the_client() {
+    let ca = authority("Test");
+    let server = serve(&issue(&ca, "localhost", |_| {})).await;
+    let api = Probe::WsLoad { https: true, port: Some(server.port) };
+    for (probe, expected) in [(api, 2), (Probe::Options, 0)] {
+        for (trust, load) in [(trusting(&ca), Some(expected)), (trusting(&authority("Stranger")), None)] {
+            let options = Options::default().trust(trust).probing(Probing::new(probe).timeout(Duration::from_secs(20)));
+            let (client, _events) = Client::start_with(Arc::new(MemoryStore::default()), options);
+            let mut account = AccountConfig::new("sips:alice@example.com", "secret");
+            account.gateways = vec![format!("localhost:{}", server.port)];
+            account.transport = Some(Transport::Tls);
+            let account = client.add_account(account, None).await.expect("a valid account");
+            let found = client.probe_gateways(&account).await.expect("it was added");
+            assert_eq!(found.iter().map(|health| health.load).collect::<Vec<_>>(), [load], "{probe:?}");
+        }
+    }
+    assert_eq!(server.received.load(Ordering::SeqCst), 2, "a stranger is not asked");
 }
 
 #[tokio::test]
@@ -269,4 +371,87 @@ async fn a_server_that_speaks_no_tls_gets_no_sip() {
     assert!(matches!(outcome, Err(Failure::Flow(FlowError::Tls(_)))), "{outcome:?}");
     let heard = heard.await.expect("the server ends");
     assert!(!String::from_utf8_lossy(&heard).contains("REGISTER"));
+}
+
+#[tokio::test]
+async fn a_handshake_that_fails_is_not_followed_by_clear_text() {
+    let ca = authority("Test");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    let datagrams = tokio::net::UdpSocket::bind(("127.0.0.1", port)).await.expect("the same port of UDP");
+    let (sender, mut firsts) = mpsc::unbounded_channel();
+    // Ends the connection at the first flight: whatever the client tries next is a new one, and is seen here.
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut first = [0];
+            if stream.read_exact(&mut first).await.is_ok() {
+                let _ = sender.send(first[0]);
+            }
+        }
+    });
+    let server = Server { port, received: Arc::default(), handshakes: mpsc::unbounded_channel().1 };
+    let outcome = register(trusting(&ca), "localhost", &server).await;
+    assert!(matches!(outcome, Err(Failure::Flow(_))), "{outcome:?}");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // RFC 8446 5.1: 22 is a handshake record; no SIP method begins with it.
+    let mut seen = 0;
+    while let Ok(first) = firsts.try_recv() {
+        assert_eq!(first, 22);
+        seen += 1;
+    }
+    assert!((1..=4).contains(&seen), "{seen} connections");
+    assert!(datagrams.try_recv(&mut [0; 16]).is_err());
+}
+
+#[tokio::test]
+async fn headers_without_end_inside_of_tls_close_the_connection() {
+    let ca = authority("Test");
+    let (certificate, key) = issue(&ca, "localhost", |_| {});
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("ring has it")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from(certificate.der().to_vec())],
+            PrivateKeyDer::try_from(key.serialize_der()).expect("PKCS#8"),
+        )
+        .expect("they fit");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    let flood = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let mut stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await.expect("a trusted handshake");
+        let _ = stream.read(&mut [0; 4096]).await;
+        let line = [b"X-Padding: ".as_slice(), &[b'a'; 1000], b"\r\n"].concat();
+        let _ = stream.write_all(b"SIP/2.0 200 OK\r\n").await;
+        for _ in 0..20_000 {
+            if stream.write_all(&line).await.is_err() {
+                return true;
+            }
+        }
+        false
+    });
+    let server = Server { port, received: Arc::default(), handshakes: mpsc::unbounded_channel().1 };
+    assert_eq!(register(trusting(&ca), "localhost", &server).await, Err(Failure::Flow(FlowError::Garbage)));
+    assert!(flood.await.expect("the server ends"), "20 MB of headers were taken");
+}
+
+#[tokio::test]
+async fn a_handshake_that_stalls_ends_in_bounded_time() {
+    let ca = authority("Test");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            held.push(stream);
+        }
+    });
+    let server = Server { port, received: Arc::default(), handshakes: mpsc::unbounded_channel().1 };
+    let outcome = register(trusting(&ca), "localhost", &server).await;
+    assert!(matches!(outcome, Err(Failure::Flow(_))), "{outcome:?}");
+    assert!(connections.load(Ordering::SeqCst) <= 4);
 }

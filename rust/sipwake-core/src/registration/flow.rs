@@ -65,7 +65,23 @@ impl Registration {
         cx.outputs.push_back(Output::Open { flow, hop, local_port: self.local_port });
     }
 
+    pub(crate) fn flow_transport_chosen(&mut self, flow: FlowId, transport: Transport) {
+        if let Flow::Opening(id, hop) = &mut self.flow
+            && *id == flow
+            && !hop.explicit_transport
+            && (transport.is_secure() || !hop.transport.is_secure())
+        {
+            hop.transport = transport;
+        }
+    }
+
     pub(crate) fn flow_came_up(&mut self, flow: FlowId, local: SocketAddr) {
+        if let Flow::Up(up) = &mut self.flow
+            && up.id == flow
+        {
+            (up.local, up.contact) = (local, local);
+            return self.interrupt();
+        }
         if let Flow::Opening(id, hop) = &self.flow
             && *id == flow
         {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sipwake_core::account::Transport;
-use sipwake_core::event::{Failure, FlowError};
+use sipwake_core::event::{Event, Failure, FlowError};
 use sipwake_core::push::{Dialect, Provider};
 
 use crate::support::{Stage, account, over, push_config, response, seconds, token};
@@ -214,4 +214,68 @@ fn a_mizutech_gateway_may_stand_before_the_server_or_for_it() {
     assert_eq!(instead.opened, ["gw.example.net:35060/udp"]);
     assert_eq!(request.start(), "REGISTER sip:gw.example.net:35060 SIP/2.0");
     assert_eq!(request.header("X-Sy.Uppersrv"), Some("example.com"));
+}
+
+#[test]
+fn a_flow_that_moves_to_another_address_sends_what_is_in_flight_anew() {
+    let mut stage = Stage::rfc8599();
+    let first = stage.register();
+    let flow = stage.flow();
+    stage.agent.handle_flow_up(flow, "[2001:db8::7]:5070".parse().expect("an address"), stage.now);
+    stage.drain();
+    let second = stage.one();
+    assert_ne!(second.header("Via"), first.header("Via"), "RFC 3263 section 4.3: a new transaction");
+    assert!(second.header("Via").is_some_and(|via| via.starts_with("SIP/2.0/UDP [2001:db8::7]:5070;")));
+    assert!(second.contact_uri().starts_with("sip:alice@[2001:db8::7]:5070"), "{}", second.contact_uri());
+    assert_eq!(second.header("Call-ID"), first.header("Call-ID"));
+    let registered = |stage: &Stage| stage.events.iter().filter(|e| matches!(e, Event::Registered { .. })).count();
+    stage.input(response(&first, 200, "OK", &[]));
+    assert_eq!(registered(&stage), 0, "the answer to the first is no answer to the second");
+    accept(&mut stage, &second);
+    assert_eq!(registered(&stage), 1);
+    stage.agent.handle_flow_up(flow, "[2001:db8::7]:5070".parse().expect("an address"), stage.now);
+    stage.drain();
+    stage.silent();
+}
+
+#[test]
+fn the_dns_may_choose_the_transport_only_where_nobody_named_one_and_never_a_clear_one_for_a_secure_one() {
+    let via = |change: fn(&mut sipwake_core::account::AccountConfig), chosen| {
+        let mut stage = Stage::new(account(change), None);
+        stage.opens = false;
+        let key = stage.key.clone();
+        stage.agent.register(&key, stage.now).expect("the account is there");
+        stage.drain();
+        let flow = *stage.opening.first().expect("one is being opened");
+        stage.agent.handle_flow_transport(flow, chosen);
+        stage.open_up();
+        stage.drain();
+        let via = stage.one().header("Via").unwrap_or_default().to_owned();
+        via.split(' ').next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(via(|config| config.transport = None, Transport::Tls), "SIP/2.0/TLS");
+    assert_eq!(via(|config| config.transport = None, Transport::Tcp), "SIP/2.0/TCP");
+    assert_eq!(via(|config| config.transport = Some(Transport::Udp), Transport::Tcp), "SIP/2.0/UDP");
+    let secure = |config: &mut sipwake_core::account::AccountConfig| {
+        config.transport = None;
+        config.registrar = Some("sips:example.com".into());
+    };
+    assert_eq!(via(secure, Transport::Udp), "SIP/2.0/TLS");
+}
+
+#[test]
+fn a_fail_over_from_tls_to_a_clear_gateway_leaves_x_piid_behind() {
+    let config = account(|config| {
+        config.gateways = vec!["sip:a.example;transport=tls".into(), "sip:b.example;transport=udp".into()];
+        config.realm = Some("upper".into());
+    });
+    let mut stage = Stage::new(config, Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+    let key = stage.key.clone();
+    stage.agent.set_token(&key, token(&Provider::Fcm, "c-10:APA91b"), stage.now).expect("the account is there");
+    let secure = stage.register();
+    assert!(secure.header("X-PIID").is_some(), "{}", secure.text);
+    stage.input(response(&secure, 503, "No", &[]));
+    let clear = stage.one();
+    assert_eq!(stage.opened, ["a.example:5061/tls", "b.example:5060/udp"]);
+    assert_eq!(clear.header("X-PIID"), None);
 }

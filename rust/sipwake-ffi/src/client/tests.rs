@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::account::account_id;
 use crate::account::tests::alice;
+use crate::call::{CallChange, EndReason};
 use crate::error::CallbackError;
 use crate::payload::{IgnoreReason, PushKind};
 use crate::push::{Provider, PushConfig};
@@ -19,6 +20,10 @@ impl StateStore for Records {
     fn save(&self, key: String, bytes: Vec<u8>) -> Result<(), CallbackError> {
         self.0.lock().expect("not poisoned").insert(key, bytes);
         Ok(())
+    }
+
+    fn save_progress(&self, key: String, bytes: Vec<u8>) -> Result<(), CallbackError> {
+        self.save(key, bytes)
     }
 
     fn remove(&self, key: String) -> Result<(), CallbackError> {
@@ -39,6 +44,10 @@ impl StateStore for Broken {
         Err(CallbackError::Failed { reason: "full".into() })
     }
 
+    fn save_progress(&self, key: String, bytes: Vec<u8>) -> Result<(), CallbackError> {
+        self.save(key, bytes)
+    }
+
     fn remove(&self, _: String) -> Result<(), CallbackError> {
         Ok(())
     }
@@ -56,7 +65,7 @@ fn setup() -> AccountSetup {
 }
 
 fn client(accounts: Vec<AccountSetup>) -> Arc<SipWakeClient> {
-    SipWakeClient::new(Arc::new(Records::default()), accounts, None).expect("a client")
+    SipWakeClient::new(Arc::new(Records::default()), accounts, None, ClientOptions::default()).expect("a client")
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -113,7 +122,8 @@ fn a_token_that_means_none_yet_is_ignored_and_a_bad_one_refused() {
 
 #[test]
 fn a_store_that_fails_is_an_event_and_a_listener_that_panics_another() {
-    let client = SipWakeClient::new(Arc::new(Broken), vec![setup()], Some(Arc::new(Broken))).expect("a client");
+    let client = SipWakeClient::new(Arc::new(Broken), vec![setup()], Some(Arc::new(Broken)), ClientOptions::default())
+        .expect("a client");
     let stream = client.events().expect("a stream");
     wait(client.unbind_push(account_id(alice()).expect("valid"))).expect("the client goes on");
     let (mut store, mut listener) = (false, false);
@@ -147,6 +157,64 @@ fn who_waits_is_told_of_the_end() {
 
 #[test]
 fn a_client_cannot_be_made_where_it_would_wait_for_itself() {
-    let error = wait(async { SipWakeClient::new(Arc::new(Records::default()), Vec::new(), None).err() });
+    let error = wait(async {
+        SipWakeClient::new(Arc::new(Records::default()), Vec::new(), None, ClientOptions::default()).err()
+    });
     assert!(matches!(error, Some(SipWakeError::Unavailable { .. })), "{error:?}");
+}
+
+#[test]
+fn a_call_that_is_not_there_is_an_error_whatever_is_asked_of_it() {
+    let client = client(vec![setup()]);
+    let sdp = || SessionOffer { content_type: "application/sdp".into(), body: b"v=0".into() };
+    for call in ["no uuid", "00000000-0000-0000-0000-000000000007"] {
+        let call = || call.to_owned();
+        let results = [
+            wait(client.answer(call())),
+            wait(client.accept(call(), sdp())),
+            wait(client.decline(call(), DeclineHow::Busy)),
+            wait(client.hang_up(call(), HangUp::Failed { status: 488 })),
+            wait(client.respond_offer(call(), Some(sdp()))),
+        ];
+        for result in results {
+            assert!(matches!(result, Err(SipWakeError::NoSuchCall { .. })), "{result:?}");
+        }
+    }
+}
+
+#[test]
+fn an_announced_call_is_answered_and_hung_up_before_its_invite() {
+    let client = client(vec![setup()]);
+    let stream = client.events().expect("a stream");
+    let policy = CallPolicy { window_ms: 30_000, ring_limit_ms: 60_000, mid_call_wakeups: true };
+    wait(client.set_call_policy(policy)).expect("set");
+    let call = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total").uuid;
+    wait(client.answer(call.clone())).expect("known from the push on");
+    wait(client.hang_up(call.clone(), HangUp::Normal)).expect("it is live");
+    loop {
+        let event = wait(stream.next_event()).expect("no error").expect("an event");
+        if let Event::Call { uuid, change: CallChange::Ended { reason, status }, times, .. } = event {
+            assert_eq!((uuid, reason, status), (call, EndReason::Declined, None));
+            let (announced, ended) = (times.announced.expect("by the push"), times.ended.expect("just now"));
+            assert!(announced.boot_ms <= ended.boot_ms && announced.wall_ms > 0);
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_client_with_a_decryptor_rings_for_a_sealed_push() {
+    let decryptor: Arc<dyn crate::decryptor::Decryptor> = Arc::new(crate::decryptor::tests::Opener);
+    let store = Arc::new(Records::default());
+    let client = SipWakeClient::new(
+        store,
+        vec![setup()],
+        None,
+        ClientOptions { decryptor: Some(decryptor), ..ClientOptions::default() },
+    )
+    .expect("a client");
+    let action = client.push(crate::decryptor::tests::sealed(), Channel::FcmAndroid, PushHints::default());
+    assert_eq!(action.expect("total").kind, PushKind::IncomingCall { video: false });
+    let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total, though it throws");
+    assert_eq!(action.kind, PushKind::IncomingCall { video: false });
 }

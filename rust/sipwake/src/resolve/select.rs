@@ -53,19 +53,28 @@ pub(super) fn order(mut records: Vec<Srv>, mut below: impl FnMut(u64) -> u64) ->
     ordered
 }
 
-/// Returns the name of the SRV records for a transport (RFC 3263 section 4.1).
-pub(super) fn replacement(records: &[Naptr], transport: Transport) -> Option<String> {
-    let service = match transport {
-        Transport::Udp => "SIP+D2U",
-        Transport::Tcp => "SIP+D2T",
-        Transport::Tls => "SIPS+D2T",
-        Transport::Ws | Transport::Wss => return None,
-    };
-    let fitting = records
-        .iter()
-        .filter(|record| record.flags.eq_ignore_ascii_case("s") && record.service.eq_ignore_ascii_case(service));
-    let best = fitting.min_by_key(|record| (record.order, record.preference))?;
-    Some(best.replacement.trim_end_matches('.').to_owned()).filter(|name| !name.is_empty())
+/// Returns the transports that NAPTR records offer among these, best first, each with the name of its SRV records (RFC 3263
+/// section 4.1).
+pub(super) fn services(mut records: Vec<Naptr>, among: &[Transport]) -> Vec<(Transport, String)> {
+    records.sort_by_key(|record| (record.order, record.preference));
+    let offered = records.iter().filter(|record| record.flags.eq_ignore_ascii_case("s")).filter_map(|record| {
+        let transport = among.iter().find(|transport| {
+            service(**transport).is_some_and(|(_, service)| record.service.eq_ignore_ascii_case(service))
+        })?;
+        Some((*transport, record.replacement.trim_end_matches('.').to_owned()))
+    });
+    offered.filter(|(_, name)| !name.is_empty()).collect()
+}
+
+/// RFC 3263 section 4.1: the prefix of a transport's SRV records, and its NAPTR service. RFC 7118 has none for WebSocket that
+/// anyone uses.
+pub(super) fn service(transport: Transport) -> Option<(&'static str, &'static str)> {
+    match transport {
+        Transport::Udp => Some(("_sip._udp", "SIP+D2U")),
+        Transport::Tcp => Some(("_sip._tcp", "SIP+D2T")),
+        Transport::Tls => Some(("_sips._tcp", "SIPS+D2T")),
+        Transport::Ws | Transport::Wss => None,
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 mod connect;
 mod stream;
 #[cfg(feature = "tls")]
-mod tls;
+pub(crate) mod tls;
 mod udp;
 #[cfg(feature = "ws")]
 mod ws;
@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use sipwake_core::account::{Hop, Transport};
 use sipwake_core::event::{FlowError, FlowId};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use crate::resolve::Addresses;
+use crate::resolve::{Addresses, Found, Way};
 
 /// Messages waiting to be sent on one flow, and happenings waiting for the driver. A full queue makes its writer wait, which a
 /// TCP peer feels as a closed window.
@@ -30,16 +31,38 @@ const PIECE: usize = 65_535;
 /// What happens on a flow.
 #[derive(Debug)]
 pub(crate) enum Happening {
+    /// The flow is open, from this address of ours; again when it moved to another address of the server.
     Up(SocketAddr),
+    /// The DNS has chosen this transport for a flow that is being opened.
+    Chosen(Transport),
     Input(Vec<u8>),
+    /// A datagram from elsewhere than the flow's peer.
+    Stranger(SocketAddr, Vec<u8>),
     Down(FlowError),
+}
+
+/// One message to be sent.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    bytes: Vec<u8>,
+    /// Over UDP, where to if not to the flow's peer.
+    to: Option<SocketAddr>,
 }
 
 /// What all flows of a client share.
 pub(crate) struct Network {
+    /// UDP sockets hear everybody.
+    pub(crate) unsolicited: bool,
     pub(crate) addresses: Addresses,
     #[cfg(feature = "tls")]
     pub(crate) tls: Result<Arc<rustls::ClientConfig>, FlowError>,
+}
+
+impl Network {
+    /// Opens a stream of TCP to a hop, for what is not SIP.
+    pub(crate) async fn dial_tcp(&self, hop: &Hop) -> Result<TcpStream, FlowError> {
+        dial(hop, self).await?.1.ok_or(FlowError::Unsupported)
+    }
 }
 
 pub(crate) type Happenings = mpsc::Sender<(FlowId, Happening)>;
@@ -47,7 +70,7 @@ pub(crate) type Happenings = mpsc::Sender<(FlowId, Happening)>;
 /// The driver's end of a flow. Dropping it closes the flow once what was queued is sent, within [`LINGER`].
 #[derive(Debug)]
 pub(crate) struct FlowHandle {
-    outgoing: mpsc::Sender<Vec<u8>>,
+    outgoing: mpsc::Sender<Outgoing>,
     _alive: oneshot::Sender<()>,
 }
 
@@ -83,9 +106,14 @@ impl FlowHandle {
         Self { outgoing, _alive: alive }
     }
 
-    /// Queues bytes. A flow that cannot keep up loses them: SIP retransmits over UDP, and a stream so stuck is dead.
+    /// Queues bytes for the peer, as [`send_to`](Self::send_to) does.
     pub(crate) fn send(&self, bytes: Vec<u8>) {
-        if self.outgoing.try_send(bytes).is_err() {
+        self.send_to(bytes, None);
+    }
+
+    /// Queues bytes for the peer or, over UDP, for another address. A flow that cannot keep up loses them: SIP retransmits over UDP, and a stream so stuck is dead.
+    pub(crate) fn send_to(&self, bytes: Vec<u8>, to: Option<SocketAddr>) {
+        if self.outgoing.try_send(Outgoing { bytes, to }).is_err() {
             log::warn!("a flow does not take what is sent; dropped");
         }
     }
@@ -96,16 +124,16 @@ async fn run(
     hop: &Hop,
     local_port: Option<u16>,
     network: &Network,
-    queue: mpsc::Receiver<Vec<u8>>,
+    queue: mpsc::Receiver<Outgoing>,
     happenings: &Happenings,
 ) -> Result<(), FlowError> {
-    let found = network.addresses.of(hop).await?;
-    if hop.transport == Transport::Udp {
-        return udp::run(id, &found.addresses, local_port, queue, happenings).await;
+    let (way, stream) = dial(hop, network).await?;
+    if way.transport != hop.transport && happenings.send((id, Happening::Chosen(way.transport))).await.is_err() {
+        return Ok(());
     }
-    let stream = match connect::connect(&found.addresses).await {
-        Err(_) if found.remembered => connect::connect(&network.addresses.look_up(hop).await?).await?,
-        connected => connected?,
+    let hop = &Hop { transport: way.transport, ..hop.clone() };
+    let Some(stream) = stream else {
+        return udp::run(id, &way.addresses, local_port, queue, happenings, network).await;
     };
     let local = stream.local_addr().map_err(|error| unreachable(&error))?;
     match hop.transport {
@@ -125,6 +153,26 @@ async fn run(
         #[cfg(not(all(feature = "tls", feature = "ws")))]
         _ => Err(FlowError::Unsupported),
     }
+}
+
+/// Finds a hop and, unless UDP leads there, connects to it. What is remembered may be out of date: then the DNS is asked once.
+async fn dial(hop: &Hop, network: &Network) -> Result<(Way, Option<TcpStream>), FlowError> {
+    let Found { way, remembered } = network.addresses.of(hop).await?;
+    match connect(&way).await {
+        Err(_) if remembered => {
+            let way = network.addresses.look_up(hop).await?;
+            let stream = connect(&way).await?;
+            Ok((way, stream))
+        }
+        stream => Ok((way, stream?)),
+    }
+}
+
+async fn connect(way: &Way) -> Result<Option<TcpStream>, FlowError> {
+    if way.transport == Transport::Udp {
+        return Ok(None);
+    }
+    connect::connect(&way.addresses).await.map(Some)
 }
 
 fn unreachable(error: &std::io::Error) -> FlowError {

@@ -18,7 +18,7 @@ use super::broken;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Shakes hands as a client of `host`: the name that the account gives, whatever SRV records lead to (RFC 5922 section 4).
-pub(super) async fn handshake(
+pub(crate) async fn handshake(
     stream: TcpStream,
     host: &Host,
     config: Arc<ClientConfig>,

@@ -1,67 +1,178 @@
-//! SIP over UDP, on a connected socket: only the peer's datagrams come in, and its ICMP errors are heard.
+//! SIP over UDP, on a connected socket: only the peer's datagrams come in, and its ICMP errors are heard. Where the app
+//! allows unsolicited calls the socket is not connected, and what strangers send is told apart.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use sipwake_core::event::{FlowError, FlowId};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
-use super::{Happening, Happenings, PIECE, unreachable};
+use super::{Happening, Happenings, Network, Outgoing, PIECE, unreachable};
 
+/// How long an address may leave a request unanswered while there is another one: four transmissions at the default timers.
+/// RFC 3263 section 4.3 would wait for timer F, 32 seconds, in which an announced call is lost.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// Why an address is left.
+enum Left {
+    /// It was never heard from, or does not answer any more.
+    Silent(FlowError),
+    /// The socket broke on an address that works: the core decides.
+    Broken(FlowError),
+}
+
+/// Carries datagrams to and from the first address that answers. Each move to the next one is told as
+/// [`Happening::Up`] again, upon which the core sends anew what is unanswered.
 pub(super) async fn run(
     id: FlowId,
-    addresses: &[SocketAddr],
-    local_port: Option<u16>,
-    mut queue: mpsc::Receiver<Vec<u8>>,
+    remotes: &[SocketAddr],
+    mut local_port: Option<u16>,
+    mut queue: mpsc::Receiver<Outgoing>,
     happenings: &Happenings,
+    network: &Network,
 ) -> Result<(), FlowError> {
-    let socket = connect(addresses, local_port).await?;
-    let local = socket.local_addr().map_err(|error| unreachable(&error))?;
-    if happenings.send((id, Happening::Up(local))).await.is_err() {
-        return Ok(());
-    }
-    let mut buffer = vec![0; PIECE];
+    let mut order = remotes.to_vec();
+    // Addresses in a row that were not heard from.
+    let mut silent = 0;
     loop {
-        tokio::select! {
-            received = socket.recv(&mut buffer) => match received {
-                Ok(length) => {
-                    if happenings.send((id, Happening::Input(buffer[..length].to_vec()))).await.is_err() {
-                        return Ok(());
-                    }
+        let Some(remote) = order.first().copied() else { return Err(FlowError::Unresolved) };
+        let mut heard = false;
+        let carried = async {
+            let opened = Socket::open(remote, local_port, network.unsolicited).await;
+            let (socket, local) = opened.map_err(|error| Left::Silent(unreachable(&error)))?;
+            local_port = Some(local.port());
+            if happenings.send((id, Happening::Up(local))).await.is_err() {
+                return Ok(());
+            }
+            let others = (order.len() > 1, silent + 1 < order.len());
+            carry(id, &socket, others, &mut heard, &mut queue, happenings).await
+        };
+        match carried.await {
+            Ok(()) => return Ok(()),
+            Err(Left::Broken(error)) => return Err(error),
+            Err(Left::Silent(error)) => {
+                log::debug!("{remote}: {error}");
+                network.addresses.failed(remote);
+                silent = if heard { 1 } else { silent + 1 };
+                if silent >= order.len() {
+                    return Err(error);
                 }
-                Err(error) => return Err(unreachable(&error)),
-            },
-            bytes = queue.recv() => match bytes {
-                Some(bytes) => {
-                    if let Err(error) = socket.send(&bytes).await {
-                        return Err(unreachable(&error));
-                    }
-                }
-                None => return Ok(()),
-            },
+                order.rotate_left(1);
+            }
         }
     }
 }
 
-async fn connect(addresses: &[SocketAddr], local_port: Option<u16>) -> Result<UdpSocket, FlowError> {
-    let mut last = FlowError::Unresolved;
-    for remote in addresses {
-        let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let bound = match local_port {
-            Some(port) => match UdpSocket::bind((any, port)).await {
-                Ok(socket) => Ok(socket),
-                Err(_) => UdpSocket::bind((any, 0)).await,
+/// Carries datagrams until one side has had enough, or a request has no answer although there are other addresses: any, and
+/// ones that were not tried since the last answer.
+async fn carry(
+    id: FlowId,
+    socket: &Socket,
+    (others, untried): (bool, bool),
+    heard: &mut bool,
+    queue: &mut mpsc::Receiver<Outgoing>,
+    happenings: &Happenings,
+) -> Result<(), Left> {
+    let mut asked = None;
+    let mut buffer = vec![0; PIECE];
+    loop {
+        let error = tokio::select! {
+            received = socket.recv(&mut buffer) => match received {
+                Ok((length, Some(stranger))) => {
+                    let happening = Happening::Stranger(stranger, buffer[..length].to_vec());
+                    if happenings.send((id, happening)).await.is_err() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Ok((length, None)) => {
+                    (*heard, asked) = (true, None);
+                    if happenings.send((id, Happening::Input(buffer[..length].to_vec()))).await.is_err() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Err(error) => error,
             },
-            None => UdpSocket::bind((any, 0)).await,
+            bytes = queue.recv() => match bytes {
+                Some(Outgoing { bytes, to: Some(stranger) }) => {
+                    socket.send_to(&bytes, stranger).await;
+                    continue;
+                }
+                Some(Outgoing { bytes, to: None }) => match socket.send(&bytes).await {
+                    Ok(_) => {
+                        if is_request(&bytes) && (untried || others && *heard) {
+                            asked.get_or_insert_with(Instant::now);
+                        }
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+                None => return Ok(()),
+            },
+            () = sleep_until(asked.unwrap_or_else(Instant::now) + SILENCE), if asked.is_some() => {
+                return Err(Left::Silent(FlowError::Unreachable("no answer".into())));
+            }
         };
-        let attempt = match bound {
-            Ok(socket) => socket.connect(remote).await.map(|()| socket),
-            Err(error) => Err(error),
+        let error = unreachable(&error);
+        return Err(if *heard { Left::Broken(error) } else { Left::Silent(error) });
+    }
+}
+
+/// Whether an answer is owed: not to an answer, and not to a keep-alive, which many servers leave alone.
+fn is_request(bytes: &[u8]) -> bool {
+    !bytes.starts_with(b"SIP/2.0 ") && !bytes.iter().all(u8::is_ascii_whitespace)
+}
+
+struct Socket {
+    socket: UdpSocket,
+    remote: SocketAddr,
+    open: bool,
+}
+
+impl Socket {
+    /// Returns the socket and our address on it.
+    async fn open(remote: SocketAddr, local_port: Option<u16>, open: bool) -> io::Result<(Self, SocketAddr)> {
+        let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = match UdpSocket::bind((any, local_port.unwrap_or(0))).await {
+            Err(_) if local_port.is_some() => UdpSocket::bind((any, 0)).await?,
+            bound => bound?,
         };
-        match attempt {
-            Ok(socket) => return Ok(socket),
-            Err(error) => last = unreachable(&error),
+        let mut local;
+        if open {
+            // Only a connected socket knows from which address the peer is reached.
+            let guide = UdpSocket::bind((any, 0)).await?;
+            guide.connect(remote).await?;
+            local = guide.local_addr()?;
+            local.set_port(socket.local_addr()?.port());
+        } else {
+            socket.connect(remote).await?;
+            local = socket.local_addr()?;
+        }
+        Ok((Self { socket, remote, open }, local))
+    }
+
+    /// Receives a datagram, with its source if that is not the peer.
+    async fn recv(&self, buffer: &mut [u8]) -> io::Result<(usize, Option<SocketAddr>)> {
+        if !self.open {
+            return self.socket.recv(buffer).await.map(|length| (length, None));
+        }
+        let (length, source) = self.socket.recv_from(buffer).await?;
+        let peer = (source.ip(), source.port()) == (self.remote.ip(), self.remote.port());
+        Ok((length, (!peer).then_some(source)))
+    }
+
+    async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        if self.open { self.socket.send_to(bytes, self.remote).await } else { self.socket.send(bytes).await }
+    }
+
+    /// What does not reach a stranger is no fault of the flow.
+    async fn send_to(&self, bytes: &[u8], stranger: SocketAddr) {
+        if let Err(error) = self.socket.send_to(bytes, stranger).await {
+            log::debug!("{stranger}: {error}");
         }
     }
-    Err(last)
 }

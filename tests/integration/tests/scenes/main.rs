@@ -6,6 +6,7 @@ mod bounds;
 mod calls;
 mod faults;
 mod lifetime;
+mod probes;
 mod restart;
 mod story;
 mod tokens;

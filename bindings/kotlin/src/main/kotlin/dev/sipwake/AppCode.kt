@@ -59,6 +59,7 @@ public object SipWakeLog {
 internal class SafeStore(private val store: StateStore) : FfiStateStore {
     override fun load(key: String): ByteArray? = guarded { store.load(key) }
     override fun save(key: String, bytes: ByteArray): Unit = guarded { store.save(key, bytes) }
+    override fun saveProgress(key: String, bytes: ByteArray): Unit = guarded { store.save(key, bytes) }
     override fun remove(key: String): Unit = guarded { store.remove(key) }
 }
 

@@ -184,6 +184,12 @@ private fun call(uuid: UUID, account: AccountId?, change: FfiCallChange): SipWak
         change.offer?.let { SessionOffer(it.contentType, it.body) },
     )
     is FfiCallChange.Ended -> SipWakeEvent.CallEnded(uuid, account, change.reason)
+    is FfiCallChange.AnswerWanted,
+    is FfiCallChange.CallerChanged,
+    is FfiCallChange.Connected,
+    is FfiCallChange.Offered,
+    is FfiCallChange.Answered,
+    -> SipWakeEvent.Other("call $uuid: ${change::class.simpleName}")
     is FfiCallChange.Other -> SipWakeEvent.Other("call $uuid: ${change.description}")
 }
 

@@ -3,6 +3,7 @@ package dev.sipwake
 import java.util.UUID
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.flow
+import dev.sipwake.ffi.ClientOptions
 import dev.sipwake.ffi.PushPayload
 import dev.sipwake.ffi.SipWakeClient as FfiClient
 import dev.sipwake.ffi.parsePush as ffiParsePush
@@ -26,7 +27,7 @@ public class SipWakeClient(
     listener: EventListener? = null,
 ) : AutoCloseable {
     private val ffi = translating {
-        FfiClient(SafeStore(store), accounts.map { it.toFfi() }, listener?.let(::SafeListener))
+        FfiClient(SafeStore(store), accounts.map { it.toFfi() }, listener?.let(::SafeListener), ClientOptions())
     }
 
     /**

@@ -1,0 +1,341 @@
+//! Calls: what happens to them, and what the app may say about one.
+
+use std::time::Duration;
+
+use sipwake::core::clock::Now;
+
+use crate::payload::milliseconds;
+
+/// What happened to a call.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum CallChange {
+    /// A push announced it; the INVITE is on its way.
+    Announced {
+        /// Who calls.
+        caller: Caller,
+    },
+    /// The INVITE is here: the phone may ring.
+    Ringing {
+        /// Who calls.
+        caller: Caller,
+        /// Whether a push had announced this call.
+        announced: bool,
+        /// The INVITE's body, for the app's media engine.
+        offer: Option<SessionOffer>,
+    },
+    /// The user answered, and the INVITE is here: accept the call, without a further question to the user.
+    AnswerWanted {
+        /// Who calls.
+        caller: Caller,
+        /// The caller's offer; absent: the caller wants ours.
+        offer: Option<SessionOffer>,
+    },
+    /// A later push or request knows the caller better than what was told before.
+    CallerChanged {
+        /// Who calls.
+        caller: Caller,
+    },
+    /// The ACK came: the call is up (on iOS, `CXAnswerCallAction` is fulfilled now).
+    Connected {
+        /// The caller's answer, if the INVITE had no offer and ours was sent.
+        answer: Option<SessionOffer>,
+    },
+    /// The caller offers other media: respond with `respond_offer`; after 20 seconds it counts as refused.
+    Offered {
+        /// The new offer; absent: the caller wants ours.
+        offer: Option<SessionOffer>,
+    },
+    /// The caller answered the offer that the app gave to an `Offered` without one.
+    Answered {
+        /// The caller's answer.
+        answer: SessionOffer,
+    },
+    /// It is over.
+    Ended {
+        /// How.
+        reason: EndReason,
+        /// The status that says why, for `Failed` only.
+        status: Option<u16>,
+    },
+    /// Something that this version of the bindings has no name for.
+    Other {
+        /// In words.
+        description: String,
+    },
+}
+
+/// A session description, as opaque text: an offer or an answer.
+#[derive(Clone, PartialEq, Eq, uniffi::Record)]
+pub struct SessionOffer {
+    /// For example `application/sdp`.
+    pub content_type: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for SessionOffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SessionOffer({}, {} bytes)", self.content_type, self.body.len())
+    }
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+pub struct Caller {
+    /// The caller's URI or number; may be empty.
+    pub uri: String,
+    /// The name to show.
+    pub display_name: Option<String>,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum EndReason {
+    /// The caller gave up.
+    Cancelled,
+    /// Another device of the user answered (RFC 3326).
+    AnsweredElsewhere,
+    /// Another device of the user declined for all of them (RFC 3326).
+    DeclinedElsewhere,
+    /// We declined.
+    Declined,
+    /// The caller hung up.
+    HungUpByCaller,
+    /// We hung up.
+    HungUp,
+    /// It failed; the status tells why: 408 without an ACK or a refresh of the session, 481 if the caller does not know the
+    /// call any more, 504 without a PRACK, or what the app gave.
+    Failed,
+    /// The announced INVITE never came.
+    Missed,
+    /// It rang until its time was over.
+    Unanswered,
+    /// The user logged out.
+    LoggedOut,
+    /// Anything else.
+    Other,
+}
+
+/// A moment on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Record)]
+pub struct Moment {
+    /// Milliseconds since the Unix epoch, for a call log.
+    pub wall_ms: u64,
+    /// Milliseconds of the clock that only goes forward, also while the device sleeps: the difference of two is a duration.
+    pub boot_ms: u64,
+}
+
+/// When a call reached each of its stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Record)]
+pub struct CallTimes {
+    /// A push announced it.
+    pub announced: Option<Moment>,
+    /// Its INVITE came.
+    pub ringing: Option<Moment>,
+    /// The user answered: the 200 was sent.
+    pub answered: Option<Moment>,
+    /// The caller's ACK came: both sides may talk.
+    pub connected: Option<Moment>,
+    /// It ended.
+    pub ended: Option<Moment>,
+}
+
+/// How a ringing call is declined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum DeclineHow {
+    /// 603: on all of the user's devices.
+    Everywhere,
+    /// 486: this device is busy; others go on ringing.
+    Busy,
+}
+
+/// Why the app ends a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum HangUp {
+    /// The user wants it.
+    Normal,
+    /// It cannot go on, for example with 488 for an offer that the media engine does not take.
+    Failed {
+        /// A SIP status; what is none from 400 to 699 becomes 500.
+        status: u16,
+    },
+}
+
+/// How calls are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Record)]
+pub struct CallPolicy {
+    /// The longest that an announced INVITE is waited for, in milliseconds, if its payload does not say less.
+    #[uniffi(default = 40000)]
+    pub window_ms: u64,
+    /// The longest that a phone rings, in milliseconds, if the INVITE's `Expires` does not say less.
+    #[uniffi(default = 180000)]
+    pub ring_limit_ms: u64,
+    /// Whether a registrar that gave a `pn-purr` can wake the app for requests inside the call (RFC 8599 section 6).
+    #[uniffi(default = false)]
+    pub mid_call_wakeups: bool,
+}
+
+impl From<CallPolicy> for sipwake::CallPolicy {
+    fn from(policy: CallPolicy) -> Self {
+        Self {
+            window: Duration::from_millis(policy.window_ms),
+            ring_limit: Duration::from_millis(policy.ring_limit_ms),
+            mid_call_wakeups: policy.mid_call_wakeups,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<DeclineHow> for sipwake::Decline {
+    fn from(how: DeclineHow) -> Self {
+        match how {
+            DeclineHow::Everywhere => Self::Everywhere,
+            DeclineHow::Busy => Self::Busy,
+        }
+    }
+}
+
+impl From<HangUp> for sipwake::HangUp {
+    fn from(why: HangUp) -> Self {
+        match why {
+            HangUp::Normal => Self::Normal,
+            HangUp::Failed { status } => Self::Failed(status),
+        }
+    }
+}
+
+impl From<SessionOffer> for sipwake::Offer {
+    fn from(offer: SessionOffer) -> Self {
+        Self { content_type: offer.content_type, body: offer.body }
+    }
+}
+
+impl From<sipwake::Offer> for SessionOffer {
+    fn from(offer: sipwake::Offer) -> Self {
+        Self { content_type: offer.content_type, body: offer.body }
+    }
+}
+
+impl From<sipwake::CallChange> for CallChange {
+    fn from(change: sipwake::CallChange) -> Self {
+        match change {
+            sipwake::CallChange::Announced(caller) => Self::Announced { caller: caller.into() },
+            sipwake::CallChange::Ringing { caller, announced, offer } => {
+                Self::Ringing { caller: caller.into(), announced, offer: offer.map(Into::into) }
+            }
+            sipwake::CallChange::AnswerWanted { caller, offer } => {
+                Self::AnswerWanted { caller: caller.into(), offer: offer.map(Into::into) }
+            }
+            sipwake::CallChange::CallerChanged(caller) => Self::CallerChanged { caller: caller.into() },
+            sipwake::CallChange::Connected { answer } => Self::Connected { answer: answer.map(Into::into) },
+            sipwake::CallChange::Offered { offer } => Self::Offered { offer: offer.map(Into::into) },
+            sipwake::CallChange::Answered(answer) => Self::Answered { answer: answer.into() },
+            sipwake::CallChange::Ended(how) => Self::Ended { reason: how.into(), status: status(how) },
+            other => Self::Other { description: format!("{other:?}") },
+        }
+    }
+}
+
+fn status(how: sipwake::Ended) -> Option<u16> {
+    match how {
+        sipwake::Ended::Failed(status) => Some(status),
+        _ => None,
+    }
+}
+
+impl From<sipwake::Caller> for Caller {
+    fn from(caller: sipwake::Caller) -> Self {
+        Self { uri: caller.uri, display_name: caller.display_name }
+    }
+}
+
+impl From<sipwake::Ended> for EndReason {
+    fn from(how: sipwake::Ended) -> Self {
+        match how {
+            sipwake::Ended::Cancelled => Self::Cancelled,
+            sipwake::Ended::AnsweredElsewhere => Self::AnsweredElsewhere,
+            sipwake::Ended::DeclinedElsewhere => Self::DeclinedElsewhere,
+            sipwake::Ended::Declined => Self::Declined,
+            sipwake::Ended::HungUpByCaller => Self::HungUpByCaller,
+            sipwake::Ended::HungUp => Self::HungUp,
+            sipwake::Ended::Failed(_) => Self::Failed,
+            sipwake::Ended::Missed => Self::Missed,
+            sipwake::Ended::Unanswered => Self::Unanswered,
+            sipwake::Ended::LoggedOut => Self::LoggedOut,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl From<Now> for Moment {
+    fn from(now: Now) -> Self {
+        Self { wall_ms: milliseconds(now.wall), boot_ms: milliseconds(now.boot) }
+    }
+}
+
+impl From<sipwake::CallTimes> for CallTimes {
+    fn from(times: sipwake::CallTimes) -> Self {
+        Self {
+            announced: times.announced.map(Into::into),
+            ringing: times.ringing.map(Into::into),
+            answered: times.answered.map(Into::into),
+            connected: times.connected.map(Into::into),
+            ended: times.ended.map(Into::into),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_a_name_and_only_a_failure_a_status() {
+        use sipwake::Ended;
+        let ends = [
+            (Ended::Cancelled, EndReason::Cancelled),
+            (Ended::AnsweredElsewhere, EndReason::AnsweredElsewhere),
+            (Ended::DeclinedElsewhere, EndReason::DeclinedElsewhere),
+            (Ended::Declined, EndReason::Declined),
+            (Ended::HungUpByCaller, EndReason::HungUpByCaller),
+            (Ended::HungUp, EndReason::HungUp),
+            (Ended::Missed, EndReason::Missed),
+            (Ended::Unanswered, EndReason::Unanswered),
+            (Ended::LoggedOut, EndReason::LoggedOut),
+        ];
+        for (how, reason) in ends {
+            assert_eq!(CallChange::from(sipwake::CallChange::Ended(how)), CallChange::Ended { reason, status: None });
+        }
+        let failed = CallChange::from(sipwake::CallChange::Ended(Ended::Failed(488)));
+        assert_eq!(failed, CallChange::Ended { reason: EndReason::Failed, status: Some(488) });
+    }
+
+    #[test]
+    fn every_change_has_a_name_and_keeps_its_description() {
+        let (offer, converted) =
+            (sipwake::Offer::sdp("v=0"), SessionOffer { content_type: "application/sdp".into(), body: b"v=0".into() });
+        let from = CallChange::from;
+        assert_eq!(
+            from(sipwake::CallChange::AnswerWanted { caller: sipwake::Caller::default(), offer: Some(offer.clone()) }),
+            CallChange::AnswerWanted { caller: sipwake::Caller::default().into(), offer: Some(converted.clone()) }
+        );
+        assert_eq!(
+            from(sipwake::CallChange::Connected { answer: Some(offer.clone()) }),
+            CallChange::Connected { answer: Some(converted.clone()) }
+        );
+        assert_eq!(from(sipwake::CallChange::Offered { offer: None }), CallChange::Offered { offer: None });
+        assert_eq!(from(sipwake::CallChange::Answered(offer)), CallChange::Answered { answer: converted });
+    }
+
+    #[test]
+    fn the_defaults_of_the_policy_are_the_cores() {
+        let policy = CallPolicy { window_ms: 40_000, ring_limit_ms: 180_000, mid_call_wakeups: false };
+        assert_eq!(sipwake::CallPolicy::from(policy), sipwake::CallPolicy::default());
+    }
+
+    #[test]
+    fn the_words_of_a_session_are_not_shown() {
+        let offer = SessionOffer { content_type: "application/sdp".into(), body: b"a=crypto:1".into() };
+        assert_eq!(format!("{offer:?}"), "SessionOffer(application/sdp, 10 bytes)");
+    }
+}

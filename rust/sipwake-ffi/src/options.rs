@@ -1,0 +1,219 @@
+//! What an app may bring along for a client: whom to trust, how to open payloads, who looks at the messages.
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use crate::decryptor::{Decryptor, ForeignDecryptor};
+use crate::error::{CallbackError, SipWakeError};
+#[cfg(feature = "tls")]
+use crate::trust::ForeignTrust;
+use crate::trust::ServerTrust;
+
+/// Messages waiting for the app's trace listener; beyond this the newest are dropped and counted.
+const MAX_TRACED: usize = 256;
+
+/// What a client is made with besides its store and its accounts. All of it may be left out.
+#[derive(Clone, Default, uniffi::Record)]
+pub struct ClientOptions {
+    /// Judges the servers' certificates instead of the platform's own verifier: Android's `X509TrustManager`, for example.
+    #[uniffi(default = None)]
+    pub server_trust: Option<Arc<dyn ServerTrust>>,
+    /// Trusts these authorities (PEM, or one in DER) and nobody else; not together with `server_trust`.
+    #[uniffi(default = None)]
+    pub authorities: Option<Vec<u8>>,
+    /// Demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4), besides all else.
+    #[uniffi(default = [])]
+    pub pins: Vec<String>,
+    /// Shown to servers that ask for a certificate.
+    #[uniffi(default = None)]
+    pub client_certificate: Option<ClientCertificate>,
+    /// Opens payloads before they are read.
+    #[uniffi(default = None)]
+    pub decryptor: Option<Arc<dyn Decryptor>>,
+    /// Sees every message that is sent or received.
+    #[uniffi(default = None)]
+    pub trace: Option<Arc<dyn TraceListener>>,
+}
+
+/// A certificate and its private key.
+#[derive(Clone, uniffi::Record)]
+pub struct ClientCertificate {
+    /// The certificate, then its chain, in PEM or DER.
+    pub chain: Vec<u8>,
+    /// The private key in PEM: PKCS#8, PKCS#1 or SEC1.
+    pub key: Vec<u8>,
+}
+
+/// Sees every message that is sent or received, without its secrets, one after the other on a thread made for it.
+#[uniffi::export(rust, foreign)]
+pub trait TraceListener: Send + Sync {
+    /// Takes a message.
+    ///
+    /// # Errors
+    /// What is thrown is dropped.
+    fn on_message(&self, message: TracedMessage) -> Result<(), CallbackError>;
+}
+
+/// A message as it went over the wire, but for its secrets: of those their length and last four characters.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+pub struct TracedMessage {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Whether we sent it.
+    pub sent: bool,
+    /// The connection: each has a number of its own.
+    pub flow: u64,
+    /// The message.
+    pub text: String,
+}
+
+impl ClientOptions {
+    pub(crate) fn into_options(self) -> Result<sipwake::Options, SipWakeError> {
+        let mut options = sipwake::Options::default();
+        if let Some(decryptor) = self.decryptor {
+            options = options.decryptor(Arc::new(ForeignDecryptor(decryptor)));
+        }
+        if let Some(listener) = self.trace {
+            options = options.trace(Arc::new(Tracer::start(listener)?));
+        }
+        trust(options, self.server_trust, self.authorities, self.pins, self.client_certificate)
+    }
+}
+
+#[cfg(feature = "tls")]
+fn trust(
+    options: sipwake::Options,
+    platform: Option<Arc<dyn ServerTrust>>,
+    authorities: Option<Vec<u8>>,
+    pins: Vec<String>,
+    certificate: Option<ClientCertificate>,
+) -> Result<sipwake::Options, SipWakeError> {
+    let refused = |field: &str| {
+        let field = field.to_owned();
+        move |error: sipwake::TrustError| SipWakeError::InvalidField { field, reason: error.to_string() }
+    };
+    let mut trust = sipwake::Trust::default();
+    match (platform, authorities) {
+        (Some(_), Some(_)) => {
+            let reason = "must be left out where server_trust judges".to_owned();
+            return Err(SipWakeError::InvalidField { field: "options.authorities".to_owned(), reason });
+        }
+        (Some(platform), None) => trust = trust.asking(Arc::new(ForeignTrust(platform))),
+        (None, Some(authorities)) => {
+            trust = trust.only_authorities(&authorities).map_err(refused("options.authorities"))?;
+        }
+        (None, None) => {}
+    }
+    for pin in pins {
+        trust = trust.pin(sipwake::SpkiPin::parse(&pin).map_err(refused("options.pins"))?);
+    }
+    if let Some(ClientCertificate { chain, key }) = certificate {
+        trust = trust.client_certificate(&chain, &key).map_err(refused("options.client_certificate"))?;
+    }
+    Ok(options.trust(trust))
+}
+
+#[cfg(not(feature = "tls"))]
+fn trust(
+    options: sipwake::Options,
+    platform: Option<Arc<dyn ServerTrust>>,
+    authorities: Option<Vec<u8>>,
+    pins: Vec<String>,
+    certificate: Option<ClientCertificate>,
+) -> Result<sipwake::Options, SipWakeError> {
+    if platform.is_none() && authorities.is_none() && pins.is_empty() && certificate.is_none() {
+        return Ok(options);
+    }
+    Err(SipWakeError::Unavailable { reason: "this build of sipwake is without TLS".to_owned() })
+}
+
+/// Hands messages over to a thread, so that a slow listener holds up nobody.
+struct Tracer(SyncSender<TracedMessage>);
+
+impl Tracer {
+    fn start(listener: Arc<dyn TraceListener>) -> Result<Self, SipWakeError> {
+        let (sender, waiting) = sync_channel::<TracedMessage>(MAX_TRACED);
+        thread::Builder::new()
+            .name("sipwake trace".to_owned())
+            .spawn(move || {
+                for message in waiting {
+                    // What it throws is its own affair: the next message comes.
+                    let _ = listener.on_message(message);
+                }
+            })
+            .map_err(|error| SipWakeError::Unavailable { reason: format!("no thread: {error}") })?;
+        Ok(Self(sender))
+    }
+}
+
+impl sipwake::Trace for Tracer {
+    fn message(&self, sent: bool, flow: u64, text: &str) {
+        let at_ms = crate::payload::milliseconds(sipwake::now().wall);
+        // A listener that is 256 messages behind misses some.
+        let _ = self.0.try_send(TracedMessage { at_ms, sent, flow, text: text.to_owned() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::Sender;
+    use std::time::Duration;
+
+    use sipwake::Trace;
+
+    use super::*;
+
+    fn plain() -> ClientOptions {
+        ClientOptions::default()
+    }
+
+    fn refused_field(options: ClientOptions) -> String {
+        match options.into_options() {
+            Err(SipWakeError::InvalidField { field, .. }) => field,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    struct Anyone;
+
+    impl ServerTrust for Anyone {
+        fn verify(&self, _: Vec<Vec<u8>>, _: String) -> Result<(), CallbackError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_with_its_name() {
+        assert!(plain().into_options().is_ok());
+        assert_eq!(refused_field(ClientOptions { pins: vec!["sha1/x".into()], ..plain() }), "options.pins");
+        assert_eq!(refused_field(ClientOptions { authorities: Some(b"x".to_vec()), ..plain() }), "options.authorities");
+        let both = ClientOptions { server_trust: Some(Arc::new(Anyone)), authorities: Some(b"x".to_vec()), ..plain() };
+        assert_eq!(refused_field(both), "options.authorities");
+        let certificate = ClientCertificate { chain: b"x".to_vec(), key: b"y".to_vec() };
+        let field = refused_field(ClientOptions { client_certificate: Some(certificate), ..plain() });
+        assert_eq!(field, "options.client_certificate");
+    }
+
+    struct Tell(Sender<TracedMessage>);
+
+    impl TraceListener for Tell {
+        fn on_message(&self, message: TracedMessage) -> Result<(), CallbackError> {
+            let told = self.0.send(message);
+            told.map_err(|_| CallbackError::Failed { reason: "gone".into() })
+        }
+    }
+
+    #[test]
+    fn a_trace_listener_sees_messages_in_their_order() {
+        let (sender, seen) = std::sync::mpsc::channel();
+        let tracer = Tracer::start(Arc::new(Tell(sender))).expect("a thread");
+        tracer.message(true, 1, "REGISTER");
+        tracer.message(false, 1, "SIP/2.0 200 OK");
+        let seen: Vec<_> = (0..2).map(|_| seen.recv_timeout(Duration::from_secs(10)).expect("a message")).collect();
+        assert_eq!(
+            seen.iter().map(|message| (message.sent, message.text.as_str())).collect::<Vec<_>>(),
+            [(true, "REGISTER"), (false, "SIP/2.0 200 OK"),]
+        );
+    }
+}

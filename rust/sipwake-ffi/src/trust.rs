@@ -1,0 +1,51 @@
+//! The platform's judgement of server certificates.
+
+use std::sync::Arc;
+
+use crate::error::CallbackError;
+
+/// Judges servers' certificates in place of the SDK, for example with Android's `X509TrustManager`. Pins hold besides.
+#[uniffi::export(rust, foreign)]
+pub trait ServerTrust: Send + Sync {
+    /// Judges a chain of DER certificates, the server's own first, for this server name. Called from a thread of the
+    /// client, which waits: don't call the client from in here.
+    ///
+    /// Of the chain the SDK checks nothing else; the name it checks besides, always.
+    ///
+    /// # Errors
+    /// What is thrown refuses the server; the reason is in the event `RegistrationFailed`.
+    fn verify(&self, chain: Vec<Vec<u8>>, server_name: String) -> Result<(), CallbackError>;
+}
+
+#[cfg(feature = "tls")]
+pub(crate) struct ForeignTrust(pub(crate) Arc<dyn ServerTrust>);
+
+#[cfg(feature = "tls")]
+impl sipwake::ServerTrust for ForeignTrust {
+    fn verify(&self, chain: &[Vec<u8>], server_name: &str) -> Result<(), String> {
+        self.0.verify(chain.to_vec(), server_name.to_owned()).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use super::*;
+
+    struct OnlyFor(&'static str);
+
+    impl ServerTrust for OnlyFor {
+        fn verify(&self, chain: Vec<Vec<u8>>, server_name: String) -> Result<(), CallbackError> {
+            let known = chain == [vec![1], vec![2]] && server_name == self.0;
+            known.then_some(()).ok_or_else(|| CallbackError::Failed { reason: "not the one we know".into() })
+        }
+    }
+
+    #[test]
+    fn a_throw_refuses_the_server_with_its_reason() {
+        let trust = ForeignTrust(Arc::new(OnlyFor("sip.example.com")));
+        let chain = [vec![1], vec![2]];
+        assert_eq!(sipwake::ServerTrust::verify(&trust, &chain, "sip.example.com"), Ok(()));
+        let refusal = sipwake::ServerTrust::verify(&trust, &chain, "sip.example.org");
+        assert_eq!(refusal, Err("not the one we know".to_owned()));
+    }
+}

@@ -1,0 +1,171 @@
+//! Mizutech's `wsload` over HTTP/1.0: one request, one short answer, and the connection is closed.
+
+use std::time::{Duration, Instant};
+
+use sipwake_core::account::{Hop, Transport};
+use sipwake_core::gateway::Load;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::transport::Network;
+
+/// The longest answer that is read, head included.
+const MAX_ANSWER: usize = 8 * 1024;
+
+/// Asks the API on a gateway's host; `None` where that leads to no load.
+pub(super) async fn ask(hop: &Hop, https: bool, port: Option<u16>, network: &Network) -> Option<(Load, Duration)> {
+    let port = api_port(hop, https, port);
+    let server = Hop {
+        host: hop.host.clone(),
+        port: Some(port),
+        transport: Transport::Tcp,
+        explicit_transport: true,
+        path: None,
+    };
+    let stream = network.dial_tcp(&server).await.ok()?;
+    let host = if port == standard_port(https) { server.host.to_string() } else { format!("{}:{port}", server.host) };
+    if !https {
+        return exchange(stream, &host).await;
+    }
+    #[cfg(feature = "tls")]
+    {
+        let config = network.tls.clone().ok()?;
+        let stream = crate::transport::tls::handshake(stream, &server.host, config).await.ok()?;
+        exchange(stream, &host).await
+    }
+    #[cfg(not(feature = "tls"))]
+    None
+}
+
+fn standard_port(https: bool) -> u16 {
+    if https { 443 } else { 80 }
+}
+
+/// The port that was given, else that of a WebSocket server, which speaks HTTP there already.
+fn api_port(hop: &Hop, https: bool, given: Option<u16>) -> u16 {
+    let own = match (hop.transport, https) {
+        (Transport::Wss, true) | (Transport::Ws, false) => hop.port,
+        _ => None,
+    };
+    given.or(own).unwrap_or_else(|| standard_port(https))
+}
+
+/// HTTP/1.0, so that the answer is not chunked.
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, host: &str) -> Option<(Load, Duration)> {
+    let request = format!(
+        "GET /mvapireq/?apientry=wsload HTTP/1.0\r\nHost: {host}\r\nAccept: text/plain, */*\r\nConnection: close\r\n\r\n"
+    );
+    let asked = Instant::now();
+    stream.write_all(request.as_bytes()).await.ok()?;
+    stream.flush().await.ok()?;
+    let mut answer = Vec::new();
+    let mut piece = [0; 1024];
+    loop {
+        // A server that cuts its TLS off without a word has still answered.
+        let length = stream.read(&mut piece).await.unwrap_or(0);
+        answer.extend_from_slice(&piece[..length]);
+        if length == 0 || answer.len() > MAX_ANSWER || is_whole(&answer) {
+            return read(&answer).map(|load| (load, asked.elapsed()));
+        }
+    }
+}
+
+/// RFC 9112 section 2.1: the head ends with an empty line. Returns it and what follows.
+fn split(answer: &[u8]) -> Option<(&str, &[u8])> {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    Some((std::str::from_utf8(&answer[..end]).ok()?, &answer[end + 4..]))
+}
+
+fn is_whole(answer: &[u8]) -> bool {
+    let Some((head, body)) = split(answer) else { return false };
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    length.is_some_and(|length| body.len() >= length)
+}
+
+/// RFC 9112 section 4: `status-line = HTTP-version SP status-code SP [ reason-phrase ]`; only a 200 counts.
+fn read(answer: &[u8]) -> Option<Load> {
+    let (head, body) = split(answer)?;
+    let mut words = head.lines().next()?.split(' ');
+    let good = words.next()?.starts_with("HTTP/1.") && words.next()? == "200";
+    let body = body.get(..body.len().min(MAX_ANSWER))?;
+    Load::parse(&String::from_utf8_lossy(body)).filter(|_| good)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sipwake_core::account::{Account, AccountConfig};
+    use tokio::io::duplex;
+
+    use super::*;
+
+    async fn told(answer: &[u8]) -> Option<u8> {
+        let (near, mut far) = duplex(64 * 1024);
+        let answer = answer.to_vec();
+        let server = tokio::spawn(async move {
+            let mut heard = [0; 1024];
+            let length = far.read(&mut heard).await.unwrap_or(0);
+            let _ = far.write_all(&answer).await;
+            String::from_utf8_lossy(&heard[..length]).into_owned()
+        });
+        let load = exchange(near, "gw.example.com:8080").await.map(|(load, _)| load.value());
+        let heard = server.await.expect("it ends");
+        assert!(
+            heard.starts_with("GET /mvapireq/?apientry=wsload HTTP/1.0\r\nHost: gw.example.com:8080\r\n"),
+            "{heard}"
+        );
+        load
+    }
+
+    #[tokio::test]
+    async fn the_load_is_read_out_of_the_answer() {
+        assert_eq!(told(b"HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\nOK: WS Load: 2 type 1\r\n").await, Some(2));
+        assert_eq!(told(b"HTTP/1.0 200 OK\r\n\r\nOK: WS Load: 4 type gateway").await, Some(4));
+    }
+
+    #[tokio::test]
+    async fn anything_else_is_no_load() {
+        for answer in [
+            "",
+            "HTTP/1.1 404 Not Found\r\n\r\nOK: WS Load: 0 type 1",
+            "HTTP/1.1 200 OK\r\n\r\nERROR, malfunction",
+            "HTTP/1.1 200 OK\r\n\r\n<html>OK: WS Load: 0",
+            "SIP/2.0 200 OK\r\n\r\nOK: WS Load: 0 type 1",
+            "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n",
+        ] {
+            assert_eq!(told(answer.as_bytes()).await, None, "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_cut_off() {
+        let mut endless = b"HTTP/1.1 200 OK\r\n".to_vec();
+        endless.resize(20_000, b'x');
+        assert_eq!(told(&endless).await, None);
+    }
+
+    #[test]
+    fn the_api_is_where_the_app_says_or_http_is_spoken() {
+        let port = |gateway: &str, https, given| {
+            let mut config = AccountConfig::new("alice@example.com", "secret");
+            config.gateways = vec![gateway.into()];
+            api_port(&Account::parse(config).expect("valid").hops()[0], https, given)
+        };
+        assert_eq!(port("gw.example.com:35060", true, None), 443);
+        assert_eq!(port("gw.example.com:35060", false, None), 80);
+        assert_eq!(port("wss://gw.example.com:8443/ws", true, None), 8443);
+        assert_eq!(port("wss://gw.example.com:8443/ws", false, None), 80);
+        assert_eq!(port("wss://gw.example.com:8443/ws", true, Some(9000)), 9000);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(answer in prop::collection::vec(any::<u8>(), 0..200), cut in 0usize..60) {
+            let mut whole = b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\nOK: WS Load: 1 type 1"[cut.min(59)..].to_vec();
+            whole.extend_from_slice(&answer);
+            let _ = (is_whole(&whole), read(&whole), read(&answer));
+        }
+    }
+}

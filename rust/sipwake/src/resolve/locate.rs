@@ -1,0 +1,216 @@
+//! The records to ask for, and the addresses that they lead to (RFC 3263 section 4).
+
+use std::net::SocketAddr;
+
+use sipwake_core::account::{Hop, Transport};
+use sipwake_core::sip::Host;
+
+use super::select;
+use super::{Resolver, Srv, Way};
+
+/// Addresses that are tried of one hop.
+pub(super) const MAX_ADDRESSES: usize = 16;
+/// SRV targets that are looked up.
+const MAX_TARGETS: usize = 8;
+
+/// The transports that a hop may be reached over, the default first. Only where neither the app nor the URI named one has the
+/// DNS a choice (RFC 3263 section 4.1); it never leads from a secure transport to a clear one.
+pub(super) fn candidates(hop: &Hop) -> &'static [Transport] {
+    match hop.transport {
+        Transport::Udp if !hop.explicit_transport && cfg!(feature = "tls") => {
+            &[Transport::Udp, Transport::Tcp, Transport::Tls]
+        }
+        Transport::Udp if !hop.explicit_transport => &[Transport::Udp, Transport::Tcp],
+        Transport::Udp => &[Transport::Udp],
+        Transport::Tcp => &[Transport::Tcp],
+        Transport::Tls => &[Transport::Tls],
+        Transport::Ws | Transport::Wss => &[],
+    }
+}
+
+/// RFC 3263 section 4. What can be asked at once is: the names of SRV records are guessed while NAPTR is asked for, and the
+/// domain's own addresses beside both, so that a cold wake waits for the DNS once, or twice where SRV records lead elsewhere.
+pub(super) fn find(resolver: &dyn Resolver, hop: &Hop) -> Option<Way> {
+    let Host::Name(name) = &hop.host else { return None };
+    let candidates = if hop.port.is_none() { candidates(hop) } else { &[] };
+    let guess = |transport: Transport| select::service(transport).map(|(prefix, _)| format!("{prefix}.{name}"));
+    let asks_naptr = !candidates.is_empty() && !hop.explicit_transport;
+    let (naptr, guessed, own) = std::thread::scope(|scope| {
+        let naptr = asks_naptr.then(|| scope.spawn(|| resolver.naptr(name)));
+        let guessed = candidates.iter().filter_map(|transport| {
+            let asked = guess(*transport)?;
+            Some((*transport, asked.clone(), scope.spawn(move || resolver.srv(&asked))))
+        });
+        let guessed: Vec<_> = guessed.collect();
+        let own = resolver.addresses(name);
+        let naptr = naptr.map(joined).unwrap_or_default();
+        let guessed: Vec<_> =
+            guessed.into_iter().map(|(transport, name, srv)| (transport, name, joined(srv))).collect();
+        (naptr, guessed, own)
+    });
+    let mut services = select::services(naptr, candidates);
+    services.truncate(MAX_TARGETS);
+    if services.is_empty() {
+        services = guessed.iter().map(|(transport, name, _)| (*transport, name.clone())).collect();
+    }
+    for (transport, name) in services {
+        let known = guessed.iter().find(|(_, asked, _)| asked.eq_ignore_ascii_case(&name));
+        let records = known.map_or_else(|| resolver.srv(&name), |(_, _, records)| records.clone());
+        let addresses = addresses_of(resolver, &select::order(records, random_below));
+        if !addresses.is_empty() {
+            return Some(Way { transport, addresses });
+        }
+    }
+    let port = hop.port.unwrap_or(hop.transport.default_port());
+    let addresses: Vec<_> = own.into_iter().take(MAX_ADDRESSES).map(|ip| SocketAddr::new(ip, port)).collect();
+    (!addresses.is_empty()).then_some(Way { transport: hop.transport, addresses })
+}
+
+/// Looks up all targets at once.
+fn addresses_of(resolver: &dyn Resolver, targets: &[Srv]) -> Vec<SocketAddr> {
+    let mut found: Vec<SocketAddr> = std::thread::scope(|scope| {
+        let asked = targets.iter().take(MAX_TARGETS).map(|target| {
+            let host = target.target.trim_end_matches('.');
+            (target.port, scope.spawn(move || resolver.addresses(host)))
+        });
+        let asked: Vec<_> = asked.collect();
+        let answers = asked.into_iter().map(|(port, answer)| (port, joined(answer)));
+        answers.flat_map(|(port, ips)| ips.into_iter().map(move |ip| SocketAddr::new(ip, port))).collect()
+    });
+    found.truncate(MAX_ADDRESSES);
+    found
+}
+
+/// An answer that panicked is none.
+fn joined<T: Default>(answer: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    answer.join().unwrap_or_default()
+}
+
+fn random_below(bound: u64) -> u64 {
+    getrandom::u64().unwrap_or_default() % bound.max(1)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::net::IpAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use sipwake_core::account::{Account, AccountConfig};
+
+    use super::super::Naptr;
+    use super::*;
+
+    #[derive(Default)]
+    pub(crate) struct Zone {
+        pub(crate) asked: AtomicUsize,
+    }
+
+    fn srv(priority: u16, port: u16, target: &str) -> Srv {
+        Srv { priority, weight: 1, port, target: target.into() }
+    }
+
+    impl Resolver for Zone {
+        fn addresses(&self, host: &str) -> Vec<IpAddr> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            let text = match host {
+                "example.com" => "192.0.2.1",
+                "one.example.com" => "192.0.2.11",
+                "two.example.com" => "2001:db8::2",
+                "tcponly.example.com" => "192.0.2.12",
+                _ => return Vec::new(),
+            };
+            vec![text.parse().expect("an address")]
+        }
+
+        fn srv(&self, name: &str) -> Vec<Srv> {
+            match name {
+                "_sip._udp.example.com" => vec![srv(20, 5062, "two.example.com."), srv(10, 5061, "one.example.com")],
+                "_sips._tcp.example.com" => vec![srv(1, 443, "nowhere.example.com")],
+                "_sip._tcp.tcponly.example.com" => vec![srv(1, 5062, "one.example.com")],
+                "_sips._tcp.secure.example.com" => vec![srv(1, 5071, "one.example.com")],
+                "_sip._udp.secure.example.com" => vec![srv(1, 5072, "one.example.com")],
+                "special.example.com" => vec![srv(1, 7000, "two.example.com")],
+                _ => Vec::new(),
+            }
+        }
+
+        fn naptr(&self, domain: &str) -> Vec<Naptr> {
+            let record = |order, service: &str, replacement: &str| Naptr {
+                order,
+                preference: 1,
+                flags: "s".into(),
+                service: service.into(),
+                replacement: replacement.into(),
+            };
+            match domain {
+                "naptr.example.com" => {
+                    vec![record(1, "SIPS+D2T", "other"), record(2, "SIP+D2U", "special.example.com.")]
+                }
+                "secure.example.com" => vec![
+                    record(20, "SIP+D2U", "_sip._udp.secure.example.com."),
+                    record(10, "SIPS+D2T", "_sips._tcp.secure.example.com."),
+                ],
+                _ => Vec::new(),
+            }
+        }
+    }
+
+    pub(crate) fn hop(server: &str, transport: Option<Transport>) -> Hop {
+        let mut config = AccountConfig::new("alice@example.com", "secret");
+        config.gateways = vec![server.into()];
+        config.transport = transport;
+        Account::parse(config).expect("valid").hops()[0].clone()
+    }
+
+    fn found(server: &str, transport: Option<Transport>) -> Vec<String> {
+        let way = find(&Zone::default(), &hop(server, transport));
+        way.map(|way| way.addresses.iter().map(ToString::to_string).collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn srv_records_count_only_without_a_port() {
+        assert_eq!(found("example.com", Some(Transport::Udp)), ["192.0.2.11:5061", "[2001:db8::2]:5062"]);
+        assert_eq!(found("example.com:5099", Some(Transport::Udp)), ["192.0.2.1:5099"]);
+        assert_eq!(found("example.com", Some(Transport::Tcp)), ["192.0.2.1:5060"]);
+        assert_eq!(found("wss://example.com/ws", None), ["192.0.2.1:443"]);
+    }
+
+    fn chosen(server: &str) -> (Transport, String) {
+        let way = find(&Zone::default(), &hop(server, None)).expect("it has an address");
+        (way.transport, way.addresses[0].to_string())
+    }
+
+    #[test]
+    fn naptr_records_choose_the_transport_that_the_account_leaves_open() {
+        assert_eq!(
+            chosen("naptr.example.com"),
+            (Transport::Udp, "[2001:db8::2]:7000".into()),
+            "the first has no target"
+        );
+        assert!(found("naptr.example.com", Some(Transport::Udp)).is_empty(), "given, so not looked up");
+        #[cfg(feature = "tls")]
+        assert_eq!(chosen("secure.example.com"), (Transport::Tls, "192.0.2.11:5071".into()));
+    }
+
+    #[test]
+    fn srv_records_choose_it_where_there_is_no_naptr_and_udp_is_what_remains() {
+        assert_eq!(chosen("tcponly.example.com"), (Transport::Tcp, "192.0.2.11:5062".into()));
+        assert_eq!(chosen("example.com"), (Transport::Udp, "192.0.2.11:5061".into()));
+        assert_eq!(chosen("one.example.com"), (Transport::Udp, "192.0.2.11:5060".into()));
+        assert_eq!(chosen("tcponly.example.com:5099"), (Transport::Udp, "192.0.2.12:5099".into()), "a port ends it");
+    }
+
+    #[test]
+    fn the_dns_never_leads_from_a_secure_transport_to_a_clear_one() {
+        let mut config = AccountConfig::new("sips:alice@naptr.example.com", "secret");
+        config.transport = None;
+        let hop = Account::parse(config).expect("valid").hops()[0].clone();
+        assert!(!hop.explicit_transport);
+        assert_eq!(find(&Zone::default(), &hop), None, "the clear services of the domain do not count");
+    }
+
+    #[test]
+    fn srv_records_whose_targets_have_no_address_are_not_the_end() {
+        assert_eq!(found("example.com", Some(Transport::Tls)), ["192.0.2.1:5061"]);
+    }
+}

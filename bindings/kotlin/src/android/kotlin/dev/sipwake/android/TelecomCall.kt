@@ -3,12 +3,15 @@ package dev.sipwake.android
 import android.telecom.Connection
 import android.telecom.DisconnectCause
 import android.telecom.TelecomManager
+import android.util.Log
 import dev.sipwake.EndReason
+import dev.sipwake.HangUp
 import dev.sipwake.SessionDescription
 import dev.sipwake.SipWakeClient
 import dev.sipwake.SipWakeEvent
 import dev.sipwake.SipWakeException
 import java.util.UUID
+import kotlin.coroutines.cancellation.CancellationException
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.launch
 
@@ -48,7 +51,13 @@ public class TelecomCall internal constructor(
 
     internal fun onEvent(event: SipWakeEvent.Call) {
         when (event) {
-            is SipWakeEvent.CallAnswerWanted -> wish { client.accept(uuid, describe(uuid, event.offer)) }
+            is SipWakeEvent.CallAnswerWanted -> wish {
+                when (val answer = described(event.offer)) {
+                    null -> client.hangUp(uuid, HangUp.Failed(NOT_ACCEPTABLE_HERE))
+                    else -> client.accept(uuid, answer)
+                }
+            }
+            is SipWakeEvent.CallOffered -> wish { client.respondOffer(uuid, described(event.offer)) }
             is SipWakeEvent.CallerChanged -> setCallerDisplayName(event.caller.displayName, TelecomManager.PRESENTATION_ALLOWED)
             is SipWakeEvent.CallConnected -> setActive()
             is SipWakeEvent.CallEnded -> end(disconnectCause(event.reason))
@@ -61,6 +70,16 @@ public class TelecomCall internal constructor(
         destroy()
     }
 
+    /** Null when the app's media engine threw. */
+    private suspend fun described(offer: SessionDescription?): SessionDescription? = try {
+        describe(uuid, offer)
+    } catch (cancelled: CancellationException) {
+        throw cancelled
+    } catch (error: Exception) {
+        Log.w("sipwake", "no session description for call $uuid: ${error.javaClass.name}")
+        null
+    }
+
     private fun wish(action: suspend () -> Unit) {
         scope.launch {
             try {
@@ -69,6 +88,11 @@ public class TelecomCall internal constructor(
                 // The call is over, and its end is an event of its own.
             }
         }
+    }
+
+    private companion object {
+        /** RFC 3261 section 21.4.26. */
+        const val NOT_ACCEPTABLE_HERE = 488
     }
 }
 

@@ -34,8 +34,9 @@ import kotlinx.coroutines.launch
  *
  * @param service the app's [TelecomCallService]
  * @param label what Telecom calls the app
- * @param describe returns the app's answer to an offer or, where the caller gave none, its own offer; if the media engine
- * cannot, it ends the call with `hangUp`
+ * @param describe returns the app's answer to an offer or, where the caller gave none, its own offer. It is asked for an
+ * answered call and for new media inside it: accepting and responding are done here. What it throws ends the call with 488,
+ * or refuses the new media
  */
 public class TelecomCalls(
     context: Context,
@@ -48,8 +49,13 @@ public class TelecomCalls(
     private val handle = PhoneAccountHandle(ComponentName(context, service), "sipwake")
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Main.immediate)
 
-    /** Announced to Telecom, which has asked for no connection yet; with the end that came meanwhile. */
-    private val awaited = HashMap<UUID, DisconnectCause?>()
+    /** Announced to Telecom, which has asked for no connection yet. */
+    private val awaited = HashSet<UUID>()
+
+    /** A call may end before its push is announced, or before Telecom asks for it. */
+    private val ended = object : LinkedHashMap<UUID, DisconnectCause>() {
+        override fun removeEldestEntry(eldest: Map.Entry<UUID, DisconnectCause>): Boolean = size > ENDS_KEPT
+    }
     private val calls = HashMap<UUID, TelecomCall>()
 
     init {
@@ -78,8 +84,8 @@ public class TelecomCalls(
             putString(EXTRA_NAME, displayName)
             if (caller.isNotEmpty()) putParcelable(TelecomManager.EXTRA_INCOMING_CALL_ADDRESS, address(caller))
         }
-        awaited[call] = null
         telecom.addNewIncomingCall(handle, extras)
+        awaited += call
     }
 
     /** As the other [announce], for a push. */
@@ -94,8 +100,8 @@ public class TelecomCalls(
     internal fun connect(request: ConnectionRequest): Connection {
         val uuid = callOf(request)
         // A UUID that is not awaited is of an earlier process, or of nobody.
-        if (uuid == null || uuid !in awaited) return Connection.createCanceledConnection()
-        awaited.remove(uuid)?.let { return Connection.createFailedConnection(it) }
+        if (uuid == null || !awaited.remove(uuid)) return Connection.createCanceledConnection()
+        ended[uuid]?.let { return Connection.createFailedConnection(it) }
         val call = TelecomCall(client, scope, uuid, describe)
         call.setAddress(request.address, TelecomManager.PRESENTATION_ALLOWED)
         request.extras.getString(EXTRA_NAME)?.let { call.setCallerDisplayName(it, TelecomManager.PRESENTATION_ALLOWED) }
@@ -103,7 +109,7 @@ public class TelecomCalls(
         return call
     }
 
-    internal fun endedBeforeItRang(call: UUID): Boolean = awaited[call] != null
+    internal fun hasEnded(call: UUID): Boolean = call in ended
 
     /** The phone is in a call that can't be held. */
     internal fun refused(request: ConnectionRequest?) {
@@ -123,7 +129,7 @@ public class TelecomCalls(
         call?.onEvent(event)
         if (event !is SipWakeEvent.CallEnded) return
         calls -= event.uuid
-        if (event.uuid in awaited) awaited[event.uuid] = disconnectCause(event.reason)
+        ended[event.uuid] = disconnectCause(event.reason)
     }
 
     private fun endAll() {
@@ -139,6 +145,7 @@ public class TelecomCalls(
         if (caller.startsWith("sip:") || caller.startsWith("sips:")) Uri.parse(caller) else Uri.fromParts(PhoneAccount.SCHEME_SIP, caller, null)
 
     private companion object {
+        const val ENDS_KEPT = 128
         const val EXTRA_CALL = "dev.sipwake.call"
         const val EXTRA_NAME = "dev.sipwake.name"
     }

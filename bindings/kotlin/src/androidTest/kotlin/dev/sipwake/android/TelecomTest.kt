@@ -7,6 +7,7 @@ import android.telecom.DisconnectCause
 import android.telecom.TelecomManager
 import dev.sipwake.AccountConfig
 import dev.sipwake.AccountSetup
+import dev.sipwake.Caller
 import dev.sipwake.EndReason
 import dev.sipwake.Provider
 import dev.sipwake.PushAction
@@ -121,10 +122,22 @@ class TelecomTest {
         val call = pushed("early")
         calls.announce(call)
         runBlocking { client.decline(call.uuid) }
-        until { calls.endedBeforeItRang(call.uuid) }
+        until { calls.hasEnded(call.uuid) }
         val connection = connect()
         assertEquals(Connection.STATE_DISCONNECTED, connection.state)
         assertEquals(DisconnectCause.REJECTED, connection.disconnectCause.code)
+    }
+
+    @Test
+    fun `a media engine that throws ends the call, and refuses new media`() {
+        calls.close()
+        val calls = TelecomCalls(context, client, CallService::class.java, "App") { _, _ -> error("no microphone") }
+        Phone.calls = calls
+        calls.announce(pushed("broken"))
+        val connection = assertIs<TelecomCall>(connect())
+        connection.onEvent(SipWakeEvent.CallAnswerWanted(connection.uuid, null, Caller("sip:bob@example.com", "Bob"), null))
+        until { connection.state == Connection.STATE_DISCONNECTED }
+        calls.close()
     }
 
     @Test

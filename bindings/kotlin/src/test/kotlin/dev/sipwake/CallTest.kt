@@ -25,7 +25,7 @@ private val ANSWER = SessionDescription("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\
 
 class CallTest {
     /** A registered phone, and a caller on the other side. */
-    private fun onThePhone(test: suspend App.(MockGateway) -> Unit) = runBlocking {
+    private fun onThePhone(test: suspend App.(MockGateway) -> Unit): Unit = runBlocking {
         MockGateway().use { gateway ->
             App(Memory(), alice(gateway)).use { app ->
                 app.client.setToken(app.account, FIRST_TOKEN)
@@ -75,7 +75,7 @@ class CallTest {
     }
 
     @Test
-    fun `an answer before the INVITE is kept until it comes`() = runBlocking {
+    fun `an answer before the INVITE is kept until it comes`(): Unit = runBlocking {
         val store = Memory()
         MockGateway().use { gateway ->
             val setup = alice(gateway)

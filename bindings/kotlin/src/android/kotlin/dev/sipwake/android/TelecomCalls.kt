@@ -146,8 +146,10 @@ public class TelecomCalls(
     private fun callOf(request: ConnectionRequest): UUID? =
         request.extras?.getString(EXTRA_CALL)?.let { runCatching { UUID.fromString(it) }.getOrNull() }
 
-    private fun address(caller: String): Uri =
-        if (caller.startsWith("sip:") || caller.startsWith("sips:")) Uri.parse(caller) else Uri.fromParts(PhoneAccount.SCHEME_SIP, caller, null)
+    private fun address(caller: String): Uri = when {
+        caller.startsWith("sip:") || caller.startsWith("sips:") -> Uri.parse(caller)
+        else -> Uri.fromParts(PhoneAccount.SCHEME_SIP, caller, null)
+    }
 
     private companion object {
         const val ENDS_KEPT = 128

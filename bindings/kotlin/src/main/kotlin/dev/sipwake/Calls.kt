@@ -87,13 +87,16 @@ public sealed interface HangUp {
  * @property ringLimit the longest that a phone rings, if the INVITE's `Expires` does not say less
  * @property midCallWakeups whether a registrar that gave a `pn-purr` can wake the app for requests inside the call (RFC 8599
  * section 6)
+ * @property sessionProgress whether a caller hears 183 first, and 180 once the app says [SipWakeClient.ringing]: for an app that
+ * shows a call later than it hears of it
  */
 public data class CallPolicy(
     val window: Duration = 40.seconds,
     val ringLimit: Duration = 180.seconds,
     val midCallWakeups: Boolean = false,
+    val sessionProgress: Boolean = false,
 ) {
-    internal fun toFfi() = FfiPolicy(milliseconds(window), milliseconds(ringLimit), midCallWakeups)
+    internal fun toFfi() = FfiPolicy(milliseconds(window), milliseconds(ringLimit), midCallWakeups, sessionProgress)
 }
 
 private fun milliseconds(duration: Duration): ULong = duration.inWholeMilliseconds.coerceAtLeast(0).toULong()

@@ -7,6 +7,7 @@ import java.time.Instant
 import dev.sipwake.ffi.ClientCertificate as FfiCertificate
 import dev.sipwake.ffi.ClientOptions as FfiOptions
 import dev.sipwake.ffi.Decryptor as FfiDecryptor
+import dev.sipwake.ffi.GatewayProbe as FfiProbe
 import dev.sipwake.ffi.PushPayload as FfiPayload
 import dev.sipwake.ffi.ServerTrust as FfiTrust
 import dev.sipwake.ffi.TraceListener as FfiTrace
@@ -21,6 +22,8 @@ import dev.sipwake.ffi.TracedMessage as FfiTraced
  * @property clientCertificate shown to servers that ask for a certificate
  * @property decryptor opens payloads before they are read
  * @property trace sees every message that is sent or received
+ * @property unsolicitedCalls whether calls that come past the registrar, from an address of their own over UDP, may ring
+ * @property probing how the gateways of accounts that list several are probed; by default they are tried in their order
  */
 public class ClientOptions(
     public val serverTrust: ServerTrust? = null,
@@ -29,6 +32,8 @@ public class ClientOptions(
     public val clientCertificate: ClientCertificate? = null,
     public val decryptor: Decryptor? = null,
     public val trace: TraceListener? = null,
+    public val unsolicitedCalls: Boolean = false,
+    public val probing: GatewayProbe? = null,
 ) {
     internal fun toFfi() = FfiOptions(
         serverTrust = serverTrust?.let(::SafeTrust),
@@ -37,6 +42,8 @@ public class ClientOptions(
         clientCertificate = clientCertificate?.let { FfiCertificate(it.chain, it.key) },
         decryptor = decryptor?.let(::SafeDecryptor),
         trace = trace?.let(::SafeTrace),
+        unsolicitedCalls = unsolicitedCalls,
+        probing = probing?.toFfi(),
     )
 }
 
@@ -48,6 +55,30 @@ public class ClientCertificate(
     internal val key: ByteArray,
 ) {
     override fun toString(): String = "ClientCertificate(…)"
+}
+
+/** How a gateway is asked for its load. */
+public sealed interface GatewayProbe {
+    /** By SIP OPTIONS (RFC 3261 section 11). */
+    public data object SipOptions : GatewayProbe
+
+    /**
+     * By Mizutech's HTTP API `wsload`.
+     *
+     * @property https whether over HTTPS, with the client's trust
+     * @property port the port, if it is not the gateway's own
+     */
+    public data class WsLoad(val https: Boolean, val port: Int? = null) : GatewayProbe
+}
+
+private fun GatewayProbe.toFfi(): FfiProbe = when (this) {
+    GatewayProbe.SipOptions -> FfiProbe.SipOptions
+    is GatewayProbe.WsLoad -> {
+        if (port != null && port !in 1..65535) {
+            throw SipWakeException(ErrorKind.INVALID_FIELD, "must be between 1 and 65535", "options.probing.port")
+        }
+        FfiProbe.WsLoad(https, port?.toUShort())
+    }
 }
 
 /** Judges servers' certificates in place of the SDK. Pins hold besides. */

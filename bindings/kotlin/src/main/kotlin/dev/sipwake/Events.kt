@@ -149,7 +149,13 @@ public sealed interface SipWakeEvent {
         override val times: CallTimes = CallTimes(),
     ) : Call
 
-    /** A MESSAGE arrived (RFC 3428). `toString` does not show its text. */
+    /**
+     * A MESSAGE arrived (RFC 3428). `toString` does not show its text.
+     *
+     * @property callId the Call-ID, by which a push for the same message is recognised
+     * @property messageId the id that its sender or its server gave it: `imdn.Message-ID` (RFC 5438) or `X-Push-ID`
+     * @property date when it was sent, as its sender says, unchecked
+     */
     public data class ChatMessage(
         val account: AccountId,
         val from: String,
@@ -157,6 +163,8 @@ public sealed interface SipWakeEvent {
         val contentType: String,
         val text: String,
         val callId: String,
+        val messageId: String? = null,
+        val date: String? = null,
     ) : SipWakeEvent {
         override fun toString(): String = "ChatMessage(account=$account, from=$from, text=${text.length} characters)"
     }
@@ -217,7 +225,7 @@ internal fun FfiEvent.toEvent(): SipWakeEvent = when (this) {
     is FfiEvent.Capabilities -> SipWakeEvent.Capabilities(AccountId(account), status.toInt(), providers)
     is FfiEvent.Call -> toCall(UUID.fromString(uuid), account?.let(::AccountId), times.toTimes())
     is FfiEvent.ChatMessage ->
-        SipWakeEvent.ChatMessage(AccountId(account), from, displayName, contentType, text, callId)
+        SipWakeEvent.ChatMessage(AccountId(account), from, displayName, contentType, text, callId, messageId, date)
     is FfiEvent.StoreFailed -> SipWakeEvent.StoreFailed(key, reason)
     is FfiEvent.ListenerFailed -> SipWakeEvent.ListenerFailed(reason)
     is FfiEvent.Discarded -> SipWakeEvent.Discarded(reason, count.toLong())

@@ -125,6 +125,13 @@ public class SipWakeClient(
     public suspend fun answer(call: UUID): Unit = translating { ffi.answer(call.toString()) }
 
     /**
+     * Says that the app rings, where [CallPolicy.sessionProgress] holds back the 180 until then.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not ringing
+     */
+    public suspend fun ringing(call: UUID): Unit = translating { ffi.ringing(call.toString()) }
+
+    /**
      * Accepts a ringing call with the answer to its offer or, if it had none, with our offer. [SipWakeEvent.CallConnected]
      * follows with the caller's ACK.
      *

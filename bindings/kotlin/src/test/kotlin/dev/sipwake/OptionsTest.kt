@@ -161,4 +161,13 @@ class OptionsTest {
             assertFalse(Regex("response=\"?[0-9a-f]{32}").containsMatchIn(all), "the digest answer")
         }
     }
+
+    @Test
+    fun `a probe's port is one, or is refused with its name`() {
+        SipWakeClient(Memory(), options = ClientOptions(probing = GatewayProbe.WsLoad(https = true, port = 443))).close()
+        val refused = assertFailsWith<SipWakeException> {
+            SipWakeClient(Memory(), options = ClientOptions(probing = GatewayProbe.WsLoad(https = false, port = 70_000)))
+        }
+        assertEquals("options.probing.port", refused.field)
+    }
 }

@@ -114,7 +114,8 @@ impl Registration {
             (Asks::Bind, TokenWish::Bind(token)) => Some(token.clone()),
             _ => None,
         };
-        cx.transmit(flow.id, bytes.clone());
+        let repeats = if transport.is_reliable() { Vec::new() } else { bytes.clone() };
+        cx.transmit(flow.id, bytes);
         if save && active(Mutation::SavedAfterSending) {
             self.save(cx, Durability::Progress);
         }
@@ -125,7 +126,7 @@ impl Registration {
             flow: flow.id,
             branch,
             cseq: self.cseq,
-            bytes,
+            bytes: repeats,
             epoch: self.epoch,
             base,
             uri: contact.uri,
@@ -264,7 +265,8 @@ impl Registration {
         // Mizutech's gateways take it beside RFC 8599 as well (S2, "RFC 8599").
         let gateway = !self.account.config().gateways.is_empty() && spoken.contains(&Dialect::Rfc8599);
         let speaks = spoken.contains(&Dialect::XMpush) || gateway;
-        let wants = speaks && matches!(self.memory.token, TokenWish::Bind(_)) && !self.leaving && !self.asked_only;
+        let wants =
+            speaks && matches!(self.memory.token, TokenWish::Bind(_)) && !self.leaving && !self.memory.asked_only;
         let Some(realm) = self.account.config().realm.as_deref().or(self.memory.realm.as_deref()).filter(|_| wants)
         else {
             return Piid::None;

@@ -67,6 +67,9 @@ pub struct Builder {
     failed: Option<BuildError>,
 }
 
+/// Enough for most messages, so that they are written without being moved.
+const ROOM: usize = 2560;
+
 impl Builder {
     /// Starts a request. Its headers are the caller's, in the order given.
     pub fn request(method: &Method, uri: &str) -> Self {
@@ -207,7 +210,7 @@ impl Builder {
     }
 
     fn empty() -> Self {
-        Self { text: String::with_capacity(2048), top_via: None, body: Vec::new(), failed: None }
+        Self { text: String::with_capacity(ROOM), top_via: None, body: Vec::new(), failed: None }
     }
 
     fn fail(&mut self, error: BuildError) {

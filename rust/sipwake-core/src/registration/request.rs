@@ -38,33 +38,30 @@ impl Registration {
         }
 
         self.cseq += 1;
-        let branch = format!("z9hG4bK{}", cx.random.token());
-        let request_uri = match &self.redirect {
-            Some(redirect) => redirect.uri.clone(),
-            None => self.account.registrar().to_string(),
-        };
+        let branch = ["z9hG4bK", &cx.random.token()].concat();
+        let request_uri = self.redirect.as_ref().map_or(self.account.registrar(), |redirect| &redirect.uri);
         let transport = flow.hop.transport;
         let expires = if matches!(chain.asks, Asks::Remove) { 0 } else { self.wanted_expires(&chain) };
         let former =
             if chain.single_contact { Vec::new() } else { self.contacts_to_remove(&contact.uri, &chain.asks, now) };
 
-        let mut builder = Builder::request(&Method::Register, &request_uri);
+        let mut builder = Builder::request(&Method::Register, request_uri);
         builder = builder
-            .header_of("Via", format_args!("SIP/2.0/{} {};branch={branch};rport", transport.via(), self.sent_by(flow)));
+            .header_of("Via", &["SIP/2.0/", transport.via(), " ", &self.sent_by(flow), ";branch=", &branch, ";rport"]);
         builder = builder.header("Max-Forwards", "70");
-        builder = builder.header_of("From", format_args!("{};tag={}", self.account.name_addr(), self.memory.from_tag));
-        builder = builder.header_of("To", format_args!("<{}>", self.account.aor()));
+        builder = builder.header_of("From", &[&self.account.name_addr(), ";tag=", &self.memory.from_tag]);
+        builder = builder.header_of("To", &["<", self.account.aor().as_str(), ">"]);
         builder = builder.header("Call-ID", &self.memory.call_id);
-        builder = builder.header_of("CSeq", format_args!("{} REGISTER", self.cseq));
+        builder = builder.header_of("CSeq", &[&self.cseq.to_string(), " REGISTER"]);
         if let Some(route) = self.account.route() {
-            builder = builder.header_of("Route", format_args!("<{route}>"));
+            builder = builder.header_of("Route", &["<", route, ">"]);
         }
         // The old ones first: a server that takes them for the new one's binding then removes it before it makes it.
         for uri in &former {
-            builder = builder.header_of("Contact", format_args!("<{uri}>;expires=0"));
+            builder = builder.header_of("Contact", &["<", uri, ">;expires=0"]);
         }
-        builder = builder.header_of("Contact", format_args!("<{}>{}", contact.uri, contact.params));
-        builder = builder.header_of("Expires", format_args!("{expires}"));
+        builder = builder.header_of("Contact", &["<", &contact.uri, ">", &contact.params]);
+        builder = builder.header("Expires", &expires.to_string());
         let config = self.account.config();
         builder = builder.header("Supported", if config.instance_id.is_some() { "path, outbound" } else { "path" });
         builder = builder.header("Allow", ALLOW);
@@ -79,13 +76,13 @@ impl Registration {
         for tag in contact.headers.iter().chain(&headers.headers) {
             builder = builder.header(&tag.name, tag.value.as_deref().unwrap_or_default());
         }
-        let digest_uri = self.memory.auth_uri.clone().unwrap_or_else(|| request_uri.clone());
+        let digest_uri = self.memory.auth_uri.as_deref().unwrap_or(request_uri);
         let cnonce = cx.random.token();
         let answers = self.memory.nonces.authorize(
             self.account.auth_user(),
             self.account.credentials(),
             "REGISTER",
-            &digest_uri,
+            digest_uri,
             b"",
             &cnonce,
         );
@@ -155,11 +152,11 @@ impl Registration {
     pub(super) fn contact_base(&self, flow: &FlowUp) -> String {
         let user = self.account.aor().user();
         match flow.hop.transport {
-            Transport::Udp => format!("sip:{user}@{}", flow.contact),
+            Transport::Udp => ["sip:", user, "@", &flow.contact.to_string()].concat(),
             // RFC 7118 5.2.2: the URI's transport is `ws` for both, TLS or not. The name goes nowhere, so it can stay the
             // same on every connection: the binding is renewed and leaves no old Contact behind.
-            Transport::Ws | Transport::Wss => format!("sip:{user}@{};transport=ws", self.sent_by(flow)),
-            transport => format!("sip:{user}@{};transport={}", flow.contact, transport.param()),
+            Transport::Ws | Transport::Wss => ["sip:", user, "@", &self.sent_by(flow), ";transport=ws"].concat(),
+            transport => ["sip:", user, "@", &flow.contact.to_string(), ";transport=", transport.param()].concat(),
         }
     }
 
@@ -181,18 +178,20 @@ impl Registration {
             Some(push) => push.write(spoken, self.binding(asks), self.memory.token.last()),
             None => Tags::default(),
         };
-        let mut params = String::new();
-        if let Some(instance) = &self.account.config().instance_id {
-            params.push_str(&format!(";+sip.instance=\"<{instance}>\""));
-            if !self.memory.no_outbound {
-                params.push_str(";reg-id=1");
-            }
-        }
-        params.push_str(&tags.contact_params_text());
+        let mut params = match &self.account.config().instance_id {
+            Some(instance) if self.memory.no_outbound => [";+sip.instance=\"<", instance, ">\""].concat(),
+            Some(instance) => [";+sip.instance=\"<", instance, ">\";reg-id=1"].concat(),
+            None => String::new(),
+        };
+        tags.write_contact_params(&mut params);
         let same = self.push.as_ref().is_none_or(|push| push.config().removal == Removal::SameBinding);
         let uri = match (asks, bound) {
             (Asks::Remove, Some(bound)) if same => bound.uri.expose().to_owned(),
-            _ => format!("{base}{}", tags.uri_params_text()),
+            _ => {
+                let mut uri = base.to_owned();
+                tags.write_uri_params(&mut uri);
+                uri
+            }
         };
         Contact { uri, params, headers: tags.headers }
     }

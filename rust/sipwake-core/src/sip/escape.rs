@@ -21,15 +21,42 @@ pub struct MalformedEscape;
 // unreserved       =  alphanum / mark
 // mark             =  "-" / "_" / "." / "!" / "~" / "*" / "'" / "(" / ")"      (RFC 3261 section 25.1)
 pub fn escape_paramchar(text: &str) -> String {
-    escape(text, |byte| PARAMCHARS[usize::from(byte)], b"0123456789ABCDEF")
+    escape(text, &PARAMCHARS, b"0123456789ABCDEF")
 }
 
-/// Escapes every byte that is not `raw`, with these hex digits. No byte above 0x7F may be raw.
-pub(crate) fn escape(text: &str, raw: impl Fn(u8) -> bool, digits: &[u8; 16]) -> String {
+/// The bytes that stay as they are: asked of each byte of each token in each REGISTER, so looked up.
+pub(crate) struct RawBytes([bool; 256]);
+
+impl RawBytes {
+    /// Letters, digits, and these, which must be ASCII.
+    pub(crate) const fn of(marks: &[u8]) -> Self {
+        let mut raw = [false; 256];
+        let mut byte = 0u8;
+        while byte < 0x80 {
+            raw[byte as usize] = byte.is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut index = 0;
+        while index < marks.len() {
+            raw[marks[index] as usize] = marks[index] < 0x80;
+            index += 1;
+        }
+        Self(raw)
+    }
+
+    const fn has(&self, byte: u8) -> bool {
+        self.0[byte as usize]
+    }
+}
+
+const PARAMCHARS: RawBytes = RawBytes::of(b"-_.!~*'()[]/:&+$");
+
+/// Escapes every byte that is not `raw`, with these hex digits.
+pub(crate) fn escape(text: &str, raw: &RawBytes, digits: &[u8; 16]) -> String {
     let mut escaped = String::with_capacity(text.len() + 16);
     let mut rest = text;
     // A token is one long run of raw characters with an escape here and there.
-    while let Some(at) = rest.bytes().position(|byte| !raw(byte)) {
+    while let Some(at) = rest.bytes().position(|byte| !raw.has(byte)) {
         escaped.push_str(&rest[..at]);
         let length = rest[at..].chars().next().map_or(0, char::len_utf8);
         for byte in &rest.as_bytes()[at..at + length] {
@@ -116,21 +143,8 @@ pub(super) fn is_tokenchar(byte: u8) -> bool {
         || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
 }
 
-/// Asked of each byte of each token in each REGISTER.
-const PARAMCHARS: [bool; 256] = {
-    let mut known = [false; 256];
-    let mut byte = 0;
-    while byte < 0x80 {
-        known[byte as usize] = is_paramchar(byte);
-        byte += 1;
-    }
-    known
-};
-
 pub(super) const fn is_paramchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
-        || matches!(byte, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$')
+    PARAMCHARS.has(byte)
 }
 
 pub(super) fn hex_pair(high: u8, low: u8) -> Option<u8> {

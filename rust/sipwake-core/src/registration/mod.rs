@@ -83,8 +83,16 @@ pub(crate) enum Asks {
     Bind,
     /// Remove it: the user logged out, or never registered and only asked something.
     Remove,
+    /// Remove the binding of a former token, before the present one is bound elsewhere.
+    Vacate,
     /// Ask for push capabilities.
     Query(Option<String>),
+}
+
+impl Asks {
+    fn removes(&self) -> bool {
+        matches!(self, Self::Remove | Self::Vacate)
+    }
 }
 
 /// A request and its repetitions after 401, 423, 3xx, 555: what must not be forgotten between them.
@@ -518,7 +526,13 @@ impl Registration {
             _ => {
                 self.due = false;
                 self.forget_refusal(now);
-                Chain::new(if self.leaving || self.memory.asked_only { Asks::Remove } else { Asks::Bind })
+                Chain::new(if self.leaving || self.memory.asked_only {
+                    Asks::Remove
+                } else if self.must_vacate(&up) {
+                    Asks::Vacate
+                } else {
+                    Asks::Bind
+                })
             }
         });
         if let Err(failure) = self.send(chain, &up, cx, now) {
@@ -533,6 +547,17 @@ impl Registration {
         if self.memory.shown == Shown::NoRfc8599 && !self.woken && !self.memory.refused_at.is_some_and(recent) {
             self.memory.shown = Shown::Nothing;
         }
+    }
+
+    /// Whether the old token's binding would outlive the new one's: token and Contact have both changed, and a server that
+    /// reads `X-MPUSH` may go on pushing for a Contact that is gone, unless it is told `null` for that very Contact. It
+    /// costs a round trip, and only then.
+    fn must_vacate(&self, up: &FlowUp) -> bool {
+        let (Some(bound), Some(push)) = (&self.memory.bound, &self.push) else { return false };
+        let TokenWish::Bind(token) = &self.memory.token else { return false };
+        bound.token.as_ref().is_some_and(|old| old != token)
+            && bound.base.expose() != self.contact_base(up)
+            && push.spoken_to_remove(self.memory.shown).contains(&Dialect::XMpush)
     }
 
     /// The server holds nothing that is ours any more: the user is logged out or, after a mere question, as before it.

@@ -41,7 +41,7 @@ impl Registration {
         let branch = ["z9hG4bK", &cx.random.token()].concat();
         let request_uri = self.redirect.as_ref().map_or(self.account.registrar(), |redirect| &redirect.uri);
         let transport = flow.hop.transport;
-        let expires = if matches!(chain.asks, Asks::Remove) { 0 } else { self.wanted_expires(&chain) };
+        let expires = if chain.asks.removes() { 0 } else { self.wanted_expires(&chain) };
         let former =
             if chain.single_contact { Vec::new() } else { self.contacts_to_remove(&contact.uri, &chain.asks, now) };
 
@@ -69,7 +69,7 @@ impl Registration {
             builder = builder.header("User-Agent", agent);
         }
         let mut headers = Tags::default();
-        let piid = self.write_piid(&spoken, secure, &mut headers);
+        let piid = self.write_piid(&spoken, &chain.asks, secure, &mut headers);
         if !matches!(chain.asks, Asks::Query(_)) {
             write_upper(&config.upper, &mut headers);
         }
@@ -103,7 +103,7 @@ impl Registration {
 
         chain.requests += 1;
         let asked = match (&chain.asks, &self.memory.token) {
-            (Asks::Remove, _) | (_, TokenWish::Unbind(_)) => Asked::NoPush,
+            (Asks::Remove | Asks::Vacate, _) | (_, TokenWish::Unbind(_)) => Asked::NoPush,
             (Asks::Query(_), _) | (_, TokenWish::NoneYet) => Asked::Nothing,
             (Asks::Bind, TokenWish::Bind(_)) => Asked::Push,
         };
@@ -144,7 +144,7 @@ impl Registration {
 
     fn spoken(&self, asks: &Asks) -> Vec<Dialect> {
         let Some(push) = &self.push else { return Vec::new() };
-        let removes = *asks == Asks::Remove || matches!(self.memory.token, TokenWish::Unbind(_));
+        let removes = asks.removes() || matches!(self.memory.token, TokenWish::Unbind(_));
         if removes { push.spoken_to_remove(self.memory.shown) } else { push.spoken(self.memory.shown) }
     }
 
@@ -171,7 +171,7 @@ impl Registration {
     fn contact(&self, spoken: &[Dialect], asks: &Asks, base: &str) -> Contact {
         let bound = self.memory.bound.as_ref();
         let base = match asks {
-            Asks::Remove => bound.map_or(base, |bound| bound.base.expose()),
+            Asks::Remove | Asks::Vacate => bound.map_or(base, |bound| bound.base.expose()),
             Asks::Bind | Asks::Query(_) => base,
         };
         let tags = match &self.push {
@@ -186,7 +186,7 @@ impl Registration {
         tags.write_contact_params(&mut params);
         let same = self.push.as_ref().is_none_or(|push| push.config().removal == Removal::SameBinding);
         let uri = match (asks, bound) {
-            (Asks::Remove, Some(bound)) if same => bound.uri.expose().to_owned(),
+            (Asks::Remove | Asks::Vacate, Some(bound)) if same => bound.uri.expose().to_owned(),
             _ => {
                 let mut uri = base.to_owned();
                 tags.write_uri_params(&mut uri);
@@ -200,7 +200,7 @@ impl Registration {
         let bound = self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref());
         match (asks, &self.memory.token) {
             (Asks::Query(provider), _) => Binding::Query(provider.as_deref()),
-            (Asks::Remove, wish) => Binding::LoggedOut(bound.or(wish.last())),
+            (Asks::Remove | Asks::Vacate, wish) => Binding::LoggedOut(bound.or(wish.last())),
             (Asks::Bind, TokenWish::Bind(token)) => Binding::Token(token),
             (Asks::Bind, TokenWish::Unbind(_)) => Binding::Unbound,
             (Asks::Bind, TokenWish::NoneYet) => Binding::NoneYet,
@@ -209,7 +209,7 @@ impl Registration {
 
     /// Remembers, before it is sent, a Contact that the server may soon hold: a kill must not make it an unknown leftover.
     fn remember_contact(&mut self, uri: &str, asks: &Asks, now: Now) -> bool {
-        if matches!(asks, Asks::Remove) {
+        if asks.removes() {
             return false;
         }
         let known = |secret: &Secret| secret.expose() == uri;
@@ -238,7 +238,7 @@ impl Registration {
         // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6), and some do so without; a
         // 200 that still lists the old one is reason to remove it all the same.
         let instance = self.account.config().instance_id.is_some() && !self.memory.no_outbound;
-        let replaces = (instance || self.memory.separate_removal) && !matches!(asks, Asks::Remove);
+        let replaces = (instance || self.memory.separate_removal) && !asks.removes();
         let bound = bound.filter(|_| !replaces);
         let former = self.memory.former.iter().filter(|former| former.expires_at > wall);
         let former = former.filter(|former| !replaces || former.refusals > 0).map(|former| &former.uri);
@@ -260,12 +260,15 @@ impl Registration {
         true
     }
 
-    fn write_piid(&self, spoken: &[Dialect], secure: bool, tags: &mut Tags) -> Piid {
+    fn write_piid(&self, spoken: &[Dialect], asks: &Asks, secure: bool, tags: &mut Tags) -> Piid {
         // Mizutech's gateways take it beside RFC 8599 as well (S2, "RFC 8599").
         let gateway = !self.account.config().gateways.is_empty() && spoken.contains(&Dialect::Rfc8599);
         let speaks = spoken.contains(&Dialect::XMpush) || gateway;
-        let wants =
-            speaks && matches!(self.memory.token, TokenWish::Bind(_)) && !self.leaving && !self.memory.asked_only;
+        let wants = speaks
+            && matches!(self.memory.token, TokenWish::Bind(_))
+            && !self.leaving
+            && !asks.removes()
+            && !self.memory.asked_only;
         let Some(realm) = self.account.config().realm.as_deref().or(self.memory.realm.as_deref()).filter(|_| wants)
         else {
             return Piid::None;

@@ -31,6 +31,17 @@ impl Registration {
         match code {
             200..=299 => self.accepted(attempt, code, message, cx, now),
             401 | 407 => self.challenged(attempt, code, message, cx, now),
+            _ if asks == Asks::Vacate => {
+                // Its Contact at least is removed beside the new one.
+                let bound = self.memory.bound.take();
+                self.memory.former.truncate(MAX_FORMER - 1);
+                self.memory.former.extend(bound.map(|bound| Former {
+                    uri: bound.uri,
+                    expires_at: bound.expires_at,
+                    refusals: 0,
+                }));
+                self.due = true;
+            }
             423 => self.interval_too_brief(attempt, message, cx, now),
             300..=399 => self.redirected(attempt, code, message, cx, now),
             555 if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
@@ -177,6 +188,7 @@ impl Registration {
                 return self.queried(code, message, cx);
             }
             Asks::Remove => return self.removed(&attempt, &listed, cx),
+            Asks::Vacate => return self.vacated(&attempt, cx),
             Asks::Bind => {}
         }
 
@@ -299,6 +311,14 @@ impl Registration {
             .take(MAX_FORMER)
             .map(|contact| Former { uri: Secret::new(&contact.uri), expires_at: u64::MAX, refusals: 1 })
             .collect();
+        self.due = true;
+        self.save(cx, Durability::Progress);
+    }
+
+    /// The former token's binding is gone: the new one is bound now.
+    fn vacated(&mut self, attempt: &Attempt, cx: &mut Context) {
+        self.memory.bound = None;
+        self.memory.former.retain(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()));
         self.due = true;
         self.save(cx, Durability::Progress);
     }

@@ -453,6 +453,14 @@ impl UserAgent {
         self.registrations.iter().find(|registration| registration.key == *key)?.verdict.as_ref()
     }
 
+    /// Returns the route that the registrar last asked for (`Service-Route`, RFC 3608); empty where it asked for none.
+    ///
+    /// # Errors
+    /// [`NoSuchAccount`].
+    pub fn service_route(&self, key: &AccountKey) -> Result<&[String], NoSuchAccount> {
+        Ok(&self.registrations[self.position(key)?].service_route)
+    }
+
     /// Returns an account's push settings.
     ///
     /// # Errors

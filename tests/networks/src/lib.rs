@@ -1,0 +1,7 @@
+//! The networks that a phone meets, made on loopback: nothing of sipwake's is in here.
+#![forbid(unsafe_code)]
+#![allow(clippy::missing_panics_doc, reason = "a test's helper fails by panicking")]
+
+pub mod relay;
+
+pub use relay::{Path, Relay, Tally};

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "a test's helper fails by panicking")]
 
+pub mod front;
 pub mod relay;
 
+pub use front::{Authority, Front};
 pub use relay::{Path, Relay, Tally};

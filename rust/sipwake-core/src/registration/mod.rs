@@ -199,8 +199,8 @@ pub(crate) struct Registration {
     attempt: Option<Box<Attempt>>,
     /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
     resume: Option<Chain>,
-    /// A push came: should the REGISTER under way fail, on a flow that died unseen for one, its call cannot wait for the back-off.
-    woken: bool,
+    /// A push came: should its REGISTER fail, so many more are sent soon; its call cannot wait for the back-off.
+    hurry: u32,
     refresh_at: Option<Duration>,
     registered_at: Option<Duration>,
     /// Boot time at which the binding lapses.
@@ -253,7 +253,7 @@ impl Registration {
             proven_flow: None,
             attempt: None,
             resume: None,
-            woken: false,
+            hurry: 0,
             refresh_at: None,
             registered_at: None,
             bound_until: None,
@@ -424,7 +424,7 @@ impl Registration {
             return;
         }
         if self.attempt.is_some() && !active(Mutation::TwoInFlight) {
-            self.woken = true;
+            self.hurry = backoff::HURRIED;
             return;
         }
         self.started = true;
@@ -433,7 +433,7 @@ impl Registration {
         if repeated && fresh && matches!(self.flow, Flow::Up(_)) {
             return;
         }
-        self.woken = true;
+        self.hurry = backoff::HURRIED;
         self.pace = Pace::Free;
         self.failures = 0;
         self.due = true;
@@ -601,10 +601,13 @@ impl Registration {
         self.gateways.end_round();
         let retry_after = self.gateways.retry_after(now.boot);
         let rounds = self.failures.div_ceil(u32::try_from(hops).unwrap_or(u32::MAX));
-        let woken = std::mem::take(&mut self.woken);
+        let hurry = std::mem::take(&mut self.hurry);
         let wait = match retry_after {
             Some(wait) => wait,
-            None if woken => backoff::MIN,
+            None if hurry > 0 => {
+                self.hurry = hurry - 1;
+                backoff::hurried(hurry)
+            }
             None => backoff::wait(rounds, &mut cx.random),
         };
         self.pace = Pace::BackingOff(now.boot + wait);

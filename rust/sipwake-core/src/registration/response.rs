@@ -178,7 +178,7 @@ impl Registration {
         self.failures = 0;
         self.gateways.worked(self.hop);
         self.pace = Pace::Free;
-        self.woken = false;
+        self.hurry = 0;
         let proof = self.take_next_nonce(message, now);
         let observed = observed(message);
         let listed = message.contacts();

@@ -97,6 +97,9 @@ impl Registration {
         let judged = attempt.chain.auth.judge(&challenges, self.account.credentials(), &mut self.memory.nonces, now);
         match judged {
             Next::Answer => self.again(attempt, code, message, cx, now),
+            Next::WrongCredentials if active(Mutation::WrongPasswordRetried) => {
+                self.fail(Failure::WrongCredentials, None, cx, now);
+            }
             Next::WrongCredentials => self.stop(Failure::WrongCredentials, cx),
             Next::NoUsableChallenge(unusable) => self.stop(Failure::Unanswerable(unusable), cx),
         }

@@ -10,5 +10,6 @@ mod incoming;
 mod log_out;
 mod push_calls;
 mod random_life;
+mod store_failure;
 mod support;
 mod token_life;

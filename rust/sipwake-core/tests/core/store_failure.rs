@@ -76,3 +76,23 @@ fn a_record_that_could_not_be_removed_is_not_taken_for_the_account_s_own_at_the_
     let again = stage.register();
     assert_ne!(again.header("Call-ID"), removal.header("Call-ID"), "its CSeqs may have been used");
 }
+
+#[test]
+fn a_process_whose_predecessor_could_not_store_its_numbers_catches_up_with_the_server() {
+    let mut stage = bound();
+    let stored = stage.store.clone();
+    stage.store_refuses = true;
+    for _ in 0..40 {
+        let request = stage.register();
+        stage.ok(&request, &[]);
+    }
+    let last = stage.register();
+    stage.store = stored;
+    let mut later = stage.restart(account(|_| {}), Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+    let refused = later.register();
+    assert_eq!(refused.header("Call-ID"), last.header("Call-ID"));
+    assert!(refused.cseq() <= last.cseq(), "{} after {}", refused.cseq(), last.cseq());
+    later.reply(&refused, 500, &[]);
+    later.advance(seconds(60));
+    assert!(later.all()[0].cseq() > last.cseq());
+}

@@ -4,9 +4,10 @@ use std::io::{Cursor, Read};
 
 use zip::ZipArchive;
 
+use crate::findings::Findings;
+
 /// One file of an archive.
 #[derive(Debug)]
-#[expect(dead_code, reason = "read by what inspects the Android archive")]
 pub(crate) struct Entry {
     /// Its path in the archive.
     pub(crate) path: String,
@@ -19,6 +20,9 @@ pub(crate) struct Entry {
     /// When it was last changed, as the archive says it: year, month, day, hour, minute, second.
     pub(crate) modified: Option<(u16, u8, u8, u8, u8, u8)>,
 }
+
+/// The time that every entry bears: the first that a zip archive can say.
+const FIXED_TIME: (u16, u8, u8, u8, u8, u8) = (1980, 1, 1, 0, 0, 0);
 
 /// Reads all files of an archive, in its order; folders are left out.
 pub(crate) fn entries(archive: &[u8]) -> Result<Vec<Entry>, String> {
@@ -43,6 +47,26 @@ pub(crate) fn entries(archive: &[u8]) -> Result<Vec<Entry>, String> {
         });
     }
     Ok(entries)
+}
+
+/// Says what is wrong with an archive as such: what a second build could not give again, or no tool unpack.
+pub(crate) fn judge(name: &str, entries: &[Entry], findings: &mut Findings) {
+    for pair in entries.windows(2) {
+        if pair[0].path >= pair[1].path {
+            findings.wrong(name, format!("has {} after {}: out of order, or twice", pair[1].path, pair[0].path));
+        }
+    }
+    for entry in entries {
+        if entry.path.starts_with('/') || entry.path.split('/').any(|part| part == "..") || entry.path.contains('\\') {
+            findings.wrong(name, format!("has an entry outside of itself: {}", entry.path));
+        }
+        if entry.modified != Some(FIXED_TIME) {
+            findings.wrong(
+                &entry.path,
+                format!("bears the time {:?}, so that no build gives the same twice", entry.modified),
+            );
+        }
+    }
 }
 
 /// Returns the first path of a machine that built a file, found in the file's bytes.

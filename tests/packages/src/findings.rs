@@ -24,6 +24,12 @@ impl Findings {
     pub(crate) fn is_clean(&self) -> bool {
         self.wrong.is_empty()
     }
+
+    /// Returns what is wrong, each with its place.
+    #[cfg(test)]
+    pub(crate) fn wrongs(&self) -> &[String] {
+        &self.wrong
+    }
 }
 
 impl fmt::Display for Findings {

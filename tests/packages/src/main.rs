@@ -6,6 +6,7 @@
 mod aar;
 mod archive;
 mod findings;
+mod library;
 mod xcframework;
 
 use std::{

@@ -1,4 +1,4 @@
-//! How long the core takes for what happens on every push and every REGISTER, beside a reference from the same run.
+//! How long the core takes for what happens on every push, every REGISTER and every call, beside a reference from the same run.
 //!
 //! `scripts/bench --only core`. Ours and the reference take turns, so that both meet the same clock rate and the same
 //! noise; each figure is the median of the turns. Nothing is asserted.
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sipwake_core::digest::parse_challenges;
-use sipwake_core::event::Output;
+use sipwake_core::event::{Event, FlowId, Offer, Output};
 use sipwake_core::payload::{Channel, Hints, parse_push};
 use sipwake_core::push::{Dialect, Dialects, PortSipHeader};
 use sipwake_core::sip::Message;
@@ -48,6 +48,27 @@ const OK: &str = concat!(
     "Content-Length: 0\r\n\r\n",
 );
 
+/// As a proxy hands a browser's call on, with the smallest audio offer.
+const INVITE: &str = concat!(
+    "INVITE sip:user7@192.0.2.9:40000;transport=tls SIP/2.0\r\n",
+    "Via: SIP/2.0/TLS proxy.example.com:5061;branch=z9hG4bK3f1c.9d2e8b17;rport\r\n",
+    "Via: SIP/2.0/TLS 198.51.100.7:5061;branch=z9hG4bK-524287-1---a1b2c3d4;rport=5061;received=198.51.100.7\r\n",
+    "Record-Route: <sip:proxy.example.com:5061;transport=tls;lr;did=e1.8f7>\r\n",
+    "Max-Forwards: 69\r\n",
+    "From: \"Alice Liddell\" <sip:alice@example.com>;tag=9fxced76sl\r\n",
+    "To: <sip:user7@example.com>\r\n",
+    "Call-ID: 3848276298220188511@example.com\r\n",
+    "CSeq: 1 INVITE\r\n",
+    "Contact: <sip:alice@198.51.100.7:5061;transport=tls;ob>\r\n",
+    "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE\r\n",
+    "Supported: 100rel, timer, replaces\r\n",
+    "Session-Expires: 1800\r\n",
+    "Content-Type: application/sdp\r\n",
+    "Content-Length: 136\r\n\r\n",
+    "v=0\r\no=- 3724394400 3724394405 IN IP4 198.51.100.7\r\ns=-\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n",
+    "m=audio 49170 RTP/AVP 0 8\r\na=rtpmap:0 PCMU/8000\r\n",
+);
+
 fn main() {
     println!("{:<46} {:>9} {:>9}   reference", "core (median of the turns)", "sipwake", "budget");
 
@@ -62,6 +83,10 @@ fn main() {
     let length = next_register().1.len();
     row("first REGISTER, every dialect, and its record", first, 3.0, None);
     row(&format!("REGISTER, every dialect, nonce, {length} bytes"), next, 3.0, None);
+
+    let (rung, accepted) = medians(invite_to_event, accept_to_bytes);
+    row(&format!("INVITE read to event, {} bytes", INVITE.len()), rung, 10.0, None);
+    row("accept to the bytes of its 200", accepted, 1000.0, None);
 
     let theirs = || drop(black_box(rsip::Response::try_from(black_box(OK.as_bytes()))));
     let (ours, theirs) = (repeated(2_000, || read_whole(black_box(OK.as_bytes()))), repeated(2_000, theirs));
@@ -132,6 +157,52 @@ fn next_register() -> (Duration, Vec<u8>) {
     each(ready.collect(), |(agent, key)| agent.register(key, NOW).expect("the account is there"))
 }
 
+/// A registered client and the flow on which its calls come.
+fn callable(number: usize) -> (UserAgent, FlowId) {
+    let mut agent = UserAgent::new([7; 32], None, NOW);
+    client::add_account(&mut agent, number, every_dialect());
+    let flow = client::let_register(&mut agent);
+    (agent, flow)
+}
+
+/// Returns the call of the next event.
+fn next_event(agent: &mut UserAgent) -> uuid::Uuid {
+    loop {
+        let output = agent.poll_output().expect("it rings");
+        if let Output::Event(event) = output
+            && let Event::Call(call) = *event
+        {
+            break call.uuid;
+        }
+    }
+}
+
+/// Measures an INVITE from its bytes to the event that it rings, with 100 and 180 on the way.
+fn invite_to_event() -> Duration {
+    let mut ready: Vec<_> = (0..BATCH).map(callable).collect();
+    let start = Instant::now();
+    for (agent, flow) in &mut ready {
+        agent.handle_input(*flow, black_box(INVITE.as_bytes()), NOW);
+        black_box(next_event(agent));
+    }
+    start.elapsed() / BATCH as u32
+}
+
+/// Measures the app's answer to a ringing call until its 200 is there to be written.
+fn accept_to_bytes() -> Duration {
+    let ready = (0..BATCH).map(|number| {
+        let (mut agent, flow) = callable(number);
+        agent.handle_input(flow, INVITE.as_bytes(), NOW);
+        let call = next_event(&mut agent);
+        (agent, (call, Offer::sdp("v=0\r\no=- 7 7 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n")))
+    });
+    let (time, ok) = each(ready.collect(), |(agent, (call, answer))| {
+        assert!(agent.accept(*call, answer.clone(), NOW), "it rings");
+    });
+    assert!(ok.starts_with(b"SIP/2.0 200 "), "what is measured is the 200");
+    time
+}
+
 /// Returns the time from what happens to the bytes, and the last client's bytes.
 fn each<T>(mut ready: Vec<(UserAgent, T)>, happens: impl Fn(&mut (UserAgent, T))) -> (Duration, Vec<u8>) {
     let mut last = Vec::new();
@@ -139,7 +210,7 @@ fn each<T>(mut ready: Vec<(UserAgent, T)>, happens: impl Fn(&mut (UserAgent, T))
     for client in &mut ready {
         happens(client);
         last = loop {
-            if let Output::Transmit { bytes, .. } = client.0.poll_output().expect("a REGISTER is sent") {
+            if let Output::Transmit { bytes, .. } = client.0.poll_output().expect("something is sent") {
                 break bytes;
             }
         }

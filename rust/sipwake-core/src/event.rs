@@ -252,6 +252,9 @@ pub enum Discard {
     /// It came from a flow that is closed.
     #[error("it came on a closed flow")]
     DeadFlow,
+    /// It came past the registrar, from an address of its own.
+    #[error("it came past the registrar")]
+    Unsolicited,
     /// Too many calls at once.
     #[error("too many calls at once")]
     TooManyCalls,

@@ -10,17 +10,20 @@ use crate::wake::{State, Wake};
 
 /// Users that logged out and are remembered, so that a late push for one of them is no push for another.
 pub(crate) const MAX_DEPARTED: usize = 16;
+/// How long a user who logged out is remembered, across restarts too: push services keep a message for four weeks at most.
+pub(crate) const DEPARTED: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What a push is judged by.
 #[derive(Debug, Clone)]
 pub struct Gate {
     users: Vec<(String, bool)>,
     calls: Wake,
+    window: Duration,
 }
 
 impl Gate {
-    pub(crate) fn new<'a>(users: impl Iterator<Item = (&'a str, bool)>, calls: Wake) -> Self {
-        Self { users: users.map(|(user, silent)| (user.to_owned(), silent)).collect(), calls }
+    pub(crate) fn new<'a>(users: impl Iterator<Item = (&'a str, bool)>, calls: Wake, window: Duration) -> Self {
+        Self { users: users.map(|(user, silent)| (user.to_owned(), silent)).collect(), calls, window }
     }
 
     /// Returns the action as it stands for this client: without a sound if nobody is logged in whom it could be for, or
@@ -31,6 +34,9 @@ impl Gate {
         if self.is_silent_for(&action) {
             action.silence(Ignored::LoggedOut, hints);
             return action;
+        }
+        if action.is_call() {
+            action.deadline = Some(action.age.deadline(self.window));
         }
         match action.kind {
             ActionKind::IncomingCall { .. } => match self.calls.peek(&action.identity, now) {

@@ -67,7 +67,7 @@ impl UserAgent {
             self.answers.keep(key, bytes.clone(), now.boot);
         }
         // The app may have thought for longer than the flow lived.
-        if self.registrations.iter().any(|registration| registration.owns(flow)) {
+        if self.is_alive(flow) {
             self.cx.transmit(flow, bytes);
         }
     }

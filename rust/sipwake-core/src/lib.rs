@@ -26,6 +26,7 @@ pub mod redact;
 mod registration;
 pub mod sip;
 pub mod snapshot;
+mod stranger;
 pub mod trace;
 mod transaction;
 mod uas;

@@ -4,12 +4,16 @@
 //! "sipwake " version " " checksum LF JSON     ; checksum: 16 hex digits of the JSON's SHA-256
 //! ```
 
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::account::{AccountConfig, AccountKey};
 use crate::digest::NonceCache;
+use crate::gate::{DEPARTED, MAX_DEPARTED};
 use crate::push::{PushConfig, PushToken, Shown};
 use crate::random::Random;
 use crate::redact::Secret;
@@ -18,7 +22,8 @@ use crate::redact::Secret;
 const VERSION: &str = "1";
 /// The largest record that is read, in bytes.
 const MAX_RECORD: usize = 256 * 1024;
-/// The key of the record that holds the pending removals: apart from all else, so that damage there does not lose them.
+/// The key of the record that holds the pending removals and, by name alone, the users who logged out lately: apart from
+/// all else, so that damage there does not lose them.
 pub const REMOVALS: &str = "removals";
 
 /// One record for the store.
@@ -146,6 +151,63 @@ pub(crate) struct Removal {
     pub(crate) memory: Memory,
 }
 
+/// The record [`REMOVALS`].
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Removals {
+    /// The log-outs that the server has not confirmed.
+    pub(crate) pending: BTreeMap<AccountKey, Removal>,
+    pub(crate) departed: VecDeque<Departed>,
+}
+
+/// A user who logged out: a late push for him is for nobody else. Nothing of this is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Departed {
+    /// The user part of the AOR: all that pushes tell.
+    pub(crate) user: String,
+    /// Wall time, in seconds since 1970.
+    pub(crate) at: u64,
+}
+
+impl Removals {
+    pub(crate) fn read(record: &[u8]) -> Result<Self, Damage> {
+        // Until departed users were remembered, the record was the pending log-outs alone.
+        open(record).or_else(|damage| match damage {
+            Damage::Unreadable => open(record).map(|pending| Self { pending, ..Self::default() }),
+            damage => Err(damage),
+        })
+    }
+
+    /// Returns the record; `None` when there is nothing to remember.
+    pub(crate) fn write(&self) -> Option<Vec<u8>> {
+        (!self.pending.is_empty() || !self.departed.is_empty()).then(|| seal(self))
+    }
+
+    /// Remembers a user who logged out; of too many, the one who left first is forgotten.
+    pub(crate) fn depart(&mut self, user: &str, wall: Duration) {
+        self.return_of(user);
+        self.forget_departed(wall);
+        while self.departed.len() >= MAX_DEPARTED {
+            self.departed.pop_front();
+        }
+        self.departed.push_back(Departed { user: user.to_owned(), at: wall.as_secs() });
+    }
+
+    /// Forgets that a user left. Returns whether he was remembered.
+    pub(crate) fn return_of(&mut self, user: &str) -> bool {
+        let before = self.departed.len();
+        self.departed.retain(|departed| !departed.user.eq_ignore_ascii_case(user));
+        self.departed.len() != before
+    }
+
+    /// Forgets who left longer ago than [`DEPARTED`]. A clock that was set back forgets nobody.
+    pub(crate) fn forget_departed(&mut self, wall: Duration) {
+        self.departed.retain(|departed| wall.as_secs().saturating_sub(departed.at) < DEPARTED.as_secs());
+        while self.departed.len() > MAX_DEPARTED {
+            self.departed.pop_front();
+        }
+    }
+}
+
 /// Why a record cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
@@ -221,6 +283,18 @@ mod tests {
         assert_eq!(open::<Memory>(b"sipwake 2 00\n{}"), Err(Damage::OtherVersion));
         assert_eq!(open::<Memory>(&seal(&"text")), Err(Damage::Unreadable));
         assert_eq!(open::<Memory>(&vec![b'x'; MAX_RECORD + 1]), Err(Damage::TooLarge));
+    }
+
+    #[test]
+    fn log_outs_stored_before_departed_users_were_remembered_are_read() {
+        let config = AccountConfig::new("sip:alice@example.com", "secret");
+        let key = crate::account::Account::parse(config.clone()).expect("a sound account").key();
+        let removal = Removal { account: config, push: None, memory: memory() };
+        let old = seal(&BTreeMap::from([(key.clone(), removal.clone())]));
+        let read = Removals::read(&old).expect("the old form");
+        assert_eq!((read.pending.get(&key), read.departed.len()), (Some(&removal), 0));
+        let again = Removals::read(&read.write().expect("something is pending")).expect("the new form");
+        assert_eq!(again.pending.get(&key), Some(&removal));
     }
 
     proptest! {

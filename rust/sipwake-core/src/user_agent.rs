@@ -19,7 +19,7 @@ use crate::call::transaction::Invitation;
 use crate::clock::Now;
 use crate::error::FieldError;
 use crate::event::{Answer, CallChange, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
-use crate::gate::{Gate, MAX_DEPARTED};
+use crate::gate::Gate;
 use crate::gateway::Load;
 use crate::mutation::{Mutation, active};
 use crate::payload::{ActionKind, Ignored, PushAction};
@@ -27,7 +27,8 @@ use crate::push::{Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::registration::{Context, Registration};
 use crate::sip::{Frame, Framer, Message};
-use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, binding_key, open};
+use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removals, binding_key, open};
+use crate::stranger::Stranger;
 use crate::uas::Answers;
 use crate::wake::{Arrival, State, Wake};
 
@@ -60,14 +61,14 @@ pub struct UserAgent {
     pub(crate) answers: Answers,
     pub(crate) sessions: Vec<Session>,
     pub(crate) policy: CallPolicy,
+    pub(crate) unsolicited: bool,
+    pub(crate) strangers: Vec<Stranger>,
     /// Answers that wait for a flow.
     pub(crate) held_answers: BTreeMap<Uuid, Answer>,
     /// Messages told lately: a gateway sends them again to a new Contact.
     pub(crate) chats: VecDeque<String>,
     framers: BTreeMap<FlowId, Framer>,
     discarded: BTreeMap<Discard, u64>,
-    /// Users who logged out for good: late pushes for them are for nobody else.
-    departed: VecDeque<String>,
 }
 
 impl UserAgent {
@@ -80,7 +81,7 @@ impl UserAgent {
                 random: Random::new(seed),
                 outputs: VecDeque::new(),
                 next_flow: 1,
-                removals: BTreeMap::new(),
+                removals: Removals::default(),
             },
             registrations: Vec::new(),
             wake: Wake::default(),
@@ -88,19 +89,22 @@ impl UserAgent {
             answers: Answers::default(),
             sessions: Vec::new(),
             policy: CallPolicy::default(),
+            unsolicited: false,
+            strangers: Vec::new(),
             held_answers: BTreeMap::new(),
             chats: VecDeque::new(),
             framers: BTreeMap::new(),
             discarded: BTreeMap::new(),
-            departed: VecDeque::new(),
         };
-        match removals.map(open::<BTreeMap<AccountKey, Removal>>) {
+        match removals.map(Removals::read) {
             Some(Ok(removals)) => {
-                for (key, removal) in removals.into_iter().take(MAX_REMOVALS) {
+                agent.cx.removals.departed = removals.departed;
+                agent.cx.removals.forget_departed(now.wall);
+                for (key, removal) in removals.pending.into_iter().take(MAX_REMOVALS) {
                     match Registration::resume_removal(removal.clone(), &mut agent.cx.random) {
                         Some(registration) => {
                             agent.registrations.push(registration);
-                            agent.cx.removals.insert(key, removal);
+                            agent.cx.removals.pending.insert(key, removal);
                         }
                         None => agent.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned()),
                     }
@@ -158,10 +162,12 @@ impl UserAgent {
             },
         };
         let registration = Registration::new(account, push, memory, &mut self.cx.random);
-        self.departed.retain(|user| user != registration.account().aor().user());
-        if self.cx.removals.contains_key(&key) {
+        let returns = self.cx.removals.return_of(registration.account().aor().user());
+        if self.cx.removals.pending.contains_key(&key) {
             registration.save(&mut self.cx, Durability::Wish);
             self.cx.save_removal(&key, None, Durability::Wish);
+        } else if returns {
+            self.cx.save_removals(Durability::Progress);
         }
         self.registrations.push(registration);
         self.settle(now);
@@ -210,6 +216,10 @@ impl UserAgent {
     /// Removes the binding and the account. The wish is stored first; it is delivered with back-off until the server has
     /// confirmed it, by later processes if need be, with the credentials kept as HA1 only.
     ///
+    /// Where no server has asked for credentials before, that is HA1 for the configured realm or the AOR's domain. A later
+    /// process that is asked for another realm tells [`Failure::Unanswerable`](crate::event::Failure::Unanswerable) and
+    /// waits: [`add_account`](Self::add_account) with the password and a second `log_out` deliver it.
+    ///
     /// # Errors
     /// [`NoSuchAccount`].
     pub fn log_out(&mut self, key: &AccountKey, now: Now) -> Result<(), NoSuchAccount> {
@@ -218,8 +228,8 @@ impl UserAgent {
         let registration = &mut self.registrations[index];
         registration.log_out();
         if registration.was_ever_sent() {
-            if self.cx.removals.len() >= MAX_REMOVALS {
-                self.give_up_oldest_removal(key);
+            if self.cx.removals.pending.len() >= MAX_REMOVALS {
+                self.give_up_oldest_removal(key, now);
             }
             let index = self.position_of_leaving(key).ok_or(NoSuchAccount)?;
             let removal = self.registrations[index].removal();
@@ -235,7 +245,8 @@ impl UserAgent {
     }
 
     /// Asks the server whether it supports a push provider or, with `None`, which ones (RFC 8599 section 4.1.3). The
-    /// answer is an [`Event::Capabilities`]; a REGISTER follows, which removes the binding that the query left behind.
+    /// answer is an [`Event::Capabilities`]; a REGISTER follows, which removes the binding that the query left behind. Where
+    /// nobody has registered yet it makes no other in its place: to ask is not to register.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -260,8 +271,7 @@ impl UserAgent {
                     [one] => Some(self.registrations[*one].key.clone()),
                     _ => None,
                 };
-                let window = action.deadline.unwrap_or(now.boot + self.policy.window).saturating_sub(now.boot);
-                let window = window.min(self.policy.window);
+                let window = action.age.deadline(self.policy.window).saturating_sub(now.boot);
                 let caller = Caller {
                     uri: action.caller.clone().unwrap_or_default(),
                     display_name: action.display_name.clone(),
@@ -434,8 +444,8 @@ impl UserAgent {
             .registrations
             .iter()
             .map(|registration| (registration.account().aor().user(), registration.is_silent()));
-        let departed = self.departed.iter().map(|user| (user.as_str(), true));
-        Gate::new(present.chain(departed), self.wake.clone())
+        let departed = self.cx.removals.departed.iter().map(|departed| (departed.user.as_str(), true));
+        Gate::new(present.chain(departed), self.wake.clone(), self.policy.window)
     }
 
     /// Returns the last verdict of an account.
@@ -466,19 +476,17 @@ impl UserAgent {
         while let Some(index) = self.registrations.iter().position(|registration| registration.finished) {
             let mut done = self.registrations.remove(index);
             done.drop_flow(&mut self.cx);
-            if self.cx.removals.contains_key(&done.key) {
+            self.cx.removals.depart(done.account().aor().user(), now.wall);
+            if self.cx.removals.pending.contains_key(&done.key) {
                 // A kill during the log-out may have left it.
                 self.cx.outputs.push_back(forgotten(&done.key));
                 self.cx.save_removal(&done.key, None, Durability::Wish);
             }
             log::info!("{}: logged out", done.key);
             let aor = done.account().aor().to_string();
-            if self.departed.len() >= MAX_DEPARTED {
-                self.departed.pop_front();
-            }
-            self.departed.push_back(done.account().aor().user().to_owned());
             self.cx.tell(Event::LoggedOut { account: done.key, aor });
         }
+        self.forget_strangers();
         let registrations = &self.registrations;
         self.framers.retain(|flow, _| registrations.iter().any(|registration| registration.owns(*flow)));
     }
@@ -547,10 +555,11 @@ impl UserAgent {
         Ok(&mut self.registrations[index])
     }
 
-    fn give_up_oldest_removal(&mut self, except: &AccountKey) {
+    fn give_up_oldest_removal(&mut self, except: &AccountKey, now: Now) {
         let Some(index) = self.registrations.iter().position(|r| r.is_leaving() && r.key != *except) else { return };
         let mut given_up = self.registrations.remove(index);
         given_up.drop_flow(&mut self.cx);
+        self.cx.removals.depart(given_up.account().aor().user(), now.wall);
         self.cx.save_removal(&given_up.key, None, Durability::Wish);
         self.store_failed(REMOVALS, format!("more than {MAX_REMOVALS} log-outs are pending; the oldest was given up"));
     }

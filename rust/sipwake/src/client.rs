@@ -108,6 +108,7 @@ impl Client {
             Err(error) => (None, Some(error)),
         };
         let mut agent = UserAgent::new(seed, removals.as_deref(), now());
+        agent.allow_unsolicited_calls(options.unsolicited_calls);
         if let Some(error) = failure {
             agent.handle_store_failure(REMOVALS, error.to_string(), now());
         }
@@ -284,6 +285,14 @@ impl Client {
     /// [`Error::NoSuchCall`].
     pub async fn decline(&self, call: Uuid, how: Decline) -> Result<(), Error> {
         self.ask(move |agent, _, now| agent.decline(call, how, now).then_some(()).ok_or(Error::NoSuchCall)).await
+    }
+
+    /// Says that the phone rings, where [`Progress::Session`](crate::Progress::Session) had the caller hear 183 first.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCall`] for a call that is not ringing, or whose caller has heard so.
+    pub async fn ringing(&self, call: Uuid) -> Result<(), Error> {
+        self.ask(move |agent, _, now| agent.ringing(call, now).then_some(()).ok_or(Error::NoSuchCall)).await
     }
 
     /// Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here,

@@ -91,6 +91,10 @@ impl Driver {
                 self.trace(false, flow, &bytes);
                 self.agent.handle_input(flow, &bytes, now());
             }
+            Happening::Stranger(source, bytes) => {
+                self.trace(false, flow, &bytes);
+                self.agent.handle_stranger(flow, source, &bytes, now());
+            }
             Happening::Down(error) => {
                 flows.remove(&flow);
                 self.agent.handle_flow_down(flow, error, now());
@@ -117,8 +121,9 @@ impl Driver {
                 }
                 Output::Transmit { flow, bytes } => {
                     self.trace(true, flow, &bytes);
+                    let (flow, to) = self.agent.destination(flow);
                     if let Some(handle) = flows.get(&flow) {
-                        handle.send(bytes);
+                        handle.send_to(bytes, to);
                     }
                 }
                 Output::Event(event) => {

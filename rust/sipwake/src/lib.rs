@@ -44,7 +44,7 @@ mod trust;
 
 pub use sipwake_core as core;
 pub use sipwake_core::account::{AccountConfig, AccountKey, Transport, UpperServer};
-pub use sipwake_core::call::{CallPolicy, HangUp};
+pub use sipwake_core::call::{CallPolicy, HangUp, Progress};
 pub use sipwake_core::digest::{Credentials, RealmHa1};
 pub use sipwake_core::error::{FieldError, Rule};
 pub use sipwake_core::event::{

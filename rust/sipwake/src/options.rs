@@ -16,6 +16,7 @@ use crate::trust::Trust;
 #[derive(Clone, Default)]
 pub struct Options {
     pub(crate) trace: Option<Arc<dyn Trace>>,
+    pub(crate) unsolicited_calls: bool,
     pub(crate) probing: Option<Probing>,
     pub(crate) decryptor: Option<Arc<dyn Decryptor + Send + Sync>>,
     resolver: Option<Arc<dyn Resolver>>,
@@ -52,6 +53,16 @@ impl Options {
         self
     }
 
+    /// Lets calls over UDP ring that come past the registrar, from any address that finds the phone. By default only
+    /// the server that an account is registered with can call.
+    ///
+    /// The sockets then hear everybody, and no more of the network's own word that a server is unreachable.
+    #[must_use]
+    pub fn unsolicited_calls(mut self, allow: bool) -> Self {
+        self.unsolicited_calls = allow;
+        self
+    }
+
     /// Trusts these for TLS and WSS.
     #[cfg(feature = "tls")]
     #[must_use]
@@ -63,6 +74,7 @@ impl Options {
     pub(crate) fn network(&self) -> Network {
         let resolver = self.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver));
         Network {
+            unsolicited: self.unsolicited_calls,
             addresses: Addresses::new(resolver),
             #[cfg(feature = "tls")]
             tls: self.trust.config(),

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use mock_gateway::{CallHandle, CallOptions, CallState, Config, MockGateway, Phase, PlannedEnd, Profile, PushWhen};
 use sipwake::{
-    AccountConfig, AccountKey, Answer, CallChange, Channel, Client, Ended, Error, Event, Events, HangUp, Hints,
-    MemoryStore, Offer, Provider, PushConfig, Transport, Uuid,
+    AccountConfig, AccountKey, Answer, CallChange, CallPolicy, Channel, Client, Ended, Error, Event, Events, HangUp,
+    Hints, MemoryStore, Offer, Progress, Provider, PushConfig, Transport, Uuid,
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -109,6 +109,44 @@ async fn a_call_is_answered_and_hung_up_from_either_side_over_udp_and_tcp() {
         assert_eq!(app.client.hang_up(uuid, HangUp::Normal).await, Err(Error::NoSuchCall));
         assert_eq!(mock.violations(), [], "{transport:?}");
     }
+}
+
+#[tokio::test]
+async fn a_gateway_that_asks_for_credentials_in_a_call_gets_them() {
+    let mock = mock().await;
+    let mut app = App::start(&mock, Transport::Udp).await;
+    let (call, uuid) = talk(&mock, &mut app, CallOptions { challenges: true, ..awake() }).await;
+    app.client.hang_up(uuid, HangUp::Normal).await.expect("it is up");
+    assert_eq!((app.ended().await, over(&call).await), (Ended::HungUp, CallState::HungUpByCallee));
+    let byes: Vec<bool> = mock
+        .received()
+        .iter()
+        .filter(|entry| entry.is_request("BYE"))
+        .map(|entry| entry.text.contains("\r\nAuthorization: Digest "))
+        .collect();
+    assert_eq!((byes.first(), byes.last()), (Some(&false), Some(&true)), "asked, and answered");
+    assert_eq!(mock.violations(), [], "the nonce count goes on where the REGISTER left it");
+}
+
+#[tokio::test]
+async fn a_caller_hears_183_first_where_the_app_wants_it() {
+    let mock = mock().await;
+    let mut app = App::start(&mock, Transport::Udp).await;
+    let policy = CallPolicy { progress: Progress::Session, ..CallPolicy::default() };
+    app.client.set_call_policy(policy).await.expect("the client runs");
+    let reliable = vec![("Require".to_owned(), "100rel".to_owned())];
+    let call = mock.place_call("alice", CallOptions { headers: reliable, ..awake() }).await;
+    let uuid = app.ringing().await;
+    app.client.ringing(uuid).await.expect("it has heard 183 only");
+    assert_eq!(app.client.ringing(uuid).await, Err(Error::NoSuchCall), "once");
+    let heard = |status| mock.messages().all().iter().any(|entry| entry.is_response(status, "INVITE"));
+    let ringing = mock.messages().wait_for(|entry| entry.is_response(180, "INVITE"), LIMIT).await;
+    assert!(ringing.is_some() && heard(183), "183, its PRACK, then 180");
+    app.client.accept(uuid, Answer::sdp(SDP)).await.expect("it rings");
+    app.connected().await;
+    assert!(call.bye().await);
+    assert_eq!(app.ended().await, Ended::HungUpByCaller);
+    assert_eq!(mock.violations(), []);
 }
 
 #[tokio::test]

@@ -372,3 +372,86 @@ async fn a_server_that_speaks_no_tls_gets_no_sip() {
     let heard = heard.await.expect("the server ends");
     assert!(!String::from_utf8_lossy(&heard).contains("REGISTER"));
 }
+
+#[tokio::test]
+async fn a_handshake_that_fails_is_not_followed_by_clear_text() {
+    let ca = authority("Test");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    let datagrams = tokio::net::UdpSocket::bind(("127.0.0.1", port)).await.expect("the same port of UDP");
+    let (sender, mut firsts) = mpsc::unbounded_channel();
+    // Ends the connection at the first flight: whatever the client tries next is a new one, and is seen here.
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut first = [0];
+            if stream.read_exact(&mut first).await.is_ok() {
+                let _ = sender.send(first[0]);
+            }
+        }
+    });
+    let server = Server { port, received: Arc::default(), handshakes: mpsc::unbounded_channel().1 };
+    let outcome = register(trusting(&ca), "localhost", &server).await;
+    assert!(matches!(outcome, Err(Failure::Flow(_))), "{outcome:?}");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // RFC 8446 5.1: 22 is a handshake record; no SIP method begins with it.
+    let mut seen = 0;
+    while let Ok(first) = firsts.try_recv() {
+        assert_eq!(first, 22);
+        seen += 1;
+    }
+    assert!((1..=4).contains(&seen), "{seen} connections");
+    assert!(datagrams.try_recv(&mut [0; 16]).is_err());
+}
+
+#[tokio::test]
+async fn headers_without_end_inside_of_tls_close_the_connection() {
+    let ca = authority("Test");
+    let (certificate, key) = issue(&ca, "localhost", |_| {});
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("ring has it")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from(certificate.der().to_vec())],
+            PrivateKeyDer::try_from(key.serialize_der()).expect("PKCS#8"),
+        )
+        .expect("they fit");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    let flood = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let mut stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await.expect("a trusted handshake");
+        let _ = stream.read(&mut [0; 4096]).await;
+        let line = [b"X-Padding: ".as_slice(), &[b'a'; 1000], b"\r\n"].concat();
+        let _ = stream.write_all(b"SIP/2.0 200 OK\r\n").await;
+        for _ in 0..20_000 {
+            if stream.write_all(&line).await.is_err() {
+                return true;
+            }
+        }
+        false
+    });
+    let server = Server { port, received: Arc::default(), handshakes: mpsc::unbounded_channel().1 };
+    assert_eq!(register(trusting(&ca), "localhost", &server).await, Err(Failure::Flow(FlowError::Garbage)));
+    assert!(flood.await.expect("the server ends"), "20 MB of headers were taken");
+}
+
+#[tokio::test]
+async fn a_handshake_that_stalls_ends_in_bounded_time() {
+    let ca = authority("Test");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            held.push(stream);
+        }
+    });
+    let server = Server { port, received: Arc::default(), handshakes: mpsc::unbounded_channel().1 };
+    let outcome = register(trusting(&ca), "localhost", &server).await;
+    assert!(matches!(outcome, Err(Failure::Flow(_))), "{outcome:?}");
+    assert!(connections.load(Ordering::SeqCst) <= 4);
+}

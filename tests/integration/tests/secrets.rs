@@ -51,7 +51,9 @@ async fn no_secret_is_ever_logged_traced_or_shown_by_debug() {
                 forbidden.extend(secrets_of(&entry.text));
             }
             let stored = stage.store().load("removals").expect("it can be read");
-            assert!(stored.is_none());
+            let left = String::from_utf8(stored.unwrap_or_default()).expect("JSON");
+            assert!(left.is_empty() || left.contains(r#"{"pending":{},"#), "a name at most is left: {left}");
+            assert!(!forbidden.iter().any(|secret| left.contains(secret.as_str())));
         }
     }
     forbidden.sort();

@@ -88,6 +88,15 @@ impl Kamailio {
         contacts.iter().filter_map(|entry| entry["Contact"]["Address"].as_str().map(str::to_owned)).collect()
     }
 
+    /// Returns how many transactions the server holds.
+    ///
+    /// # Panics
+    /// When the server does not answer its RPC.
+    pub async fn transactions(&self) -> u64 {
+        let answer = self.rpc("tm.stats", json!([])).await.expect("the server answers its RPC");
+        answer["result"]["current"].as_u64().expect("a count")
+    }
+
     /// Returns the end of the server's log.
     pub fn log(&self) -> String {
         let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();

@@ -5,10 +5,12 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stderr, reason = "tests say what they could not run")]
 
+mod baresip;
 mod kamailio;
 mod sipp;
 mod watch;
 
+pub use baresip::Baresip;
 pub use kamailio::{Algorithm, Kamailio, PASSWORD};
 pub use sipp::Sipp;
 pub use watch::{Counter, Watched};

@@ -18,6 +18,14 @@ impl Sipp {
     /// # Panics
     /// When it does not start.
     pub fn call(scenario: &str, user: &str, port: u16) -> Option<Self> {
+        Self::calls(scenario, user, port, 1)
+    }
+
+    /// Runs a scenario so many times, one after the other.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn calls(scenario: &str, user: &str, port: u16, count: usize) -> Option<Self> {
         let program = crate::program("sipp")?;
         let scenario = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sipp").join(scenario);
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -26,7 +34,8 @@ impl Sipp {
             .arg(format!("127.0.0.1:{port}"))
             .arg("-sf")
             .arg(scenario)
-            .args(["-s", user, "-i", "127.0.0.1", "-m", "1", "-nostdin", "-timeout", "25", "-trace_err", "-error_file"])
+            .args(["-s", user, "-i", "127.0.0.1", "-l", "1", "-r", "100", "-nostdin", "-trace_err"])
+            .args(["-m", &count.to_string(), "-timeout", &(25 + count).to_string(), "-error_file"])
             .arg(folder.path().join("trace"))
             .current_dir(folder.path())
             .stdin(Stdio::null())

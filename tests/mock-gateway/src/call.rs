@@ -77,6 +77,8 @@ pub struct CallOptions {
     pub invite_delay: Duration,
     /// Whether each INVITE comes twice by different ways (a merged request, RFC 3261, 8.2.2.2).
     pub merged: bool,
+    /// Whether the client's requests inside the dialog must carry credentials, as its REGISTERs do.
+    pub challenges: bool,
 }
 
 impl Default for CallOptions {
@@ -98,6 +100,7 @@ impl Default for CallOptions {
             before_200: false,
             invite_delay: Duration::ZERO,
             merged: false,
+            challenges: false,
         }
     }
 }

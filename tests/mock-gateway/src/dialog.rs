@@ -158,6 +158,13 @@ impl Gateway {
             return self.reply(flow, message, 500, &[]);
         }
         leg.remote_cseq = number;
+        let asks = self.calls.get(&owner.call).filter(|call| call.options.challenges);
+        if let Some(name) = asks.map(|call| call.report.user.clone())
+            && let Some(profile) = self.users.get(&name).map(|user| user.profile.clone())
+            && let Err((status, headers)) = self.authenticate(&name, &profile, message)
+        {
+            return self.reply(flow, message, status, &headers);
+        }
         match message.method() {
             "BYE" => {
                 self.reply(flow, message, 200, &[]);

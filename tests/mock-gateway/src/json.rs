@@ -157,6 +157,7 @@ pub(crate) fn call_options(args: &Args<'_>) -> Result<CallOptions, String> {
     options.before_200 = args.bool("before_200").unwrap_or(false);
     options.invite_delay = args.ms("invite_delay_ms").unwrap_or_default();
     options.merged = args.bool("merged").unwrap_or(false);
+    options.challenges = args.bool("challenges").unwrap_or(false);
     Ok(options)
 }
 

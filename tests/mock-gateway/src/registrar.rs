@@ -108,7 +108,12 @@ impl Gateway {
     }
 
     /// Returns header fields for the success, or the challenge.
-    fn authenticate(&mut self, name: &str, profile: &Profile, message: &Message) -> Result<Headers, (u16, Headers)> {
+    pub(crate) fn authenticate(
+        &mut self,
+        name: &str,
+        profile: &Profile,
+        message: &Message,
+    ) -> Result<Headers, (u16, Headers)> {
         let rules = &profile.challenges;
         if rules.offers.is_empty() {
             return Ok(Vec::new());
@@ -134,13 +139,14 @@ impl Gateway {
             self.record.violation("bad-nc", answer.get("nc").unwrap_or_default().into());
             return Err(self.challenge(profile, false));
         };
-        let uri = profile.auth_uri.as_deref().or(message.request_uri()).unwrap_or_default();
+        let told = profile.auth_uri.as_deref().filter(|_| message.method() == "REGISTER");
+        let uri = told.or(message.request_uri()).unwrap_or_default();
         if answer.get("uri") != Some(uri) {
             self.record.violation("digest-uri", answer.get("uri").unwrap_or_default().into());
             return Err(self.challenge(profile, false));
         }
         let right = answer.get("username") == Some(login)
-            && answer.matches(&Secret::Password(&user.config.password), "REGISTER", &message.body);
+            && answer.matches(&Secret::Password(&user.config.password), message.method(), &message.body);
         if !right {
             user.wrong_passwords += 1;
             if user.wrong_passwords > 2 {

@@ -1,3 +1,4 @@
+import Foundation
 import SipWakeFFI
 
 // The values that cross to Rust unchanged, under the one module that apps import.
@@ -6,6 +7,7 @@ public typealias AccountConfig = SipWakeFFI.AccountConfig
 public typealias AccountSetup = SipWakeFFI.AccountSetup
 public typealias AppState = SipWakeFFI.AppState
 public typealias CallChange = SipWakeFFI.CallChange
+public typealias CallPolicy = SipWakeFFI.CallPolicy
 public typealias Caller = SipWakeFFI.Caller
 public typealias Channel = SipWakeFFI.Channel
 public typealias Credentials = SipWakeFFI.Credentials
@@ -17,8 +19,10 @@ public typealias Duty = SipWakeFFI.Duty
 public typealias EndReason = SipWakeFFI.EndReason
 public typealias Environment = SipWakeFFI.Environment
 public typealias FailureKind = SipWakeFFI.FailureKind
+public typealias HangUp = SipWakeFFI.HangUp
 public typealias IgnoreReason = SipWakeFFI.IgnoreReason
 public typealias LogLevel = SipWakeFFI.LogLevel
+public typealias LogRecord = SipWakeFFI.LogRecord
 public typealias NamedValue = SipWakeFFI.NamedValue
 public typealias PayloadProblem = SipWakeFFI.PayloadProblem
 public typealias Provider = SipWakeFFI.Provider
@@ -30,11 +34,12 @@ public typealias RealmHa1 = SipWakeFFI.RealmHa1
 public typealias RegisterTags = SipWakeFFI.RegisterTags
 public typealias Registration = SipWakeFFI.Registration
 public typealias Removal = SipWakeFFI.Removal
-public typealias SessionOffer = SipWakeFFI.SessionOffer
+public typealias SessionDescription = SipWakeFFI.SessionOffer
 public typealias Standing = SipWakeFFI.Standing
 public typealias Tag = SipWakeFFI.Tag
 public typealias TagsBinding = SipWakeFFI.TagsBinding
 public typealias TokenOutcome = SipWakeFFI.TokenOutcome
+public typealias TracedMessage = SipWakeFFI.TracedMessage
 public typealias Transport = SipWakeFFI.Transport
 public typealias UpperServer = SipWakeFFI.UpperServer
 public typealias Vendor = SipWakeFFI.Vendor
@@ -94,6 +99,20 @@ extension RegisterTags: Redacted {
     public var description: String {
         "RegisterTags(\((headers.map(\.name) + uriParams.map(\.name) + contactParams.map(\.name)).joined(separator: ", ")))"
     }
+}
+
+extension SessionDescription: Redacted {
+    public var description: String { "SessionDescription(\(contentType), \(body.count) bytes)" }
+}
+
+extension SessionDescription {
+    /// A description of the type `application/sdp`.
+    public init(sdp: String) {
+        self.init(contentType: "application/sdp", body: Data(sdp.utf8))
+    }
+
+    /// The body as text.
+    public var text: String { String(decoding: body, as: UTF8.self) }
 }
 
 extension Tag: Redacted {

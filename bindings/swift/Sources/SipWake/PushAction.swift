@@ -73,32 +73,11 @@ public func readPush(json: Data, channel: Channel, hints: PushHints = PushHints(
     (try? parsePush(payload: .json(bytes: json), channel: channel, hints: hints)).map(PushAction.init) ?? .unknown(channel)
 }
 
-/// Deeper levels of a payload are left out; no vendor's has as many.
-private let maxDepth = 16
-
-/// Writes a payload dictionary as JSON, without what JSON has no word for.
-func json(_ payload: [AnyHashable: Any]) -> Data {
-    guard let object = plain(payload, depth: 0), JSONSerialization.isValidJSONObject(object) else { return Data() }
-    return (try? JSONSerialization.data(withJSONObject: object)) ?? Data()
-}
-
-private func plain(_ value: Any, depth: Int) -> Any? {
-    guard depth < maxDepth else { return nil }
-    switch value {
-    case let text as String: return text
-    // Before Bool, which on Apple's systems an NSNumber of 0 or 1 passes for.
-    case let number as NSNumber: return number.doubleValue.isFinite ? number : nil
-    case let number as any BinaryInteger: return NSNumber(value: Int64(clamping: number))
-    case let number as Double: return number.isFinite ? number : nil
-    case let flag as Bool: return flag
-    case let list as [Any]: return list.compactMap { plain($0, depth: depth + 1) }
-    case let map as [AnyHashable: Any]:
-        var object: [String: Any] = [:]
-        for (key, value) in map {
-            guard let name = key.base as? String else { continue }
-            object[name] = plain(value, depth: depth + 1)
-        }
-        return object
-    default: return nil
-    }
+/// Says what an encrypted push means, with the app's own decryption first: for a Notification Service Extension, which has no client.
+public func readPush(
+    _ payload: [AnyHashable: Any], channel: Channel, hints: PushHints = PushHints(), opening decryptor: any PayloadDecryptor
+) -> PushAction {
+    let opened = try? parsePushWith(
+        decryptor: ForeignDecryptor(decryptor), payload: .json(bytes: json(payload)), channel: channel, hints: hints)
+    return opened.map(PushAction.init) ?? .unknown(channel)
 }

@@ -15,10 +15,11 @@ public final class SipWakeClient: Sendable {
     ///
     /// Reads the store from another thread, and waits for it.
     ///
-    /// - Throws: ``SipWakeError/invalidField(name:reason:)`` for an account that cannot be used.
-    public init(store: any StateStore, accounts: [AccountSetup] = []) throws {
+    /// - Throws: ``SipWakeError/invalidField(name:reason:)`` for an account or option that cannot be used.
+    public init(store: any StateStore, accounts: [AccountSetup] = [], options: ClientOptions = ClientOptions()) throws {
         ffi = try translating {
-            try SipWakeFFI.SipWakeClient(store: ForeignStore(store), accounts: accounts, listener: nil, options: ClientOptions())
+            try SipWakeFFI.SipWakeClient(
+                store: ForeignStore(store), accounts: accounts, listener: nil, options: options.foreign)
         }
     }
 
@@ -104,11 +105,53 @@ public final class SipWakeClient: Sendable {
         return action.map(PushAction.init) ?? readPush(json: json, channel: channel, hints: hints)
     }
 
+    /// Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here, the change `answerWanted`
+    /// brings its offer, for ``accept(_:with:)``.
+    ///
+    /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not known, over, or accepted already.
+    public func answer(_ call: UUID) async throws {
+        try await waiting { [ffi] in try await ffi.answer(call: call.uuidString) }
+    }
+
+    /// Says that the app rings, where ``CallPolicy`` holds back the 180 until then (`sessionProgress`).
+    ///
+    /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not ringing.
+    public func ringing(_ call: UUID) async throws {
+        try await waiting { [ffi] in try await ffi.ringing(call: call.uuidString) }
+    }
+
+    /// Accepts a ringing call with the answer to its offer or, if it had none, with our offer. The change `connected` follows
+    /// with the caller's ACK.
+    ///
+    /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not ringing, or an empty description.
+    public func accept(_ call: UUID, with session: SessionDescription) async throws {
+        try await waiting { [ffi] in try await ffi.accept(call: call.uuidString, answer: session) }
+    }
+
     /// Declines a call that rings or was announced.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)``.
     public func decline(_ call: UUID, _ how: DeclineHow = .everywhere) async throws {
         try await waiting { [ffi] in try await ffi.decline(call: call.uuidString, how: how) }
+    }
+
+    /// Ends a call, whatever its state: announced, ringing or answered.
+    ///
+    /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not known or over.
+    public func hangUp(_ call: UUID, _ why: HangUp = .normal) async throws {
+        try await waiting { [ffi] in try await ffi.hangUp(call: call.uuidString, why: why) }
+    }
+
+    /// Responds to the change `offered` with our description; refuses with nil, and the call goes on as it was.
+    ///
+    /// - Throws: ``SipWakeError/noSuchCall(reason:)`` if no offer waits for a response.
+    public func respond(toOfferOf call: UUID, with session: SessionDescription?) async throws {
+        try await waiting { [ffi] in try await ffi.respondOffer(call: call.uuidString, answer: session) }
+    }
+
+    /// Sets how calls are treated from here on.
+    public func setCallPolicy(_ policy: CallPolicy) async throws {
+        try await waiting { [ffi] in try await ffi.setCallPolicy(policy: policy) }
     }
 
     /// Says that the device's network changed: flows are opened anew, the bindings follow.

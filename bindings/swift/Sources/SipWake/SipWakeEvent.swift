@@ -12,7 +12,7 @@ public enum SipWakeEvent: Equatable, Sendable {
     /// A capability query was answered; with 555 when the provider asked for is not supported.
     case capabilities(account: AccountID, status: UInt16, providers: [String])
     /// A call was announced, arrived, changed or ended. The UUID is the one that its push has.
-    case call(UUID, account: AccountID?, CallChange)
+    case call(UUID, account: AccountID?, CallChange, CallTimes)
     /// A MESSAGE arrived.
     case chatMessage(account: AccountID, ChatMessage)
     /// The app's store refused a record, or gave back one that cannot be read.
@@ -23,6 +23,34 @@ public enum SipWakeEvent: Equatable, Sendable {
     case eventsLost(count: UInt64)
     /// Something that this version has no name for.
     case other(description: String)
+}
+
+/// When a call came how far, by the device's clock.
+public struct CallTimes: Equatable, Sendable {
+    /// A push announced it.
+    public let announced: Date?
+    /// Its INVITE came.
+    public let ringing: Date?
+    /// The user answered: the 200 was sent.
+    public let answered: Date?
+    /// The caller's ACK came: both sides may talk.
+    public let connected: Date?
+    /// It ended.
+    public let ended: Date?
+    /// Seconds that both sides could talk, measured by a clock that nobody sets; nil before it is over, or if they never could.
+    public let talked: TimeInterval?
+
+    init(_ times: SipWakeFFI.CallTimes) {
+        func date(_ moment: Moment?) -> Date? { moment.map { Date(timeIntervalSince1970: TimeInterval($0.wallMs) / 1000) } }
+        announced = date(times.announced)
+        ringing = date(times.ringing)
+        answered = date(times.answered)
+        connected = date(times.connected)
+        ended = date(times.ended)
+        talked = times.connected.flatMap { from in
+            times.ended.map { TimeInterval($0.bootMs - min(from.bootMs, $0.bootMs)) / 1000 }
+        }
+    }
 }
 
 /// A message as it came over SIP. Its description does not show the text.
@@ -37,6 +65,10 @@ public struct ChatMessage: Equatable, Sendable, Redacted {
     public let text: String
     /// The Call-ID, by which a push for the same message is recognised.
     public let callID: String
+    /// The id that its sender or its server gave it.
+    public let messageID: String?
+    /// When it was sent, as its sender says, unchecked.
+    public let date: String?
 
     public var description: String { "ChatMessage(from: \(from), \(contentType), \(text.utf8.count) bytes)" }
 }
@@ -54,15 +86,16 @@ extension SipWakeEvent {
             self = .loggedOut(account: id(account), aor: aor)
         case .capabilities(let account, let status, let providers):
             self = .capabilities(account: id(account), status: status, providers: providers)
-        case .call(let uuid, let account, let change, _):
+        case .call(let uuid, let account, let change, let times):
             if let uuid = UUID(uuidString: uuid) {
-                self = .call(uuid, account: account.map(id), change)
+                self = .call(uuid, account: account.map(id), change, CallTimes(times))
             } else {
                 self = .other(description: "a call without a UUID")
             }
-        case .chatMessage(let account, let from, let displayName, let contentType, let text, let callId):
+        case .chatMessage(let account, let from, let displayName, let contentType, let text, let callId, let messageId, let date):
             let message = ChatMessage(
-                from: from, displayName: displayName, contentType: contentType, text: text, callID: callId)
+                from: from, displayName: displayName, contentType: contentType, text: text, callID: callId,
+                messageID: messageId, date: date)
             self = .chatMessage(account: id(account), message)
         case .storeFailed(let key, let reason):
             self = .storeFailed(key: key, reason: reason)

@@ -23,7 +23,87 @@ func listen(to client: SipWakeClient, warn: @escaping @Sendable (String) -> Void
 }
 // end listen
 
+// begin engine
+@MainActor
+final class Engine: CallMedia {
+    func answer(_ call: UUID, to offer: SessionDescription?) async throws -> SessionDescription {
+        SessionDescription(sdp: try await makeAnswer(to: offer?.text))
+    }
+
+    func connected(_ call: UUID, answer: SessionDescription?) {
+        start(call, with: answer?.text)
+    }
+
+    func ended(_ call: UUID, _ reason: EndReason) {
+        stop(call)
+    }
+}
+// end engine
+
+extension Engine {
+    private func makeAnswer(to offer: String?) async throws -> String { "v=0 ours" }
+    private func start(_ call: UUID, with answer: String?) {}
+    private func stop(_ call: UUID) {}
+}
+
+// begin opener
+struct Opener: PayloadDecryptor {
+    func decrypt(_ payload: [String: Any]) throws -> [String: String]? {
+        guard let sealed = payload["sealed"] as? String else { return nil }
+        return try open(sealed)
+    }
+}
+// end opener
+
+extension Opener {
+    private func open(_ sealed: String) throws -> [String: String] { ["ntype": "0", "nfrom": String(sealed.reversed())] }
+}
+
 @Suite struct GuideTests {
+    @Test func anEngineAnswersForTheApp() async throws {
+        let answer = try await Engine().answer(UUID(), to: nil)
+        #expect(answer.text == "v=0 ours")
+        #expect(readPush(["sealed": "4321"], channel: .apnsAlert, opening: Opener()).caller == "1234")
+    }
+
+    @Test func theGuideAnswersACall() async throws {
+        let gateway = try MockGateway()
+        let app = try App(store: Memory(), setup: alice(gateway))
+        let (client, ours) = (app.client, "v=0 ours")
+        try await client.register(app.account)
+        _ = try await app.registration()
+        var number = try gateway.placeCall()
+        let ringing: @Sendable (SipWakeEvent) -> UUID? = {
+            if case .call(let uuid, _, .ringing, _) = $0 { uuid } else { nil }
+        }
+        var call = try await app.next(ringing)
+        // begin answer
+        try await client.answer(call)
+        // end answer
+        _ = try await app.next { if case .call(_, _, .answerWanted, _) = $0 { true } else { nil } }
+        // begin accept
+        try await client.accept(call, with: SessionDescription(sdp: ours))
+        // end accept
+        let times = try await app.next { event -> CallTimes? in
+            if case .call(_, _, .connected, let times) = event { times } else { nil }
+        }
+        #expect(times.ringing != nil && times.connected != nil && times.ended == nil)
+        // begin hangup
+        try await client.hangUp(call)
+        // end hangup
+        try gateway.waitCall(number, "hung_up_by_callee")
+        let over = try await app.next { event -> CallTimes? in
+            if case .call(_, _, .ended(.hungUp, nil), let times) = event { times } else { nil }
+        }
+        #expect(over.talked.map { $0 >= 0 } == true)
+        number = try gateway.placeCall()
+        call = try await app.next(ringing)
+        // begin decline
+        try await client.decline(call)
+        // end decline
+        try gateway.waitCall(number, "rejected")
+    }
+
     @Test func theGuideLeadsToTheFirstWakeUp() async throws {
         let gateway = try MockGateway()
         let (store, address, token) = (Memory(), gateway.address, firstToken)
@@ -49,9 +129,7 @@ func listen(to client: SipWakeClient, warn: @escaping @Sendable (String) -> Void
         // end push
         #expect(action.duty == .reportCall)
         try gateway.waitCall(call, "ringing")
-        // begin decline
         try await client.decline(action.uuid)
-        // end decline
         try gateway.waitCall(call, "rejected")
         // begin logout
         try await client.logOut(alice)
@@ -65,7 +143,13 @@ func listen(to client: SipWakeClient, warn: @escaping @Sendable (String) -> Void
         let here = URL(fileURLWithPath: #filePath)
         let source = try String(contentsOf: here, encoding: .utf8)
         let page = try String(contentsOf: here.appendingPathComponent("../../../../../docs/swift.md").standardized, encoding: .utf8)
-        for name in ["client", "listen", "register", "push", "decline", "logout"] {
+        let shown = page.components(separatedBy: "\n")
+        for name in ["answer", "accept", "decline", "hangup"] {
+            let lines = source.components(separatedBy: "\n")
+            let line = lines[try #require(lines.firstIndex { $0.hasSuffix("// begin " + name) }) + 1]
+            #expect(shown.contains(line.trimmingCharacters(in: .whitespaces)), "docs/swift.md does not show \(name)")
+        }
+        for name in ["client", "listen", "register", "push", "engine", "opener", "logout"] {
             let lines = source.components(separatedBy: "\n")
             let begin = try #require(lines.firstIndex { $0.hasSuffix("// begin " + name) })
             let end = try #require(lines.firstIndex { $0.hasSuffix("// end " + name) })

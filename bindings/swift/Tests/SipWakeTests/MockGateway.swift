@@ -58,8 +58,8 @@ final class MockGateway: @unchecked Sendable {
         }
     }
 
-    func placeCall() throws -> Int {
-        let answer = try ask("place_call", ["user": "alice"])
+    func placeCall(_ fields: [String: Any] = [:]) throws -> Int {
+        let answer = try ask("place_call", fields.merging(["user": "alice"]) { $1 })
         return try #require(((answer["call"] as? [String: Any])?["call"] ?? answer["call"]) as? Int)
     }
 

@@ -38,7 +38,7 @@ import Testing
         #expect(action.duty == .reportCall)
         _ = try await app.registration()
         let (uuid, announced) = try await app.next { event -> (UUID, Bool)? in
-            if case .call(let uuid, _, .ringing(_, let announced, _)) = event { (uuid, announced) } else { nil }
+            if case .call(let uuid, _, .ringing(_, let announced, _), _) = event { (uuid, announced) } else { nil }
         }
         #expect(announced)
         #expect(uuid == action.uuid, "the push and its INVITE are one call")
@@ -46,7 +46,7 @@ import Testing
         try gateway.waitCall(call, "ringing")
         try gateway.ask("cancel", ["call": call])
         let ended = try await app.next { event -> EndReason? in
-            if case .call(uuid, _, .ended(let reason, _)) = event { reason } else { nil }
+            if case .call(uuid, _, .ended(let reason, _), _) = event { reason } else { nil }
         }
         #expect(ended == .cancelled)
         try gateway.waitCall(call, "cancelled")

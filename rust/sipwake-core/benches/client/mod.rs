@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sipwake_core::account::{Account, AccountConfig, AccountKey, Transport};
 use sipwake_core::clock::Now;
-use sipwake_core::event::{Event, Output};
+use sipwake_core::event::{Event, FlowId, Output};
 use sipwake_core::push::{Dialects, Provider, Push, PushConfig, PushToken};
 use sipwake_core::sip::{Builder, Message};
 use sipwake_core::user_agent::UserAgent;
@@ -31,18 +31,24 @@ pub(crate) fn add_account(agent: &mut UserAgent, number: usize, dialects: Dialec
     key
 }
 
-/// Does what the client says until it has nothing more to say: challenges its first REGISTER, grants the next.
-pub(crate) fn let_register(agent: &mut UserAgent) {
+/// Does what the client says until it has nothing more to say: challenges its first REGISTER, grants the next. Returns the
+/// flow.
+pub(crate) fn let_register(agent: &mut UserAgent) -> FlowId {
     let mut registered = false;
+    let mut up = None;
     while let Some(output) = agent.poll_output() {
         match output {
-            Output::Open { flow, .. } => agent.handle_flow_up(flow, SocketAddr::from(LOCAL), NOW),
+            Output::Open { flow, .. } => {
+                up = Some(flow);
+                agent.handle_flow_up(flow, SocketAddr::from(LOCAL), NOW);
+            }
             Output::Transmit { flow, bytes } => agent.handle_input(flow, &answer(&bytes), NOW),
             Output::Event(event) => registered |= matches!(*event, Event::Registered { .. }),
             _ => {}
         }
     }
     assert!(registered, "what is measured is a registered account");
+    up.expect("registering opens a flow")
 }
 
 fn answer(request: &[u8]) -> Vec<u8> {

@@ -77,6 +77,18 @@ impl Dialog {
         self.cseq
     }
 
+    /// Returns the Request-URI of our requests, which is their digest URI too.
+    pub(crate) fn request_uri(&self) -> String {
+        self.strict_router().unwrap_or_else(|| self.target.clone())
+    }
+
+    /// 12.2.1.1: behind a strict router the Request-URI is its own, and the target goes last.
+    fn strict_router(&self) -> Option<String> {
+        let first = NameAddr::parse(self.routes.first()?)?;
+        let loose = first.parsed().is_some_and(|uri| uri.params.has("lr"));
+        (!loose).then_some(first.uri)
+    }
+
     /// Writes a request with this number; what it carries besides is added by `more`.
     pub(crate) fn request(
         &self,
@@ -85,11 +97,7 @@ impl Dialog {
         via: &str,
         more: impl FnOnce(Builder) -> Builder,
     ) -> Result<Vec<u8>, BuildError> {
-        // 12.2.1.1: behind a strict router the Request-URI is its own, and the target goes last.
-        let strict = self.routes.first().and_then(|first| NameAddr::parse(first)).and_then(|first| {
-            let loose = first.parsed().is_some_and(|uri| uri.params.has("lr"));
-            (!loose).then_some(first.uri)
-        });
+        let strict = self.strict_router();
         let mut builder = Builder::request(method, strict.as_deref().unwrap_or(&self.target));
         builder = builder.header("Via", via).header("Max-Forwards", "70");
         for route in self.routes.iter().skip(usize::from(strict.is_some())) {

@@ -8,7 +8,7 @@ use super::body::Unreadable;
 use super::session::{Leaving, Session};
 use super::session_timer::{MIN_SE, SessionTimer};
 use super::transaction::{Due, Invitation, Purpose};
-use super::{ACCEPT, ALLOW, Refusal, SUPPORTED, body, reason};
+use super::{ACCEPT, ALLOW, Progress, Refusal, SUPPORTED, body, reason};
 use crate::clock::Now;
 use crate::event::{CallChange, Caller, Discard, Ended, FlowId};
 use crate::payload::CallIdentity;
@@ -42,7 +42,8 @@ impl UserAgent {
 
     /// Makes room for an INVITE and notes on which account's flow it came.
     fn receive(&mut self, flow: FlowId, key: TransactionKey, request: Message) -> Option<Invitation> {
-        let registration = self.registrations.iter().find(|registration| registration.owns(flow));
+        let carrier = self.flow_of(flow);
+        let registration = self.registrations.iter().find(|registration| registration.owns(carrier));
         let Some((registration, up)) =
             registration.and_then(|registration| Some((registration, registration.flow_up()?)))
         else {
@@ -93,7 +94,8 @@ impl UserAgent {
         self.invitations.iter().position(same)
     }
 
-    fn is_alive(&self, flow: FlowId) -> bool {
+    pub(crate) fn is_alive(&self, flow: FlowId) -> bool {
+        let flow = self.flow_of(flow);
         self.registrations.iter().any(|registration| registration.owns(flow))
     }
 
@@ -128,9 +130,10 @@ impl UserAgent {
         let rings = invitation.request.expires().map_or(self.policy.ring_limit, |s| Duration::from_secs(u64::from(s)));
         invitation.answer_by(now.boot + rings.min(self.policy.ring_limit).max(Duration::from_secs(1)));
         invitation.purpose = Purpose::Ring(uuid);
+        invitation.progress = self.policy.progress;
         let offer = body::description(&invitation.request).ok().flatten();
         self.invitations.push(invitation);
-        self.send_ringing(self.invitations.len() - 1, now);
+        self.send_progress(self.invitations.len() - 1, now);
         let told_before = self.wake.get(uuid).is_some_and(|entry| entry.caller.is_some());
         let changed = self.learn_caller(uuid, &caller);
         if !tell {
@@ -154,10 +157,7 @@ impl UserAgent {
     /// gateway tries once more, and hears the same answer.
     fn invited_again(&mut self, uuid: Uuid, invitation: Invitation, now: Now) {
         let lost = self.sessions.iter().position(|session| {
-            session.uuid == uuid
-                && !session.connected
-                && session.leaving == Leaving::No
-                && !self.registrations.iter().any(|registration| registration.owns(session.flow))
+            session.uuid == uuid && !session.connected && session.leaving == Leaving::No && !self.is_alive(session.flow)
         });
         let Some(index) = lost else { return self.refuse_new(invitation, &Refusal::new(486, "Busy Here"), now) };
         let session = self.sessions.remove(index);
@@ -169,12 +169,17 @@ impl UserAgent {
         self.held_answers.insert(uuid, session.local);
     }
 
-    /// Sends the 180, reliably if the caller requires it (RFC 3262 section 3).
-    fn send_ringing(&mut self, index: usize, now: Now) {
+    /// Sends the 180 or 183, reliably if the caller requires it (RFC 3262 section 3).
+    pub(crate) fn send_progress(&mut self, index: usize, now: Now) {
         let invitation = &self.invitations[index];
         let required = invitation.request.values("Require").any(|tag| tag == "100rel");
-        let rseq = required.then(|| u32::try_from(self.cx.random.below(1 << 30)).unwrap_or(0) + 1);
-        let mut builder = Builder::response(&invitation.request, 180, "Ringing", Some(&invitation.to_tag))
+        let first = || u32::try_from(self.cx.random.below(1 << 30)).unwrap_or(0) + 1;
+        let rseq = required.then(|| invitation.last_rseq().map_or_else(first, |last| last + 1));
+        let (code, phrase) = match invitation.progress {
+            Progress::Ringing => (180, "Ringing"),
+            Progress::Session => (183, "Session Progress"),
+        };
+        let mut builder = Builder::response(&invitation.request, code, phrase, Some(&invitation.to_tag))
             .record_route(&invitation.request)
             .header("Allow", ALLOW);
         if let Some(contact) = self.contact_of(&invitation.account) {

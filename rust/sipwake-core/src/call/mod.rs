@@ -40,18 +40,37 @@ pub(crate) const ACCEPT: &str = "application/sdp, text/plain, message/cpim";
 /// How calls are treated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallPolicy {
-    /// The longest that an announced INVITE is waited for, if its payload does not say less; 40 seconds by default.
+    /// The longest that an announced INVITE is waited for, if its payload's time to live does not say less; 40 seconds by
+    /// default. Counts from when the push came or, where the payload tells no time to live, from when it was sent.
     pub window: Duration,
     /// The longest that a phone rings, if the INVITE's `Expires` does not say less; 180 seconds by default.
     pub ring_limit: Duration,
     /// Whether the Contact of an answered call carries `pn-purr`, so that a registrar that gave one (RFC 8599 section 6)
     /// can wake the app for requests inside the call. Not by default.
     pub mid_call_wakeups: bool,
+    /// What the caller hears first; [`Progress::Ringing`] by default.
+    pub progress: Progress,
+}
+
+/// What the caller hears of a call before it is answered (RFC 3261 section 13.3.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Progress {
+    /// 180 (Ringing) as soon as the INVITE is here.
+    #[default]
+    Ringing,
+    /// 183 (Session Progress), for an app that shows the call later than it hears of it; 180 follows with
+    /// [`UserAgent::ringing`].
+    Session,
 }
 
 impl Default for CallPolicy {
     fn default() -> Self {
-        Self { window: Duration::from_secs(40), ring_limit: Duration::from_secs(180), mid_call_wakeups: false }
+        Self {
+            window: crate::payload::CALL_WINDOW,
+            ring_limit: Duration::from_secs(180),
+            mid_call_wakeups: false,
+            progress: Progress::Ringing,
+        }
     }
 }
 
@@ -70,6 +89,26 @@ impl UserAgent {
     /// Sets how calls are treated from here on.
     pub fn set_call_policy(&mut self, policy: CallPolicy) {
         self.policy = policy;
+    }
+
+    /// Says that the phone rings: the callers of [`Progress::Session`] hear 180, one who required reliable responses
+    /// once its PRACK of the 183 is here (RFC 3262 section 3).
+    ///
+    /// Returns `false` for a call that is not ringing, or whose caller has heard so.
+    pub fn ringing(&mut self, call: Uuid, now: Now) -> bool {
+        let mut told = false;
+        for index in 0..self.invitations.len() {
+            let invitation = &mut self.invitations[index];
+            if invitation.rings(call) && invitation.progress == Progress::Session {
+                invitation.progress = Progress::Ringing;
+                told = true;
+                if !invitation.awaits_prack() {
+                    self.send_progress(index, now);
+                }
+            }
+        }
+        self.settle(now);
+        told
     }
 
     /// Takes the user's wish to answer, at any moment from the push on.
@@ -229,10 +268,9 @@ impl UserAgent {
 
     /// The INVITE that an answer is best given to: the newest, of those that came on a living flow if there is one.
     fn best_invitation(&self, call: Uuid) -> Option<usize> {
-        let alive = |flow| self.registrations.iter().any(|registration| registration.owns(flow));
         let rings = |index: &usize| self.invitations[*index].rings(call);
         let newest = || (0..self.invitations.len()).rev().filter(rings);
-        newest().find(|index| alive(self.invitations[*index].flow)).or_else(|| newest().next())
+        newest().find(|index| self.is_alive(self.invitations[*index].flow)).or_else(|| newest().next())
     }
 
     /// Sends the 200. Returns `None` while there is no flow to send it on.
@@ -307,8 +345,11 @@ impl UserAgent {
     /// The flow itself or, if it is gone, the account's present one: the server knows its transactions by their branch.
     pub(crate) fn way(&self, account: &AccountKey, flow: FlowId) -> Option<FlowId> {
         let ups = || self.registrations.iter().filter_map(|registration| Some((registration, registration.flow_up()?)));
-        let same = ups().find(|(_, up)| up.id == flow);
-        same.or_else(|| ups().find(|(registration, _)| registration.key == *account)).map(|(_, up)| up.id)
+        let carrier = self.flow_of(flow);
+        if ups().any(|(_, up)| up.id == carrier) {
+            return Some(flow);
+        }
+        ups().find(|(registration, _)| registration.key == *account).map(|(_, up)| up.id)
     }
 
     /// Our Contact in dialogs of an account.

@@ -5,7 +5,9 @@ use uuid::Uuid;
 use super::session::{Leaving, Outgoing};
 use super::{ALLOW, SUPPORTED};
 use crate::clock::Now;
+use crate::digest::parse_challenges;
 use crate::event::{CallChange, Ended, Output};
+use crate::registration::Challenged;
 use crate::sip::{Message, Method};
 use crate::transaction::{ClientTransaction, Due};
 use crate::user_agent::UserAgent;
@@ -40,10 +42,10 @@ impl UserAgent {
             match session.leaving {
                 Leaving::Wanted(status) => {
                     let reason = status.map(|status| format!("SIP;cause={status};text=\"{}\"", super::phrase(status)));
-                    let headers: Vec<(&str, String)> = reason.map(|reason| ("Reason", reason)).into_iter().collect();
+                    let headers = reason.map(|reason| ("Reason", reason)).into_iter().collect();
                     self.sessions[index].leaving = Leaving::Sent;
                     self.sessions[index].request = None;
-                    self.send_request(index, &Method::Bye, &headers, now);
+                    self.send_request(index, &Method::Bye, headers, Challenged::default(), now);
                 }
                 // The caller learns the Contact on the new flow (RFC 3261 section 12.2: a target refresh).
                 Leaving::No if way != session.flow && session.request.is_none() => {
@@ -70,22 +72,37 @@ impl UserAgent {
         let mut headers = session.timer.as_ref().map(|timer| timer.refresh().to_vec()).unwrap_or_default();
         let Some(contact) = self.contact_of(&session.account) else { return };
         headers.extend([("Contact", contact), ("Supported", SUPPORTED.to_owned()), ("Allow", ALLOW.to_owned())]);
-        self.send_request(index, &method, &headers, now);
+        self.send_request(index, &method, headers, Challenged::default(), now);
     }
 
-    fn send_request(&mut self, index: usize, method: &Method, headers: &[(&str, String)], now: Now) {
+    fn send_request(
+        &mut self,
+        index: usize,
+        method: &Method,
+        headers: Vec<(&'static str, String)>,
+        mut challenged: Challenged,
+        now: Now,
+    ) {
         let branch = format!("z9hG4bK{}", self.cx.random.token());
         let session = &self.sessions[index];
         let up = self.way(&session.account, session.flow).and_then(|way| {
-            self.registrations.iter().filter_map(|registration| registration.flow_up()).find(|up| up.id == way)
+            let carrier = self.flow_of(way);
+            let mut ups = self.registrations.iter().filter_map(|registration| registration.flow_up());
+            Some((way, ups.find(|up| up.id == carrier)?))
         });
-        let Some((flow, local, transport)) = up.map(|up| (up.id, up.local, up.hop.transport)) else { return };
+        let Some((flow, local, transport)) = up.map(|(way, up)| (way, up.local, up.hop.transport)) else { return };
         let via = format!("SIP/2.0/{} {local};branch={branch};rport", transport.via());
         let session = &mut self.sessions[index];
         let cseq = session.dialog.next_cseq();
         let body = (*method == Method::Invite).then_some(&session.local);
+        let account = self.registrations.iter_mut().find(|registration| registration.key == session.account);
+        let answers = account.map(|registration| {
+            let (uri, bytes) = (session.dialog.request_uri(), body.map_or(&[][..], |body| &body.body));
+            registration.answer_challenges(&mut challenged, method.as_str(), &uri, bytes, &mut self.cx)
+        });
+        let answers = answers.unwrap_or_default();
         let built = session.dialog.request(method, cseq, &via, |mut builder| {
-            for (name, value) in headers {
+            for (name, value) in headers.iter().chain(&answers) {
                 builder = builder.header(name, value);
             }
             match body {
@@ -104,6 +121,8 @@ impl UserAgent {
             cseq,
             bytes: bytes.clone(),
             transaction: ClientTransaction::start(transport.is_reliable(), now.boot),
+            headers,
+            challenged,
             heard: false,
         });
         self.cx.transmit(flow, bytes);
@@ -127,9 +146,15 @@ impl UserAgent {
             return true;
         }
         let (method, cseq, branch) = (request.method.clone(), request.cseq, request.branch.clone());
-        session.request = None;
+        let concluded = session.request.take();
         if method == Method::Invite {
             self.acknowledge(index, cseq, code, branch);
+        }
+        if matches!(code, 401 | 407)
+            && let Some(request) = concluded
+            && self.answer_with_credentials(index, request, response, now)
+        {
+            return true;
         }
         let session = &mut self.sessions[index];
         match (&method, code) {
@@ -167,15 +192,34 @@ impl UserAgent {
         true
     }
 
+    /// Sends a request again with the account's credentials (RFC 3261 section 22.1). Returns `false` where they were
+    /// refused, or nothing that asks for them can be answered.
+    fn answer_with_credentials(&mut self, index: usize, request: Outgoing, response: &Message, now: Now) -> bool {
+        let account = &self.sessions[index].account;
+        let Some(registration) = self.registrations.iter_mut().find(|registration| registration.key == *account) else {
+            return false;
+        };
+        let challenges = parse_challenges(response.headers("WWW-Authenticate"), response.headers("Proxy-Authenticate"));
+        let Outgoing { method, headers, mut challenged, .. } = request;
+        if !registration.is_answerable(&challenges, &mut challenged, now) {
+            log::warn!("{}: a {method} in a call asks for credentials that nobody here has", registration.key);
+            return false;
+        }
+        self.send_request(index, &method, headers, challenged, now);
+        self.sessions[index].request.is_some()
+    }
+
     /// Sends the ACK of our re-INVITE: of a 2xx in a transaction of its own, else in the INVITE's.
     fn acknowledge(&mut self, index: usize, cseq: u32, code: u16, branch: String) {
         let branch = if code < 300 { format!("z9hG4bK{}", self.cx.random.token()) } else { branch };
         let session = &self.sessions[index];
         let up = self.way(&session.account, session.flow).and_then(|way| {
-            self.registrations.iter().filter_map(|registration| registration.flow_up()).find(|up| up.id == way)
+            let carrier = self.flow_of(way);
+            let mut ups = self.registrations.iter().filter_map(|registration| registration.flow_up());
+            Some((way, ups.find(|up| up.id == carrier)?))
         });
-        let Some(up) = up else { return };
-        let (flow, via) = (up.id, format!("SIP/2.0/{} {};branch={branch};rport", up.hop.transport.via(), up.local));
+        let Some((flow, up)) = up else { return };
+        let via = format!("SIP/2.0/{} {};branch={branch};rport", up.hop.transport.via(), up.local);
         if let Ok(bytes) = session.dialog.request(&Method::Ack, cseq, &via, |ack| ack) {
             self.sessions[index].last_ack = Some((cseq, bytes.clone()));
             self.cx.transmit(flow, bytes);

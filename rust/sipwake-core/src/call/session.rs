@@ -8,6 +8,7 @@ use super::dialog::Dialog;
 use super::session_timer::SessionTimer;
 use crate::account::AccountKey;
 use crate::event::{Answer, FlowId, Offer};
+use crate::registration::Challenged;
 use crate::sip::{Message, Method};
 use crate::transaction::{ClientTransaction, Due};
 use crate::uas::TransactionKey;
@@ -63,6 +64,9 @@ pub(crate) struct Outgoing {
     pub(crate) cseq: u32,
     pub(crate) bytes: Vec<u8>,
     pub(crate) transaction: ClientTransaction,
+    /// What it carries of its own, to be sent again with credentials.
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) challenged: Challenged,
     /// It was heard: an INVITE is not sent again then (RFC 3261 section 17.1.1.2).
     pub(crate) heard: bool,
 }

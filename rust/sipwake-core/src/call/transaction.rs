@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::Progress;
 use crate::account::AccountKey;
 use crate::event::FlowId;
 use crate::sip::Message;
@@ -29,6 +30,8 @@ pub(crate) struct Invitation {
     pub(crate) flow: FlowId,
     pub(crate) account: AccountKey,
     pub(crate) purpose: Purpose,
+    /// What its caller is to hear.
+    pub(crate) progress: Progress,
     pub(crate) request: Message,
     pub(crate) to_tag: String,
     /// The last answer had no flow to go out on.
@@ -36,6 +39,9 @@ pub(crate) struct Invitation {
     reliable: bool,
     last: Vec<u8>,
     provisional: Option<Reliable>,
+    last_rseq: Option<u32>,
+    /// What its caller has heard.
+    said: Progress,
     state: State,
 }
 
@@ -114,12 +120,15 @@ impl Invitation {
             flow,
             account,
             purpose: Purpose::Refused,
+            progress: Progress::Ringing,
             request,
             to_tag,
             unsent: false,
             reliable,
             last: Vec::new(),
             provisional: None,
+            last_rseq: None,
+            said: Progress::Ringing,
             state: State::Proceeding { until: Duration::MAX },
         }
     }
@@ -162,10 +171,26 @@ impl Invitation {
     /// Takes note of the provisional answer that goes out; with `rseq`, one that is repeated until its PRACK comes.
     pub(crate) fn proceed(&mut self, bytes: Vec<u8>, rseq: Option<u32>, now: Duration) {
         self.last = bytes;
+        self.said = self.progress;
         if let Some(rseq) = rseq {
             // RFC 3262 section 3: T1, doubled without a bound, for 64*T1.
+            self.last_rseq = Some(rseq);
             self.provisional = Some(Reliable { rseq, repeat: Repeat::start(true, 64 * T1, now) });
         }
+    }
+
+    /// Whether a reliable provisional response still waits for its PRACK: until then there may be no second one.
+    pub(crate) fn awaits_prack(&self) -> bool {
+        self.provisional.is_some()
+    }
+
+    /// Whether the phone rings and its caller has only heard 183.
+    pub(crate) fn wants_ringing(&self) -> bool {
+        self.progress == Progress::Ringing && self.said == Progress::Session && self.is_open() && !self.awaits_prack()
+    }
+
+    pub(crate) fn last_rseq(&self) -> Option<u32> {
+        self.last_rseq
     }
 
     /// Takes a PRACK's `RAck`. Returns `false` for one that acknowledges nothing.

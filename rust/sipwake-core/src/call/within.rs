@@ -80,6 +80,11 @@ impl UserAgent {
             (Method::Bye, Some(_)) => (200, "OK"),
             _ => NO_SUCH_CALL,
         };
+        let overdue = |index: &usize| {
+            let invitation = &self.invitations[*index];
+            *method == Method::Prack && code == 200 && invitation.wants_ringing()
+        };
+        let overdue = found.filter(overdue);
         let contact = found.and_then(|index| self.contact_of(&self.invitations[index].account));
         let extra: Vec<(&str, &str)> = match (method, code, &contact) {
             (Method::Update, 200, Some(contact)) => vec![("Contact", contact)],
@@ -87,6 +92,9 @@ impl UserAgent {
             _ => Vec::new(),
         };
         self.answer_request(flow, Some(key), request, code, phrase, &extra, now);
+        if let Some(index) = overdue {
+            self.send_progress(index, now);
+        }
         if let (Method::Bye, Some(index)) = (method, found)
             && let Purpose::Ring(uuid) = self.invitations[index].purpose
         {

@@ -10,8 +10,8 @@ use super::identity::{CallIdentity, call_uuid, push_uuid};
 use super::shown::MAX_NAME;
 use super::{AppState, Channel, Hints, Priority, shown};
 
-/// How long an announced INVITE is waited for, unless the payload says less.
-const CALL_WINDOW: Duration = Duration::from_secs(40);
+/// How long an announced INVITE is waited for, unless the payload or the app says otherwise.
+pub(crate) const CALL_WINDOW: Duration = Duration::from_secs(40);
 
 /// A send-time is compared with a phone's clock, and either may be wrong: even a push that looks long expired gets
 /// the time that a REGISTER and an INVITE need.
@@ -51,10 +51,34 @@ pub struct PushAction {
     #[serde(serialize_with = "as_text")]
     pub uuid: Uuid,
     /// When the call is over unless its INVITE has come, in boot time (see [`crate::clock::Now`]). Calls only.
+    ///
+    /// That is the time to live after the push was sent, and at most 40 seconds after it came; where the payload tells no
+    /// time to live, 40 seconds after it was sent. Where a client judges the push, its
+    /// [`CallPolicy::window`](crate::call::CallPolicy::window) stands in place of the 40 seconds.
     #[serde(rename = "deadline_ms", serialize_with = "as_milliseconds")]
     pub deadline: Option<Duration>,
     /// The server sent the push with high priority, and it was delivered with normal priority.
     pub downgraded: bool,
+    #[serde(skip)]
+    pub(crate) age: Age,
+}
+
+/// What a payload tells of its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Age {
+    /// When the push came, in boot time.
+    received: Duration,
+    /// How long ago it was sent by then; zero where that is not known.
+    gone: Duration,
+    time_to_live: Option<Duration>,
+}
+
+impl Age {
+    /// Until when its INVITE is waited for, in boot time, where `longest` is what the app wants at most.
+    pub(crate) fn deadline(self, longest: Duration) -> Duration {
+        let left = self.time_to_live.unwrap_or(longest).saturating_sub(self.gone);
+        self.received.saturating_add(left.max(SHORTEST_CALL_WINDOW).min(longest))
+    }
 }
 
 impl PushAction {
@@ -94,6 +118,8 @@ impl PushAction {
         };
         let caller = reading.caller.and_then(|caller| shown::line(caller, MAX_NAME));
         let display_name = reading.display_name.and_then(|name| shown::line(name, MAX_NAME));
+        let gone = reading.sent.map_or(Duration::ZERO, |sent| hints.received.wall.saturating_sub(sent));
+        let age = Age { received: hints.received.boot, gone, time_to_live: reading.time_to_live };
         Self {
             duty: duty(&reading.kind, channel, hints, alert),
             kind: reading.kind.clone(),
@@ -107,8 +133,9 @@ impl PushAction {
             text: reading.text.and_then(|text| shown::line(text, MAX_TEXT)),
             identity,
             uuid,
-            deadline: is_call.then(|| hints.received.boot.saturating_add(call_window(reading, hints))),
+            deadline: is_call.then(|| age.deadline(CALL_WINDOW)),
             downgraded: hints.is_downgraded(),
+            age,
         }
     }
 }
@@ -302,12 +329,6 @@ fn duty(kind: &ActionKind, channel: Channel, hints: &Hints, alert: bool) -> Duty
         _ if is_call || is_chat => Duty::ShowNotification { full_screen: false },
         _ => Duty::Nothing,
     }
-}
-
-fn call_window(reading: &Reading<'_>, hints: &Hints) -> Duration {
-    let Some(time_to_live) = reading.time_to_live else { return CALL_WINDOW };
-    let gone = reading.sent.map_or(Duration::ZERO, |sent| hints.received.wall.saturating_sub(sent));
-    time_to_live.saturating_sub(gone).clamp(SHORTEST_CALL_WINDOW, CALL_WINDOW)
 }
 
 fn as_text<S: serde::Serializer>(uuid: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::clock::Now;
+pub(crate) use action::CALL_WINDOW;
 use action::Seen;
 use fields::Fields;
 

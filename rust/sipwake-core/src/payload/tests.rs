@@ -231,7 +231,9 @@ fn flexisips_voip_push_is_a_call_that_lives_as_long_as_it_says() {
     assert_eq!(deadline("\"pn_ttl\": \"60\"", "2026-08-01 11:59:30"), 30);
     assert_eq!(deadline("\"pn_ttl\": 60", "2026-08-01 12:03:00"), 40, "sent by a clock that is ahead");
     assert_eq!(deadline("\"pn_ttl\": 60", "2026-08-01 11:00:00"), 5, "late, or a phone's clock that is ahead");
-    assert_eq!(deadline("\"pn_ttl\": 0", "2026-08-01 11:59:30"), 40, "zero is about delivery, not about ringing");
+    let unlimited = |sent: &str| deadline("\"pn_ttl\": 0", sent);
+    assert_eq!(unlimited("2026-08-01 11:59:30"), 10, "zero is about delivery: the default counts from the sending");
+    assert_eq!(unlimited("soon"), 40, "or from when it came");
 }
 
 #[test]

@@ -4,12 +4,13 @@
 //! [`Registration::drive`] then sends at most one REGISTER at a time and folds into it whatever came in before it left.
 
 pub(crate) mod backoff;
+mod credentials;
 mod flow;
 mod liveness;
 mod request;
 mod response;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::account::{Account, AccountKey};
@@ -20,9 +21,10 @@ use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Dialect, Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::sip::Message;
-use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, TokenWish, binding_key, seal};
+use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, Removals, TokenWish, binding_key, seal};
 use crate::transaction::{ClientTransaction, Due};
 
+pub(crate) use credentials::Challenged;
 pub(crate) use flow::FlowUp;
 use flow::{Flow, Redirect};
 
@@ -44,8 +46,8 @@ pub(crate) struct Context {
     pub(crate) random: Random,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) next_flow: u64,
-    /// The log-outs that the server has not confirmed, as they are stored.
-    pub(crate) removals: BTreeMap<AccountKey, Removal>,
+    /// The log-outs that the server has not confirmed and the users who are gone, as they are stored.
+    pub(crate) removals: Removals,
 }
 
 impl Context {
@@ -60,11 +62,15 @@ impl Context {
     /// Stores the pending log-outs with this one added, changed or, with `None`, delivered.
     pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<Removal>, durability: Durability) {
         match removal {
-            Some(removal) => self.removals.insert(key.clone(), removal),
-            None => self.removals.remove(key),
+            Some(removal) => self.removals.pending.insert(key.clone(), removal),
+            None => self.removals.pending.remove(key),
         };
-        let bytes = (!self.removals.is_empty()).then(|| seal(&self.removals));
-        self.outputs.push_back(Output::Save(Record { key: REMOVALS.to_owned(), bytes, durability }));
+        self.save_removals(durability);
+    }
+
+    pub(crate) fn save_removals(&mut self, durability: Durability) {
+        let record = Record { key: REMOVALS.to_owned(), bytes: self.removals.write(), durability };
+        self.outputs.push_back(Output::Save(record));
     }
 }
 
@@ -73,7 +79,7 @@ impl Context {
 pub(crate) enum Asks {
     /// Keep the binding as it is wished.
     Bind,
-    /// Remove it: the user logged out.
+    /// Remove it: the user logged out, or never registered and only asked something.
     Remove,
     /// Ask for push capabilities.
     Query(Option<String>),
@@ -162,6 +168,8 @@ pub(crate) struct Registration {
     /// The app has asked for a registration, or something that was registered needs one. Before that nothing is sent.
     started: bool,
     query: Option<Option<String>>,
+    /// Something was asked before anybody registered: the binding that the question makes is removed, and no other made.
+    asked_only: bool,
     pace: Pace,
     failures: u32,
     /// Flows in a row that broke soon after a registration.
@@ -226,6 +234,7 @@ impl Registration {
             due: false,
             started: false,
             query: None,
+            asked_only: false,
             pace: Pace::Free,
             failures: 0,
             short_flows: 0,
@@ -328,6 +337,7 @@ impl Registration {
     /// Registers, or registers again: the app started, or the user asked for it.
     pub(crate) fn register(&mut self) {
         self.started = true;
+        self.asked_only = false;
         self.pace = Pace::Free;
         self.failures = 0;
         if self.attempt.as_ref().is_none_or(|attempt| attempt.epoch != self.epoch) {
@@ -386,6 +396,7 @@ impl Registration {
     }
 
     pub(crate) fn query(&mut self, provider: Option<String>) {
+        self.asked_only |= !self.started && self.memory.bound.is_none();
         self.started = true;
         self.query = Some(provider);
     }
@@ -499,12 +510,31 @@ impl Registration {
             Some(provider) if !self.leaving => Chain::new(Asks::Query(provider)),
             _ => {
                 self.due = false;
-                Chain::new(if self.leaving { Asks::Remove } else { Asks::Bind })
+                Chain::new(if self.leaving || self.asked_only { Asks::Remove } else { Asks::Bind })
             }
         });
         if let Err(failure) = self.send(chain, &up, cx, now) {
             self.stop(failure, cx);
         }
+    }
+
+    /// The server holds nothing that is ours any more: the user is logged out or, after a mere question, as before it.
+    fn gone(&mut self, cx: &mut Context) {
+        if self.leaving {
+            self.finished = true;
+            return;
+        }
+        if !self.asked_only {
+            // The user registered while the answer was on its way.
+            self.due = true;
+            return;
+        }
+        self.asked_only = false;
+        self.started = false;
+        self.due = false;
+        self.memory.former.clear();
+        self.drop_flow(cx);
+        self.save(cx, Durability::Progress);
     }
 
     /// Notes a failure: the next gateway at once, and after the last of them a wait.

@@ -264,7 +264,7 @@ impl Registration {
         // Mizutech's gateways take it beside RFC 8599 as well (S2, "RFC 8599").
         let gateway = !self.account.config().gateways.is_empty() && spoken.contains(&Dialect::Rfc8599);
         let speaks = spoken.contains(&Dialect::XMpush) || gateway;
-        let wants = speaks && matches!(self.memory.token, TokenWish::Bind(_)) && !self.leaving;
+        let wants = speaks && matches!(self.memory.token, TokenWish::Bind(_)) && !self.leaving && !self.asked_only;
         let Some(realm) = self.account.config().realm.as_deref().or(self.memory.realm.as_deref()).filter(|_| wants)
         else {
             return Piid::None;
@@ -277,7 +277,8 @@ impl Registration {
         if secure { Piid::Sent } else { Piid::InTheClear }
     }
 
-    /// The HA1 values that are needed to deliver a removal without the password: for each realm that has asked.
+    /// The HA1 values that are needed to deliver a removal without the password: for each realm that has asked
+    /// and, where none has yet, for the domain of the AOR, which is most servers' realm.
     pub(super) fn ha1_only(&self) -> crate::digest::Credentials {
         use crate::digest::{Credentials, RealmHa1};
         let password = match self.account.credentials() {
@@ -287,6 +288,9 @@ impl Registration {
         let mut realms: Vec<&str> = self.memory.nonces.realms().map(|(realm, _)| realm).collect();
         realms.extend(self.memory.realm.as_deref());
         realms.extend(self.account.config().realm.as_deref());
+        if realms.is_empty() {
+            realms.extend(self.account.aor().as_str().rsplit('@').next());
+        }
         realms.sort_unstable();
         realms.dedup();
         let algorithms = [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256];

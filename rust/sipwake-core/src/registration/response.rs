@@ -44,7 +44,7 @@ impl Registration {
                 self.again(attempt, code, message, cx, now);
             }
             _ if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
-            404 | 604 if asks == Asks::Remove => self.finished = true,
+            404 | 604 if asks == Asks::Remove => self.gone(cx),
             403 | 404 | 410 | 416 | 603 | 604 => {
                 self.stop(Failure::Refused { code, reason: reason(message) }, cx);
             }
@@ -286,8 +286,7 @@ impl Registration {
     fn removed(&mut self, attempt: &Attempt, listed: &[Contact], cx: &mut Context) {
         let lingering: Vec<&Contact> = listed.iter().filter(|contact| self.is_our_leftover(contact, attempt)).collect();
         if lingering.is_empty() || self.cleanups >= MAX_CLEANUPS {
-            self.finished = true;
-            return;
+            return self.gone(cx);
         }
         self.cleanups += 1;
         self.memory.former = lingering

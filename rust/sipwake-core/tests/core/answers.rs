@@ -485,6 +485,7 @@ fn a_capability_query_is_answered_and_its_binding_removed() {
     ] {
         let mut stage = Stage::rfc8599();
         stage.set_token(fcm("a:1"));
+        stage.registered();
         stage.agent.query_push(&stage.key.clone(), None, stage.now).expect("the account is there");
         stage.drain();
         let query = stage.one();
@@ -497,5 +498,49 @@ fn a_capability_query_is_answered_and_its_binding_removed() {
         let bind = stage.one();
         assert_eq!(bind.removed(), [query.contact_uri()]);
         assert!(bind.contact_uri().contains("pn-prid=a:1"));
+    }
+}
+
+#[test]
+fn a_question_before_the_user_registered_leaves_no_binding() {
+    for code in [200, 404] {
+        let mut stage = Stage::rfc8599();
+        stage.set_token(fcm("a:1"));
+        stage.agent.query_push(&stage.key.clone(), None, stage.now).expect("the account is there");
+        stage.drain();
+        let query = stage.one();
+        stage.reply(&query, 200, &[&format!("Contact: {};expires=3600", query.contact())]);
+        let removal = stage.one();
+        assert_eq!(removal.header("Expires"), Some("0"));
+        assert!(removal.removed().contains(&query.contact_uri()), "{removal:?}");
+        stage.reply(&removal, code, &[]);
+        assert!(stage.registrations().is_empty() && !stage.is_logged_out());
+        stage.advance(seconds(86_400));
+        stage.silent();
+        let bind = stage.register();
+        assert_ne!(bind.header("Expires"), Some("0"));
+        assert!(bind.contact_uri().contains("pn-prid=a:1") && bind.removed().is_empty(), "{bind:?}");
+    }
+}
+
+#[test]
+fn who_registers_while_the_leftover_of_a_question_is_removed_is_registered_after_it() {
+    for code in [200, 404, 500] {
+        let mut stage = Stage::rfc8599();
+        stage.set_token(fcm("a:1"));
+        stage.agent.query_push(&stage.key.clone(), None, stage.now).expect("the account is there");
+        stage.drain();
+        let query = stage.one();
+        stage.reply(&query, 200, &[]);
+        let removal = stage.one();
+        stage.agent.register(&stage.key.clone(), stage.now).expect("the account is there");
+        stage.drain();
+        stage.silent();
+        stage.reply(&removal, code, &[]);
+        stage.advance(seconds(if code == 500 { 120 } else { 0 }));
+        assert!(!stage.is_logged_out());
+        let bind = stage.sent.pop_front().expect("the binding is made");
+        assert_ne!(bind.header("Expires"), Some("0"));
+        assert!(bind.contact_uri().contains("pn-prid=a:1"), "{bind:?}");
     }
 }

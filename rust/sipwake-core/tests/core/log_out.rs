@@ -1,7 +1,9 @@
 //! A user who logs out is forgotten by the server, however long that takes.
 
+use sipwake_core::account::AccountConfig;
 use sipwake_core::digest::Credentials;
 use sipwake_core::event::{Event, Failure};
+use sipwake_core::payload::{ActionKind, Channel, Hints, parse_push};
 use sipwake_core::push::{Dialect, Provider, PushConfig};
 use sipwake_core::redact::Secret;
 use sipwake_core::snapshot::{REMOVALS, binding_key};
@@ -10,6 +12,16 @@ use crate::support::{CHALLENGE, Stage, account, fcm, push_config, seconds};
 
 fn mpush() -> Option<PushConfig> {
     Some(push_config(Provider::Fcm, &[Dialect::XMpush]))
+}
+
+/// Who logged out is remembered by name, so that a late push for him is no push for another; nothing else is kept.
+fn assert_only_the_name_is_left(stage: &Stage) {
+    assert_eq!(stage.store.keys().collect::<Vec<_>>(), [REMOVALS]);
+    let record = String::from_utf8(stage.store[REMOVALS].clone()).expect("JSON");
+    let (_, json) = record.split_once('\n').expect("a head line");
+    let left: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    let at = left["departed"][0]["at"].as_u64().expect("a time");
+    assert_eq!(left, serde_json::json!({ "pending": {}, "departed": [{ "user": "alice", "at": at }] }));
 }
 
 fn bound() -> Stage {
@@ -30,7 +42,7 @@ fn a_log_out_says_null_and_expires_0_in_one_register_and_then_nothing() {
     assert!(!stage.is_logged_out());
     stage.ok(&removal, &[]);
     assert!(stage.is_logged_out());
-    assert!(stage.store.is_empty(), "{:?}", stage.store.keys());
+    assert_only_the_name_is_left(&stage);
     stage.push("{\"ntype\":\"0\",\"nfrom\":\"1\",\"ntouser\":\"alice\"}");
     stage.network_changes();
     stage.advance(seconds(10 * 86_400));
@@ -73,7 +85,8 @@ fn a_log_out_while_offline_is_delivered_by_a_later_process_without_the_password(
     };
     assert_eq!(answer.auth("response"), Some(expected.as_str()));
     later.ok(&answer, &[]);
-    assert!(later.is_logged_out() && later.store.is_empty());
+    assert!(later.is_logged_out());
+    assert_only_the_name_is_left(&later);
 }
 
 fn hex_md5(text: &str) -> String {
@@ -106,7 +119,8 @@ fn a_user_unknown_to_the_server_is_logged_out() {
         stage.log_out();
         let removal = stage.one();
         stage.reply(&removal, code, &[]);
-        assert!(stage.is_logged_out() && stage.store.is_empty());
+        assert!(stage.is_logged_out());
+        assert_only_the_name_is_left(&stage);
     }
 }
 
@@ -257,4 +271,113 @@ fn pending_log_outs_are_bounded() {
     assert!(pending);
     let mut later = Stage::without_account(stage.store.clone(), stage.now, 2);
     assert_eq!(later.all().len(), sipwake_core::user_agent::MAX_REMOVALS);
+}
+
+fn bob() -> AccountConfig {
+    account(|config| config.aor = "sip:bob@example.com".into())
+}
+
+const FOR_ALICE: &str = "{\"ntype\":\"0\",\"nfrom\":\"1\",\"ntouser\":\"alice\"}";
+
+fn sounds(stage: &Stage, push: &str) -> bool {
+    let hints = Hints::at(stage.now);
+    let action = parse_push(push, Channel::FcmAndroid, &hints);
+    let judged = stage.agent.gate().judge(action, &hints, stage.now.boot);
+    matches!(judged.kind, ActionKind::IncomingCall { .. })
+}
+
+fn logged_out_alice() -> Stage {
+    let mut stage = bound();
+    stage.log_out();
+    let removal = stage.one();
+    stage.ok(&removal, &[]);
+    stage
+}
+
+#[test]
+fn a_late_push_for_who_logged_out_is_silent_after_a_restart_with_another_account_logged_in() {
+    let stage = logged_out_alice();
+    let later = Stage::restored(bob(), mpush(), stage.store.clone(), stage.now.after(seconds(29 * 86_400)), 7);
+    assert!(!sounds(&later, FOR_ALICE));
+    assert!(sounds(&later, &FOR_ALICE.replace("alice", "bob")), "who is logged in is called");
+    let much_later = Stage::restored(bob(), mpush(), stage.store.clone(), stage.now.after(seconds(31 * 86_400)), 7);
+    assert!(sounds(&much_later, FOR_ALICE), "an unknown name is for anyone who is logged in");
+}
+
+#[test]
+fn who_logs_in_again_is_called_again_after_the_next_restart_too() {
+    let stage = logged_out_alice();
+    let mut later = Stage::restored(account(|_| {}), mpush(), stage.store.clone(), stage.now, 7);
+    assert!(sounds(&later, FOR_ALICE));
+    assert!(!later.store.contains_key(REMOVALS), "nobody is gone");
+    later.set_token(fcm("a:1"));
+    later.registered();
+    let last = Stage::restored(account(|_| {}), mpush(), later.store.clone(), later.now, 8);
+    assert!(sounds(&last, FOR_ALICE));
+}
+
+#[test]
+fn the_users_remembered_after_their_log_out_are_bounded() {
+    let mut stage = Stage::without_account(Default::default(), crate::support::START, 1);
+    for user in 0..40 {
+        stage.add(account(|config| config.aor = format!("sip:user{user}@example.com")), mpush());
+        stage.registered();
+        stage.log_out();
+        let removal = stage.one();
+        stage.ok(&removal, &[]);
+    }
+    let record = String::from_utf8(stage.store[REMOVALS].clone()).expect("JSON");
+    assert_eq!(record.matches("\"user\"").count(), 16);
+    assert!(record.contains("user39") && record.contains("user24") && !record.contains("user23\""));
+}
+
+/// The store of a user whose server asked for no credentials, and who logged out while it could not be reached.
+fn never_challenged() -> Stage {
+    let mut stage = Stage::mpush();
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    stage.ok(&first, &[]);
+    stage.opens = false;
+    stage.network_changes();
+    stage.log_out();
+    stage
+}
+
+#[test]
+fn a_log_out_never_challenged_before_answers_for_the_domain_of_the_aor_after_a_restart() {
+    let stage = never_challenged();
+    let record = String::from_utf8(stage.store[REMOVALS].clone()).expect("JSON");
+    assert!(!record.contains("\"secret\""), "HA1 only: {record}");
+    let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
+    let removal = later.one();
+    later.reply(&removal, 401, &["WWW-Authenticate: Digest realm=\"example.com\", nonce=\"n1\""]);
+    let answer = later.one();
+    let ha1 = sipwake_core::digest::ha1(sipwake_core::digest::Algorithm::Md5, "alice", "example.com", "secret");
+    let expected = hex_md5(&format!("{}:n1:{}", ha1.expose(), hex_md5("REGISTER:sip:example.com")));
+    assert_eq!(answer.auth("response"), Some(expected.as_str()));
+    later.ok(&answer, &[]);
+    assert!(later.is_logged_out());
+}
+
+#[test]
+fn a_log_out_asked_for_an_unforeseen_realm_is_delivered_once_the_app_gives_the_password() {
+    let stage = never_challenged();
+    let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
+    let removal = later.one();
+    later.reply(&removal, 401, &[CHALLENGE]);
+    assert!(matches!(later.failures()[..], [(Failure::Unanswerable(_), None)]), "{:?}", later.failures());
+    later.advance(seconds(86_400));
+    later.silent();
+    assert!(later.store.contains_key(REMOVALS) && !later.is_logged_out(), "it stays stored");
+
+    later.add(account(|_| {}), mpush());
+    later.log_out();
+    let removal = later.one();
+    assert_eq!((removal.header("X-MPUSH"), removal.header("Expires")), (Some("null"), Some("0")));
+    later.reply(&removal, 401, &[CHALLENGE]);
+    let answer = later.one();
+    assert!(answer.auth("response").is_some());
+    later.ok(&answer, &[]);
+    assert!(later.is_logged_out());
+    assert_only_the_name_is_left(&later);
 }

@@ -1,11 +1,12 @@
 //! Pushes and their calls: late ones, early ones, for somebody else, for nobody.
 
-use sipwake_core::event::{CallChange, Ended};
+use sipwake_core::call::CallPolicy;
+use sipwake_core::event::{CallChange, Ended, Offer};
 use sipwake_core::payload::{ActionKind, Channel, Duty, Ignored};
 use sipwake_core::push::Dialect;
 use sipwake_core::user_agent::Decline;
 
-use crate::incoming::{CALL, call, invite, ready};
+use crate::incoming::{CALL, call, invite, ready, request};
 use crate::support::{Stage, account, fcm, push_config, seconds};
 
 const CANCEL: &str = r#"{"ntype":"2","nfrom":"1234","ncallid":"call-1","ntouser":"alice"}"#;
@@ -139,6 +140,107 @@ fn an_announced_call_that_never_comes_is_missed_and_its_late_invite_refused() {
     let codes: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
     assert_eq!(codes, [100, 480]);
     assert_eq!(stage.calls().len(), 2, "no ring");
+}
+
+#[test]
+fn the_app_decides_how_long_an_invite_is_waited_for() {
+    for window in [10, 90] {
+        let mut stage = ready();
+        stage.agent.set_call_policy(CallPolicy { window: seconds(window), ..CallPolicy::default() });
+        let action = announced(&mut stage);
+        assert_eq!(action.deadline, Some(stage.now.boot + seconds(window)), "what the system is told is the same");
+        stage.advance(seconds(window - 1));
+        assert_eq!(stage.calls().len(), 1, "still announced");
+        stage.advance(seconds(1));
+        assert_eq!(stage.calls().last(), Some(&&CallChange::Ended(Ended::Missed)));
+    }
+}
+
+#[test]
+fn a_payload_that_lives_for_less_than_the_app_would_wait_ends_its_call_sooner() {
+    const LIVES: &str = r#"{"aps":{},"pn_ttl":60,"loc-key":"IC_MSG","from-uri":"sip:1234@x","call-id":"call-1"}"#;
+    for (window, ends) in [(20, 20), (90, 60)] {
+        let mut stage = ready();
+        stage.agent.set_call_policy(CallPolicy { window: seconds(window), ..CallPolicy::default() });
+        let action = stage.push(LIVES);
+        assert_eq!(action.deadline, Some(stage.now.boot + seconds(ends)));
+    }
+}
+
+#[test]
+fn a_caller_who_tries_again_within_seconds_is_a_new_call() {
+    for pushed in [true, false] {
+        let mut stage = ready();
+        if pushed {
+            stage.push(CALL);
+        }
+        stage.input(invite("call-1", "1234"));
+        stage.input(request("CANCEL", "call-1", "call-1", "1234", "", ""));
+        let first = call(&stage)[0];
+        stage.advance(seconds(3));
+        stage.all();
+        stage.events.clear();
+        let again = stage.push(&CALL.replace("call-1", "call-2"));
+        // Where the first call still owed its push, this one may be that, late and with the caller's own Call-ID.
+        assert_eq!(again.is_call(), pushed);
+        stage.input(invite("call-2", "1234"));
+        let codes: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
+        assert_eq!(codes, [100, 180], "it rings at its INVITE at the latest");
+        assert!(call(&stage).iter().all(|uuid| *uuid != first) && !call(&stage).is_empty());
+    }
+}
+
+/// A client with two registered accounts, and the flow of each.
+fn two_accounts() -> (Stage, [sipwake_core::event::FlowId; 2]) {
+    let mut stage = ready();
+    let alice = stage.flow();
+    stage.add(account(|config| config.aor = "sip:bob@example.com".into()), None);
+    let bob = stage.register();
+    let text = crate::support::response(&bob, 200, "OK", &[]);
+    stage.agent.handle_input(bob.flow, text.as_bytes(), stage.now);
+    stage.drain();
+    (stage, [alice, bob.flow])
+}
+
+#[test]
+fn the_same_call_over_two_accounts_rings_once_and_is_answered_once() {
+    let (mut stage, flows) = two_accounts();
+    let first = stage.push(CALL);
+    let second = stage.push(&CALL.replace("alice", "bob"));
+    assert_eq!(first.uuid, second.uuid);
+    stage.all();
+    for (flow, branch) in flows.iter().zip(["a", "b"]) {
+        let invite =
+            request("INVITE", branch, "call-1", "1234", "", "").replace("tag=fcall-1", &format!("tag=f{branch}"));
+        stage.agent.handle_input(*flow, invite.as_bytes(), stage.now);
+        stage.drain();
+    }
+    let codes = |stage: &mut Stage| -> Vec<_> {
+        stage.all().iter().filter_map(|sent| Some((sent.flow, sent.code()?))).collect()
+    };
+    assert_eq!(codes(&mut stage), [(flows[0], 100), (flows[0], 180), (flows[1], 100), (flows[1], 180)]);
+    assert!(matches!(stage.calls()[..], [CallChange::Announced(_), CallChange::Ringing { .. }]), "{:?}", stage.calls());
+    assert!(stage.agent.accept(first.uuid, Offer::sdp("v=0\r\n"), stage.now));
+    stage.drain();
+    let mut said = codes(&mut stage);
+    said.sort_unstable_by_key(|(_, code)| *code);
+    assert_eq!(
+        said.iter().map(|(_, code)| *code).collect::<Vec<_>>(),
+        [200, 486],
+        "one answer, the other branch is busy"
+    );
+}
+
+#[test]
+fn one_request_that_comes_over_two_accounts_is_merged() {
+    let (mut stage, flows) = two_accounts();
+    stage.all();
+    for (flow, branch) in flows.iter().zip(["a", "b"]) {
+        stage.agent.handle_input(*flow, request("INVITE", branch, "c", "1234", "", "").as_bytes(), stage.now);
+        stage.drain();
+    }
+    let codes: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
+    assert_eq!(codes, [100, 180, 482], "RFC 3261 section 8.2.2.2");
 }
 
 #[test]

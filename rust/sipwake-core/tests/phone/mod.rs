@@ -25,6 +25,7 @@ pub(crate) struct Phone {
     pub(crate) now: Now,
     /// Messages sent, REGISTERs left out.
     pub(crate) sent: Vec<String>,
+    pub(crate) registers: Vec<String>,
     pub(crate) events: Vec<Event>,
     pub(crate) online: bool,
     seed: u8,
@@ -67,6 +68,7 @@ impl Phone {
             flow: None,
             now,
             sent: Vec::new(),
+            registers: Vec::new(),
             events: Vec::new(),
             online: true,
             seed,
@@ -103,6 +105,7 @@ impl Phone {
         if !text.starts_with("REGISTER ") {
             return self.sent.push(text);
         }
+        self.registers.push(text.clone());
         let field = |name: &str| header(&text, name).expect("every REGISTER has it");
         let caps = self.purr.map(|purr| format!("Feature-Caps: *;+sip.pns=\"fcm\";+sip.pnspurr=\"{purr}\"\r\n"));
         let ok = format!(

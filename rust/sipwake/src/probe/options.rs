@@ -61,6 +61,7 @@ pub(super) async fn ask(
                         }
                     }
                 }
+                Happening::Stranger(..) => {}
                 Happening::Down(_) => return None,
             },
             () = sleep_until(again.unwrap_or_else(Tick::now)), if again.is_some() => {

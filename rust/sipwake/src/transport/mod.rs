@@ -36,11 +36,23 @@ pub(crate) enum Happening {
     /// The DNS has chosen this transport for a flow that is being opened.
     Chosen(Transport),
     Input(Vec<u8>),
+    /// A datagram from elsewhere than the flow's peer.
+    Stranger(SocketAddr, Vec<u8>),
     Down(FlowError),
+}
+
+/// One message to be sent.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    bytes: Vec<u8>,
+    /// Over UDP, where to if not to the flow's peer.
+    to: Option<SocketAddr>,
 }
 
 /// What all flows of a client share.
 pub(crate) struct Network {
+    /// UDP sockets hear everybody.
+    pub(crate) unsolicited: bool,
     pub(crate) addresses: Addresses,
     #[cfg(feature = "tls")]
     pub(crate) tls: Result<Arc<rustls::ClientConfig>, FlowError>,
@@ -58,7 +70,7 @@ pub(crate) type Happenings = mpsc::Sender<(FlowId, Happening)>;
 /// The driver's end of a flow. Dropping it closes the flow once what was queued is sent, within [`LINGER`].
 #[derive(Debug)]
 pub(crate) struct FlowHandle {
-    outgoing: mpsc::Sender<Vec<u8>>,
+    outgoing: mpsc::Sender<Outgoing>,
     _alive: oneshot::Sender<()>,
 }
 
@@ -94,9 +106,14 @@ impl FlowHandle {
         Self { outgoing, _alive: alive }
     }
 
-    /// Queues bytes. A flow that cannot keep up loses them: SIP retransmits over UDP, and a stream so stuck is dead.
+    /// Queues bytes for the peer, as [`send_to`](Self::send_to) does.
     pub(crate) fn send(&self, bytes: Vec<u8>) {
-        if self.outgoing.try_send(bytes).is_err() {
+        self.send_to(bytes, None);
+    }
+
+    /// Queues bytes for the peer or, over UDP, for another address. A flow that cannot keep up loses them: SIP retransmits over UDP, and a stream so stuck is dead.
+    pub(crate) fn send_to(&self, bytes: Vec<u8>, to: Option<SocketAddr>) {
+        if self.outgoing.try_send(Outgoing { bytes, to }).is_err() {
             log::warn!("a flow does not take what is sent; dropped");
         }
     }
@@ -107,7 +124,7 @@ async fn run(
     hop: &Hop,
     local_port: Option<u16>,
     network: &Network,
-    queue: mpsc::Receiver<Vec<u8>>,
+    queue: mpsc::Receiver<Outgoing>,
     happenings: &Happenings,
 ) -> Result<(), FlowError> {
     let (way, stream) = dial(hop, network).await?;
@@ -116,7 +133,7 @@ async fn run(
     }
     let hop = &Hop { transport: way.transport, ..hop.clone() };
     let Some(stream) = stream else {
-        return udp::run(id, &way.addresses, local_port, queue, happenings, &network.addresses).await;
+        return udp::run(id, &way.addresses, local_port, queue, happenings, network).await;
     };
     let local = stream.local_addr().map_err(|error| unreachable(&error))?;
     match hop.transport {

@@ -6,7 +6,7 @@ use sipwake_core::event::{FlowError, FlowId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::mpsc;
 
-use super::{Happening, Happenings, broken};
+use super::{Happening, Happenings, Outgoing, broken};
 
 /// The largest piece read at once.
 const PIECE: usize = 16 * 1024;
@@ -16,7 +16,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite>(
     id: FlowId,
     stream: S,
     local: SocketAddr,
-    mut queue: mpsc::Receiver<Vec<u8>>,
+    mut queue: mpsc::Receiver<Outgoing>,
     happenings: &Happenings,
 ) -> Result<(), FlowError> {
     if happenings.send((id, Happening::Up(local))).await.is_err() {
@@ -38,7 +38,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite>(
         }
     };
     let writing = async {
-        while let Some(bytes) = queue.recv().await {
+        while let Some(Outgoing { bytes, .. }) = queue.recv().await {
             writer.write_all(&bytes).await.map_err(|error| broken(&error))?;
             writer.flush().await.map_err(|error| broken(&error))?;
         }

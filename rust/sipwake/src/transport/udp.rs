@@ -1,5 +1,7 @@
-//! SIP over UDP, on a connected socket: only the peer's datagrams come in, and its ICMP errors are heard.
+//! SIP over UDP, on a connected socket: only the peer's datagrams come in, and its ICMP errors are heard. Where the app
+//! allows unsolicited calls the socket is not connected, and what strangers send is told apart.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -8,8 +10,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Happening, Happenings, PIECE, unreachable};
-use crate::resolve::Addresses;
+use super::{Happening, Happenings, Network, Outgoing, PIECE, unreachable};
 
 /// How long an address may leave a request unanswered while there is another one: four transmissions at the default timers.
 /// RFC 3263 section 4.3 would wait for timer F, 32 seconds, in which an announced call is lost.
@@ -29,9 +30,9 @@ pub(super) async fn run(
     id: FlowId,
     remotes: &[SocketAddr],
     mut local_port: Option<u16>,
-    mut queue: mpsc::Receiver<Vec<u8>>,
+    mut queue: mpsc::Receiver<Outgoing>,
     happenings: &Happenings,
-    addresses: &Addresses,
+    network: &Network,
 ) -> Result<(), FlowError> {
     let mut order = remotes.to_vec();
     // Addresses in a row that were not heard from.
@@ -40,8 +41,8 @@ pub(super) async fn run(
         let Some(remote) = order.first().copied() else { return Err(FlowError::Unresolved) };
         let mut heard = false;
         let carried = async {
-            let socket = connect(remote, local_port).await.map_err(Left::Silent)?;
-            let local = socket.local_addr().map_err(|error| Left::Silent(unreachable(&error)))?;
+            let opened = Socket::open(remote, local_port, network.unsolicited).await;
+            let (socket, local) = opened.map_err(|error| Left::Silent(unreachable(&error)))?;
             local_port = Some(local.port());
             if happenings.send((id, Happening::Up(local))).await.is_err() {
                 return Ok(());
@@ -54,7 +55,7 @@ pub(super) async fn run(
             Err(Left::Broken(error)) => return Err(error),
             Err(Left::Silent(error)) => {
                 log::debug!("{remote}: {error}");
-                addresses.failed(remote);
+                network.addresses.failed(remote);
                 silent = if heard { 1 } else { silent + 1 };
                 if silent >= order.len() {
                     return Err(error);
@@ -69,10 +70,10 @@ pub(super) async fn run(
 /// ones that were not tried since the last answer.
 async fn carry(
     id: FlowId,
-    socket: &UdpSocket,
+    socket: &Socket,
     (others, untried): (bool, bool),
     heard: &mut bool,
-    queue: &mut mpsc::Receiver<Vec<u8>>,
+    queue: &mut mpsc::Receiver<Outgoing>,
     happenings: &Happenings,
 ) -> Result<(), Left> {
     let mut asked = None;
@@ -80,7 +81,14 @@ async fn carry(
     loop {
         let error = tokio::select! {
             received = socket.recv(&mut buffer) => match received {
-                Ok(length) => {
+                Ok((length, Some(stranger))) => {
+                    let happening = Happening::Stranger(stranger, buffer[..length].to_vec());
+                    if happenings.send((id, happening)).await.is_err() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Ok((length, None)) => {
                     (*heard, asked) = (true, None);
                     if happenings.send((id, Happening::Input(buffer[..length].to_vec()))).await.is_err() {
                         return Ok(());
@@ -90,7 +98,11 @@ async fn carry(
                 Err(error) => error,
             },
             bytes = queue.recv() => match bytes {
-                Some(bytes) => match socket.send(&bytes).await {
+                Some(Outgoing { bytes, to: Some(stranger) }) => {
+                    socket.send_to(&bytes, stranger).await;
+                    continue;
+                }
+                Some(Outgoing { bytes, to: None }) => match socket.send(&bytes).await {
                     Ok(_) => {
                         if is_request(&bytes) && (untried || others && *heard) {
                             asked.get_or_insert_with(Instant::now);
@@ -115,15 +127,52 @@ fn is_request(bytes: &[u8]) -> bool {
     !bytes.starts_with(b"SIP/2.0 ") && !bytes.iter().all(u8::is_ascii_whitespace)
 }
 
-async fn connect(remote: SocketAddr, local_port: Option<u16>) -> Result<UdpSocket, FlowError> {
-    let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let bound = match UdpSocket::bind((any, local_port.unwrap_or(0))).await {
-        Err(_) if local_port.is_some() => UdpSocket::bind((any, 0)).await,
-        bound => bound,
-    };
-    let connected = match bound {
-        Ok(socket) => socket.connect(remote).await.map(|()| socket),
-        Err(error) => Err(error),
-    };
-    connected.map_err(|error| unreachable(&error))
+struct Socket {
+    socket: UdpSocket,
+    remote: SocketAddr,
+    open: bool,
+}
+
+impl Socket {
+    /// Returns the socket and our address on it.
+    async fn open(remote: SocketAddr, local_port: Option<u16>, open: bool) -> io::Result<(Self, SocketAddr)> {
+        let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = match UdpSocket::bind((any, local_port.unwrap_or(0))).await {
+            Err(_) if local_port.is_some() => UdpSocket::bind((any, 0)).await?,
+            bound => bound?,
+        };
+        let mut local;
+        if open {
+            // Only a connected socket knows from which address the peer is reached.
+            let guide = UdpSocket::bind((any, 0)).await?;
+            guide.connect(remote).await?;
+            local = guide.local_addr()?;
+            local.set_port(socket.local_addr()?.port());
+        } else {
+            socket.connect(remote).await?;
+            local = socket.local_addr()?;
+        }
+        Ok((Self { socket, remote, open }, local))
+    }
+
+    /// Receives a datagram, with its source if that is not the peer.
+    async fn recv(&self, buffer: &mut [u8]) -> io::Result<(usize, Option<SocketAddr>)> {
+        if !self.open {
+            return self.socket.recv(buffer).await.map(|length| (length, None));
+        }
+        let (length, source) = self.socket.recv_from(buffer).await?;
+        let peer = (source.ip(), source.port()) == (self.remote.ip(), self.remote.port());
+        Ok((length, (!peer).then_some(source)))
+    }
+
+    async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        if self.open { self.socket.send_to(bytes, self.remote).await } else { self.socket.send(bytes).await }
+    }
+
+    /// What does not reach a stranger is no fault of the flow.
+    async fn send_to(&self, bytes: &[u8], stranger: SocketAddr) {
+        if let Err(error) = self.socket.send_to(bytes, stranger).await {
+            log::debug!("{stranger}: {error}");
+        }
+    }
 }

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::{Happening, Happenings, broken};
+use super::{Happening, Happenings, Outgoing, broken};
 
 /// How long a server may take to agree.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -31,7 +31,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     hop: &Hop,
     local: SocketAddr,
-    mut queue: mpsc::Receiver<Vec<u8>>,
+    mut queue: mpsc::Receiver<Outgoing>,
     happenings: &Happenings,
 ) -> Result<(), FlowError> {
     let mut socket = open(stream, hop).await?;
@@ -62,7 +62,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
                 }
             }
             bytes = queue.recv() => {
-                let Some(bytes) = bytes else {
+                let Some(Outgoing { bytes, .. }) = bytes else {
                     let _ = socket.close(None).await;
                     return Ok(());
                 };

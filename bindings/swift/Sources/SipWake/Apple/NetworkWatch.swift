@@ -1,6 +1,9 @@
-#if canImport(Network)
+#if SIPWAKE_STANDINS || canImport(Network)
     import Foundation
     import Network
+    #if SIPWAKE_STANDINS
+        import SipWake
+    #endif
 
     /// Tells a client of each change of network, until it is let go.
     public final class NetworkWatch: Sendable {

@@ -1,6 +1,9 @@
-#if canImport(PushKit) && canImport(CallKit) && os(iOS)
+#if SIPWAKE_STANDINS || (canImport(PushKit) && canImport(CallKit) && os(iOS))
     import Foundation
     import PushKit
+    #if SIPWAKE_STANDINS
+        import SipWake
+    #endif
 
     /// Takes VoIP pushes and tokens from PushKit. Make it when the app starts, with a client that has its accounts: a client
     /// without accounts makes no sound for any push.
@@ -39,7 +42,13 @@
             }
         }
 
-        private func receive(_ payload: PKPushPayload, mustReport: Bool?, done: @escaping @Sendable () -> Void) {
+        private func forget() {
+            Task { [client, accounts] in
+                for account in accounts { try? await client.unbindPush(account) }
+            }
+        }
+
+        private func receive(_ payload: PKPushPayload, mustReport: Bool?, done: @escaping @MainActor () -> Void) {
             let hints = PushHints(mustReport: mustReport)
             calls.report(client.push(payload.dictionaryPayload, channel: .pushKit, hints: hints), done: done)
         }
@@ -56,11 +65,7 @@
 
         nonisolated public func pushRegistry(_ registry: PKPushRegistry, didInvalidatePushTokenFor type: PKPushType) {
             guard type == .voIP else { return }
-            MainActor.assumeIsolated {
-                Task { [client, accounts] in
-                    for account in accounts { try? await client.unbindPush(account) }
-                }
-            }
+            MainActor.assumeIsolated { forget() }
         }
 
         // The form with a completion handler, not the async one: only here is it certain that the call is reported before
@@ -75,7 +80,7 @@
             MainActor.assumeIsolated { receive(payload, mustReport: nil) { completion() } }
         }
 
-        #if compiler(>=6.3)
+        #if SIPWAKE_STANDINS || compiler(>=6.3)
             @available(iOS 26.4, *)
             nonisolated public func pushRegistry(
                 _ registry: PKPushRegistry, didReceiveIncomingVoIPPushWith payload: PKPushPayload,

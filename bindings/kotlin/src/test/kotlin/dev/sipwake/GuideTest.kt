@@ -111,12 +111,13 @@ class GuideTest {
         MockGateway().use { gateway ->
             val setup = alice(gateway)
             val media = Media()
+            val store = Memory()
             // docs:options
             val options = ClientOptions(
                 decryptor = { payload -> if (payload is PushPayload.Fields) open(payload.entries["box"]) else null },
                 trace = { message -> log("${if (message.sent) "to" else "from"} flow ${message.flow}: ${message.text}") },
             )
-            val client = SipWakeClient(Memory(), listOf(setup), options = options)
+            val client = SipWakeClient(store, listOf(setup), options = options)
             // docs:end
             client.use {
                 launch(Dispatchers.Default) {

@@ -33,7 +33,8 @@ private class TlsFront(gateway: MockGateway) : AutoCloseable {
         thread(isDaemon = true) {
             runCatching {
                 while (true) {
-                    val (outside, inside) = server.accept() to gateway.address.let { Socket(it.substringBeforeLast(':'), it.substringAfterLast(':').toInt()) }
+                    val outside = server.accept()
+                    val inside = gateway.address.let { Socket(it.substringBeforeLast(':'), it.substringAfterLast(':').toInt()) }
                     for ((from, to) in listOf(outside to inside, inside to outside)) thread(isDaemon = true) {
                         runCatching { from.getInputStream().copyTo(to.getOutputStream(), 1) }
                         runCatching { from.close() }

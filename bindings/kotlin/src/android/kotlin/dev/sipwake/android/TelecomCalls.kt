@@ -4,6 +4,8 @@ import android.content.ComponentName
 import android.content.Context
 import android.net.Uri
 import android.os.Bundle
+import android.os.Handler
+import android.os.Looper
 import android.telecom.Connection
 import android.telecom.ConnectionRequest
 import android.telecom.ConnectionService
@@ -18,10 +20,11 @@ import dev.sipwake.SipWakeClient
 import dev.sipwake.SipWakeEvent
 import dev.sipwake.SipWakeException
 import java.util.UUID
+import java.util.concurrent.Executor
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
-import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.asCoroutineDispatcher
 import kotlinx.coroutines.cancel
 import kotlinx.coroutines.launch
 
@@ -47,7 +50,9 @@ public class TelecomCalls(
 ) : AutoCloseable {
     private val telecom = context.system<TelecomManager>()
     private val handle = PhoneAccountHandle(ComponentName(context, service), "sipwake")
-    private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Main.immediate)
+    // Dispatchers.Main would need another library.
+    private val main = Handler(Looper.getMainLooper())
+    private val scope = CoroutineScope(SupervisorJob() + Executor { main.post(it) }.asCoroutineDispatcher())
 
     /** Announced to Telecom, which has asked for no connection yet. */
     private val awaited = HashSet<UUID>()
@@ -141,8 +146,10 @@ public class TelecomCalls(
     private fun callOf(request: ConnectionRequest): UUID? =
         request.extras?.getString(EXTRA_CALL)?.let { runCatching { UUID.fromString(it) }.getOrNull() }
 
-    private fun address(caller: String): Uri =
-        if (caller.startsWith("sip:") || caller.startsWith("sips:")) Uri.parse(caller) else Uri.fromParts(PhoneAccount.SCHEME_SIP, caller, null)
+    private fun address(caller: String): Uri = when {
+        caller.startsWith("sip:") || caller.startsWith("sips:") -> Uri.parse(caller)
+        else -> Uri.fromParts(PhoneAccount.SCHEME_SIP, caller, null)
+    }
 
     private companion object {
         const val ENDS_KEPT = 128

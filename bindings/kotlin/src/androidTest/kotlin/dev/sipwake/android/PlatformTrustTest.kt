@@ -13,9 +13,9 @@ import org.robolectric.annotation.Config
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], manifest = Config.NONE)
 class PlatformTrustTest {
-    /** As Android's own: it takes the host beside what the interface says, and [X509TrustManagerExtensions] finds that. */
+    /** As Android's own: it takes the host beside what the interface says, and `X509TrustManagerExtensions` finds that. */
     @Suppress("unused")
-    private class Manager : X509TrustManager {
+    class Manager : X509TrustManager {
         val asked = mutableListOf<String>()
 
         fun checkServerTrusted(chain: Array<X509Certificate>, authType: String, host: String): List<X509Certificate> {

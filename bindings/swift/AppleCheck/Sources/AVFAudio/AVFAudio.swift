@@ -1,0 +1,3 @@
+import Foundation
+
+public class AVAudioSession: NSObject {}

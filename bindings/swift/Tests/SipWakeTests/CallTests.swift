@@ -1,0 +1,191 @@
+import Foundation
+import SipWake
+import Testing
+
+/// CallKit's part, played: it notes what it is told.
+@MainActor
+final class Screen: CallScreen {
+    private(set) var shown: [UUID: ShownCall] = [:]
+    private(set) var ends: [UUID: EndReason] = [:]
+    var takes = true
+
+    func show(_ call: ShownCall, done: @escaping @MainActor (Bool) -> Void) {
+        if takes { shown[call.uuid] = call }
+        done(takes)
+    }
+
+    func update(_ call: ShownCall) { shown[call.uuid] = call }
+    func end(_ call: UUID, _ reason: EndReason) { ends[call] = reason }
+}
+
+/// What the user did, played.
+@MainActor
+final class Tap: CallScreenAction {
+    private(set) var outcome: String?
+
+    func fulfill() { outcome = (outcome ?? "") + "fulfilled" }
+    func fail() { outcome = (outcome ?? "") + "failed" }
+}
+
+/// A media engine that has one answer for all.
+@MainActor
+final class Media: CallMedia {
+    private(set) var offers: [String] = []
+    private(set) var connected: [UUID] = []
+    private(set) var ended: [UUID: EndReason] = [:]
+    var refuses = false
+    var hesitates = false
+
+    func answer(_ call: UUID, to offer: SessionDescription?) async throws -> SessionDescription {
+        offers.append(offer?.text ?? "")
+        while hesitates { try await Task.sleep(nanoseconds: 5_000_000) }
+        if refuses { throw Timeout() }
+        return SessionDescription(sdp: "v=0 ours")
+    }
+
+    func connected(_ call: UUID, answer: SessionDescription?) { connected.append(call) }
+    func renegotiate(_ call: UUID, offer: SessionDescription?) -> SessionDescription? {
+        offers.append(offer?.text ?? "")
+        return refuses ? nil : SessionDescription(sdp: "v=0 anew")
+    }
+    func ended(_ call: UUID, _ reason: EndReason) { ended[call] = reason }
+}
+
+/// A phone with its screen and media engine, registered and asleep.
+@MainActor
+struct Phone {
+    let gateway: MockGateway
+    let app: App
+    let screen = Screen()
+    let media = Media()
+    let desk: CallDesk
+
+    init() async throws {
+        gateway = try MockGateway()
+        app = try App(store: Memory(), setup: alice(gateway))
+        desk = CallDesk(app.client, screen: screen, media: media)
+        try await app.client.setToken(firstToken, for: app.account)
+        try await app.client.register(app.account)
+        _ = try await app.registration()
+    }
+
+    /// Has a call placed whose caller waits for the phone to wake; hands its push to the phone.
+    func pushedCall(_ fields: [String: Any] = [:]) throws -> (number: Int, uuid: UUID) {
+        try gateway.ask("sleep", ["user": "alice"])
+        let number = try gateway.placeCall(fields)
+        let action = app.client.push(try gateway.nextPush(), channel: .pushKit)
+        desk.report(action) {}
+        return (number, action.uuid)
+    }
+
+    /// Waits for the caller, away from the main actor, which the phone needs.
+    func caller(_ call: Int, sees state: String) async throws {
+        try await Task.detached { [gateway] in try gateway.waitCall(call, state) }.value
+    }
+
+    func until(_ what: String, _ holds: () -> Bool) async throws {
+        for _ in 0..<1_000 {
+            if holds() { return }
+            try await Task.sleep(nanoseconds: 10_000_000)
+        }
+        Issue.record("\(what): shown \(screen.shown), ends \(screen.ends), media \(media.connected) \(media.ended)")
+        throw Timeout()
+    }
+}
+
+@MainActor @Suite(.serialized) struct CallTests {
+    @Test func anAnswerBeforeTheInviteIsFulfilledWhenTheAckCame() async throws {
+        let phone = try await Phone()
+        let call = try phone.pushedCall(["sdp": "v=0 theirs", "invite_delay_ms": 300])
+        #expect(phone.screen.shown[call.uuid] != nil, "reported before the delegate returns")
+        let tap = Tap()
+        phone.desk.userAnswers(call.uuid, tap)
+        #expect(tap.outcome == nil, "there is no INVITE yet")
+        try await phone.until("connected") { phone.media.connected == [call.uuid] }
+        #expect(tap.outcome == "fulfilled")
+        #expect(phone.media.offers == ["v=0 theirs"])
+        try await phone.caller(call.number, sees: "answered")
+
+        try phone.gateway.ask("reinvite", ["call": call.number, "sdp": "v=0 other"])
+        try await phone.until("offered anew") { phone.media.offers.last == "v=0 other" }
+        try phone.gateway.ask("bye", ["call": call.number])
+        try await phone.until("ended") { phone.screen.ends[call.uuid] == .hungUpByCaller }
+        #expect(phone.media.ended == [call.uuid: .hungUpByCaller])
+        #expect(tap.outcome == "fulfilled", "once")
+    }
+
+    @Test func theUserHangsUp() async throws {
+        let phone = try await Phone()
+        let call = try phone.pushedCall()
+        try await phone.caller(call.number, sees: "ringing")
+        phone.desk.userAnswers(call.uuid, Tap())
+        try await phone.until("connected") { !phone.media.connected.isEmpty }
+        let tap = Tap()
+        phone.desk.userEnds(call.uuid, tap)
+        #expect(tap.outcome == "fulfilled")
+        try await phone.caller(call.number, sees: "hung_up_by_callee")
+        try await phone.until("ended") { phone.media.ended[call.uuid] == .hungUp }
+        #expect(phone.screen.ends.isEmpty, "CallKit knows what the user did")
+    }
+
+    @Test func theUserDeclines() async throws {
+        let phone = try await Phone()
+        let call = try phone.pushedCall(["invite_delay_ms": 300])
+        phone.desk.userEnds(call.uuid, Tap())
+        try await phone.caller(call.number, sees: "rejected")
+        try await phone.until("ended") { phone.media.ended[call.uuid] == .declined }
+    }
+
+    @Test func aCallThatEndsBeforeItIsUpFailsTheAnswer() async throws {
+        let phone = try await Phone()
+        phone.media.hesitates = true
+        let call = try phone.pushedCall()
+        let tap = Tap()
+        phone.desk.userAnswers(call.uuid, tap)
+        try await phone.until("asked") { !phone.media.offers.isEmpty }
+        try phone.gateway.ask("cancel", ["call": call.number])
+        try await phone.until("failed") { tap.outcome == "failed" }
+        #expect(phone.screen.ends[call.uuid] == .cancelled)
+        phone.media.hesitates = false
+        try await phone.caller(call.number, sees: "cancelled")
+        #expect(phone.media.connected.isEmpty)
+        #expect(tap.outcome == "failed", "once")
+    }
+
+    @Test func anotherPhoneAnswers() async throws {
+        let phone = try await Phone()
+        let call = try phone.pushedCall()
+        try await phone.caller(call.number, sees: "ringing")
+        try phone.gateway.ask("answered_elsewhere", ["call": call.number])
+        try await phone.until("ended") { phone.screen.ends[call.uuid] == .answeredElsewhere }
+    }
+
+    @Test func mediaThatCannotAnswerEndsTheCall() async throws {
+        let phone = try await Phone()
+        phone.media.refuses = true
+        let call = try phone.pushedCall()
+        let tap = Tap()
+        phone.desk.userAnswers(call.uuid, tap)
+        try await phone.until("failed") { tap.outcome == "failed" }
+        try await phone.caller(call.number, sees: "rejected")
+        let seen = try phone.gateway.ask("call", ["call": call.number])
+        #expect((seen["call"] as? [String: Any] ?? seen)["status"] as? Int == 488)
+    }
+
+    @Test func aCallThatTheSystemRefusesIsBusyHere() async throws {
+        let phone = try await Phone()
+        phone.screen.takes = false
+        let call = try phone.pushedCall()
+        try await phone.caller(call.number, sees: "rejected")
+        let seen = try phone.gateway.ask("call", ["call": call.number])
+        #expect((seen["call"] as? [String: Any] ?? seen)["status"] as? Int == 486)
+    }
+
+    @Test func whatAnswersACallThatIsNotThereFails() async throws {
+        let phone = try await Phone()
+        let tap = Tap()
+        phone.desk.userAnswers(UUID(), tap)
+        try await phone.until("failed") { tap.outcome == "failed" }
+        await #expect(throws: SipWakeError.self) { try await phone.app.client.accept(UUID(), with: SessionDescription(sdp: "v=0")) }
+    }
+}

@@ -1,0 +1,39 @@
+//! A server that asks for credentials inside a call with the nonce of its registrations.
+
+use sipwake_core::call::HangUp;
+use sipwake_core::event::Offer;
+
+use crate::incoming::{call, invite, ready, request};
+use crate::support::inside;
+
+#[test]
+fn a_nonce_of_the_registrations_goes_on_counting_in_a_call() {
+    let mut stage = ready();
+    stage.push(r#"{"ntype":"0","nfrom":"1234","ncallid":"c","ntouser":"alice"}"#);
+    let register = stage.one();
+    let count = |nc: &str| u32::from_str_radix(nc, 16).expect("a nonce count");
+    let (nonce, used) = (register.auth("nonce").expect("it answers"), count(register.auth("nc").expect("it counts")));
+    let challenge = format!(
+        "WWW-Authenticate: Digest realm=\"{}\", nonce=\"{nonce}\", qop=\"auth\"",
+        register.auth("realm").expect("a realm")
+    );
+    stage.ok(&register, &[]);
+    stage.input(invite("c", "1234"));
+    let uuid = call(&stage)[0];
+    assert!(stage.agent.accept(uuid, Offer::sdp("v=0\r\n"), stage.now));
+    stage.drain();
+    let ok = stage.all().pop().expect("the 200");
+    let tagged = format!("To: {}\r\n", ok.header("To").expect("a To"));
+    let ack = request("ACK", "c-ack", "c", "1234", "", "").replace("To: <sip:alice@example.com>\r\n", &tagged);
+    stage.input(ack);
+    assert!(stage.agent.hang_up(uuid, HangUp::Normal, stage.now));
+    stage.drain();
+    let bye = stage.one();
+    assert!(bye.start().starts_with("BYE ") && bye.auth("nonce").is_none(), "nobody asked yet");
+    stage.reply(&bye, 401, &[&challenge]);
+    let again = stage.one();
+    assert_eq!((again.auth("nonce"), again.auth("nc").map(count)), (Some(nonce), Some(used + 1)));
+    assert_eq!(again.auth("uri"), Some(inside("<sip:1234@198.51.100.1>")), "the Request-URI");
+    stage.reply(&again, 200, &[]);
+    stage.silent();
+}

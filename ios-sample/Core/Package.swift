@@ -2,13 +2,15 @@
 
 import PackageDescription
 
-// The sample's logic, for its tests: no UIKit, no SwiftUI, so that they run where there is no SDK of Apple's, too. Xcode does not use
-// this package: project.yml compiles the same sources.
+// The sample's logic: no UIKit, no SwiftUI, so that its tests run where there is no SDK of Apple's, too.
+// SIPWAKE_PACKAGE names the folder of a released SDK, to be used in place of the one in this repository.
+let sipwake = Context.environment["SIPWAKE_PACKAGE"] ?? "../../bindings/swift"
+
 let package = Package(
     name: "SampleCore",
     platforms: [.iOS(.v16), .macOS(.v13)],
     products: [.library(name: "SampleCore", targets: ["SampleCore"])],
-    dependencies: [.package(name: "SipWake", path: "../../bindings/swift")],
+    dependencies: [.package(name: "SipWake", path: sipwake)],
     targets: [
         .target(name: "SampleCore", dependencies: ["SipWake"]),
         .testTarget(name: "SampleCoreTests", dependencies: ["SampleCore", "SipWake"]),

@@ -1,0 +1,25 @@
+// swift-tools-version: 6.0
+
+import PackageDescription
+
+// Type-checks what of the app is no view where there is no SDK of Apple's: against stand-ins, as bindings/swift/AppleCheck does.
+// Nothing of this ships, and nothing of it is run.
+let package = Package(
+    name: "Check",
+    platforms: [.iOS(.v16), .macOS(.v13)],
+    dependencies: [
+        .package(name: "SipWake", path: "../../bindings/swift"),
+        .package(name: "AppleCheck", path: "../../bindings/swift/AppleCheck"),
+        .package(name: "SampleCore", path: "../Core"),
+    ],
+    targets: [
+        .target(name: "UIKit"),
+        .target(name: "CryptoKit"),
+        .target(name: "StandIns", dependencies: ["SipWake", .product(name: "AppleStandIns", package: "AppleCheck")]),
+        .target(
+            name: "SampleApp", dependencies: ["SampleCore", "SipWake", "StandIns", "UIKit", "CryptoKit"],
+            exclude: ["App/Views"]),
+        .target(name: "SampleExtension", dependencies: ["SampleCore", "SipWake", "StandIns", "CryptoKit"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

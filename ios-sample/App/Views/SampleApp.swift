@@ -38,7 +38,9 @@ struct RootView: View {
 
     var body: some View {
         NavigationStack {
-            if screen.state.settings == nil {
+            if let problem = screen.state.storeProblem {
+                VStack { Text(screen.state.headline).font(.headline); Text(problem) }.padding()
+            } else if screen.state.settings == nil {
                 SettingsView(screen: screen, settings: AccountSettings())
             } else {
                 StatusView(screen: screen)

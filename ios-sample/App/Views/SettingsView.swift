@@ -27,6 +27,7 @@ struct SettingsView: View {
             }
             Section("Encrypted pushes") {
                 SecureField("AES key, base64; may stay empty", text: $settings.payloadKey)
+                reason(.payloadKey)
             }
             reason(.none)
             Button(saving ? "Saving…" : "Save and register") { save() }.disabled(saving)

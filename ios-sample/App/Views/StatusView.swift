@@ -34,7 +34,7 @@ struct StatusView: View {
                 NavigationLink("Settings") {
                     SettingsView(screen: screen, settings: state.settings ?? AccountSettings())
                 }
-                ShareLink("Export the trace", item: screen.model.exportTrace())
+                NavigationLink("Trace") { TraceView(model: screen.model) }
                 Button("Log out", role: .destructive) { Task { await screen.model.logOut() } }
             }
         }

@@ -22,6 +22,5 @@ struct AccountRecord: Codable, Equatable {
 
 /// Returns the key for encrypted pushes that the user gave, if there is one. For the app and its extension, which has no model.
 public func payloadKey(in store: any StateStore) -> Data? {
-    let key = (try? AccountRecord.load(from: store))?.current.flatMap { Data(base64Encoded: $0.payloadKey) }
-    return key?.isEmpty == true ? nil : key
+    try? AccountRecord.load(from: store).current?.key()
 }

@@ -1,7 +1,8 @@
 import Foundation
 import SipWake
 
-/// Server and account as the user types them. Nothing of it is checked here: the SDK does that, see ``SettingsProblem``.
+/// Server and account as the user types them. The SDK checks them, see ``SettingsProblem``; the payload key, which it does not know, is
+/// checked here.
 public struct AccountSettings: Codable, Equatable, Sendable, Redacted {
     public var aor = ""
     public var password = ""
@@ -12,7 +13,7 @@ public struct AccountSettings: Codable, Equatable, Sendable, Redacted {
     /// A push gateway, for servers that don't push by themselves.
     public var gateway = ""
     public var transport = Transport.automatic
-    /// The key for encrypted pushes, 32 bytes in base64.
+    /// The key for encrypted pushes, of AES, in base64; may stay empty.
     public var payloadKey = ""
 
     public enum Transport: String, Codable, CaseIterable, Sendable {
@@ -22,6 +23,13 @@ public struct AccountSettings: Codable, Equatable, Sendable, Redacted {
     public init() {}
 
     public var description: String { "AccountSettings(\(aor))" }
+
+    /// The payload key; nil if there is none.
+    func key() throws -> Data? {
+        if payloadKey.isEmpty { return nil }
+        guard let key = Data(base64Encoded: payloadKey), [16, 24, 32].contains(key.count) else { throw SettingsProblem.badKey }
+        return key
+    }
 
     /// The same without the white space that keyboards leave behind.
     var tidy: AccountSettings {
@@ -81,7 +89,7 @@ extension String {
 /// Why settings could not be used, and which field of the form says so.
 public struct SettingsProblem: Error, Equatable, Sendable {
     public enum Field: Sendable {
-        case aor, password, authUser, proxy, gateway, transport
+        case aor, password, authUser, proxy, gateway, transport, payloadKey
         /// None that the user could change.
         case none
     }
@@ -89,7 +97,17 @@ public struct SettingsProblem: Error, Equatable, Sendable {
     public let field: Field
     public let reason: String
 
+    static let badKey = SettingsProblem(field: .payloadKey, reason: "must be 16, 24 or 32 bytes in base64")
+
+    private init(field: Field, reason: String) {
+        (self.field, self.reason) = (field, reason)
+    }
+
     init(_ error: any Error) {
+        if let problem = error as? SettingsProblem {
+            self = problem
+            return
+        }
         guard case SipWakeError.invalidField(let name, let reason) = error else {
             field = .none
             self.reason = error.localizedDescription

@@ -91,6 +91,7 @@ public final class AppModel {
     public func save(_ settings: AccountSettings) async -> SettingsProblem? {
         let settings = settings.tidy
         do {
+            _ = try settings.key()
             let id = try await client.addAccount(settings.setup(app))
             var record = record
             if let before = record.current { record.leaving.append(before) }

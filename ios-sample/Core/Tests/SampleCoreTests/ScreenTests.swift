@@ -7,7 +7,7 @@ import Testing
 @MainActor @Suite struct SettingsTests {
     @Test(arguments: [
         ("aor", SettingsProblem.Field.aor), ("password", .password), ("authUser", .authUser), ("proxy", .proxy),
-        ("gateway", .gateway), ("transport", .transport),
+        ("gateway", .gateway), ("transport", .transport), ("payloadKey", .payloadKey),
     ])
     func aRefusedFieldIsTheOneThatIsMarked(name: String, field: SettingsProblem.Field) async throws {
         let store = Keychain()
@@ -18,6 +18,7 @@ import Testing
         case "password": settings.password = "a\u{0}b"
         case "authUser": settings.authUser = "a\u{7}b"
         case "proxy": settings.proxy = "sip:[::1"
+        case "payloadKey": settings.payloadKey = "AAAA"
         case "gateway": settings.gateway = "sip:[::1"
         default: (settings.proxy, settings.aor, settings.transport) = ("sip:proxy.example", "sips:alice@mock.example", .udp)
         }
@@ -52,9 +53,10 @@ import Testing
         let store = Keychain()
         #expect(payloadKey(in: store) == nil)
         var settings = alice()
-        settings.payloadKey = Data([1, 2, 3]).base64EncodedString()
+        let key = Data(repeating: 7, count: 32)
+        settings.payloadKey = key.base64EncodedString()
         try AccountRecord(current: settings).save(in: store)
-        #expect(payloadKey(in: store) == Data([1, 2, 3]))
+        #expect(payloadKey(in: store) == key)
     }
 }
 

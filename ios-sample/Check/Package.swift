@@ -2,7 +2,8 @@
 
 import PackageDescription
 
-// Type-checks what of the app is no view where there is no SDK of Apple's: against stand-ins, as bindings/swift/AppleCheck does.
+// Type-checks the app where there is no SDK of Apple's: against stand-ins, as bindings/swift/AppleCheck does. Those for SwiftUI take
+// more than SwiftUI would: they find a wrong name or type of ours, and not each misuse of a view.
 // Nothing of this ships, and nothing of it is run.
 let package = Package(
     name: "Check",
@@ -15,10 +16,10 @@ let package = Package(
     targets: [
         .target(name: "UIKit"),
         .target(name: "CryptoKit"),
+        .target(name: "SwiftUI", dependencies: ["UIKit"]),
         .target(name: "StandIns", dependencies: ["SipWake", .product(name: "AppleStandIns", package: "AppleCheck")]),
         .target(
-            name: "SampleApp", dependencies: ["SampleCore", "SipWake", "StandIns", "UIKit", "CryptoKit"],
-            exclude: ["App/Views"]),
+            name: "SampleApp", dependencies: ["SampleCore", "SipWake", "StandIns", "UIKit", "SwiftUI", "CryptoKit"]),
         .target(name: "SampleExtension", dependencies: ["SampleCore", "SipWake", "StandIns", "CryptoKit"]),
     ],
     swiftLanguageModes: [.v6]

@@ -544,7 +544,7 @@ impl Registration {
     fn forget_refusal(&mut self, now: Now) {
         // A clock that was wrong when the 555 came must not keep it for ever.
         let recent = |at: u64| now.wall.as_secs().abs_diff(at) < MAX_REFUSAL.as_secs();
-        if self.memory.shown == Shown::NoRfc8599 && !self.woken && !self.memory.refused_at.is_some_and(recent) {
+        if self.memory.shown == Shown::NoRfc8599 && self.hurry == 0 && !self.memory.refused_at.is_some_and(recent) {
             self.memory.shown = Shown::Nothing;
         }
     }

@@ -149,7 +149,7 @@ impl UserAgent {
             }
             Some(index) => {
                 let mut departing = self.registrations.remove(index);
-                departing.drop_flow(&mut self.cx);
+                departing.close(&mut self.cx);
                 Some(departing.into_memory())
             }
             None => match stored.map(open::<Memory>) {
@@ -317,7 +317,7 @@ impl UserAgent {
     /// The device's network changed: all flows are opened anew and the bindings follow.
     pub fn network_changed(&mut self, now: Now) {
         for registration in &mut self.registrations {
-            registration.network_changed(&mut self.cx);
+            registration.network_changed(&mut self.cx, now);
         }
         self.framers.clear();
         self.settle(now);
@@ -359,8 +359,15 @@ impl UserAgent {
     /// The flow could not be opened, or broke.
     pub fn handle_flow_down(&mut self, flow: FlowId, error: FlowError, now: Now) {
         self.framers.remove(&flow);
-        if let Some(registration) = self.registrations.iter_mut().find(|registration| registration.owns(flow)) {
-            registration.flow_went_down(error, &mut self.cx, now);
+        for registration in &mut self.registrations {
+            if registration.owns(flow) {
+                registration.flow_went_down(error, &mut self.cx, now);
+                break;
+            }
+            if registration.owns_former(flow) {
+                registration.former_flow_went_down(now);
+                break;
+            }
         }
         self.settle(now);
     }
@@ -483,7 +490,7 @@ impl UserAgent {
         }
         while let Some(index) = self.registrations.iter().position(|registration| registration.finished) {
             let mut done = self.registrations.remove(index);
-            done.drop_flow(&mut self.cx);
+            done.close(&mut self.cx);
             self.cx.removals.depart(done.account().aor().user(), now.wall);
             if self.cx.removals.pending.contains_key(&done.key) {
                 // A kill during the log-out may have left it.
@@ -496,7 +503,9 @@ impl UserAgent {
         }
         self.forget_strangers();
         let registrations = &self.registrations;
-        self.framers.retain(|flow, _| registrations.iter().any(|registration| registration.owns(*flow)));
+        self.framers.retain(|flow, _| {
+            registrations.iter().any(|registration| registration.owns(*flow) || registration.owns_former(*flow))
+        });
     }
 
     fn handle_message(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
@@ -514,6 +523,10 @@ impl UserAgent {
                 self.discard(Discard::ForeignResponse);
             }
             return;
+        }
+        if self.registrations.iter().any(|registration| registration.owns_former(flow)) {
+            // A call over the gateway that was left comes over the one in use as well, or again.
+            return self.discard(Discard::DeadFlow);
         }
         self.handle_request(flow, message, now);
     }
@@ -544,7 +557,9 @@ impl UserAgent {
     }
 
     fn transport_of(&self, flow: FlowId) -> Option<Transport> {
-        self.registrations.iter().filter_map(Registration::flow_up).find(|up| up.id == flow).map(|up| up.hop.transport)
+        let mut ups = self.registrations.iter().filter_map(Registration::flow_up);
+        let used = ups.find(|up| up.id == flow).map(|up| up.hop.transport);
+        used.or_else(|| self.registrations.iter().find_map(|registration| registration.former_transport(flow)))
     }
 
     fn position(&self, key: &AccountKey) -> Result<usize, NoSuchAccount> {
@@ -566,7 +581,7 @@ impl UserAgent {
     fn give_up_oldest_removal(&mut self, except: &AccountKey, now: Now) {
         let Some(index) = self.registrations.iter().position(|r| r.is_leaving() && r.key != *except) else { return };
         let mut given_up = self.registrations.remove(index);
-        given_up.drop_flow(&mut self.cx);
+        given_up.close(&mut self.cx);
         self.cx.removals.depart(given_up.account().aor().user(), now.wall);
         self.cx.save_removal(&given_up.key, None, Durability::Wish);
         self.store_failed(REMOVALS, format!("more than {MAX_REMOVALS} log-outs are pending; the oldest was given up"));

@@ -214,6 +214,7 @@ impl Registration {
             .unwrap_or(attempt.expires)
             .clamp(MIN_GRANTED, MAX_MIN_EXPIRES);
         let expires = Duration::from_secs(u64::from(expires));
+        let replaced = self.memory.bound.clone().filter(|_| self.bound_at.is_some());
         self.settle_former(&attempt, &listed, ours);
         self.memory.bound = Some(Bound {
             base: Secret::new(&attempt.base),
@@ -221,6 +222,7 @@ impl Registration {
             token: attempt.token.clone(),
             expires_at: now.wall.saturating_add(expires).as_secs(),
         });
+        self.settle_at(replaced, cx, now);
         self.memory.local_port = self.flow_up().map(|up| up.local.port());
         self.due &= !self.is_satisfied_by(&attempt);
 

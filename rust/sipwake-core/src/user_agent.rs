@@ -434,7 +434,12 @@ impl UserAgent {
 
     /// Returns the next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.cx.outputs.pop_front()
+        let next = self.cx.outputs.pop_front();
+        if next.is_none() {
+            // Nothing is to do for most of a client's life: the room goes back.
+            self.cx.outputs = VecDeque::new();
+        }
+        next
     }
 
     /// Returns the boot time at which [`handle_timeout`](Self::handle_timeout) wants to be called next, and why.

@@ -193,14 +193,14 @@ pub(crate) struct Registration {
     moves: u8,
     /// A REGISTER that is too large for UDP goes over TCP (RFC 3261 18.1.1), unless that has failed.
     over_tcp: OverTcp,
-    redirect: Option<Redirect>,
+    redirect: Option<Box<Redirect>>,
     flow: Flow,
     local_port: Option<u16>,
     /// The flow on which a REGISTER was accepted last.
     proven_flow: Option<FlowId>,
     attempt: Option<Box<Attempt>>,
     /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
-    resume: Option<Chain>,
+    resume: Option<Box<Chain>>,
     /// A push came: should the REGISTER under way fail, on a flow that died unseen for one, its call cannot wait for the back-off.
     woken: bool,
     refresh_at: Option<Duration>,
@@ -540,7 +540,7 @@ impl Registration {
             Flow::Up(up) => up.clone(),
             _ => return self.open(cx, now),
         };
-        let chain = self.resume.take().unwrap_or_else(|| match self.query.take() {
+        let chain = self.resume.take().map(|chain| *chain).unwrap_or_else(|| match self.query.take() {
             Some(provider) if !self.leaving => Chain::new(Asks::Query(provider)),
             _ => {
                 self.due = false;
@@ -605,7 +605,7 @@ impl Registration {
         if self.redirect.take().is_some() {
             self.drop_flow(cx);
         }
-        if let Some(Chain { asks: Asks::Query(provider), .. }) = self.resume.take() {
+        if let Some(Asks::Query(provider)) = self.resume.take().map(|chain| chain.asks) {
             self.query.get_or_insert(provider);
         }
         let hops = self.account.hops().len();

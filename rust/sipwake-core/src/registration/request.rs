@@ -80,7 +80,7 @@ impl Registration {
                 self.memory.former.retain(|former| former.uri.expose() != contact.uri);
             }
             self.over_tcp = OverTcp::Wanted;
-            self.resume = Some(chain);
+            self.resume = Some(Box::new(chain));
             self.drop_flow(cx);
             self.open(cx, now);
             return Ok(());

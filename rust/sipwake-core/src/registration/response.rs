@@ -67,6 +67,7 @@ impl Registration {
                 self.fail(failure, retry_after.map(|wait| wait.min(MAX_RETRY_AFTER)), cx, now);
             }
         }
+        self.memory.nonces.forget_answers();
     }
 
     /// Moves our Contact to where the server saw us, if the app wants that. After a 401 this costs nothing.
@@ -98,7 +99,7 @@ impl Registration {
             log::warn!("{}: {code} {} after {MAX_REQUESTS} requests", self.key, reason(message));
             return self.fail(Failure::Circles, None, cx, now);
         }
-        self.resume = Some(attempt.chain);
+        self.resume = Some(Box::new(attempt.chain));
     }
 
     fn challenged(&mut self, mut attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
@@ -141,7 +142,7 @@ impl Registration {
         self.drop_flow(cx);
         self.again(attempt, code, message, cx, now);
         if self.resume.is_some() {
-            self.redirect = Some(target);
+            self.redirect = Some(Box::new(target));
         }
     }
 
@@ -361,6 +362,7 @@ impl Registration {
                 .collect();
             kept.truncate(MAX_FORMER);
         }
+        kept.shrink_to_fit();
         self.memory.former = kept;
         if self.needs_cleanup() {
             self.cleanups += 1;

@@ -221,6 +221,13 @@ impl Registration {
         }
     }
 
+    /// The registration in use needs a REGISTER, and there is one on its way at a time: the removal is tried again later.
+    pub(super) fn interrupt_former(&mut self, cx: &mut Context, now: Now) {
+        if self.former_gateway.as_ref().is_some_and(|former| matches!(former.state, State::Asked(_))) {
+            self.give_former_up(cx, now);
+        }
+    }
+
     pub(super) fn expire_former(&mut self, cx: &mut Context, now: Now) {
         let Some(State::Asked(asked)) = self.former_gateway.as_mut().map(|former| &mut former.state) else { return };
         match asked.transaction.due(now.boot) {

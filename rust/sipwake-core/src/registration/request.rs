@@ -20,6 +20,7 @@ const MAX_DATAGRAM: usize = 1300;
 impl Registration {
     /// Sends the next REGISTER of a chain on a flow that is up.
     pub(super) fn send(&mut self, mut chain: Chain, flow: &FlowUp, cx: &mut Context, now: Now) -> Result<(), Failure> {
+        self.interrupt_former(cx, now);
         let secure = flow.hop.transport.is_secure();
         let spoken = if chain.without_push { Vec::new() } else { self.spoken(&chain.asks) };
         let base = self.contact_base(flow);

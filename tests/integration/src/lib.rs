@@ -2,6 +2,7 @@
 //!
 //! A [`Stage`] is one server and one device; an [`App`] is one life of the app on it, from its start to the moment the system
 //! kills it (drop it). When a stage is dropped it checks that the server saw no rule broken: so no test can forget to.
+#![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "a test's helper fails by panicking")]
 
 pub mod peer;
@@ -29,7 +30,7 @@ pub const TOKEN: &str = "c-10-ap_Kt0:APA91bFirstTokenOfThisPhone0001";
 /// Another token of the same phone.
 pub const SECOND_TOKEN: &str = "c-10-ap_Kt0:APA91bSecondTokenOfThisPhone02";
 /// How long any single step may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes two tests of each function: one over UDP, one over TCP.
 #[macro_export]

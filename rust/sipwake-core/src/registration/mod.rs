@@ -201,8 +201,8 @@ pub(crate) struct Registration {
     attempt: Option<Box<Attempt>>,
     /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
     resume: Option<Box<Chain>>,
-    /// A push came: should the REGISTER under way fail, on a flow that died unseen for one, its call cannot wait for the back-off.
-    woken: bool,
+    /// A push came: should its REGISTER fail, so many more are sent soon; its call cannot wait for the back-off.
+    hurry: u32,
     refresh_at: Option<Duration>,
     registered_at: Option<Duration>,
     /// Boot time at which the binding lapses.
@@ -258,7 +258,7 @@ impl Registration {
             proven_flow: None,
             attempt: None,
             resume: None,
-            woken: false,
+            hurry: 0,
             refresh_at: None,
             registered_at: None,
             bound_until: None,
@@ -433,7 +433,7 @@ impl Registration {
             return;
         }
         if self.attempt.is_some() && !active(Mutation::TwoInFlight) {
-            self.woken = true;
+            self.hurry = backoff::HURRIED;
             return;
         }
         self.started = true;
@@ -442,7 +442,7 @@ impl Registration {
         if repeated && fresh && matches!(self.flow, Flow::Up(_)) {
             return;
         }
-        self.woken = true;
+        self.hurry = backoff::HURRIED;
         self.pace = Pace::Free;
         self.failures = 0;
         self.due = true;
@@ -563,7 +563,7 @@ impl Registration {
     fn forget_refusal(&mut self, now: Now) {
         // A clock that was wrong when the 555 came must not keep it for ever.
         let recent = |at: u64| now.wall.as_secs().abs_diff(at) < MAX_REFUSAL.as_secs();
-        if self.memory.shown == Shown::NoRfc8599 && !self.woken && !self.memory.refused_at.is_some_and(recent) {
+        if self.memory.shown == Shown::NoRfc8599 && self.hurry == 0 && !self.memory.refused_at.is_some_and(recent) {
             self.memory.shown = Shown::Nothing;
         }
     }
@@ -620,10 +620,13 @@ impl Registration {
         self.gateways.end_round();
         let retry_after = self.gateways.retry_after(now.boot);
         let rounds = self.failures.div_ceil(u32::try_from(hops).unwrap_or(u32::MAX));
-        let woken = std::mem::take(&mut self.woken);
+        let hurry = std::mem::take(&mut self.hurry);
         let wait = match retry_after {
             Some(wait) => wait,
-            None if woken => backoff::MIN,
+            None if hurry > 0 => {
+                self.hurry = hurry - 1;
+                backoff::hurried(hurry)
+            }
             None => backoff::wait(rounds, &mut cx.random),
         };
         self.pace = Pace::BackingOff(now.boot + wait);

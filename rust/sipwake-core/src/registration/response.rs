@@ -21,6 +21,9 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 const MAX_CLEANUPS: u8 = 2;
 /// Proxies that a `Service-Route` may name.
 const MAX_ROUTE: usize = 8;
+/// How far ahead the CSeq goes after a 400 or 500. RFC 3261 section 10.3 has a registrar refuse a CSeq that is not above the
+/// last one, without saying so; a process whose predecessor could not store its numbers begins below it.
+const SKIP_CSEQ: u32 = 1000;
 
 impl Registration {
     /// Deals with a final response to the REGISTER in flight.
@@ -28,6 +31,9 @@ impl Registration {
         let asks = attempt.chain.asks.clone();
         self.follow_observed(message);
         self.take_auth_uri(message);
+        if matches!(code, 400 | 500) {
+            self.cseq += SKIP_CSEQ;
+        }
         match code {
             200..=299 => self.accepted(attempt, code, message, cx, now),
             401 | 407 => self.challenged(attempt, code, message, cx, now),
@@ -111,6 +117,9 @@ impl Registration {
         let judged = attempt.chain.auth.judge(&challenges, self.account.credentials(), &mut self.memory.nonces, now);
         match judged {
             Next::Answer => self.again(attempt, code, message, cx, now),
+            Next::WrongCredentials if active(Mutation::WrongPasswordRetried) => {
+                self.fail(Failure::WrongCredentials, None, cx, now);
+            }
             Next::WrongCredentials => self.stop(Failure::WrongCredentials, cx),
             Next::NoUsableChallenge(unusable) => self.stop(Failure::Unanswerable(unusable), cx),
         }
@@ -179,7 +188,7 @@ impl Registration {
         self.failures = 0;
         self.gateways.worked(self.hop);
         self.pace = Pace::Free;
-        self.woken = false;
+        self.hurry = 0;
         let proof = self.take_next_nonce(message, now);
         let observed = observed(message);
         let listed = message.contacts();

@@ -13,5 +13,6 @@ mod push_calls;
 mod random_life;
 mod refused_push;
 mod service_route;
+mod store_failure;
 mod support;
 mod token_life;

@@ -5,6 +5,7 @@ mod call_credentials;
 mod digest;
 mod fields;
 mod flows;
+mod former_gateway;
 mod golden;
 mod incoming;
 mod log_out;

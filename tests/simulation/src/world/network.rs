@@ -55,9 +55,10 @@ impl World<'_> {
                 if seen.in_flight.as_ref().is_some_and(|known| known.branch == wire.branch()) {
                     seen.in_flight = None;
                     final_answer = true;
-                    if let Some(nonce) =
-                        Some(digest_param(wire.one("www-authenticate").trim_start_matches("Digest "), "nonce"))
-                            .filter(|nonce| !nonce.is_empty())
+                    if !seen.is_aside(flow)
+                        && let Some(nonce) =
+                            Some(digest_param(wire.one("www-authenticate").trim_start_matches("Digest "), "nonce"))
+                                .filter(|nonce| !nonce.is_empty())
                     {
                         seen.nonce = Some(nonce.to_owned());
                     }

@@ -324,8 +324,8 @@ async fn raw(over: Transport, answer: impl Fn(usize) -> Option<Vec<u8>> + Send +
         let answer = answer.clone();
         async move {
             let Wire::WebSocket(mut socket) = wire else { panic!("there are no frames") };
-            let mut pieces = (0..).map_while(|index| answer(index));
-            while let Some(piece) = pieces.next() {
+            let pieces = (0..).map_while(|index| answer(index));
+            for piece in pieces {
                 socket.get_mut().write_all(&piece).await.ok()?;
             }
             socket.get_mut().flush().await.ok()?;

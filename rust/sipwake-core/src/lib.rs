@@ -30,5 +30,6 @@ mod stranger;
 pub mod trace;
 mod transaction;
 mod uas;
+mod unsaved;
 pub mod user_agent;
 mod wake;

@@ -51,12 +51,20 @@ pub enum Mutation {
     NeverJoined,
     /// An announced call that never comes has no end.
     NeverMissed,
+    /// The app does not hear that the store refused a record.
+    StoreFailureSilent,
+    /// What the store refused is not stored again.
+    NotStoredAgain,
+    /// A new process forgets who logged out.
+    DepartedForgotten,
+    /// A refused password is tried again and again.
+    WrongPasswordRetried,
 }
 
 impl Mutation {
     /// All of them.
     #[cfg(feature = "mutations")]
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::TwoInFlight,
         Self::CseqReused,
         Self::CallIdChanges,
@@ -79,6 +87,10 @@ impl Mutation {
         Self::NoTombstone,
         Self::NeverJoined,
         Self::NeverMissed,
+        Self::StoreFailureSilent,
+        Self::NotStoredAgain,
+        Self::DepartedForgotten,
+        Self::WrongPasswordRetried,
     ];
 }
 

@@ -30,6 +30,7 @@ use crate::sip::{Frame, Framer, Message};
 use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removals, binding_key, open};
 use crate::stranger::Stranger;
 use crate::uas::Answers;
+use crate::unsaved::Unsaved;
 use crate::wake::{Arrival, State, Wake};
 
 /// Accounts of one client.
@@ -68,6 +69,7 @@ pub struct UserAgent {
     /// Messages told lately: a gateway sends them again to a new Contact.
     pub(crate) chats: VecDeque<String>,
     framers: BTreeMap<FlowId, Framer>,
+    unsaved: Unsaved,
     discarded: BTreeMap<Discard, u64>,
 }
 
@@ -94,11 +96,14 @@ impl UserAgent {
             held_answers: BTreeMap::new(),
             chats: VecDeque::new(),
             framers: BTreeMap::new(),
+            unsaved: Unsaved::default(),
             discarded: BTreeMap::new(),
         };
         match removals.map(Removals::read) {
             Some(Ok(removals)) => {
-                agent.cx.removals.departed = removals.departed;
+                if !active(Mutation::DepartedForgotten) {
+                    agent.cx.removals.departed = removals.departed;
+                }
                 agent.cx.removals.forget_departed(now.wall);
                 for (key, removal) in removals.pending.into_iter().take(MAX_REMOVALS) {
                     match Registration::resume_removal(removal.clone(), &mut agent.cx.random) {
@@ -152,6 +157,8 @@ impl UserAgent {
                 departing.drop_flow(&mut self.cx);
                 Some(departing.into_memory())
             }
+            // The store kept an older record than the one that it was asked to keep.
+            None if self.unsaved.holds(&binding_key(&key)) => Some(Memory::lost(&mut self.cx.random)),
             None => match stored.map(open::<Memory>) {
                 Some(Ok(memory)) => Some(memory),
                 Some(Err(damage)) => {
@@ -418,11 +425,17 @@ impl UserAgent {
         }
         self.expire_invitations(now);
         self.expire_sessions(now);
+        self.store_again(now);
         self.settle(now);
     }
 
-    /// A record could not be stored, or read.
+    /// A record could not be stored, or read. What is reported before the next [`poll_output`](Self::poll_output) is that the
+    /// store refused the record of the last [`Output::Save`]: it is stored again after 5 seconds, then after twice as long each
+    /// time, at most ten minutes, until the store takes it.
     pub fn handle_store_failure(&mut self, key: &str, reason: String, now: Now) {
+        if !active(Mutation::NotStoredAgain) {
+            self.unsaved.failed(key, now.boot);
+        }
         self.store_failed(key, reason);
         self.settle(now);
     }
@@ -431,7 +444,12 @@ impl UserAgent {
 
     /// Returns the next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.cx.outputs.pop_front()
+        let output = self.cx.outputs.pop_front();
+        self.unsaved.polled(match &output {
+            Some(Output::Save(record)) => Some(record),
+            _ => None,
+        });
+        output
     }
 
     /// Returns the boot time at which [`handle_timeout`](Self::handle_timeout) wants to be called next, and why.
@@ -439,7 +457,8 @@ impl UserAgent {
         let registrations = self.registrations.iter().filter_map(Registration::timeout);
         let invitations = self.invitations.iter().map(Invitation::timeout);
         let sessions = self.sessions.iter().filter_map(Session::timeout);
-        registrations.chain(invitations).chain(sessions).chain(self.wake.timeout()).min_by_key(|(at, _)| *at)
+        let others = self.wake.timeout().into_iter().chain(self.unsaved.timeout());
+        registrations.chain(invitations).chain(sessions).chain(others).min_by_key(|(at, _)| *at)
     }
 
     /// Returns what judges pushes from outside: who is logged in, and which calls are known.
@@ -455,6 +474,14 @@ impl UserAgent {
     /// Returns the last verdict of an account.
     pub fn verdict(&self, key: &AccountKey) -> Option<&Verdict> {
         self.registrations.iter().find(|registration| registration.key == *key)?.verdict.as_ref()
+    }
+
+    /// Returns the route that the registrar last asked for (`Service-Route`, RFC 3608); empty where it asked for none.
+    ///
+    /// # Errors
+    /// [`NoSuchAccount`].
+    pub fn service_route(&self, key: &AccountKey) -> Result<&[String], NoSuchAccount> {
+        Ok(&self.registrations[self.position(key)?].service_route)
     }
 
     /// Returns an account's push settings.
@@ -535,7 +562,21 @@ impl UserAgent {
 
     fn store_failed(&mut self, key: &str, reason: String) {
         log::warn!("record {key}: {reason}");
-        self.cx.tell(Event::StoreFailed { key: key.to_owned(), reason });
+        if !active(Mutation::StoreFailureSilent) {
+            self.cx.tell(Event::StoreFailed { key: key.to_owned(), reason });
+        }
+    }
+
+    /// Stores anew, as they are by now, the records that the store refused.
+    fn store_again(&mut self, now: Now) {
+        while let Some((key, durability)) = self.unsaved.due(now.boot) {
+            let present = self.registrations.iter().find(|r| !r.is_leaving() && binding_key(&r.key) == key);
+            match present {
+                Some(registration) => registration.save(&mut self.cx, durability),
+                None if key == REMOVALS => self.cx.save_removals(durability),
+                None => self.cx.outputs.push_back(Output::Save(Record { key, bytes: None, durability })),
+            }
+        }
     }
 
     /// The registrations that a push is for: those whose user it names, else all of them (RFC 8599 section 4.1).

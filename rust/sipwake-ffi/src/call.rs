@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sipwake::core::call::Progress;
 use sipwake::core::clock::Now;
 
 use crate::payload::milliseconds;
@@ -173,6 +174,10 @@ pub struct CallPolicy {
     /// Whether a registrar that gave a `pn-purr` can wake the app for requests inside the call (RFC 8599 section 6).
     #[uniffi(default = false)]
     pub mid_call_wakeups: bool,
+    /// Whether a caller hears 183 first, and 180 once the app says that it rings (`ringing`): for an app that shows a call
+    /// later than it hears of it.
+    #[uniffi(default = false)]
+    pub session_progress: bool,
 }
 
 impl From<CallPolicy> for sipwake::CallPolicy {
@@ -181,7 +186,7 @@ impl From<CallPolicy> for sipwake::CallPolicy {
             window: Duration::from_millis(policy.window_ms),
             ring_limit: Duration::from_millis(policy.ring_limit_ms),
             mid_call_wakeups: policy.mid_call_wakeups,
-            ..Self::default()
+            progress: if policy.session_progress { Progress::Session } else { Progress::Ringing },
         }
     }
 }
@@ -329,7 +334,8 @@ mod tests {
 
     #[test]
     fn the_defaults_of_the_policy_are_the_cores() {
-        let policy = CallPolicy { window_ms: 40_000, ring_limit_ms: 180_000, mid_call_wakeups: false };
+        let policy =
+            CallPolicy { window_ms: 40_000, ring_limit_ms: 180_000, mid_call_wakeups: false, session_progress: false };
         assert_eq!(sipwake::CallPolicy::from(policy), sipwake::CallPolicy::default());
     }
 

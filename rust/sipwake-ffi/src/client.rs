@@ -176,6 +176,14 @@ impl SipWakeClient {
         self.until_shut_down(self.client.answer(uuid(&call)?)).await
     }
 
+    /// Says that the app rings, where `CallPolicy::session_progress` holds back the 180 until then.
+    ///
+    /// # Errors
+    /// `NoSuchCall` for a call that is not ringing; `ShutDown`.
+    pub async fn ringing(&self, call: String) -> Result<(), SipWakeError> {
+        self.until_shut_down(self.client.ringing(uuid(&call)?)).await
+    }
+
     /// Accepts a ringing call with the answer to its offer or, if it had none, with our offer. `Connected` follows with
     /// the caller's ACK.
     ///

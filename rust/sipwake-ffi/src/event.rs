@@ -1,6 +1,6 @@
 //! What apps are told.
 
-use sipwake::Failure;
+use sipwake::{Failure, FlowError};
 
 use crate::call::{CallChange, CallTimes};
 use crate::payload::milliseconds;
@@ -69,6 +69,10 @@ pub enum Event {
         text: String,
         /// The Call-ID, by which a push for the same message is recognised.
         call_id: String,
+        /// The id that its sender or its server gave it: `imdn.Message-ID` (RFC 5438) or `X-Push-ID`.
+        message_id: Option<String>,
+        /// When it was sent, as its sender says, unchecked (RFC 3261 section 20.17, RFC 3862).
+        date: Option<String>,
     },
     /// The app's store refused a record, or gave back one that cannot be read.
     StoreFailed {
@@ -167,6 +171,8 @@ pub enum FailureKind {
     TimedOut,
     /// No way to the server, or it broke.
     Unreachable,
+    /// The server's certificate was refused; the reason says why.
+    Certificate,
     /// The server keeps sending the request round in circles.
     Circles,
     /// Anything else.
@@ -186,6 +192,8 @@ pub enum DiscardReason {
     DeadFlow,
     /// Too many calls at once.
     TooManyCalls,
+    /// A request that came past the registrar.
+    Unsolicited,
     /// Anything else.
     Other,
 }
@@ -213,7 +221,7 @@ impl From<sipwake::Event> for Event {
                 change: call.change.into(),
                 times: call.times.into(),
             },
-            sipwake::Event::Message { account, from, display_name, content_type, text, call_id, .. } => {
+            sipwake::Event::Message { account, from, display_name, content_type, text, call_id, message_id, date } => {
                 Self::ChatMessage {
                     account: account.to_string(),
                     from,
@@ -221,6 +229,8 @@ impl From<sipwake::Event> for Event {
                     content_type,
                     text: text.expose().to_owned(),
                     call_id,
+                    message_id,
+                    date,
                 }
             }
             sipwake::Event::StoreFailed { key, reason } => Self::StoreFailed { key, reason },
@@ -237,6 +247,7 @@ fn kind(failure: &Failure) -> FailureKind {
         Failure::Refused { .. } => FailureKind::Refused,
         Failure::Answered { .. } => FailureKind::Answered,
         Failure::TimedOut => FailureKind::TimedOut,
+        Failure::Flow(FlowError::Certificate(_)) => FailureKind::Certificate,
         Failure::Flow(_) => FailureKind::Unreachable,
         Failure::Circles => FailureKind::Circles,
         _ => FailureKind::Other,
@@ -292,6 +303,7 @@ impl From<sipwake::Discard> for DiscardReason {
             sipwake::Discard::StrayRequest => Self::StrayRequest,
             sipwake::Discard::DeadFlow => Self::DeadFlow,
             sipwake::Discard::TooManyCalls => Self::TooManyCalls,
+            sipwake::Discard::Unsolicited => Self::Unsolicited,
             _ => Self::Other,
         }
     }
@@ -324,6 +336,8 @@ mod tests {
         };
         assert!(Event::from(event) == expected);
         assert_eq!(kind(&Failure::Flow(FlowError::Closed)), FailureKind::Unreachable);
+        let refused = FlowError::Certificate(sipwake::CertificateFault::Expired);
+        assert_eq!(kind(&Failure::Flow(refused)), FailureKind::Certificate);
         assert_eq!(kind(&Failure::WrongCredentials), FailureKind::WrongCredentials);
     }
 

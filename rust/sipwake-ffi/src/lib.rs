@@ -34,7 +34,7 @@ pub use decryptor::{Decryptor, parse_push_with};
 pub use error::{CallbackError, SipWakeError};
 pub use event::{DiscardReason, Event, FailureKind, Registration, Standing, Verdict};
 pub use logging::{LogLevel, LogListener, LogRecord, set_log_level, set_log_listener};
-pub use options::{ClientCertificate, ClientOptions, TraceListener, TracedMessage};
+pub use options::{ClientCertificate, ClientOptions, GatewayProbe, TraceListener, TracedMessage};
 pub use payload::{
     AppState, Channel, Duty, IgnoreReason, PayloadProblem, Priority, PushAction, PushHints, PushKind, PushPayload,
     Vendor, parse_push,

@@ -34,6 +34,26 @@ pub struct ClientOptions {
     /// Sees every message that is sent or received.
     #[uniffi(default = None)]
     pub trace: Option<Arc<dyn TraceListener>>,
+    /// Whether calls that come past the registrar, from an address of their own over UDP, may ring.
+    #[uniffi(default = false)]
+    pub unsolicited_calls: bool,
+    /// How the gateways of accounts that list several are probed; absent: they are tried in their order.
+    #[uniffi(default = None)]
+    pub probing: Option<GatewayProbe>,
+}
+
+/// How a gateway is asked for its load.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum GatewayProbe {
+    /// By SIP OPTIONS (RFC 3261 section 11).
+    SipOptions,
+    /// By Mizutech's HTTP API `wsload`.
+    WsLoad {
+        /// Whether over HTTPS, with the client's trust.
+        https: bool,
+        /// The port; absent: the gateway's own.
+        port: Option<u16>,
+    },
 }
 
 /// A certificate and its private key.
@@ -76,6 +96,13 @@ impl ClientOptions {
         }
         if let Some(listener) = self.trace {
             options = options.trace(Arc::new(Tracer::start(listener)?));
+        }
+        options = options.unsolicited_calls(self.unsolicited_calls);
+        if let Some(probe) = self.probing {
+            options = options.probing(sipwake::Probing::new(match probe {
+                GatewayProbe::SipOptions => sipwake::Probe::Options,
+                GatewayProbe::WsLoad { https, port } => sipwake::Probe::WsLoad { https, port },
+            }));
         }
         trust(options, self.server_trust, self.authorities, self.pins, self.client_certificate)
     }

@@ -2,6 +2,7 @@
 //!
 //! A [`Stage`] is one server and one device; an [`App`] is one life of the app on it, from its start to the moment the system
 //! kills it (drop it). When a stage is dropped it checks that the server saw no rule broken: so no test can forget to.
+#![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "a test's helper fails by panicking")]
 
 pub mod peer;

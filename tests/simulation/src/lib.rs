@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod chance;
+pub mod fleet;
 mod phone;
 mod promises;
 mod script;

@@ -2,28 +2,29 @@
 
 /// A message, split.
 #[derive(Debug, Clone)]
-pub(crate) struct Wire {
-    pub(crate) start: String,
-    headers: Vec<(String, String)>,
+pub(crate) struct Wire<'m> {
+    pub(crate) start: &'m str,
+    headers: Vec<(&'m str, &'m str)>,
 }
 
-impl Wire {
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(bytes).ok()?;
-        let head = text.split("\r\n\r\n").next()?;
-        let mut lines = head.split("\r\n");
-        let start = lines.next().filter(|line| !line.is_empty())?.to_owned();
-        let headers = lines
-            .map(|line| line.split_once(':').map(|(name, value)| (name.trim().to_lowercase(), value.trim().to_owned())))
-            .collect::<Option<_>>()?;
+impl<'m> Wire<'m> {
+    pub(crate) fn parse(bytes: &'m [u8]) -> Option<Self> {
+        let mut lines =
+            std::str::from_utf8(bytes).ok()?.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+        let start = lines.next().filter(|line| !line.is_empty())?;
+        let mut headers = Vec::with_capacity(24);
+        for line in lines.take_while(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(':')?;
+            headers.push((name.trim(), value.trim()));
+        }
         Some(Self { start, headers })
     }
 
-    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.headers.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &'m str> {
+        self.headers.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 
-    pub(crate) fn one(&self, name: &str) -> &str {
+    pub(crate) fn one(&self, name: &str) -> &'m str {
         self.all(name).next().unwrap_or_default()
     }
 
@@ -59,18 +60,23 @@ impl Wire {
 
     /// A response with the headers that RFC 3261 8.2.6.2 has copied.
     pub(crate) fn answer(&self, status: u16, phrase: &str, extra: &[String]) -> Vec<u8> {
-        let mut text = format!("SIP/2.0 {status} {phrase}\r\n");
+        let mut text = String::with_capacity(1024);
+        let mut line = |parts: &[&str]| {
+            parts.iter().for_each(|part| text.push_str(part));
+            text.push_str("\r\n");
+        };
+        line(&["SIP/2.0 ", &status.to_string(), " ", phrase]);
         for via in self.all("via") {
-            text.push_str(&format!("Via: {via}\r\n"));
+            line(&["Via: ", via]);
         }
-        for (name, wire) in [("from", "From"), ("call-id", "Call-ID"), ("cseq", "CSeq")] {
-            text.push_str(&format!("{wire}: {}\r\n", self.one(name)));
+        for name in ["From", "Call-ID", "CSeq"] {
+            line(&[name, ": ", self.one(name)]);
         }
-        text.push_str(&format!("To: {};tag=server\r\n", self.one("to")));
-        for line in extra {
-            text.push_str(&format!("{line}\r\n"));
+        line(&["To: ", self.one("to"), ";tag=server"]);
+        for extra in extra {
+            line(&[extra]);
         }
-        text.push_str("Content-Length: 0\r\n\r\n");
+        line(&["Content-Length: 0\r\n"]);
         text.into_bytes()
     }
 }

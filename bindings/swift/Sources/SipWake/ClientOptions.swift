@@ -15,12 +15,16 @@ public struct ClientOptions: Sendable {
     public var decryptor: (any PayloadDecryptor)?
     /// Sees every message that is sent or received, without its secrets, one after the other on a thread made for it.
     public var trace: (@Sendable (TracedMessage) -> Void)?
+    /// Whether calls that come past the registrar, from an address of their own over UDP, may ring.
+    public var unsolicitedCalls: Bool
+    /// How the gateways of accounts that list several are probed; nil: they are tried in their order.
+    public var probing: GatewayProbe?
 
     /// Options that leave all as it is by itself, but for what is given.
     public init(
         serverTrust: (any ServerTrust)? = nil, authorities: Data? = nil, pins: [String] = [],
         clientCertificate: ClientCertificate? = nil, decryptor: (any PayloadDecryptor)? = nil,
-        trace: (@Sendable (TracedMessage) -> Void)? = nil
+        trace: (@Sendable (TracedMessage) -> Void)? = nil, unsolicitedCalls: Bool = false, probing: GatewayProbe? = nil
     ) {
         self.serverTrust = serverTrust
         self.authorities = authorities
@@ -28,16 +32,19 @@ public struct ClientOptions: Sendable {
         self.clientCertificate = clientCertificate
         self.decryptor = decryptor
         self.trace = trace
+        self.unsolicitedCalls = unsolicitedCalls
+        self.probing = probing
     }
 
     var foreign: SipWakeFFI.ClientOptions {
         SipWakeFFI.ClientOptions(
             serverTrust: serverTrust.map(ForeignTrust.init), authorities: authorities, pins: pins,
             clientCertificate: clientCertificate, decryptor: decryptor.map(ForeignDecryptor.init),
-            trace: trace.map(ForeignTrace.init))
+            trace: trace.map(ForeignTrace.init), unsolicitedCalls: unsolicitedCalls, probing: probing)
     }
 }
 
+public typealias GatewayProbe = SipWakeFFI.GatewayProbe
 public typealias ClientCertificate = SipWakeFFI.ClientCertificate
 
 extension ClientCertificate: Redacted {

@@ -113,6 +113,13 @@ public final class SipWakeClient: Sendable {
         try await waiting { [ffi] in try await ffi.answer(call: call.uuidString) }
     }
 
+    /// Says that the app rings, where ``CallPolicy`` holds back the 180 until then (`sessionProgress`).
+    ///
+    /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not ringing.
+    public func ringing(_ call: UUID) async throws {
+        try await waiting { [ffi] in try await ffi.ringing(call: call.uuidString) }
+    }
+
     /// Accepts a ringing call with the answer to its offer or, if it had none, with our offer. The change `connected` follows
     /// with the caller's ACK.
     ///

@@ -65,6 +65,10 @@ public struct ChatMessage: Equatable, Sendable, Redacted {
     public let text: String
     /// The Call-ID, by which a push for the same message is recognised.
     public let callID: String
+    /// The id that its sender or its server gave it.
+    public let messageID: String?
+    /// When it was sent, as its sender says, unchecked.
+    public let date: String?
 
     public var description: String { "ChatMessage(from: \(from), \(contentType), \(text.utf8.count) bytes)" }
 }
@@ -88,9 +92,10 @@ extension SipWakeEvent {
             } else {
                 self = .other(description: "a call without a UUID")
             }
-        case .chatMessage(let account, let from, let displayName, let contentType, let text, let callId):
+        case .chatMessage(let account, let from, let displayName, let contentType, let text, let callId, let messageId, let date):
             let message = ChatMessage(
-                from: from, displayName: displayName, contentType: contentType, text: text, callID: callId)
+                from: from, displayName: displayName, contentType: contentType, text: text, callID: callId,
+                messageID: messageId, date: date)
             self = .chatMessage(account: id(account), message)
         case .storeFailed(let key, let reason):
             self = .storeFailed(key: key, reason: reason)

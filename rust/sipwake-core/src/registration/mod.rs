@@ -18,7 +18,7 @@ use crate::clock::Now;
 use crate::event::{Event, Failure, FlowId, Output};
 use crate::gateway::{Gateways, Load};
 use crate::mutation::{Mutation, active};
-use crate::push::{Asked, Dialect, Push, PushToken, Verdict};
+use crate::push::{Asked, Dialect, Push, PushToken, Shown, Verdict};
 use crate::random::Random;
 use crate::sip::Message;
 use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, Removals, TokenWish, binding_key, seal};
@@ -38,6 +38,8 @@ const RESERVE_NC: u32 = 8;
 const MAX_FORMER: usize = 8;
 /// How often a Contact follows the address that the server saw, on one flow: behind some NATs it never stays.
 const MAX_MOVES: u8 = 2;
+/// How long a 555 is remembered: a server that was upgraded meanwhile is asked for RFC 8599 again.
+const MAX_REFUSAL: Duration = Duration::from_secs(24 * 3600);
 /// Requests of one chain: one, its answers to challenges and its corrections.
 const MAX_REQUESTS: u8 = 8;
 
@@ -81,8 +83,16 @@ pub(crate) enum Asks {
     Bind,
     /// Remove it: the user logged out, or never registered and only asked something.
     Remove,
+    /// Remove the binding of a former token, before the present one is bound elsewhere.
+    Vacate,
     /// Ask for push capabilities.
     Query(Option<String>),
+}
+
+impl Asks {
+    fn removes(&self) -> bool {
+        matches!(self, Self::Remove | Self::Vacate)
+    }
 }
 
 /// A request and its repetitions after 401, 423, 3xx, 555: what must not be forgotten between them.
@@ -125,6 +135,7 @@ struct Attempt {
     flow: FlowId,
     branch: String,
     cseq: u32,
+    /// To be sent again; empty over a transport that loses nothing.
     bytes: Vec<u8>,
     epoch: u64,
     base: String,
@@ -168,8 +179,6 @@ pub(crate) struct Registration {
     /// The app has asked for a registration, or something that was registered needs one. Before that nothing is sent.
     started: bool,
     query: Option<Option<String>>,
-    /// Something was asked before anybody registered: the binding that the question makes is removed, and no other made.
-    asked_only: bool,
     pace: Pace,
     failures: u32,
     /// Flows in a row that broke soon after a registration.
@@ -198,6 +207,7 @@ pub(crate) struct Registration {
     bound_until: Option<Duration>,
     keep_alive_at: Option<Duration>,
     pub(crate) verdict: Option<Verdict>,
+    pub(crate) service_route: Vec<String>,
     leaving: bool,
     /// The log-out is delivered.
     pub(crate) finished: bool,
@@ -234,7 +244,6 @@ impl Registration {
             due: false,
             started: false,
             query: None,
-            asked_only: false,
             pace: Pace::Free,
             failures: 0,
             short_flows: 0,
@@ -250,6 +259,7 @@ impl Registration {
             bound_until: None,
             keep_alive_at: None,
             verdict: None,
+            service_route: Vec::new(),
             leaving: false,
             finished: false,
             cleanups: 0,
@@ -312,7 +322,7 @@ impl Registration {
             self.memory.nonces.clear();
         }
         if push != self.push {
-            self.memory.shown = crate::push::Shown::Nothing;
+            self.memory.shown = Shown::Nothing;
         }
         let moved = account.hops() != self.account.hops();
         if moved {
@@ -337,7 +347,7 @@ impl Registration {
     /// Registers, or registers again: the app started, or the user asked for it.
     pub(crate) fn register(&mut self) {
         self.started = true;
-        self.asked_only = false;
+        self.memory.asked_only = false;
         self.pace = Pace::Free;
         self.failures = 0;
         if self.attempt.as_ref().is_none_or(|attempt| attempt.epoch != self.epoch) {
@@ -367,7 +377,7 @@ impl Registration {
         let last =
             self.memory.token.last().or(self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref())).cloned();
         self.memory.token = TokenWish::Unbind(last);
-        self.started |= self.was_ever_sent();
+        self.started |= self.was_ever_registered();
         self.wish();
         true
     }
@@ -380,6 +390,11 @@ impl Registration {
         self.resume = None;
         self.query = None;
         self.wish();
+    }
+
+    /// Whether a registration was asked for, by this process or an earlier one.
+    fn was_ever_registered(&self) -> bool {
+        self.was_ever_sent() && !self.memory.asked_only
     }
 
     /// Whether a server may hold anything of this account.
@@ -396,7 +411,7 @@ impl Registration {
     }
 
     pub(crate) fn query(&mut self, provider: Option<String>) {
-        self.asked_only |= !self.started && self.memory.bound.is_none();
+        self.memory.asked_only |= !self.started && !self.was_ever_registered();
         self.started = true;
         self.query = Some(provider);
     }
@@ -405,7 +420,7 @@ impl Registration {
 
     /// A push came: registers at once, unless a REGISTER is under way, or this push was answered already.
     pub(crate) fn wake(&mut self, repeated: bool, now: Now) {
-        if self.pace == Pace::Stopped || !(self.started || self.was_ever_sent()) {
+        if self.pace == Pace::Stopped || !(self.started || self.was_ever_registered()) {
             return;
         }
         if self.attempt.is_some() && !active(Mutation::TwoInFlight) {
@@ -510,12 +525,39 @@ impl Registration {
             Some(provider) if !self.leaving => Chain::new(Asks::Query(provider)),
             _ => {
                 self.due = false;
-                Chain::new(if self.leaving || self.asked_only { Asks::Remove } else { Asks::Bind })
+                self.forget_refusal(now);
+                Chain::new(if self.leaving || self.memory.asked_only {
+                    Asks::Remove
+                } else if self.must_vacate(&up) {
+                    Asks::Vacate
+                } else {
+                    Asks::Bind
+                })
             }
         });
         if let Err(failure) = self.send(chain, &up, cx, now) {
             self.stop(failure, cx);
         }
+    }
+
+    /// Forgets a 555 of long ago. Not on a push: its call would wait for the server to refuse once more.
+    fn forget_refusal(&mut self, now: Now) {
+        // A clock that was wrong when the 555 came must not keep it for ever.
+        let recent = |at: u64| now.wall.as_secs().abs_diff(at) < MAX_REFUSAL.as_secs();
+        if self.memory.shown == Shown::NoRfc8599 && self.hurry == 0 && !self.memory.refused_at.is_some_and(recent) {
+            self.memory.shown = Shown::Nothing;
+        }
+    }
+
+    /// Whether the old token's binding would outlive the new one's: token and Contact have both changed, and a server that
+    /// reads `X-MPUSH` may go on pushing for a Contact that is gone, unless it is told `null` for that very Contact. It
+    /// costs a round trip, and only then.
+    fn must_vacate(&self, up: &FlowUp) -> bool {
+        let (Some(bound), Some(push)) = (&self.memory.bound, &self.push) else { return false };
+        let TokenWish::Bind(token) = &self.memory.token else { return false };
+        bound.token.as_ref().is_some_and(|old| old != token)
+            && bound.base.expose() != self.contact_base(up)
+            && push.spoken_to_remove(self.memory.shown).contains(&Dialect::XMpush)
     }
 
     /// The server holds nothing that is ours any more: the user is logged out or, after a mere question, as before it.
@@ -524,12 +566,11 @@ impl Registration {
             self.finished = true;
             return;
         }
-        if !self.asked_only {
+        if !self.memory.asked_only {
             // The user registered while the answer was on its way.
             self.due = true;
             return;
         }
-        self.asked_only = false;
         self.started = false;
         self.due = false;
         self.memory.former.clear();

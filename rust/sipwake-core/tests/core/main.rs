@@ -10,5 +10,8 @@ mod incoming;
 mod log_out;
 mod push_calls;
 mod random_life;
+mod refused_push;
+mod service_route;
+mod store_failure;
 mod support;
 mod token_life;

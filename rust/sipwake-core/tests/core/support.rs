@@ -131,6 +131,8 @@ pub(crate) struct Stage {
     pub(crate) opening: Vec<FlowId>,
     up: BTreeSet<FlowId>,
     pub(crate) keep_alives: usize,
+    /// Whether the store refuses whatever it is asked to keep or to remove.
+    pub(crate) store_refuses: bool,
 }
 
 pub(crate) fn account(change: impl FnOnce(&mut AccountConfig)) -> AccountConfig {
@@ -195,6 +197,7 @@ impl Stage {
             opening: Vec::new(),
             up: BTreeSet::new(),
             keep_alives: 0,
+            store_refuses: false,
         };
         stage.drain();
         stage
@@ -218,6 +221,9 @@ impl Stage {
     pub(crate) fn drain(&mut self) {
         while let Some(output) = self.agent.poll_output() {
             match output {
+                Output::Save(record) if self.store_refuses => {
+                    self.agent.handle_store_failure(&record.key, "the disk is full".into(), self.now);
+                }
                 Output::Save(record) => {
                     match record.bytes {
                         Some(bytes) => self.store.insert(record.key, bytes),

@@ -1,0 +1,210 @@
+//! The operating system and the app: starts, kills, what the user does. Each wish returns whether its call returned, rather
+//! than the process dying under it.
+
+use sipwake_core::push::{Provider, PushToken};
+use sipwake_core::snapshot::{REMOVALS, binding_key};
+use sipwake_core::user_agent::UserAgent;
+
+use super::{Due, World};
+use crate::phone;
+use crate::script::{Happening, SECOND};
+
+impl World<'_> {
+    pub(super) fn start(&mut self) {
+        for whose in self.phone.suffer_damage() {
+            for (index, app) in self.phone.apps.iter_mut().enumerate() {
+                if whose.is_none_or(|hit| hit == index) {
+                    app.excused = true;
+                    self.watch.forgotten(index);
+                }
+            }
+        }
+        self.phone.process += 1;
+        self.disturbed = self.disturbed.max(self.at);
+        self.phone.asleep_until = 0;
+        self.watch.reason();
+        let seed = self.chance.seed();
+        let now = self.phone.now(self.at);
+        let agent = UserAgent::new(seed, self.phone.store.get(REMOVALS).map(Vec::as_slice), now);
+        self.phone.agent = Some(agent);
+        if !self.drain() {
+            return;
+        }
+        for index in 0..self.phone.apps.len() {
+            if self.phone.apps[index].logged_in
+                && !(self.add_account(index) && self.say_token(index) && self.ask_register(index))
+            {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn die(&mut self) {
+        self.phone.agent = None;
+        for (flow, _) in std::mem::take(&mut self.phone.flows) {
+            self.watch.flow_closed(flow);
+        }
+        self.watch.killed();
+        let (_, down, reboot) = self.phone.kill_after.take().unwrap_or((0, SECOND, false));
+        if reboot {
+            self.phone.reboot(self.at);
+        }
+        self.later(down, Due::Start);
+    }
+
+    // The app. Each returns whether the call returned, rather than the process dying under it.
+
+    pub(super) fn with_agent(&mut self, call: impl FnOnce(&mut UserAgent, &sipwake_core::clock::Now)) -> bool {
+        let now = self.phone.now(self.at);
+        let Some(agent) = &mut self.phone.agent else { return false };
+        call(agent, &now);
+        self.drain()
+    }
+
+    pub(super) fn add_account(&mut self, index: usize) -> bool {
+        let account = phone::account(self.setting, index);
+        let push = phone::push(self.setting);
+        let stored = self.phone.store.get(&binding_key(&account.key())).cloned();
+        self.with_agent(|agent, now| {
+            agent.add_account(account, Some(push), stored.as_deref(), *now).expect("room for two");
+        })
+    }
+
+    pub(super) fn say_token(&mut self, index: usize) -> bool {
+        let app = self.phone.apps[index].clone();
+        if !app.wants_push {
+            return self.with_agent(|agent, now| agent.unbind_push(&app.key, *now).expect("it was added"));
+        }
+        let Some(token) = token(index, app.token) else { return true };
+        self.with_agent(|agent, now| agent.set_token(&app.key, token, *now).expect("it was added"))
+    }
+
+    pub(super) fn ask_register(&mut self, index: usize) -> bool {
+        let key = self.phone.apps[index].key.clone();
+        self.with_agent(|agent, now| agent.register(&key, *now).expect("it was added"))
+    }
+
+    pub(super) fn happen(&mut self, happening: Happening) {
+        let alive = self.phone.agent.is_some();
+        if matches!(
+            happening,
+            Happening::Register(_) | Happening::Unbind(_) | Happening::LogOut(_) | Happening::LogIn(_)
+        ) {
+            // The user has the phone in hand.
+            self.phone.asleep_until = 0;
+        }
+        let active = |index: usize| alive && self.phone.apps[index].logged_in;
+        match happening {
+            Happening::Register(index) if active(index) => {
+                self.ask_register(index);
+            }
+            Happening::NewToken(index) => {
+                self.phone.apps[index].token += 1;
+                if alive && self.phone.apps[index].logged_in && self.phone.apps[index].wants_push {
+                    self.say_token(index);
+                }
+            }
+            Happening::SameToken(index) if active(index) && self.phone.apps[index].wants_push => {
+                self.say_token_again(index);
+            }
+            Happening::NullToken(index) => {
+                for none in ["", "null", "(null)"] {
+                    if PushToken::parse(&Provider::Fcm, none) != Ok(None) {
+                        self.watch.fail(self.at, 2, format!("{none:?} is taken for a token of {index}"));
+                    }
+                }
+            }
+            Happening::Unbind(index) if active(index) => {
+                let key = self.phone.apps[index].key.clone();
+                if self.with_agent(|agent, now| agent.unbind_push(&key, *now).expect("it was added")) {
+                    self.phone.apps[index].wants_push = false;
+                }
+            }
+            Happening::LogOut(index) if active(index) => self.log_out(index),
+            Happening::LogIn(index) if alive => self.log_in(index),
+            Happening::Query(index) if active(index) => {
+                let key = self.phone.apps[index].key.clone();
+                self.with_agent(|agent, now| agent.query_push(&key, Some("fcm".into()), *now).expect("it was added"));
+            }
+            Happening::NetworkChange => {
+                self.phone.address = self.phone.address % 200 + 1;
+                for flow in self.phone.flows.keys().copied().collect::<Vec<_>>() {
+                    self.phone.flows.remove(&flow);
+                }
+                self.with_agent(|agent, now| agent.network_changed(*now));
+            }
+            Happening::Partition(length) => self.cut_until = self.cut_until.max(self.at + length),
+            Happening::ServerRestart { keep } => {
+                self.server.restart(keep);
+                if !keep {
+                    self.forgotten.extend((0..self.setting.accounts).map(phone::user));
+                }
+                if !self.setting.udp {
+                    for flow in self.phone.flows.keys().copied().collect::<Vec<_>>() {
+                        self.later(20, Due::FlowDown(flow));
+                    }
+                }
+            }
+            Happening::NoncesExpire => self.server.forget_nonces(),
+            Happening::Trouble(status, count) => self.server.make_trouble(status, count),
+            Happening::WallJump(seconds) => self.phone.wall_jumps(seconds),
+            Happening::Sleep(length) => self.phone.asleep_until = self.at + length,
+            Happening::Kill { after, down, reboot } if alive => {
+                self.phone.kill_after = Some((after, down, reboot));
+                if after == 0 {
+                    self.die();
+                }
+            }
+            Happening::Damage(whose, damage) if whose.is_none_or(|index| index < self.setting.accounts) => {
+                self.phone.damage.push((whose, damage));
+            }
+            Happening::Call(index, patience) => self.place_call(index, patience),
+            _ => {}
+        }
+    }
+
+    /// Promise 2: the same token again costs no traffic.
+    pub(super) fn say_token_again(&mut self, index: usize) {
+        let app = self.phone.apps[index].clone();
+        let Some(token) =
+            token(index, app.token).filter(|_| self.timer() > self.at && self.phone.asleep_until <= self.at)
+        else {
+            return;
+        };
+        let now = self.phone.now(self.at);
+        let Some(agent) = &mut self.phone.agent else { return };
+        agent.set_token(&app.key, token, now).expect("it was added");
+        if let Some(output) = agent.poll_output() {
+            self.watch.fail(self.at, 2, format!("the same token again: {output:?}"));
+        }
+    }
+
+    pub(super) fn log_out(&mut self, index: usize) {
+        let key = self.phone.apps[index].key.clone();
+        let ever_sent = self.watch.seen[index].ever_sent();
+        if self.with_agent(|agent, now| agent.log_out(&key, *now).expect("it was added")) {
+            self.phone.apps[index].logged_in = false;
+            let kept = self.phone.store.contains_key(REMOVALS);
+            let delivered = self.phone.agent.as_ref().is_some_and(|agent| agent.accounts().count() == 0);
+            if ever_sent && !kept && !delivered {
+                self.watch.fail(self.at, 1, "log_out returned before the wish was stored");
+            }
+        }
+    }
+
+    pub(super) fn log_in(&mut self, index: usize) {
+        let was_in = self.phone.apps[index].logged_in;
+        self.phone.apps[index].wants_push = true;
+        if (was_in || self.add_account(index)) && self.phone.agent.is_some() {
+            self.phone.apps[index].logged_in = true;
+            let _ = self.say_token(index) && self.ask_register(index);
+        }
+    }
+}
+
+fn token(index: usize, number: u32) -> Option<PushToken> {
+    if number == 0 {
+        return None;
+    }
+    PushToken::parse(&Provider::Fcm, &phone::token_text(index, number)).expect("a token's form")
+}

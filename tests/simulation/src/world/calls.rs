@@ -1,0 +1,131 @@
+//! Calls: the server rings, pushes and gives up; the phone is woken.
+
+use std::collections::BTreeMap;
+
+use sipwake_core::payload::{Channel, Hints, parse_push};
+
+use super::{Call, Due, World};
+use crate::phone;
+use crate::script::{Profile, SECOND};
+use crate::wire::Wire;
+
+impl World<'_> {
+    pub(super) fn place_call(&mut self, index: usize, patience: u64) {
+        let call = self.calls.len();
+        self.calls.push(Call { account: index, placed: self.at, over: false, legs: BTreeMap::new() });
+        self.server.expire(self.at);
+        let bindings = self.server.bindings[&phone::user(index)].clone();
+        for binding in bindings.iter().filter(|binding| !binding.foreign) {
+            if binding.token.is_some() {
+                // Two pushes without any id are two calls.
+                let twice = self.chance.hits(self.setting.push_loss) && !self.is_nameless(call);
+                let copies = if twice { 2 } else { 1 };
+                for _ in 0..copies {
+                    if !self.chance.hits(self.setting.push_loss) {
+                        let delay = self.chance.between(10, self.setting.push_delay);
+                        self.later(delay, Due::Push(index, call));
+                    }
+                }
+            }
+            if let Some(flow) = binding.flow {
+                self.begin_leg(call, flow);
+            }
+        }
+        self.later(patience, Due::Cancel(call));
+    }
+
+    pub(super) fn begin_leg(&mut self, call: usize, flow: u64) {
+        self.calls[call].legs.insert(flow, false);
+        for delay in [1, 500, 1500] {
+            self.later(delay, Due::Invite(call, flow));
+        }
+    }
+
+    pub(super) fn call_request(&self, method: &str, call: usize, flow: u64) -> Vec<u8> {
+        let to = phone::user(self.calls[call].account);
+        let push_id = match self.setting.profile {
+            Profile::PortSip => format!("X-Push-ID: push-{call}\r\n"),
+            _ => String::new(),
+        };
+        format!(
+            "{method} sip:{to}@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKcall{call}.{flow}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:+49{call}@example.com>;tag=c{call}\r\nTo: <sip:{to}@example.com>\r\n\
+             Call-ID: call-{call}@example.com\r\nCSeq: 1 {method}\r\nContact: <sip:192.0.2.1>\r\n{push_id}Content-Length: 0\r\n\r\n"
+        )
+        .into_bytes()
+    }
+
+    pub(super) fn invite(&mut self, call: usize, flow: u64) {
+        if self.calls[call].over || self.calls[call].legs.get(&flow).is_some_and(|answered| *answered) {
+            return;
+        }
+        let bytes = self.call_request("INVITE", call, flow);
+        self.travel(flow, || Due::ToPhone(flow, bytes.clone()));
+    }
+
+    pub(super) fn cancel(&mut self, call: usize) {
+        self.calls[call].over = true;
+        for flow in self.calls[call].legs.keys().copied().collect::<Vec<_>>() {
+            let bytes = self.call_request("CANCEL", call, flow);
+            self.travel(flow, || Due::ToPhone(flow, bytes.clone()));
+        }
+    }
+
+    pub(super) fn answered(&mut self, flow: u64, wire: &Wire, status: u16) {
+        let branch = wire.branch().trim_start_matches("z9hG4bKcall");
+        let Some(call) = branch.split('.').next().and_then(|call| call.parse::<usize>().ok()) else { return };
+        if wire.cseq_method() != "INVITE" || call >= self.calls.len() {
+            return;
+        }
+        self.calls[call].legs.insert(flow, true);
+        if status >= 300 {
+            let bytes = self.call_request("ACK", call, flow);
+            self.travel(flow, || Due::ToPhone(flow, bytes.clone()));
+        }
+    }
+
+    /// Whether the push of a call carries no id.
+    pub(super) fn is_nameless(&self, call: usize) -> bool {
+        let has_ids = matches!(self.setting.profile, Profile::Flexisip | Profile::PortSip);
+        !has_ids && call.is_multiple_of(3) && self.setting.push_delay < 5 * SECOND
+    }
+
+    pub(super) fn payload(&self, index: usize, call: usize) -> String {
+        let user = phone::user(index);
+        match self.setting.profile {
+            Profile::Flexisip => format!(
+                r#"{{"loc-key":"IC_MSG","call-id":"call-{call}@example.com","from-uri":"sip:+49{call}@example.com"}}"#
+            ),
+            Profile::PortSip => format!(
+                r#"{{"msg_type":"audio","send_from":"+49{call}","send_to":"{user}","x-push-id":"push-{call}"}}"#
+            ),
+            _ if self.is_nameless(call) => {
+                format!(r#"{{"ntype":"0","nfrom":"+49{call}","ntouser":"{user}"}}"#)
+            }
+            _ => {
+                format!(r#"{{"ntype":"0","nfrom":"+49{call}","ntouser":"{user}","ncallid":"call-{call}@example.com"}}"#)
+            }
+        }
+    }
+
+    pub(super) fn pushed(&mut self, index: usize, call: usize) {
+        self.phone.asleep_until = 0;
+        self.watch.reason();
+        if self.phone.agent.is_none() {
+            self.start();
+        }
+        let now = self.phone.now(self.at);
+        let hints = Hints::at(now);
+        let payload = self.payload(index, call);
+        let Some(agent) = &mut self.phone.agent else { return };
+        let action = agent.gate().judge(parse_push(payload.as_str(), Channel::FcmAndroid, &hints), &hints, now.boot);
+        agent.handle_push(&action, now);
+        let app = &self.phone.apps[index];
+        let named = action.identity.account.is_some();
+        let other = self.phone.apps.iter().any(|app| app.logged_in && app.wants_push);
+        if action.is_call() && !(app.logged_in && app.wants_push) && (named || !other) && !app.excused {
+            self.watch.fail(self.at, 1, "a late push makes a sound");
+        }
+        self.drain();
+    }
+}

@@ -1,0 +1,214 @@
+//! Runs a story: time, network, operating system and server around the real core.
+
+mod agreement;
+mod app;
+mod calls;
+mod network;
+mod phone_side;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use crate::chance::Chance;
+use crate::phone::Phone;
+use crate::promises::{Broken, Watch};
+use crate::script::{SECOND, Script, Setting};
+use crate::server::Server;
+
+/// How long it is quiet at the end: the longest back-off, twice, and some more.
+const QUIET: u64 = 2 * 3600 * SECOND;
+/// Steps that no honest story needs.
+const MAX_STEPS: u64 = 3_000_000;
+/// How long the server tries to reach a woken phone (S2, `waittime`).
+const HOLD: u64 = 40 * SECOND;
+
+/// How a story went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The first promise that was broken.
+    pub broken: Option<Broken>,
+    /// The time that passed, in milliseconds.
+    pub simulated: u64,
+    /// Requests that the server saw.
+    pub registers: u64,
+    /// Fingerprint of all that was sent: the same for the same story.
+    pub fingerprint: u64,
+}
+
+enum Due {
+    ToServer(u64, Vec<u8>),
+    ToPhone(u64, Vec<u8>),
+    FlowUp(u64),
+    FlowDown(u64),
+    Push(usize, usize),
+    Start,
+    Invite(usize, u64),
+    Cancel(usize),
+}
+
+struct Call {
+    account: usize,
+    placed: u64,
+    over: bool,
+    legs: BTreeMap<u64, bool>,
+}
+
+struct World<'s> {
+    setting: &'s Setting,
+    at: u64,
+    serial: u64,
+    queue: BinaryHeap<Reverse<(u64, u64)>>,
+    dues: BTreeMap<u64, Due>,
+    chance: Chance,
+    server: Server,
+    phone: Phone,
+    watch: Watch,
+    calls: Vec<Call>,
+    cut_until: u64,
+    quiet: bool,
+    reacted: bool,
+    registers: u64,
+    fingerprint: u64,
+    disturbed: u64,
+    /// What waits for the phone to wake.
+    missed: Vec<Due>,
+    /// Users whom the server forgot and who cannot know it yet.
+    forgotten: BTreeSet<String>,
+    show: Option<&'s mut dyn FnMut(&str)>,
+}
+
+/// Runs a story to its end, or to the first broken promise.
+pub fn run(script: &Script) -> Outcome {
+    run_shown(script, None)
+}
+
+/// As [`run`], and shows each step as a line.
+pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) -> Outcome {
+    let setting = &script.setting;
+    let mut world = World {
+        setting,
+        at: 0,
+        serial: 0,
+        queue: BinaryHeap::new(),
+        dues: BTreeMap::new(),
+        chance: Chance::new(setting.seed),
+        server: Server::new(setting),
+        phone: Phone::new(setting),
+        watch: Watch::default(),
+        calls: Vec::new(),
+        cut_until: 0,
+        quiet: false,
+        reacted: false,
+        registers: 0,
+        fingerprint: 0,
+        disturbed: 0,
+        missed: Vec::new(),
+        forgotten: BTreeSet::new(),
+        show,
+    };
+    world.watch.seen.resize_with(setting.accounts, Default::default);
+    world.start();
+    let mut happenings = script.happenings.iter().peekable();
+    let mut steps = 0;
+    while world.watch.broken.is_none() {
+        steps += 1;
+        if steps > MAX_STEPS {
+            world.watch.fail(world.at, 8, "the story does not end");
+            break;
+        }
+        world.wake();
+        let until = if world.quiet { setting.length + QUIET } else { setting.length };
+        let story = happenings.peek().map_or(until, |(at, _)| *at);
+        let queued = world.queue.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
+        let timer = world.timer();
+        let waking = if world.missed.is_empty() { u64::MAX } else { world.phone.asleep_until };
+        let next = story.min(queued).min(timer).min(waking);
+        world.at = world.at.max(next);
+        if waking < story.min(queued).min(timer) {
+            continue;
+        }
+        if next == timer && timer < queued && timer < story {
+            world.timer_fires();
+        } else if next == queued && queued < story {
+            world.due();
+        } else if let Some((_, happening)) = happenings.next() {
+            if world.at > world.disturbed + 9000 * SECOND {
+                world.agreed(false);
+            }
+            world.disturbed = world.at.max(world.cut_until).max(world.phone.asleep_until);
+            world.watch.reason();
+            world.show(|| format!("*** {happening:?}"));
+            world.happen(*happening);
+            world.disturbed = world.disturbed.max(world.cut_until).max(world.phone.asleep_until);
+        } else if !world.quiet {
+            world.make_quiet();
+        } else {
+            world.agreed(true);
+            break;
+        }
+        if world.timer() > world.at && world.phone.asleep_until <= world.at {
+            world.watch.calls_are_over(world.at);
+        }
+        if let Some(violation) = world.server.violations.pop() {
+            world.watch.fail(world.at, 3, violation);
+        }
+    }
+    Outcome {
+        broken: world.watch.broken,
+        simulated: world.at,
+        registers: world.registers,
+        fingerprint: world.fingerprint,
+    }
+}
+
+impl World<'_> {
+    fn show(&mut self, line: impl FnOnce() -> String) {
+        if let Some(show) = &mut self.show {
+            show(&format!("{:>12.3} {}", self.at as f64 / 1000.0, line()));
+        }
+    }
+
+    fn later(&mut self, delay: u64, due: Due) {
+        self.serial += 1;
+        self.queue.push(Reverse((self.at + delay, self.serial)));
+        self.dues.insert(self.serial, due);
+    }
+
+    /// Delivers what waited while the phone slept.
+    fn wake(&mut self) {
+        if self.phone.asleep_until <= self.at {
+            for due in std::mem::take(&mut self.missed) {
+                self.later(0, due);
+            }
+        }
+    }
+
+    fn timer(&self) -> u64 {
+        let asked = self.phone.agent.as_ref().and_then(|agent| agent.poll_timeout());
+        asked.map_or(u64::MAX, |(boot, _)| self.phone.at(boot).max(self.phone.asleep_until))
+    }
+
+    fn timer_fires(&mut self) {
+        let now = self.phone.now(self.at);
+        if let Some(agent) = &mut self.phone.agent {
+            agent.handle_timeout(now);
+        }
+        self.drain();
+    }
+
+    fn is_cut(&self) -> bool {
+        self.at < self.cut_until
+    }
+
+    fn make_quiet(&mut self) {
+        self.quiet = true;
+        self.cut_until = 0;
+        self.phone.asleep_until = 0;
+        self.phone.kill_after = None;
+        self.server.make_peace();
+        self.watch.reason();
+        if self.phone.agent.is_none() {
+            self.start();
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What comes to pass: bytes arrive at either side, flows open and break.
+
+use std::cmp::Reverse;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use sipwake_core::event::{FlowError, FlowId};
+
+use super::{Due, HOLD, World};
+use crate::phone;
+use crate::wire::{Wire, digest_param};
+
+impl World<'_> {
+    pub(super) fn due(&mut self) {
+        let Some(Reverse((_, serial))) = self.queue.pop() else { return };
+        let Some(due) = self.dues.remove(&serial) else { return };
+        let asleep = self.phone.asleep_until.saturating_sub(self.at);
+        match due {
+            Due::ToServer(flow, bytes) => self.at_server(flow, &bytes),
+            Due::Push(index, call) => self.pushed(index, call),
+            Due::Start => {
+                if self.phone.agent.is_none() {
+                    self.start();
+                }
+            }
+            Due::Invite(call, flow) => self.invite(call, flow),
+            Due::Cancel(call) => self.cancel(call),
+            // The radio of a phone in deep sleep drops datagrams; a stream waits.
+            Due::ToPhone(..) if asleep > 0 && self.setting.udp => {}
+            due if asleep > 0 => self.missed.push(due),
+            Due::ToPhone(flow, bytes) => self.at_phone(flow, &bytes),
+            Due::FlowUp(flow) => {
+                let Some(known) = self.phone.flows.get_mut(&flow) else { return };
+                known.up = true;
+                let local = SocketAddr::from((Ipv4Addr::new(10, 0, 0, self.phone.address), known.port));
+                self.with_agent(|agent, now| agent.handle_flow_up(FlowId(flow & 0xffff_ffff), local, *now));
+            }
+            Due::FlowDown(flow) => {
+                if self.phone.flows.remove(&flow).is_some() {
+                    self.watch.flow_closed(flow);
+                    self.with_agent(|agent, now| {
+                        agent.handle_flow_down(FlowId(flow & 0xffff_ffff), FlowError::Closed, *now);
+                    });
+                }
+            }
+        }
+    }
+
+    pub(super) fn at_phone(&mut self, flow: u64, bytes: &[u8]) {
+        if !self.phone.flows.contains_key(&flow) {
+            return;
+        }
+        let mut final_answer = false;
+        if let Some(wire) = Wire::parse(bytes).filter(|wire| wire.cseq_method() == "REGISTER") {
+            for seen in &mut self.watch.seen {
+                if seen.in_flight.as_ref().is_some_and(|known| known.branch == wire.branch()) {
+                    seen.in_flight = None;
+                    final_answer = true;
+                    if let Some(nonce) =
+                        Some(digest_param(wire.one("www-authenticate").trim_start_matches("Digest "), "nonce"))
+                            .filter(|nonce| !nonce.is_empty())
+                    {
+                        seen.nonce = Some(nonce.to_owned());
+                    }
+                }
+            }
+        }
+        self.show(|| format!("    <- {}", summary(bytes)));
+        self.reacted = false;
+        let process = self.phone.process;
+        let lives = self.with_agent(|agent, now| agent.handle_input(FlowId(flow & 0xffff_ffff), bytes, *now));
+        if final_answer && !self.reacted && lives && process == self.phone.process {
+            self.watch.fail(self.at, 5, "an answer to a REGISTER met with silence");
+        }
+    }
+
+    pub(super) fn at_server(&mut self, flow: u64, bytes: &[u8]) {
+        let Some(wire) = Wire::parse(bytes) else { return };
+        if let Some(status) = wire.status() {
+            return self.answered(flow, &wire, status);
+        }
+        if wire.method() != "REGISTER" {
+            return;
+        }
+        self.registers += 1;
+        let reply = self.server.register(&wire, flow, self.at);
+        let bytes = reply.bytes;
+        self.travel(flow, || Due::ToPhone(flow, bytes.clone()));
+        let Some(user) = reply.registered else { return };
+        self.forgotten.remove(&user);
+        for call in 0..self.calls.len() {
+            let known = &self.calls[call];
+            let waits = !known.over && self.at < known.placed + HOLD && !known.legs.contains_key(&flow);
+            if waits
+                && phone::user(known.account) == user
+                && self.server.bindings[&user].iter().any(|b| b.flow == Some(flow))
+            {
+                self.begin_leg(call, flow);
+            }
+        }
+    }
+}
+
+pub(super) fn summary(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let wanted = |line: &&str| {
+        ["Contact", "CSeq", "Expires", "X-MPUSH", "X-Push", "Feature", "Call-ID"]
+            .iter()
+            .any(|name| line.starts_with(name))
+    };
+    let start = text.lines().next().unwrap_or_default();
+    std::iter::once(start).chain(text.lines().filter(wanted)).collect::<Vec<_>>().join(" | ")
+}

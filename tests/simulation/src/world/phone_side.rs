@@ -1,0 +1,181 @@
+//! What the core asks for, done: records stored, flows opened, bytes sent, events heard.
+
+use sipwake_core::event::{Event, FlowId, Output};
+use sipwake_core::snapshot::{REMOVALS, Record, binding_key};
+use sipwake_core::user_agent::UserAgent;
+
+use super::network::summary;
+use super::{Due, World};
+use crate::phone::{self, Flow};
+use crate::script::SECOND;
+use crate::wire::Wire;
+
+impl World<'_> {
+    /// Does all that the core wants. Returns whether the process lives on.
+    pub(super) fn drain(&mut self) -> bool {
+        let mut count = 0;
+        loop {
+            let Some(output) = self.phone.agent.as_mut().and_then(UserAgent::poll_output) else { return true };
+            count += 1;
+            if count > 200 {
+                self.watch.fail(self.at, 8, "more than 200 outputs of one input");
+                return true;
+            }
+            if let Some((left, _, _)) = &mut self.phone.kill_after {
+                if *left == 0 {
+                    self.die();
+                    return false;
+                }
+                *left -= 1;
+            }
+            self.show(|| shown(&output));
+            match output {
+                Output::Save(record) => self.save(record),
+                Output::Open { flow, local_port, .. } => self.open(flow, local_port),
+                Output::Close(flow) => {
+                    let flow = self.flow(flow);
+                    self.phone.flows.remove(&flow);
+                    self.watch.flow_closed(flow);
+                    self.reacted = true;
+                }
+                Output::Transmit { flow, bytes } => self.transmit(self.flow(flow), bytes),
+                Output::Event(event) => self.hear(&event),
+            }
+        }
+    }
+
+    pub(super) fn flow(&self, flow: FlowId) -> u64 {
+        self.phone.process << 32 | flow.0
+    }
+
+    pub(super) fn save(&mut self, record: Record) {
+        let Some(bytes) = record.bytes else {
+            self.phone.store.remove(&record.key);
+            if record.key == REMOVALS {
+                self.removals_saved(b"");
+            }
+            return;
+        };
+        for index in 0..self.phone.apps.len() {
+            let name = phone::user(index);
+            if contains(&bytes, phone::password(&name).as_bytes()) {
+                self.watch.fail(self.at, 7, "a password in the store");
+            }
+            let own = record.key == binding_key(&self.phone.apps[index].key);
+            let leaving = record.key == REMOVALS && contains(&bytes, self.phone.apps[index].key.as_str().as_bytes());
+            if own || leaving {
+                let seen = &mut self.watch.seen[index];
+                seen.stored_nonce.clone_from(&seen.nonce);
+            }
+        }
+        if record.key == REMOVALS {
+            self.removals_saved(&bytes);
+        }
+        self.phone.store.insert(record.key, bytes);
+    }
+
+    /// The removals that are not stored any more are delivered, or taken back.
+    pub(super) fn removals_saved(&mut self, bytes: &[u8]) {
+        for index in 0..self.phone.apps.len() {
+            let app = &self.phone.apps[index];
+            let in_memory = self.phone.agent.as_ref().is_some_and(|agent| agent.push(&app.key).is_ok());
+            if !contains(bytes, app.key.as_str().as_bytes()) && !in_memory {
+                self.watch.forgotten(index);
+            }
+        }
+    }
+
+    pub(super) fn open(&mut self, flow: FlowId, local_port: Option<u16>) {
+        let id = self.flow(flow);
+        let port = match local_port {
+            Some(port) if self.chance.hits(900) => port,
+            _ => self.chance.between(1024, 65_000) as u16,
+        };
+        self.phone.flows.insert(id, Flow { up: false, port });
+        self.reacted = true;
+        if self.setting.udp {
+            self.later(0, Due::FlowUp(id));
+        } else {
+            let delay = self.delay();
+            if self.is_cut() {
+                self.later(10 * SECOND, Due::FlowDown(id));
+            } else {
+                self.later(delay, Due::FlowUp(id));
+            }
+        }
+    }
+
+    pub(super) fn delay(&mut self) -> u64 {
+        let (low, high) = if self.quiet { (5, 30) } else { self.setting.delay };
+        self.chance.between(low, high)
+    }
+
+    /// Lets a datagram or a piece of a stream go its way.
+    pub(super) fn travel(&mut self, flow: u64, due: impl Fn() -> Due) {
+        if self.setting.udp {
+            let (loss, duplication) = if self.quiet { (0, 0) } else { (self.setting.loss, self.setting.duplication) };
+            let copies = if self.chance.hits(duplication) { 2 } else { 1 };
+            for _ in 0..copies {
+                let delay = self.delay();
+                if !self.is_cut() && !self.chance.hits(loss) {
+                    self.later(delay, due());
+                }
+            }
+        } else if self.is_cut() {
+            self.later(20 * SECOND, Due::FlowDown(flow));
+        } else {
+            let low = self.setting.delay.0;
+            self.later(low, due());
+        }
+    }
+
+    pub(super) fn transmit(&mut self, flow: u64, bytes: Vec<u8>) {
+        for byte in bytes.iter().step_by(7) {
+            self.fingerprint = (self.fingerprint ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        if let Some(wire) = Wire::parse(&bytes)
+            && wire.method() == "REGISTER"
+            && let Some(index) = (0..self.setting.accounts).find(|index| phone::user(*index) == wire.to_user())
+        {
+            self.watch.register_sent(index, &wire, &bytes, flow, self.at);
+            self.reacted = true;
+        }
+        if self.phone.flows.get(&flow).is_some_and(|flow| flow.up) {
+            self.travel(flow, || Due::ToServer(flow, bytes.clone()));
+        }
+    }
+
+    pub(super) fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Registered { registered, .. } => {
+                self.reacted = true;
+                self.watch.registered(self.setting.profile, registered, self.at);
+            }
+            Event::Call(call) => self.watch.call(call, self.at),
+            Event::RegistrationFailed { account, retry_in: None, .. } => {
+                self.reacted = true;
+                // The nonce is of no use to somebody who cannot answer.
+                for (app, seen) in self.phone.apps.iter().zip(&mut self.watch.seen) {
+                    if app.key == *account {
+                        seen.nonce = None;
+                    }
+                }
+            }
+            Event::RegistrationFailed { .. } | Event::LoggedOut { .. } | Event::Capabilities { .. } => {
+                self.reacted = true;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    memchr::memmem::find(bytes, part).is_some()
+}
+
+fn shown(output: &Output) -> String {
+    match output {
+        Output::Transmit { flow, bytes } => format!("    -> {} {}", flow.0, summary(bytes)),
+        other => format!("    {other:?}"),
+    }
+}

@@ -561,7 +561,8 @@ impl UserAgent {
         }
         if self.registrations.iter().any(|registration| registration.owns_former(flow)) {
             // A call over the gateway that was left comes over the one in use as well, or again.
-            return self.discard(Discard::DeadFlow);
+            self.discard(Discard::DeadFlow);
+            return true;
         }
         self.handle_request(flow, message, now);
         true

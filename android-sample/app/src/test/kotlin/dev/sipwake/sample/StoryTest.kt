@@ -87,7 +87,7 @@ private fun settings(gateway: MockGateway) =
 
 class StoryTest {
     @Test
-    fun `settings, verdict, push, ringing, answered, connected, ended, logged out`() = runBlocking {
+    fun `settings, verdict, push, ringing, answered, connected, ended, logged out`() = runBlocking<Unit> {
         val store = Memory()
         MockGateway("mizutech").use { gateway ->
             Run(store).use { app ->
@@ -141,7 +141,7 @@ class StoryTest {
     }
 
     @Test
-    fun `an answer tapped before the INVITE came is carried out`() = runBlocking {
+    fun `an answer tapped before the INVITE came is carried out`() = runBlocking<Unit> {
         val store = Memory()
         MockGateway("mizutech").use { gateway ->
             Run(store).use { app ->
@@ -166,7 +166,7 @@ class StoryTest {
     }
 
     @Test
-    fun `a declined call ends for both sides`() = runBlocking {
+    fun `a declined call ends for both sides`() = runBlocking<Unit> {
         MockGateway("mizutech").use { gateway ->
             Run(Memory()).use { app ->
                 app.phone.tokenCame(TOKEN)
@@ -185,7 +185,7 @@ class StoryTest {
     }
 
     @Test
-    fun `what the SDK refuses is shown beside its field`() = runBlocking {
+    fun `what the SDK refuses is shown beside its field`() = runBlocking<Unit> {
         val good = Settings("gw.example.com:5060", "sip:alice@example.com", "secret", project = "com.example.app")
         val wrong = listOf(
             Field.ADDRESS to good.copy(address = "alice"),

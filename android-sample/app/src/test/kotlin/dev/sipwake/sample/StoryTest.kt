@@ -131,6 +131,8 @@ class StoryTest {
         val over = app.until("ended") { it.calls.isEmpty() }
         assertEquals(EndReason.HUNG_UP, over.past.single().reason)
         assertNotNull(over.past.single().talked)
+        // The state is there a moment before the display hears of it.
+        withTimeout(PATIENCE_MS) { while (app.display.gone.isEmpty()) delay(20) }
         assertEquals(listOf(action.uuid), app.display.gone.toList())
         gateway.waitCall(call, "hung_up_by_callee")
         // The trace comes on a thread of its own.

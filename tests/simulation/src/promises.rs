@@ -46,6 +46,8 @@ pub(crate) struct Seen {
     main: Option<u64>,
     /// Flows opened beside it, to the gateway that was left: nonces there are a matter of their own.
     aside: BTreeSet<u64>,
+    /// Refusals of a wrong password since the app was last told, or there was a reason to try.
+    pub(crate) refusals: u32,
     /// When the REGISTERs since the last reason for one began, and how many there were.
     burst: (u64, u32),
 }
@@ -85,6 +87,7 @@ impl Watch {
     pub(crate) fn reason(&mut self) {
         for seen in &mut self.seen {
             seen.burst = (0, 0);
+            seen.refusals = 0;
         }
     }
 
@@ -104,6 +107,13 @@ impl Watch {
         seen.call_id = None;
         seen.nonce = None;
         seen.stored_nonce = None;
+    }
+
+    /// The record of an account is out of date: numbers may be used again.
+    pub(crate) fn record_lost(&mut self, account: usize) {
+        self.forgotten(account);
+        self.cseqs.clear();
+        self.counts.clear();
     }
 
     pub(crate) fn flow_closed(&mut self, flow: u64) {

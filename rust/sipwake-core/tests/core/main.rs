@@ -3,6 +3,7 @@
 mod answers;
 mod call_credentials;
 mod digest;
+mod entry;
 mod fields;
 mod flows;
 mod former_gateway;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::account::{AccountConfig, AccountKey};
 use crate::digest::NonceCache;
@@ -31,7 +32,7 @@ pub const REMOVALS: &str = "removals";
 pub struct Record {
     /// Where it is kept: [`REMOVALS`], or `binding-` and an account's key.
     pub key: String,
-    /// What is kept; `None` removes the record. Holds secrets: tokens and HA1 values.
+    /// What is kept; `None` removes the record. Holds secrets, tokens and HA1 values: overwrite it once it is stored.
     pub bytes: Option<Vec<u8>>,
     /// How safe it must be before the next output is done.
     pub durability: Durability,
@@ -241,8 +242,12 @@ fn checksum(body: &[u8]) -> String {
 }
 
 pub(crate) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
-    let body = serde_json::to_vec(value).expect("records hold no map with keys other than strings");
-    let mut record = format!("sipwake {VERSION} {}\n", checksum(&body)).into_bytes();
+    // Room for a common record, so that no piece of it stays behind where it grew.
+    let mut body = Zeroizing::new(Vec::with_capacity(2048));
+    serde_json::to_writer(&mut *body, value).expect("records hold no map with keys other than strings");
+    let head = format!("sipwake {VERSION} {}\n", checksum(&body));
+    let mut record = Vec::with_capacity(head.len() + body.len());
+    record.extend_from_slice(head.as_bytes());
     record.extend_from_slice(&body);
     record
 }

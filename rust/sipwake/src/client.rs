@@ -15,6 +15,7 @@ use sipwake_core::snapshot::{REMOVALS, binding_key};
 use sipwake_core::user_agent::{Decline, NoSuchAccount, UserAgent};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::clock::now;
 use crate::driver::{Driver, JOBS, Job, Reply, Trace};
@@ -104,10 +105,10 @@ impl Client {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).expect("every platform of ours has a random source");
         let (removals, failure) = match store.load(REMOVALS) {
-            Ok(removals) => (removals, None),
+            Ok(removals) => (removals.map(Zeroizing::new), None),
             Err(error) => (None, Some(error)),
         };
-        let mut agent = UserAgent::new(seed, removals.as_deref(), now());
+        let mut agent = UserAgent::new(seed, removals.as_ref().map(|record| record.as_slice()), now());
         agent.allow_unsolicited_calls(options.unsolicited_calls);
         if let Some(error) = failure {
             agent.handle_store_failure(REMOVALS, error.to_string(), now());
@@ -168,7 +169,8 @@ impl Client {
                 agent.handle_store_failure(&key, error.to_string(), now);
                 None
             });
-            agent.add_account(account, push, stored.as_deref(), now).map_err(Error::from)
+            let stored = stored.map(Zeroizing::new);
+            agent.add_account(account, push, stored.as_ref().map(|record| record.as_slice()), now).map_err(Error::from)
         });
         let key = key.await?;
         self.prober.know(&known);

@@ -12,6 +12,7 @@ use sipwake_core::snapshot::{Durability, Record};
 use sipwake_core::trace::redacted;
 use sipwake_core::user_agent::UserAgent;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
+use zeroize::Zeroize;
 
 use crate::clock::now;
 use crate::store::StateStore;
@@ -139,12 +140,13 @@ impl Driver {
         }
     }
 
-    fn save(&mut self, record: Record) {
+    fn save(&mut self, mut record: Record) {
         let result = match &record.bytes {
             Some(bytes) if record.durability == Durability::Progress => self.store.save_progress(&record.key, bytes),
             Some(bytes) => self.store.save(&record.key, bytes),
             None => self.store.remove(&record.key),
         };
+        record.bytes.zeroize();
         if let Err(error) = result {
             self.agent.handle_store_failure(&record.key, error.to_string(), now());
         }

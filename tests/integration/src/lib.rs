@@ -1,10 +1,12 @@
 //! The stage on which sipwake plays against the mock gateway, over real sockets on loopback.
 //!
 //! A [`Stage`] is one server and one device; an [`App`] is one life of the app on it, from its start to the moment the system
-//! kills it (drop it). When a stage is dropped it checks that the server saw no rule broken: so no test can forget to.
+//! kills it (drop it). When a stage is dropped it checks that the server saw no rule broken and that nothing secret was said
+//! aloud: so no test can forget to.
 #![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "a test's helper fails by panicking")]
 
+pub mod leaks;
 pub mod peer;
 pub mod proxy;
 
@@ -57,6 +59,8 @@ pub struct Stage {
     pub transport: Transport,
     profile: String,
     folder: TempDir,
+    /// The lines that were said before this stage began.
+    said_before: usize,
 }
 
 impl Stage {
@@ -67,10 +71,12 @@ impl Stage {
 
     /// Starts a server as configured; [`USER`] is added to it.
     pub async fn with(config: Config, transport: Transport) -> Self {
+        leaks::Listener::install();
+        let said_before = leaks::lines().len();
         let profile = config.profile.name.clone();
         let gateway = MockGateway::start(config.user(USER, PASSWORD)).await.expect("loopback is there");
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { pushes: gateway.pushes(None), gateway, transport, profile, folder }
+        Self { pushes: gateway.pushes(None), gateway, transport, profile, folder, said_before }
     }
 
     /// Returns the settings of [`USER`]'s account.
@@ -171,6 +177,9 @@ impl Drop for Stage {
         let mut violations = self.gateway.violations();
         violations.extend(self.gateway.upper().map(MockGateway::violations).unwrap_or_default());
         assert!(violations.is_empty(), "the server saw rules broken: {violations:?}\n{}", self.ladder());
+        let mut secrets = leaks::secrets_of(&self.gateway.messages().all(), USER, PASSWORD);
+        secrets.extend([PASSWORD, TOKEN, SECOND_TOKEN].map(str::to_owned));
+        leaks::assert_none(self.said_before, &secrets);
     }
 }
 
@@ -187,7 +196,8 @@ pub struct App {
 impl App {
     /// Starts the app with an account.
     pub async fn start(store: Arc<dyn StateStore>, account: AccountConfig, push: Option<PushConfig>) -> Self {
-        let (client, events) = Client::start(store);
+        let (client, events) = Client::start_traced(store, Some(Arc::new(leaks::Listener)));
+        leaks::note(format!("{client:?} {account:?} {push:?}"));
         let account = client.add_account(account, push).await.expect("a good account");
         Self { client, events, account }
     }
@@ -229,7 +239,10 @@ impl App {
     /// Waits for the next failure to register.
     pub async fn failed(&mut self) -> (Failure, Option<Duration>) {
         self.wait("a failure", |event| match event {
-            Event::RegistrationFailed { failure, retry_in, .. } => Some((failure.clone(), *retry_in)),
+            Event::RegistrationFailed { failure, retry_in, .. } => {
+                leaks::note(failure.to_string());
+                Some((failure.clone(), *retry_in))
+            }
             Event::Registered { .. } => panic!("registered after all"),
             _ => None,
         })
@@ -266,6 +279,7 @@ impl App {
         let next = async {
             let mut seen = Vec::new();
             while let Some(event) = self.events.next().await {
+                leaks::note(format!("{event:?}"));
                 if let Some(found) = wanted(&event) {
                     return Ok(found);
                 }
@@ -284,6 +298,7 @@ impl App {
     pub async fn leftovers(&mut self, moment: Duration) -> Vec<Event> {
         let mut seen = Vec::new();
         while let Ok(Some(event)) = tokio::time::timeout(moment, self.events.next()).await {
+            leaks::note(format!("{event:?}"));
             seen.push(event);
         }
         seen
@@ -293,7 +308,9 @@ impl App {
     pub fn push(&self, payload: &serde_json::Value) -> PushAction {
         let mut hints = Hints::at(sipwake::now());
         hints.delivered_priority = Some(Priority::High);
-        self.client.push(payload.to_string().as_str(), Channel::FcmAndroid, &hints)
+        let action = self.client.push(payload.to_string().as_str(), Channel::FcmAndroid, &hints);
+        leaks::note(format!("{action:?}"));
+        action
     }
 }
 

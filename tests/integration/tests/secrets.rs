@@ -1,55 +1,23 @@
 //! Runs the whole story under a logger that remembers every line, and looks for what must never be in one.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use integration::leaks::{Listener, lines, note, secrets_of};
 use integration::{App, PASSWORD, SECOND_TOKEN, Stage, TOKEN, USER};
 use mock_gateway::{Action, CallOptions, Fault};
-use sipwake::{CallChange, Client, Event, StateStore, Trace, Transport, UpperServer};
+use sipwake::{CallChange, Client, Event, StateStore, Transport, UpperServer};
 
 const CHAT: &str = "meet me at the white rabbit's at noon";
 
-static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-fn note(line: String) {
-    LINES.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-}
-
-struct Memory;
-
-impl log::Log for Memory {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        // The mock is no part of what ships.
-        if !record.target().starts_with("mock_gateway") {
-            note(format!("{} {}", record.target(), record.args()));
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-impl Trace for Memory {
-    fn message(&self, _: bool, _: u64, text: &str) {
-        note(format!("trace {text}"));
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_ever_logged_traced_or_shown_by_debug() {
-    log::set_logger(&Memory).expect("no other test of this binary sets one");
-    log::set_max_level(log::LevelFilter::Trace);
     let mut forbidden = vec![PASSWORD.to_owned(), TOKEN.to_owned(), SECOND_TOKEN.to_owned(), CHAT.to_owned()];
     for transport in [Transport::Udp, Transport::Tcp] {
         for profile in ["xmpush", "rfc8599", "opensips", "flexisip", "portsip"] {
             let stage = Stage::new(profile, transport).await;
             live(&stage).await;
-            for entry in stage.gateway.messages().all() {
-                forbidden.extend(secrets_of(&entry.text));
-            }
+            forbidden.extend(secrets_of(&stage.gateway.messages().all(), USER, PASSWORD));
             let stored = stage.store().load("removals").expect("it can be read");
             let left = String::from_utf8(stored.unwrap_or_default()).expect("JSON");
             assert!(left.is_empty() || left.contains(r#"{"pending":{},"#), "a name at most is left: {left}");
@@ -59,7 +27,7 @@ async fn no_secret_is_ever_logged_traced_or_shown_by_debug() {
     forbidden.sort();
     forbidden.dedup();
     assert!(forbidden.len() > 20, "digest answers were seen");
-    let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    let lines = lines();
     assert!(lines.iter().any(|line| line.starts_with("sipwake_core")), "the core logs something");
     assert!(lines.iter().any(|line| line.starts_with("trace ") && line.contains("REGISTER")), "messages are traced");
     for secret in &forbidden {
@@ -73,8 +41,8 @@ async fn live(stage: &Stage) {
     account.upper = UpperServer { server: Some("upper.example".into()), ..UpperServer::default() };
     account.allow_cleartext_secrets = true;
     note(format!("{account:?} {:?}", stage.push()));
-    let start = async |store: std::sync::Arc<dyn StateStore>| {
-        let (client, events) = Client::start_traced(store, Some(std::sync::Arc::new(Memory)));
+    let start = async |store: Arc<dyn StateStore>| {
+        let (client, events) = Client::start_traced(store, Some(Arc::new(Listener)));
         let account = client.add_account(account.clone(), Some(stage.push())).await.expect("a good account");
         App { client, events, account }
     };
@@ -108,20 +76,4 @@ async fn live(stage: &Stage) {
     while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(50), seen.next()).await {
         note(format!("{event:?}"));
     }
-}
-
-/// The digest answers, nonces to come and X-PIID of a message.
-fn secrets_of(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for line in text.lines() {
-        if let Some(piid) = line.strip_prefix("X-PIID: ") {
-            found.push(piid.to_owned());
-        }
-        for name in [" response=\"", ",response=\"", "nextnonce=\""] {
-            if let Some((_, rest)) = line.split_once(name) {
-                found.extend(rest.split('"').next().map(str::to_owned));
-            }
-        }
-    }
-    found
 }

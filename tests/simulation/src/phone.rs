@@ -1,6 +1,6 @@
 //! The phone: its accounts, its store, its clocks, and what the app on it has been told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sipwake_core::account::{Account, AccountConfig, AccountKey, Transport};
 use sipwake_core::clock::Now;
@@ -30,6 +30,8 @@ pub(crate) struct App {
     pub(crate) token: u32,
     /// A record was damaged: what it held cannot be asked for.
     pub(crate) excused: bool,
+    /// Logged out for longer than push services keep a message, by the wall clock at one time or another.
+    pub(crate) long_gone: bool,
 }
 
 /// A connection as the phone sees it.
@@ -43,6 +45,12 @@ pub(crate) struct Phone {
     pub(crate) agent: Option<UserAgent>,
     pub(crate) apps: Vec<App>,
     pub(crate) store: BTreeMap<String, Vec<u8>>,
+    /// Until when the store refuses everything.
+    pub(crate) store_fails_until: u64,
+    /// Records that the store has refused and not taken since: what it holds under these keys is out of date.
+    pub(crate) unstored: BTreeSet<String>,
+    /// Those of them that a killed process left behind.
+    pub(crate) stale: BTreeSet<String>,
     /// Keyed by the core's own number and the process's.
     pub(crate) flows: BTreeMap<u64, Flow>,
     pub(crate) process: u64,
@@ -64,11 +72,15 @@ impl Phone {
             wants_push: true,
             token: 0,
             excused: false,
+            long_gone: false,
         };
         Self {
             agent: None,
             apps: (0..setting.accounts).map(app).collect(),
             store: BTreeMap::new(),
+            store_fails_until: 0,
+            unstored: BTreeSet::new(),
+            stale: BTreeSet::new(),
             flows: BTreeMap::new(),
             process: 0,
             address: 1,

@@ -130,6 +130,12 @@ pub enum Happening {
     Damage(Option<usize>, Damage),
     /// Somebody calls, and gives up after so long.
     Call(usize, u64),
+    /// The push of a call that is long over: the push service kept it.
+    LatePush(usize),
+    /// The store refuses every record for so long.
+    StoreFails(u64),
+    /// The user's password is another from here on, and the phone never learns it.
+    PasswordChanges(usize),
 }
 
 /// A whole story.
@@ -175,6 +181,10 @@ impl Script {
                 happenings.push((at, happening(&setting, &mut chance)));
             }
         }
+        if chance.hits(40) {
+            let who = chance.between(0, setting.accounts as u64 - 1) as usize;
+            happenings.push((chance.between(0, setting.length), Happening::PasswordChanges(who)));
+        }
         happenings.sort_by_key(|(at, _)| *at);
         Self { setting, happenings }
     }
@@ -204,7 +214,7 @@ impl Script {
 
 fn happening(setting: &Setting, chance: &mut Chance) -> Happening {
     let who = chance.between(0, setting.accounts as u64 - 1) as usize;
-    match chance.between(0, 99) {
+    match chance.between(0, 107) {
         0..8 => Happening::NewToken(who),
         8..12 => Happening::SameToken(who),
         12..15 => Happening::NullToken(who),
@@ -229,6 +239,8 @@ fn happening(setting: &Setting, chance: &mut Chance) -> Happening {
             chance.hits(700).then_some(who),
             *chance.pick(&[Damage::Truncated, Damage::Flipped, Damage::Foreign]),
         ),
+        88..93 => Happening::LatePush(who),
+        93..96 => Happening::StoreFails(*chance.pick(&[SECOND, MINUTE, 20 * MINUTE, 3 * HOUR])),
         _ => Happening::Call(who, *chance.pick(&[2 * SECOND, 15 * SECOND, 60 * SECOND])),
     }
 }

@@ -1,6 +1,6 @@
 //! A registrar with push, as each kind of server does it, on simulated time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use md5::{Digest, Md5};
 
@@ -39,6 +39,10 @@ pub(crate) struct Server {
     cseqs: BTreeMap<String, u32>,
     answers: VecDeque<(String, u32, Vec<u8>)>,
     trouble: VecDeque<u16>,
+    /// Users whose password is another than the phone's.
+    changed: BTreeSet<String>,
+    /// Answers with the old one.
+    pub(crate) wrong_answers: BTreeMap<String, u32>,
     /// What a client did that the standards forbid.
     pub(crate) violations: Vec<String>,
 }
@@ -60,6 +64,8 @@ impl Server {
             cseqs: BTreeMap::new(),
             answers: VecDeque::new(),
             trouble: VecDeque::new(),
+            changed: BTreeSet::new(),
+            wrong_answers: BTreeMap::new(),
             violations: Vec::new(),
         };
         server.place_foreign_bindings();
@@ -104,6 +110,14 @@ impl Server {
 
     pub(crate) fn forget_nonces(&mut self) {
         self.nonces.clear();
+    }
+
+    pub(crate) fn change_password(&mut self, user: String) {
+        self.changed.insert(user);
+    }
+
+    pub(crate) fn knows_another_password(&self, user: &str) -> bool {
+        self.changed.contains(user)
     }
 
     pub(crate) fn make_trouble(&mut self, status: u16, count: u8) {
@@ -200,7 +214,9 @@ impl Server {
             let ha1 = hex(&format!("{user}:{REALM}:{}", crate::phone::password(user)));
             let ha2 = hex(&format!("REGISTER:{}", digest_param(answer, "uri")));
             let wanted = hex(&format!("{ha1}:{nonce}:{count:08x}:{}:auth:{ha2}", digest_param(answer, "cnonce")));
-            if wanted != digest_param(answer, "response") {
+            if self.changed.contains(user) {
+                *self.wrong_answers.entry(user.to_owned()).or_default() += 1;
+            } else if wanted != digest_param(answer, "response") {
                 self.violations.push("wrong digest response".to_owned());
             } else if !known {
                 stale = true;

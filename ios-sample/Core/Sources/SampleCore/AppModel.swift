@@ -87,7 +87,7 @@ public final class AppModel {
 
     /// Logs in with these settings, or changes them.
     ///
-    /// - Returns: why they cannot be used; then all is as it was.
+    /// - Returns: why they cannot be used; then nothing of them is kept.
     public func save(_ settings: AccountSettings) async -> SettingsProblem? {
         let settings = settings.tidy
         do {

@@ -246,6 +246,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_algorithm_is_stored_by_its_token_and_its_hashes_have_its_length() {
+        for algorithm in Algorithm::ALL {
+            let token: &'static str = algorithm.into();
+            assert_eq!(Algorithm::try_from(token.to_owned()), Ok(algorithm));
+            assert_eq!(ha1(algorithm, "aaa", "cool", "xxx").expose().len(), algorithm.hex_len());
+        }
+    }
+
+    #[test]
     fn ha1_of_the_wire_notes_is_reproduced() {
         assert_eq!(ha1(Algorithm::Md5, "aaa", "cool", "xxx").expose(), "b7cfad8f31893933560dae61622ed255");
         assert_eq!(ha1(Algorithm::Md5Sess, "aaa", "cool", "xxx").expose(), "b7cfad8f31893933560dae61622ed255");

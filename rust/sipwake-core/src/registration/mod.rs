@@ -6,6 +6,7 @@
 pub(crate) mod backoff;
 mod credentials;
 mod flow;
+mod former_gateway;
 mod liveness;
 mod request;
 mod response;
@@ -27,6 +28,7 @@ use crate::transaction::{ClientTransaction, Due};
 pub(crate) use credentials::Challenged;
 pub(crate) use flow::FlowUp;
 use flow::{Flow, Redirect};
+use former_gateway::{FormerGateway, Place};
 
 /// CSeq numbers reserved by one write to the store.
 const RESERVE_CSEQ: u32 = 32;
@@ -193,14 +195,14 @@ pub(crate) struct Registration {
     moves: u8,
     /// A REGISTER that is too large for UDP goes over TCP (RFC 3261 18.1.1), unless that has failed.
     over_tcp: OverTcp,
-    redirect: Option<Redirect>,
+    redirect: Option<Box<Redirect>>,
     flow: Flow,
     local_port: Option<u16>,
     /// The flow on which a REGISTER was accepted last.
     proven_flow: Option<FlowId>,
     attempt: Option<Box<Attempt>>,
     /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
-    resume: Option<Chain>,
+    resume: Option<Box<Chain>>,
     /// A push came: should its REGISTER fail, so many more are sent soon; its call cannot wait for the back-off.
     hurry: u32,
     refresh_at: Option<Duration>,
@@ -213,6 +215,9 @@ pub(crate) struct Registration {
     leaving: bool,
     /// The log-out is delivered.
     pub(crate) finished: bool,
+    /// Where the present binding was made; not kept where there is one gateway only.
+    bound_at: Option<Box<Place>>,
+    former_gateway: Option<Box<FormerGateway>>,
     cleanups: u8,
     min_expires: u32,
 }
@@ -264,6 +269,8 @@ impl Registration {
             service_route: Vec::new(),
             leaving: false,
             finished: false,
+            bound_at: None,
+            former_gateway: None,
             cleanups: 0,
             min_expires: 0,
         }
@@ -329,6 +336,8 @@ impl Registration {
         let moved = account.hops() != self.account.hops();
         if moved {
             self.gateways = Gateways::new(account.hops().len());
+            self.bound_at = None;
+            self.forget_former(cx);
         }
         self.account = account;
         self.push = push;
@@ -470,7 +479,8 @@ impl Registration {
         };
         let refresh = self.refresh_at.filter(|_| self.pace != Pace::Stopped).map(|at| (at, "binding refresh"));
         let keep_alive = self.keep_alive_at.map(|at| (at, "keep-alive"));
-        let others = [attempt, silent, pace, refresh, keep_alive, self.liveness.timeout()];
+        let former = self.former_timeout();
+        let others = [attempt, silent, pace, refresh, keep_alive, self.liveness.timeout(), former];
         others.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
@@ -482,6 +492,7 @@ impl Registration {
 
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Now) {
         self.check_liveness(cx, now);
+        self.expire_former(cx, now);
         let silent = self.leave_at().filter(|at| now.boot >= *at).map(|_| Due::TimedOut);
         if let Some(attempt) = &mut self.attempt {
             match silent.or(attempt.transaction.due(now.boot)) {
@@ -518,6 +529,11 @@ impl Registration {
 
     /// Does what is due, if it may be done now.
     pub(crate) fn drive(&mut self, cx: &mut Context, now: Now) {
+        self.drive_binding(cx, now);
+        self.drive_former(cx, now);
+    }
+
+    fn drive_binding(&mut self, cx: &mut Context, now: Now) {
         let waits = self.attempt.is_some() && !active(Mutation::TwoInFlight);
         if self.finished || waits || matches!(self.flow, Flow::Opening(..)) {
             return;
@@ -535,7 +551,7 @@ impl Registration {
             Flow::Up(up) => up.clone(),
             _ => return self.open(cx, now),
         };
-        let chain = self.resume.take().unwrap_or_else(|| match self.query.take() {
+        let chain = self.resume.take().map(|chain| *chain).unwrap_or_else(|| match self.query.take() {
             Some(provider) if !self.leaving => Chain::new(Asks::Query(provider)),
             _ => {
                 self.due = false;
@@ -588,7 +604,7 @@ impl Registration {
         self.started = false;
         self.due = false;
         self.memory.former.clear();
-        self.drop_flow(cx);
+        self.close(cx);
         self.save(cx, Durability::Progress);
     }
 
@@ -600,7 +616,7 @@ impl Registration {
         if self.redirect.take().is_some() {
             self.drop_flow(cx);
         }
-        if let Some(Chain { asks: Asks::Query(provider), .. }) = self.resume.take() {
+        if let Some(Asks::Query(provider)) = self.resume.take().map(|chain| chain.asks) {
             self.query.get_or_insert(provider);
         }
         let hops = self.account.hops().len();
@@ -649,13 +665,10 @@ impl Registration {
     }
 
     pub(crate) fn handle_response(&mut self, message: &Message, cx: &mut Context, now: Now) -> bool {
-        let Some(attempt) = &mut self.attempt else { return false };
-        // RFC 3261 17.1.3: the branch of the top Via and the method of the CSeq.
-        let ours = message.via().is_some_and(|via| via.branch() == Some(attempt.branch.as_str()))
-            && message
-                .cseq()
-                .is_some_and(|cseq| cseq.seq == attempt.cseq && cseq.method == crate::sip::Method::Register);
-        let Some(code) = message.code().filter(|_| ours) else { return false };
+        let Some(attempt) = &mut self.attempt else { return self.handle_former_response(message, cx, now) };
+        let Some(code) = message.code().filter(|_| answers(message, &attempt.branch, attempt.cseq)) else {
+            return self.handle_former_response(message, cx, now);
+        };
         if code < 200 {
             attempt.transaction.proceed(now.boot);
             attempt.leave_at = None;
@@ -666,4 +679,10 @@ impl Registration {
         self.conclude(*attempt, code, message, cx, now);
         true
     }
+}
+
+/// Whether a response is to the REGISTER of this branch and CSeq (RFC 3261 section 17.1.3).
+fn answers(message: &Message, branch: &str, cseq: u32) -> bool {
+    message.via().is_some_and(|via| via.branch() == Some(branch))
+        && message.cseq().is_some_and(|known| known.seq == cseq && known.method == crate::sip::Method::Register)
 }

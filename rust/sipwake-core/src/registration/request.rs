@@ -20,6 +20,7 @@ const MAX_DATAGRAM: usize = 1300;
 impl Registration {
     /// Sends the next REGISTER of a chain on a flow that is up.
     pub(super) fn send(&mut self, mut chain: Chain, flow: &FlowUp, cx: &mut Context, now: Now) -> Result<(), Failure> {
+        self.interrupt_former(cx, now);
         let secure = flow.hop.transport.is_secure();
         let spoken = if chain.without_push { Vec::new() } else { self.spoken(&chain.asks) };
         let base = self.contact_base(flow);
@@ -45,33 +46,18 @@ impl Registration {
         let former =
             if chain.single_contact { Vec::new() } else { self.contacts_to_remove(&contact.uri, &chain.asks, now) };
 
-        let mut builder = Builder::request(&Method::Register, request_uri);
-        builder = builder
-            .header_of("Via", &["SIP/2.0/", transport.via(), " ", &self.sent_by(flow), ";branch=", &branch, ";rport"]);
-        builder = builder.header("Max-Forwards", "70");
-        builder = builder.header_of("From", &[&self.account.name_addr(), ";tag=", &self.memory.from_tag]);
-        builder = builder.header_of("To", &["<", self.account.aor().as_str(), ">"]);
-        builder = builder.header("Call-ID", &self.memory.call_id);
-        builder = builder.header_of("CSeq", &[&self.cseq.to_string(), " REGISTER"]);
-        if let Some(route) = self.account.route() {
-            builder = builder.header_of("Route", &["<", route, ">"]);
-        }
+        let mut builder = self.head(request_uri, flow, &branch);
         // The old ones first: a server that takes them for the new one's binding then removes it before it makes it.
         for uri in &former {
             builder = builder.header_of("Contact", &["<", uri, ">;expires=0"]);
         }
         builder = builder.header_of("Contact", &["<", &contact.uri, ">", &contact.params]);
         builder = builder.header("Expires", &expires.to_string());
-        let config = self.account.config();
-        builder = builder.header("Supported", if config.instance_id.is_some() { "path, outbound" } else { "path" });
-        builder = builder.header("Allow", ALLOW);
-        if let Some(agent) = &config.user_agent {
-            builder = builder.header("User-Agent", agent);
-        }
+        builder = self.abilities(builder);
         let mut headers = Tags::default();
         let piid = self.write_piid(&spoken, &chain.asks, secure, &mut headers);
         if !matches!(chain.asks, Asks::Query(_)) {
-            write_upper(&config.upper, &mut headers);
+            write_upper(&self.account.config().upper, &mut headers);
         }
         for tag in contact.headers.iter().chain(&headers.headers) {
             builder = builder.header(&tag.name, tag.value.as_deref().unwrap_or_default());
@@ -95,7 +81,7 @@ impl Registration {
                 self.memory.former.retain(|former| former.uri.expose() != contact.uri);
             }
             self.over_tcp = OverTcp::Wanted;
-            self.resume = Some(chain);
+            self.resume = Some(Box::new(chain));
             self.drop_flow(cx);
             self.open(cx, now);
             return Ok(());
@@ -139,6 +125,42 @@ impl Registration {
         Ok(())
     }
 
+    /// Begins a REGISTER with the present CSeq, up to its Contacts.
+    pub(super) fn head(&self, request_uri: &str, flow: &FlowUp, branch: &str) -> Builder {
+        let via = flow.hop.transport.via();
+        let builder = Builder::request(&Method::Register, request_uri)
+            .header_of("Via", &["SIP/2.0/", via, " ", &self.sent_by(flow), ";branch=", branch, ";rport"])
+            .header("Max-Forwards", "70")
+            .header_of("From", &[&self.account.name_addr(), ";tag=", &self.memory.from_tag])
+            .header_of("To", &["<", self.account.aor().as_str(), ">"])
+            .header("Call-ID", &self.memory.call_id)
+            .header_of("CSeq", &[&self.cseq.to_string(), " REGISTER"]);
+        match self.account.route() {
+            Some(route) => builder.header_of("Route", &["<", route, ">"]),
+            None => builder,
+        }
+    }
+
+    /// Adds what we are and can.
+    pub(super) fn abilities(&self, builder: Builder) -> Builder {
+        let config = self.account.config();
+        let supported = if config.instance_id.is_some() { "path, outbound" } else { "path" };
+        let builder = builder.header("Supported", supported).header("Allow", ALLOW);
+        match &config.user_agent {
+            Some(agent) => builder.header("User-Agent", agent),
+            None => builder,
+        }
+    }
+
+    /// The Contact parameters of RFC 5626.
+    pub(super) fn instance_params(&self) -> String {
+        match &self.account.config().instance_id {
+            Some(instance) if self.memory.no_outbound => [";+sip.instance=\"<", instance, ">\""].concat(),
+            Some(instance) => [";+sip.instance=\"<", instance, ">\";reg-id=1"].concat(),
+            None => String::new(),
+        }
+    }
+
     fn wanted_expires(&self, chain: &Chain) -> u32 {
         chain.min_expires.max(self.min_expires).max(self.account.config().expires)
     }
@@ -179,11 +201,7 @@ impl Registration {
             Some(push) => push.write(spoken, self.binding(asks), self.memory.token.last()),
             None => Tags::default(),
         };
-        let mut params = match &self.account.config().instance_id {
-            Some(instance) if self.memory.no_outbound => [";+sip.instance=\"<", instance, ">\""].concat(),
-            Some(instance) => [";+sip.instance=\"<", instance, ">\";reg-id=1"].concat(),
-            None => String::new(),
-        };
+        let mut params = self.instance_params();
         tags.write_contact_params(&mut params);
         let same = self.push.as_ref().is_none_or(|push| push.config().removal == Removal::SameBinding);
         let uri = match (asks, bound) {
@@ -253,7 +271,7 @@ impl Registration {
     }
 
     /// Reserves CSeq numbers ahead, so that none is used twice across a kill. Returns whether the record must be stored.
-    fn reserve(&mut self) -> bool {
+    pub(super) fn reserve(&mut self) -> bool {
         if self.cseq < self.memory.cseq_reserved {
             return false;
         }

@@ -73,6 +73,7 @@ impl Registration {
                 self.fail(failure, retry_after.map(|wait| wait.min(MAX_RETRY_AFTER)), cx, now);
             }
         }
+        self.memory.nonces.forget_answers();
     }
 
     /// Moves our Contact to where the server saw us, if the app wants that. After a 401 this costs nothing.
@@ -104,7 +105,7 @@ impl Registration {
             log::warn!("{}: {code} {} after {MAX_REQUESTS} requests", self.key, reason(message));
             return self.fail(Failure::Circles, None, cx, now);
         }
-        self.resume = Some(attempt.chain);
+        self.resume = Some(Box::new(attempt.chain));
     }
 
     fn challenged(&mut self, mut attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
@@ -150,7 +151,7 @@ impl Registration {
         self.drop_flow(cx);
         self.again(attempt, code, message, cx, now);
         if self.resume.is_some() {
-            self.redirect = Some(target);
+            self.redirect = Some(Box::new(target));
         }
     }
 
@@ -223,6 +224,7 @@ impl Registration {
             .unwrap_or(attempt.expires)
             .clamp(MIN_GRANTED, MAX_MIN_EXPIRES);
         let expires = Duration::from_secs(u64::from(expires));
+        let replaced = self.memory.bound.clone().filter(|_| self.bound_at.is_some());
         self.settle_former(&attempt, &listed, ours);
         self.memory.bound = Some(Bound {
             base: Secret::new(&attempt.base),
@@ -230,6 +232,7 @@ impl Registration {
             token: attempt.token.clone(),
             expires_at: now.wall.saturating_add(expires).as_secs(),
         });
+        self.settle_at(replaced, cx, now);
         self.memory.local_port = self.flow_up().map(|up| up.local.port());
         self.due &= !self.is_satisfied_by(&attempt);
 
@@ -368,6 +371,7 @@ impl Registration {
                 .collect();
             kept.truncate(MAX_FORMER);
         }
+        kept.shrink_to_fit();
         self.memory.former = kept;
         if self.needs_cleanup() {
             self.cleanups += 1;

@@ -3,8 +3,10 @@
 mod answers;
 mod call_credentials;
 mod digest;
+mod entry;
 mod fields;
 mod flows;
+mod former_gateway;
 mod golden;
 mod incoming;
 mod log_out;

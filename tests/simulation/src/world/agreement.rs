@@ -12,7 +12,14 @@ impl World<'_> {
         if self.phone.agent.is_none() {
             return;
         }
+        if let Some(key) = self.phone.unstored.first() {
+            self.watch.fail(self.at, 1, format!("{key} is not stored though the store works again"));
+        }
         for index in 0..self.phone.apps.len() {
+            // A refresh under way may have made the server forget what has just lapsed.
+            if !finally && self.watch.seen[index].in_flight.is_some() {
+                continue;
+            }
             if let Some(what) = self.disagreement(index) {
                 let promise = if self.phone.apps[index].logged_in { 2 } else { 1 };
                 self.watch.fail(self.at, promise, format!("{what} (finally: {finally})"));
@@ -25,6 +32,9 @@ impl World<'_> {
         let bindings = &self.server.bindings[&phone::user(index)];
         if !bindings.iter().any(|binding| binding.foreign) {
             return Some("another device's binding was removed".to_owned());
+        }
+        if self.server.knows_another_password(&phone::user(index)) {
+            return None;
         }
         let ours: Vec<_> = bindings.iter().filter(|binding| !binding.foreign).collect();
         if !app.logged_in {

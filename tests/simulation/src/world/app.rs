@@ -1,11 +1,13 @@
 //! The operating system and the app: starts, kills, what the user does. Each wish returns whether its call returned, rather
 //! than the process dying under it.
 
+use std::collections::BTreeMap;
+
 use sipwake_core::push::{Provider, PushToken};
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 use sipwake_core::user_agent::UserAgent;
 
-use super::{Due, World};
+use super::{Call, Due, World};
 use crate::phone;
 use crate::script::{Happening, SECOND};
 
@@ -22,7 +24,7 @@ impl World<'_> {
         self.phone.process += 1;
         self.disturbed = self.disturbed.max(self.at);
         self.phone.asleep_until = 0;
-        self.watch.reason();
+        self.reason();
         let seed = self.chance.seed();
         let now = self.phone.now(self.at);
         let agent = UserAgent::new(seed, self.phone.store.get(REMOVALS).map(Vec::as_slice), now);
@@ -39,12 +41,30 @@ impl World<'_> {
         }
     }
 
+    /// What was promised of an account cannot be asked for any more: its record is damaged or out of date.
+    fn excuse(&mut self, index: usize) {
+        self.phone.apps[index].excused = true;
+        self.watch.record_lost(index);
+    }
+
+    fn is_unstored(&self, key: &str) -> bool {
+        self.phone.unstored.contains(key)
+    }
+
     pub(super) fn die(&mut self) {
         self.phone.agent = None;
         for (flow, _) in std::mem::take(&mut self.phone.flows) {
             self.watch.flow_closed(flow);
         }
         self.watch.killed();
+        // What the store refused dies with the process, unless the store takes it in time.
+        for index in 0..self.phone.apps.len() {
+            if self.is_unstored(REMOVALS) || self.is_unstored(&binding_key(&self.phone.apps[index].key)) {
+                self.excuse(index);
+            }
+        }
+        self.phone.stale.append(&mut self.phone.unstored);
+        self.untold.clear();
         let (_, down, reboot) = self.phone.kill_after.take().unwrap_or((0, SECOND, false));
         if reboot {
             self.phone.reboot(self.at);
@@ -64,7 +84,11 @@ impl World<'_> {
     pub(super) fn add_account(&mut self, index: usize) -> bool {
         let account = phone::account(self.setting, index);
         let push = phone::push(self.setting);
-        let stored = self.phone.store.get(&binding_key(&account.key())).cloned();
+        let own = binding_key(&account.key());
+        if self.is_unstored(&own) || self.phone.stale.contains(&own) {
+            self.excuse(index);
+        }
+        let stored = self.phone.store.get(&own).cloned();
         self.with_agent(|agent, now| {
             agent.add_account(account, Some(push), stored.as_deref(), *now).expect("room for two");
         })
@@ -147,7 +171,21 @@ impl World<'_> {
             }
             Happening::NoncesExpire => self.server.forget_nonces(),
             Happening::Trouble(status, count) => self.server.make_trouble(status, count),
-            Happening::WallJump(seconds) => self.phone.wall_jumps(seconds),
+            Happening::WallJump(seconds) => {
+                self.phone.wall_jumps(seconds);
+                for app in self.phone.apps.iter_mut().filter(|app| !app.logged_in) {
+                    app.long_gone |= seconds > 28 * 86_400;
+                }
+            }
+            Happening::LatePush(index) => {
+                let call = self.calls.len();
+                self.calls.push(Call { account: index, placed: self.at, over: true, legs: BTreeMap::new() });
+                self.pushed(index, call);
+            }
+            Happening::StoreFails(length) => {
+                self.phone.store_fails_until = self.phone.store_fails_until.max(self.at + length);
+            }
+            Happening::PasswordChanges(index) => self.server.change_password(phone::user(index)),
             Happening::Sleep(length) => self.phone.asleep_until = self.at + length,
             Happening::Kill { after, down, reboot } if alive => {
                 self.phone.kill_after = Some((after, down, reboot));
@@ -184,7 +222,8 @@ impl World<'_> {
         let ever_sent = self.watch.seen[index].ever_sent();
         if self.with_agent(|agent, now| agent.log_out(&key, *now).expect("it was added")) {
             self.phone.apps[index].logged_in = false;
-            let kept = self.phone.store.contains_key(REMOVALS);
+            self.phone.apps[index].long_gone = false;
+            let kept = self.phone.store.contains_key(REMOVALS) || self.is_unstored(REMOVALS);
             let delivered = self.phone.agent.as_ref().is_some_and(|agent| agent.accounts().count() == 0);
             if ever_sent && !kept && !delivered {
                 self.watch.fail(self.at, 1, "log_out returned before the wish was stored");

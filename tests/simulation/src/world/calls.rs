@@ -110,7 +110,7 @@ impl World<'_> {
 
     pub(super) fn pushed(&mut self, index: usize, call: usize) {
         self.phone.asleep_until = 0;
-        self.watch.reason();
+        self.reason();
         if self.phone.agent.is_none() {
             self.start();
         }
@@ -123,7 +123,9 @@ impl World<'_> {
         let app = &self.phone.apps[index];
         let named = action.identity.account.is_some();
         let other = self.phone.apps.iter().any(|app| app.logged_in && app.wants_push);
-        if action.is_call() && !(app.logged_in && app.wants_push) && (named || !other) && !app.excused {
+        let unwanted = !(app.logged_in && app.wants_push);
+        let excused = app.excused || app.long_gone;
+        if action.is_call() && unwanted && (named || !other) && !excused {
             self.watch.fail(self.at, 1, "a late push makes a sound");
         }
         self.drain();

@@ -70,6 +70,8 @@ struct World<'s> {
     registers: u64,
     fingerprint: u64,
     disturbed: u64,
+    /// Records that the store refused and that the app has not heard of.
+    untold: Vec<String>,
     /// What waits for the phone to wake.
     missed: Vec<Due>,
     /// Users whom the server forgot and who cannot know it yet.
@@ -102,6 +104,7 @@ pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) 
         registers: 0,
         fingerprint: 0,
         disturbed: 0,
+        untold: Vec::new(),
         missed: Vec::new(),
         forgotten: BTreeSet::new(),
         show,
@@ -136,10 +139,11 @@ pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) 
                 world.agreed(false);
             }
             world.disturbed = world.at.max(world.cut_until).max(world.phone.asleep_until);
-            world.watch.reason();
+            world.reason();
             world.show(|| format!("*** {happening:?}"));
             world.happen(*happening);
-            world.disturbed = world.disturbed.max(world.cut_until).max(world.phone.asleep_until);
+            let disturbances = [world.cut_until, world.phone.asleep_until, world.phone.store_fails_until];
+            world.disturbed = disturbances.into_iter().fold(world.disturbed, u64::max);
         } else if !world.quiet {
             world.make_quiet();
         } else {
@@ -196,6 +200,12 @@ impl World<'_> {
         self.drain();
     }
 
+    /// There is a reason to register.
+    fn reason(&mut self) {
+        self.watch.reason();
+        self.server.wrong_answers.clear();
+    }
+
     fn is_cut(&self) -> bool {
         self.at < self.cut_until
     }
@@ -205,8 +215,9 @@ impl World<'_> {
         self.cut_until = 0;
         self.phone.asleep_until = 0;
         self.phone.kill_after = None;
+        self.phone.store_fails_until = 0;
         self.server.make_peace();
-        self.watch.reason();
+        self.reason();
         if self.phone.agent.is_none() {
             self.start();
         }

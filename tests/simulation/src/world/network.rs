@@ -9,6 +9,10 @@ use super::{Due, HOLD, World};
 use crate::phone;
 use crate::wire::{Wire, digest_param};
 
+/// Answers with a password that the server does not know, since there was last a reason to register: a chain's two, and
+/// those of chains that a broken flow or a late answer cut short.
+const MOST_WRONG_ANSWERS: u32 = 8;
+
 impl World<'_> {
     pub(super) fn due(&mut self) {
         let Some(Reverse((_, serial))) = self.queue.pop() else { return };
@@ -51,13 +55,16 @@ impl World<'_> {
         }
         let mut final_answer = false;
         if let Some(wire) = Wire::parse(bytes).filter(|wire| wire.cseq_method() == "REGISTER") {
+            let refused = wire.status() == Some(401) && self.server.knows_another_password(wire.to_user());
             for seen in &mut self.watch.seen {
                 if seen.in_flight.as_ref().is_some_and(|known| known.branch == wire.branch()) {
                     seen.in_flight = None;
                     final_answer = true;
-                    if let Some(nonce) =
-                        Some(digest_param(wire.one("www-authenticate").trim_start_matches("Digest "), "nonce"))
-                            .filter(|nonce| !nonce.is_empty())
+                    seen.refusals += u32::from(refused);
+                    if !seen.is_aside(flow)
+                        && let Some(nonce) =
+                            Some(digest_param(wire.one("www-authenticate").trim_start_matches("Digest "), "nonce"))
+                                .filter(|nonce| !nonce.is_empty())
                     {
                         seen.nonce = Some(nonce.to_owned());
                     }
@@ -68,6 +75,9 @@ impl World<'_> {
         self.reacted = false;
         let process = self.phone.process;
         let lives = self.with_agent(|agent, now| agent.handle_input(FlowId(flow & 0xffff_ffff), bytes, *now));
+        if self.watch.seen.iter().any(|seen| seen.refusals > MOST_WRONG_ANSWERS) {
+            self.watch.fail(self.at, 5, "the app does not hear that the password is refused");
+        }
         if final_answer && !self.reacted && lives && process == self.phone.process {
             self.watch.fail(self.at, 5, "an answer to a REGISTER met with silence");
         }
@@ -83,6 +93,9 @@ impl World<'_> {
         }
         self.registers += 1;
         let reply = self.server.register(&wire, flow, self.at);
+        if self.server.wrong_answers.get(wire.to_user()).is_some_and(|count| *count > MOST_WRONG_ANSWERS) {
+            self.watch.fail(self.at, 3, "a refused password is tried again and again");
+        }
         let bytes = reply.bytes;
         self.travel(flow, || Due::ToPhone(flow, bytes.clone()));
         let Some(user) = reply.registered else { return };

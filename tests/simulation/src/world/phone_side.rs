@@ -15,7 +15,12 @@ impl World<'_> {
     pub(super) fn drain(&mut self) -> bool {
         let mut count = 0;
         loop {
-            let Some(output) = self.phone.agent.as_mut().and_then(UserAgent::poll_output) else { return true };
+            let Some(output) = self.phone.agent.as_mut().and_then(UserAgent::poll_output) else {
+                if let Some(key) = self.untold.pop() {
+                    self.watch.fail(self.at, 1, format!("the app does not hear that {key} was not stored"));
+                }
+                return true;
+            };
             count += 1;
             if count > 200 {
                 self.watch.fail(self.at, 8, "more than 200 outputs of one input");
@@ -49,8 +54,22 @@ impl World<'_> {
     }
 
     pub(super) fn save(&mut self, record: Record) {
+        let refused = self.at < self.phone.store_fails_until;
+        if refused {
+            let now = self.phone.now(self.at);
+            if let Some(agent) = &mut self.phone.agent {
+                agent.handle_store_failure(&record.key, "the disk is full".to_owned(), now);
+            }
+            self.untold.push(record.key.clone());
+            self.phone.unstored.insert(record.key.clone());
+        } else {
+            self.phone.unstored.remove(&record.key);
+            self.phone.stale.remove(&record.key);
+        }
         let Some(bytes) = record.bytes else {
-            self.phone.store.remove(&record.key);
+            if !refused {
+                self.phone.store.remove(&record.key);
+            }
             if record.key == REMOVALS {
                 self.removals_saved(b"");
             }
@@ -63,7 +82,7 @@ impl World<'_> {
             }
             let own = record.key == binding_key(&self.phone.apps[index].key);
             let leaving = record.key == REMOVALS && contains(&bytes, self.phone.apps[index].key.as_str().as_bytes());
-            if own || leaving {
+            if (own || leaving) && !refused {
                 let seen = &mut self.watch.seen[index];
                 seen.stored_nonce.clone_from(&seen.nonce);
             }
@@ -71,7 +90,9 @@ impl World<'_> {
         if record.key == REMOVALS {
             self.removals_saved(&bytes);
         }
-        self.phone.store.insert(record.key, bytes);
+        if !refused {
+            self.phone.store.insert(record.key, bytes);
+        }
     }
 
     /// The removals that are not stored any more are delivered, or taken back.
@@ -151,6 +172,7 @@ impl World<'_> {
                 self.reacted = true;
                 self.watch.registered(self.setting.profile, registered, self.at);
             }
+            Event::StoreFailed { key, .. } => self.untold.retain(|untold| untold != key),
             Event::Call(call) => self.watch.call(call, self.at),
             Event::RegistrationFailed { account, retry_in: None, .. } => {
                 self.reacted = true;
@@ -158,6 +180,7 @@ impl World<'_> {
                 for (app, seen) in self.phone.apps.iter().zip(&mut self.watch.seen) {
                     if app.key == *account {
                         seen.nonce = None;
+                        seen.refusals = 0;
                     }
                 }
             }

@@ -66,7 +66,9 @@ mod between_networks {
             assert!(ended.is_ok_and(|status| status.success()), "inside, at the phone");
 
             let after = gateway.messages().all();
-            let registers: Vec<&Entry> = after.iter().filter(|entry| received_register(entry)).collect();
+            let mut registers: Vec<&Entry> = after.iter().filter(|entry| received_register(entry)).collect();
+            // A cable that was just plugged in may take longer than the first retransmission.
+            registers.dedup_by_key(|entry| &entry.text);
             let [asked, answered, moved] = registers.as_slice() else {
                 panic!("a REGISTER, its credentials, and one more:\n{}", mock_gateway::ladder(&after));
             };

@@ -138,7 +138,7 @@ fn an_announced_call_that_never_comes_is_missed_and_its_late_invite_refused() {
     assert_eq!(stage.calls().last(), Some(&&CallChange::Ended(Ended::Missed)));
     stage.input(invite("call-1", "1234"));
     let codes: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
-    assert_eq!(codes, [100, 480]);
+    assert_eq!(codes, [480]);
     assert_eq!(stage.calls().len(), 2, "no ring");
 }
 
@@ -185,7 +185,7 @@ fn a_caller_who_tries_again_within_seconds_is_a_new_call() {
         assert_eq!(again.is_call(), pushed);
         stage.input(invite("call-2", "1234"));
         let codes: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
-        assert_eq!(codes, [100, 180], "it rings at its INVITE at the latest");
+        assert_eq!(codes, [180], "it rings at its INVITE at the latest");
         assert!(call(&stage).iter().all(|uuid| *uuid != first) && !call(&stage).is_empty());
     }
 }
@@ -218,7 +218,7 @@ fn the_same_call_over_two_accounts_rings_once_and_is_answered_once() {
     let codes = |stage: &mut Stage| -> Vec<_> {
         stage.all().iter().filter_map(|sent| Some((sent.flow, sent.code()?))).collect()
     };
-    assert_eq!(codes(&mut stage), [(flows[0], 100), (flows[0], 180), (flows[1], 100), (flows[1], 180)]);
+    assert_eq!(codes(&mut stage), [(flows[0], 180), (flows[1], 180)]);
     assert!(matches!(stage.calls()[..], [CallChange::Announced(_), CallChange::Ringing { .. }]), "{:?}", stage.calls());
     assert!(stage.agent.accept(first.uuid, Offer::sdp("v=0\r\n"), stage.now));
     stage.drain();
@@ -240,7 +240,7 @@ fn one_request_that_comes_over_two_accounts_is_merged() {
         stage.drain();
     }
     let codes: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
-    assert_eq!(codes, [100, 180, 482], "RFC 3261 section 8.2.2.2");
+    assert_eq!(codes, [180, 482], "RFC 3261 section 8.2.2.2");
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn a_call_declined_before_its_invite_is_refused_when_that_comes() {
         assert!(!stage.agent.decline(action.uuid, how, stage.now), "it is over already");
         stage.input(invite("call-1", "1234"));
         let codes: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
-        assert_eq!(codes, [100, code]);
+        assert_eq!(codes, [code]);
     }
 }
 
@@ -278,11 +278,11 @@ fn an_invite_hears_what_its_call_was_refused_with_before_it_came() {
             let answers: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
             answers
         };
-        assert_eq!(answers(&mut stage, invite("call-1", "1234")), [100, code]);
+        assert_eq!(answers(&mut stage, invite("call-1", "1234")), [code]);
         assert_eq!(answers(&mut stage, invite("call-1", "1234")), [code], "a retransmission");
         stage.input(request("ACK", "call-1", "call-1", "1234", "", ""));
         let retried = request("INVITE", "again", "call-1", "1234", "Content-Type: application/sdp\r\n", "v=0\r\n");
-        assert_eq!(answers(&mut stage, retried), [100, code], "the gateway tries the Contact that came meanwhile");
+        assert_eq!(answers(&mut stage, retried), [code], "the gateway tries the Contact that came meanwhile");
         assert_eq!(stage.calls().len(), told, "it never rings");
     }
 }

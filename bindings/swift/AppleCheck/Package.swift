@@ -7,6 +7,11 @@ import PackageDescription
 let package = Package(
     name: "AppleCheck",
     platforms: [.iOS(.v15), .macOS(.v12)],
+    products: [
+        .library(
+            name: "AppleStandIns",
+            targets: ["SipWakeApple", "AVFAudio", "CallKit", "PushKit", "Network", "UserNotifications"])
+    ],
     dependencies: [.package(name: "SipWake", path: "..")],
     targets: [
         .target(name: "AVFAudio"),

@@ -1,96 +1,245 @@
-//! From "push received" to "200 received" over a round trip of 100 ms, in a process that starts with a live nonce.
+//! From "push received" to "200 received", 100 ms away, in round trips, messages and bytes; beside baresip where it is
+//! installed.
 //!
-//! `scripts/bench --only wake`. Every message of the registrar's is held back for the whole round trip; on loopback the
-//! rest of the way costs nothing. The bare round trip is an OPTIONS of our own, in the same run. Nothing is asserted.
+//! `scripts/bench --only wake`. All go through one kind of relay, which holds back what it carries for half a round trip each
+//! way, and the first bytes of a connection for the round trip that its opening takes on a real path. sipwake's time runs
+//! from the push to its event; baresip's from its first packet to its 200, so the start of its process costs it nothing. Each
+//! figure is the median of the turns. Nothing is asserted.
 #![allow(clippy::print_stdout, reason = "the figures are its output")]
 
 use std::error::Error;
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::Path as FilePath;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mock_gateway::{Action, Config, Direction, Fault, MockGateway, Profile};
-use sipwake::{AccountConfig, Channel, Client, Event, Events, FileStore, Hints, Provider, PushConfig};
+use mock_gateway::{Config, Direction, Entry, MockGateway, Profile};
+use networks::{Authority, Front, Path, Relay};
+use sipwake::{
+    AccountConfig, Channel, Client, Event, Events, FileStore, Hints, Options, Provider, PushConfig, Transport, Trust,
+};
 use tokio::net::UdpSocket;
+use tokio::time::{sleep, timeout};
 
-const TURNS: usize = 11;
+const TURNS: usize = 7;
 const ROUND_TRIP: Duration = Duration::from_millis(100);
-const PUSH: &str = r#"{"ntype":"0","nfrom":"1234","nfromusername":"Bob"}"#;
+/// How long any turn may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// A server 100 ms away.
+struct Stage {
+    mock: MockGateway,
+    relay: Relay,
+    transport: Transport,
+    authority: Authority,
+    folder: tempfile::TempDir,
+    _front: Option<Front>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Run {
+    time: Duration,
+    messages: usize,
+    sent: usize,
+    received: usize,
+}
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let profile = Profile::named("xmpush").ok_or("a gateway with X-MPUSH is known")?;
-    let mock = MockGateway::start(Config::new(profile).user("alice", "secret")).await?;
-    let folder = tempfile::tempdir()?;
-    let (client, mut events) = phone(mock.addr(), folder.path()).await?;
-    registered(&mut events).await?;
-    client.shutdown().await;
-    mock.faults(vec![Fault::new(Action::Delay(ROUND_TRIP)).sent().times(u32::MAX)]).await;
-
-    let (mut wakes, mut bare, mut registers) = (Vec::new(), Vec::new(), 0);
+async fn main() -> Outcome<()> {
+    let udp = Stage::new(Transport::Udp).await?;
+    let mut bare = Vec::new();
     for _ in 0..TURNS {
-        bare.push(options(mock.addr()).await?);
-        let (client, mut events) = unregistered(mock.addr(), folder.path()).await?;
-        let before = mock.messages().all().last().map_or(0, |entry| entry.seq);
-        let start = Instant::now();
-        client.push(PUSH, Channel::FcmAndroid, &Hints::at(sipwake::now()));
-        registered(&mut events).await?;
-        wakes.push(start.elapsed());
-        let sent = mock.messages().after(before);
-        let ours =
-            |entry: &&mock_gateway::Entry| entry.direction == Direction::Received && entry.is_request("REGISTER");
-        registers = registers.max(sent.iter().filter(ours).count());
-        client.shutdown().await;
+        bare.push(Run { time: options(udp.relay.addr()).await?, ..Run::default() });
     }
-    let (wake, bare) = (median(wakes), median(bare));
-    println!("{:<46} {:>9} {:>9}   reference", "wake over UDP, live nonce, 100 ms away", "sipwake", "budget");
+    let bare = median(bare).unwrap_or_default().time;
+    println!("one bare round trip: {:.1} ms; median of {TURNS} turns each", millis(bare));
     println!(
-        "{:<46} {:>6.1} ms {:>9}   {:.1} ms one bare round trip",
-        "push received to 200 received",
-        wake.as_secs_f64() * 1e3,
-        "",
-        bare.as_secs_f64() * 1e3
+        "{:<34} {:>9} {:>7} {:>7} {:>9} {:>6} {:>9}",
+        "", "to 200", "RTT", "budget", "messages", "sent", "received"
     );
-    println!("{:<46} {:>9.2} {:>9.2}", "round trips", wake.as_secs_f64() / bare.as_secs_f64(), 1.05);
-    println!("{:<46} {registers:>9} {:>9}", "REGISTERs a wake, at the most", 1);
+    let print = |what: &str, run: Option<Run>, budget: Option<f64>| match run {
+        Some(run) => println!(
+            "{what:<34} {:>6.1} ms {:>7.2} {:>7} {:>9} {:>6} {:>9}",
+            millis(run.time),
+            run.time.as_secs_f64() / bare.as_secs_f64(),
+            budget.map(|budget| format!("{budget:.2}")).unwrap_or_default(),
+            run.messages,
+            run.sent,
+            run.received
+        ),
+        None => println!("{what:<34} not installed, or not registered within {} s", PATIENCE.as_secs()),
+    };
+    print("UDP, live nonce", cold(&udp).await?, Some(1.05));
+    print("  baresip", baresip(&udp).await?, None);
+    let tcp = Stage::new(Transport::Tcp).await?;
+    print("TCP, to be connected", cold(&tcp).await?, Some(2.1));
+    print("TCP, connected", warm(&tcp, false).await?, Some(1.1));
+    print("  baresip", baresip(&tcp).await?, None);
+    let tls = Stage::new(Transport::Tls).await?;
+    print("TLS 1.3, to be connected", cold(&tls).await?, Some(3.1));
+    print("TLS 1.3, to be connected, resumed", warm(&tls, true).await?, Some(3.1));
+    print("TLS 1.3, connected", warm(&tls, false).await?, Some(1.1));
+    print("  baresip", baresip(&tls).await?, None);
     Ok(())
 }
 
-async fn phone(gateway: SocketAddr, folder: &Path) -> Result<(Client, Events), Box<dyn Error>> {
-    let (client, events) = unregistered(gateway, folder).await?;
-    let account = sipwake::core::account::Account::parse(account(gateway))?.key();
-    client.set_token(&account, "c-10:APA91bBenchToken").await?;
-    client.register(&account).await?;
-    Ok((client, events))
-}
-
-/// The app's process as a push finds it: started, its account added, nothing sent.
-async fn unregistered(gateway: SocketAddr, folder: &Path) -> Result<(Client, Events), Box<dyn Error>> {
-    let (client, events) = Client::start(Arc::new(FileStore::open(folder)?));
-    client.add_account(account(gateway), Some(PushConfig::new(Provider::Fcm, "com.example.app"))).await?;
-    Ok((client, events))
-}
-
-fn account(gateway: SocketAddr) -> AccountConfig {
-    let mut config = AccountConfig::new("sip:alice@mock.example", "secret");
-    config.gateways = vec![gateway.to_string()];
-    config
-}
-
-async fn registered(events: &mut Events) -> Result<(), Box<dyn Error>> {
-    while let Some(event) = events.next().await {
-        match event {
-            Event::Registered { .. } => return Ok(()),
-            Event::RegistrationFailed { failure, .. } => return Err(failure.to_string().into()),
-            _ => {}
-        }
+impl Stage {
+    async fn new(transport: Transport) -> Outcome<Self> {
+        let profile = Profile::named("xmpush").ok_or("a gateway with X-MPUSH is known")?;
+        let mock = MockGateway::start(Config::new(profile).user("alice", "secret")).await?;
+        let authority = Authority::default();
+        let front = match transport {
+            Transport::Tls => Some(Front::tls(mock.addr(), authority.server(rustls::ALL_VERSIONS)).await),
+            _ => None,
+        };
+        let to = front.as_ref().map_or(mock.addr(), Front::addr);
+        let relay = Relay::start(to, Path::of_round_trip(ROUND_TRIP)).await;
+        Ok(Self { mock, relay, transport, authority, folder: tempfile::tempdir()?, _front: front })
     }
-    Err("the client ended".into())
+
+    /// Starts the app as a push finds it: its account added, nothing sent.
+    async fn app(&self) -> Outcome<(Client, Events)> {
+        let trust = Trust::default().only_authorities(self.authority.pem().as_bytes())?;
+        let store = Arc::new(FileStore::open(self.folder.path())?);
+        let (client, events) = Client::start_with(store, Options::default().trust(trust));
+        let mut account = AccountConfig::new("sip:alice@mock.example", "secret");
+        account.gateways = vec![self.relay.addr().to_string()];
+        account.transport = Some(self.transport);
+        client.add_account(account, Some(PushConfig::new(Provider::Fcm, "com.example.app"))).await?;
+        Ok((client, events))
+    }
+
+    /// Registers once, which leaves a live nonce in the store.
+    async fn prepare(&self) -> Outcome<(Client, Events)> {
+        let (client, mut events) = self.app().await?;
+        let mut account = AccountConfig::new("sip:alice@mock.example", "secret");
+        account.gateways = vec![self.relay.addr().to_string()];
+        account.transport = Some(self.transport);
+        let key = sipwake::core::account::Account::parse(account)?.key();
+        client.set_token(&key, "c-10:APA91bBenchToken").await?;
+        client.register(&key).await?;
+        registered(&mut events).await?;
+        Ok((client, events))
+    }
+
+    fn reset(&self) {
+        self.mock.messages().clear();
+        self.relay.reset();
+    }
+
+    fn run(&self, time: Duration) -> Run {
+        let all = self.mock.messages().all();
+        let tally = self.relay.tally();
+        let of_register = |entry: &&Entry| {
+            entry.is_request("REGISTER") || (200..500).any(|status| entry.is_response(status, "REGISTER"))
+        };
+        Run { time, messages: all.iter().filter(of_register).count(), sent: tally.sent, received: tally.received }
+    }
+}
+
+/// A process that starts with a live nonce and without a connection.
+async fn cold(stage: &Stage) -> Outcome<Option<Run>> {
+    stage.prepare().await?.0.shutdown().await;
+    let mut runs = Vec::new();
+    for turn in 0..TURNS {
+        let (client, mut events) = stage.app().await?;
+        runs.push(wake(stage, &client, &mut events, turn).await?);
+        client.shutdown().await;
+    }
+    Ok(median(runs))
+}
+
+/// A process that has registered before: on an open connection, or on one that is lost.
+async fn warm(stage: &Stage, lost: bool) -> Outcome<Option<Run>> {
+    let (client, mut events) = stage.prepare().await?;
+    let mut runs = Vec::new();
+    for turn in 0..TURNS {
+        if lost {
+            stage.relay.break_connections();
+        }
+        // What is still under way, session tickets and the end of a connection, is not this wake's.
+        sleep(2 * ROUND_TRIP).await;
+        runs.push(wake(stage, &client, &mut events, turn).await?);
+    }
+    client.shutdown().await;
+    Ok(median(runs))
+}
+
+async fn wake(stage: &Stage, client: &Client, events: &mut Events, turn: usize) -> Outcome<Run> {
+    sleep(ROUND_TRIP).await;
+    stage.reset();
+    let push = format!(r#"{{"ntype":"0","nfrom":"1{turn}","nfromusername":"Bob{turn}","ncallid":"call-{turn}"}}"#);
+    let start = Instant::now();
+    client.push(push.as_str(), Channel::FcmAndroid, &Hints::at(sipwake::now()));
+    registered(events).await?;
+    Ok(stage.run(start.elapsed()))
+}
+
+async fn registered(events: &mut Events) -> Outcome<()> {
+    let next = async {
+        while let Some(event) = events.next().await {
+            match event {
+                Event::Registered { .. } => return Ok(()),
+                Event::RegistrationFailed { failure, .. } => return Err(failure.to_string().into()),
+                _ => {}
+            }
+        }
+        Err("the client ended".into())
+    };
+    timeout(PATIENCE, next).await?
+}
+
+/// Starts baresip anew each turn: it keeps neither nonce nor connection.
+async fn baresip(stage: &Stage) -> Outcome<Option<Run>> {
+    let folder = stage.folder.path().join("baresip");
+    configure_baresip(stage, &folder)?;
+    let mut runs = Vec::new();
+    for _ in 0..TURNS {
+        sleep(2 * ROUND_TRIP).await;
+        stage.reset();
+        let quiet = || Stdio::null();
+        let child =
+            Command::new("baresip").arg("-f").arg(&folder).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn();
+        let mut child = match child {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            child => child?,
+        };
+        let granted = |entry: &Entry| entry.direction == Direction::Sent && entry.is_response(200, "REGISTER");
+        let granted = stage.mock.wait_for(granted, PATIENCE).await;
+        sleep(2 * ROUND_TRIP).await;
+        let tally = stage.relay.tally();
+        let run = stage.run(tally.last.zip(tally.first).map(|(last, first)| last - first).unwrap_or_default());
+        child.kill()?;
+        child.wait()?;
+        if granted.is_none() {
+            return Ok(None);
+        }
+        runs.push(run);
+    }
+    Ok(median(runs))
+}
+
+fn configure_baresip(stage: &Stage, folder: &FilePath) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("ca.pem"), stage.authority.pem())?;
+    let config = format!(
+        "poll_method epoll\nsip_listen 127.0.0.1:0\nsip_cafile {}\nsip_verify_server yes\n\
+         module_path /usr/lib/baresip/modules\nmodule_app account.so\n",
+        folder.join("ca.pem").display()
+    );
+    fs::write(folder.join("config"), config)?;
+    let (relay, transport) = (stage.relay.addr(), stage.transport.via().to_ascii_lowercase());
+    let account = format!("<sip:alice@{relay};transport={transport}>;auth_pass=secret;regint=3600\n");
+    fs::write(folder.join("accounts"), account)
 }
 
 /// One request and its answer, without any client.
-async fn options(gateway: SocketAddr) -> Result<Duration, Box<dyn Error>> {
+async fn options(gateway: SocketAddr) -> Outcome<Duration> {
     let socket = UdpSocket::bind("127.0.0.1:0").await?;
     let here = socket.local_addr()?;
     let request = format!(
@@ -101,11 +250,15 @@ async fn options(gateway: SocketAddr) -> Result<Duration, Box<dyn Error>> {
     );
     let start = Instant::now();
     socket.send_to(request.as_bytes(), gateway).await?;
-    tokio::time::timeout(Duration::from_secs(5), socket.recv(&mut [0; 4096])).await??;
+    timeout(PATIENCE, socket.recv(&mut [0; 4096])).await??;
     Ok(start.elapsed())
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
+fn median(mut runs: Vec<Run>) -> Option<Run> {
+    runs.sort_unstable_by_key(|run| run.time);
+    runs.get(runs.len() / 2).copied()
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }

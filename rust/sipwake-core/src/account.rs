@@ -361,6 +361,7 @@ impl Account {
             }
             uri.to_string()
         });
+        hops.shrink_to_fit();
         let mut registrar = registrar;
         registrar.params.remove("transport");
         Ok(Self { aor, registrar: registrar.to_string(), route, hops, config })

@@ -129,6 +129,9 @@ pub struct Registered {
     pub contact: crate::redact::Secret,
     /// Our address as the server saw it (`received` and `rport`, RFC 3581).
     pub observed: Option<SocketAddr>,
+    /// The proxies that the registrar wants requests outside of dialogs to pass, in this order, each as a `Route` value
+    /// (`Service-Route`, RFC 3608): for an app that sends some through another stack. None of sipwake's own are.
+    pub service_route: Vec<String>,
     /// The server proved wrong knowledge of the password in `Authentication-Info`: someone may stand between.
     pub suspicious_server: bool,
 }

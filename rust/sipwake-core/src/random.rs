@@ -19,7 +19,9 @@ impl Random {
         const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
         let mut bytes = [0; 16];
         self.0.fill_bytes(&mut bytes);
-        bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect()
+        let mut token = String::with_capacity(bytes.len());
+        token.extend(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])));
+        token
     }
 
     /// Returns a number below `bound`, or 0 for a bound of 0. The bias of the remainder is far below what jitter cares about.

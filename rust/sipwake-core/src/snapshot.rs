@@ -84,6 +84,12 @@ pub(crate) struct Memory {
     pub(crate) separate_removal: bool,
     /// The port of the Contact, to be used again so that it stays the same.
     pub(crate) local_port: Option<u16>,
+    /// Nobody has registered, something was only asked: the binding that the question makes is removed, and no other made.
+    #[serde(default)]
+    pub(crate) asked_only: bool,
+    /// Wall time, in seconds since 1970, at which the server last answered 555 to RFC 8599.
+    #[serde(default)]
+    pub(crate) refused_at: Option<u64>,
 }
 
 impl Memory {
@@ -102,6 +108,8 @@ impl Memory {
             no_outbound: false,
             separate_removal: false,
             local_port: None,
+            asked_only: false,
+            refused_at: None,
         }
     }
 

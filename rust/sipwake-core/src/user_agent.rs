@@ -154,7 +154,7 @@ impl UserAgent {
             }
             Some(index) => {
                 let mut departing = self.registrations.remove(index);
-                departing.drop_flow(&mut self.cx);
+                departing.close(&mut self.cx);
                 Some(departing.into_memory())
             }
             // The store kept an older record than the one that it was asked to keep.
@@ -324,7 +324,7 @@ impl UserAgent {
     /// The device's network changed: all flows are opened anew and the bindings follow.
     pub fn network_changed(&mut self, now: Now) {
         for registration in &mut self.registrations {
-            registration.network_changed(&mut self.cx);
+            registration.network_changed(&mut self.cx, now);
         }
         self.framers.clear();
         self.settle(now);
@@ -366,8 +366,15 @@ impl UserAgent {
     /// The flow could not be opened, or broke.
     pub fn handle_flow_down(&mut self, flow: FlowId, error: FlowError, now: Now) {
         self.framers.remove(&flow);
-        if let Some(registration) = self.registrations.iter_mut().find(|registration| registration.owns(flow)) {
-            registration.flow_went_down(error, &mut self.cx, now);
+        for registration in &mut self.registrations {
+            if registration.owns(flow) {
+                registration.flow_went_down(error, &mut self.cx, now);
+                break;
+            }
+            if registration.owns_former(flow) {
+                registration.former_flow_went_down(now);
+                break;
+            }
         }
         self.settle(now);
     }
@@ -441,6 +448,10 @@ impl UserAgent {
     /// Returns the next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
         let output = self.cx.outputs.pop_front();
+        if output.is_none() {
+            // Nothing is to do for most of a client's life: the room goes back.
+            self.cx.outputs = VecDeque::new();
+        }
         self.unsaved.polled(match &output {
             Some(Output::Save(record)) => Some(record),
             _ => None,
@@ -472,6 +483,14 @@ impl UserAgent {
         self.registrations.iter().find(|registration| registration.key == *key)?.verdict.as_ref()
     }
 
+    /// Returns the route that the registrar last asked for (`Service-Route`, RFC 3608); empty where it asked for none.
+    ///
+    /// # Errors
+    /// [`NoSuchAccount`].
+    pub fn service_route(&self, key: &AccountKey) -> Result<&[String], NoSuchAccount> {
+        Ok(&self.registrations[self.position(key)?].service_route)
+    }
+
     /// Returns an account's push settings.
     ///
     /// # Errors
@@ -494,7 +513,7 @@ impl UserAgent {
         }
         while let Some(index) = self.registrations.iter().position(|registration| registration.finished) {
             let mut done = self.registrations.remove(index);
-            done.drop_flow(&mut self.cx);
+            done.close(&mut self.cx);
             self.cx.removals.depart(done.account().aor().user(), now.wall);
             if self.cx.removals.pending.contains_key(&done.key) {
                 // A kill during the log-out may have left it.
@@ -507,7 +526,9 @@ impl UserAgent {
         }
         self.forget_strangers();
         let registrations = &self.registrations;
-        self.framers.retain(|flow, _| registrations.iter().any(|registration| registration.owns(*flow)));
+        self.framers.retain(|flow, _| {
+            registrations.iter().any(|registration| registration.owns(*flow) || registration.owns_former(*flow))
+        });
     }
 
     fn handle_message(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
@@ -525,6 +546,10 @@ impl UserAgent {
                 self.discard(Discard::ForeignResponse);
             }
             return;
+        }
+        if self.registrations.iter().any(|registration| registration.owns_former(flow)) {
+            // A call over the gateway that was left comes over the one in use as well, or again.
+            return self.discard(Discard::DeadFlow);
         }
         self.handle_request(flow, message, now);
     }
@@ -569,7 +594,9 @@ impl UserAgent {
     }
 
     fn transport_of(&self, flow: FlowId) -> Option<Transport> {
-        self.registrations.iter().filter_map(Registration::flow_up).find(|up| up.id == flow).map(|up| up.hop.transport)
+        let mut ups = self.registrations.iter().filter_map(Registration::flow_up);
+        let used = ups.find(|up| up.id == flow).map(|up| up.hop.transport);
+        used.or_else(|| self.registrations.iter().find_map(|registration| registration.former_transport(flow)))
     }
 
     fn position(&self, key: &AccountKey) -> Result<usize, NoSuchAccount> {
@@ -591,7 +618,7 @@ impl UserAgent {
     fn give_up_oldest_removal(&mut self, except: &AccountKey, now: Now) {
         let Some(index) = self.registrations.iter().position(|r| r.is_leaving() && r.key != *except) else { return };
         let mut given_up = self.registrations.remove(index);
-        given_up.drop_flow(&mut self.cx);
+        given_up.close(&mut self.cx);
         self.cx.removals.depart(given_up.account().aor().user(), now.wall);
         self.cx.save_removal(&given_up.key, None, Durability::Wish);
         self.store_failed(REMOVALS, format!("more than {MAX_REMOVALS} log-outs are pending; the oldest was given up"));

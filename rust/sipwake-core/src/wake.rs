@@ -44,6 +44,8 @@ pub(crate) struct Entry {
     /// The caller as it was last told.
     pub(crate) caller: Option<Caller>,
     pub(crate) times: CallTimes,
+    /// The status that the app refused it with: an INVITE that comes later hears the same.
+    pub(crate) refusal: Option<u16>,
     pushed: bool,
     invited: bool,
     /// Boot time at which it is missed, or forgotten.
@@ -223,6 +225,7 @@ impl Wake {
             answer_wanted: false,
             caller: None,
             times: CallTimes::default(),
+            refusal: None,
             pushed: state == State::Announced,
             invited: state == State::Ringing,
             until,

@@ -32,7 +32,7 @@ pub const TOKEN: &str = "c-10-ap_Kt0:APA91bFirstTokenOfThisPhone0001";
 /// Another token of the same phone.
 pub const SECOND_TOKEN: &str = "c-10-ap_Kt0:APA91bSecondTokenOfThisPhone02";
 /// How long any single step may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes two tests of each function: one over UDP, one over TCP.
 #[macro_export]

@@ -20,10 +20,10 @@ impl Baresip {
     pub fn call(user: &str, port: u16, seconds: u32) -> Option<Self> {
         let program = crate::program("baresip")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let modules = ["g711", "ausine", "aubridge"].map(|name| format!("module {name}.so\n")).concat();
+        let modules = ["g711", "aubridge"].map(|name| format!("module {name}.so\n")).concat();
         let config = format!(
-            "sip_listen 127.0.0.1:0\nmodule_path /usr/lib/baresip/modules\naudio_source ausine,440\n\
-             audio_player aubridge,nil\n{modules}module_app account.so\nmodule_app menu.so\n"
+            "sip_listen 127.0.0.1:0\nnet_interface 127.0.0.1\nmodule_path /usr/lib/baresip/modules\n\
+             audio_source aubridge,nil\naudio_player aubridge,nil\n{modules}module_app account.so\nmodule_app menu.so\n"
         );
         let account = format!("<sip:bob@example.com>;regint=0;outbound=\"sip:127.0.0.1:{port};transport=udp\"\n");
         for (name, text) in [("config", config), ("accounts", account)] {

@@ -15,6 +15,12 @@ use tokio::time::{sleep, timeout};
 /// The password of every user.
 pub const PASSWORD: &str = "wonder/land+1";
 
+/// The domain of every user.
+pub const DOMAIN: &str = "example.com";
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The digest algorithm that the server asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
@@ -88,11 +94,44 @@ impl Kamailio {
         contacts.iter().filter_map(|entry| entry["Contact"]["Address"].as_str().map(str::to_owned)).collect()
     }
 
-    /// Returns how many transactions the server holds.
+    /// Drops all bindings of a user, as if they had expired.
     ///
     /// # Panics
     /// When the server does not answer its RPC.
-    pub async fn transactions(&self) -> u64 {
+    pub async fn forget(&self, user: &str) {
+        self.rpc("ul.rm", json!(["location", user])).await.expect("the server answers its RPC");
+        assert!(self.contacts(user).await.is_empty(), "the server has forgotten the user");
+    }
+
+    /// Waits until a call to a user has come, whether he is there or not.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn holds_a_call_to(&self, user: &str) {
+        let begun = Instant::now();
+        loop {
+            let answer = self.rpc("ts.lookup", json!([user])).await.expect("the server answers its RPC");
+            if answer.get("result").is_some() {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no INVITE came: {answer}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until all transactions are over.
+    ///
+    /// # Panics
+    /// When one stays.
+    pub async fn rests(&self) {
+        let begun = Instant::now();
+        while self.transactions().await > 0 {
+            assert!(begun.elapsed() < PATIENCE, "the server holds on to a transaction");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn transactions(&self) -> u64 {
         let answer = self.rpc("tm.stats", json!([])).await.expect("the server answers its RPC");
         answer["result"]["current"].as_u64().expect("a count")
     }

@@ -7,11 +7,15 @@
 
 mod baresip;
 mod kamailio;
+mod phone;
+mod place;
 mod sipp;
 mod watch;
 
 pub use baresip::Baresip;
-pub use kamailio::{Algorithm, Kamailio, PASSWORD};
+pub use kamailio::{Algorithm, DOMAIN, Kamailio, PASSWORD};
+pub use phone::{TOKEN, account, answer, options, push};
+pub use place::{Place, over_every_transport};
 pub use sipp::Sipp;
 pub use watch::{Counter, Watched};
 

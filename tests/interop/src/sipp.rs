@@ -26,10 +26,23 @@ impl Sipp {
     /// # Panics
     /// When it does not start.
     pub fn calls(scenario: &str, user: &str, port: u16, count: usize) -> Option<Self> {
+        Self::start(scenario, user, port, count, None)
+    }
+
+    /// Runs a scenario once, with this Call-ID.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn call_with_id(scenario: &str, user: &str, port: u16, call_id: &str) -> Option<Self> {
+        Self::start(scenario, user, port, 1, Some(call_id))
+    }
+
+    fn start(scenario: &str, user: &str, port: u16, count: usize, call_id: Option<&str>) -> Option<Self> {
         let program = crate::program("sipp")?;
         let scenario = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sipp").join(scenario);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let errors = std::fs::File::create(folder.path().join("errors")).expect("the folder is ours");
+        let id = call_id.map(|id| ["-cid_str", id]);
         let process = Command::new(program)
             .arg(format!("127.0.0.1:{port}"))
             .arg("-sf")
@@ -37,6 +50,7 @@ impl Sipp {
             .args(["-s", user, "-i", "127.0.0.1", "-l", "1", "-r", "100", "-nostdin", "-trace_err"])
             .args(["-m", &count.to_string(), "-timeout", &(25 + count).to_string(), "-error_file"])
             .arg(folder.path().join("trace"))
+            .args(id.iter().flatten())
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

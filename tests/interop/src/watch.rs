@@ -1,13 +1,14 @@
 //! What the client sent, and what it told.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sipwake::{
-    AccountConfig, AccountKey, Client, Event, Events, Failure, MemoryStore, Options, PushConfig, Registered,
+    AccountConfig, AccountKey, CallChange, Client, Event, Events, Failure, MemoryStore, Options, PushConfig,
+    Registered, StateStore, Trace, Uuid,
 };
-use sipwake::{StateStore, Trace};
 
 /// How long anything on loopback may take.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -44,6 +45,7 @@ pub struct Watched {
     pub account: AccountKey,
     /// The REGISTERs it sends.
     pub sent: Arc<Counter>,
+    pub(crate) ends: HashSet<Uuid>,
 }
 
 impl Watched {
@@ -68,7 +70,7 @@ impl Watched {
         let sent = Arc::new(Counter::default());
         let (client, events) = Client::start_with(store, options.trace(sent.clone()));
         let account = client.add_account(account, push).await.expect("a valid account");
-        Self { client, events, account, sent }
+        Self { client, events, account, sent, ends: HashSet::new() }
     }
 
     /// Waits for the first event of a kind; others pass.
@@ -79,12 +81,21 @@ impl Watched {
         let wait = async {
             loop {
                 let event = self.events.next().await.expect("the client runs");
+                self.note(&event);
                 if let Some(found) = wanted(&event) {
                     return found;
                 }
             }
         };
         tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what}: not in time"))
+    }
+
+    pub(crate) fn note(&mut self, event: &Event) {
+        if let Event::Call(call) = event
+            && let CallChange::Ended(how) = call.change
+        {
+            assert!(self.ends.insert(call.uuid), "told to be over once more: {how:?}");
+        }
     }
 
     /// Waits for a 200 to a REGISTER.

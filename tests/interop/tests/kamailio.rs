@@ -2,39 +2,11 @@
 
 use std::sync::Arc;
 
-use interop::{Algorithm, Kamailio, PASSWORD, Sipp, Watched};
+use interop::{Algorithm, Kamailio, Sipp, TOKEN, Watched, account, options, push};
 use sipwake::core::sip::{SipUri, unescape};
-use sipwake::{
-    AccountConfig, CallChange, Channel, Dialect, Dialects, Ended, Event, Failure, Hints, MemoryStore, Options,
-    Provider, PushConfig, Transport, Trust,
-};
+use sipwake::{AccountConfig, CallChange, Ended, Event, Failure, MemoryStore, Transport};
 
-/// Every character that is delicate in a URI parameter, in a token.
-const TOKEN: &str = "c-1:APA91b+/&%=;?@,ü漢🔔~%41";
 const NEXT_TOKEN: &str = "c-2:+/&%=~ö";
-
-fn account(server: &Kamailio, transport: Transport) -> AccountConfig {
-    let mut account = AccountConfig::new("sip:alice@example.com", PASSWORD);
-    account.gateways = vec![match transport {
-        Transport::Udp | Transport::Tcp => format!("127.0.0.1:{}", server.port),
-        Transport::Tls => format!("localhost:{}", server.tls_port),
-        Transport::Ws => format!("ws://127.0.0.1:{}/sip", server.port),
-        Transport::Wss => format!("wss://localhost:{}/sip", server.tls_port),
-    }];
-    account.transport = Some(transport);
-    account
-}
-
-fn push() -> PushConfig {
-    let mut push = PushConfig::new(Provider::Other("acme".into()), "com.example.app");
-    push.dialects = Dialects::Only(vec![Dialect::Rfc8599]);
-    push
-}
-
-fn options(server: &Kamailio) -> Options {
-    let trust = Trust::default().only_authorities(server.authority.as_bytes()).expect("an authority");
-    Options::default().trust(trust)
-}
 
 fn token_of(contact: &str) -> Option<String> {
     let uri = SipUri::parse(contact).expect("the server holds a URI");
@@ -43,14 +15,12 @@ fn token_of(contact: &str) -> Option<String> {
 
 /// A push that asks for nothing but a REGISTER.
 fn wake(phone: &Watched) {
-    let payload: &[u8] = br#"{"ntype":"4"}"#;
-    let action = phone.client.push(payload, Channel::FcmAndroid, &Hints::at(sipwake::now()));
-    assert_eq!(action.caller, None);
+    assert_eq!(phone.pushed(r#"{"ntype":"4"}"#).caller, None);
 }
 
 async fn live_a_life(transport: Transport, algorithm: Algorithm) {
     let Some(mut server) = Kamailio::start(algorithm).await else { return };
-    let mut phone = Watched::start(account(&server, transport), Some(push()), options(&server)).await;
+    let mut phone = Watched::start(account(&server, "alice", transport), Some(push()), options(&server)).await;
     phone.client.set_token(&phone.account, TOKEN).await.expect("a token");
     phone.client.register(&phone.account).await.expect("it was added");
     let registered = phone.registered().await;
@@ -114,6 +84,11 @@ async fn a_binding_lives_over_websocket() {
 }
 
 #[tokio::test]
+async fn a_binding_lives_over_websocket_with_sha_256() {
+    live_a_life(Transport::Ws, Algorithm::Sha256).await;
+}
+
+#[tokio::test]
 async fn a_binding_lives_over_websocket_and_tls() {
     live_a_life(Transport::Wss, Algorithm::Sha256).await;
 }
@@ -121,7 +96,7 @@ async fn a_binding_lives_over_websocket_and_tls() {
 #[tokio::test]
 async fn a_wrong_password_is_told_and_not_tried_again() {
     let Some(server) = Kamailio::start(Algorithm::Sha256).await else { return };
-    let mut wrong = account(&server, Transport::Udp);
+    let mut wrong = account(&server, "alice", Transport::Udp);
     wrong.credentials = AccountConfig::new("x", "no").credentials;
     let mut phone = Watched::start(wrong, None, options(&server)).await;
     phone.client.register(&phone.account).await.expect("it was added");
@@ -135,7 +110,7 @@ async fn a_killed_app_goes_on_where_it_was() {
     let Some(server) = Kamailio::start(Algorithm::Md5).await else { return };
     let store = Arc::new(MemoryStore::default());
     for round in 0..3 {
-        let config = account(&server, Transport::Tcp);
+        let config = account(&server, "alice", Transport::Tcp);
         let mut phone = Watched::start_on(store.clone(), config, Some(push()), options(&server)).await;
         phone.client.set_token(&phone.account, TOKEN).await.expect("a token");
         phone.client.register(&phone.account).await.expect("it was added");
@@ -153,30 +128,17 @@ async fn a_killed_app_goes_on_where_it_was() {
 async fn be_called(transport: Transport) {
     let Some(server) = Kamailio::start(Algorithm::Md5).await else { return };
     let Some(caller) = Sipp::call("invite-cancel.xml", "alice", server.port) else { return };
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    let mut phone = Watched::start(account(&server, transport), Some(push()), options(&server)).await;
+    server.holds_a_call_to("alice").await;
+    let mut phone = Watched::start(account(&server, "alice", transport), Some(push()), options(&server)).await;
     phone.client.set_token(&phone.account, TOKEN).await.expect("a token");
     phone.client.register(&phone.account).await.expect("it was added");
-    let (uuid, caller_shown) = phone
-        .wait_for("ringing", |event| match event {
-            Event::Call(call) => match &call.change {
-                CallChange::Ringing { caller, .. } => Some((call.uuid, caller.clone())),
-                _ => None,
-            },
-            _ => None,
-        })
-        .await;
+    let shown = |change: &CallChange| match change {
+        CallChange::Ringing { caller, .. } => Some(caller.clone()),
+        _ => None,
+    };
+    let (uuid, caller_shown) = phone.change("ringing", shown).await;
     assert_eq!(caller_shown.display_name.as_deref(), Some("Bob Müller"));
-    let ended = phone
-        .wait_for("the end", |event| match event {
-            Event::Call(call) if call.uuid == uuid => match call.change {
-                CallChange::Ended(how) => Some(how),
-                _ => None,
-            },
-            _ => None,
-        })
-        .await;
-    assert_eq!(ended, Ended::Cancelled);
+    assert_eq!(phone.ended().await, (uuid, Ended::Cancelled));
     caller.succeed().await;
 
     let Some(caller) = Sipp::call("message.xml", "alice", server.port) else { return };
@@ -208,4 +170,9 @@ async fn a_call_and_a_message_reach_the_woken_client_over_tls() {
 #[tokio::test]
 async fn a_call_and_a_message_reach_the_woken_client_over_websocket() {
     be_called(Transport::Ws).await;
+}
+
+#[tokio::test]
+async fn a_call_and_a_message_reach_the_woken_client_over_websocket_and_tls() {
+    be_called(Transport::Wss).await;
 }

@@ -1,6 +1,6 @@
 //! What must hold after every step. Each check names the promise of the architecture that it guards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sipwake_core::event::{CallChange, CallEvent, Ended, Registered};
 use sipwake_core::push::Standing;
@@ -44,6 +44,10 @@ pub(crate) struct Seen {
     pub(crate) stored_nonce: Option<String>,
     /// Refusals of a wrong password since the app was last told, or there was a reason to try.
     pub(crate) refusals: u32,
+    /// The flow of the registration, while it is open.
+    main: Option<u64>,
+    /// Flows opened beside it, to the gateway that was left: nonces there are a matter of their own.
+    aside: BTreeSet<u64>,
     /// When the REGISTERs since the last reason for one began, and how many there were.
     burst: (u64, u32),
 }
@@ -67,6 +71,13 @@ pub(crate) struct Watch {
     pub(crate) broken: Option<Broken>,
 }
 
+impl Seen {
+    /// Whether this flow was opened beside that of the registration.
+    pub(crate) fn is_aside(&self, flow: u64) -> bool {
+        self.aside.contains(&flow)
+    }
+}
+
 impl Watch {
     pub(crate) fn fail(&mut self, at: u64, promise: u8, what: impl Into<String>) {
         self.broken.get_or_insert(Broken { at, promise, what: what.into() });
@@ -84,6 +95,7 @@ impl Watch {
     pub(crate) fn killed(&mut self) {
         for seen in &mut self.seen {
             seen.in_flight = None;
+            seen.main = None;
             seen.nonce.clone_from(&seen.stored_nonce);
         }
         self.rings.clear();
@@ -107,6 +119,7 @@ impl Watch {
     pub(crate) fn flow_closed(&mut self, flow: u64) {
         for seen in &mut self.seen {
             seen.in_flight.take_if(|known| known.flow == flow);
+            seen.main.take_if(|main| *main == flow);
         }
     }
 
@@ -141,7 +154,14 @@ impl Watch {
         seen.call_id = Some(call_id.to_owned());
         let answer = wire.one("authorization");
         let nonce = digest_param(answer, "nonce");
-        let unasked = seen.nonce.as_deref().is_some_and(|known| known != nonce);
+        if seen.main.is_some_and(|main| main != flow) {
+            seen.aside.insert(flow);
+        }
+        let aside = seen.is_aside(flow);
+        if !aside {
+            seen.main = Some(flow);
+        }
+        let unasked = !aside && seen.nonce.as_deref().is_some_and(|known| known != nonce);
         if other_call_id {
             return self.fail(at, 3, "another Call-ID for the same registration");
         }

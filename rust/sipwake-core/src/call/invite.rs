@@ -8,7 +8,7 @@ use super::body::Unreadable;
 use super::session::{Leaving, Session};
 use super::session_timer::{MIN_SE, SessionTimer};
 use super::transaction::{Due, Invitation, Purpose};
-use super::{ACCEPT, ALLOW, Progress, Refusal, SUPPORTED, body, reason};
+use super::{ACCEPT, ALLOW, Progress, Refusal, SUPPORTED, body, phrase, reason};
 use crate::clock::Now;
 use crate::event::{CallChange, Caller, Discard, Ended, FlowId};
 use crate::payload::CallIdentity;
@@ -111,8 +111,9 @@ impl UserAgent {
             Arrival::Joined(uuid) => (uuid, true, true),
             // The gateway tries again towards the Contact that came meanwhile: the same call, the same ring.
             Arrival::Repeated(uuid) => (uuid, true, false),
-            Arrival::Ghost(_, how) => {
-                let (code, phrase) = of_ghost(how);
+            Arrival::Ghost(uuid, how) => {
+                let refused = self.wake.get(uuid).and_then(|entry| entry.refusal);
+                let (code, phrase) = refused.map_or_else(|| of_ghost(how), |code| (code, phrase(code)));
                 return self.refuse_new(invitation, &Refusal::new(code, phrase), now);
             }
             Arrival::Full => {

@@ -153,12 +153,12 @@ impl UserAgent {
         if self.wake.live_mut(call).is_none_or(|entry| entry.state == State::Answered) {
             return false;
         }
-        let (code, phrase) = match how {
-            Decline::Everywhere => (603, "Decline"),
-            Decline::Busy => (486, "Busy Here"),
+        let code = match how {
+            Decline::Everywhere => 603,
+            Decline::Busy => 486,
         };
         let ended = self.end_call(call, Ended::Declined, now);
-        self.refuse_invitations(call, code, phrase, now);
+        self.refuse_call(call, code, now);
         self.settle(now);
         ended
     }
@@ -177,7 +177,7 @@ impl UserAgent {
             (_, None) => Ended::Declined,
         };
         self.end_call(call, ended, now);
-        self.refuse_invitations(call, status.unwrap_or(603), phrase(status.unwrap_or(603)), now);
+        self.refuse_call(call, status.unwrap_or(603), now);
         self.leave(call, status, now);
         self.settle(now);
         true
@@ -363,6 +363,14 @@ impl UserAgent {
     fn purr<'a>(&self, registration: &'a Registration) -> Option<&'a str> {
         let purr = registration.verdict.as_ref().and_then(|verdict| verdict.purr.as_deref());
         purr.filter(|_| self.policy.mid_call_wakeups)
+    }
+
+    /// Refuses a call as the app wants it: the INVITEs that ring, and those that are still to come.
+    fn refuse_call(&mut self, call: Uuid, code: u16, now: Now) {
+        if let Some(entry) = self.wake.get_mut(call) {
+            entry.refusal = Some(code);
+        }
+        self.refuse_invitations(call, code, phrase(code), now);
     }
 
     /// Refuses every INVITE of a call that still rings.

@@ -1,7 +1,5 @@
 //! Computes one answer and writes it as a header field value.
 
-use std::fmt::Write;
-
 use zeroize::Zeroizing;
 
 use super::{Algorithm, hash};
@@ -97,14 +95,29 @@ pub(super) fn nonce_count(nc: u32) -> String {
 /// (RFC 3261 section 25.1)
 pub(super) struct FieldValue(String);
 
+/// Enough for most answers, so that they are written without being moved.
+const ROOM: usize = 384;
+
 impl FieldValue {
     pub(super) fn new() -> Self {
-        Self(String::from("Digest"))
+        let mut text = String::with_capacity(ROOM);
+        text.push_str("Digest");
+        Self(text)
     }
 
     pub(super) fn quoted(mut self, name: &str, value: &str) -> Self {
         self.name(name);
         self.0.push('"');
+        if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+            self.0.push_str(value);
+        } else {
+            self.quoted_pairs(value);
+        }
+        self.0.push('"');
+        self
+    }
+
+    fn quoted_pairs(&mut self, value: &str) {
         for c in value.chars() {
             match c {
                 '"' | '\\' => self.0.extend(['\\', c]),
@@ -113,8 +126,6 @@ impl FieldValue {
                 c => self.0.push(c),
             }
         }
-        self.0.push('"');
-        self
     }
 
     pub(super) fn bare(mut self, name: &str, token: &str) -> Self {
@@ -128,7 +139,8 @@ impl FieldValue {
     }
 
     fn name(&mut self, name: &str) {
-        let separator = if self.0.len() == "Digest".len() { "" } else { "," };
-        write!(self.0, "{separator} {name}=").expect("writing to a String cannot fail");
+        self.0.push_str(if self.0.len() == "Digest".len() { " " } else { ", " });
+        self.0.push_str(name);
+        self.0.push('=');
     }
 }

@@ -128,6 +128,11 @@ impl NonceCache {
         proof
     }
 
+    /// Forgets the last request that was answered for: its response is here, and has been checked.
+    pub fn forget_answers(&mut self) {
+        self.nonces.iter_mut().for_each(|entry| entry.last = None);
+    }
+
     /// Reserves nonce counts so that `ahead` more answers are safe from being repeated after a kill.
     ///
     /// Returns `true` if the cache should be stored before [`NonceCache::authorize`] is called next. Reserves again when

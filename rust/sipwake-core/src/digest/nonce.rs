@@ -26,11 +26,12 @@ pub(super) struct Nonce {
     pub(super) used: u32,
     /// The count that a restored process begins after.
     pub(super) reserved: u32,
-    pub(super) session: Option<Session>,
+    pub(super) session: Option<Box<Session>>,
     pub(super) refused: bool,
     /// Wall time.
     pub(super) learnt: Duration,
-    pub(super) last: Option<Answered>,
+    /// Kept while its answer is waited for.
+    pub(super) last: Option<Box<Answered>>,
 }
 
 /// What the key of a `-sess` algorithm was made of. It outlives `nextnonce`, and ends with the next challenge
@@ -92,7 +93,7 @@ impl Nonce {
     ) -> Option<String> {
         let ha1 = credentials.ha1(self.algorithm, username, &self.realm)?;
         if self.algorithm.is_session() && self.session.is_none() {
-            self.session = Some(Session { nonce: self.value.clone(), cnonce: cnonce.to_owned() });
+            self.session = Some(Box::new(Session { nonce: self.value.clone(), cnonce: cnonce.to_owned() }));
         }
         let cnonce = self.session.as_ref().map_or(cnonce, |session| &session.cnonce);
         let qop = match self.qop {
@@ -136,13 +137,13 @@ impl Nonce {
         if self.userhash {
             value = value.bare("userhash", "true");
         }
-        self.last = Some(Answered {
+        self.last = Some(Box::new(Answered {
             nonce: self.value.clone(),
             cnonce: cnonce.to_owned(),
             nc: self.used,
             qop,
             uri: uri.to_owned(),
-        });
+        }));
         Some(value.finish())
     }
 

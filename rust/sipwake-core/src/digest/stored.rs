@@ -18,7 +18,7 @@ pub(super) struct Stored {
     qop: QopOffer,
     userhash: bool,
     nc: u32,
-    session: Option<Session>,
+    session: Option<Box<Session>>,
     refused: bool,
     learnt_ms: u64,
 }

@@ -1,7 +1,7 @@
 //! The Contact parameters that came before RFC 8599: ABTO's (S1), and Flexisip's and Kazoo's `app-id` trio.
 
 use super::{Binding, Environment, Provider, Push, Tags};
-use crate::sip::{escape, escape_paramchar};
+use crate::sip::{RawBytes, escape, escape_paramchar};
 
 /// Adds ABTO's parameters of the Contact *header*: `;push-token-type=firebase;push-token-app=NAME;push-token-id=TOKEN`.
 pub(super) fn write_abto(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
@@ -44,8 +44,7 @@ pub(super) fn write_app_id(in_uri: bool, push: &Push, binding: Binding<'_>, tags
 
 /// A Contact header parameter's value is a `token` (RFC 3261 25.1), which knows no `:`; ABTO's sample writes `%3a` for it.
 fn escape_token(value: &str) -> String {
-    let raw = |byte: u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'!' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
-    };
-    escape(value, raw, b"0123456789abcdef")
+    escape(value, &TOKENCHARS, b"0123456789abcdef")
 }
+
+const TOKENCHARS: RawBytes = RawBytes::of(b"-.!*_+`'~");

@@ -318,10 +318,10 @@ impl Push {
     ///
     /// `last` is the token that was bound, for servers that want to hear of an unbinding by its name.
     pub(crate) fn write(&self, spoken: &[Dialect], binding: Binding<'_>, last: Option<&PushToken>) -> Tags {
-        let mut tags = Tags::default();
         if binding == Binding::NoneYet {
-            return tags;
+            return Tags::default();
         }
+        let mut tags = Tags::with_capacity(spoken.len());
         for dialect in spoken {
             match dialect {
                 Dialect::XMpush => mpush::write(self, binding, &mut tags),

@@ -35,6 +35,12 @@ pub struct Tags {
 }
 
 impl Tags {
+    /// Has room for what so many dialects write: each at most three of a kind.
+    pub(super) fn with_capacity(dialects: usize) -> Self {
+        let room = || Vec::with_capacity(3 * dialects);
+        Self { headers: Vec::with_capacity(dialects), uri_params: room(), contact_params: room() }
+    }
+
     pub(crate) fn header(&mut self, name: &'static str, value: impl Into<String>) {
         self.headers.push(Tag { name: name.into(), value: Some(value.into()) });
     }
@@ -49,18 +55,29 @@ impl Tags {
 
     /// Returns the Contact URI's parameters as text: `;pn-provider=apns;pn-prid=…`.
     pub fn uri_params_text(&self) -> String {
-        join(&self.uri_params)
+        let mut text = String::new();
+        self.write_uri_params(&mut text);
+        text
     }
 
     /// Returns the Contact header's parameters as text: `;+sip.pnsreg`.
     pub fn contact_params_text(&self) -> String {
-        join(&self.contact_params)
+        let mut text = String::new();
+        self.write_contact_params(&mut text);
+        text
+    }
+
+    pub(crate) fn write_uri_params(&self, text: &mut String) {
+        write(&self.uri_params, text);
+    }
+
+    pub(crate) fn write_contact_params(&self, text: &mut String) {
+        write(&self.contact_params, text);
     }
 }
 
-fn join(tags: &[Tag]) -> String {
-    let length = tags.iter().map(|tag| tag.name.len() + tag.value.as_ref().map_or(0, String::len) + 2).sum();
-    let mut text = String::with_capacity(length);
+fn write(tags: &[Tag], text: &mut String) {
+    text.reserve(tags.iter().map(|tag| tag.name.len() + tag.value.as_ref().map_or(0, String::len) + 2).sum());
     for tag in tags {
         text.push(';');
         text.push_str(&tag.name);
@@ -69,5 +86,4 @@ fn join(tags: &[Tag]) -> String {
             text.push_str(value);
         }
     }
-    text
 }

@@ -1,5 +1,7 @@
 //! The device tokens that a push provider hands to the app.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::Provider;
@@ -10,10 +12,28 @@ use crate::redact::Secret;
 pub const MAX_TOKEN: usize = 4096;
 
 /// What the provider gave for this installation: where calls are pushed to and, on iOS, where alerts are.
+///
+/// Clones share one copy: what is wished and what is bound are the same token most of the time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PushToken {
+#[serde(from = "Pair", into = "Pair")]
+pub struct PushToken(Arc<Pair>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Pair {
     call: Option<Secret>,
     alert: Option<Secret>,
+}
+
+impl From<Pair> for PushToken {
+    fn from(pair: Pair) -> Self {
+        Self(Arc::new(pair))
+    }
+}
+
+impl From<PushToken> for Pair {
+    fn from(token: PushToken) -> Self {
+        Self::clone(&token.0)
+    }
 }
 
 impl PushToken {
@@ -48,17 +68,17 @@ impl PushToken {
     ) -> Result<Option<Self>, FieldError> {
         let call = parse_one("push.token", provider, call)?;
         let alert = parse_one("push.alert_token", provider, alert)?;
-        Ok((call.is_some() || alert.is_some()).then_some(Self { call, alert }))
+        Ok((call.is_some() || alert.is_some()).then(|| Pair { call, alert }.into()))
     }
 
     /// Returns the token that calls are pushed to.
     pub fn call(&self) -> Option<&str> {
-        self.call.as_ref().map(Secret::expose)
+        self.0.call.as_ref().map(Secret::expose)
     }
 
     /// Returns the token that alerts are pushed to (iOS).
     pub fn alert(&self) -> Option<&str> {
-        self.alert.as_ref().map(Secret::expose)
+        self.0.alert.as_ref().map(Secret::expose)
     }
 
     /// Returns the token for the dialects that know only one.

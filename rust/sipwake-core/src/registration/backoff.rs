@@ -10,6 +10,13 @@ const BASE: Duration = Duration::from_secs(30);
 const MAX: Duration = Duration::from_secs(1800);
 /// The shortest wait: a jitter of nothing would be a loop.
 pub(super) const MIN: Duration = Duration::from_secs(1);
+/// How often a wake that failed is tried again soon: its caller waits for some 40 seconds, and a back-off may be longer.
+pub(super) const HURRIED: u32 = 4;
+
+/// Returns the wait before the next try of a wake that may be tried `left` more times soon: 1, 2, 4 and 8 seconds.
+pub(super) fn hurried(left: u32) -> Duration {
+    MIN * (1 << HURRIED.saturating_sub(left))
+}
 
 /// Returns the wait after `failures` failures in a row: anything between one second and
 /// `min(max-time, base-time * 2 ^ failures)`, evenly.
@@ -23,6 +30,12 @@ pub(crate) fn wait(failures: u32, random: &mut Random) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wake_is_tried_four_times_more_while_its_caller_waits() {
+        let waits: Vec<u64> = (1..=HURRIED).rev().map(|left| hurried(left).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8]);
+    }
 
     #[test]
     fn waits_grow_to_half_an_hour_and_spread_over_their_span() {

@@ -76,6 +76,7 @@ impl Registration {
     }
 
     pub(crate) fn flow_came_up(&mut self, flow: FlowId, local: SocketAddr) {
+        self.former_flow_came_up(flow, local);
         if let Flow::Up(up) = &mut self.flow
             && up.id == flow
         {
@@ -134,9 +135,10 @@ impl Registration {
     }
 
     /// The device's network changed: the old flow is worth nothing.
-    pub(crate) fn network_changed(&mut self, cx: &mut Context) {
+    pub(crate) fn network_changed(&mut self, cx: &mut Context, now: Now) {
         self.epoch += 1;
         self.drop_flow(cx);
+        self.give_former_up(cx, now);
         self.interrupt();
         if self.pace != Pace::Stopped
             && (self.registered_at.is_some() || self.attempt.is_some() || self.leaving || self.failures > 0)
@@ -150,6 +152,12 @@ impl Registration {
         self.gateways.forget_failures();
         self.over_tcp = OverTcp::Not;
         self.redirect = None;
+    }
+
+    /// Closes every flow: the registration is given up.
+    pub(crate) fn close(&mut self, cx: &mut Context) {
+        self.drop_flow(cx);
+        self.forget_former(cx);
     }
 
     pub(crate) fn drop_flow(&mut self, cx: &mut Context) {

@@ -6,6 +6,7 @@
 pub(crate) mod backoff;
 mod credentials;
 mod flow;
+mod former_gateway;
 mod liveness;
 mod request;
 mod response;
@@ -18,7 +19,7 @@ use crate::clock::Now;
 use crate::event::{Event, Failure, FlowId, Output};
 use crate::gateway::{Gateways, Load};
 use crate::mutation::{Mutation, active};
-use crate::push::{Asked, Dialect, Push, PushToken, Verdict};
+use crate::push::{Asked, Dialect, Push, PushToken, Shown, Verdict};
 use crate::random::Random;
 use crate::sip::Message;
 use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, Removals, TokenWish, binding_key, seal};
@@ -27,6 +28,7 @@ use crate::transaction::{ClientTransaction, Due};
 pub(crate) use credentials::Challenged;
 pub(crate) use flow::FlowUp;
 use flow::{Flow, Redirect};
+use former_gateway::{FormerGateway, Place};
 
 /// CSeq numbers reserved by one write to the store.
 const RESERVE_CSEQ: u32 = 32;
@@ -38,6 +40,8 @@ const RESERVE_NC: u32 = 8;
 const MAX_FORMER: usize = 8;
 /// How often a Contact follows the address that the server saw, on one flow: behind some NATs it never stays.
 const MAX_MOVES: u8 = 2;
+/// How long a 555 is remembered: a server that was upgraded meanwhile is asked for RFC 8599 again.
+const MAX_REFUSAL: Duration = Duration::from_secs(24 * 3600);
 /// Requests of one chain: one, its answers to challenges and its corrections.
 const MAX_REQUESTS: u8 = 8;
 
@@ -81,8 +85,16 @@ pub(crate) enum Asks {
     Bind,
     /// Remove it: the user logged out, or never registered and only asked something.
     Remove,
+    /// Remove the binding of a former token, before the present one is bound elsewhere.
+    Vacate,
     /// Ask for push capabilities.
     Query(Option<String>),
+}
+
+impl Asks {
+    fn removes(&self) -> bool {
+        matches!(self, Self::Remove | Self::Vacate)
+    }
 }
 
 /// A request and its repetitions after 401, 423, 3xx, 555: what must not be forgotten between them.
@@ -125,6 +137,7 @@ struct Attempt {
     flow: FlowId,
     branch: String,
     cseq: u32,
+    /// To be sent again; empty over a transport that loses nothing.
     bytes: Vec<u8>,
     epoch: u64,
     base: String,
@@ -168,8 +181,6 @@ pub(crate) struct Registration {
     /// The app has asked for a registration, or something that was registered needs one. Before that nothing is sent.
     started: bool,
     query: Option<Option<String>>,
-    /// Something was asked before anybody registered: the binding that the question makes is removed, and no other made.
-    asked_only: bool,
     pace: Pace,
     failures: u32,
     /// Flows in a row that broke soon after a registration.
@@ -182,25 +193,29 @@ pub(crate) struct Registration {
     moves: u8,
     /// A REGISTER that is too large for UDP goes over TCP (RFC 3261 18.1.1), unless that has failed.
     over_tcp: OverTcp,
-    redirect: Option<Redirect>,
+    redirect: Option<Box<Redirect>>,
     flow: Flow,
     local_port: Option<u16>,
     /// The flow on which a REGISTER was accepted last.
     proven_flow: Option<FlowId>,
     attempt: Option<Box<Attempt>>,
     /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
-    resume: Option<Chain>,
-    /// A push came: should the REGISTER under way fail, on a flow that died unseen for one, its call cannot wait for the back-off.
-    woken: bool,
+    resume: Option<Box<Chain>>,
+    /// A push came: should its REGISTER fail, so many more are sent soon; its call cannot wait for the back-off.
+    hurry: u32,
     refresh_at: Option<Duration>,
     registered_at: Option<Duration>,
     /// Boot time at which the binding lapses.
     bound_until: Option<Duration>,
     keep_alive_at: Option<Duration>,
     pub(crate) verdict: Option<Verdict>,
+    pub(crate) service_route: Vec<String>,
     leaving: bool,
     /// The log-out is delivered.
     pub(crate) finished: bool,
+    /// Where the present binding was made; not kept where there is one gateway only.
+    bound_at: Option<Box<Place>>,
+    former_gateway: Option<Box<FormerGateway>>,
     cleanups: u8,
     min_expires: u32,
 }
@@ -234,7 +249,6 @@ impl Registration {
             due: false,
             started: false,
             query: None,
-            asked_only: false,
             pace: Pace::Free,
             failures: 0,
             short_flows: 0,
@@ -244,14 +258,17 @@ impl Registration {
             proven_flow: None,
             attempt: None,
             resume: None,
-            woken: false,
+            hurry: 0,
             refresh_at: None,
             registered_at: None,
             bound_until: None,
             keep_alive_at: None,
             verdict: None,
+            service_route: Vec::new(),
             leaving: false,
             finished: false,
+            bound_at: None,
+            former_gateway: None,
             cleanups: 0,
             min_expires: 0,
         }
@@ -312,11 +329,13 @@ impl Registration {
             self.memory.nonces.clear();
         }
         if push != self.push {
-            self.memory.shown = crate::push::Shown::Nothing;
+            self.memory.shown = Shown::Nothing;
         }
         let moved = account.hops() != self.account.hops();
         if moved {
             self.gateways = Gateways::new(account.hops().len());
+            self.bound_at = None;
+            self.forget_former(cx);
         }
         self.account = account;
         self.push = push;
@@ -337,7 +356,7 @@ impl Registration {
     /// Registers, or registers again: the app started, or the user asked for it.
     pub(crate) fn register(&mut self) {
         self.started = true;
-        self.asked_only = false;
+        self.memory.asked_only = false;
         self.pace = Pace::Free;
         self.failures = 0;
         if self.attempt.as_ref().is_none_or(|attempt| attempt.epoch != self.epoch) {
@@ -367,7 +386,7 @@ impl Registration {
         let last =
             self.memory.token.last().or(self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref())).cloned();
         self.memory.token = TokenWish::Unbind(last);
-        self.started |= self.was_ever_sent();
+        self.started |= self.was_ever_registered();
         self.wish();
         true
     }
@@ -380,6 +399,11 @@ impl Registration {
         self.resume = None;
         self.query = None;
         self.wish();
+    }
+
+    /// Whether a registration was asked for, by this process or an earlier one.
+    fn was_ever_registered(&self) -> bool {
+        self.was_ever_sent() && !self.memory.asked_only
     }
 
     /// Whether a server may hold anything of this account.
@@ -396,7 +420,7 @@ impl Registration {
     }
 
     pub(crate) fn query(&mut self, provider: Option<String>) {
-        self.asked_only |= !self.started && self.memory.bound.is_none();
+        self.memory.asked_only |= !self.started && !self.was_ever_registered();
         self.started = true;
         self.query = Some(provider);
     }
@@ -405,11 +429,11 @@ impl Registration {
 
     /// A push came: registers at once, unless a REGISTER is under way, or this push was answered already.
     pub(crate) fn wake(&mut self, repeated: bool, now: Now) {
-        if self.pace == Pace::Stopped || !(self.started || self.was_ever_sent()) {
+        if self.pace == Pace::Stopped || !(self.started || self.was_ever_registered()) {
             return;
         }
         if self.attempt.is_some() && !active(Mutation::TwoInFlight) {
-            self.woken = true;
+            self.hurry = backoff::HURRIED;
             return;
         }
         self.started = true;
@@ -418,7 +442,7 @@ impl Registration {
         if repeated && fresh && matches!(self.flow, Flow::Up(_)) {
             return;
         }
-        self.woken = true;
+        self.hurry = backoff::HURRIED;
         self.pace = Pace::Free;
         self.failures = 0;
         self.due = true;
@@ -449,11 +473,16 @@ impl Registration {
         };
         let refresh = self.refresh_at.filter(|_| self.pace != Pace::Stopped).map(|at| (at, "binding refresh"));
         let keep_alive = self.keep_alive_at.map(|at| (at, "keep-alive"));
-        [attempt, pace, refresh, keep_alive, self.liveness.timeout()].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let former = self.former_timeout();
+        [attempt, pace, refresh, keep_alive, self.liveness.timeout(), former]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
     }
 
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Now) {
         self.check_liveness(cx, now);
+        self.expire_former(cx, now);
         if let Some(attempt) = &mut self.attempt {
             match attempt.transaction.due(now.boot) {
                 Some(Due::Retransmit) => cx.transmit(attempt.flow, attempt.bytes.clone()),
@@ -489,6 +518,11 @@ impl Registration {
 
     /// Does what is due, if it may be done now.
     pub(crate) fn drive(&mut self, cx: &mut Context, now: Now) {
+        self.drive_binding(cx, now);
+        self.drive_former(cx, now);
+    }
+
+    fn drive_binding(&mut self, cx: &mut Context, now: Now) {
         let waits = self.attempt.is_some() && !active(Mutation::TwoInFlight);
         if self.finished || waits || matches!(self.flow, Flow::Opening(..)) {
             return;
@@ -506,16 +540,43 @@ impl Registration {
             Flow::Up(up) => up.clone(),
             _ => return self.open(cx, now),
         };
-        let chain = self.resume.take().unwrap_or_else(|| match self.query.take() {
+        let chain = self.resume.take().map(|chain| *chain).unwrap_or_else(|| match self.query.take() {
             Some(provider) if !self.leaving => Chain::new(Asks::Query(provider)),
             _ => {
                 self.due = false;
-                Chain::new(if self.leaving || self.asked_only { Asks::Remove } else { Asks::Bind })
+                self.forget_refusal(now);
+                Chain::new(if self.leaving || self.memory.asked_only {
+                    Asks::Remove
+                } else if self.must_vacate(&up) {
+                    Asks::Vacate
+                } else {
+                    Asks::Bind
+                })
             }
         });
         if let Err(failure) = self.send(chain, &up, cx, now) {
             self.stop(failure, cx);
         }
+    }
+
+    /// Forgets a 555 of long ago. Not on a push: its call would wait for the server to refuse once more.
+    fn forget_refusal(&mut self, now: Now) {
+        // A clock that was wrong when the 555 came must not keep it for ever.
+        let recent = |at: u64| now.wall.as_secs().abs_diff(at) < MAX_REFUSAL.as_secs();
+        if self.memory.shown == Shown::NoRfc8599 && self.hurry == 0 && !self.memory.refused_at.is_some_and(recent) {
+            self.memory.shown = Shown::Nothing;
+        }
+    }
+
+    /// Whether the old token's binding would outlive the new one's: token and Contact have both changed, and a server that
+    /// reads `X-MPUSH` may go on pushing for a Contact that is gone, unless it is told `null` for that very Contact. It
+    /// costs a round trip, and only then.
+    fn must_vacate(&self, up: &FlowUp) -> bool {
+        let (Some(bound), Some(push)) = (&self.memory.bound, &self.push) else { return false };
+        let TokenWish::Bind(token) = &self.memory.token else { return false };
+        bound.token.as_ref().is_some_and(|old| old != token)
+            && bound.base.expose() != self.contact_base(up)
+            && push.spoken_to_remove(self.memory.shown).contains(&Dialect::XMpush)
     }
 
     /// The server holds nothing that is ours any more: the user is logged out or, after a mere question, as before it.
@@ -524,16 +585,15 @@ impl Registration {
             self.finished = true;
             return;
         }
-        if !self.asked_only {
+        if !self.memory.asked_only {
             // The user registered while the answer was on its way.
             self.due = true;
             return;
         }
-        self.asked_only = false;
         self.started = false;
         self.due = false;
         self.memory.former.clear();
-        self.drop_flow(cx);
+        self.close(cx);
         self.save(cx, Durability::Progress);
     }
 
@@ -545,7 +605,7 @@ impl Registration {
         if self.redirect.take().is_some() {
             self.drop_flow(cx);
         }
-        if let Some(Chain { asks: Asks::Query(provider), .. }) = self.resume.take() {
+        if let Some(Asks::Query(provider)) = self.resume.take().map(|chain| chain.asks) {
             self.query.get_or_insert(provider);
         }
         let hops = self.account.hops().len();
@@ -560,10 +620,13 @@ impl Registration {
         self.gateways.end_round();
         let retry_after = self.gateways.retry_after(now.boot);
         let rounds = self.failures.div_ceil(u32::try_from(hops).unwrap_or(u32::MAX));
-        let woken = std::mem::take(&mut self.woken);
+        let hurry = std::mem::take(&mut self.hurry);
         let wait = match retry_after {
             Some(wait) => wait,
-            None if woken => backoff::MIN,
+            None if hurry > 0 => {
+                self.hurry = hurry - 1;
+                backoff::hurried(hurry)
+            }
             None => backoff::wait(rounds, &mut cx.random),
         };
         self.pace = Pace::BackingOff(now.boot + wait);
@@ -591,13 +654,10 @@ impl Registration {
     }
 
     pub(crate) fn handle_response(&mut self, message: &Message, cx: &mut Context, now: Now) -> bool {
-        let Some(attempt) = &mut self.attempt else { return false };
-        // RFC 3261 17.1.3: the branch of the top Via and the method of the CSeq.
-        let ours = message.via().is_some_and(|via| via.branch() == Some(attempt.branch.as_str()))
-            && message
-                .cseq()
-                .is_some_and(|cseq| cseq.seq == attempt.cseq && cseq.method == crate::sip::Method::Register);
-        let Some(code) = message.code().filter(|_| ours) else { return false };
+        let Some(attempt) = &mut self.attempt else { return self.handle_former_response(message, cx, now) };
+        let Some(code) = message.code().filter(|_| answers(message, &attempt.branch, attempt.cseq)) else {
+            return self.handle_former_response(message, cx, now);
+        };
         if code < 200 {
             attempt.transaction.proceed(now.boot);
             return true;
@@ -607,4 +667,10 @@ impl Registration {
         self.conclude(*attempt, code, message, cx, now);
         true
     }
+}
+
+/// Whether a response is to the REGISTER of this branch and CSeq (RFC 3261 section 17.1.3).
+fn answers(message: &Message, branch: &str, cseq: u32) -> bool {
+    message.via().is_some_and(|via| via.branch() == Some(branch))
+        && message.cseq().is_some_and(|known| known.seq == cseq && known.method == crate::sip::Method::Register)
 }

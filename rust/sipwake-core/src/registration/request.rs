@@ -20,6 +20,7 @@ const MAX_DATAGRAM: usize = 1300;
 impl Registration {
     /// Sends the next REGISTER of a chain on a flow that is up.
     pub(super) fn send(&mut self, mut chain: Chain, flow: &FlowUp, cx: &mut Context, now: Now) -> Result<(), Failure> {
+        self.interrupt_former(cx, now);
         let secure = flow.hop.transport.is_secure();
         let spoken = if chain.without_push { Vec::new() } else { self.spoken(&chain.asks) };
         let base = self.contact_base(flow);
@@ -38,54 +39,36 @@ impl Registration {
         }
 
         self.cseq += 1;
-        let branch = format!("z9hG4bK{}", cx.random.token());
-        let request_uri = match &self.redirect {
-            Some(redirect) => redirect.uri.clone(),
-            None => self.account.registrar().to_string(),
-        };
+        let branch = ["z9hG4bK", &cx.random.token()].concat();
+        let request_uri = self.redirect.as_ref().map_or(self.account.registrar(), |redirect| &redirect.uri);
         let transport = flow.hop.transport;
-        let expires = if matches!(chain.asks, Asks::Remove) { 0 } else { self.wanted_expires(&chain) };
+        let expires = if chain.asks.removes() { 0 } else { self.wanted_expires(&chain) };
         let former =
             if chain.single_contact { Vec::new() } else { self.contacts_to_remove(&contact.uri, &chain.asks, now) };
 
-        let mut builder = Builder::request(&Method::Register, &request_uri);
-        builder = builder
-            .header_of("Via", format_args!("SIP/2.0/{} {};branch={branch};rport", transport.via(), self.sent_by(flow)));
-        builder = builder.header("Max-Forwards", "70");
-        builder = builder.header_of("From", format_args!("{};tag={}", self.account.name_addr(), self.memory.from_tag));
-        builder = builder.header_of("To", format_args!("<{}>", self.account.aor()));
-        builder = builder.header("Call-ID", &self.memory.call_id);
-        builder = builder.header_of("CSeq", format_args!("{} REGISTER", self.cseq));
-        if let Some(route) = self.account.route() {
-            builder = builder.header_of("Route", format_args!("<{route}>"));
-        }
+        let mut builder = self.head(request_uri, flow, &branch);
         // The old ones first: a server that takes them for the new one's binding then removes it before it makes it.
         for uri in &former {
-            builder = builder.header_of("Contact", format_args!("<{uri}>;expires=0"));
+            builder = builder.header_of("Contact", &["<", uri, ">;expires=0"]);
         }
-        builder = builder.header_of("Contact", format_args!("<{}>{}", contact.uri, contact.params));
-        builder = builder.header_of("Expires", format_args!("{expires}"));
-        let config = self.account.config();
-        builder = builder.header("Supported", if config.instance_id.is_some() { "path, outbound" } else { "path" });
-        builder = builder.header("Allow", ALLOW);
-        if let Some(agent) = &config.user_agent {
-            builder = builder.header("User-Agent", agent);
-        }
+        builder = builder.header_of("Contact", &["<", &contact.uri, ">", &contact.params]);
+        builder = builder.header("Expires", &expires.to_string());
+        builder = self.abilities(builder);
         let mut headers = Tags::default();
-        let piid = self.write_piid(&spoken, secure, &mut headers);
+        let piid = self.write_piid(&spoken, &chain.asks, secure, &mut headers);
         if !matches!(chain.asks, Asks::Query(_)) {
-            write_upper(&config.upper, &mut headers);
+            write_upper(&self.account.config().upper, &mut headers);
         }
         for tag in contact.headers.iter().chain(&headers.headers) {
             builder = builder.header(&tag.name, tag.value.as_deref().unwrap_or_default());
         }
-        let digest_uri = self.memory.auth_uri.clone().unwrap_or_else(|| request_uri.clone());
+        let digest_uri = self.memory.auth_uri.as_deref().unwrap_or(request_uri);
         let cnonce = cx.random.token();
         let answers = self.memory.nonces.authorize(
             self.account.auth_user(),
             self.account.credentials(),
             "REGISTER",
-            &digest_uri,
+            digest_uri,
             b"",
             &cnonce,
         );
@@ -98,7 +81,7 @@ impl Registration {
                 self.memory.former.retain(|former| former.uri.expose() != contact.uri);
             }
             self.over_tcp = OverTcp::Wanted;
-            self.resume = Some(chain);
+            self.resume = Some(Box::new(chain));
             self.drop_flow(cx);
             self.open(cx, now);
             return Ok(());
@@ -106,7 +89,7 @@ impl Registration {
 
         chain.requests += 1;
         let asked = match (&chain.asks, &self.memory.token) {
-            (Asks::Remove, _) | (_, TokenWish::Unbind(_)) => Asked::NoPush,
+            (Asks::Remove | Asks::Vacate, _) | (_, TokenWish::Unbind(_)) => Asked::NoPush,
             (Asks::Query(_), _) | (_, TokenWish::NoneYet) => Asked::Nothing,
             (Asks::Bind, TokenWish::Bind(_)) => Asked::Push,
         };
@@ -114,7 +97,8 @@ impl Registration {
             (Asks::Bind, TokenWish::Bind(token)) => Some(token.clone()),
             _ => None,
         };
-        cx.transmit(flow.id, bytes.clone());
+        let repeats = if transport.is_reliable() { Vec::new() } else { bytes.clone() };
+        cx.transmit(flow.id, bytes);
         if save && active(Mutation::SavedAfterSending) {
             self.save(cx, Durability::Progress);
         }
@@ -125,7 +109,7 @@ impl Registration {
             flow: flow.id,
             branch,
             cseq: self.cseq,
-            bytes,
+            bytes: repeats,
             epoch: self.epoch,
             base,
             uri: contact.uri,
@@ -140,13 +124,49 @@ impl Registration {
         Ok(())
     }
 
+    /// Begins a REGISTER with the present CSeq, up to its Contacts.
+    pub(super) fn head(&self, request_uri: &str, flow: &FlowUp, branch: &str) -> Builder {
+        let via = flow.hop.transport.via();
+        let builder = Builder::request(&Method::Register, request_uri)
+            .header_of("Via", &["SIP/2.0/", via, " ", &self.sent_by(flow), ";branch=", branch, ";rport"])
+            .header("Max-Forwards", "70")
+            .header_of("From", &[&self.account.name_addr(), ";tag=", &self.memory.from_tag])
+            .header_of("To", &["<", self.account.aor().as_str(), ">"])
+            .header("Call-ID", &self.memory.call_id)
+            .header_of("CSeq", &[&self.cseq.to_string(), " REGISTER"]);
+        match self.account.route() {
+            Some(route) => builder.header_of("Route", &["<", route, ">"]),
+            None => builder,
+        }
+    }
+
+    /// Adds what we are and can.
+    pub(super) fn abilities(&self, builder: Builder) -> Builder {
+        let config = self.account.config();
+        let supported = if config.instance_id.is_some() { "path, outbound" } else { "path" };
+        let builder = builder.header("Supported", supported).header("Allow", ALLOW);
+        match &config.user_agent {
+            Some(agent) => builder.header("User-Agent", agent),
+            None => builder,
+        }
+    }
+
+    /// The Contact parameters of RFC 5626.
+    pub(super) fn instance_params(&self) -> String {
+        match &self.account.config().instance_id {
+            Some(instance) if self.memory.no_outbound => [";+sip.instance=\"<", instance, ">\""].concat(),
+            Some(instance) => [";+sip.instance=\"<", instance, ">\";reg-id=1"].concat(),
+            None => String::new(),
+        }
+    }
+
     fn wanted_expires(&self, chain: &Chain) -> u32 {
         chain.min_expires.max(self.min_expires).max(self.account.config().expires)
     }
 
     fn spoken(&self, asks: &Asks) -> Vec<Dialect> {
         let Some(push) = &self.push else { return Vec::new() };
-        let removes = *asks == Asks::Remove || matches!(self.memory.token, TokenWish::Unbind(_));
+        let removes = asks.removes() || matches!(self.memory.token, TokenWish::Unbind(_));
         if removes { push.spoken_to_remove(self.memory.shown) } else { push.spoken(self.memory.shown) }
     }
 
@@ -154,11 +174,11 @@ impl Registration {
     pub(super) fn contact_base(&self, flow: &FlowUp) -> String {
         let user = self.account.aor().user();
         match flow.hop.transport {
-            Transport::Udp => format!("sip:{user}@{}", flow.contact),
+            Transport::Udp => ["sip:", user, "@", &flow.contact.to_string()].concat(),
             // RFC 7118 5.2.2: the URI's transport is `ws` for both, TLS or not. The name goes nowhere, so it can stay the
             // same on every connection: the binding is renewed and leaves no old Contact behind.
-            Transport::Ws | Transport::Wss => format!("sip:{user}@{};transport=ws", self.sent_by(flow)),
-            transport => format!("sip:{user}@{};transport={}", flow.contact, transport.param()),
+            Transport::Ws | Transport::Wss => ["sip:", user, "@", &self.sent_by(flow), ";transport=ws"].concat(),
+            transport => ["sip:", user, "@", &flow.contact.to_string(), ";transport=", transport.param()].concat(),
         }
     }
 
@@ -173,25 +193,23 @@ impl Registration {
     fn contact(&self, spoken: &[Dialect], asks: &Asks, base: &str) -> Contact {
         let bound = self.memory.bound.as_ref();
         let base = match asks {
-            Asks::Remove => bound.map_or(base, |bound| bound.base.expose()),
+            Asks::Remove | Asks::Vacate => bound.map_or(base, |bound| bound.base.expose()),
             Asks::Bind | Asks::Query(_) => base,
         };
         let tags = match &self.push {
             Some(push) => push.write(spoken, self.binding(asks), self.memory.token.last()),
             None => Tags::default(),
         };
-        let mut params = String::new();
-        if let Some(instance) = &self.account.config().instance_id {
-            params.push_str(&format!(";+sip.instance=\"<{instance}>\""));
-            if !self.memory.no_outbound {
-                params.push_str(";reg-id=1");
-            }
-        }
-        params.push_str(&tags.contact_params_text());
+        let mut params = self.instance_params();
+        tags.write_contact_params(&mut params);
         let same = self.push.as_ref().is_none_or(|push| push.config().removal == Removal::SameBinding);
         let uri = match (asks, bound) {
-            (Asks::Remove, Some(bound)) if same => bound.uri.expose().to_owned(),
-            _ => format!("{base}{}", tags.uri_params_text()),
+            (Asks::Remove | Asks::Vacate, Some(bound)) if same => bound.uri.expose().to_owned(),
+            _ => {
+                let mut uri = base.to_owned();
+                tags.write_uri_params(&mut uri);
+                uri
+            }
         };
         Contact { uri, params, headers: tags.headers }
     }
@@ -200,7 +218,7 @@ impl Registration {
         let bound = self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref());
         match (asks, &self.memory.token) {
             (Asks::Query(provider), _) => Binding::Query(provider.as_deref()),
-            (Asks::Remove, wish) => Binding::LoggedOut(bound.or(wish.last())),
+            (Asks::Remove | Asks::Vacate, wish) => Binding::LoggedOut(bound.or(wish.last())),
             (Asks::Bind, TokenWish::Bind(token)) => Binding::Token(token),
             (Asks::Bind, TokenWish::Unbind(_)) => Binding::Unbound,
             (Asks::Bind, TokenWish::NoneYet) => Binding::NoneYet,
@@ -209,7 +227,7 @@ impl Registration {
 
     /// Remembers, before it is sent, a Contact that the server may soon hold: a kill must not make it an unknown leftover.
     fn remember_contact(&mut self, uri: &str, asks: &Asks, now: Now) -> bool {
-        if matches!(asks, Asks::Remove) {
+        if asks.removes() {
             return false;
         }
         let known = |secret: &Secret| secret.expose() == uri;
@@ -238,7 +256,7 @@ impl Registration {
         // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6), and some do so without; a
         // 200 that still lists the old one is reason to remove it all the same.
         let instance = self.account.config().instance_id.is_some() && !self.memory.no_outbound;
-        let replaces = (instance || self.memory.separate_removal) && !matches!(asks, Asks::Remove);
+        let replaces = (instance || self.memory.separate_removal) && !asks.removes();
         let bound = bound.filter(|_| !replaces);
         let former = self.memory.former.iter().filter(|former| former.expires_at > wall);
         let former = former.filter(|former| !replaces || former.refusals > 0).map(|former| &former.uri);
@@ -252,7 +270,7 @@ impl Registration {
     }
 
     /// Reserves CSeq numbers ahead, so that none is used twice across a kill. Returns whether the record must be stored.
-    fn reserve(&mut self) -> bool {
+    pub(super) fn reserve(&mut self) -> bool {
         if self.cseq < self.memory.cseq_reserved {
             return false;
         }
@@ -260,11 +278,15 @@ impl Registration {
         true
     }
 
-    fn write_piid(&self, spoken: &[Dialect], secure: bool, tags: &mut Tags) -> Piid {
+    fn write_piid(&self, spoken: &[Dialect], asks: &Asks, secure: bool, tags: &mut Tags) -> Piid {
         // Mizutech's gateways take it beside RFC 8599 as well (S2, "RFC 8599").
         let gateway = !self.account.config().gateways.is_empty() && spoken.contains(&Dialect::Rfc8599);
         let speaks = spoken.contains(&Dialect::XMpush) || gateway;
-        let wants = speaks && matches!(self.memory.token, TokenWish::Bind(_)) && !self.leaving && !self.asked_only;
+        let wants = speaks
+            && matches!(self.memory.token, TokenWish::Bind(_))
+            && !self.leaving
+            && !asks.removes()
+            && !self.memory.asked_only;
         let Some(realm) = self.account.config().realm.as_deref().or(self.memory.realm.as_deref()).filter(|_| wants)
         else {
             return Piid::None;

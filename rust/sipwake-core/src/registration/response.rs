@@ -10,7 +10,7 @@ use crate::event::{Event, Failure, Registered};
 use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Dialects, Shown, Standing, Verdict};
 use crate::redact::Secret;
-use crate::sip::{Contact, Message, SipUri, same_uri, unescape};
+use crate::sip::{Contact, Message, NameAddr, SipUri, same_uri, unescape};
 use crate::snapshot::{Bound, Durability, Former, TokenWish};
 
 /// A `Min-Expires` beyond this is no honest wish of a registrar, in seconds.
@@ -19,6 +19,8 @@ const MAX_MIN_EXPIRES: u32 = 30 * 24 * 3600;
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// How often a leftover that a 200 still lists is asked to be removed again.
 const MAX_CLEANUPS: u8 = 2;
+/// Proxies that a `Service-Route` may name.
+const MAX_ROUTE: usize = 8;
 /// How far ahead the CSeq goes after a 400 or 500. RFC 3261 section 10.3 has a registrar refuse a CSeq that is not above the
 /// last one, without saying so; a process whose predecessor could not store its numbers begins below it.
 const SKIP_CSEQ: u32 = 1000;
@@ -35,6 +37,17 @@ impl Registration {
         match code {
             200..=299 => self.accepted(attempt, code, message, cx, now),
             401 | 407 => self.challenged(attempt, code, message, cx, now),
+            _ if asks == Asks::Vacate => {
+                // Its Contact at least is removed beside the new one.
+                let bound = self.memory.bound.take();
+                self.memory.former.truncate(MAX_FORMER - 1);
+                self.memory.former.extend(bound.map(|bound| Former {
+                    uri: bound.uri,
+                    expires_at: bound.expires_at,
+                    refusals: 0,
+                }));
+                self.due = true;
+            }
             423 => self.interval_too_brief(attempt, message, cx, now),
             300..=399 => self.redirected(attempt, code, message, cx, now),
             555 if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
@@ -60,6 +73,7 @@ impl Registration {
                 self.fail(failure, retry_after.map(|wait| wait.min(MAX_RETRY_AFTER)), cx, now);
             }
         }
+        self.memory.nonces.forget_answers();
     }
 
     /// Moves our Contact to where the server saw us, if the app wants that. After a 401 this costs nothing.
@@ -91,7 +105,7 @@ impl Registration {
             log::warn!("{}: {code} {} after {MAX_REQUESTS} requests", self.key, reason(message));
             return self.fail(Failure::Circles, None, cx, now);
         }
-        self.resume = Some(attempt.chain);
+        self.resume = Some(Box::new(attempt.chain));
     }
 
     fn challenged(&mut self, mut attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
@@ -137,7 +151,7 @@ impl Registration {
         self.drop_flow(cx);
         self.again(attempt, code, message, cx, now);
         if self.resume.is_some() {
-            self.redirect = Some(target);
+            self.redirect = Some(Box::new(target));
         }
     }
 
@@ -154,6 +168,7 @@ impl Registration {
         }
         if spoke_rfc8599 {
             self.memory.shown = Shown::NoRfc8599;
+            self.memory.refused_at = Some(now.wall.as_secs());
         } else if !attempt.removed.is_empty() && !attempt.chain.single_contact {
             attempt.chain.single_contact = true;
         } else {
@@ -173,7 +188,7 @@ impl Registration {
         self.failures = 0;
         self.gateways.worked(self.hop);
         self.pace = Pace::Free;
-        self.woken = false;
+        self.hurry = 0;
         let proof = self.take_next_nonce(message, now);
         let observed = observed(message);
         let listed = message.contacts();
@@ -183,6 +198,7 @@ impl Registration {
                 return self.queried(code, message, cx);
             }
             Asks::Remove => return self.removed(&attempt, &listed, cx),
+            Asks::Vacate => return self.vacated(&attempt, cx),
             Asks::Bind => {}
         }
 
@@ -208,6 +224,7 @@ impl Registration {
             .unwrap_or(attempt.expires)
             .clamp(MIN_GRANTED, MAX_MIN_EXPIRES);
         let expires = Duration::from_secs(u64::from(expires));
+        let replaced = self.memory.bound.clone().filter(|_| self.bound_at.is_some());
         self.settle_former(&attempt, &listed, ours);
         self.memory.bound = Some(Bound {
             base: Secret::new(&attempt.base),
@@ -215,6 +232,7 @@ impl Registration {
             token: attempt.token.clone(),
             expires_at: now.wall.saturating_add(expires).as_secs(),
         });
+        self.settle_at(replaced, cx, now);
         self.memory.local_port = self.flow_up().map(|up| up.local.port());
         self.due &= !self.is_satisfied_by(&attempt);
 
@@ -228,6 +246,7 @@ impl Registration {
         self.keep_alive_at =
             self.account.config().keep_alive.map(|period| now.boot + Duration::from_secs(u64::from(period.max(1))));
         self.verdict = Some(verdict.clone());
+        self.service_route = service_route(message);
         self.save(cx, Durability::Progress);
         if self.leaving {
             return;
@@ -241,6 +260,7 @@ impl Registration {
                 token: attempt.token,
                 contact: Secret::new(attempt.uri),
                 observed,
+                service_route: self.service_route.clone(),
                 suspicious_server: proof == ServerProof::Mismatch,
             },
         });
@@ -307,6 +327,14 @@ impl Registration {
         self.save(cx, Durability::Progress);
     }
 
+    /// The former token's binding is gone: the new one is bound now.
+    fn vacated(&mut self, attempt: &Attempt, cx: &mut Context) {
+        self.memory.bound = None;
+        self.memory.former.retain(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()));
+        self.due = true;
+        self.save(cx, Durability::Progress);
+    }
+
     /// Forgets the former Contacts that the 200 lists no more, and finds those that it still does.
     fn settle_former(&mut self, attempt: &Attempt, listed: &[Contact], ours: Option<&Contact>) {
         let bound = self.memory.bound.take();
@@ -343,6 +371,7 @@ impl Registration {
                 .collect();
             kept.truncate(MAX_FORMER);
         }
+        kept.shrink_to_fit();
         self.memory.former = kept;
         if self.needs_cleanup() {
             self.cleanups += 1;
@@ -426,6 +455,26 @@ fn is_uri(contact: &Contact, uri: &str) -> bool {
 fn observed(message: &Message) -> Option<SocketAddr> {
     let via = message.via()?;
     Some(SocketAddr::new(via.received()?, via.rport()?))
+}
+
+/// The route that the registrar wants requests to take, as each 2xx tells it anew (RFC 3608 section 6.1). Of one that cannot
+/// be read as a whole nothing is taken: a part of a way leads elsewhere.
+///
+/// ```abnf
+/// Service-Route = "Service-Route" HCOLON sr-value *( COMMA sr-value)
+/// sr-value      = name-addr *( SEMI rr-param )
+/// ```
+fn service_route(message: &Message) -> Vec<String> {
+    let is_hop = |value: &&str| {
+        let hop = NameAddr::parse(value).filter(|_| value.contains('<') && value.len() <= crate::account::MAX_FIELD);
+        hop.is_some_and(|hop| hop.parsed().is_some())
+    };
+    let route: Vec<&str> = message.values("Service-Route").take(MAX_ROUTE + 1).collect();
+    if route.len() > MAX_ROUTE || !route.iter().all(is_hop) {
+        log::warn!("a Service-Route of {} values cannot be read", route.len());
+        return Vec::new();
+    }
+    route.into_iter().map(str::to_owned).collect()
 }
 
 fn reason(message: &Message) -> String {

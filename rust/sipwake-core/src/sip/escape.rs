@@ -21,23 +21,50 @@ pub struct MalformedEscape;
 // unreserved       =  alphanum / mark
 // mark             =  "-" / "_" / "." / "!" / "~" / "*" / "'" / "(" / ")"      (RFC 3261 section 25.1)
 pub fn escape_paramchar(text: &str) -> String {
-    escape(text, is_paramchar, b"0123456789ABCDEF")
+    escape(text, &PARAMCHARS, b"0123456789ABCDEF")
 }
 
+/// The bytes that stay as they are: asked of each byte of each token in each REGISTER, so looked up.
+pub(crate) struct RawBytes([bool; 256]);
+
+impl RawBytes {
+    /// Letters, digits, and these, which must be ASCII.
+    pub(crate) const fn of(marks: &[u8]) -> Self {
+        let mut raw = [false; 256];
+        let mut byte = 0u8;
+        while byte < 0x80 {
+            raw[byte as usize] = byte.is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut index = 0;
+        while index < marks.len() {
+            raw[marks[index] as usize] = marks[index] < 0x80;
+            index += 1;
+        }
+        Self(raw)
+    }
+
+    const fn has(&self, byte: u8) -> bool {
+        self.0[byte as usize]
+    }
+}
+
+const PARAMCHARS: RawBytes = RawBytes::of(b"-_.!~*'()[]/:&+$");
+
 /// Escapes every byte that is not `raw`, with these hex digits.
-pub(crate) fn escape(text: &str, raw: impl Fn(u8) -> bool, digits: &[u8; 16]) -> String {
+pub(crate) fn escape(text: &str, raw: &RawBytes, digits: &[u8; 16]) -> String {
     let mut escaped = String::with_capacity(text.len() + 16);
     let mut rest = text;
     // A token is one long run of raw characters with an escape here and there.
-    while let Some((at, c)) = rest.char_indices().find(|(_, c)| !u8::try_from(*c).is_ok_and(|b| b < 0x80 && raw(b))) {
+    while let Some(at) = rest.bytes().position(|byte| !raw.has(byte)) {
         escaped.push_str(&rest[..at]);
-        rest = &rest[at..];
-        for byte in &rest.as_bytes()[..c.len_utf8()] {
+        let length = rest[at..].chars().next().map_or(0, char::len_utf8);
+        for byte in &rest.as_bytes()[at..at + length] {
             escaped.push('%');
             escaped.push(char::from(digits[usize::from(byte >> 4)]));
             escaped.push(char::from(digits[usize::from(byte & 15)]));
         }
-        rest = &rest[c.len_utf8()..];
+        rest = &rest[at + length..];
     }
     escaped.push_str(rest);
     escaped
@@ -116,10 +143,8 @@ pub(super) fn is_tokenchar(byte: u8) -> bool {
         || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
 }
 
-pub(super) fn is_paramchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
-        || matches!(byte, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$')
+pub(super) const fn is_paramchar(byte: u8) -> bool {
+    PARAMCHARS.has(byte)
 }
 
 pub(super) fn hex_pair(high: u8, low: u8) -> Option<u8> {

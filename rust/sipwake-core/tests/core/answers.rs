@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use sipwake_core::account::Transport;
 use sipwake_core::event::{Discard, Event, Failure};
-use sipwake_core::push::{Dialect, Provider, Reason, Standing};
+use sipwake_core::push::{Dialect, Provider, Standing};
 
-use crate::support::{CHALLENGE, Stage, account, fcm, over, push_config, response, seconds};
+use crate::support::{Stage, account, fcm, over, push_config, response, seconds};
 
 fn discarded(stage: &Stage, what: Discard) -> u64 {
     let counts = stage.events.iter().filter_map(|event| match event {
@@ -251,39 +251,6 @@ fn a_refusal_for_good_is_asked_again_only_by_the_app() {
 }
 
 #[test]
-fn a_555_is_answered_without_push_and_stays_refused() {
-    let push = push_config(Provider::Fcm, &[Dialect::Rfc8599]);
-    let mut stage = Stage::rfc8599();
-    stage.set_token(fcm("a:1"));
-    let first = stage.register();
-    stage.reply(&first, 401, &[CHALLENGE]);
-    let second = stage.one();
-    stage.reply(&second, 555, &[]);
-    let third = stage.one();
-    assert!(!third.contact().contains("pn-"), "the user has service: {third:?}");
-    stage.ok(&third, &[]);
-    assert_eq!(stage.last().verdict.standing, Standing::Refused);
-    assert_eq!(stage.last().verdict.reason, Reason::ProviderRefused);
-    assert!(!stage.last().verdict.advice.is_empty());
-
-    stage.advance(seconds(3480));
-    let refresh = stage.one();
-    assert!(!refresh.contact().contains("pn-"));
-    stage.ok(&refresh, &[]);
-    assert_eq!(stage.last().verdict.standing, Standing::Refused);
-
-    let mut later = stage.restart(account(|_| {}), Some(push.clone()));
-    let again = later.register();
-    later.ok(&again, &[]);
-    assert_eq!(later.last().verdict.standing, Standing::Refused);
-
-    let mut other = push;
-    other.provider = Provider::Other("acme".into());
-    later.add(account(|_| {}), Some(other));
-    assert!(later.register().contact().contains("pn-provider=acme"), "another provider may be asked for");
-}
-
-#[test]
 fn feature_caps_are_read_in_every_spelling() {
     for (caps, standing) in [
         ("Feature-Caps: *;+sip.pns=\"fcm\"", Standing::Confirmed),
@@ -516,6 +483,14 @@ fn a_question_before_the_user_registered_leaves_no_binding() {
         stage.reply(&removal, code, &[]);
         assert!(stage.registrations().is_empty() && !stage.is_logged_out());
         stage.advance(seconds(86_400));
+        stage.silent();
+        // A push or an unbinding is no registration either, now or in the next process.
+        let mut next = stage.restart(account(|_| {}), Some(push_config(Provider::Fcm, &[Dialect::Rfc8599])));
+        next.push("{}");
+        next.unbind();
+        next.advance(seconds(86_400));
+        next.silent();
+        stage.push("{}");
         stage.silent();
         let bind = stage.register();
         assert_ne!(bind.header("Expires"), Some("0"));

@@ -33,6 +33,22 @@ fn a_503_with_retry_after_leads_to_the_next_gateway_at_once() {
 }
 
 #[test]
+fn a_gateway_that_never_answers_is_left_for_the_next_after_32_seconds() {
+    let mut stage = two_gateways();
+    let first = stage.register();
+    stage.advance(Duration::from_millis(31_999));
+    assert!(stage.all().iter().all(|again| again.text == first.text), "retransmissions");
+    assert_eq!(stage.opened.len(), 1);
+    stage.advance(Duration::from_millis(1));
+    let second = stage.one();
+    assert_eq!(stage.opened, ["a.example:5060/udp", "b.example:5060/udp"], "timer F (RFC 3261 section 17.1.2.2)");
+    assert!(second.cseq() > first.cseq() && second.header("Call-ID") == first.header("Call-ID"));
+    accept(&mut stage, &second);
+    assert_eq!(stage.registrations().len(), 1);
+    assert!(stage.failures().is_empty(), "the app is told nothing while a gateway works");
+}
+
+#[test]
 fn the_app_hears_of_a_failure_when_every_gateway_has_failed() {
     let mut stage = two_gateways();
     let first = stage.register();

@@ -1,6 +1,6 @@
 //! Pushes and their calls: late ones, early ones, for somebody else, for nobody.
 
-use sipwake_core::call::CallPolicy;
+use sipwake_core::call::{CallPolicy, HangUp};
 use sipwake_core::event::{CallChange, Ended, Offer};
 use sipwake_core::payload::{ActionKind, Channel, Duty, Ignored};
 use sipwake_core::push::Dialect;
@@ -245,7 +245,7 @@ fn one_request_that_comes_over_two_accounts_is_merged() {
 
 #[test]
 fn a_call_declined_before_its_invite_is_refused_when_that_comes() {
-    for (how, code) in [(Decline::Everywhere, 603), (Decline::Busy, 603)] {
+    for (how, code) in [(Decline::Everywhere, 603), (Decline::Busy, 486)] {
         let mut stage = ready();
         let action = announced(&mut stage);
         assert!(stage.agent.decline(action.uuid, how, stage.now));
@@ -254,5 +254,35 @@ fn a_call_declined_before_its_invite_is_refused_when_that_comes() {
         stage.input(invite("call-1", "1234"));
         let codes: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
         assert_eq!(codes, [100, code]);
+    }
+}
+
+#[test]
+fn an_invite_hears_what_its_call_was_refused_with_before_it_came() {
+    type Refuse = fn(&mut Stage, uuid::Uuid) -> bool;
+    let refusals: [(u16, Refuse); 5] = [
+        (603, |stage, call| stage.agent.decline(call, Decline::Everywhere, stage.now)),
+        (486, |stage, call| stage.agent.decline(call, Decline::Busy, stage.now)),
+        (603, |stage, call| stage.agent.hang_up(call, HangUp::Normal, stage.now)),
+        (488, |stage, call| stage.agent.hang_up(call, HangUp::Failed(488), stage.now)),
+        (500, |stage, call| stage.agent.hang_up(call, HangUp::Failed(200), stage.now)),
+    ];
+    for (code, refuse) in refusals {
+        let mut stage = ready();
+        let action = announced(&mut stage);
+        assert!(refuse(&mut stage, action.uuid));
+        stage.drain();
+        let told = stage.calls().len();
+        let answers = |stage: &mut Stage, invite: String| {
+            stage.input(invite);
+            let answers: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
+            answers
+        };
+        assert_eq!(answers(&mut stage, invite("call-1", "1234")), [100, code]);
+        assert_eq!(answers(&mut stage, invite("call-1", "1234")), [code], "a retransmission");
+        stage.input(request("ACK", "call-1", "call-1", "1234", "", ""));
+        let retried = request("INVITE", "again", "call-1", "1234", "Content-Type: application/sdp\r\n", "v=0\r\n");
+        assert_eq!(answers(&mut stage, retried), [100, code], "the gateway tries the Contact that came meanwhile");
+        assert_eq!(stage.calls().len(), told, "it never rings");
     }
 }

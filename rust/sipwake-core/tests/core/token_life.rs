@@ -1,8 +1,9 @@
 //! None yet, late, refreshed, the same again, null, wrong, unbound, bound again.
 
+use sipwake_core::account::Transport;
 use sipwake_core::push::{Dialect, Provider, PushToken, Standing};
 
-use crate::support::{CHALLENGE, Stage, account, fcm, push_config, seconds};
+use crate::support::{CHALLENGE, Stage, account, fcm, over, push_config, seconds};
 
 #[test]
 fn without_a_token_nothing_is_said_of_push_least_of_all_null() {
@@ -72,6 +73,53 @@ fn a_token_that_came_and_went_during_a_register_costs_nothing() {
     stage.set_token(fcm("a:1"));
     stage.ok(&first, &[]);
     stage.silent();
+}
+
+#[test]
+fn a_token_and_a_contact_that_change_together_leave_no_push_binding_behind() {
+    let push = || Some(push_config(Provider::Fcm, &[Dialect::XMpush]));
+    for answer in [200, 403, 500] {
+        let mut before = Stage::new(over(Transport::Tls), push());
+        before.set_token(fcm("a:1"));
+        let bound = before.registered();
+        let mut stage = before.restart(over(Transport::Tls), push());
+        stage.local.set_port(6070);
+        stage.set_token(fcm("a:2"));
+        let removal = stage.one();
+        assert_eq!(removal.header("Expires"), Some("0"));
+        assert_eq!(removal.header("X-MPUSH"), Some("null"));
+        assert_eq!(removal.header("X-PIID"), None);
+        assert_eq!(removal.contact_uri(), bound.contact_uri());
+        stage.reply(&removal, answer, &[]);
+        let bind = stage.one();
+        assert_eq!(bind.header("X-MPUSH"), Some("a:com.example.app:a:2"), "{answer}: it is asked for once");
+        assert_ne!(bind.header("Expires"), Some("0"));
+        assert!(bind.contact_uri().contains(":6070") && bind.cseq() > removal.cseq(), "{bind:?}");
+        assert_eq!(bind.removed().contains(&bound.contact_uri()), answer != 200);
+        stage.ok(&bind, &[]);
+        stage.silent();
+        assert!(stage.failures().is_empty() && !stage.is_logged_out());
+        assert_eq!(stage.last().token, Some(fcm("a:2")));
+    }
+}
+
+#[test]
+fn a_token_or_a_contact_that_changes_alone_costs_one_request() {
+    let push = || Some(push_config(Provider::Fcm, &[Dialect::XMpush]));
+    for (port, text) in [(6070, "a:1"), (5070, "a:2")] {
+        let mut before = Stage::new(over(Transport::Tls), push());
+        before.set_token(fcm("a:1"));
+        before.registered();
+        let mut stage = before.restart(over(Transport::Tls), push());
+        stage.local.set_port(port);
+        stage.set_token(fcm(text));
+        stage.agent.register(&stage.key.clone(), stage.now).expect("the account is there");
+        stage.drain();
+        let bind = stage.one();
+        assert_ne!(bind.header("Expires"), Some("0"));
+        stage.ok(&bind, &[]);
+        stage.silent();
+    }
 }
 
 #[test]

@@ -56,7 +56,7 @@ async fn a_log_out_while_the_server_is_down_is_delivered_by_the_next_process(tra
     let (app, _) = stage.registered_app(TOKEN).await;
     stage.gateway.shutdown().await;
     app.client.log_out(&app.account).await.expect("the account is there");
-    drop(app);
+    app.client.shutdown().await;
 
     // The sockets of the old server close a moment after it.
     let config = config.user(USER, PASSWORD);
@@ -200,7 +200,7 @@ async fn a_server_that_lost_everything_learns_it_again(transport: Transport) {
 async fn a_restarted_server_does_not_keep_the_client_from_being_bound_again(transport: Transport) {
     let stage = Stage::new("opensips", transport).await;
     let (app, _) = stage.registered_app(TOKEN).await;
-    drop(app);
+    app.client.shutdown().await;
     stage.gateway.restart(true).await;
     let mark = stage.mark();
     let mut app = stage.app().await;

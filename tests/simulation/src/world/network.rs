@@ -61,9 +61,10 @@ impl World<'_> {
                     seen.in_flight = None;
                     final_answer = true;
                     seen.refusals += u32::from(refused);
-                    if let Some(nonce) =
-                        Some(digest_param(wire.one("www-authenticate").trim_start_matches("Digest "), "nonce"))
-                            .filter(|nonce| !nonce.is_empty())
+                    if !seen.is_aside(flow)
+                        && let Some(nonce) =
+                            Some(digest_param(wire.one("www-authenticate").trim_start_matches("Digest "), "nonce"))
+                                .filter(|nonce| !nonce.is_empty())
                     {
                         seen.nonce = Some(nonce.to_owned());
                     }

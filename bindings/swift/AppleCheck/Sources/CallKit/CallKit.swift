@@ -1,7 +1,12 @@
 import AVFAudio
 import Foundation
 
-public class CXProviderConfiguration: NSObject {}
+public class CXProviderConfiguration: NSObject {
+    public var supportsVideo = false
+    public var maximumCallGroups = 2
+    public var maximumCallsPerCallGroup = 5
+    public var supportedHandleTypes: Set<CXHandle.HandleType> = []
+}
 
 public class CXHandle: NSObject {
     public enum HandleType: Int { case generic = 1, phoneNumber, emailAddress }
@@ -31,7 +36,16 @@ public class CXAction: NSObject {
 }
 
 public class CXCallAction: CXAction {
-    public var callUUID = UUID()
+    public let callUUID: UUID
+    public init(call uuid: UUID) { callUUID = uuid }
+}
+
+public class CXTransaction: NSObject {
+    public init(action: CXAction) {}
+}
+
+public class CXCallController: NSObject {
+    public func request(_ transaction: CXTransaction, completion: @escaping @Sendable ((any Error)?) -> Void) {}
 }
 
 public class CXAnswerCallAction: CXCallAction {}

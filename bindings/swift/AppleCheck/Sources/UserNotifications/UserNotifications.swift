@@ -19,3 +19,17 @@ open class UNNotificationServiceExtension: NSObject {
     ) {}
     open func serviceExtensionTimeWillExpire() {}
 }
+
+public struct UNAuthorizationOptions: OptionSet, Sendable {
+    public let rawValue: UInt
+    public init(rawValue: UInt) { self.rawValue = rawValue }
+    public static let sound = Self(rawValue: 2)
+    public static let alert = Self(rawValue: 4)
+}
+
+public class UNUserNotificationCenter: NSObject {
+    public class func current() -> UNUserNotificationCenter { UNUserNotificationCenter() }
+    public func requestAuthorization(
+        options: UNAuthorizationOptions, completionHandler: @escaping @Sendable (Bool, (any Error)?) -> Void
+    ) {}
+}

@@ -1,4 +1,4 @@
-#if SIPWAKE_STANDINS || canImport(Network)
+#if SIPWAKE_STANDINS || (canImport(Network) && canImport(Darwin))
     import Foundation
     import Network
     #if SIPWAKE_STANDINS

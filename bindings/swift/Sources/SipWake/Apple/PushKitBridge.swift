@@ -11,15 +11,19 @@
     /// All of it happens on the main queue. A call is reported to CallKit before the delegate returns; iOS kills apps that don't.
     @MainActor
     public final class PushKitBridge: NSObject {
+        /// To whom the tokens are given. Set it when somebody logs in or out: who is new here gets them at once.
+        public var accounts: [AccountID] {
+            didSet { if accounts != oldValue { give(registry.pushToken(for: .voIP).map(hexadecimal)) } }
+        }
+
         private let client: SipWakeClient
         private let calls: CallKitBridge
-        private let accounts: [AccountID]
         private let registry: PKPushRegistry
         private var alert: String?
 
         /// Asks PushKit for a token and waits for pushes.
         ///
-        /// - Parameter accounts: to whom the token is given.
+        /// - Parameter accounts: who is logged in.
         public init(_ client: SipWakeClient, calls: CallKitBridge, accounts: [AccountID]) {
             self.client = client
             self.calls = calls

@@ -71,7 +71,7 @@ private class SafeLogListener(private val listener: LogListener) : FfiLogListene
     override fun onLog(record: LogRecord): Unit = guarded { listener.onLog(record) }
 }
 
-private inline fun <T> guarded(block: () -> T): T = try {
+internal inline fun <T> guarded(block: () -> T): T = try {
     block()
 } catch (thrown: Throwable) {
     throw CallbackException.Failed(thrown.toString().lineSequence().first())

@@ -16,7 +16,7 @@ public enum class ErrorKind {
     /** The account has no push settings. */
     NO_PUSH,
 
-    /** No call of that name is announced or ringing. */
+    /** No call of that name, or it is over, or not in a state for what was asked. */
     NO_SUCH_CALL,
 
     /** The client has been closed. */

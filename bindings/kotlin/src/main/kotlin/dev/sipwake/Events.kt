@@ -54,6 +54,9 @@ public sealed interface SipWakeEvent {
 
         /** Whose, once that is known. */
         public val account: AccountId?
+
+        /** When it reached each of its stages so far. */
+        public val times: CallTimes
     }
 
     /** A push announced a call; its INVITE is on its way. */
@@ -61,6 +64,7 @@ public sealed interface SipWakeEvent {
         override val uuid: UUID,
         override val account: AccountId?,
         val caller: Caller,
+        override val times: CallTimes = CallTimes(),
     ) : Call
 
     /**
@@ -74,17 +78,84 @@ public sealed interface SipWakeEvent {
         override val account: AccountId?,
         val caller: Caller,
         val announced: Boolean,
-        val offer: SessionOffer?,
+        val offer: SessionDescription?,
+        override val times: CallTimes = CallTimes(),
     ) : Call
 
-    /** A call is over. */
+    /**
+     * The user answered, and the INVITE is here: [SipWakeClient.accept] the call, without a further question to the user.
+     *
+     * @property offer the caller's offer; absent: the caller wants ours
+     */
+    public data class CallAnswerWanted(
+        override val uuid: UUID,
+        override val account: AccountId?,
+        val caller: Caller,
+        val offer: SessionDescription?,
+        override val times: CallTimes = CallTimes(),
+    ) : Call
+
+    /** A later push or request knows the caller better than what was told before. */
+    public data class CallerChanged(
+        override val uuid: UUID,
+        override val account: AccountId?,
+        val caller: Caller,
+        override val times: CallTimes = CallTimes(),
+    ) : Call
+
+    /**
+     * The ACK came: both sides may talk.
+     *
+     * @property answer the caller's answer, if the INVITE had no offer and ours was sent
+     */
+    public data class CallConnected(
+        override val uuid: UUID,
+        override val account: AccountId?,
+        val answer: SessionDescription?,
+        override val times: CallTimes = CallTimes(),
+    ) : Call
+
+    /**
+     * The caller offers other media: respond with [SipWakeClient.respondOffer]; after 20 seconds it counts as refused.
+     *
+     * @property offer the new offer; absent: the caller wants ours
+     */
+    public data class CallOffered(
+        override val uuid: UUID,
+        override val account: AccountId?,
+        val offer: SessionDescription?,
+        override val times: CallTimes = CallTimes(),
+    ) : Call
+
+    /** The caller answered the offer that the app gave to a [CallOffered] without one. */
+    public data class CallOfferAnswered(
+        override val uuid: UUID,
+        override val account: AccountId?,
+        val answer: SessionDescription,
+        override val times: CallTimes = CallTimes(),
+    ) : Call
+
+    /**
+     * A call is over. Told once.
+     *
+     * @property reason how it ended
+     * @property status the SIP status that says why, for [EndReason.FAILED] only
+     */
     public data class CallEnded(
         override val uuid: UUID,
         override val account: AccountId?,
         val reason: EndReason,
+        val status: Int? = null,
+        override val times: CallTimes = CallTimes(),
     ) : Call
 
-    /** A MESSAGE arrived (RFC 3428). `toString` does not show its text. */
+    /**
+     * A MESSAGE arrived (RFC 3428). `toString` does not show its text.
+     *
+     * @property callId the Call-ID, by which a push for the same message is recognised
+     * @property messageId the id that its sender or its server gave it: `imdn.Message-ID` (RFC 5438) or `X-Push-ID`
+     * @property date when it was sent, as its sender says, unchecked
+     */
     public data class ChatMessage(
         val account: AccountId,
         val from: String,
@@ -92,6 +163,8 @@ public sealed interface SipWakeEvent {
         val contentType: String,
         val text: String,
         val callId: String,
+        val messageId: String? = null,
+        val date: String? = null,
     ) : SipWakeEvent {
         override fun toString(): String = "ChatMessage(account=$account, from=$from, text=${text.length} characters)"
     }
@@ -139,20 +212,6 @@ public data class Registration(
             "suspiciousServer=$suspiciousServer)"
 }
 
-/** A session description, as opaque bytes. */
-public class SessionOffer(
-    /** For example `application/sdp`. */
-    public val contentType: String,
-    /** The body. */
-    public val body: ByteArray,
-) {
-    override fun toString(): String = "SessionOffer($contentType, ${body.size} bytes)"
-    override fun equals(other: Any?): Boolean =
-        other is SessionOffer && other.contentType == contentType && other.body.contentEquals(body)
-
-    override fun hashCode(): Int = body.contentHashCode()
-}
-
 internal fun FfiEvent.toEvent(): SipWakeEvent = when (this) {
     is FfiEvent.Registered -> SipWakeEvent.Registered(AccountId(account), registration.toRegistration())
     is FfiEvent.RegistrationFailed -> SipWakeEvent.RegistrationFailed(
@@ -164,9 +223,9 @@ internal fun FfiEvent.toEvent(): SipWakeEvent = when (this) {
     )
     is FfiEvent.LoggedOut -> SipWakeEvent.LoggedOut(AccountId(account), aor)
     is FfiEvent.Capabilities -> SipWakeEvent.Capabilities(AccountId(account), status.toInt(), providers)
-    is FfiEvent.Call -> call(UUID.fromString(uuid), account?.let(::AccountId), change)
+    is FfiEvent.Call -> toCall(UUID.fromString(uuid), account?.let(::AccountId), times.toTimes())
     is FfiEvent.ChatMessage ->
-        SipWakeEvent.ChatMessage(AccountId(account), from, displayName, contentType, text, callId)
+        SipWakeEvent.ChatMessage(AccountId(account), from, displayName, contentType, text, callId, messageId, date)
     is FfiEvent.StoreFailed -> SipWakeEvent.StoreFailed(key, reason)
     is FfiEvent.ListenerFailed -> SipWakeEvent.ListenerFailed(reason)
     is FfiEvent.Discarded -> SipWakeEvent.Discarded(reason, count.toLong())
@@ -174,22 +233,17 @@ internal fun FfiEvent.toEvent(): SipWakeEvent = when (this) {
     is FfiEvent.Other -> SipWakeEvent.Other(description)
 }
 
-private fun call(uuid: UUID, account: AccountId?, change: FfiCallChange): SipWakeEvent = when (change) {
-    is FfiCallChange.Announced -> SipWakeEvent.CallAnnounced(uuid, account, change.caller)
-    is FfiCallChange.Ringing -> SipWakeEvent.CallRinging(
-        uuid,
-        account,
-        change.caller,
-        change.announced,
-        change.offer?.let { SessionOffer(it.contentType, it.body) },
-    )
-    is FfiCallChange.Ended -> SipWakeEvent.CallEnded(uuid, account, change.reason)
-    is FfiCallChange.AnswerWanted,
-    is FfiCallChange.CallerChanged,
-    is FfiCallChange.Connected,
-    is FfiCallChange.Offered,
-    is FfiCallChange.Answered,
-    -> SipWakeEvent.Other("call $uuid: ${change::class.simpleName}")
+private fun FfiEvent.Call.toCall(uuid: UUID, account: AccountId?, times: CallTimes): SipWakeEvent = when (val change = change) {
+    is FfiCallChange.Announced -> SipWakeEvent.CallAnnounced(uuid, account, change.caller, times)
+    is FfiCallChange.Ringing ->
+        SipWakeEvent.CallRinging(uuid, account, change.caller, change.announced, change.offer?.toSession(), times)
+    is FfiCallChange.AnswerWanted ->
+        SipWakeEvent.CallAnswerWanted(uuid, account, change.caller, change.offer?.toSession(), times)
+    is FfiCallChange.CallerChanged -> SipWakeEvent.CallerChanged(uuid, account, change.caller, times)
+    is FfiCallChange.Connected -> SipWakeEvent.CallConnected(uuid, account, change.answer?.toSession(), times)
+    is FfiCallChange.Offered -> SipWakeEvent.CallOffered(uuid, account, change.offer?.toSession(), times)
+    is FfiCallChange.Answered -> SipWakeEvent.CallOfferAnswered(uuid, account, change.answer.toSession(), times)
+    is FfiCallChange.Ended -> SipWakeEvent.CallEnded(uuid, account, change.reason, change.status?.toInt(), times)
     is FfiCallChange.Other -> SipWakeEvent.Other("call $uuid: ${change.description}")
 }
 

@@ -6,8 +6,9 @@ import kotlin.time.Duration.Companion.milliseconds
 import dev.sipwake.ffi.Duty as FfiDuty
 import dev.sipwake.ffi.PushAction as FfiAction
 import dev.sipwake.ffi.PushKind
-import dev.sipwake.ffi.PushPayload
+import dev.sipwake.ffi.PushPayload as FfiPayload
 import dev.sipwake.ffi.parsePush as ffiParsePush
+import dev.sipwake.ffi.parsePushWith as ffiParsePushWith
 
 /** What the operating system must be told about a push, at once and on the same thread. */
 public sealed interface Duty {
@@ -134,16 +135,34 @@ public fun parsePush(
 
 /** As the other [parsePush], for a payload that is JSON text. */
 public fun parsePush(json: ByteArray, channel: Channel, hints: PushHints = PushHints()): PushAction =
-    ffiParsePush(PushPayload.Json(json), channel, hints).toAction()
+    ffiParsePush(FfiPayload.Json(json), channel, hints).toAction()
+
+/** As the other [parsePush], with the app's own decryption first. */
+public fun parsePush(
+    decryptor: Decryptor,
+    data: Map<String, String>,
+    channel: Channel = Channel.FCM_ANDROID,
+    hints: PushHints = PushHints(),
+): PushAction = ffiParsePushWith(SafeDecryptor(decryptor), fields(data), channel, hints).toAction()
+
+/** As the other [parsePush], with the app's own decryption first, for a payload that is JSON text. */
+public fun parsePush(
+    decryptor: Decryptor,
+    json: ByteArray,
+    channel: Channel,
+    hints: PushHints = PushHints(),
+): PushAction = ffiParsePushWith(SafeDecryptor(decryptor), FfiPayload.Json(json), channel, hints).toAction()
 
 /** Java hands over maps whose values may be null, no strings, or half a character, whatever their type says. */
-internal fun fields(data: Map<String, String>): PushPayload {
+internal fun strings(data: Map<String, String>): Map<String, String> {
     val entries = HashMap<String, String>()
     for ((name: Any?, value: Any?) in data as Map<*, *>) {
         if (name != null && value != null) entries[wellFormed(name)] = wellFormed(value)
     }
-    return PushPayload.Fields(entries)
+    return entries
 }
+
+internal fun fields(data: Map<String, String>): FfiPayload = FfiPayload.Fields(strings(data))
 
 /** A surrogate without its other half has no place in UTF-8; Java's encoder writes a question mark for it. */
 private fun wellFormed(value: Any): String = value.toString().encodeToByteArray().decodeToString()

@@ -3,10 +3,10 @@ package dev.sipwake
 import java.util.UUID
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.flow
-import dev.sipwake.ffi.ClientOptions
-import dev.sipwake.ffi.PushPayload
+import dev.sipwake.ffi.PushPayload as FfiPayload
 import dev.sipwake.ffi.SipWakeClient as FfiClient
 import dev.sipwake.ffi.parsePush as ffiParsePush
+import dev.sipwake.ffi.parsePushWith as ffiParsePushWith
 
 /**
  * Accounts, bindings and calls. One client is meant to live as long as the process.
@@ -19,15 +19,18 @@ import dev.sipwake.ffi.parsePush as ffiParsePush
  * @param store where records are kept
  * @param accounts the accounts of the logged-in users; nothing is registered before [register]
  * @param listener hears of every event, beside [events]
- * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for an account that cannot be used
+ * @param options whom to trust, how to open payloads, who looks at the messages
+ * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for an account or an option that cannot be used
  */
 public class SipWakeClient(
     store: StateStore,
     accounts: List<AccountSetup> = emptyList(),
     listener: EventListener? = null,
+    options: ClientOptions = ClientOptions(),
 ) : AutoCloseable {
+    private val decryptor = options.decryptor?.let(::SafeDecryptor)
     private val ffi = translating {
-        FfiClient(SafeStore(store), accounts.map { it.toFfi() }, listener?.let(::SafeListener), ClientOptions())
+        FfiClient(SafeStore(store), accounts.map { it.toFfi() }, listener?.let(::SafeListener), options.toFfi())
     }
 
     /**
@@ -105,13 +108,38 @@ public class SipWakeClient(
 
     /** As the other [push], for a payload that is JSON text. */
     public fun push(json: ByteArray, channel: Channel, hints: PushHints = PushHints()): PushAction =
-        push(PushPayload.Json(json), channel, hints)
+        push(FfiPayload.Json(json), channel, hints)
 
-    private fun push(payload: PushPayload, channel: Channel, hints: PushHints): PushAction = try {
+    private fun push(payload: FfiPayload, channel: Channel, hints: PushHints): PushAction = try {
         ffi.push(payload, channel, hints)
     } catch (_: IllegalStateException) {
-        ffiParsePush(payload, channel, hints)
+        if (decryptor == null) ffiParsePush(payload, channel, hints) else ffiParsePushWith(decryptor, payload, channel, hints)
     }.toAction()
+
+    /**
+     * Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here,
+     * [SipWakeEvent.CallAnswerWanted] brings its offer, which [accept] answers.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not known, over, or accepted already
+     */
+    public suspend fun answer(call: UUID): Unit = translating { ffi.answer(call.toString()) }
+
+    /**
+     * Says that the app rings, where [CallPolicy.sessionProgress] holds back the 180 until then.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not ringing
+     */
+    public suspend fun ringing(call: UUID): Unit = translating { ffi.ringing(call.toString()) }
+
+    /**
+     * Accepts a ringing call with the answer to its offer or, if it had none, with our offer. [SipWakeEvent.CallConnected]
+     * follows with the caller's ACK.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not ringing (its INVITE is not here yet,
+     * or it is over), or an empty answer
+     */
+    public suspend fun accept(call: UUID, answer: SessionDescription): Unit =
+        translating { ffi.accept(call.toString(), answer.toFfi()) }
 
     /**
      * Declines a call that rings or was announced.
@@ -120,6 +148,25 @@ public class SipWakeClient(
      */
     public suspend fun decline(call: UUID, how: DeclineHow = DeclineHow.EVERYWHERE): Unit =
         translating { ffi.decline(call.toString(), how) }
+
+    /**
+     * Ends a call, whatever its state: announced, ringing or answered.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not known or over
+     */
+    public suspend fun hangUp(call: UUID, why: HangUp = HangUp.Normal): Unit =
+        translating { ffi.hangUp(call.toString(), why.toFfi()) }
+
+    /**
+     * Responds to [SipWakeEvent.CallOffered] with the app's answer, or refuses with null; the call goes on as it was.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] if no offer waits for a response
+     */
+    public suspend fun respondOffer(call: UUID, answer: SessionDescription?): Unit =
+        translating { ffi.respondOffer(call.toString(), answer?.toFfi()) }
+
+    /** Sets how calls are treated from here on. */
+    public suspend fun setCallPolicy(policy: CallPolicy): Unit = translating { ffi.setCallPolicy(policy.toFfi()) }
 
     /** Says that the device's network changed: flows are opened anew, the bindings follow. */
     public suspend fun networkChanged(): Unit = translating { ffi.networkChanged() }

@@ -1,6 +1,8 @@
 package dev.sipwake
 
 import java.io.File
+import java.util.UUID
+import java.util.concurrent.CopyOnWriteArrayList
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertTrue
@@ -13,7 +15,7 @@ import kotlinx.coroutines.withTimeoutOrNull
 
 /** The snippets of docs/kotlin.md, compiled and run. */
 class GuideTest {
-    private val rung = mutableListOf<String>()
+    private val rung = CopyOnWriteArrayList<String>()
 
     private fun ring(event: SipWakeEvent.CallRinging) {
         rung += event.caller.uri
@@ -83,6 +85,74 @@ class GuideTest {
             listening.join()
         }
     }
+
+    /** Stands for the app's WebRTC. */
+    private class Media {
+        val heard = CopyOnWriteArrayList<String>()
+        suspend fun describe(offer: SessionDescription?) = SessionDescription("v=0\r\ns=${offer != null}\r\n")
+        fun start() = heard.add("start")
+        fun stop() = heard.add("stop")
+    }
+
+    // docs:media
+    private suspend fun onCall(event: SipWakeEvent.Call, client: SipWakeClient, media: Media) {
+        when (event) {
+            is SipWakeEvent.CallAnswerWanted -> client.accept(event.uuid, media.describe(event.offer))
+            is SipWakeEvent.CallConnected -> media.start()
+            is SipWakeEvent.CallOffered -> client.respondOffer(event.uuid, media.describe(event.offer))
+            is SipWakeEvent.CallEnded -> media.stop()
+            else -> {}
+        }
+    }
+    // docs:end
+
+    @Test
+    fun `the guide answers a call`() = runBlocking {
+        MockGateway().use { gateway ->
+            val setup = alice(gateway)
+            val media = Media()
+            val store = Memory()
+            // docs:options
+            val options = ClientOptions(
+                decryptor = { payload -> if (payload is PushPayload.Fields) open(payload.entries["box"]) else null },
+                trace = { message -> log("${if (message.sent) "to" else "from"} flow ${message.flow}: ${message.text}") },
+            )
+            val client = SipWakeClient(store, listOf(setup), options = options)
+            // docs:end
+            client.use {
+                launch(Dispatchers.Default) {
+                    client.events.collect { event ->
+                        if (event is SipWakeEvent.CallRinging) rung += "${event.uuid}"
+                        if (event is SipWakeEvent.Call) onCall(event, client, media)
+                    }
+                }
+                client.setToken(setup.account.id(), FIRST_TOKEN)
+                client.register(setup.account.id())
+                gateway.await { tokens() == listOf(FIRST_TOKEN) }
+                val placed = gateway.placeCall()
+                gateway.await { rung.isNotEmpty() }
+                val call = UUID.fromString(rung.single())
+                // docs:answer
+                client.answer(call)
+                // docs:end
+                gateway.await { media.heard == listOf("start") }
+                // docs:hangup
+                client.hangUp(call)
+                // docs:end
+                gateway.waitCall(placed, "hung_up_by_callee")
+                gateway.await { media.heard == listOf("start", "stop") }
+                assertTrue(logged.any { "REGISTER" in it }, "$logged")
+            }
+        }
+    }
+
+    private val logged = CopyOnWriteArrayList<String>()
+
+    private fun log(text: String) {
+        logged += text
+    }
+
+    private fun open(box: String?): Map<String, String>? = box?.let { mapOf("ntype" to "0", "nfrom" to it) }
 
     private suspend fun MockGateway.await(condition: MockGateway.() -> Boolean) {
         val held = withTimeoutOrNull(10_000) {

@@ -66,7 +66,8 @@ class MockGateway(profile: String = "mizutech", user: String = "alice", password
         return push.getValue("payload").jsonObject.mapValues { it.value.jsonPrimitive.content }
     }
 
-    fun placeCall(user: String = "alice"): Long = ask("place_call", "user" to JsonPrimitive(user)).call("call").long
+    fun placeCall(user: String = "alice", vararg options: Pair<String, JsonElement>): Long =
+        ask("place_call", "user" to JsonPrimitive(user), *options).call("call").long
 
     fun waitCall(call: Long, state: String) {
         val fields = mapOf("state" to JsonPrimitive(state), "timeout_ms" to JsonPrimitive(10_000))

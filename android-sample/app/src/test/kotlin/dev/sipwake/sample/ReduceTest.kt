@@ -1,0 +1,157 @@
+package dev.sipwake.sample
+
+import dev.sipwake.AccountId
+import dev.sipwake.Caller
+import dev.sipwake.Channel
+import dev.sipwake.Duty
+import dev.sipwake.EndReason
+import dev.sipwake.PushAction
+import dev.sipwake.PushDetails
+import dev.sipwake.SessionDescription
+import dev.sipwake.SipWakeEvent
+import dev.sipwake.TracedMessage
+import dev.sipwake.sample.logic.Action
+import dev.sipwake.sample.logic.Call
+import dev.sipwake.sample.logic.Effect
+import dev.sipwake.sample.logic.InactiveMedia
+import dev.sipwake.sample.logic.Phase
+import dev.sipwake.sample.logic.Ring
+import dev.sipwake.sample.logic.SampleState
+import dev.sipwake.sample.logic.Settings
+import dev.sipwake.sample.logic.TraceLog
+import dev.sipwake.sample.logic.User
+import dev.sipwake.sample.logic.reduce
+import java.time.Instant
+import java.util.UUID
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertNull
+import kotlin.test.assertTrue
+import kotlin.time.Duration.Companion.seconds
+
+private val alice = User(AccountId("0123456789abcdef"), "sip:alice@example.com")
+private val loggedIn = SampleState(user = alice)
+private val one = UUID(0, 1)
+private val two = UUID(0, 2)
+
+private fun push(call: UUID, duty: Duty) = Action.Pushed(
+    PushAction.IncomingCall(
+        PushDetails(duty, Channel.FCM_ANDROID, null, null, "alice", "1234", null, "1234", null, null, "c", call, false),
+        video = false,
+        timeLeft = 40.seconds,
+    ),
+)
+
+private fun ringing(call: UUID) =
+    Action.Happened(SipWakeEvent.CallRinging(call, alice.account, Caller("sip:bob@example.com", "Bob"), true, null))
+
+private fun ended(call: UUID, reason: EndReason = EndReason.CANCELLED) =
+    Action.Happened(SipWakeEvent.CallEnded(call, alice.account, reason))
+
+private fun run(state: SampleState, vararg actions: Action): Pair<SampleState, List<Effect>> =
+    actions.fold(state to emptyList()) { (now, effects), action -> reduce(now, action).let { it.state to effects + it.effects } }
+
+class ReduceTest {
+    @Test
+    fun `a push rings once, whatever comes after it`() {
+        val (state, effects) = run(loggedIn, push(one, Duty.StartForegroundService), push(one, Duty.StartForegroundService), ringing(one))
+        assertEquals(1, effects.filterIsInstance<Effect.StartRinging>().size)
+        assertEquals(Call(one, "sip:bob@example.com", "Bob", Phase.RINGING, Ring.BY_SERVICE), state.shown)
+    }
+
+    @Test
+    fun `a downgraded push rings by notification, and a later good one by service`() {
+        val (_, effects) = run(loggedIn, push(one, Duty.ShowNotification(true)), push(one, Duty.StartForegroundService))
+        assertEquals(listOf(Ring.BY_NOTIFICATION, Ring.BY_SERVICE), effects.filterIsInstance<Effect.StartRinging>().map { it.call.ring })
+    }
+
+    @Test
+    fun `a push without a duty shows nothing`() {
+        assertEquals(loggedIn to emptyList(), run(loggedIn, push(one, Duty.None)))
+    }
+
+    @Test
+    fun `a push after the end rings no ghost`() {
+        val (state, effects) = run(loggedIn, ringing(one), ended(one), push(one, Duty.StartForegroundService))
+        assertTrue(state.calls.isEmpty())
+        assertEquals(1, effects.filterIsInstance<Effect.StartRinging>().size)
+    }
+
+    @Test
+    fun `an early answer does not ring again when the INVITE comes`() {
+        val (state, effects) = run(loggedIn, push(one, Duty.StartForegroundService), Action.AnswerTapped(one), ringing(one))
+        assertEquals(Phase.ANSWERING, state.call(one)?.phase)
+        assertTrue(Effect.Answer(one) in effects)
+    }
+
+    @Test
+    fun `answering twice asks the SDK once`() {
+        val (_, effects) = run(loggedIn, ringing(one), Action.AnswerTapped(one), Action.AnswerTapped(one))
+        assertEquals(1, effects.count { it is Effect.Answer })
+    }
+
+    @Test
+    fun `a tap on a call that is gone asks nothing`() {
+        val (_, effects) = run(loggedIn, ringing(one), ended(one), Action.AnswerTapped(one), Action.DeclineTapped(one), Action.HangUpTapped(one))
+        assertTrue(effects.none { it is Effect.Answer || it is Effect.Decline || it is Effect.HangUp })
+    }
+
+    @Test
+    fun `a waiting call is shown over the one that the user is in`() {
+        val connected = Action.Happened(SipWakeEvent.CallConnected(one, alice.account, null))
+        val (state, _) = run(loggedIn, ringing(one), connected, ringing(two))
+        assertEquals(two, state.shown?.uuid)
+        assertEquals(one, run(state, ended(two)).first.shown?.uuid)
+    }
+
+    @Test
+    fun `logging out takes every call away and keeps no password`() {
+        val before = run(loggedIn.copy(settings = Settings(password = "secret")), ringing(one), ringing(two)).first
+        val (state, effects) = run(before, Action.LogOutTapped, ringing(one))
+        assertNull(state.user)
+        assertEquals("", state.settings.password)
+        assertTrue(state.calls.isEmpty(), "a late event brings no call back")
+        assertEquals(listOf(Effect.LogOut(alice.account), Effect.TakeAway(one), Effect.TakeAway(two)), effects)
+    }
+
+    @Test
+    fun `a token that comes later is handed over`() {
+        assertEquals(emptyList(), run(SampleState(), Action.TokenCame).second)
+        assertEquals(listOf<Effect>(Effect.HandOverToken(alice.account)), run(loggedIn, Action.TokenCame).second)
+    }
+
+    @Test
+    fun `only the last twenty calls are kept`() {
+        val calls = (1L..30).flatMap { listOf(ringing(UUID(1, it)), ended(UUID(1, it))) }
+        val past = run(loggedIn, *calls.toTypedArray()).first.past
+        assertEquals((30L downTo 11).map { UUID(1, it) }, past.map { it.uuid })
+    }
+
+    @Test
+    fun `settings are read back as they were written, and garbage is not`() {
+        val settings = Settings("gw:5060", "sip:al:ice@example.com", "p=ä\\n #!", "al", project = "x")
+        assertEquals(settings, Settings.of(settings.toBytes()))
+        assertNull(Settings.of(byteArrayOf(0, 1, 2)))
+        assertNull(Settings.of("\\uZZZZ".toByteArray()))
+        assertTrue("p=ä" !in "$settings${SampleState(settings)}", "no password in what may be logged")
+    }
+
+    @Test
+    fun `the trace forgets the oldest and is exported in order`() {
+        val log = TraceLog(limit = 3, characters = 100)
+        fun message(number: Int, text: String) = TracedMessage(Instant.ofEpochSecond(number.toLong()), number % 2 == 0, 1, text)
+        (1..5).forEach { log.add(message(it, "OPTIONS $it\r\n\r\n")) }
+        assertEquals(listOf("OPTIONS 3", "OPTIONS 4", "OPTIONS 5"), log.export().lines().filter { it.startsWith("OPTIONS") })
+        log.add(message(6, "x".repeat(1000)))
+        assertEquals(1, log.newest(10).size, "what is large leaves room for nothing else")
+    }
+
+    @Test
+    fun `an answer has as many media as its offer, and none of them flows`() {
+        val offer = SessionDescription("v=0\r\nm=audio 4000 RTP/AVP 8 0\r\na=sendrecv\r\nm=video 4002 RTP/AVP 96\r\nm=audio 0 RTP/AVP 9\r\n")
+        val lines = InactiveMedia.answer(offer).text.lines()
+        assertEquals(listOf("m=audio 9 RTP/AVP 8 0", "m=video 0 RTP/AVP 96", "m=audio 0 RTP/AVP 9"), lines.filter { it.startsWith("m=") })
+        assertEquals(3, lines.count { it == "a=inactive" })
+        assertEquals(1, InactiveMedia.answer(null).text.lines().count { it.startsWith("m=audio 9 ") })
+    }
+}

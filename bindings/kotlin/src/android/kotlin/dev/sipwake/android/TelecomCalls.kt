@@ -1,0 +1,174 @@
+package dev.sipwake.android
+
+import android.content.ComponentName
+import android.content.Context
+import android.net.Uri
+import android.os.Bundle
+import android.os.Handler
+import android.os.Looper
+import android.telecom.Connection
+import android.telecom.ConnectionRequest
+import android.telecom.ConnectionService
+import android.telecom.DisconnectCause
+import android.telecom.PhoneAccount
+import android.telecom.PhoneAccountHandle
+import android.telecom.TelecomManager
+import dev.sipwake.DeclineHow
+import dev.sipwake.PushAction
+import dev.sipwake.SessionDescription
+import dev.sipwake.SipWakeClient
+import dev.sipwake.SipWakeEvent
+import dev.sipwake.SipWakeException
+import java.util.UUID
+import java.util.concurrent.Executor
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.asCoroutineDispatcher
+import kotlinx.coroutines.cancel
+import kotlinx.coroutines.launch
+
+/**
+ * The client's calls in Android's Telecom, self-managed: beside the phone's own calls, on headsets and in cars.
+ *
+ * Make it beside the client, before the first push. All of it belongs to the main thread. The app needs the permission
+ * `MANAGE_OWN_CALLS`, and in its manifest the service with the permission `BIND_TELECOM_CONNECTION_SERVICE` and the action
+ * `android.telecom.ConnectionService`.
+ *
+ * @param service the app's [TelecomCallService]
+ * @param label what Telecom calls the app
+ * @param describe returns the app's answer to an offer or, where the caller gave none, its own offer. It is asked for an
+ * answered call and for new media inside it: accepting and responding are done here. What it throws ends the call with 488,
+ * or refuses the new media
+ */
+public class TelecomCalls(
+    context: Context,
+    private val client: SipWakeClient,
+    service: Class<out TelecomCallService>,
+    label: CharSequence,
+    private val describe: suspend (call: UUID, offer: SessionDescription?) -> SessionDescription,
+) : AutoCloseable {
+    private val telecom = context.system<TelecomManager>()
+    private val handle = PhoneAccountHandle(ComponentName(context, service), "sipwake")
+    // Dispatchers.Main would need another library.
+    private val main = Handler(Looper.getMainLooper())
+    private val scope = CoroutineScope(SupervisorJob() + Executor { main.post(it) }.asCoroutineDispatcher())
+
+    /** Announced to Telecom, which has asked for no connection yet. */
+    private val awaited = HashSet<UUID>()
+
+    /** A call may end before its push is announced, or before Telecom asks for it. */
+    private val ended = object : LinkedHashMap<UUID, DisconnectCause>() {
+        override fun removeEldestEntry(eldest: Map.Entry<UUID, DisconnectCause>): Boolean = size > ENDS_KEPT
+    }
+    private val calls = HashMap<UUID, TelecomCall>()
+
+    init {
+        val account = PhoneAccount.builder(handle, label).setCapabilities(PhoneAccount.CAPABILITY_SELF_MANAGED).build()
+        telecom.registerPhoneAccount(account)
+        scope.launch(start = CoroutineStart.UNDISPATCHED) {
+            try {
+                client.events.collect { if (it is SipWakeEvent.Call) onEvent(it) }
+            } catch (_: SipWakeException) {
+                // The client is closed.
+            }
+            endAll()
+        }
+    }
+
+    /**
+     * Tells Telecom of a call that a push announced, or that rings unannounced: it asks the service for a connection then.
+     *
+     * @param caller the caller's number or URI; empty if unknown
+     * @throws SecurityException without the permission `MANAGE_OWN_CALLS`
+     */
+    public fun announce(call: UUID, caller: String, displayName: String?) {
+        if (call in calls || call in awaited) return
+        val extras = Bundle().apply {
+            putString(EXTRA_CALL, call.toString())
+            putString(EXTRA_NAME, displayName)
+            if (caller.isNotEmpty()) putParcelable(TelecomManager.EXTRA_INCOMING_CALL_ADDRESS, address(caller))
+        }
+        telecom.addNewIncomingCall(handle, extras)
+        awaited += call
+    }
+
+    /** As the other [announce], for a push. */
+    public fun announce(call: PushAction.IncomingCall): Unit =
+        announce(call.uuid, call.details.caller.orEmpty(), call.details.callerLabel)
+
+    override fun close() {
+        scope.cancel()
+        endAll()
+    }
+
+    internal fun connect(request: ConnectionRequest): Connection {
+        val uuid = callOf(request)
+        // A UUID that is not awaited is of an earlier process, or of nobody.
+        if (uuid == null || !awaited.remove(uuid)) return Connection.createCanceledConnection()
+        ended[uuid]?.let { return Connection.createFailedConnection(it) }
+        val call = TelecomCall(client, scope, uuid, describe)
+        call.setAddress(request.address, TelecomManager.PRESENTATION_ALLOWED)
+        request.extras.getString(EXTRA_NAME)?.let { call.setCallerDisplayName(it, TelecomManager.PRESENTATION_ALLOWED) }
+        calls[uuid] = call
+        return call
+    }
+
+    internal fun hasEnded(call: UUID): Boolean = call in ended
+
+    /** The phone is in a call that can't be held. */
+    internal fun refused(request: ConnectionRequest?) {
+        val uuid = request?.let(::callOf) ?: return
+        awaited -= uuid
+        scope.launch {
+            try {
+                client.decline(uuid, DeclineHow.BUSY)
+            } catch (_: SipWakeException) {
+                // It is over.
+            }
+        }
+    }
+
+    private fun onEvent(event: SipWakeEvent.Call) {
+        val call = calls[event.uuid]
+        call?.onEvent(event)
+        if (event !is SipWakeEvent.CallEnded) return
+        calls -= event.uuid
+        ended[event.uuid] = disconnectCause(event.reason)
+    }
+
+    private fun endAll() {
+        calls.values.forEach { it.end(DisconnectCause(DisconnectCause.LOCAL)) }
+        calls.clear()
+        awaited.clear()
+    }
+
+    private fun callOf(request: ConnectionRequest): UUID? =
+        request.extras?.getString(EXTRA_CALL)?.let { runCatching { UUID.fromString(it) }.getOrNull() }
+
+    private fun address(caller: String): Uri = when {
+        caller.startsWith("sip:") || caller.startsWith("sips:") -> Uri.parse(caller)
+        else -> Uri.fromParts(PhoneAccount.SCHEME_SIP, caller, null)
+    }
+
+    private companion object {
+        const val ENDS_KEPT = 128
+        const val EXTRA_CALL = "dev.sipwake.call"
+        const val EXTRA_NAME = "dev.sipwake.name"
+    }
+}
+
+/** What Telecom binds to: hands its requests on to the process's one [TelecomCalls]. */
+public abstract class TelecomCallService : ConnectionService() {
+    /** The process's one. */
+    protected abstract val calls: TelecomCalls
+
+    /** Shows the call, on the app's own screen or as a notification: a self-managed app's duty. */
+    protected open fun onShowCall(call: TelecomCall) {}
+
+    final override fun onCreateIncomingConnection(account: PhoneAccountHandle?, request: ConnectionRequest): Connection =
+        calls.connect(request).also { if (it is TelecomCall) onShowCall(it) }
+
+    final override fun onCreateIncomingConnectionFailed(account: PhoneAccountHandle?, request: ConnectionRequest?): Unit =
+        calls.refused(request)
+}

@@ -1,0 +1,119 @@
+package dev.sipwake
+
+import java.time.Instant
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.seconds
+import dev.sipwake.ffi.CallPolicy as FfiPolicy
+import dev.sipwake.ffi.CallTimes as FfiTimes
+import dev.sipwake.ffi.HangUp as FfiHangUp
+import dev.sipwake.ffi.Moment as FfiMoment
+import dev.sipwake.ffi.SessionOffer as FfiSession
+
+/** A session description, an offer or an answer, as opaque bytes. `toString` does not show them: they may hold keys. */
+public class SessionDescription(
+    /** For example `application/sdp`. */
+    public val contentType: String,
+    body: ByteArray,
+) {
+    private val bytes = body.copyOf()
+
+    /** An SDP body (RFC 8866). */
+    public constructor(sdp: String) : this("application/sdp", sdp.encodeToByteArray())
+
+    /** A copy of the body. */
+    public val body: ByteArray get() = bytes.copyOf()
+
+    /** The body as text. */
+    public val text: String get() = bytes.decodeToString()
+
+    override fun toString(): String = "SessionDescription($contentType, ${bytes.size} bytes)"
+    override fun equals(other: Any?): Boolean =
+        other is SessionDescription && other.contentType == contentType && other.bytes.contentEquals(bytes)
+
+    override fun hashCode(): Int = bytes.contentHashCode()
+
+    internal fun toFfi() = FfiSession(contentType, bytes)
+}
+
+/**
+ * A moment on both clocks.
+ *
+ * @property wall for a call log
+ * @property sinceBoot on the clock that only goes forward, also while the device sleeps
+ */
+public data class Moment(val wall: Instant, val sinceBoot: Duration) {
+    /** Returns the time from an earlier moment to this one, whatever became of the wall clock in between. */
+    public operator fun minus(earlier: Moment): Duration = sinceBoot - earlier.sinceBoot
+}
+
+/**
+ * When a call reached each of its stages so far.
+ *
+ * @property announced a push announced it
+ * @property ringing its INVITE came
+ * @property answered the user answered: the 200 was sent
+ * @property connected the caller's ACK came: both sides may talk
+ * @property ended it ended
+ */
+public data class CallTimes(
+    val announced: Moment? = null,
+    val ringing: Moment? = null,
+    val answered: Moment? = null,
+    val connected: Moment? = null,
+    val ended: Moment? = null,
+) {
+    /** How long both sides could talk; absent for a call that never connected or is not over. */
+    public val talked: Duration? get() = connected?.let { from -> ended?.let { it - from } }
+}
+
+/** Why the app ends a call. */
+public sealed interface HangUp {
+    /** The user wants it. */
+    public data object Normal : HangUp
+
+    /**
+     * It cannot go on, for example with 488 for an offer that the media engine does not take.
+     *
+     * @property status a SIP status; what is none from 400 to 699 becomes 500
+     */
+    public data class Failed(val status: Int) : HangUp
+}
+
+/**
+ * How calls are treated.
+ *
+ * @property window the longest that an announced INVITE is waited for, if its payload does not say less
+ * @property ringLimit the longest that a phone rings, if the INVITE's `Expires` does not say less
+ * @property midCallWakeups whether a registrar that gave a `pn-purr` can wake the app for requests inside the call (RFC 8599
+ * section 6)
+ * @property sessionProgress whether a caller hears 183 first, and 180 once the app says [SipWakeClient.ringing]: for an app that
+ * shows a call later than it hears of it
+ */
+public data class CallPolicy(
+    val window: Duration = 40.seconds,
+    val ringLimit: Duration = 180.seconds,
+    val midCallWakeups: Boolean = false,
+    val sessionProgress: Boolean = false,
+) {
+    internal fun toFfi() = FfiPolicy(milliseconds(window), milliseconds(ringLimit), midCallWakeups, sessionProgress)
+}
+
+private fun milliseconds(duration: Duration): ULong = duration.inWholeMilliseconds.coerceAtLeast(0).toULong()
+
+internal fun HangUp.toFfi(): FfiHangUp = when (this) {
+    HangUp.Normal -> FfiHangUp.Normal
+    is HangUp.Failed -> FfiHangUp.Failed(status.coerceIn(0, UShort.MAX_VALUE.toInt()).toUShort())
+}
+
+internal fun FfiSession.toSession() = SessionDescription(contentType, body)
+
+internal fun FfiTimes.toTimes() = CallTimes(
+    announced?.toMoment(),
+    ringing?.toMoment(),
+    answered?.toMoment(),
+    connected?.toMoment(),
+    ended?.toMoment(),
+)
+
+private fun FfiMoment.toMoment() = Moment(Instant.ofEpochMilli(wallMs.toLong()), bootMs.toLong().milliseconds)

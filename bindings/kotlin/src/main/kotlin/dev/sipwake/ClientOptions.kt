@@ -1,0 +1,161 @@
+package dev.sipwake
+
+import java.io.ByteArrayInputStream
+import java.security.cert.CertificateFactory
+import java.security.cert.X509Certificate
+import java.time.Instant
+import dev.sipwake.ffi.ClientCertificate as FfiCertificate
+import dev.sipwake.ffi.ClientOptions as FfiOptions
+import dev.sipwake.ffi.Decryptor as FfiDecryptor
+import dev.sipwake.ffi.GatewayProbe as FfiProbe
+import dev.sipwake.ffi.PushPayload as FfiPayload
+import dev.sipwake.ffi.ServerTrust as FfiTrust
+import dev.sipwake.ffi.TraceListener as FfiTrace
+import dev.sipwake.ffi.TracedMessage as FfiTraced
+
+/**
+ * What a client is made with besides its store and its accounts. All of it may be left out.
+ *
+ * @property serverTrust judges the servers' certificates instead of the SDK; on Android, `PlatformTrust`
+ * @property authorities trusts these authorities (PEM, or one in DER) and nobody else; not together with [serverTrust]
+ * @property pins demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4), besides all else
+ * @property clientCertificate shown to servers that ask for a certificate
+ * @property decryptor opens payloads before they are read
+ * @property trace sees every message that is sent or received
+ * @property unsolicitedCalls whether calls that come past the registrar, from an address of their own over UDP, may ring
+ * @property probing how the gateways of accounts that list several are probed; by default they are tried in their order
+ */
+public class ClientOptions(
+    public val serverTrust: ServerTrust? = null,
+    public val authorities: ByteArray? = null,
+    public val pins: List<String> = emptyList(),
+    public val clientCertificate: ClientCertificate? = null,
+    public val decryptor: Decryptor? = null,
+    public val trace: TraceListener? = null,
+    public val unsolicitedCalls: Boolean = false,
+    public val probing: GatewayProbe? = null,
+) {
+    internal fun toFfi() = FfiOptions(
+        serverTrust = serverTrust?.let(::SafeTrust),
+        authorities = authorities,
+        pins = pins,
+        clientCertificate = clientCertificate?.let { FfiCertificate(it.chain, it.key) },
+        decryptor = decryptor?.let(::SafeDecryptor),
+        trace = trace?.let(::SafeTrace),
+        unsolicitedCalls = unsolicitedCalls,
+        probing = probing?.toFfi(),
+    )
+}
+
+/** A certificate and its private key, which never shows in `toString`. */
+public class ClientCertificate(
+    /** The certificate, then its chain, in PEM or DER. */
+    internal val chain: ByteArray,
+    /** The private key in PEM: PKCS#8, PKCS#1 or SEC1. */
+    internal val key: ByteArray,
+) {
+    override fun toString(): String = "ClientCertificate(…)"
+}
+
+/** How a gateway is asked for its load. */
+public sealed interface GatewayProbe {
+    /** By SIP OPTIONS (RFC 3261 section 11). */
+    public data object SipOptions : GatewayProbe
+
+    /**
+     * By Mizutech's HTTP API `wsload`.
+     *
+     * @property https whether over HTTPS, with the client's trust
+     * @property port the port, if it is not the gateway's own
+     */
+    public data class WsLoad(val https: Boolean, val port: Int? = null) : GatewayProbe
+}
+
+private fun GatewayProbe.toFfi(): FfiProbe = when (this) {
+    GatewayProbe.SipOptions -> FfiProbe.SipOptions
+    is GatewayProbe.WsLoad -> {
+        if (port != null && port !in 1..65535) {
+            throw SipWakeException(ErrorKind.INVALID_FIELD, "must be between 1 and 65535", "options.probing.port")
+        }
+        FfiProbe.WsLoad(https, port?.toUShort())
+    }
+}
+
+/** Judges servers' certificates in place of the SDK. Pins hold besides. */
+public fun interface ServerTrust {
+    /**
+     * Judges a chain of certificates, the server's own first, for this server name. What it throws refuses the server; the
+     * reason is in [SipWakeEvent.RegistrationFailed].
+     *
+     * Of the chain the SDK checks nothing else; the name it checks besides, always. Called from a thread of the client, which
+     * waits: don't call the client from in here.
+     */
+    public fun verify(chain: List<X509Certificate>, serverName: String)
+}
+
+/** Opens payloads that a server encrypts before they pass Google's or Apple's hands. */
+public fun interface Decryptor {
+    /**
+     * Returns the fields inside, under the names of any vendor known here (simplest: `ntype`, `nfrom`, `nfromusername`,
+     * `ncallid`, `nmsg`), or null if the payload is not encrypted or cannot be opened. What it throws counts as null: the
+     * payload is read as it is.
+     *
+     * Called on the thread that hands over the push, while the operating system waits: no network, no lock that somebody
+     * holds for long, no call of the client.
+     */
+    public fun decrypt(payload: PushPayload): Map<String, String>?
+}
+
+/** A push as it came. `toString` does not show its content. */
+public sealed interface PushPayload {
+    /** The fields of an FCM data message. */
+    public class Fields(public val entries: Map<String, String>) : PushPayload {
+        override fun toString(): String = "Fields(${entries.keys})"
+    }
+
+    /** JSON text. */
+    public class Json(public val bytes: ByteArray) : PushPayload {
+        override fun toString(): String = "Json(${bytes.size} bytes)"
+    }
+}
+
+/** Sees every message that is sent or received, one after the other on a thread made for it. What it throws is dropped. */
+public fun interface TraceListener {
+    /** Takes a message. */
+    public fun onMessage(message: TracedMessage)
+}
+
+/**
+ * A message as it went over the wire, but for its secrets: of those their length and last four characters.
+ *
+ * @property at when
+ * @property sent whether we sent it
+ * @property flow the connection: each has a number of its own
+ * @property text the message
+ */
+public data class TracedMessage(val at: Instant, val sent: Boolean, val flow: Long, val text: String)
+
+internal class SafeTrust(private val trust: ServerTrust) : FfiTrust {
+    override fun verify(chain: List<ByteArray>, serverName: String): Unit = guarded {
+        val factory = CertificateFactory.getInstance("X.509")
+        val certificates = chain.map { factory.generateCertificate(ByteArrayInputStream(it)) as X509Certificate }
+        trust.verify(certificates, serverName)
+    }
+}
+
+internal class SafeDecryptor(private val decryptor: Decryptor) : FfiDecryptor {
+    override fun decrypt(payload: FfiPayload): Map<String, String>? = guarded {
+        val came = when (payload) {
+            is FfiPayload.Fields -> PushPayload.Fields(payload.entries)
+            is FfiPayload.Json -> PushPayload.Json(payload.bytes)
+        }
+        decryptor.decrypt(came)?.let(::strings)
+    }
+}
+
+private class SafeTrace(private val listener: TraceListener) : FfiTrace {
+    override fun onMessage(message: FfiTraced): Unit = guarded {
+        val at = Instant.ofEpochMilli(message.atMs.toLong())
+        listener.onMessage(TracedMessage(at, message.sent, message.flow.toLong(), message.text))
+    }
+}

@@ -1,0 +1,61 @@
+import AVFAudio
+import CallKit
+import Foundation
+import PushKit
+import SampleCore
+import SipWake
+
+/// The SDK's bridges, made with the app: from its first moment on each VoIP push is reported to CallKit, whoever is logged in.
+@MainActor
+final class Phone: PhoneSystem {
+    private let calls: CallKitBridge
+    private let pushes: PushKitBridge
+    private let network: NetworkWatch
+    private let controller = CXCallController()
+    private weak var model: AppModel?
+
+    init(_ model: AppModel) {
+        self.model = model
+        calls = CallKitBridge(model.client, media: model.media, configuration: .sample)
+        // A media engine starts its audio here, and nowhere else: before, the session is not the app's.
+        calls.audioSessionChanged = { [weak model] _, active in model?.audioSession(active: active) }
+        pushes = PushKitBridge(model.client, calls: calls, accounts: model.accounts)
+        network = NetworkWatch(model.client)
+    }
+
+    func alertToken(_ token: Data) {
+        pushes.alertToken(token)
+    }
+
+    func giveTokens(to accounts: [AccountID]) {
+        pushes.accounts = accounts
+    }
+
+    // What the user does on the app's own screen goes through CallKit, which then asks the bridge: one way for both screens.
+    func answer(_ call: UUID) {
+        perform(CXAnswerCallAction(call: call))
+    }
+
+    func end(_ call: UUID) {
+        perform(CXEndCallAction(call: call))
+    }
+
+    private func perform(_ action: CXCallAction) {
+        let call = action.callUUID
+        controller.request(CXTransaction(action: action)) { [model] error in
+            guard let error else { return }
+            Task { @MainActor in model?.refused(call, "CallKit refused: \(error.localizedDescription)") }
+        }
+    }
+}
+
+extension CXProviderConfiguration {
+    fileprivate static var sample: CXProviderConfiguration {
+        let configuration = CXProviderConfiguration()
+        configuration.supportsVideo = false
+        configuration.maximumCallGroups = 2
+        configuration.maximumCallsPerCallGroup = 1
+        configuration.supportedHandleTypes = [.generic]
+        return configuration
+    }
+}

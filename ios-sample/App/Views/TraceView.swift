@@ -1,0 +1,21 @@
+import SampleCore
+import SwiftUI
+
+/// The latest messages, to be read and to be sent to whoever looks into a problem.
+struct TraceView: View {
+    let model: AppModel
+    @State private var text = ""
+
+    var body: some View {
+        ScrollView {
+            Text(text).font(.caption.monospaced()).textSelection(.enabled).frame(maxWidth: .infinity, alignment: .leading)
+        }
+        .padding(.horizontal)
+        .navigationTitle("Trace")
+        .toolbar {
+            Button("Reload") { text = model.exportTrace() }
+            ShareLink("Export", item: text)
+        }
+        .onAppear { text = model.exportTrace() }
+    }
+}

@@ -1,0 +1,7 @@
+import SampleCore
+import SipWake
+
+/// Opens encrypted alerts before they are shown, and hands calls among them to the app.
+final class NotificationService: SipWakeNotificationService {
+    override var decryptor: any PayloadDecryptor { payloadOpener }
+}

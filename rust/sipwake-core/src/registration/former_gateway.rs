@@ -1,0 +1,267 @@
+//! Takes the binding back from the gateway that was left: best effort, beside the registration at the one in use.
+//!
+//! Only what this process bound is taken back, and of the gateways that were left only the last one: whatever else stays
+//! behind lapses by itself.
+
+use std::time::Duration;
+
+use super::{Context, FlowUp, Registration, answers};
+use crate::account::{Hop, Transport};
+use crate::clock::Now;
+use crate::digest::{Attempt, Next, NonceCache, parse_challenges};
+use crate::event::{FlowId, Output};
+use crate::push::{Binding, Removal, write_upper};
+use crate::sip::Message;
+use crate::snapshot::{Bound, Durability};
+use crate::transaction::{ClientTransaction, Due};
+
+/// How long after the move each try is made: the gateway that was left may well be down.
+const TRIES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(600)];
+
+/// Where a binding was made: the gateway's place in the list, and how it was reached.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) gateway: usize,
+    hop: Hop,
+}
+
+/// The gateway that was left, and what it may still hold.
+#[derive(Debug)]
+pub(super) struct FormerGateway {
+    place: Place,
+    bound: Bound,
+    tries: usize,
+    state: State,
+    auth: Attempt,
+    /// Its own: a gateway's nonce is worth nothing to another with the same realm.
+    nonces: NonceCache,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting(Duration),
+    Opening(FlowId),
+    /// Nothing is sent while another REGISTER is on its way.
+    Ready(FlowUp),
+    Asked(Box<Asked>),
+}
+
+#[derive(Debug)]
+struct Asked {
+    up: FlowUp,
+    transaction: ClientTransaction,
+    branch: String,
+    cseq: u32,
+    /// To be sent again; empty over a transport that loses nothing.
+    bytes: Vec<u8>,
+    /// The gateways may share a registrar, which then takes the new binding for the old one: it is made once more.
+    rebind: bool,
+}
+
+impl FormerGateway {
+    fn flow(&self) -> Option<FlowId> {
+        match &self.state {
+            State::Waiting(_) => None,
+            State::Opening(flow) => Some(*flow),
+            State::Ready(up) => Some(up.id),
+            State::Asked(asked) => Some(asked.up.id),
+        }
+    }
+}
+
+impl Registration {
+    pub(crate) fn owns_former(&self, flow: FlowId) -> bool {
+        self.former_gateway.as_ref().is_some_and(|former| former.flow() == Some(flow))
+    }
+
+    pub(crate) fn former_transport(&self, flow: FlowId) -> Option<Transport> {
+        self.former_gateway
+            .as_ref()
+            .filter(|former| former.flow() == Some(flow))
+            .map(|former| former.place.hop.transport)
+    }
+
+    /// The gateway in use accepted a binding, in place of `bound`: if that was made elsewhere, it is taken back there.
+    pub(super) fn settle_at(&mut self, bound: Option<Bound>, cx: &mut Context, now: Now) {
+        let Some(up) = self.flow_up().filter(|_| self.account.hops().len() > 1 && self.redirect.is_none()) else {
+            return;
+        };
+        let here = Place { gateway: self.hop, hop: up.hop.clone() };
+        if self.former_gateway.as_ref().is_some_and(|former| former.place.gateway == here.gateway) {
+            self.forget_former(cx);
+        }
+        let left = self.bound_at.replace(Box::new(here)).filter(|left| left.gateway != self.hop);
+        if let (Some(place), Some(bound)) = (left, bound) {
+            self.forget_former(cx);
+            self.former_gateway = Some(Box::new(FormerGateway {
+                place: *place,
+                bound,
+                tries: 0,
+                state: State::Waiting(now.boot),
+                auth: Attempt::default(),
+                nonces: NonceCache::default(),
+            }));
+        }
+    }
+
+    pub(super) fn former_timeout(&self) -> Option<(Duration, &'static str)> {
+        match &self.former_gateway.as_ref()?.state {
+            State::Waiting(until) => (!self.is_busy()).then_some((*until, "removal at the former gateway")),
+            State::Opening(_) | State::Ready(_) => None,
+            State::Asked(asked) => Some(asked.transaction.timeout()),
+        }
+    }
+
+    /// The registration in use comes first.
+    fn is_busy(&self) -> bool {
+        self.attempt.is_some() || self.due || self.leaving
+    }
+
+    pub(super) fn forget_former(&mut self, cx: &mut Context) {
+        if let Some(flow) = self.former_gateway.take().and_then(|former| former.flow()) {
+            cx.outputs.push_back(Output::Close(flow));
+        }
+    }
+
+    /// Opens the flow to the former gateway, and asks it once nothing else is on its way.
+    pub(super) fn drive_former(&mut self, cx: &mut Context, now: Now) {
+        if self.is_busy() {
+            return;
+        }
+        let Some(former) = &mut self.former_gateway else { return };
+        match &former.state {
+            State::Waiting(until) if now.boot >= *until => {
+                let flow = FlowId(cx.next_flow);
+                cx.next_flow += 1;
+                former.tries += 1;
+                former.state = State::Opening(flow);
+                cx.outputs.push_back(Output::Open { flow, hop: former.place.hop.clone(), local_port: None });
+            }
+            State::Ready(up) => {
+                let up = up.clone();
+                self.ask_former(up, cx, now);
+            }
+            State::Waiting(_) | State::Opening(_) | State::Asked(_) => {}
+        }
+    }
+
+    fn ask_former(&mut self, up: FlowUp, cx: &mut Context, now: Now) {
+        let Some(mut former) = self.former_gateway.take() else { return };
+        if self.reserve() {
+            self.save(cx, Durability::Progress);
+        }
+        self.cseq += 1;
+        let branch = ["z9hG4bK", &cx.random.token()].concat();
+        let bound = &former.bound;
+        let spoken = self.push.as_ref().map(|push| push.spoken_to_remove(self.memory.shown)).unwrap_or_default();
+        let tags = self.push.as_ref().map(|push| push.write(&spoken, Binding::LoggedOut(bound.token.as_ref()), None));
+        let mut tags = tags.unwrap_or_default();
+        let rebind = !tags.headers.is_empty() || self.memory.bound.as_ref().is_some_and(|now| now.base == bound.base);
+        let mut uri = bound.uri.expose().to_owned();
+        if self.push.as_ref().is_some_and(|push| push.config().removal != Removal::SameBinding) {
+            uri = [bound.base.expose(), &tags.uri_params_text()].concat();
+        }
+        let params = [self.instance_params(), tags.contact_params_text()].concat();
+        let mut builder = self
+            .head(self.account.registrar(), &up, &branch)
+            .header_of("Contact", &["<", &uri, ">", &params])
+            .header("Expires", "0");
+        builder = self.abilities(builder);
+        write_upper(&self.account.config().upper, &mut tags);
+        for tag in &tags.headers {
+            builder = builder.header(&tag.name, tag.value.as_deref().unwrap_or_default());
+        }
+        let (user, credentials) = (self.account.auth_user(), self.account.credentials());
+        let (uri, cnonce) = (self.account.registrar(), cx.random.token());
+        for (name, value) in former.nonces.authorize(user, credentials, "REGISTER", uri, b"", &cnonce) {
+            builder = builder.header(name, &value);
+        }
+        let Ok(bytes) = builder.finish() else {
+            cx.outputs.push_back(Output::Close(up.id));
+            return;
+        };
+        let reliable = up.hop.transport.is_reliable();
+        let repeats = if reliable { Vec::new() } else { bytes.clone() };
+        cx.transmit(up.id, bytes);
+        former.state = State::Asked(Box::new(Asked {
+            up,
+            transaction: ClientTransaction::start(reliable, now.boot),
+            branch,
+            cseq: self.cseq,
+            bytes: repeats,
+            rebind,
+        }));
+        self.former_gateway = Some(former);
+    }
+
+    pub(super) fn former_flow_came_up(&mut self, flow: FlowId, local: std::net::SocketAddr) {
+        if let Some(former) = &mut self.former_gateway
+            && matches!(former.state, State::Opening(id) if id == flow)
+        {
+            let hop = former.place.hop.clone();
+            former.state = State::Ready(FlowUp { id: flow, hop, local, contact: local });
+        }
+    }
+
+    /// Its flow could not be opened, or broke.
+    pub(crate) fn former_flow_went_down(&mut self, now: Now) {
+        let Some(former) = &mut self.former_gateway else { return };
+        former.auth = Attempt::default();
+        match TRIES.get(former.tries) {
+            Some(wait) => former.state = State::Waiting(now.boot + *wait),
+            None => self.former_gateway = None,
+        }
+    }
+
+    /// Tries again later, or no more.
+    pub(super) fn give_former_up(&mut self, cx: &mut Context, now: Now) {
+        if let Some(flow) = self.former_gateway.as_ref().and_then(|former| former.flow()) {
+            cx.outputs.push_back(Output::Close(flow));
+            self.former_flow_went_down(now);
+        }
+    }
+
+    /// The registration in use needs a REGISTER, and there is one on its way at a time: the removal is tried again later.
+    pub(super) fn interrupt_former(&mut self, cx: &mut Context, now: Now) {
+        if self.former_gateway.as_ref().is_some_and(|former| matches!(former.state, State::Asked(_))) {
+            self.give_former_up(cx, now);
+        }
+    }
+
+    pub(super) fn expire_former(&mut self, cx: &mut Context, now: Now) {
+        let Some(State::Asked(asked)) = self.former_gateway.as_mut().map(|former| &mut former.state) else { return };
+        match asked.transaction.due(now.boot) {
+            Some(Due::Retransmit) => cx.transmit(asked.up.id, asked.bytes.clone()),
+            Some(Due::TimedOut) => self.give_former_up(cx, now),
+            None => {}
+        }
+    }
+
+    pub(super) fn handle_former_response(&mut self, message: &Message, cx: &mut Context, now: Now) -> bool {
+        let Some(former) = &mut self.former_gateway else { return false };
+        let State::Asked(asked) = &mut former.state else { return false };
+        let Some(code) = message.code().filter(|_| answers(message, &asked.branch, asked.cseq)) else {
+            return false;
+        };
+        match code {
+            ..200 => asked.transaction.proceed(now.boot),
+            401 | 407 => {
+                let challenges =
+                    parse_challenges(message.headers("WWW-Authenticate"), message.headers("Proxy-Authenticate"));
+                let next = former.auth.judge(&challenges, self.account.credentials(), &mut former.nonces, now);
+                if next == Next::Answer {
+                    former.state = State::Ready(asked.up.clone());
+                } else {
+                    self.forget_former(cx);
+                }
+            }
+            408 | 500..=599 => self.give_former_up(cx, now),
+            _ => {
+                self.due |= asked.rebind && code < 300;
+                log::info!("{}: the gateway that was left answered {code} to the removal of its binding", self.key);
+                self.forget_former(cx);
+            }
+        }
+        true
+    }
+}

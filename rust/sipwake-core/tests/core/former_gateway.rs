@@ -1,0 +1,196 @@
+//! The binding at a gateway that was left: taken back beside the registration at the next one.
+
+use std::time::Duration;
+
+use sipwake_core::account::Transport;
+use sipwake_core::event::FlowError;
+use sipwake_core::gateway::Load;
+use sipwake_core::push::{Dialect, Provider};
+
+use crate::support::{CHALLENGE, Sent, Stage, account, fcm, push_config, response, seconds};
+
+fn two_gateways(transport: Transport) -> Stage {
+    let config = account(|config| {
+        config.gateways = vec!["a.example:5060".into(), "b.example:5060".into()];
+        config.transport = Some(transport);
+        config.expires = 600;
+    });
+    let mut stage = Stage::new(config, Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+    stage.set_token(fcm("a:1"));
+    stage
+}
+
+/// Answers on the flow that the request came on.
+fn answer(stage: &mut Stage, request: &Sent, code: u16, lines: &[&str]) {
+    stage.agent.handle_input(request.flow, response(request, code, "Whatever", lines).as_bytes(), stage.now);
+    stage.drain();
+}
+
+fn grant(stage: &mut Stage, request: &Sent) {
+    answer(stage, request, 200, &[&format!("Contact: <{}>;expires=600", request.contact_uri())]);
+}
+
+/// Registers at the first gateway, whose refresh is then refused, and at the second. Returns both requests.
+fn failed_over(stage: &mut Stage) -> (Sent, Sent) {
+    let first = stage.register();
+    grant(stage, &first);
+    stage.silent();
+    stage.advance(Duration::from_millis(540_100));
+    let refresh = stage.one();
+    answer(stage, &refresh, 503, &[]);
+    let second = stage.one();
+    assert!(stage.opened.last().is_some_and(|hop| hop.starts_with("b.example")), "nothing comes before the new one");
+    grant(stage, &second);
+    (first, second)
+}
+
+#[test]
+fn the_binding_at_the_gateway_that_failed_is_removed_there() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let mut stage = two_gateways(transport);
+        let (first, second) = failed_over(&mut stage);
+        assert!(stage.opened.last().is_some_and(|hop| hop.starts_with("a.example")), "{:?}", stage.opened);
+        let removal = stage.one();
+        assert_ne!(removal.flow, second.flow);
+        assert_eq!((removal.header("Expires"), removal.header("X-MPUSH")), (Some("0"), Some("null")));
+        assert_eq!((removal.contact_uri(), removal.header("X-PIID")), (first.contact_uri(), None));
+        assert_eq!(removal.header("Call-ID"), first.header("Call-ID"));
+        assert!(removal.cseq() > second.cseq());
+        answer(&mut stage, &removal, 401, &[CHALLENGE]);
+        let again = stage.one();
+        assert!(again.flow == removal.flow && again.auth("nonce") == Some("n1") && again.cseq() > removal.cseq());
+        answer(&mut stage, &again, 200, &[]);
+
+        // The gateways may share a registrar: what was removed at the one is bound again at the other.
+        let bind = stage.one();
+        assert_eq!((bind.flow, bind.header("X-MPUSH")), (second.flow, second.header("X-MPUSH")));
+        assert_eq!(bind.auth("nonce"), None, "the nonce of one gateway is nothing to another");
+        grant(&mut stage, &bind);
+        stage.silent();
+        assert!(stage.failures().is_empty() && !stage.is_logged_out());
+    }
+}
+
+#[test]
+fn a_gateway_that_was_left_for_its_load_is_told_so() {
+    let mut stage = two_gateways(Transport::Udp);
+    let first = stage.register();
+    grant(&mut stage, &first);
+    let key = stage.key.clone();
+    for (gateway, load) in [(0, "3"), (1, "0")] {
+        let load = Load::parse(&format!("OK: WS Load: {load} type 1"));
+        stage.agent.handle_gateway_load(&key, gateway, load, Duration::from_millis(20)).expect("the account is there");
+    }
+    stage.advance(Duration::from_millis(540_100));
+    let second = stage.one();
+    assert_eq!(stage.opened.last().map(String::as_str), Some("b.example:5060/udp"));
+    grant(&mut stage, &second);
+    let removal = stage.one();
+    assert_eq!(stage.opened.last().map(String::as_str), Some("a.example:5060/udp"));
+    assert_eq!(removal.header("Expires"), Some("0"));
+    answer(&mut stage, &removal, 403, &[]);
+    stage.advance(seconds(300));
+    stage.silent();
+}
+
+#[test]
+fn a_gateway_that_stays_down_is_tried_three_times_and_forgotten() {
+    let mut stage = two_gateways(Transport::Tcp);
+    stage.opens = false;
+    let mut tried = Vec::new();
+    let start = stage.now.boot;
+    stage.agent.register(&stage.key.clone(), stage.now).expect("the account is there");
+    stage.drain();
+    let mut down = false;
+    while stage.now.boot < start + seconds(7200) {
+        for flow in std::mem::take(&mut stage.opening) {
+            let hop = stage.opened.last().expect("one is being opened").clone();
+            if down && hop.starts_with("a.example") {
+                tried.push((stage.now.boot - start).as_secs());
+                stage.agent.handle_flow_down(flow, FlowError::Unreachable("down".into()), stage.now);
+                stage.drain();
+            } else {
+                stage.opening.push(flow);
+                stage.open_up();
+                stage.drain();
+            }
+        }
+        while let Some(request) = stage.sent.pop_front() {
+            grant(&mut stage, &request);
+        }
+        if !down && !stage.registrations().is_empty() {
+            down = true;
+            stage.flow_breaks();
+        }
+        match stage.agent.poll_timeout() {
+            Some((at, _)) if stage.opening.is_empty() => stage.advance(at - stage.now.boot),
+            _ => {}
+        }
+    }
+    let moved = tried[0];
+    assert_eq!(tried[1], moved, "the fail-over, then the first removal");
+    // At a refresh the preferred gateway is returned to; what comes between is a removal.
+    let later: Vec<u64> = tried[2..].iter().map(|at| at - moved).filter(|after| after % 540 != 0).collect();
+    assert_eq!(later, [60, 660], "{tried:?}");
+    assert!(stage.failures().is_empty(), "{:?}", stage.failures());
+}
+
+#[test]
+fn a_removal_that_nobody_answers_holds_up_nothing() {
+    let mut stage = two_gateways(Transport::Udp);
+    let (_, second) = failed_over(&mut stage);
+    stage.one();
+    let again = stage.register();
+    assert_eq!(again.flow, second.flow, "what the app asks for does not wait");
+    grant(&mut stage, &again);
+    stage.advance(seconds(59));
+    stage.silent();
+    stage.advance(seconds(1));
+    let next = stage.sent.pop_front().expect("it is tried again");
+    assert!(next.cseq() > again.cseq() && next.header("Expires") == Some("0"));
+}
+
+#[test]
+fn a_removal_that_nobody_answers_is_given_up_for_a_while() {
+    let mut stage = two_gateways(Transport::Udp);
+    failed_over(&mut stage);
+    let removal = stage.one();
+    stage.advance(seconds(40));
+    let repeats = stage.all();
+    assert!(repeats.len() == 10 && repeats.iter().all(|repeat| repeat.text == removal.text), "{repeats:?}");
+    stage.advance(Duration::from_millis(52_100));
+    let next = stage.one();
+    assert!(next.flow != removal.flow && next.cseq() > removal.cseq());
+}
+
+#[test]
+fn a_gateway_that_is_returned_to_keeps_its_binding() {
+    let mut stage = two_gateways(Transport::Udp);
+    failed_over(&mut stage);
+    let removal = stage.one();
+    answer(&mut stage, &removal, 503, &[]);
+    stage.silent();
+    // Due again in a minute; the other gateway fails first, and this one is well again.
+    let bind = stage.register();
+    answer(&mut stage, &bind, 503, &[]);
+    let back = stage.one();
+    assert!(stage.opened.last().is_some_and(|hop| hop.starts_with("a.example")));
+    grant(&mut stage, &back);
+    let other = stage.one();
+    assert!(stage.opened.last().is_some_and(|hop| hop.starts_with("b.example")), "{:?}", stage.opened);
+    assert_eq!(other.header("Expires"), Some("0"));
+    answer(&mut stage, &other, 404, &[]);
+    stage.advance(seconds(500));
+    stage.silent();
+}
+
+#[test]
+fn a_call_over_the_gateway_that_was_left_is_not_taken() {
+    let mut stage = two_gateways(Transport::Udp);
+    failed_over(&mut stage);
+    let removal = stage.one();
+    stage.agent.handle_input(removal.flow, crate::incoming::invite("call-1", "1234").as_bytes(), stage.now);
+    stage.drain();
+    stage.silent();
+    assert!(stage.calls().is_empty());
+}

@@ -1,0 +1,83 @@
+//! Servers that refuse push with a 555 (RFC 8599 section 4.1.1), over virtual time.
+
+use sipwake_core::push::{Dialect, Provider, Reason, Standing};
+
+use crate::support::{CHALLENGE, START, Sent, Stage, account, fcm, push_config, seconds};
+
+#[test]
+fn a_555_is_answered_without_push_and_stays_refused() {
+    let push = push_config(Provider::Fcm, &[Dialect::Rfc8599]);
+    let mut stage = Stage::rfc8599();
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    stage.reply(&first, 401, &[CHALLENGE]);
+    let second = stage.one();
+    stage.reply(&second, 555, &[]);
+    let third = stage.one();
+    assert!(!third.contact().contains("pn-"), "the user has service: {third:?}");
+    stage.ok(&third, &[]);
+    assert_eq!(stage.last().verdict.standing, Standing::Refused);
+    assert_eq!(stage.last().verdict.reason, Reason::ProviderRefused);
+    assert!(!stage.last().verdict.advice.is_empty());
+
+    stage.advance(seconds(3480));
+    let refresh = stage.one();
+    assert!(!refresh.contact().contains("pn-"));
+    stage.ok(&refresh, &[]);
+    assert_eq!(stage.last().verdict.standing, Standing::Refused);
+
+    let mut later = stage.restart(account(|_| {}), Some(push.clone()));
+    let again = later.register();
+    later.ok(&again, &[]);
+    assert_eq!(later.last().verdict.standing, Standing::Refused);
+
+    let mut other = push;
+    other.provider = Provider::Other("acme".into());
+    later.add(account(|_| {}), Some(other));
+    assert!(later.register().contact().contains("pn-provider=acme"), "another provider may be asked for");
+}
+
+#[test]
+fn a_555_is_tried_again_once_a_day_but_not_when_a_call_waits() {
+    const DAY: u64 = 86_400;
+    let pn = |sent: &Sent| sent.contact().contains("pn-");
+    let mut stage = Stage::rfc8599();
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    stage.reply(&first, 555, &[]);
+    let second = stage.one();
+    stage.ok(&second, &[]);
+    let mut asked_at = vec![0];
+    while stage.now.boot < START.boot + seconds(2 * DAY + 3600) {
+        let (at, _) = stage.agent.poll_timeout().expect("a refresh will be due");
+        stage.advance(at - stage.now.boot);
+        for request in stage.all() {
+            if pn(&request) {
+                asked_at.push((stage.now.boot - START.boot).as_secs());
+                stage.reply(&request, 555, &[]);
+            } else {
+                stage.ok(&request, &[]);
+            }
+        }
+    }
+    assert_eq!(asked_at.len(), 3, "{asked_at:?}");
+    assert!(asked_at.windows(2).all(|two| two[1] - two[0] >= DAY), "{asked_at:?}");
+
+    stage.now.wall += seconds(DAY);
+    let late = stage.restart(account(|_| {}), Some(push_config(Provider::Fcm, &[Dialect::Rfc8599])));
+    let mut woken = Stage::restored(
+        account(|_| {}),
+        Some(push_config(Provider::Fcm, &[Dialect::Rfc8599])),
+        late.store.clone(),
+        stage.now,
+        3,
+    );
+    woken.push("{}");
+    let request = woken.one();
+    assert!(!pn(&request), "a call may wait: {request:?}");
+    woken.ok(&request, &[]);
+    let request = woken.register();
+    assert!(pn(&request), "the app starts: {request:?}");
+    woken.ok(&request, &["Feature-Caps: *;+sip.pns=\"fcm\""]);
+    assert_eq!(woken.last().verdict.standing, Standing::Confirmed, "the server was upgraded");
+}

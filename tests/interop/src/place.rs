@@ -1,0 +1,93 @@
+//! Where a scene is played: a user of a server, by one transport.
+
+use std::sync::Arc;
+
+use sipwake::{MemoryStore, Transport};
+
+use crate::kamailio::{Algorithm, Kamailio};
+use crate::phone::{TOKEN, account, options, push};
+use crate::sipp::Sipp;
+use crate::watch::Watched;
+
+/// A user of the server, by one transport.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The server.
+    pub server: &'a Kamailio,
+    /// The user part of its address of record.
+    pub user: &'a str,
+    /// What its phones register over.
+    pub transport: Transport,
+}
+
+impl Place<'_> {
+    /// Starts a phone on what an earlier one has stored. It has a token, and sends nothing yet.
+    ///
+    /// # Panics
+    /// When the account is not valid.
+    pub async fn phone_on(self, store: Arc<MemoryStore>, token: &str) -> Watched {
+        let account = account(self.server, self.user, self.transport);
+        let phone = Watched::start_on(store, account, Some(push()), options(self.server)).await;
+        phone.client.set_token(&phone.account, token).await.expect("a token");
+        phone
+    }
+
+    /// Starts a phone, and registers it with its token.
+    ///
+    /// # Panics
+    /// When it is not registered in time.
+    pub async fn phone_with(self, token: &str) -> Watched {
+        let mut phone = self.phone_on(Arc::default(), token).await;
+        phone.client.register(&phone.account).await.expect("it was added");
+        phone.registered().await;
+        phone
+    }
+
+    /// Starts a phone, and registers it.
+    ///
+    /// # Panics
+    /// When it is not registered in time.
+    pub async fn phone(self) -> Watched {
+        self.phone_with(TOKEN).await
+    }
+
+    /// Begins a call by SIPp; `None` where that is not installed.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn called(self, scenario: &str) -> Option<Sipp> {
+        Sipp::call(scenario, self.user, self.server.port)
+    }
+
+    /// Begins so many calls by SIPp, one after the other.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn called_often(self, scenario: &str, count: usize) -> Option<Sipp> {
+        Sipp::calls(scenario, self.user, self.server.port, count)
+    }
+
+    /// Waits until a call has come to the server.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn holds_a_call(self) {
+        self.server.holds_a_call_to(self.user).await;
+    }
+}
+
+/// Plays a scene over every transport at the same time, each with a user of its own at one server.
+///
+/// # Panics
+/// When the server does not start, and where the scene does.
+pub async fn over_every_transport(scene: impl AsyncFn(Place<'_>)) {
+    let Some(server) = Kamailio::start(Algorithm::Sha256).await else { return };
+    let at = |user, transport| scene(Place { server: &server, user, transport });
+    tokio::join!(
+        at("udp", Transport::Udp),
+        at("tcp", Transport::Tcp),
+        at("tls", Transport::Tls),
+        at("ws", Transport::Ws),
+        at("wss", Transport::Wss),
+    );
+}

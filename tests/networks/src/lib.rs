@@ -1,0 +1,9 @@
+//! The networks that a phone meets, made on loopback: nothing of sipwake's is in here.
+#![forbid(unsafe_code)]
+#![allow(clippy::missing_panics_doc, reason = "a test's helper fails by panicking")]
+
+pub mod front;
+pub mod relay;
+
+pub use front::{Authority, Front};
+pub use relay::{Path, Relay, Tally};

@@ -1,0 +1,49 @@
+#![forbid(unsafe_code)]
+//! Reads a package that is to be shipped and names each thing wrong with it: `inspect-package FILE`.
+//!
+//! Exit code 0 when nothing is wrong, 1 when something is, 64 for a call that makes no sense.
+
+mod aar;
+mod archive;
+mod findings;
+mod library;
+mod xcframework;
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use findings::Findings;
+
+fn main() -> ExitCode {
+    let Some(file) = std::env::args_os().nth(1).map(PathBuf::from) else {
+        let _ = writeln!(io::stderr(), "usage: inspect-package FILE.aar | FILE.xcframework.zip");
+        return ExitCode::from(64);
+    };
+    let findings = inspect(&file);
+    let _ = write!(io::stdout(), "{findings}");
+    if findings.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Reads the package as what its name says it is.
+fn inspect(file: &Path) -> Findings {
+    let mut findings = Findings::default();
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            findings.wrong(&name, format!("cannot be read: {error}"));
+            return findings;
+        }
+    };
+    if name.ends_with(".aar") {
+        aar::inspect(&name, &bytes, &mut findings);
+    } else if name.ends_with(".xcframework.zip") {
+        xcframework::inspect(&name, &bytes, &mut findings);
+    } else {
+        findings.wrong(&name, "is neither an .aar nor an .xcframework.zip");
+    }
+    findings
+}

@@ -235,6 +235,10 @@ impl Watch {
         }
     }
 
+    pub(crate) fn knows_calls(&self) -> bool {
+        !self.rings.is_empty()
+    }
+
     /// Promise 6: an announced INVITE that never comes ends the call on time.
     pub(crate) fn calls_are_over(&mut self, at: u64) {
         // An INVITE that comes again on another flow rings anew.

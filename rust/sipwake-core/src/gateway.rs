@@ -83,6 +83,11 @@ impl Gateways {
         self.among(now, |health| !health.tried)
     }
 
+    /// Whether there is a gateway beside this one that has not failed in this round yet.
+    pub(crate) fn has_another(&self, current: usize) -> bool {
+        self.0.iter().enumerate().any(|(index, health)| index != current && !health.tried)
+    }
+
     fn among(&self, now: Duration, eligible: impl Fn(&Health) -> bool) -> Option<usize> {
         let eligible = (0..self.0.len()).filter(|index| eligible(&self.0[*index]));
         eligible.min_by_key(|index| {

@@ -386,8 +386,9 @@ impl UserAgent {
             registration.heard(flow, now);
         }
         if transport == Transport::Udp || transport.is_websocket() {
-            if bytes.iter().any(|byte| !byte.is_ascii_whitespace() && *byte != 0) {
-                self.handle_message(flow, bytes, now);
+            let empty = bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0);
+            if !empty && !self.handle_message(flow, bytes, now) && transport != Transport::Udp {
+                return self.close_garbled(flow, now);
             }
             return self.settle(now);
         }
@@ -395,7 +396,11 @@ impl UserAgent {
         let mut pushed = framer.push(bytes);
         loop {
             match pushed.and_then(|()| framer.next()) {
-                Ok(Some(Frame::Message(message))) => self.handle_message(flow, &message, now),
+                Ok(Some(Frame::Message(message))) => {
+                    if !self.handle_message(flow, &message, now) {
+                        return self.close_garbled(flow, now);
+                    }
+                }
                 Ok(Some(Frame::Ping)) => self.cx.transmit(flow, b"\r\n".to_vec()),
                 Ok(Some(Frame::Pong)) => {
                     self.registrations.iter_mut().for_each(|registration| registration.ponged(flow))
@@ -409,8 +414,7 @@ impl UserAgent {
                 Err(error) => {
                     log::warn!("closing a flow: {error}");
                     self.discard(Discard::Malformed);
-                    self.cx.outputs.push_back(Output::Close(flow));
-                    return self.handle_flow_down(flow, FlowError::Garbage, now);
+                    return self.close_garbled(flow, now);
                 }
             }
             pushed = Ok(());
@@ -531,12 +535,20 @@ impl UserAgent {
         });
     }
 
-    fn handle_message(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
+    /// A peer that sends on a connection what is no SIP is not waited for.
+    fn close_garbled(&mut self, flow: FlowId, now: Now) {
+        self.cx.outputs.push_back(Output::Close(flow));
+        self.handle_flow_down(flow, FlowError::Garbage, now);
+    }
+
+    /// Returns whether it was a message at all.
+    fn handle_message(&mut self, flow: FlowId, bytes: &[u8], now: Now) -> bool {
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(error) => {
                 log::debug!("dropped {} bytes: {error}", bytes.len());
-                return self.discard(Discard::Malformed);
+                self.discard(Discard::Malformed);
+                return false;
             }
         };
         if message.code().is_some() {
@@ -545,13 +557,15 @@ impl UserAgent {
             if !taken && !self.handle_call_response(&message, now) {
                 self.discard(Discard::ForeignResponse);
             }
-            return;
+            return true;
         }
         if self.registrations.iter().any(|registration| registration.owns_former(flow)) {
             // A call over the gateway that was left comes over the one in use as well, or again.
-            return self.discard(Discard::DeadFlow);
+            self.discard(Discard::DeadFlow);
+            return true;
         }
         self.handle_request(flow, message, now);
+        true
     }
 
     pub(crate) fn discard(&mut self, reason: Discard) {

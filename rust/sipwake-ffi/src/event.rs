@@ -120,6 +120,8 @@ pub struct Registration {
     pub observed_address: Option<String>,
     /// The server proved wrong knowledge of the password: someone may stand between.
     pub suspicious_server: bool,
+    /// The routes that the registrar gives for our requests outside of dialogs, in their order (RFC 3608).
+    pub service_route: Vec<String>,
 }
 
 /// Whether the app may count on being woken.
@@ -271,6 +273,7 @@ impl From<sipwake::Registered> for Registration {
             verdict: registered.verdict.into(),
             observed_address: registered.observed.map(|address| address.to_string()),
             suspicious_server: registered.suspicious_server,
+            service_route: registered.service_route,
         }
     }
 }

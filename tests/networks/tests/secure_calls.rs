@@ -1,10 +1,13 @@
 //! Calls over TLS and WebSocket, with a front that takes them off before the mock gateway.
 
+use std::net::SocketAddr;
+
 use integration::{App, PATIENCE, Stage, TOKEN, USER};
 use mock_gateway::{CallHandle, CallOptions, CallState};
 use networks::{Authority, Front};
 use rustls::version::{TLS12, TLS13};
 use sipwake::{Answer, CallChange, Client, Ended, HangUp, Options, Transport, Trust, Uuid};
+use tokio::net::TcpListener;
 
 const SDP: &str = "v=0\r\no=- 7 7 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n";
 
@@ -28,10 +31,14 @@ impl Scene {
     }
 
     async fn app(&self) -> App {
+        self.app_with(&[self.front.addr()]).await
+    }
+
+    async fn app_with(&self, gateways: &[SocketAddr]) -> App {
         let trust = Trust::default().only_authorities(self.authority.pem().as_bytes()).expect("an authority");
         let (client, events) = Client::start_with(self.stage.store(), Options::default().trust(trust));
         let mut account = self.stage.account();
-        account.gateways = vec![self.front.addr().to_string()];
+        account.gateways = gateways.iter().map(SocketAddr::to_string).collect();
         let account = client.add_account(account, Some(self.stage.push())).await.expect("a good account");
         App { client, events, account }
     }
@@ -89,4 +96,19 @@ async fn a_call_over_websocket_is_answered_and_hung_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_over_websocket_inside_of_tls_is_answered_and_hung_up() {
     calls_over(Transport::Wss).await;
+}
+
+/// The caller of a wake waits for 40 seconds, so the next gateway must be reached well before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_takes_connections_and_says_nothing_is_left_for_the_next() {
+    let leave = async |transport| {
+        let stalled = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let scene = Scene::new(transport).await;
+        let mut app = scene.app_with(&[stalled.local_addr().expect("bound"), scene.front.addr()]).await;
+        app.client.set_token(&app.account, TOKEN).await.expect("a good token");
+        app.client.register(&app.account).await.expect("it was added");
+        app.registered_with(TOKEN).await;
+        assert!(stalled.accept().await.is_ok(), "it was tried first");
+    };
+    tokio::join!(leave(Transport::Tls), leave(Transport::Ws), leave(Transport::Wss));
 }

@@ -75,10 +75,8 @@ impl Scene {
         let action = app.push(payload);
         assert!(action.is_call(), "{:?}", action.kind);
         assert_eq!(app.ringing().await, action.uuid, "the push and its INVITE are one call");
-        // A lost 180 is not repeated once a 100 has come.
-        if self.relay.tally().lost == 0 {
-            call.wait(|state| state == CallState::Ringing, PATIENCE).await.expect("the caller hears it ring");
-        }
+        // Also where the first 180 is lost: the INVITE comes again.
+        call.wait(|state| state == CallState::Ringing, PATIENCE).await.expect("the caller hears it ring");
         call.cancel().await;
         app.call("the end", |change| *change == CallChange::Ended(Ended::Cancelled)).await;
         assert_eq!(call.wait_end(PATIENCE).await.map(|report| report.state), Some(CallState::Cancelled));

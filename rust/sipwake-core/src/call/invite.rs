@@ -100,11 +100,9 @@ impl UserAgent {
     }
 
     fn ring(&mut self, mut invitation: Invitation, now: Now) {
-        let (flow, account) = (invitation.flow, invitation.account.clone());
-        if let Ok(trying) = Builder::response(&invitation.request, 100, "Trying", None).finish() {
-            invitation.proceed(trying.clone(), None, now.boot);
-            self.cx.transmit(flow, trying);
-        }
+        let account = invitation.account.clone();
+        // No 100: RFC 3261 17.2.1 spares it where another answer leaves within 200 ms, and one would keep the caller from
+        // sending its INVITE again, which is all that makes good a lost 180.
         let caller = caller(&invitation.request);
         let (uuid, announced, tell) = match self.wake.invite(&identity(&invitation.request), account, now.boot) {
             Arrival::New(uuid) => (uuid, false, true),

@@ -1,7 +1,7 @@
 //! The Contact parameters that came before RFC 8599: ABTO's (S1), and Flexisip's and Kazoo's `app-id` trio.
 
 use super::{Binding, Environment, Provider, Push, Tags};
-use crate::sip::{RawBytes, escape, escape_paramchar};
+use crate::sip::{ByteSet, escape, escape_paramchar};
 
 /// Adds ABTO's parameters of the Contact *header*: `;push-token-type=firebase;push-token-app=NAME;push-token-id=TOKEN`.
 pub(super) fn write_abto(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
@@ -30,7 +30,7 @@ pub(super) fn write_app_id(in_uri: bool, push: &Push, binding: Binding<'_>, tags
         (Provider::Apns, Environment::Production) => ".prod",
         _ => "",
     };
-    let app = format!("{}{suffix}", push.package());
+    let app = [push.package(), suffix].concat();
     if in_uri {
         tags.uri_param("app-id", escape_paramchar(&app));
         tags.uri_param("pn-type", escape_paramchar(kind));
@@ -47,4 +47,4 @@ fn escape_token(value: &str) -> String {
     escape(value, &TOKENCHARS, b"0123456789abcdef")
 }
 
-const TOKENCHARS: RawBytes = RawBytes::of(b"-.!*_+`'~");
+const TOKENCHARS: ByteSet = ByteSet::of(b"-.!*_+`'~");

@@ -21,19 +21,19 @@ pub(super) fn write(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
                 Environment::Production => "p:",
             };
             let Some(provider) = letter(push.provider()) else { return };
-            tags.header("X-MPUSH", format!("{environment}{provider}:{}:{}", push.package(), token.single()));
+            tags.header("X-MPUSH", [environment, provider, ":", push.package(), ":", token.single()].concat());
         }
         Binding::Unbound | Binding::LoggedOut(_) => tags.header("X-MPUSH", "null"),
         Binding::NoneYet | Binding::Query(_) => {}
     }
 }
 
-pub(super) fn letter(provider: &Provider) -> Option<char> {
+pub(super) fn letter(provider: &Provider) -> Option<&'static str> {
     match provider {
-        Provider::Fcm => Some('a'),
-        Provider::Apns => Some('i'),
-        Provider::FcmOnIos => Some('j'),
-        Provider::WebPush => Some('w'),
+        Provider::Fcm => Some("a"),
+        Provider::Apns => Some("i"),
+        Provider::FcmOnIos => Some("j"),
+        Provider::WebPush => Some("w"),
         Provider::Other(_) => None,
     }
 }

@@ -44,13 +44,10 @@ pub(super) fn write(
         Provider::Fcm | Provider::WebPush | Provider::Other(_) => "android",
     };
     let uid = token.map(|token| device_uid(push, token)).unwrap_or_default();
-    tags.header(
-        name,
-        format!(
-            "device-os={os};device-uid={uid};allow-call-push={calls};allow-message-push={messages};app-id={}",
-            push.package()
-        ),
-    );
+    let allow = |allows| if allows { "true" } else { "false" };
+    let (calls, messages) = (allow(calls), allow(messages));
+    let value = ["device-os=", os, ";device-uid=", &uid, ";allow-call-push=", calls, ";allow-message-push=", messages];
+    tags.header(name, [&value.concat(), ";app-id=", push.package()].concat());
 }
 
 /// `VOIP|APNS` for both tokens of an iPhone, `|APNS` for the alert token alone.

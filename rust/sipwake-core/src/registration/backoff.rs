@@ -12,6 +12,9 @@ const MAX: Duration = Duration::from_secs(1800);
 pub(super) const MIN: Duration = Duration::from_secs(1);
 /// How often a wake that failed is tried again soon: its caller waits for some 40 seconds, and a back-off may be longer.
 pub(super) const HURRIED: u32 = 4;
+/// How long a gateway may be silent on a wake while there is another one: five transmissions over UDP. Timer F would take
+/// 32 of the caller's 40 seconds.
+pub(super) const SILENCE: Duration = Duration::from_secs(8);
 
 /// Returns the wait before the next try of a wake that may be tried `left` more times soon: 1, 2, 4 and 8 seconds.
 pub(super) fn hurried(left: u32) -> Duration {

@@ -156,7 +156,8 @@ impl Registration {
         let spoken = self.push.as_ref().map(|push| push.spoken_to_remove(self.memory.shown)).unwrap_or_default();
         let tags = self.push.as_ref().map(|push| push.write(&spoken, Binding::LoggedOut(bound.token.as_ref()), None));
         let mut tags = tags.unwrap_or_default();
-        let rebind = !tags.headers.is_empty() || self.memory.bound.as_ref().is_some_and(|now| now.base == bound.base);
+        let same = self.memory.bound.as_ref().is_some_and(|now| now.base == bound.base);
+        let rebind = same || !tags.headers.is_empty() || self.account.config().instance_id.is_some();
         let mut uri = bound.uri.expose().to_owned();
         if self.push.as_ref().is_some_and(|push| push.config().removal != Removal::SameBinding) {
             uri = [bound.base.expose(), &tags.uri_params_text()].concat();
@@ -172,7 +173,8 @@ impl Registration {
             builder = builder.header(&tag.name, tag.value.as_deref().unwrap_or_default());
         }
         let (user, credentials) = (self.account.auth_user(), self.account.credentials());
-        let (uri, cnonce) = (self.account.registrar(), cx.random.token());
+        let uri = self.memory.auth_uri.as_deref().unwrap_or(self.account.registrar());
+        let cnonce = cx.random.token();
         for (name, value) in former.nonces.authorize(user, credentials, "REGISTER", uri, b"", &cnonce) {
             builder = builder.header(name, &value);
         }

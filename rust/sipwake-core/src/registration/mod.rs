@@ -133,6 +133,8 @@ enum Piid {
 #[derive(Debug)]
 struct Attempt {
     transaction: ClientTransaction,
+    /// On a wake: when its gateway is left, if it is silent until then and there is another one.
+    leave_at: Option<Duration>,
     sent_at: Duration,
     flow: FlowId,
     branch: String,
@@ -432,8 +434,11 @@ impl Registration {
         if self.pace == Pace::Stopped || !(self.started || self.was_ever_registered()) {
             return;
         }
-        if self.attempt.is_some() && !active(Mutation::TwoInFlight) {
+        if !active(Mutation::TwoInFlight)
+            && let Some(attempt) = &mut self.attempt
+        {
             self.hurry = backoff::HURRIED;
+            attempt.leave_at.get_or_insert(now.boot + backoff::SILENCE);
             return;
         }
         self.started = true;
@@ -467,6 +472,7 @@ impl Registration {
 
     pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
         let attempt = self.attempt.as_ref().map(|attempt| attempt.transaction.timeout());
+        let silent = self.leave_at().map(|at| (at, "silent gateway"));
         let pace = match self.pace {
             Pace::BackingOff(until) if self.attempt.is_none() && self.due => Some((until, "back-off")),
             _ => None,
@@ -474,17 +480,22 @@ impl Registration {
         let refresh = self.refresh_at.filter(|_| self.pace != Pace::Stopped).map(|at| (at, "binding refresh"));
         let keep_alive = self.keep_alive_at.map(|at| (at, "keep-alive"));
         let former = self.former_timeout();
-        [attempt, pace, refresh, keep_alive, self.liveness.timeout(), former]
-            .into_iter()
-            .flatten()
-            .min_by_key(|(at, _)| *at)
+        let others = [attempt, silent, pace, refresh, keep_alive, self.liveness.timeout(), former];
+        others.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// When a silent gateway is left for another one: on a wake, long before timer F.
+    fn leave_at(&self) -> Option<Duration> {
+        let at = self.attempt.as_ref()?.leave_at?;
+        self.gateways.has_another(self.hop).then_some(at)
     }
 
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Now) {
         self.check_liveness(cx, now);
         self.expire_former(cx, now);
+        let silent = self.leave_at().filter(|at| now.boot >= *at).map(|_| Due::TimedOut);
         if let Some(attempt) = &mut self.attempt {
-            match attempt.transaction.due(now.boot) {
+            match silent.or(attempt.transaction.due(now.boot)) {
                 Some(Due::Retransmit) => cx.transmit(attempt.flow, attempt.bytes.clone()),
                 Some(Due::TimedOut) => {
                     self.interrupt();
@@ -660,6 +671,7 @@ impl Registration {
         };
         if code < 200 {
             attempt.transaction.proceed(now.boot);
+            attempt.leave_at = None;
             return true;
         }
         let attempt = self.attempt.take().expect("it was there a moment ago");

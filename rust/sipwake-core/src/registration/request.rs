@@ -105,6 +105,7 @@ impl Registration {
         self.liveness.asked(transport.is_reliable(), now.boot);
         self.attempt = Some(Box::new(Attempt {
             transaction: ClientTransaction::start(transport.is_reliable(), now.boot),
+            leave_at: (self.hurry > 0).then(|| now.boot + super::backoff::SILENCE),
             sent_at: now.boot,
             flow: flow.id,
             branch,

@@ -24,10 +24,10 @@ pub fn escape_paramchar(text: &str) -> String {
     escape(text, &PARAMCHARS, b"0123456789ABCDEF")
 }
 
-/// The bytes that stay as they are: asked of each byte of each token in each REGISTER, so looked up.
-pub(crate) struct RawBytes([bool; 256]);
+/// A set of ASCII bytes, asked for each byte of each token in each REGISTER: so looked up.
+pub(crate) struct ByteSet([bool; 256]);
 
-impl RawBytes {
+impl ByteSet {
     /// Letters, digits, and these, which must be ASCII.
     pub(crate) const fn of(marks: &[u8]) -> Self {
         let mut raw = [false; 256];
@@ -47,18 +47,29 @@ impl RawBytes {
     const fn has(&self, byte: u8) -> bool {
         self.0[byte as usize]
     }
+
+    /// How many bytes of the text, from its beginning on, are all of these.
+    fn run(&self, text: &str) -> usize {
+        let bytes = text.as_bytes();
+        // Whole chunks at first, which needs no decision at each byte.
+        let whole =
+            bytes.chunks_exact(16).take_while(|chunk| chunk.iter().fold(true, |all, byte| all & self.has(*byte)));
+        let begin = 16 * whole.count();
+        begin + bytes[begin..].iter().take_while(|byte| self.has(**byte)).count()
+    }
 }
 
-const PARAMCHARS: RawBytes = RawBytes::of(b"-_.!~*'()[]/:&+$");
+const PARAMCHARS: ByteSet = ByteSet::of(b"-_.!~*'()[]/:&+$");
 
 /// Escapes every byte that is not `raw`, with these hex digits.
-pub(crate) fn escape(text: &str, raw: &RawBytes, digits: &[u8; 16]) -> String {
+pub(crate) fn escape(text: &str, raw: &ByteSet, digits: &[u8; 16]) -> String {
     let mut escaped = String::with_capacity(text.len() + 16);
     let mut rest = text;
     // A token is one long run of raw characters with an escape here and there.
-    while let Some(at) = rest.bytes().position(|byte| !raw.has(byte)) {
+    loop {
+        let at = raw.run(rest);
         escaped.push_str(&rest[..at]);
-        let length = rest[at..].chars().next().map_or(0, char::len_utf8);
+        let Some(length) = rest[at..].chars().next().map(char::len_utf8) else { return escaped };
         for byte in &rest.as_bytes()[at..at + length] {
             escaped.push('%');
             escaped.push(char::from(digits[usize::from(byte >> 4)]));
@@ -66,8 +77,6 @@ pub(crate) fn escape(text: &str, raw: &RawBytes, digits: &[u8; 16]) -> String {
         }
         rest = &rest[at + length..];
     }
-    escaped.push_str(rest);
-    escaped
 }
 
 /// Returns the text with every `%HH` replaced by its byte. The result may hold any character, control characters
@@ -139,8 +148,8 @@ pub(super) fn is_token_bytes(bytes: &[u8]) -> bool {
 }
 
 pub(super) fn is_tokenchar(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9')
-        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+    const TOKENCHARS: ByteSet = ByteSet::of(b"-.!%*_+`'~");
+    TOKENCHARS.has(byte)
 }
 
 pub(super) const fn is_paramchar(byte: u8) -> bool {

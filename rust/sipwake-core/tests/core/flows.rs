@@ -49,6 +49,32 @@ fn a_gateway_that_never_answers_is_left_for_the_next_after_32_seconds() {
 }
 
 #[test]
+fn on_a_wake_a_silent_gateway_is_left_for_the_next_while_the_caller_waits() {
+    const PUSH: &str = r#"{"ntype":"0","nfrom":"1234","ncallid":"c1"}"#;
+    let mut stage = two_gateways();
+    let first = stage.registered();
+    stage.push(PUSH);
+    stage.one();
+    stage.advance(Duration::from_millis(7_999));
+    assert_eq!(stage.all().len(), 4, "retransmissions");
+    stage.advance(Duration::from_millis(1));
+    let second = stage.one();
+    assert_ne!(second.flow, first.flow);
+    stage.advance(Duration::from_millis(31_999));
+    stage.all();
+    assert_eq!(stage.opened.len(), 2, "the last one is given its time");
+
+    let mut stage = two_gateways();
+    stage.registered();
+    stage.push(PUSH);
+    let asked = stage.one();
+    stage.input(response(&asked, 100, "Trying", &[]));
+    stage.advance(seconds(20));
+    stage.all();
+    assert_eq!(stage.opened.len(), 1, "it is not silent");
+}
+
+#[test]
 fn the_app_hears_of_a_failure_when_every_gateway_has_failed() {
     let mut stage = two_gateways();
     let first = stage.register();

@@ -29,7 +29,8 @@ pub(super) async fn ask(hop: &Hop, https: bool, port: Option<u16>, network: &Net
     #[cfg(feature = "tls")]
     {
         let config = network.tls.clone().ok()?;
-        let stream = crate::transport::tls::handshake(stream, &server.host, config).await.ok()?;
+        let by = tokio::time::Instant::now() + crate::transport::HANDSHAKES;
+        let stream = crate::transport::tls::handshake(stream, &server.host, config, by).await.ok()?;
         exchange(stream, &host).await
     }
     #[cfg(not(feature = "tls"))]

@@ -16,6 +16,8 @@ use sipwake_core::account::{Hop, Transport};
 use sipwake_core::event::{FlowError, FlowId};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
+#[cfg(any(feature = "tls", feature = "ws"))]
+use tokio::time::Instant;
 use tokio::time::sleep;
 
 use crate::resolve::{Addresses, Found, Way};
@@ -25,6 +27,10 @@ use crate::resolve::{Addresses, Found, Way};
 const QUEUE: usize = 64;
 /// How long a closed flow may take to get rid of what was queued before: a refusal sent just before the end still leaves.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long a server may take to shake hands, TLS and WebSocket together. A segment lost three times in a row is made good
+/// within it (RFC 6298: after 1, 2 and 4 seconds), and a gateway that stalls leaves most of a caller's 40 seconds to the next.
+#[cfg(any(feature = "tls", feature = "ws"))]
+pub(crate) const HANDSHAKES: Duration = Duration::from_secs(8);
 /// The largest piece read at once; the largest datagram.
 const PIECE: usize = 65_535;
 
@@ -136,19 +142,21 @@ async fn run(
         return udp::run(id, &way.addresses, local_port, queue, happenings, network).await;
     };
     let local = stream.local_addr().map_err(|error| unreachable(&error))?;
+    #[cfg(any(feature = "tls", feature = "ws"))]
+    let by = Instant::now() + HANDSHAKES;
     match hop.transport {
         Transport::Udp | Transport::Tcp => stream::run(id, stream, local, queue, happenings).await,
         #[cfg(feature = "tls")]
         Transport::Tls => {
-            let stream = tls::handshake(stream, &hop.host, network.tls.clone()?).await?;
+            let stream = tls::handshake(stream, &hop.host, network.tls.clone()?, by).await?;
             stream::run(id, stream, local, queue, happenings).await
         }
         #[cfg(feature = "ws")]
-        Transport::Ws => ws::run(id, stream, hop, local, queue, happenings).await,
+        Transport::Ws => ws::run(id, stream, hop, (local, by), queue, happenings).await,
         #[cfg(all(feature = "tls", feature = "ws"))]
         Transport::Wss => {
-            let stream = tls::handshake(stream, &hop.host, network.tls.clone()?).await?;
-            ws::run(id, stream, hop, local, queue, happenings).await
+            let stream = tls::handshake(stream, &hop.host, network.tls.clone()?, by).await?;
+            ws::run(id, stream, hop, (local, by), queue, happenings).await
         }
         #[cfg(not(all(feature = "tls", feature = "ws")))]
         _ => Err(FlowError::Unsupported),

@@ -9,7 +9,7 @@ use sipwake_core::event::{FlowError, FlowId};
 use sipwake_core::sip::MAX_MESSAGE;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -18,8 +18,6 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::{Happening, Happenings, Outgoing, broken};
 
-/// How long a server may take to agree.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long the connection may be silent before we ping: proxies close what is idle for a minute.
 const PING: Duration = Duration::from_secs(25);
 /// How long after a ping the server may be silent (RFC 5626 section 4.4.1 has the same for its pong).
@@ -30,11 +28,11 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     id: FlowId,
     stream: S,
     hop: &Hop,
-    local: SocketAddr,
+    (local, by): (SocketAddr, Instant),
     mut queue: mpsc::Receiver<Outgoing>,
     happenings: &Happenings,
 ) -> Result<(), FlowError> {
-    let mut socket = open(stream, hop).await?;
+    let mut socket = open(stream, hop, by).await?;
     if happenings.send((id, Happening::Up(local))).await.is_err() {
         return Ok(());
     }
@@ -85,7 +83,11 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-async fn open<S: AsyncRead + AsyncWrite + Unpin>(stream: S, hop: &Hop) -> Result<WebSocketStream<S>, FlowError> {
+async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    hop: &Hop,
+    by: Instant,
+) -> Result<WebSocketStream<S>, FlowError> {
     let authority = match hop.port {
         Some(port) => format!("{}:{port}", hop.host),
         None => hop.host.to_string(),
@@ -99,7 +101,7 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(stream: S, hop: &Hop) -> Result
         .read_buffer_size(16 * 1024)
         .write_buffer_size(0)
         .max_write_buffer_size(4 * MAX_MESSAGE);
-    match timeout(HANDSHAKE, client_async_with_config(request, stream, Some(config))).await {
+    match timeout_at(by, client_async_with_config(request, stream, Some(config))).await {
         Ok(Ok((socket, _))) => Ok(socket),
         Ok(Err(error)) => Err(flow_error(&error)),
         Err(_) => Err(FlowError::WebSocket("no answer to the handshake".into())),

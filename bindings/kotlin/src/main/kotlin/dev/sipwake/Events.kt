@@ -198,6 +198,7 @@ public sealed interface SipWakeEvent {
  * @property alertToken the token that alerts are pushed to (iOS)
  * @property observedAddress our address and port as the server saw them (RFC 3581)
  * @property suspiciousServer the server proved wrong knowledge of the password: someone may stand between
+ * @property serviceRoute the routes that the registrar gives for requests outside of dialogs, in their order (RFC 3608)
  */
 public data class Registration(
     val expires: Duration,
@@ -206,6 +207,7 @@ public data class Registration(
     val alertToken: String?,
     val observedAddress: String?,
     val suspiciousServer: Boolean,
+    val serviceRoute: List<String> = emptyList(),
 ) {
     override fun toString(): String =
         "Registration(expires=$expires, verdict=$verdict, token=${token?.let { "…" }}, observedAddress=$observedAddress, " +
@@ -254,4 +256,5 @@ private fun FfiRegistration.toRegistration() = Registration(
     alertToken,
     observedAddress,
     suspiciousServer,
+    serviceRoute,
 )

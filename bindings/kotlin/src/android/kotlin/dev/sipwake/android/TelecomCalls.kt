@@ -54,8 +54,8 @@ public class TelecomCalls(
     private val main = Handler(Looper.getMainLooper())
     private val scope = CoroutineScope(SupervisorJob() + Executor { main.post(it) }.asCoroutineDispatcher())
 
-    /** Announced to Telecom, which has asked for no connection yet. */
-    private val awaited = HashSet<UUID>()
+    /** Announced to Telecom, which has asked for no connection yet; with what happened to the call meanwhile. */
+    private val awaited = HashMap<UUID, MutableList<SipWakeEvent.Call>>()
 
     /** A call may end before its push is announced, or before Telecom asks for it. */
     private val ended = object : LinkedHashMap<UUID, DisconnectCause>() {
@@ -90,7 +90,7 @@ public class TelecomCalls(
             if (caller.isNotEmpty()) putParcelable(TelecomManager.EXTRA_INCOMING_CALL_ADDRESS, address(caller))
         }
         telecom.addNewIncomingCall(handle, extras)
-        awaited += call
+        awaited[call] = mutableListOf()
     }
 
     /** As the other [announce], for a push. */
@@ -105,12 +105,14 @@ public class TelecomCalls(
     internal fun connect(request: ConnectionRequest): Connection {
         val uuid = callOf(request)
         // A UUID that is not awaited is of an earlier process, or of nobody.
-        if (uuid == null || !awaited.remove(uuid)) return Connection.createCanceledConnection()
+        val missed = uuid?.let(awaited::remove) ?: return Connection.createCanceledConnection()
         ended[uuid]?.let { return Connection.createFailedConnection(it) }
         val call = TelecomCall(client, scope, uuid, describe)
         call.setAddress(request.address, TelecomManager.PRESENTATION_ALLOWED)
         request.extras.getString(EXTRA_NAME)?.let { call.setCallerDisplayName(it, TelecomManager.PRESENTATION_ALLOWED) }
         calls[uuid] = call
+        // The user may have answered on the app's own screen before Telecom was ready.
+        missed.forEach(call::onEvent)
         return call
     }
 
@@ -129,9 +131,9 @@ public class TelecomCalls(
         }
     }
 
-    private fun onEvent(event: SipWakeEvent.Call) {
-        val call = calls[event.uuid]
-        call?.onEvent(event)
+    internal fun onEvent(event: SipWakeEvent.Call) {
+        calls[event.uuid]?.onEvent(event)
+        awaited[event.uuid]?.let { if (it.size < EVENTS_KEPT) it += event }
         if (event !is SipWakeEvent.CallEnded) return
         calls -= event.uuid
         ended[event.uuid] = disconnectCause(event.reason)
@@ -153,6 +155,7 @@ public class TelecomCalls(
 
     private companion object {
         const val ENDS_KEPT = 128
+        const val EVENTS_KEPT = 16
         const val EXTRA_CALL = "dev.sipwake.call"
         const val EXTRA_NAME = "dev.sipwake.name"
     }

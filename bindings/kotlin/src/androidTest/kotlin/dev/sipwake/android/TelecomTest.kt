@@ -129,6 +129,14 @@ class TelecomTest {
     }
 
     @Test
+    fun `a call that was answered before Telecom asked for it is active at once`() {
+        val call = pushed("quick")
+        calls.announce(call)
+        calls.onEvent(SipWakeEvent.CallConnected(call.uuid, null, null))
+        assertEquals(Connection.STATE_ACTIVE, connect().state)
+    }
+
+    @Test
     fun `a media engine that throws ends the call, and refuses new media`() {
         calls.close()
         val calls = TelecomCalls(context, client, CallService::class.java, "App") { _, _ -> error("no microphone") }

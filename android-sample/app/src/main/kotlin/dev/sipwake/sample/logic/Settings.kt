@@ -82,11 +82,11 @@ data class Problem(val field: Field?, val reason: String) {
     companion object {
         fun of(error: SipWakeException) = Problem(
             when (error.field) {
-                "gateway", "gateways", "registrar" -> Field.SERVER
+                "gateways", "registrar" -> Field.SERVER
                 "aor" -> Field.ADDRESS
-                "password", "credentials" -> Field.PASSWORD
+                "credentials.password" -> Field.PASSWORD
                 "auth_user" -> Field.LOGIN
-                "package", "pn-param" -> Field.PROJECT
+                "push.package" -> Field.PROJECT
                 else -> null
             },
             error.reason,

@@ -1,5 +1,6 @@
 package dev.sipwake.sample.ui
 
+import androidx.compose.foundation.horizontalScroll
 import androidx.compose.foundation.layout.Arrangement
 import androidx.compose.foundation.layout.Column
 import androidx.compose.foundation.layout.Row
@@ -42,7 +43,7 @@ fun SettingsScreen(state: SampleState, dispatch: (Action) -> Unit) {
         Entry(state, Field.PASSWORD, "Password", settings.password, null, secret = true) { edit(settings.copy(password = it)) }
         Entry(state, Field.LOGIN, "Login name", settings.login, "if it is another than the address's") { edit(settings.copy(login = it)) }
         Entry(state, Field.PROJECT, "Firebase project", settings.project, "what the server knows this app by") { edit(settings.copy(project = it)) }
-        Row(horizontalArrangement = Arrangement.spacedBy(6.dp)) {
+        Row(Modifier.horizontalScroll(rememberScrollState()), horizontalArrangement = Arrangement.spacedBy(4.dp)) {
             for (transport in Transport.entries) {
                 FilterChip(settings.transport == transport, { edit(settings.copy(transport = transport)) }, { Text(transport.name) })
             }

@@ -243,7 +243,7 @@ fn checksum(body: &[u8]) -> String {
 
 pub(crate) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
     // Room for a common record, so that no piece of it stays behind where it grew.
-    let mut body = Zeroizing::new(Vec::with_capacity(2048));
+    let mut body = Zeroizing::new(Vec::with_capacity(1024));
     serde_json::to_writer(&mut *body, value).expect("records hold no map with keys other than strings");
     let head = format!("sipwake {VERSION} {}\n", checksum(&body));
     let mut record = Vec::with_capacity(head.len() + body.len());
@@ -308,6 +308,16 @@ mod tests {
         assert_eq!((read.pending.get(&key), read.departed.len()), (Some(&removal), 0));
         let again = Removals::read(&read.write().expect("something is pending")).expect("the new form");
         assert_eq!(again.pending.get(&key), Some(&removal));
+    }
+
+    #[test]
+    fn of_too_many_departed_users_the_first_to_leave_is_forgotten() {
+        let mut removals = Removals::default();
+        for number in 0..=MAX_DEPARTED {
+            removals.depart(&format!("user{number}"), Duration::from_secs(1_790_000_000));
+        }
+        assert_eq!(removals.departed.len(), MAX_DEPARTED);
+        assert!(!removals.return_of("user0") && removals.return_of("user1"));
     }
 
     proptest! {

@@ -54,3 +54,20 @@ impl Answers {
         self.given.push_back((key, bytes, now + 64 * T1));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_answers_the_oldest_goes_first() {
+        let mut answers = Answers::default();
+        let key = |number: usize| TransactionKey(number.to_string());
+        for number in 0..=MAX_ANSWERS {
+            answers.keep(key(number), vec![0], Duration::ZERO);
+        }
+        assert_eq!(answers.given.len(), MAX_ANSWERS);
+        assert_eq!(answers.find(&key(0), Duration::ZERO), None);
+        assert!(answers.find(&key(1), Duration::ZERO).is_some());
+    }
+}

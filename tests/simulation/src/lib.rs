@@ -8,6 +8,7 @@
 mod chance;
 pub mod fleet;
 mod phone;
+mod processor;
 mod promises;
 mod script;
 mod server;
@@ -16,6 +17,7 @@ mod wire;
 mod world;
 
 pub use chance::Chance;
+pub use processor::processor_time;
 pub use promises::Broken;
 pub use script::{Damage, Happening, Profile, Script, Setting};
 pub use shrink::{play, shrink};

@@ -15,9 +15,17 @@ pub(crate) fn user(account: usize) -> String {
     format!("user{account}")
 }
 
+/// What every password begins with.
+pub(crate) const PASSWORDS: &str = "open-sesame-";
+
+/// Returns the account of a user.
+pub(crate) fn account_of(user: &str) -> Option<usize> {
+    user.strip_prefix("user")?.parse().ok()
+}
+
 /// Returns a user's password.
 pub(crate) fn password(user: &str) -> String {
-    format!("open-sesame-{user}")
+    format!("{PASSWORDS}{user}")
 }
 
 /// What the app remembers of an account, safely stored by itself.

@@ -42,12 +42,12 @@ pub(crate) struct Seen {
     call_id: Option<String>,
     pub(crate) nonce: Option<String>,
     pub(crate) stored_nonce: Option<String>,
+    /// Refusals of a wrong password since the app was last told, or there was a reason to try.
+    pub(crate) refusals: u32,
     /// The flow of the registration, while it is open.
     main: Option<u64>,
     /// Flows opened beside it, to the gateway that was left: nonces there are a matter of their own.
     aside: BTreeSet<u64>,
-    /// Refusals of a wrong password since the app was last told, or there was a reason to try.
-    pub(crate) refusals: u32,
     /// When the REGISTERs since the last reason for one began, and how many there were.
     burst: (u64, u32),
 }
@@ -233,6 +233,10 @@ impl Watch {
         if let Some(complaint) = complaint {
             self.fail(at, 6, complaint);
         }
+    }
+
+    pub(crate) fn knows_calls(&self) -> bool {
+        !self.rings.is_empty()
     }
 
     /// Promise 6: an announced INVITE that never comes ends the call on time.

@@ -140,13 +140,13 @@ impl Server {
     }
 
     pub(crate) fn register(&mut self, request: &Wire, flow: u64, now: u64) -> Reply {
-        let branch = request.branch().to_owned();
-        if let Some((_, _, known)) = self.answers.iter().find(|(known, _, _)| *known == branch) {
+        let (branch, cseq) = (request.branch().to_owned(), request.cseq());
+        if let Some((_, _, known)) = self.answers.iter().find(|(known, seq, _)| *seq == cseq && *known == branch) {
             return Reply { bytes: known.clone(), registered: None };
         }
         let (status, phrase, extra, registered) = self.decide(request, flow, now);
         let bytes = request.answer(status, phrase, &extra);
-        self.answers.push_back((branch, request.cseq(), bytes.clone()));
+        self.answers.push_back((branch, cseq, bytes.clone()));
         if self.answers.len() > 32 {
             self.answers.pop_front();
         }

@@ -402,6 +402,8 @@ mod tests {
         assert_eq!(check(&full), (ServerProof::Verified, true));
         assert_eq!(check(&format!(r#"rspauth="{PROOF}""#)), (ServerProof::Verified, true));
         assert_eq!(check(&full.replace("98f8", "98f9")), (ServerProof::Mismatch, false));
+        // The proof says itself what it covers: this one would cover the body, too.
+        assert_eq!(check(&full.replace("qop=auth", "qop=auth-int")), (ServerProof::Mismatch, false));
         assert_eq!(check(&full.replace("nc=00000001", "nc=00000002")), (ServerProof::Mismatch, false));
     }
 

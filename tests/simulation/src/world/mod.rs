@@ -150,7 +150,7 @@ pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) 
             world.agreed(true);
             break;
         }
-        if world.timer() > world.at && world.phone.asleep_until <= world.at {
+        if world.watch.knows_calls() && world.timer() > world.at && world.phone.asleep_until <= world.at {
             world.watch.calls_are_over(world.at);
         }
         if let Some(violation) = world.server.violations.pop() {

@@ -75,11 +75,10 @@ impl World<'_> {
             }
             return;
         };
+        if contains(&bytes, phone::PASSWORDS.as_bytes()) {
+            self.watch.fail(self.at, 7, "a password in the store");
+        }
         for index in 0..self.phone.apps.len() {
-            let name = phone::user(index);
-            if contains(&bytes, phone::password(&name).as_bytes()) {
-                self.watch.fail(self.at, 7, "a password in the store");
-            }
             let own = record.key == binding_key(&self.phone.apps[index].key);
             let leaving = record.key == REMOVALS && contains(&bytes, self.phone.apps[index].key.as_str().as_bytes());
             if (own || leaving) && !refused {
@@ -156,7 +155,7 @@ impl World<'_> {
         }
         if let Some(wire) = Wire::parse(&bytes)
             && wire.method() == "REGISTER"
-            && let Some(index) = (0..self.setting.accounts).find(|index| phone::user(*index) == wire.to_user())
+            && let Some(index) = phone::account_of(wire.to_user()).filter(|index| *index < self.setting.accounts)
         {
             self.watch.register_sent(index, &wire, &bytes, flow, self.at);
             self.reacted = true;

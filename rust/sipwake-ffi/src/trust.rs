@@ -1,5 +1,6 @@
 //! The platform's judgement of server certificates.
 
+#[cfg(feature = "tls")]
 use std::sync::Arc;
 
 use crate::error::CallbackError;

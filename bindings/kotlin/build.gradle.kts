@@ -14,7 +14,7 @@ android {
     namespace = "dev.sipwake"
     compileSdk = 35
     defaultConfig {
-        minSdk = 26
+        minSdk = 24
         consumerProguardFiles("consumer-rules.pro")
     }
     compileOptions {

@@ -21,8 +21,9 @@ public class IncomingCallNotification(
     private val channelId: String,
     private val icon: Int,
 ) {
-    /** Makes the channel; harmless when it is there. */
+    /** Makes the channel; harmless when it is there, and before Android 8, which has none. */
     public fun createChannel(name: CharSequence) {
+        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.O) return
         val channel = NotificationChannel(channelId, name, NotificationManager.IMPORTANCE_HIGH)
         context.system<NotificationManager>().createNotificationChannel(channel)
     }
@@ -44,12 +45,11 @@ public class IncomingCallNotification(
         decline: PendingIntent,
     ): Notification {
         val label = call.details.callerLabel ?: unknownCaller
-        val builder = Notification.Builder(context, channelId)
+        val builder = builder(call)
             .setSmallIcon(icon)
             .setContentTitle(label)
             .setCategory(Notification.CATEGORY_CALL)
             .setOngoing(true)
-            .setTimeoutAfter(call.timeLeft.inWholeMilliseconds)
             .setContentIntent(open)
             .setFullScreenIntent(open, true)
         // The system takes this style only from a foreground service or with a full-screen intent.
@@ -59,6 +59,14 @@ public class IncomingCallNotification(
         }
         return builder.build()
     }
+
+    private fun builder(call: PushAction.IncomingCall): Notification.Builder =
+        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.O) {
+            Notification.Builder(context, channelId).setTimeoutAfter(call.timeLeft.inWholeMilliseconds)
+        } else {
+            @Suppress("DEPRECATION")
+            Notification.Builder(context).setPriority(Notification.PRIORITY_MAX)
+        }
 
     /** Shows it under the call's own id, where the push asks for a notification. Returns `false` where it asks for another thing. */
     public fun show(call: PushAction.IncomingCall, notification: Notification): Boolean {

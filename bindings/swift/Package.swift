@@ -12,7 +12,7 @@ let package = Package(
     targets: [
         .target(name: "SipWakeFFIC", linkerSettings: [.linkedLibrary("sipwake_ffi")]),
         .target(name: "SipWakeFFI", dependencies: ["SipWakeFFIC"], swiftSettings: [.swiftLanguageMode(.v5)]),
-        .target(name: "SipWake", dependencies: ["SipWakeFFI"]),
+        .target(name: "SipWake", dependencies: ["SipWakeFFI"], resources: [.process("PrivacyInfo.xcprivacy")]),
         .testTarget(name: "SipWakeTests", dependencies: ["SipWake"]),
     ],
     swiftLanguageModes: [.v6]

@@ -7,6 +7,8 @@ mod aar;
 mod archive;
 mod findings;
 mod library;
+mod plist;
+mod static_library;
 mod xcframework;
 
 use std::{
@@ -41,7 +43,7 @@ fn inspect(file: &Path) -> Findings {
     if name.ends_with(".aar") {
         aar::inspect(&name, &bytes, &mut findings);
     } else if name.ends_with(".xcframework.zip") {
-        xcframework::inspect(&name, &bytes, &mut findings);
+        xcframework::inspect(&name, &bytes, &xcframework::Beside::read(file), &mut findings);
     } else {
         findings.wrong(&name, "is neither an .aar nor an .xcframework.zip");
     }

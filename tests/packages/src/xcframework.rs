@@ -1,8 +1,356 @@
-//! The XCFramework for Apple's systems.
+//! The XCFramework for Apple's systems, and the Swift package beside it.
 
-use crate::findings::Findings;
+use std::{collections::BTreeSet, fs, path::Path};
+
+use object::macho;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    archive::{self, Entry},
+    findings::Findings,
+    plist::Value,
+    static_library::{self, Platform, Symbols},
+};
+
+const ROOT: &str = "SipWakeFFI.xcframework/";
+const MODULE: &str = "SipWakeFFIC";
+const LICENCES: &str = "LICENSES.txt";
+
+/// What a build without Apple's SDK has in its file name, and in its property lists.
+const CHECK_ONLY: &str = "check-only";
+const CHECK_ONLY_KEY: &str = "SipWakeCheckOnly";
+
+/// Calls for which Apple wants a reason, and the category that it files them under in a privacy manifest.
+const WITH_A_REASON: [(&str, &str); 12] = [
+    ("_stat", "FileTimestamp"),
+    ("_fstat", "FileTimestamp"),
+    ("_fstatat", "FileTimestamp"),
+    ("_lstat", "FileTimestamp"),
+    ("_getattrlist", "FileTimestamp"),
+    ("_fgetattrlist", "FileTimestamp"),
+    ("_getattrlistbulk", "FileTimestamp"),
+    ("_mach_absolute_time", "SystemBootTime"),
+    ("_statfs", "DiskSpace"),
+    ("_fstatfs", "DiskSpace"),
+    ("_statvfs", "DiskSpace"),
+    ("_fstatvfs", "DiskSpace"),
+];
+
+/// A part of the framework: for one system, on phones or in their simulator.
+#[derive(Debug)]
+struct Slice {
+    identifier: &'static str,
+    platform: &'static str,
+    variant: Option<&'static str>,
+    architectures: &'static [&'static str],
+    system: &'static str,
+    minimum: (&'static str, &'static str),
+    compiled_for: Platform,
+}
+
+const SLICES: [Slice; 3] = [
+    Slice {
+        identifier: "ios-arm64",
+        platform: "ios",
+        variant: None,
+        architectures: &["arm64"],
+        system: "iPhoneOS",
+        minimum: ("MinimumOSVersion", "15.0"),
+        compiled_for: Platform { number: macho::PLATFORM_IOS, minimum: (15, 0) },
+    },
+    Slice {
+        identifier: "ios-arm64_x86_64-simulator",
+        platform: "ios",
+        variant: Some("simulator"),
+        architectures: &["arm64", "x86_64"],
+        system: "iPhoneSimulator",
+        minimum: ("MinimumOSVersion", "15.0"),
+        compiled_for: Platform { number: macho::PLATFORM_IOSSIMULATOR, minimum: (15, 0) },
+    },
+    Slice {
+        identifier: "macos-arm64_x86_64",
+        platform: "macos",
+        variant: None,
+        architectures: &["arm64", "x86_64"],
+        system: "MacOSX",
+        minimum: ("LSMinimumSystemVersion", "12.0"),
+        compiled_for: Platform { number: macho::PLATFORM_MACOS, minimum: (12, 0) },
+    },
+];
+
+/// What lies beside the archive: its checksum and the Swift package that names both.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    checksum: String,
+    manifest: String,
+    privacy: Vec<u8>,
+    header: String,
+}
+
+impl Beside {
+    /// Reads what lies beside an archive; what is not there is empty.
+    pub(crate) fn read(archive: &Path) -> Self {
+        let package = archive.with_file_name("SipWake");
+        let text = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+        let mut checksum = archive.as_os_str().to_owned();
+        checksum.push(".checksum");
+        Self {
+            checksum: text(Path::new(&checksum)),
+            manifest: text(&package.join("Package.swift")),
+            privacy: fs::read(package.join("Sources/SipWake/PrivacyInfo.xcprivacy")).unwrap_or_default(),
+            header: text(&package.join("Sources/SipWakeFFIC/include/SipWakeFFIC.h")),
+        }
+    }
+}
 
 /// Says what is wrong with an XCFramework's archive.
-pub(crate) fn inspect(name: &str, _archive: &[u8], findings: &mut Findings) {
-    findings.wrong(name, "is not an AAR, and nothing reads an XCFramework yet");
+pub(crate) fn inspect(name: &str, archive: &[u8], beside: &Beside, findings: &mut Findings) {
+    let entries = match archive::entries(archive) {
+        Ok(entries) => entries,
+        Err(why) => return findings.wrong(name, why),
+    };
+    let check_only = name.contains(CHECK_ONLY);
+    archive::judge(name, &entries, findings);
+    let slices = listed(name, &entries, check_only, findings);
+    let mut undefined = BTreeSet::new();
+    for slice in &slices {
+        undefined.extend(inspect_slice(slice, &entries, check_only, beside, findings));
+    }
+    for entry in &entries {
+        let known = entry.path == LICENCES
+            || entry.path.strip_prefix(ROOT).is_some_and(|path| {
+                path == "Info.plist"
+                    || slices.iter().any(|slice| path.starts_with(&format!("{}/{MODULE}.framework/", slice.identifier)))
+            });
+        if !known {
+            findings.wrong(&entry.path, "does not belong into an XCFramework of ours");
+        }
+    }
+    licences(name, &entries, findings);
+    package(name, archive, beside, findings);
+    privacy(&beside.privacy, &undefined, findings);
 }
+
+fn find<'a>(entries: &'a [Entry], path: &str) -> Option<&'a [u8]> {
+    entries.iter().find(|entry| entry.path == path).map(|entry| entry.bytes.as_slice())
+}
+
+/// Reads a property list of the archive, with the mark that it must or must not bear.
+fn property_list(entries: &[Entry], path: &str, check_only: bool, findings: &mut Findings) -> Option<Value> {
+    let Some(bytes) = find(entries, path) else {
+        findings.wrong(path, "is not there");
+        return None;
+    };
+    match Value::parse(bytes) {
+        Ok(list) => {
+            if (list.get(CHECK_ONLY_KEY) == Some(&Value::Boolean(true))) != check_only {
+                findings.wrong(path, format!("does not agree with the file's name on {CHECK_ONLY_KEY}"));
+            }
+            Some(list)
+        }
+        Err(why) => {
+            findings.wrong(path, why);
+            None
+        }
+    }
+}
+
+/// Returns the slices that the framework says it has, each as it must be.
+fn listed(name: &str, entries: &[Entry], check_only: bool, findings: &mut Findings) -> Vec<&'static Slice> {
+    let path = format!("{ROOT}Info.plist");
+    let Some(list) = property_list(entries, &path, check_only, findings) else { return Vec::new() };
+    for (key, value) in [("CFBundlePackageType", "XFWK"), ("XCFrameworkFormatVersion", "1.0")] {
+        if list.string(key) != Some(value) {
+            findings.wrong(&path, format!("has {key} {:?}, not {value}", list.string(key)));
+        }
+    }
+    let mut slices = Vec::new();
+    for library in list.array("AvailableLibraries") {
+        let identifier = library.string("LibraryIdentifier").unwrap_or_default();
+        let Some(slice) = SLICES.iter().find(|slice| slice.identifier == identifier) else {
+            findings.wrong(&path, format!("has the slice {identifier:?}, which is none of ours"));
+            continue;
+        };
+        let versions = if slice.platform == "macos" { "Versions/A/" } else { "" };
+        let expected = [
+            ("LibraryPath", Some(format!("{MODULE}.framework"))),
+            ("BinaryPath", Some(format!("{MODULE}.framework/{versions}{MODULE}"))),
+            ("SupportedPlatform", Some(slice.platform.to_owned())),
+            ("SupportedPlatformVariant", slice.variant.map(str::to_owned)),
+        ];
+        for (key, value) in expected {
+            if library.string(key) != value.as_deref() {
+                findings.wrong(&path, format!("has {key} {:?} for {identifier}, not {value:?}", library.string(key)));
+            }
+        }
+        let architectures = library.strings("SupportedArchitectures");
+        if architectures != slice.architectures {
+            findings.wrong(&path, format!("has {architectures:?} for {identifier}, not {:?}", slice.architectures));
+        }
+        slices.push(slice);
+    }
+    // What is for checking may be a part.
+    if slices.is_empty() || (!check_only && slices.len() != SLICES.len()) {
+        findings.wrong(name, format!("has {} of {} slices", slices.len(), SLICES.len()));
+    }
+    slices
+}
+
+/// Says what is wrong with the framework of a slice; returns the symbols that it asks for.
+fn inspect_slice(
+    slice: &Slice,
+    entries: &[Entry],
+    check_only: bool,
+    beside: &Beside,
+    findings: &mut Findings,
+) -> BTreeSet<String> {
+    let framework = format!("{ROOT}{}/{MODULE}.framework/", slice.identifier);
+    let (contents, information) = if slice.platform == "macos" {
+        for (link, target) in [
+            ("Versions/Current", "A"),
+            (MODULE, "Versions/Current/SipWakeFFIC"),
+            ("Headers", "Versions/Current/Headers"),
+            ("Modules", "Versions/Current/Modules"),
+            ("Resources", "Versions/Current/Resources"),
+        ] {
+            let path = format!("{framework}{link}");
+            if find(entries, &path) != Some(target.as_bytes()) {
+                findings.wrong(&path, format!("is no link to {target}"));
+            }
+        }
+        (format!("{framework}Versions/A/"), format!("{framework}Versions/A/Resources/Info.plist"))
+    } else {
+        (framework.clone(), format!("{framework}Info.plist"))
+    };
+    if let Some(list) = property_list(entries, &information, check_only, findings) {
+        for (key, value) in
+            [("CFBundleExecutable", MODULE), ("CFBundlePackageType", "FMWK"), (slice.minimum.0, slice.minimum.1)]
+        {
+            if list.string(key) != Some(value) {
+                findings.wrong(&information, format!("has {key} {:?}, not {value}", list.string(key)));
+            }
+        }
+        if list.strings("CFBundleSupportedPlatforms") != [slice.system] {
+            findings.wrong(&information, format!("is not for {} alone", slice.system));
+        }
+    }
+    module(&format!("{contents}Modules/module.modulemap"), entries, findings);
+
+    let header = format!("{contents}Headers/{MODULE}.h");
+    let functions = find(entries, &header).map(String::from_utf8_lossy).unwrap_or_default();
+    if functions != beside.header {
+        findings.wrong(&header, "is not the header of the Swift package");
+    }
+    let functions = declared(&functions);
+    if functions.is_empty() {
+        findings.wrong(&header, "declares none of our functions");
+    }
+    let binary = format!("{contents}{MODULE}");
+    let Some(bytes) = find(entries, &binary) else {
+        findings.wrong(&binary, "is not there");
+        return BTreeSet::new();
+    };
+    let symbols = static_library::inspect(&binary, bytes, slice.compiled_for, findings);
+    let architectures: Vec<_> = symbols.iter().map(|symbols| symbols.architecture.as_str()).collect();
+    if architectures.iter().collect::<BTreeSet<_>>() != slice.architectures.iter().collect() {
+        findings.wrong(&binary, format!("is for {architectures:?}, not for {:?}", slice.architectures));
+    }
+    symbols.into_iter().flat_map(|symbols| undefined_in(&binary, symbols, &functions, findings)).collect()
+}
+
+fn undefined_in(
+    place: &str,
+    symbols: Symbols,
+    functions: &BTreeSet<String>,
+    findings: &mut Findings,
+) -> BTreeSet<String> {
+    for function in functions.iter().filter(|function| !symbols.defined.contains(*function)).take(5) {
+        findings.wrong(place, format!("has no {function} for {}, which the header declares", symbols.architecture));
+    }
+    &symbols.undefined - &symbols.defined
+}
+
+/// Returns the symbols of our functions that a header declares.
+fn declared(header: &str) -> BTreeSet<String> {
+    header
+        .split('(')
+        .filter_map(|text| text.rsplit(|letter: char| letter != '_' && !letter.is_ascii_alphanumeric()).next())
+        .filter(|name| name.starts_with("uniffi_sipwake_ffi_") || name.starts_with("ffi_sipwake_ffi_"))
+        .map(|name| format!("_{name}"))
+        .collect()
+}
+
+fn module(path: &str, entries: &[Entry], findings: &mut Findings) {
+    let map = find(entries, path).map(String::from_utf8_lossy).unwrap_or_default();
+    let words: Vec<_> = map.split_whitespace().collect();
+    for required in [format!("framework module {MODULE} {{"), format!("umbrella header \"{MODULE}.h\"")] {
+        let required: Vec<_> = required.split(' ').collect();
+        if !words.windows(required.len()).any(|words| words == required) {
+            findings.wrong(path, format!("lacks {}", required.join(" ")));
+        }
+    }
+}
+
+fn licences(name: &str, entries: &[Entry], findings: &mut Findings) {
+    let text = find(entries, LICENCES).map(String::from_utf8_lossy).unwrap_or_default();
+    let headings: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("== ")).collect();
+    for required in ["sipwake ", "ring ", "rsip ", "rustls ", "tokio ", "uniffi ", "Rust's standard library"] {
+        if !headings.iter().any(|heading| heading.starts_with(required)) {
+            findings.wrong(name, format!("has no notice of {} in {LICENCES}", required.trim_end()));
+        }
+    }
+    if let Some(path) = archive::build_path(text.as_bytes()) {
+        findings.wrong(LICENCES, format!("has a path of the machine that built it: {path}"));
+    }
+    findings.seen(LICENCES, format!("{} notices", headings.len()));
+}
+
+/// The checksum, as SwiftPM computes it (SHA-256 in lower-case hexadecimal), and the manifest that names it.
+fn package(name: &str, archive: &[u8], beside: &Beside, findings: &mut Findings) {
+    let checksum = Sha256::digest(archive).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    if beside.checksum.trim_end() != checksum {
+        findings.wrong(name, format!("has the checksum {checksum}, and the file beside it says {:?}", beside.checksum));
+    }
+    for required in [format!("checksum: \"{checksum}\""), format!("/{name}\"")] {
+        if !beside.manifest.contains(&required) {
+            findings.wrong("SipWake/Package.swift", format!("lacks {required}"));
+        }
+    }
+    if !beside.manifest.contains("PrivacyInfo.xcprivacy") {
+        findings.wrong("SipWake/Package.swift", "has no privacy manifest among its resources");
+    }
+    findings.seen(name, format!("{} bytes, SHA-256 {checksum}", archive.len()));
+}
+
+fn privacy(bytes: &[u8], undefined: &BTreeSet<String>, findings: &mut Findings) {
+    const PLACE: &str = "SipWake/Sources/SipWake/PrivacyInfo.xcprivacy";
+    let list = match Value::parse(bytes) {
+        Ok(list) => list,
+        Err(why) => return findings.wrong(PLACE, why),
+    };
+    if list.get("NSPrivacyTracking") != Some(&Value::Boolean(false)) {
+        findings.wrong(PLACE, "does not say that nobody is tracked");
+    }
+    let mut categories = BTreeSet::new();
+    for accessed in list.array("NSPrivacyAccessedAPITypes") {
+        let category = accessed.string("NSPrivacyAccessedAPIType").unwrap_or_default();
+        if accessed.strings("NSPrivacyAccessedAPITypeReasons").is_empty() {
+            findings.wrong(PLACE, format!("has no reason for {category}"));
+        }
+        categories.insert(category.trim_start_matches("NSPrivacyAccessedAPICategory"));
+    }
+    for name in undefined {
+        // On x86_64 some have a second name with the suffix.
+        let plain = name.trim_end_matches("$INODE64");
+        if let Some((_, category)) = WITH_A_REASON.iter().find(|(call, _)| *call == plain)
+            && !categories.contains(category)
+        {
+            findings.wrong(PLACE, format!("gives no reason of the category {category}, for which {name} is called"));
+        }
+    }
+    findings.seen(PLACE, format!("reasons for {categories:?}"));
+}
+
+#[cfg(test)]
+#[path = "xcframework_tests.rs"]
+mod tests;

@@ -2,7 +2,8 @@
 //! Packs a folder into a zip archive, in which nothing tells when and where it was made: `pack-archive ARCHIVE FOLDER`.
 //!
 //! Entries are in order of their paths and bear one time. Shared libraries are not compressed and begin at a multiple of
-//! 16 KB, so that they can be mapped from where they are; everything else is compressed.
+//! 16 KB, so that they can be mapped from where they are; everything else is compressed. Links stay links: Apple's
+//! frameworks for macOS have them.
 
 use std::{
     fs::{self, File},
@@ -45,8 +46,16 @@ fn pack(archive: &Path, folder: &Path) -> io::Result<()> {
         } else {
             options
         };
+        let file = folder.join(&path);
+        if file.is_symlink() {
+            let target = fs::read_link(file)?;
+            let target = target.to_str().ok_or_else(|| io::Error::other("a link's target is not UTF-8"))?;
+            // `add_symlink` sets the kind of file beside the permissions.
+            writer.add_symlink(path.as_str(), target, options.unix_permissions(0o777))?;
+            continue;
+        }
         writer.start_file(path.as_str(), options)?;
-        writer.write_all(&fs::read(folder.join(&path))?)?;
+        writer.write_all(&fs::read(file)?)?;
     }
     writer.finish()?.flush()
 }

@@ -8,22 +8,24 @@ mod credentials;
 mod flow;
 mod former_gateway;
 mod liveness;
+mod pace;
 mod request;
 mod response;
+mod wishes;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::account::{Account, AccountKey};
 use crate::clock::Now;
-use crate::event::{Event, Failure, FlowId, Output};
-use crate::gateway::{Gateways, Load};
+use crate::event::{Event, FlowId, Output};
+use crate::gateway::Gateways;
 use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Dialect, Push, PushToken, Shown, Verdict};
 use crate::random::Random;
 use crate::sip::Message;
 use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, Removals, TokenWish, binding_key, seal};
-use crate::transaction::{ClientTransaction, Due};
+use crate::transaction::ClientTransaction;
 
 pub(crate) use credentials::Challenged;
 pub(crate) use flow::FlowUp;
@@ -353,180 +355,6 @@ impl Registration {
         }
     }
 
-    // Wishes.
-
-    /// Registers, or registers again: the app started, or the user asked for it.
-    pub(crate) fn register(&mut self) {
-        self.started = true;
-        self.memory.asked_only = false;
-        self.pace = Pace::Free;
-        self.failures = 0;
-        if self.attempt.as_ref().is_none_or(|attempt| attempt.epoch != self.epoch) {
-            self.due = true;
-        }
-    }
-
-    /// Takes a token. Returns whether anything changed, so that it must be stored.
-    pub(crate) fn set_token(&mut self, token: PushToken) -> bool {
-        if self.memory.token == TokenWish::Bind(token.clone()) && !active(Mutation::SameTokenSent) {
-            return false;
-        }
-        self.memory.token = TokenWish::Bind(token);
-        // A process that was started for this very token need not register first: the server still pushes to the old one.
-        self.started |= self.memory.bound.is_some();
-        if !active(Mutation::NewTokenWaits) {
-            self.wish();
-        }
-        true
-    }
-
-    /// Removes the push binding, and stays registered.
-    pub(crate) fn unbind_push(&mut self) -> bool {
-        if matches!(self.memory.token, TokenWish::Unbind(_)) || active(Mutation::UnbindIgnored) {
-            return false;
-        }
-        let last =
-            self.memory.token.last().or(self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref())).cloned();
-        self.memory.token = TokenWish::Unbind(last);
-        self.started |= self.was_ever_registered();
-        self.wish();
-        true
-    }
-
-    /// Removes the registration and the push binding.
-    pub(crate) fn log_out(&mut self) {
-        self.leaving = true;
-        self.started = true;
-        self.pace = Pace::Free;
-        self.resume = None;
-        self.query = None;
-        self.wish();
-    }
-
-    /// Whether a registration was asked for, by this process or an earlier one.
-    fn was_ever_registered(&self) -> bool {
-        self.was_ever_sent() && !self.memory.asked_only
-    }
-
-    /// Whether a server may hold anything of this account.
-    pub(crate) fn was_ever_sent(&self) -> bool {
-        self.memory.cseq_reserved > 0
-    }
-
-    fn wish(&mut self) {
-        self.due = true;
-        self.cleanups = 0;
-        if self.pace != Pace::Stopped {
-            self.pace = Pace::Free;
-        }
-    }
-
-    pub(crate) fn query(&mut self, provider: Option<String>) {
-        self.memory.asked_only |= !self.started && !self.was_ever_registered();
-        self.started = true;
-        self.query = Some(provider);
-    }
-
-    // Occasions.
-
-    /// A push came: registers at once, unless a REGISTER is under way, or this push was answered already.
-    pub(crate) fn wake(&mut self, repeated: bool, now: Now) {
-        if self.pace == Pace::Stopped || !(self.started || self.was_ever_registered()) {
-            return;
-        }
-        if !active(Mutation::TwoInFlight)
-            && let Some(attempt) = &mut self.attempt
-        {
-            self.hurry = backoff::HURRIED;
-            attempt.leave_at.get_or_insert(now.boot + backoff::SILENCE);
-            return;
-        }
-        self.started = true;
-        const FRESH: Duration = Duration::from_secs(30);
-        let fresh = self.registered_at.is_some_and(|at| now.boot.saturating_sub(at) < FRESH);
-        if repeated && fresh && matches!(self.flow, Flow::Up(_)) {
-            return;
-        }
-        self.hurry = backoff::HURRIED;
-        self.pace = Pace::Free;
-        self.failures = 0;
-        self.due = true;
-    }
-
-    /// Takes what a probe of a gateway has found.
-    pub(crate) fn gateway_probed(&mut self, gateway: usize, answer: Option<Load>, response_time: Duration) {
-        self.gateways.probed(gateway, answer, response_time);
-    }
-
-    /// Gives up waiting for the answer in flight; what it asked for is due again.
-    fn interrupt(&mut self) {
-        if let Some(attempt) = self.attempt.take() {
-            self.due = true;
-            if let Asks::Query(provider) = attempt.chain.asks {
-                self.query.get_or_insert(provider);
-            }
-        }
-    }
-
-    // Timers.
-
-    pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
-        let attempt = self.attempt.as_ref().map(|attempt| attempt.transaction.timeout());
-        let silent = self.leave_at().map(|at| (at, "silent gateway"));
-        let pace = match self.pace {
-            Pace::BackingOff(until) if self.attempt.is_none() && self.due => Some((until, "back-off")),
-            _ => None,
-        };
-        let refresh = self.refresh_at.filter(|_| self.pace != Pace::Stopped).map(|at| (at, "binding refresh"));
-        let keep_alive = self.keep_alive_at.map(|at| (at, "keep-alive"));
-        let former = self.former_timeout();
-        let others = [attempt, silent, pace, refresh, keep_alive, self.liveness.timeout(), former];
-        others.into_iter().flatten().min_by_key(|(at, _)| *at)
-    }
-
-    /// When a silent gateway is left for another one: on a wake, long before timer F.
-    fn leave_at(&self) -> Option<Duration> {
-        let at = self.attempt.as_ref()?.leave_at?;
-        self.gateways.has_another(self.hop).then_some(at)
-    }
-
-    pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Now) {
-        self.check_liveness(cx, now);
-        self.expire_former(cx, now);
-        let silent = self.leave_at().filter(|at| now.boot >= *at).map(|_| Due::TimedOut);
-        if let Some(attempt) = &mut self.attempt {
-            match silent.or(attempt.transaction.due(now.boot)) {
-                Some(Due::Retransmit) => cx.transmit(attempt.flow, attempt.bytes.clone()),
-                Some(Due::TimedOut) => {
-                    self.interrupt();
-                    self.drop_flow(cx);
-                    self.fail(Failure::TimedOut, None, cx, now);
-                }
-                None => {}
-            }
-        }
-        if self.refresh_at.is_some_and(|at| now.boot >= at) {
-            self.refresh_at = None;
-            self.due |= self.attempt.is_none();
-            // Not on a push: then the gateway that works is the one that will send the INVITE.
-            if self.attempt.is_none() && self.gateways.should_leave(self.hop, now.boot) {
-                log::info!("{}: a better gateway may be used again", self.key);
-                self.drop_flow(cx);
-            }
-        }
-        if let (Some(at), Some(period), Flow::Up(up)) =
-            (self.keep_alive_at, self.account.config().keep_alive, &self.flow)
-            && now.boot >= at
-        {
-            if Self::wants_keep_alive(up.hop.transport) {
-                // RFC 5626 3.5.1: a double CRLF; over UDP it keeps the address translation open.
-                cx.transmit(up.id, b"\r\n\r\n".to_vec());
-                self.liveness.pinged(now.boot);
-            }
-            self.keep_alive_at = Some(now.boot + Duration::from_secs(u64::from(period.max(1))));
-        }
-    }
-
     /// Does what is due, if it may be done now.
     pub(crate) fn drive(&mut self, cx: &mut Context, now: Now) {
         self.drive_binding(cx, now);
@@ -606,54 +434,6 @@ impl Registration {
         self.memory.former.clear();
         self.close(cx);
         self.save(cx, Durability::Progress);
-    }
-
-    /// Notes a failure: the next gateway at once, and after the last of them a wait.
-    fn fail(&mut self, failure: Failure, retry_after: Option<Duration>, cx: &mut Context, now: Now) {
-        self.finished |= self.leaving && active(Mutation::LogOutGivenUp);
-        self.due = true;
-        self.failures += 1;
-        if self.redirect.take().is_some() {
-            self.drop_flow(cx);
-        }
-        if let Some(Asks::Query(provider)) = self.resume.take().map(|chain| chain.asks) {
-            self.query.get_or_insert(provider);
-        }
-        let hops = self.account.hops().len();
-        self.gateways.failed(self.hop, retry_after, now.boot);
-        if hops > 1 {
-            self.drop_flow(cx);
-        }
-        if self.gateways.next(now.boot).is_some() {
-            log::info!("{}: {failure}; trying the next gateway", self.key);
-            return;
-        }
-        self.gateways.end_round();
-        let retry_after = self.gateways.retry_after(now.boot);
-        let rounds = self.failures.div_ceil(u32::try_from(hops).unwrap_or(u32::MAX));
-        let hurry = std::mem::take(&mut self.hurry);
-        let wait = match retry_after {
-            Some(wait) => wait,
-            None if hurry > 0 => {
-                self.hurry = hurry - 1;
-                backoff::hurried(hurry)
-            }
-            None => backoff::wait(rounds, &mut cx.random),
-        };
-        self.pace = Pace::BackingOff(now.boot + wait);
-        log::info!("{}: {failure}; trying again in {} s", self.key, wait.as_secs());
-        if !active(Mutation::FailureSilent) {
-            cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: Some(wait) });
-        }
-    }
-
-    /// Stops until the app changes something: what was refused for good is not asked again in a loop.
-    fn stop(&mut self, failure: Failure, cx: &mut Context) {
-        self.pace = Pace::Stopped;
-        self.due = true;
-        self.refresh_at = None;
-        log::warn!("{}: {failure}; nothing more is sent until the app asks for it", self.key);
-        cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: None });
     }
 
     pub(crate) fn save(&self, cx: &mut Context, durability: Durability) {

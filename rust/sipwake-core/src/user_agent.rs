@@ -607,6 +607,12 @@ impl UserAgent {
         if named.is_empty() { all() } else { named }
     }
 
+    /// Returns whether a flow is a stream, in which messages are not told apart by how they are read; `None` for a flow that
+    /// is not in use.
+    pub fn is_stream(&self, flow: FlowId) -> Option<bool> {
+        self.transport_of(flow).map(|transport| transport != Transport::Udp && !transport.is_websocket())
+    }
+
     fn transport_of(&self, flow: FlowId) -> Option<Transport> {
         let mut ups = self.registrations.iter().filter_map(Registration::flow_up);
         let used = ups.find(|up| up.id == flow).map(|up| up.hop.transport);

@@ -1,5 +1,6 @@
 //! The handle that an app holds.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -132,7 +133,9 @@ impl Client {
             decryptor: options.decryptor,
         };
         let trace = options.trace;
-        tokio::spawn(Driver { agent, store, gate, events, trace, network, jobs, stop, running }.run());
+        tokio::spawn(
+            Driver { agent, store, gate, events, trace, heard: HashMap::new(), network, jobs, stop, running }.run(),
+        );
         (client, Events::new(receiver))
     }
 

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use sipwake_core::clock::Now;
 use sipwake_core::event::{Event, FlowId, Output};
 use sipwake_core::gate::Gate;
+use sipwake_core::sip::{Frame, Framer};
 use sipwake_core::snapshot::{Durability, Record};
 use sipwake_core::trace::redacted;
 use sipwake_core::user_agent::UserAgent;
@@ -42,6 +43,8 @@ pub(crate) struct Driver {
     pub(crate) gate: Arc<ArcSwap<Gate>>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) trace: Option<Arc<dyn Trace>>,
+    /// What is traced of streams, up to the end of a message: a part of one may hold half a secret.
+    pub(crate) heard: HashMap<FlowId, Framer>,
     pub(crate) network: Arc<Network>,
     pub(crate) jobs: mpsc::Receiver<Job>,
     pub(crate) stop: Arc<Notify>,
@@ -89,7 +92,7 @@ impl Driver {
             Happening::Up(local) => self.agent.handle_flow_up(flow, local, now()),
             Happening::Chosen(transport) => self.agent.handle_flow_transport(flow, transport),
             Happening::Input(bytes) => {
-                self.trace(false, flow, &bytes);
+                self.trace_input(flow, &bytes);
                 self.agent.handle_input(flow, &bytes, now());
             }
             Happening::Stranger(source, bytes) => {
@@ -98,6 +101,7 @@ impl Driver {
             }
             Happening::Down(error) => {
                 flows.remove(&flow);
+                self.heard.remove(&flow);
                 self.agent.handle_flow_down(flow, error, now());
             }
         }
@@ -119,6 +123,7 @@ impl Driver {
                 }
                 Output::Close(flow) => {
                     flows.remove(&flow);
+                    self.heard.remove(&flow);
                 }
                 Output::Transmit { flow, bytes } => {
                     self.trace(true, flow, &bytes);
@@ -149,6 +154,26 @@ impl Driver {
         record.bytes.zeroize();
         if let Err(error) = result {
             self.agent.handle_store_failure(&record.key, error.to_string(), now());
+        }
+    }
+
+    fn trace_input(&mut self, flow: FlowId, bytes: &[u8]) {
+        match self.agent.is_stream(flow).filter(|_| self.trace.is_some()) {
+            Some(true) => {}
+            Some(false) => return self.trace(false, flow, bytes),
+            None => return,
+        }
+        let mut framer = self.heard.remove(&flow).unwrap_or_default();
+        let mut pushed = framer.push(bytes);
+        // What cannot be framed closes the flow, and is not shown.
+        while let Ok(Some(frame)) = pushed.and_then(|()| framer.next()) {
+            if let Frame::Message(message) = frame {
+                self.trace(false, flow, &message);
+            }
+            pushed = Ok(());
+        }
+        if !framer.is_idle() {
+            self.heard.insert(flow, framer);
         }
     }
 

@@ -138,7 +138,7 @@ class StoryTest {
         // The trace comes on a thread of its own.
         withTimeout(PATIENCE_MS) { while ("BYE sip:" !in app.phone.trace.export()) delay(20) }
         val trace = app.phone.trace.export()
-        assertTrue("INVITE sip:" in trace, "the trace holds the call")
+        assertTrue("INVITE sip:" in trace, "the trace holds the call: $trace")
         assertTrue(TOKEN !in trace && "wonderland" !in trace, "the trace holds no secret")
 
         app.phone.dispatch(Action.LogOutTapped)

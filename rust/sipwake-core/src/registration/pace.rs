@@ -1,0 +1,117 @@
+//! When the next REGISTER may go: timers, and the wait after a failure.
+
+use std::time::Duration;
+
+use super::flow::Flow;
+use super::{Asks, Context, Pace, Registration, backoff};
+use crate::clock::Now;
+use crate::event::{Event, Failure};
+use crate::mutation::{Mutation, active};
+use crate::transaction::Due;
+
+impl Registration {
+    pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
+        let attempt = self.attempt.as_ref().map(|attempt| attempt.transaction.timeout());
+        let silent = self.leave_at().map(|at| (at, "silent gateway"));
+        let pace = match self.pace {
+            Pace::BackingOff(until) if self.attempt.is_none() && self.due => Some((until, "back-off")),
+            _ => None,
+        };
+        let refresh = self.refresh_at.filter(|_| self.pace != Pace::Stopped).map(|at| (at, "binding refresh"));
+        let keep_alive = self.keep_alive_at.map(|at| (at, "keep-alive"));
+        let former = self.former_timeout();
+        let others = [attempt, silent, pace, refresh, keep_alive, self.liveness.timeout(), former];
+        others.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// When a silent gateway is left for another one: on a wake, long before timer F.
+    pub(super) fn leave_at(&self) -> Option<Duration> {
+        let at = self.attempt.as_ref()?.leave_at?;
+        self.gateways.has_another(self.hop).then_some(at)
+    }
+
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Now) {
+        self.check_liveness(cx, now);
+        self.expire_former(cx, now);
+        let silent = self.leave_at().filter(|at| now.boot >= *at).map(|_| Due::TimedOut);
+        if let Some(attempt) = &mut self.attempt {
+            match silent.or(attempt.transaction.due(now.boot)) {
+                Some(Due::Retransmit) => cx.transmit(attempt.flow, attempt.bytes.clone()),
+                Some(Due::TimedOut) => {
+                    self.interrupt();
+                    self.drop_flow(cx);
+                    self.fail(Failure::TimedOut, None, cx, now);
+                }
+                None => {}
+            }
+        }
+        if self.refresh_at.is_some_and(|at| now.boot >= at) {
+            self.refresh_at = None;
+            self.due |= self.attempt.is_none();
+            // Not on a push: then the gateway that works is the one that will send the INVITE.
+            if self.attempt.is_none() && self.gateways.should_leave(self.hop, now.boot) {
+                log::info!("{}: a better gateway may be used again", self.key);
+                self.drop_flow(cx);
+            }
+        }
+        if let (Some(at), Some(period), Flow::Up(up)) =
+            (self.keep_alive_at, self.account.config().keep_alive, &self.flow)
+            && now.boot >= at
+        {
+            if Self::wants_keep_alive(up.hop.transport) {
+                // RFC 5626 3.5.1: a double CRLF; over UDP it keeps the address translation open.
+                cx.transmit(up.id, b"\r\n\r\n".to_vec());
+                self.liveness.pinged(now.boot);
+            }
+            self.keep_alive_at = Some(now.boot + Duration::from_secs(u64::from(period.max(1))));
+        }
+    }
+
+    /// Notes a failure: the next gateway at once, and after the last of them a wait.
+    pub(super) fn fail(&mut self, failure: Failure, retry_after: Option<Duration>, cx: &mut Context, now: Now) {
+        self.finished |= self.leaving && active(Mutation::LogOutGivenUp);
+        self.due = true;
+        self.failures += 1;
+        if self.redirect.take().is_some() {
+            self.drop_flow(cx);
+        }
+        if let Some(Asks::Query(provider)) = self.resume.take().map(|chain| chain.asks) {
+            self.query.get_or_insert(provider);
+        }
+        let hops = self.account.hops().len();
+        self.gateways.failed(self.hop, retry_after, now.boot);
+        if hops > 1 {
+            self.drop_flow(cx);
+        }
+        if self.gateways.next(now.boot).is_some() {
+            log::info!("{}: {failure}; trying the next gateway", self.key);
+            return;
+        }
+        self.gateways.end_round();
+        let retry_after = self.gateways.retry_after(now.boot);
+        let rounds = self.failures.div_ceil(u32::try_from(hops).unwrap_or(u32::MAX));
+        let hurry = std::mem::take(&mut self.hurry);
+        let wait = match retry_after {
+            Some(wait) => wait,
+            None if hurry > 0 => {
+                self.hurry = hurry - 1;
+                backoff::hurried(hurry)
+            }
+            None => backoff::wait(rounds, &mut cx.random),
+        };
+        self.pace = Pace::BackingOff(now.boot + wait);
+        log::info!("{}: {failure}; trying again in {} s", self.key, wait.as_secs());
+        if !active(Mutation::FailureSilent) {
+            cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: Some(wait) });
+        }
+    }
+
+    /// Stops until the app changes something: what was refused for good is not asked again in a loop.
+    pub(super) fn stop(&mut self, failure: Failure, cx: &mut Context) {
+        self.pace = Pace::Stopped;
+        self.due = true;
+        self.refresh_at = None;
+        log::warn!("{}: {failure}; nothing more is sent until the app asks for it", self.key);
+        cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: None });
+    }
+}

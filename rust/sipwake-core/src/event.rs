@@ -63,7 +63,7 @@ pub enum Event {
         /// When it is tried again; `None`: not before the app changes something.
         retry_in: Option<Duration>,
     },
-    /// The server confirmed that it forgot a logged-out user's binding.
+    /// The server confirmed that it forgot a logged-out user's binding; with several gateways, each that may have held it.
     LoggedOut {
         /// Whose.
         account: AccountKey,

@@ -83,6 +83,11 @@ impl Gateways {
         self.among(now, |health| !health.tried)
     }
 
+    /// Whether this gateway has not failed in this round yet.
+    pub(crate) fn is_untried(&self, index: usize) -> bool {
+        self.0.get(index).is_some_and(|health| !health.tried)
+    }
+
     /// Whether there is a gateway beside this one that has not failed in this round yet.
     pub(crate) fn has_another(&self, current: usize) -> bool {
         self.0.iter().enumerate().any(|(index, health)| index != current && !health.tried)

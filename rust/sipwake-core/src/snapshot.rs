@@ -90,6 +90,9 @@ pub(crate) struct Memory {
     /// Wall time, in seconds since 1970, at which the server last answered 555 to RFC 8599.
     #[serde(default)]
     pub(crate) refused_at: Option<u64>,
+    /// What the gateway that was left may still hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) left: Option<Box<Bound>>,
 }
 
 impl Memory {
@@ -110,6 +113,7 @@ impl Memory {
             local_port: None,
             asked_only: false,
             refused_at: None,
+            left: None,
         }
     }
 
@@ -140,6 +144,9 @@ pub(crate) struct Bound {
     pub(crate) token: Option<PushToken>,
     /// Wall time, in seconds since 1970.
     pub(crate) expires_at: u64,
+    /// The gateway that took it, as the account names it; `None` where there is no choice of gateways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) gateway: Option<String>,
 }
 
 /// A Contact that is ours no more.

@@ -52,7 +52,11 @@ impl Registration {
         let mut hop = match &self.redirect {
             Some(redirect) => redirect.hop.clone(),
             None => {
-                self.hop = self.gateways.next(now.boot).unwrap_or_else(|| self.gateways.best(now.boot));
+                // A call waits where the binding is, and there it is to be removed; else the best gateway is chosen.
+                let home = self.home().filter(|home| self.gateways.is_untried(*home));
+                let home = home.filter(|_| self.hurry > 0 || self.leaving);
+                let best = || self.gateways.next(now.boot).unwrap_or_else(|| self.gateways.best(now.boot));
+                self.hop = home.unwrap_or_else(best);
                 self.account.hops()[self.hop].clone()
             }
         };
@@ -157,7 +161,7 @@ impl Registration {
     /// Closes every flow: the registration is given up.
     pub(crate) fn close(&mut self, cx: &mut Context) {
         self.drop_flow(cx);
-        self.forget_former(cx);
+        self.close_former(cx);
     }
 
     pub(crate) fn drop_flow(&mut self, cx: &mut Context) {

@@ -1,12 +1,13 @@
-//! Takes the binding back from the gateway that was left: best effort, beside the registration at the one in use.
+//! Takes the binding back from the gateway that was left, beside the registration at the one in use.
 //!
-//! Only what this process bound is taken back, and of the gateways that were left only the last one: whatever else stays
-//! behind lapses by itself.
+//! Which gateway that is survives the process, and the log-out waits for it. It is asked three times in the life of a
+//! process; if it was down each time, the binding lapses by itself, unless a later process comes first. Of the gateways
+//! that were left only the last one is remembered.
 
 use std::time::Duration;
 
 use super::{Context, FlowUp, Registration, answers};
-use crate::account::{Hop, Transport};
+use crate::account::Transport;
 use crate::clock::Now;
 use crate::digest::{Attempt, Next, NonceCache, parse_challenges};
 use crate::event::{FlowId, Output};
@@ -17,19 +18,14 @@ use crate::transaction::{ClientTransaction, Due};
 
 /// How long after the move each try is made: the gateway that was left may well be down.
 const TRIES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(600)];
+/// How long after its expiry a binding may live on: what pushes for it may not know of the expiry.
+const LINGERS: u64 = 24 * 3600;
 
-/// Where a binding was made: the gateway's place in the list, and how it was reached.
-#[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) gateway: usize,
-    hop: Hop,
-}
-
-/// The gateway that was left, and what it may still hold.
+/// The gateway that was left. What it may still hold is in [`Memory::left`](crate::snapshot::Memory::left).
 #[derive(Debug)]
 pub(super) struct FormerGateway {
-    place: Place,
-    bound: Bound,
+    /// Its place in the list.
+    place: usize,
     tries: usize,
     state: State,
     auth: Attempt,
@@ -69,6 +65,10 @@ impl FormerGateway {
     }
 }
 
+fn is_over(bound: &Bound, now: Now) -> bool {
+    bound.expires_at.saturating_add(LINGERS) <= now.wall.as_secs()
+}
+
 impl Registration {
     pub(crate) fn owns_former(&self, flow: FlowId) -> bool {
         self.former_gateway.as_ref().is_some_and(|former| former.flow() == Some(flow))
@@ -78,30 +78,51 @@ impl Registration {
         self.former_gateway
             .as_ref()
             .filter(|former| former.flow() == Some(flow))
-            .map(|former| former.place.hop.transport)
+            .map(|former| self.account.hops()[former.place].transport)
     }
 
-    /// The gateway in use accepted a binding, in place of `bound`: if that was made elsewhere, it is taken back there.
+    /// The name of the gateway in use; `None` where there is no choice of gateways.
+    pub(super) fn here(&self) -> Option<&str> {
+        let chosen = self.account.hops().len() > 1 && self.redirect.is_none();
+        self.account.config().gateways.get(self.hop).filter(|_| chosen).map(String::as_str)
+    }
+
+    /// The gateway that holds the present binding, by its place in the list.
+    pub(super) fn home(&self) -> Option<usize> {
+        self.place_of(self.memory.bound.as_ref()?)
+    }
+
+    fn place_of(&self, bound: &Bound) -> Option<usize> {
+        let name = bound.gateway.as_ref()?;
+        self.account.config().gateways.iter().position(|gateway| gateway == name)
+    }
+
+    /// The gateway in use accepted a binding in place of `bound`, or its removal: what was bound elsewhere is taken back there.
     pub(super) fn settle_at(&mut self, bound: Option<Bound>, cx: &mut Context, now: Now) {
-        let Some(up) = self.flow_up().filter(|_| self.account.hops().len() > 1 && self.redirect.is_none()) else {
-            return;
-        };
-        let here = Place { gateway: self.hop, hop: up.hop.clone() };
-        if self.former_gateway.as_ref().is_some_and(|former| former.place.gateway == here.gateway) {
+        let Some(here) = self.here().map(str::to_owned) else { return };
+        let elsewhere = |bound: &Bound| bound.gateway.as_ref().is_some_and(|gateway| *gateway != here);
+        if self.memory.left.as_deref().is_some_and(|left| !elsewhere(left)) {
             self.forget_former(cx);
         }
-        let left = self.bound_at.replace(Box::new(here)).filter(|left| left.gateway != self.hop);
-        if let (Some(place), Some(bound)) = (left, bound) {
-            self.forget_former(cx);
-            self.former_gateway = Some(Box::new(FormerGateway {
-                place: *place,
-                bound,
+        if let Some(bound) = bound.filter(|bound| elsewhere(bound) && !is_over(bound, now)) {
+            self.close_former(cx);
+            self.memory.left = Some(Box::new(bound));
+            self.take_up_former();
+        }
+    }
+
+    /// Means to ask the gateway that was left, by this process or an earlier one, as soon as there is nothing else to do.
+    pub(super) fn take_up_former(&mut self) {
+        let place = self.memory.left.as_deref().and_then(|left| self.place_of(left));
+        self.former_gateway = place.map(|place| {
+            Box::new(FormerGateway {
+                place,
                 tries: 0,
-                state: State::Waiting(now.boot),
+                state: State::Waiting(Duration::ZERO),
                 auth: Attempt::default(),
                 nonces: NonceCache::default(),
-            }));
-        }
+            })
+        });
     }
 
     pub(super) fn former_timeout(&self) -> Option<(Duration, &'static str)> {
@@ -112,12 +133,18 @@ impl Registration {
         }
     }
 
-    /// The registration in use comes first.
+    /// The registration in use comes first; before there is one, nothing is asked.
     fn is_busy(&self) -> bool {
-        self.attempt.is_some() || self.due || self.leaving
+        !self.gone && (self.attempt.is_some() || self.due || self.registered_at.is_none())
     }
 
-    pub(super) fn forget_former(&mut self, cx: &mut Context) {
+    /// The gateway that was left holds nothing any more.
+    fn forget_former(&mut self, cx: &mut Context) {
+        self.memory.left = None;
+        self.close_former(cx);
+    }
+
+    pub(super) fn close_former(&mut self, cx: &mut Context) {
         if let Some(flow) = self.former_gateway.take().and_then(|former| former.flow()) {
             cx.outputs.push_back(Output::Close(flow));
         }
@@ -128,14 +155,21 @@ impl Registration {
         if self.is_busy() {
             return;
         }
-        let Some(former) = &mut self.former_gateway else { return };
+        if self.memory.left.as_ref().is_some_and(|left| is_over(left, now)) {
+            self.forget_former(cx);
+        }
+        let Some(former) = &mut self.former_gateway else {
+            self.finished |= self.gone;
+            return;
+        };
         match &former.state {
             State::Waiting(until) if now.boot >= *until => {
                 let flow = FlowId(cx.next_flow);
                 cx.next_flow += 1;
                 former.tries += 1;
                 former.state = State::Opening(flow);
-                cx.outputs.push_back(Output::Open { flow, hop: former.place.hop.clone(), local_port: None });
+                let hop = self.account.hops()[former.place].clone();
+                cx.outputs.push_back(Output::Open { flow, hop, local_port: None });
             }
             State::Ready(up) => {
                 let up = up.clone();
@@ -152,7 +186,7 @@ impl Registration {
         }
         self.cseq += 1;
         let branch = ["z9hG4bK", &cx.random.token()].concat();
-        let bound = &former.bound;
+        let Some(bound) = &self.memory.left else { return cx.outputs.push_back(Output::Close(up.id)) };
         let spoken = self.push.as_ref().map(|push| push.spoken_to_remove(self.memory.shown)).unwrap_or_default();
         let tags = self.push.as_ref().map(|push| push.write(&spoken, Binding::LoggedOut(bound.token.as_ref()), None));
         let mut tags = tags.unwrap_or_default();
@@ -200,7 +234,7 @@ impl Registration {
         if let Some(former) = &mut self.former_gateway
             && matches!(former.state, State::Opening(id) if id == flow)
         {
-            let hop = former.place.hop.clone();
+            let hop = self.account.hops()[former.place].clone();
             former.state = State::Ready(FlowUp { id: flow, hop, local, contact: local });
         }
     }
@@ -254,14 +288,15 @@ impl Registration {
                 if next == Next::Answer {
                     former.state = State::Ready(asked.up.clone());
                 } else {
-                    self.forget_former(cx);
+                    self.close_former(cx);
                 }
             }
             408 | 500..=599 => self.give_former_up(cx, now),
             _ => {
-                self.due |= asked.rebind && code < 300;
+                self.due |= asked.rebind && code < 300 && !self.leaving;
                 log::info!("{}: the gateway that was left answered {code} to the removal of its binding", self.key);
                 self.forget_former(cx);
+                self.save(cx, Durability::Progress);
             }
         }
         true

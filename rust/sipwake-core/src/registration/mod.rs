@@ -30,7 +30,7 @@ use crate::transaction::ClientTransaction;
 pub(crate) use credentials::Challenged;
 pub(crate) use flow::FlowUp;
 use flow::{Flow, Redirect};
-use former_gateway::{FormerGateway, Place};
+use former_gateway::FormerGateway;
 
 /// CSeq numbers reserved by one write to the store.
 const RESERVE_CSEQ: u32 = 32;
@@ -215,10 +215,10 @@ pub(crate) struct Registration {
     pub(crate) verdict: Option<Verdict>,
     pub(crate) service_route: Vec<String>,
     leaving: bool,
+    /// The server in use has confirmed the log-out; the gateway that was left is still to be told.
+    gone: bool,
     /// The log-out is delivered.
     pub(crate) finished: bool,
-    /// Where the present binding was made; not kept where there is one gateway only.
-    bound_at: Option<Box<Place>>,
     former_gateway: Option<Box<FormerGateway>>,
     cleanups: u8,
     min_expires: u32,
@@ -238,7 +238,7 @@ impl Registration {
             }
             memory => memory,
         };
-        Self {
+        let mut registration = Self {
             key: account.key(),
             cseq: memory.cseq_reserved,
             local_port: memory.local_port,
@@ -270,12 +270,14 @@ impl Registration {
             verdict: None,
             service_route: Vec::new(),
             leaving: false,
+            gone: false,
             finished: false,
-            bound_at: None,
             former_gateway: None,
             cleanups: 0,
             min_expires: 0,
-        }
+        };
+        registration.take_up_former();
+        registration
     }
 
     /// Takes up a log-out that an earlier process could not deliver.
@@ -338,13 +340,13 @@ impl Registration {
         let moved = account.hops() != self.account.hops();
         if moved {
             self.gateways = Gateways::new(account.hops().len());
-            self.bound_at = None;
-            self.forget_former(cx);
+            self.close_former(cx);
         }
         self.account = account;
         self.push = push;
         self.epoch += 1;
         if moved {
+            self.take_up_former();
             self.due |= !matches!(self.flow, Flow::None);
             self.drop_flow(cx);
             self.interrupt();
@@ -363,7 +365,7 @@ impl Registration {
 
     fn drive_binding(&mut self, cx: &mut Context, now: Now) {
         let waits = self.attempt.is_some() && !active(Mutation::TwoInFlight);
-        if self.finished || waits || matches!(self.flow, Flow::Opening(..)) {
+        if self.finished || self.gone || waits || matches!(self.flow, Flow::Opening(..)) {
             return;
         }
         if let Pace::BackingOff(until) = self.pace
@@ -419,10 +421,14 @@ impl Registration {
     }
 
     /// The server holds nothing that is ours any more: the user is logged out or, after a mere question, as before it.
-    fn gone(&mut self, cx: &mut Context) {
+    fn gone(&mut self, cx: &mut Context, now: Now) {
+        let bound = self.memory.bound.take();
         if self.leaving {
-            self.finished = true;
-            return;
+            self.settle_at(bound, cx, now);
+            self.gone = true;
+            self.refresh_at = None;
+            self.drop_flow(cx);
+            return self.save(cx, Durability::Progress);
         }
         if !self.memory.asked_only {
             // The user registered while the answer was on its way.

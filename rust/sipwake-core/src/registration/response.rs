@@ -63,7 +63,7 @@ impl Registration {
                 self.again(attempt, code, message, cx, now);
             }
             _ if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
-            404 | 604 if asks == Asks::Remove => self.gone(cx),
+            404 | 604 if asks == Asks::Remove => self.gone(cx, now),
             403 | 404 | 410 | 416 | 603 | 604 => {
                 self.stop(Failure::Refused { code, reason: reason(message) }, cx);
             }
@@ -197,7 +197,7 @@ impl Registration {
                 self.save(cx, Durability::Progress);
                 return self.queried(code, message, cx);
             }
-            Asks::Remove => return self.removed(&attempt, &listed, cx),
+            Asks::Remove => return self.removed(&attempt, &listed, cx, now),
             Asks::Vacate => return self.vacated(&attempt, cx),
             Asks::Bind => {}
         }
@@ -224,13 +224,14 @@ impl Registration {
             .unwrap_or(attempt.expires)
             .clamp(MIN_GRANTED, MAX_MIN_EXPIRES);
         let expires = Duration::from_secs(u64::from(expires));
-        let replaced = self.memory.bound.clone().filter(|_| self.bound_at.is_some());
+        let replaced = self.memory.bound.clone().filter(|bound| bound.gateway.is_some());
         self.settle_former(&attempt, &listed, ours);
         self.memory.bound = Some(Bound {
             base: Secret::new(&attempt.base),
             uri: Secret::new(&attempt.uri),
             token: attempt.token.clone(),
             expires_at: now.wall.saturating_add(expires).as_secs(),
+            gateway: self.here().map(str::to_owned),
         });
         self.settle_at(replaced, cx, now);
         self.memory.local_port = self.flow_up().map(|up| up.local.port());
@@ -312,10 +313,10 @@ impl Registration {
     }
 
     /// A 200 to the removal ends it, unless its own list shows that the server still holds one of our Contacts.
-    fn removed(&mut self, attempt: &Attempt, listed: &[Contact], cx: &mut Context) {
+    fn removed(&mut self, attempt: &Attempt, listed: &[Contact], cx: &mut Context, now: Now) {
         let lingering: Vec<&Contact> = listed.iter().filter(|contact| self.is_our_leftover(contact, attempt)).collect();
         if lingering.is_empty() || self.cleanups >= MAX_CLEANUPS {
-            return self.gone(cx);
+            return self.gone(cx, now);
         }
         self.cleanups += 1;
         self.memory.former = lingering

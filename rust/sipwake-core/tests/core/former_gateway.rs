@@ -2,22 +2,37 @@
 
 use std::time::Duration;
 
-use sipwake_core::account::Transport;
+use sipwake_core::account::{AccountConfig, Transport};
 use sipwake_core::event::FlowError;
 use sipwake_core::gateway::Load;
-use sipwake_core::push::{Dialect, Provider};
+use sipwake_core::push::{Dialect, Provider, PushConfig};
 
 use crate::support::{CHALLENGE, Sent, Stage, account, fcm, push_config, response, seconds};
 
-fn two_gateways(transport: Transport) -> Stage {
+fn settings(transport: Transport) -> (AccountConfig, Option<PushConfig>) {
     let config = account(|config| {
         config.gateways = vec!["a.example:5060".into(), "b.example:5060".into()];
         config.transport = Some(transport);
         config.expires = 600;
     });
-    let mut stage = Stage::new(config, Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+    (config, Some(push_config(Provider::Fcm, &[Dialect::XMpush])))
+}
+
+fn two_gateways(transport: Transport) -> Stage {
+    let (account, push) = settings(transport);
+    let mut stage = Stage::new(account, push);
     stage.set_token(fcm("a:1"));
     stage
+}
+
+/// The same device after a kill.
+fn killed(stage: &Stage) -> Stage {
+    let (account, push) = settings(Transport::Udp);
+    stage.restart(account, push)
+}
+
+fn last_opened(stage: &Stage) -> &str {
+    stage.opened.last().and_then(|hop| hop.split(':').next()).expect("one was opened")
 }
 
 /// Answers on the flow that the request came on.
@@ -193,4 +208,94 @@ fn a_call_over_the_gateway_that_was_left_is_not_taken() {
     stage.drain();
     stage.silent();
     assert!(stage.calls().is_empty());
+}
+
+#[test]
+fn a_later_process_that_returns_to_the_first_gateway_removes_the_binding_at_the_second() {
+    let mut stage = two_gateways(Transport::Udp);
+    let (_, second) = failed_over(&mut stage);
+    let mut stage = killed(&stage);
+    let back = stage.register();
+    assert_eq!(last_opened(&stage), "a.example");
+    grant(&mut stage, &back);
+    let removal = stage.one();
+    assert_eq!((last_opened(&stage), removal.header("Expires")), ("b.example", Some("0")));
+    assert_eq!(removal.contact_uri(), second.contact_uri());
+    answer(&mut stage, &removal, 403, &[]);
+    // That is settled: no later process asks again.
+    let mut stage = killed(&stage);
+    let again = stage.register();
+    grant(&mut stage, &again);
+    stage.silent();
+}
+
+#[test]
+fn a_woken_process_registers_where_its_call_waits() {
+    let mut stage = two_gateways(Transport::Udp);
+    failed_over(&mut stage);
+    let mut stage = killed(&stage);
+    stage.push("{\"ntype\":\"0\",\"nfrom\":\"1\",\"ntouser\":\"alice\"}");
+    let wake = stage.one();
+    assert_eq!(last_opened(&stage), "b.example");
+    answer(&mut stage, &wake, 503, &[]);
+    stage.one();
+    assert_eq!(last_opened(&stage), "a.example", "where it is down, the other one is tried at once");
+}
+
+#[test]
+fn a_log_out_waits_for_the_gateway_that_was_left() {
+    let mut stage = two_gateways(Transport::Udp);
+    let (first, second) = failed_over(&mut stage);
+    let mut stage = killed(&stage);
+    stage.log_out();
+    let removal = stage.one();
+    assert_eq!((last_opened(&stage), removal.contact_uri()), ("b.example", second.contact_uri()));
+    answer(&mut stage, &removal, 200, &[]);
+    assert!(!stage.is_logged_out(), "the other one would still ring");
+    let left = stage.one();
+    assert_eq!((last_opened(&stage), left.header("X-MPUSH")), ("a.example", Some("null")));
+    assert_eq!((left.contact_uri(), left.header("Expires")), (first.contact_uri(), Some("0")));
+
+    // A kill changes nothing, with or without the app's help.
+    let mut later = Stage::without_account(stage.store.clone(), stage.now, 3);
+    later.advance(Duration::ZERO);
+    let again = later.one();
+    answer(&mut later, &again, 200, &[]);
+    assert!(later.is_logged_out());
+
+    answer(&mut stage, &left, 200, &[]);
+    assert!(stage.is_logged_out());
+    stage.silent();
+}
+
+#[test]
+fn a_log_out_does_not_wait_for_ever_for_a_gateway_that_was_left() {
+    let mut stage = two_gateways(Transport::Udp);
+    failed_over(&mut stage);
+    stage.one();
+    stage.log_out();
+    let removal = stage.one();
+    answer(&mut stage, &removal, 200, &[]);
+    assert!(!stage.is_logged_out());
+    stage.advance(seconds(1200));
+    let sent = stage.all();
+    assert!(sent.iter().all(|request| request.header("Expires") == Some("0")), "{sent:?}");
+    assert!(stage.is_logged_out(), "{:?} {:?}", stage.agent.poll_timeout(), stage.opened);
+}
+
+#[test]
+fn what_another_gateway_says_of_a_removal_does_not_bind_the_one_that_holds_it() {
+    let mut stage = two_gateways(Transport::Udp);
+    let first = stage.register();
+    grant(&mut stage, &first);
+    stage.log_out();
+    let removal = stage.one();
+    answer(&mut stage, &removal, 503, &[]);
+    let elsewhere = stage.one();
+    assert_eq!(last_opened(&stage), "b.example");
+    answer(&mut stage, &elsewhere, 200, &[]);
+    let there = stage.one();
+    assert!(!stage.is_logged_out() && last_opened(&stage) == "a.example");
+    answer(&mut stage, &there, 200, &[]);
+    assert!(stage.is_logged_out());
 }

@@ -21,18 +21,18 @@ pub(super) async fn relay(front: Arc<UdpSocket>, shared: Arc<Shared>) {
     let mut ports = shared.ports.subscribe();
     let mut buffer = vec![0; 65_536];
     loop {
-        let (length, client) = tokio::select! {
-            received = front.recv_from(&mut buffer) => match received {
-                Ok(received) => received,
-                // An ICMP error of an earlier send may surface here; it says nothing about this socket.
-                Err(_) => continue,
-            },
-            _ = ports.changed() => {
-                clients.clear();
-                readers.abort_all();
-                continue;
-            }
+        let received = tokio::select! {
+            received = front.recv_from(&mut buffer) => Some(received),
+            _ = ports.changed() => None,
         };
+        // Both may have happened: what was received goes from a new port, then.
+        if received.is_none() || ports.has_changed().unwrap_or(false) {
+            ports.mark_unchanged();
+            clients.clear();
+            readers.abort_all();
+        }
+        // An ICMP error of an earlier send may surface here; it says nothing about this socket.
+        let Some(Ok((length, client))) = received else { continue };
         if !clients.contains_key(&client) {
             if clients.len() >= MAX_CLIENTS {
                 continue;

@@ -80,7 +80,9 @@ impl Table {
         for (place, (what, bound)) in BOUNDS.into_iter().enumerate() {
             let more = end.mean[place] - middle.mean[place];
             if more > bound {
-                grown.push(format!("{what}: {more:.1} more in the last third than in the middle one; {bound} are allowed"));
+                grown.push(format!(
+                    "{what}: {more:.1} more in the last third than in the middle one; {bound} are allowed"
+                ));
             }
         }
         grown

@@ -96,7 +96,10 @@ async fn live(sites: &[Site], length: Duration) -> Result<(), String> {
     println!("{table}");
     let mut grown = table.grown();
     let after = settled(&runtime, before).await?;
-    println!("after the last phone: {} descriptors, {} tasks; before: {}, {}", after.descriptors, after.tasks, before.descriptors, before.tasks);
+    println!(
+        "after the last phone: {} descriptors, {} tasks; before: {}, {}",
+        after.descriptors, after.tasks, before.descriptors, before.tasks
+    );
     if after.descriptors > before.descriptors || after.tasks > before.tasks {
         grown.push("something was left behind".to_owned());
     }

@@ -56,6 +56,8 @@ const STEPS: [(&str, u32); 19] = [
     ("restarts of the app", 2),
 ];
 
+/// Lines of the server's ladder in the report of a failure.
+const LADDER: usize = 60;
 const REFRESHES: &str = "refreshes";
 
 /// Every name is this machine.
@@ -320,6 +322,15 @@ impl Phone {
         }
     }
 
+    /// What the server knows and saw lately, for the report of a failure.
+    async fn situation(&mut self) -> String {
+        let bindings = self.bindings().await.unwrap_or_default();
+        let answer = self.control.ask(json!({"op": "ladder"})).await.unwrap_or_default();
+        let ladder: Vec<&str> = answer["ladder"].as_str().unwrap_or_default().lines().rev().take(LADDER).collect();
+        let ladder: Vec<&str> = ladder.into_iter().rev().collect();
+        format!("bound are {bindings:?}\n{}", ladder.join("\n"))
+    }
+
     async fn bindings(&mut self) -> Result<Vec<Value>, String> {
         let answer = self.control.ask(json!({"op": "bindings", "user": USER})).await?;
         Ok(answer["bindings"].as_array().cloned().unwrap_or_default())
@@ -351,7 +362,7 @@ impl Phone {
                 return Ok((action, payload));
             }
         }
-        Err("no push came".into())
+        Err(format!("no push came of {call}; {}", self.situation().await))
     }
 
     async fn place(&mut self, options: Value) -> Result<Value, String> {

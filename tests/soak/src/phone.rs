@@ -31,7 +31,7 @@ const REFRESH: u32 = 1500;
 /// Steps within which a call that is over is certainly remembered: of 128, each step ends three at most.
 const REMEMBERED: u32 = 40;
 /// Steps after which the server's record is looked at and cleared.
-const RECORD: u32 = 100;
+const RECORD: u32 = 50;
 
 /// Each kind of step, and how often it comes among the others.
 const STEPS: [(&str, u32); 19] = [
@@ -57,7 +57,7 @@ const STEPS: [(&str, u32); 19] = [
 ];
 
 /// Lines of the server's ladder in the report of a failure.
-const LADDER: usize = 60;
+const LADDER: usize = 200;
 const REFRESHES: &str = "refreshes";
 
 /// Every name is this machine.
@@ -164,21 +164,20 @@ impl Phone {
             }
             "calls by push and INVITE" => {
                 let (uuid, call) = self.woken().await?;
-                self.ringing(Some(uuid)).await?;
                 self.finish(uuid, call).await
             }
             "calls answered before their INVITE" => {
-                let (uuid, call) = self.woken().await?;
-                self.client.answer(uuid).await.map_err(text)?;
-                // Either the INVITE was there already, or it comes now.
-                self.change("the answer wanted", uuid, |change| matches!(change, CallChange::AnswerWanted { .. }))
-                    .await?;
+                let (uuid, call, rings) = self.called().await?;
+                if !rings {
+                    self.client.answer(uuid).await.map_err(text)?;
+                    let wanted = |change: &CallChange| matches!(change, CallChange::AnswerWanted { .. });
+                    self.change("the answer wanted", uuid, wanted).await?;
+                }
                 self.talk(uuid, call).await
             }
             "calls cancelled by push" => self.cancelled_by_push().await,
             "calls across a broken connection" => {
                 let (uuid, _) = self.woken().await?;
-                self.ringing(Some(uuid)).await?;
                 self.client.accept(uuid, Answer::sdp(SDP)).await.map_err(text)?;
                 self.change("the ACK", uuid, |change| matches!(change, CallChange::Connected { .. })).await?;
                 self.ask(json!({"op": "restart", "keep_bindings": true})).await?;
@@ -255,7 +254,7 @@ impl Phone {
     async fn look_at_the_record(&mut self) -> Step {
         let answer = self.control.ask(json!({"op": "violations"})).await?;
         if answer["violations"] != json!([]) {
-            return Err(format!("the server saw rules broken: {}", answer["violations"]));
+            return Err(format!("the server saw rules broken: {}; {}", answer["violations"], self.situation().await));
         }
         self.ask(json!({"op": "clear_messages"})).await
     }
@@ -336,33 +335,48 @@ impl Phone {
         Ok(answer["bindings"].as_array().cloned().unwrap_or_default())
     }
 
-    /// Puts the phone to sleep, lets somebody call, and takes the push that comes of it, sometimes twice.
-    async fn woken(&mut self) -> Result<(Uuid, Value), String> {
-        let close = self.coin();
-        self.ask(json!({"op": "sleep", "user": USER, "close": close})).await?;
-        let call = self.place(json!({"push": "always"})).await?;
-        let (action, payload) = self.push_of(&call).await?;
-        if action.duty != Duty::StartForegroundService {
-            return Err(format!("the push of a call is {:?}", action.kind));
-        }
-        if self.coin() && self.push(&payload).uuid != action.uuid {
-            return Err("the same push is another call".into());
-        }
-        self.past = Some((payload, self.steps));
-        Ok((action.uuid, call))
-    }
-
-    /// Hands over pushes up to that of this call.
-    async fn push_of(&mut self, call: &Value) -> Result<(PushAction, Value), String> {
+    /// Lets somebody call while the server takes the phone for asleep. Returns the call's UUID, the call, and whether it rings
+    /// already: a REGISTER that was still under way wakes the phone, too.
+    async fn called(&mut self) -> Result<(Uuid, Value, bool), String> {
+        self.ask(json!({"op": "sleep", "user": USER})).await?;
+        let call = self.place(json!({"push": "asleep"})).await?;
         let by = Instant::now() + PATIENCE;
         while Instant::now() < by {
-            let Some(payload) = self.pushes.push(by - Instant::now()).await? else { break };
-            let action = self.push(&payload);
-            if action.identity.call_id.as_deref() == call["call_id"].as_str() {
-                return Ok((action, payload));
+            tokio::select! {
+                payload = self.pushes.push(by - Instant::now()) => {
+                    let Some(payload) = payload? else { break };
+                    let action = self.push(&payload);
+                    if action.identity.call_id.as_deref() != call["call_id"].as_str() {
+                        continue;
+                    }
+                    if action.duty != Duty::StartForegroundService {
+                        return Err(format!("the push of a call is {:?}", action.kind));
+                    }
+                    if self.coin() && self.push(&payload).uuid != action.uuid {
+                        return Err("the same push is another call".into());
+                    }
+                    self.past = Some((payload, self.steps));
+                    return Ok((action.uuid, call, false));
+                }
+                event = self.events.next() => match event {
+                    Some(Event::Call(event)) if matches!(event.change, CallChange::Ringing { .. }) => {
+                        return Ok((event.uuid, call, true));
+                    }
+                    Some(_) => {}
+                    None => return Err("the client has ended".into()),
+                },
             }
         }
-        Err(format!("no push came of {call}; {}", self.situation().await))
+        Err(format!("neither push nor INVITE came of {call}"))
+    }
+
+    /// As [`called`](Self::called), until it rings.
+    async fn woken(&mut self) -> Result<(Uuid, Value), String> {
+        let (uuid, call, rings) = self.called().await?;
+        if !rings {
+            self.ringing(Some(uuid)).await?;
+        }
+        Ok((uuid, call))
     }
 
     async fn place(&mut self, options: Value) -> Result<Value, String> {
@@ -373,23 +387,24 @@ impl Phone {
         self.control.ask(request).await
     }
 
-    /// Ends a ringing call in one of the ways there are.
+    /// Ends a ringing call in one of the ways there are, on both sides.
     async fn finish(&mut self, uuid: Uuid, call: Value) -> Step {
         match self.chance.next_u32() % 4 {
             0 => {
                 self.ask(json!({"op": "cancel", "call": call["call"]})).await?;
-                self.ended(uuid, Ended::Cancelled).await
+                self.ended(uuid, Ended::Cancelled).await?;
             }
             1 => {
                 self.client.decline(uuid, Decline::Busy).await.map_err(text)?;
-                self.ended(uuid, Ended::Declined).await
+                self.ended(uuid, Ended::Declined).await?;
             }
             2 => {
                 self.ask(json!({"op": "answered_elsewhere", "call": call["call"]})).await?;
-                self.ended(uuid, Ended::AnsweredElsewhere).await
+                self.ended(uuid, Ended::AnsweredElsewhere).await?;
             }
-            _ => self.talk(uuid, call).await,
+            _ => return self.talk(uuid, call).await,
         }
+        self.over(&call).await
     }
 
     /// Accepts a call, talks, and hangs up on one side or the other.
@@ -398,10 +413,16 @@ impl Phone {
         self.change("the ACK", uuid, |change| matches!(change, CallChange::Connected { .. })).await?;
         if self.coin() {
             self.ask(json!({"op": "bye", "call": call["call"]})).await?;
-            return self.ended(uuid, Ended::HungUpByCaller).await;
+            self.ended(uuid, Ended::HungUpByCaller).await?;
+        } else {
+            self.client.hang_up(uuid, HangUp::Normal).await.map_err(text)?;
+            self.ended(uuid, Ended::HungUp).await?;
         }
-        self.client.hang_up(uuid, HangUp::Normal).await.map_err(text)?;
-        self.ended(uuid, Ended::HungUp).await?;
+        self.over(&call).await
+    }
+
+    /// Waits until the call is over for the caller.
+    async fn over(&mut self, call: &Value) -> Step {
         self.ask(json!({"op": "wait_call", "call": call["call"], "timeout_ms": 40_000})).await
     }
 
@@ -490,7 +511,7 @@ impl Phone {
         };
         match timeout(PATIENCE, next).await {
             Ok(found) => found,
-            Err(_) => Err(format!("{what} did not come; there were {passed:?}")),
+            Err(_) => Err(format!("{what} did not come; there were {passed:?}; {}", self.situation().await)),
         }
     }
 

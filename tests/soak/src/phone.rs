@@ -264,8 +264,11 @@ impl Phone {
 
     async fn look_at_the_record(&mut self) -> Step {
         let answer = self.control.ask(json!({"op": "violations"})).await?;
-        if answer["violations"] != json!([]) {
-            return Err(format!("the server saw rules broken: {}; {}", answer["violations"], self.situation().await));
+        // A server that has just started anew does not know what it had asked before, and meets the answers to it.
+        let broken = |violation: &&Value| violation["kind"] != "stray-response";
+        let violations: Vec<&Value> = answer["violations"].as_array().into_iter().flatten().filter(broken).collect();
+        if !violations.is_empty() {
+            return Err(format!("the server saw rules broken: {violations:?}; {}", self.situation().await));
         }
         self.ask(json!({"op": "clear_messages"})).await
     }

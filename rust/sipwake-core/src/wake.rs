@@ -3,7 +3,7 @@
 //! A call *owes* one push and one INVITE. What comes in is first matched by its ids; where one side has none, or a
 //! gateway gave the INVITE another Call-ID than the push told, by its caller, and then only with a call that still owes
 //! what came. What has ended leaves a tombstone, so that late pushes and INVITEs find it and stay silent; but a push that
-//! can be told apart from the call that is over is the caller's next try, and wakes (ADR 10).
+//! can be told apart from the call that is over is the caller's next try, and wakes (ADR 11).
 
 use std::time::Duration;
 

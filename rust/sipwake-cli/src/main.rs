@@ -44,7 +44,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).format_timestamp_millis().init();
+    log_to_standard_error();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("no runtime: {error}")),
@@ -63,6 +63,35 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => failed(&reason),
+    }
+}
+
+/// `RUST_LOG` as everywhere, but without what other crates say below a warning: that of WebSocket traces whole messages.
+struct OwnWords(env_logger::Logger);
+
+impl log::Log for OwnWords {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        let own = metadata.level() <= log::Level::Warn || metadata.target().starts_with("sipwake");
+        own && self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.0.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+}
+
+fn log_to_standard_error() {
+    let environment = env_logger::Env::default().default_filter_or("off");
+    let logger = env_logger::Builder::from_env(environment).format_timestamp_millis().build();
+    let level = logger.filter();
+    if log::set_boxed_logger(Box::new(OwnWords(logger))).is_ok() {
+        log::set_max_level(level);
     }
 }
 

@@ -120,6 +120,112 @@ fn the_demo_sees_every_step_and_says_so_in_json() {
     assert!(reason.contains("wakes nobody"), "{reason}");
 }
 
+/// What nobody may read: the password, tokens, and anything that looks like HA1, X-PIID or a digest answer.
+fn assert_silent_about(secrets: &[&str], said: &str, by: &str) {
+    for secret in secrets {
+        let line = said.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "{by}: {secret} in {line:?}");
+    }
+    let hash = said.split(|c: char| !c.is_ascii_hexdigit()).find(|digits| digits.len() >= 32);
+    assert!(hash.is_none(), "{by}: {hash:?}");
+}
+
+#[test]
+fn the_ladders_of_the_demo_and_its_log_hold_no_secret() {
+    const SECRETS: [&str; 3] = ["wonderland", TOKEN, "c-10-ap_Kt0:APA91bSecondTokenOfThisPhone02"];
+    let folder = tempfile::tempdir().expect("a folder");
+    for profile in mock_gateway::Profile::NAMES.into_iter().filter(|name| *name != "none") {
+        for transport in ["udp", "tcp"] {
+            let svg = folder.path().join(format!("{profile}-{transport}.svg"));
+            let drawn = svg.to_str().expect("UTF-8");
+            let mut command = sipwake(&["demo", "--profile", profile, "--transport", transport, "--svg", drawn]);
+            let output = command.env("RUST_LOG", "trace").output().expect("it runs");
+            let by = format!("demo as {profile} over {transport}");
+            assert!(output.status.success(), "{by}: {output:?}");
+            assert!(text(&output.stdout).contains("phone ──▶ gateway   REGISTER"), "{by} draws a ladder");
+            assert!(text(&output.stderr).contains("sipwake_core"), "{by} logs");
+            let picture = std::fs::read_to_string(&svg).expect("it was drawn");
+            assert!(picture.contains("REGISTER"), "{by} draws a picture");
+            for said in [text(&output.stdout), text(&output.stderr), &picture] {
+                assert_silent_about(&SECRETS, said, &by);
+            }
+        }
+    }
+}
+
+/// Runs `sipwake register` until it has had a chat and a call; returns what it said and what passed on the wire.
+fn a_traced_life(profile: &str, transport: &str, dialect: &str) -> (String, String) {
+    const CHAT: &str = "meet me at the white rabbit's at noon";
+    let mut gateway = Gateway::start(profile);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let to = gateway.address.parse().expect("an address");
+    let front = (transport == "ws").then(|| runtime.block_on(networks::Front::ws(to)));
+    let server = front.as_ref().map_or(to, networks::Front::addr).to_string();
+    let mut arguments = vec!["register", "--aor", "alice@mock.example", "--server", &server, "--token", TOKEN];
+    arguments.extend(["--transport", transport, "--dialect", dialect, "--allow-cleartext-secrets", "--trace"]);
+    let mut command = sipwake(&arguments);
+    command.env("RUST_LOG", "trace").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().expect("it runs");
+    gateway.ask(
+        &json!({"op": "wait_message", "method": "REGISTER", "direction": "sent", "status": 200, "timeout_ms": 60_000}),
+    );
+    let chat = gateway.ask(&json!({"op": "send_chat", "user": "alice", "text": CHAT}))["call"].clone();
+    gateway.ask(&json!({"op": "wait_call", "call": chat, "state": "delivered", "timeout_ms": 60_000}));
+    let call = gateway.ask(&json!({"op": "place_call", "user": "alice"}))["call"].clone();
+    gateway.ask(&json!({"op": "wait_call", "call": call, "state": "ringing", "timeout_ms": 60_000}));
+    gateway.ask(&json!({"op": "cancel", "call": call}));
+    gateway.ask(&json!({"op": "wait_call", "call": call, "timeout_ms": 60_000}));
+    process.kill().expect("it lives");
+    let output = process.wait_with_output().expect("it ends");
+    let (said, log) = (text(&output.stdout), text(&output.stderr));
+    let wire = gateway.ask(&json!({"op": "messages"}))["messages"].to_string();
+    assert!(wire.contains(CHAT) && said.contains("Message {") && said.contains(">>> flow"), "{said}");
+    assert!(log.contains("sipwake_core"), "{log}");
+    let both = format!("{said}{log}");
+    assert!(!both.contains(CHAT), "{profile} over {transport}: {both}");
+    (both, wire)
+}
+
+#[test]
+fn a_traced_registration_and_its_log_hold_no_secret() {
+    for (profile, transport, dialect, on_the_wire) in [
+        ("mizutech", "udp", "auto", "X-PIID: "),
+        ("mizutech", "tcp", "xmpush", "X-MPUSH: "),
+        ("rfc8599", "ws", "rfc8599", "pn-prid="),
+        ("portsip", "tcp", "portsip", "X-Push: "),
+        ("flexisip", "ws", "linphone,app-id-uri,abto", "pn-tok="),
+    ] {
+        let (said, wire) = a_traced_life(profile, transport, dialect);
+        assert!(wire.contains(on_the_wire) && wire.contains(r#"response=\""#), "{wire}");
+        // Escaped, as some dialects carry it, a token is no less secret.
+        let escaped = [TOKEN.replace(':', "%3a"), TOKEN.replace(':', "%3A")];
+        let secrets = ["wonderland", TOKEN, &escaped[0], &escaped[1], "APA91bFirstTokenOf"];
+        assert_silent_about(&secrets, &said, &format!("register at {profile} over {transport}"));
+    }
+}
+
+#[test]
+fn what_tags_and_payload_are_asked_to_print_is_in_no_log() {
+    let run = |arguments: &[&str], input: &[u8]| {
+        let mut command = sipwake(arguments);
+        command.env("RUST_LOG", "trace").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
+        child.stdin.take().expect("it is piped").write_all(input).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{output:?}");
+        (text(&output.stdout).to_owned(), text(&output.stderr).to_owned())
+    };
+    let (said, log) = run(&["tags", "--token", TOKEN], b"");
+    assert!(said.contains(TOKEN), "that is what it is for");
+    assert_silent_about(&["wonderland"], &said, "tags");
+    assert_silent_about(&["wonderland", TOKEN], &log, "the log of tags");
+    let chat = br#"{"ntype":"1","nfrom":"bob","nmsg":"meet me at noon","ntouser":"alice"}"#;
+    let (said, log) = run(&["payload", "-"], chat);
+    assert!(said.contains("meet me at noon"), "that is what it is for");
+    assert_silent_about(&["wonderland"], &said, "payload");
+    assert_silent_about(&["wonderland", "meet me at noon"], &log, "the log of payload");
+}
+
 #[test]
 fn a_payload_is_read_from_standard_input_or_a_file() {
     let payload = br#"{"ntype":"0","nfrom":"1234","nfromusername":"Bob"}"#;

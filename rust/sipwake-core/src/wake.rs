@@ -2,7 +2,8 @@
 //!
 //! A call *owes* one push and one INVITE. What comes in is first matched by its ids; where one side has none, or a
 //! gateway gave the INVITE another Call-ID than the push told, by its caller, and then only with a call that still owes
-//! what came. What has ended leaves a tombstone, so that late pushes and INVITEs find it and stay silent.
+//! what came. What has ended leaves a tombstone, so that late pushes and INVITEs find it and stay silent; but a push that
+//! can be told apart from the call that is over is the caller's next try, and wakes (ADR 11).
 
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ pub(crate) const MAX_CALLS: usize = 128;
 pub(crate) const MAX_TOMBSTONES: usize = 128;
 /// How long an ended call is remembered: pushes have been seen to come many minutes late.
 pub(crate) const TOMBSTONE: Duration = Duration::from_secs(3600);
-/// How long after its end a call may still meet the push or the INVITE that it owes, by its caller alone.
+/// How long a call that is over may still meet, by its caller alone, the INVITE that it owes after its end, or the push that it
+/// owes after its INVITE: no server sends the push later than the INVITE.
 const OWED: Duration = Duration::from_secs(40);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +49,10 @@ pub(crate) struct Entry {
     /// The status that the app refused it with: an INVITE that comes later hears the same.
     pub(crate) refusal: Option<u16>,
     pushed: bool,
-    invited: bool,
+    /// The Call-ID that the push told: a gateway may give the INVITE another one.
+    pushed_as: Option<String>,
+    /// Boot time at which the INVITE came.
+    invited: Option<Duration>,
     /// Boot time at which it is missed, or forgotten.
     until: Duration,
     ended_at: Duration,
@@ -87,21 +92,24 @@ impl Wake {
             let entry = &mut self.entries[index];
             let repeated = entry.pushed;
             entry.pushed = true;
+            if entry.pushed_as.is_none() {
+                entry.pushed_as.clone_from(&identity.call_id);
+            }
             return match entry.state {
                 State::Over(how) => Arrival::Ghost(entry.uuid, how),
                 _ if repeated => Arrival::Repeated(entry.uuid),
                 _ => Arrival::Joined(entry.uuid),
             };
         }
-        self.begin(identity, account, State::Announced, now + window)
+        self.begin(identity, account, State::Announced, now + window, now)
     }
 
     /// An INVITE came.
     pub(crate) fn invite(&mut self, identity: &CallIdentity, account: AccountKey, now: Duration) -> Arrival {
         if let Some(index) = self.invited(identity, now) {
             let entry = &mut self.entries[index];
-            let repeated = entry.invited;
-            entry.invited = true;
+            let repeated = entry.invited.is_some();
+            entry.invited.get_or_insert(now);
             entry.identity.call_id.clone_from(&identity.call_id);
             if entry.identity.caller.is_none() {
                 entry.identity.caller.clone_from(&identity.caller);
@@ -116,7 +124,7 @@ impl Wake {
                 }
             };
         }
-        self.begin(identity, Some(account), State::Ringing, Duration::MAX)
+        self.begin(identity, Some(account), State::Ringing, Duration::MAX, now)
     }
 
     /// A cancel came by push. Returns the call it ended, if that was announced or ringing.
@@ -134,7 +142,7 @@ impl Wake {
             }
             None => {
                 let has_id = identity.call_id.is_some() || identity.vendor_id.is_some();
-                if has_id && let Arrival::New(uuid) = self.begin(identity, None, State::Announced, Duration::MAX) {
+                if has_id && let Arrival::New(uuid) = self.begin(identity, None, State::Announced, Duration::MAX, now) {
                     self.end(uuid, Ended::Cancelled, now);
                 }
                 None
@@ -212,6 +220,7 @@ impl Wake {
         account: Option<AccountKey>,
         state: State,
         until: Duration,
+        now: Duration,
     ) -> Arrival {
         if self.live(None).count() >= MAX_CALLS {
             return Arrival::Full;
@@ -227,7 +236,8 @@ impl Wake {
             times: CallTimes::default(),
             refusal: None,
             pushed: state == State::Announced,
-            invited: state == State::Ringing,
+            pushed_as: identity.call_id.clone().filter(|_| state == State::Announced),
+            invited: (state == State::Ringing).then_some(now),
             until,
             ended_at: Duration::ZERO,
         });
@@ -244,18 +254,47 @@ impl Wake {
     }
 
     fn pushed(&self, identity: &CallIdentity, now: Duration) -> Option<usize> {
-        self.find(identity, now, |entry| !entry.pushed)
+        let renamed = self.renames(identity);
+        let late = |entry: &Entry| {
+            let since = now.saturating_sub(entry.invited.unwrap_or_default());
+            since < OWED && (renamed || !are_told_apart(&entry.identity, identity))
+        };
+        self.find(identity, |entry| !entry.pushed, late)
     }
 
     fn invited(&self, identity: &CallIdentity, now: Duration) -> Option<usize> {
-        self.find(identity, now, |entry| !entry.invited)
+        let late = |entry: &Entry| now.saturating_sub(entry.ended_at) < OWED;
+        self.find(identity, |entry| entry.invited.is_none(), late)
     }
 
-    fn find(&self, identity: &CallIdentity, now: Duration, owes: impl Fn(&Entry) -> bool) -> Option<usize> {
+    /// Whether a gateway gave the last INVITE for this user that a push had announced another Call-ID than the push told.
+    fn renames(&self, identity: &CallIdentity) -> bool {
+        let same_user = |entry: &&Entry| {
+            let users = entry.identity.account.as_deref().zip(identity.account.as_deref());
+            users.is_none_or(|(a, b)| a.eq_ignore_ascii_case(b))
+        };
+        let named = |entry: &Entry| {
+            entry.invited?;
+            Some(entry.pushed_as.as_deref()? != entry.identity.call_id.as_deref()?)
+        };
+        self.entries.iter().rev().filter(same_user).find_map(named).unwrap_or(false)
+    }
+
+    /// Finds the call to which something belongs: one that has its id, or by its caller one that `owes` it, if it is under way
+    /// or if what comes `late` may still be of it.
+    fn find(
+        &self,
+        identity: &CallIdentity,
+        owes: impl Fn(&Entry) -> bool,
+        late: impl Fn(&Entry) -> bool,
+    ) -> Option<usize> {
         if active(Mutation::NeverJoined) {
             return None;
         }
-        let by_id = self.entries.iter().position(|entry| shares_id(&entry.identity, identity));
+        let by_id = self.entries.iter().position(|entry| {
+            let as_pushed = identity.call_id.is_some() && entry.pushed_as == identity.call_id;
+            as_pushed || shares_id(&entry.identity, identity)
+        });
         if by_id.is_some() {
             return by_id;
         }
@@ -264,7 +303,7 @@ impl Wake {
             let recent = match entry.state {
                 // A call that nobody took and that never met its INVITE is no reason to silence the next one.
                 State::Over(Ended::Missed) => false,
-                State::Over(_) => now.saturating_sub(entry.ended_at) < OWED,
+                State::Over(_) => late(entry),
                 State::Announced | State::Ringing | State::Answered => true,
             };
             recent && same_caller(&entry.identity, identity)
@@ -288,6 +327,11 @@ impl Wake {
 fn shares_id(a: &CallIdentity, b: &CallIdentity) -> bool {
     let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
     same(&a.call_id, &b.call_id) || same(&a.vendor_id, &b.vendor_id)
+}
+
+/// Whether both have an id of the same kind: they are not the same, or they would have met by it.
+fn are_told_apart(a: &CallIdentity, b: &CallIdentity) -> bool {
+    a.call_id.as_ref().zip(b.call_id.as_ref()).is_some() || a.vendor_id.as_ref().zip(b.vendor_id.as_ref()).is_some()
 }
 
 fn same_caller(a: &CallIdentity, b: &CallIdentity) -> bool {
@@ -389,6 +433,58 @@ mod tests {
         wake.end(first, Ended::Cancelled, at(5));
         let second = wake.announce(&push, None, WINDOW, at(8));
         assert!(matches!(second, Arrival::New(uuid) if uuid != first), "{second:?}");
+    }
+
+    #[test]
+    fn a_redial_whose_push_has_another_call_id_wakes_although_the_call_before_had_no_push() {
+        let mut wake = Wake::default();
+        let first = uuid(wake.invite(&identity(Some("a"), "1234"), account(), at(0)));
+        wake.end(first, Ended::Cancelled, at(5));
+        let redial = wake.announce(&identity(Some("b"), "1234"), None, WINDOW, at(8));
+        assert!(matches!(redial, Arrival::New(second) if second != first), "{redial:?}");
+        let invite = wake.invite(&identity(Some("b"), "sip:1234@x"), account(), at(9));
+        assert_eq!(invite, Arrival::Joined(uuid(redial)));
+        let late = wake.announce(&identity(Some("a"), "1234"), None, WINDOW, at(10));
+        assert_eq!(late, Arrival::Ghost(first, Ended::Cancelled), "the push that was owed is silent all the same");
+    }
+
+    #[test]
+    fn where_a_gateway_renames_calls_a_late_push_of_another_name_is_silent() {
+        let mut wake = Wake::default();
+        let learnt = uuid(wake.announce(&identity(Some("upstream-1"), "1234"), None, WINDOW, at(0)));
+        assert_eq!(wake.invite(&identity(Some("a"), "1234"), account(), at(1)), Arrival::Joined(learnt));
+        wake.end(learnt, Ended::Cancelled, at(5));
+        let second = uuid(wake.invite(&identity(Some("b"), "1234"), account(), at(10)));
+        wake.end(second, Ended::Cancelled, at(15));
+        let late = wake.announce(&identity(Some("upstream-2"), "1234"), None, WINDOW, at(16));
+        assert_eq!(late, Arrival::Ghost(second, Ended::Cancelled));
+    }
+
+    #[test]
+    fn the_same_push_again_after_its_invite_got_another_call_id_is_no_second_call_and_its_cancel_ends_it() {
+        let push = identity(Some("upstream"), "1234");
+        let mut wake = Wake::default();
+        let call = uuid(wake.announce(&push, None, WINDOW, at(0)));
+        wake.invite(&identity(Some("a"), "1234"), account(), at(1));
+        assert_eq!(wake.announce(&push, None, WINDOW, at(2)), Arrival::Repeated(call));
+        assert_eq!(wake.cancel(&push, at(3)), Some((call, State::Ringing)));
+        assert_eq!(wake.announce(&push, None, WINDOW, at(300)), Arrival::Ghost(call, Ended::Cancelled));
+    }
+
+    #[test]
+    fn a_push_without_an_id_is_owed_for_forty_seconds_from_the_invite_however_long_the_call_was() {
+        let push = identity(None, "1234");
+        for (ended, pushed, silent) in [(5, 39, true), (5, 40, false), (300, 301, false)] {
+            let mut wake = Wake::default();
+            let call = uuid(wake.invite(&identity(Some("a"), "1234"), account(), at(0)));
+            wake.end(call, Ended::HungUpByCaller, at(ended));
+            let came = wake.announce(&push, None, WINDOW, at(pushed));
+            assert_eq!(
+                matches!(came, Arrival::Ghost(..)),
+                silent,
+                "ended at {ended} s, pushed at {pushed} s: {came:?}"
+            );
+        }
     }
 
     #[test]

@@ -378,3 +378,129 @@ impl Client {
         receiver.await.map_err(|_| Error::ShutDown)?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    use sipwake_core::account::Transport;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+    use crate::store::StoreError;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A store that holds the driver up when the account of this user is looked for, until it is told to go on.
+    struct Held {
+        user: &'static str,
+        entered: Mutex<Sender<()>>,
+        go_on: Mutex<Receiver<()>>,
+    }
+
+    impl StateStore for Held {
+        fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+            if key == binding_key(&Account::parse(config(self.user)).expect("valid").key()) {
+                self.entered.lock().expect("no panic").send(()).expect("the test listens");
+                self.go_on.lock().expect("no panic").recv_timeout(PATIENCE).expect("the test goes on");
+            }
+            Ok(None)
+        }
+
+        fn save(&self, _: &str, _: &[u8]) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn remove(&self, _: &str) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    fn config(user: &str) -> AccountConfig {
+        AccountConfig::new(format!("sip:{user}@example.com"), "secret")
+    }
+
+    /// A client, what makes its driver stand still, and what makes it go on.
+    fn held() -> (Client, Events, impl AsyncFnOnce() -> JoinSet<Result<AccountKey, Error>>, Sender<()>) {
+        let ((entered, enters), (go, go_on)) = (channel(), channel());
+        let store = Held { user: "held", entered: Mutex::new(entered), go_on: Mutex::new(go_on) };
+        let (client, events) = Client::start(Arc::new(store));
+        let holding = client.clone();
+        let hold = async move || {
+            let mut adding = JoinSet::new();
+            adding.spawn(async move { holding.add_account(config("held"), None).await });
+            while enters.try_recv().is_err() {
+                sleep(Duration::from_millis(1)).await;
+            }
+            adding
+        };
+        (client, events, hold, go)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn beyond_256_wishes_that_wait_for_the_driver_their_callers_wait() {
+        let (client, _events, hold, go) = held();
+        let mut adding = hold().await;
+        let mut callers = JoinSet::new();
+        for _ in 0..JOBS + 50 {
+            let client = client.clone();
+            callers.spawn(async move { client.network_changed().await });
+        }
+        while client.jobs.capacity() > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        // A push is judged at once, whatever waits; it is not among what waits.
+        let action = client.push("{}", Channel::PushKit, &Hints::at(now()));
+        assert!(action.must_be_reported());
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!((client.jobs.capacity(), client.jobs.max_capacity()), (0, JOBS));
+        assert!(callers.try_join_next().is_none(), "nobody is told that it is done");
+        go.send(()).expect("the driver waits");
+        for _ in 0..JOBS + 50 {
+            let done = timeout(PATIENCE, callers.join_next()).await.expect("in time").expect("there are more");
+            assert_eq!(done.expect("no panic"), Ok(()));
+        }
+        assert!(adding.join_next().await.expect("one").expect("no panic").is_ok());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_server_that_says_more_than_the_driver_takes_meets_a_closed_window() {
+        // More than 256 pieces of 16 KiB, and what the system's buffers hold.
+        const TOO_MUCH: usize = 64 << 20;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let (client, _events, hold, go) = held();
+        let mut account = config("alice");
+        account.gateways = vec![listener.local_addr().expect("bound").to_string()];
+        account.transport = Some(Transport::Tcp);
+        let account = client.add_account(account, None).await.expect("valid");
+        client.register(&account).await.expect("it was added");
+        let (mut server, _) = listener.accept().await.expect("it connects");
+        let mut adding = hold().await;
+
+        let nobody = "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP a;branch=z9hG4bKx\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>;tag=2\r\n\
+            Call-ID: x\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n";
+        let piece = nobody.repeat(100);
+        let (mut taken, mut pending) = (0, 0);
+        loop {
+            match timeout(Duration::from_secs(1), server.write(&piece.as_bytes()[pending..])).await {
+                Ok(written) => {
+                    let written = written.expect("the connection stands");
+                    taken += written;
+                    pending = (pending + written) % piece.len();
+                }
+                Err(_) => break,
+            }
+            assert!(taken < TOO_MUCH, "the driver stands still, and {taken} bytes were taken");
+        }
+        go.send(()).expect("the driver waits");
+        let rest = timeout(PATIENCE, server.write_all(&piece.as_bytes()[pending..])).await;
+        rest.expect("the window opens again").expect("the connection stands");
+        assert!(adding.join_next().await.expect("one").expect("no panic").is_ok());
+        assert_eq!(client.network_changed().await, Ok(()));
+    }
+}

@@ -28,6 +28,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! What it logs (crate `log`, targets that begin with `sipwake`) holds no secret. The crate that speaks WebSocket, `tungstenite`,
+//! writes whole messages at the level `trace`, tokens and digest answers included: an app's logger must leave those out.
 #![forbid(unsafe_code)]
 
 mod client;

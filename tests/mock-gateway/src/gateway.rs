@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::binding::User;
 use crate::build::Builder;
-use crate::call::Call;
+use crate::call::{Call, LegState};
 use crate::config::Config;
 use crate::digest::Nonces;
 use crate::faults::{Action, Faults, foreign, with_wrong_branch};
@@ -372,6 +372,7 @@ impl Gateway {
     pub(crate) fn restart(&mut self, keep_bindings: bool) {
         for call in self.calls.values_mut() {
             call.abandon(self.record.elapsed());
+            call.legs.iter_mut().for_each(|leg| leg.state = LegState::Done);
         }
         for flow in self.flows.ids() {
             self.end_flow(flow, false);

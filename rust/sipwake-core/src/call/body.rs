@@ -184,6 +184,46 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_body_that_is_too_large_is_not_read() {
+        let mut message =
+            Message::parse(b"INVITE sip:a@b SIP/2.0\r\nContent-Type: application/sdp\r\n\r\n").expect("a message");
+        let mut body = SDP.as_bytes().to_vec();
+        body.resize(MAX_BODY, b'\n');
+        message.body = body;
+        let offer = description(&message).expect("it is read").expect("and found");
+        assert_eq!(offer.body.len(), MAX_BODY);
+        message.body.push(b'\n');
+        assert_eq!(description(&message), Err(Unreadable::Type));
+    }
+
+    #[test]
+    fn parts_beyond_the_bound_are_not_looked_at() {
+        let body = |before: usize| {
+            let other = "--x\r\nContent-Type: text/plain\r\n\r\nno\r\n".repeat(before);
+            format!("{other}--x\r\nContent-Type: application/sdp\r\n\r\n{SDP}\r\n--x--\r\n")
+        };
+        let mixed = "Content-Type: multipart/mixed;boundary=x\r\n";
+        assert_eq!(read(mixed, &body(MAX_PARTS - 1)), Ok(Some(SDP.to_owned())));
+        assert_eq!(read(mixed, &body(MAX_PARTS)), Err(Unreadable::Type));
+    }
+
+    #[test]
+    fn parts_in_parts_are_opened_only_so_deep() {
+        let nested = |depth: u8| {
+            (1..=depth).rev().fold(("application/sdp".to_owned(), SDP.to_owned()), |(kind, inner), level| {
+                let body = format!("--{level}x\r\nContent-Type: {kind}\r\n\r\n{inner}\r\n--{level}x--\r\n");
+                (format!("multipart/mixed;boundary={level}x"), body)
+            })
+        };
+        let within = |depth| {
+            let (kind, body) = nested(depth);
+            read(&format!("Content-Type: {kind}\r\n"), &body)
+        };
+        assert_eq!(within(MAX_DEPTH), Ok(Some(SDP.to_owned())));
+        assert_eq!(within(MAX_DEPTH + 1), Err(Unreadable::Type));
+    }
+
     proptest! {
         #[test]
         fn no_body_makes_the_search_panic(body in "(--x|--|\r\n|\n|Content-Type: multipart/mixed;boundary=x|v=0|[a-z:=]){0,30}") {

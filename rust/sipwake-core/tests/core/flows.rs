@@ -321,3 +321,26 @@ fn a_fail_over_from_tls_to_a_clear_gateway_leaves_x_piid_behind() {
     assert_eq!(stage.opened, ["a.example:5061/tls", "b.example:5060/udp"]);
     assert_eq!(clear.header("X-PIID"), None);
 }
+
+#[test]
+fn of_too_many_former_contacts_the_oldest_is_left_to_its_expiry() {
+    let mut stage = Stage::rfc8599();
+    let mut contacts = vec![stage.registered().contact_uri().to_owned()];
+    let mut last = None;
+    for number in 1..=20 {
+        // The network changes before anybody answers, so that each Contact may have reached the server.
+        stage.local = format!("192.0.2.{number}:6000").parse().expect("an address");
+        stage.network_changes();
+        let sent = stage.one();
+        contacts.push(sent.contact_uri().to_owned());
+        last = Some(sent);
+    }
+    let last = last.expect("there were twenty");
+    let removed = last.removed();
+    // Of the eight that are kept the last is the one that is tried now; the one that is bound comes to the other seven.
+    assert_eq!(removed.len(), 8, "{removed:?}");
+    assert!(removed.contains(&contacts[0].as_str()), "the one that is bound goes: {removed:?}");
+    let newest = &contacts[contacts.len() - 8..contacts.len() - 1];
+    assert!(newest.iter().all(|contact| removed.contains(&contact.as_str())), "{newest:?} in {removed:?}");
+    assert!(!removed.contains(&contacts[1].as_str()), "the oldest that was only tried is forgotten: {removed:?}");
+}

@@ -208,6 +208,27 @@ fn a_chat_is_told_once_and_a_repeated_one_gets_the_same_answer() {
 }
 
 #[test]
+fn of_too_many_chats_the_one_told_first_is_forgotten() {
+    const REMEMBERED: usize = 64;
+    let mut stage = ready();
+    let mut say = |branch: &str, call_id: &str| {
+        stage.input(request("MESSAGE", branch, call_id, "1234", "Content-Type: text/plain\r\n", "hello"));
+        assert_eq!(stage.one().code(), Some(200));
+        let told = stage.events.iter().filter(|event| matches!(event, Event::Message { .. })).count();
+        stage.events.clear();
+        told
+    };
+    for number in 0..REMEMBERED {
+        assert_eq!(say(&format!("a{number}"), &format!("m{number}")), 1);
+    }
+    // Each in a transaction of its own, as from a server that forgot that it had sent it.
+    assert_eq!(say("again", "m0"), 0, "the oldest of so many is known");
+    assert_eq!(say("one-more", "one-more"), 1);
+    assert_eq!(say("and-again", "m0"), 1, "and with one more it is not");
+    assert_eq!(say("last", "one-more"), 0);
+}
+
+#[test]
 fn anything_else_is_answered_politely() {
     for (method, code) in [
         ("OPTIONS", 200),

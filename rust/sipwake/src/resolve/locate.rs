@@ -209,6 +209,53 @@ pub(super) mod tests {
         assert_eq!(find(&Zone::default(), &hop), None, "the clear services of the domain do not count");
     }
 
+    /// Has more of everything than anybody needs, and counts what it is asked.
+    #[derive(Default)]
+    struct Flood {
+        hosts: AtomicUsize,
+        services: AtomicUsize,
+        with_targets: bool,
+    }
+
+    impl Resolver for Flood {
+        fn addresses(&self, _: &str) -> Vec<IpAddr> {
+            self.hosts.fetch_add(1, Ordering::SeqCst);
+            (0..1000_u32).map(|number| std::net::Ipv4Addr::from(0x0a00_0000 + number).into()).collect()
+        }
+
+        fn srv(&self, _: &str) -> Vec<Srv> {
+            self.services.fetch_add(1, Ordering::SeqCst);
+            let targets = if self.with_targets { 1000 } else { 0 };
+            (0..targets).map(|number| srv(number, 5060, "host.example.com")).collect()
+        }
+
+        fn naptr(&self, _: &str) -> Vec<Naptr> {
+            let record = |order: u16| Naptr {
+                order,
+                preference: 1,
+                flags: "s".into(),
+                service: "SIP+D2U".into(),
+                replacement: format!("s{order}.example.com"),
+            };
+            (0..1000).map(record).collect()
+        }
+    }
+
+    #[test]
+    fn of_too_many_records_and_addresses_the_first_are_used() {
+        let flood = Flood { with_targets: true, ..Flood::default() };
+        let way = find(&flood, &hop("example.com", Some(Transport::Udp))).expect("it has addresses");
+        assert_eq!(way.addresses.len(), MAX_ADDRESSES);
+        // The domain itself is looked up beside the targets.
+        assert_eq!(flood.hosts.load(Ordering::SeqCst), MAX_TARGETS + 1);
+
+        let flood = Flood::default();
+        let way = find(&flood, &hop("example.com", None)).expect("it has addresses");
+        assert_eq!(way.addresses.len(), MAX_ADDRESSES, "those of the domain");
+        let guessed = candidates(&hop("example.com", None)).len();
+        assert_eq!(flood.services.load(Ordering::SeqCst), guessed + MAX_TARGETS);
+    }
+
     #[test]
     fn srv_records_whose_targets_have_no_address_are_not_the_end() {
         assert_eq!(found("example.com", Some(Transport::Tls)), ["192.0.2.1:5061"]);

@@ -334,6 +334,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn names_and_silent_addresses_are_remembered_only_so_far() {
+        struct Any;
+        impl Resolver for Any {
+            fn addresses(&self, _: &str) -> Vec<IpAddr> {
+                vec!["192.0.2.1".parse().expect("an address")]
+            }
+        }
+        let addresses = Addresses::new(Arc::new(Any));
+        for number in 0..10 * MAX_REMEMBERED {
+            let hop = hop(&format!("host{number}.example.com:5060"), None);
+            assert!(!addresses.of(&hop).await.expect("it has an address").remembered);
+            assert!(addresses.of(&hop).await.expect("it has an address").remembered, "the newest is");
+            addresses.failed(SocketAddr::from(([192, 0, 2, 1], number as u16)));
+            assert!(locked(&addresses.known).len() <= MAX_REMEMBERED);
+            assert!(locked(&addresses.silent).len() <= MAX_REMEMBERED);
+        }
+    }
+
+    #[tokio::test]
     async fn literal_addresses_ask_nobody() {
         let zone = Arc::new(Zone::default());
         let addresses = Addresses::new(zone.clone());

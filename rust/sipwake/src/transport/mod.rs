@@ -198,3 +198,55 @@ fn broken(error: &std::io::Error) -> FlowError {
         _ => unreachable(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sipwake_core::account::{Account, AccountConfig};
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::options::Options;
+
+    const MESSAGE: usize = 60_000;
+
+    fn message(number: usize) -> Vec<u8> {
+        vec![number as u8; MESSAGE]
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_costs_64_messages_and_hears_none_in_part() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let mut config = AccountConfig::new("alice@example.com", "secret");
+        config.gateways = vec![listener.local_addr().expect("bound").to_string()];
+        config.transport = Some(Transport::Tcp);
+        let hop = Account::parse(config).expect("valid").hops()[0].clone();
+        let (happenings, mut happened) = mpsc::channel(4);
+        let handle = FlowHandle::open(FlowId(1), hop, None, Arc::new(Options::default().network()), happenings);
+        let (mut peer, _) = listener.accept().await.expect("it connects");
+        assert!(matches!(happened.recv().await, Some((_, Happening::Up(_)))));
+
+        // What the system's buffers take does not wait here.
+        let mut sent = 0;
+        while handle.outgoing.capacity() > 0 {
+            assert!(sent < 2000, "a hundred megabytes are taken from a peer that does not read");
+            handle.send(message(sent));
+            sent += 1;
+            sleep(Duration::from_millis(1)).await;
+        }
+        for number in sent..sent + 1000 {
+            handle.send(message(number));
+        }
+        assert_eq!((handle.outgoing.capacity(), handle.outgoing.max_capacity()), (0, QUEUE));
+
+        let mut heard = vec![0; MESSAGE];
+        for number in 0..sent {
+            timeout(Duration::from_secs(20), peer.read_exact(&mut heard)).await.expect("in time").expect("all of it");
+            assert!(heard == message(number), "message {number} is whole and in its place");
+        }
+        handle.send(message(7));
+        timeout(Duration::from_secs(20), peer.read_exact(&mut heard)).await.expect("in time").expect("all of it");
+        assert!(heard == message(7), "what did not fit is gone, what comes later is not");
+    }
+}

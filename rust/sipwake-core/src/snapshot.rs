@@ -63,15 +63,15 @@ pub fn binding_key(account: &AccountKey) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Memory {
     /// One Call-ID for all REGISTERs of a registration (RFC 3261 10.2).
-    pub(crate) call_id: String,
-    pub(crate) from_tag: String,
+    pub(crate) call_id: Box<str>,
+    pub(crate) from_tag: Box<str>,
     /// No CSeq up to this one is used again; 0: nothing was ever sent.
     pub(crate) cseq_reserved: u32,
     pub(crate) nonces: NonceCache,
     /// The realm of the last challenge, for `X-PIID`.
-    pub(crate) realm: Option<String>,
+    pub(crate) realm: Option<Box<str>>,
     /// `X-Sy.AuthURI` of the last response.
-    pub(crate) auth_uri: Option<String>,
+    pub(crate) auth_uri: Option<Box<str>>,
     pub(crate) shown: Shown,
     pub(crate) token: TokenWish,
     /// What the server holds, as far as it is known.
@@ -95,8 +95,8 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn fresh(random: &mut Random) -> Self {
         Self {
-            call_id: random.token(),
-            from_tag: random.token(),
+            call_id: random.token().into(),
+            from_tag: random.token().into(),
             cseq_reserved: 0,
             nonces: NonceCache::default(),
             realm: None,
@@ -132,14 +132,51 @@ pub(crate) enum TokenWish {
 
 /// A Contact that a 200 confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "StoredBound", into = "StoredBound")]
 pub(crate) struct Bound {
-    /// The Contact URI without push parameters.
-    pub(crate) base: Secret,
     /// The whole Contact URI as it was sent.
     pub(crate) uri: Secret,
+    /// How much of it stands before the push parameters.
+    base: usize,
     pub(crate) token: Option<PushToken>,
     /// Wall time, in seconds since 1970.
     pub(crate) expires_at: u64,
+}
+
+/// The form on disk.
+#[derive(Serialize, Deserialize)]
+struct StoredBound {
+    base: Secret,
+    uri: Secret,
+    token: Option<PushToken>,
+    expires_at: u64,
+}
+
+impl Bound {
+    /// `None` if the Contact URI does not begin with its base.
+    pub(crate) fn new(base: &str, uri: &str, token: Option<PushToken>, expires_at: u64) -> Option<Self> {
+        uri.starts_with(base).then(|| Self { uri: Secret::new(uri), base: base.len(), token, expires_at })
+    }
+
+    /// The Contact URI without push parameters.
+    pub(crate) fn base(&self) -> &str {
+        &self.uri.expose()[..self.base]
+    }
+}
+
+impl TryFrom<StoredBound> for Bound {
+    type Error = &'static str;
+
+    fn try_from(stored: StoredBound) -> Result<Self, Self::Error> {
+        Self::new(stored.base.expose(), stored.uri.expose(), stored.token, stored.expires_at)
+            .ok_or("a Contact that does not begin with its base")
+    }
+}
+
+impl From<Bound> for StoredBound {
+    fn from(bound: Bound) -> Self {
+        Self { base: Secret::new(bound.base()), uri: bound.uri, token: bound.token, expires_at: bound.expires_at }
+    }
 }
 
 /// A Contact that is ours no more.

@@ -68,7 +68,8 @@ pub struct UserAgent {
     pub(crate) held_answers: BTreeMap<Uuid, Answer>,
     /// Messages told lately: a gateway sends them again to a new Contact.
     pub(crate) chats: VecDeque<String>,
-    framers: BTreeMap<FlowId, Framer>,
+    /// Messages of which only a part has come.
+    framers: Vec<(FlowId, Framer)>,
     unsaved: Unsaved,
     discarded: BTreeMap<Discard, u64>,
 }
@@ -95,7 +96,7 @@ impl UserAgent {
             strangers: Vec::new(),
             held_answers: BTreeMap::new(),
             chats: VecDeque::new(),
-            framers: BTreeMap::new(),
+            framers: Vec::new(),
             unsaved: Unsaved::default(),
             discarded: BTreeMap::new(),
         };
@@ -108,7 +109,7 @@ impl UserAgent {
                 for (key, removal) in removals.pending.into_iter().take(MAX_REMOVALS) {
                     match Registration::resume_removal(removal.clone(), &mut agent.cx.random) {
                         Some(registration) => {
-                            agent.registrations.push(registration);
+                            agent.enrol(registration);
                             agent.cx.removals.pending.insert(key, removal);
                         }
                         None => agent.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned()),
@@ -176,7 +177,7 @@ impl UserAgent {
         } else if returns {
             self.cx.save_removals(Durability::Progress);
         }
-        self.registrations.push(registration);
+        self.enrol(registration);
         self.settle(now);
         Ok(key)
     }
@@ -365,7 +366,7 @@ impl UserAgent {
 
     /// The flow could not be opened, or broke.
     pub fn handle_flow_down(&mut self, flow: FlowId, error: FlowError, now: Now) {
-        self.framers.remove(&flow);
+        self.take_framer(flow);
         for registration in &mut self.registrations {
             if registration.owns(flow) {
                 registration.flow_went_down(error, &mut self.cx, now);
@@ -392,7 +393,7 @@ impl UserAgent {
             }
             return self.settle(now);
         }
-        let mut framer = self.framers.remove(&flow).unwrap_or_default();
+        let mut framer = self.take_framer(flow);
         let mut pushed = framer.push(bytes);
         loop {
             match pushed.and_then(|()| framer.next()) {
@@ -407,7 +408,7 @@ impl UserAgent {
                 }
                 Ok(None) => {
                     if !framer.is_idle() && self.transport_of(flow).is_some() {
-                        self.framers.insert(flow, framer);
+                        self.framers.push((flow, framer));
                     }
                     break;
                 }
@@ -455,6 +456,7 @@ impl UserAgent {
         if output.is_none() {
             // Nothing is to do for most of a client's life: the room goes back.
             self.cx.outputs = VecDeque::new();
+            self.cx.random.rest();
         }
         self.unsaved.polled(match &output {
             Some(Output::Save(record)) => Some(record),
@@ -530,9 +532,18 @@ impl UserAgent {
         }
         self.forget_strangers();
         let registrations = &self.registrations;
-        self.framers.retain(|flow, _| {
+        self.framers.retain(|(flow, _)| {
             registrations.iter().any(|registration| registration.owns(*flow) || registration.owns_former(*flow))
         });
+    }
+
+    fn take_framer(&mut self, flow: FlowId) -> Framer {
+        let index = self.framers.iter().position(|(owner, _)| *owner == flow);
+        let framer = index.map(|index| self.framers.swap_remove(index).1).unwrap_or_default();
+        if self.framers.is_empty() {
+            self.framers = Vec::new();
+        }
+        framer
     }
 
     /// A peer that sends on a connection what is no SIP is not waited for.
@@ -615,8 +626,14 @@ impl UserAgent {
 
     fn transport_of(&self, flow: FlowId) -> Option<Transport> {
         let mut ups = self.registrations.iter().filter_map(Registration::flow_up);
-        let used = ups.find(|up| up.id == flow).map(|up| up.hop.transport);
+        let used = ups.find(|up| up.id == flow).map(|up| up.transport);
         used.or_else(|| self.registrations.iter().find_map(|registration| registration.former_transport(flow)))
+    }
+
+    /// Most clients have one account: room for four would be most of what an idle one takes.
+    fn enrol(&mut self, registration: Registration) {
+        self.registrations.reserve_exact(1);
+        self.registrations.push(registration);
     }
 
     fn position(&self, key: &AccountKey) -> Result<usize, NoSuchAccount> {

@@ -50,7 +50,7 @@ impl UserAgent {
             self.discard(Discard::DeadFlow);
             return None;
         };
-        let (account, reliable) = (registration.key.clone(), up.hop.transport.is_reliable());
+        let (account, reliable) = (registration.key.clone(), up.transport.is_reliable());
         if self.invitations.iter().filter(|known| known.is_open() || known.awaits_ack()).count() >= MAX_OPEN {
             self.discard(Discard::TooManyCalls);
             return None;

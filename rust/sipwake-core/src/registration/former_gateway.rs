@@ -86,7 +86,8 @@ impl Registration {
         let Some(up) = self.flow_up().filter(|_| self.account.hops().len() > 1 && self.redirect.is_none()) else {
             return;
         };
-        let here = Place { gateway: self.hop, hop: up.hop.clone() };
+        let hop = Hop { transport: up.transport, ..self.account.hops()[self.hop].clone() };
+        let here = Place { gateway: self.hop, hop };
         if self.former_gateway.as_ref().is_some_and(|former| former.place.gateway == here.gateway) {
             self.forget_former(cx);
         }
@@ -156,11 +157,11 @@ impl Registration {
         let spoken = self.push.as_ref().map(|push| push.spoken_to_remove(self.memory.shown)).unwrap_or_default();
         let tags = self.push.as_ref().map(|push| push.write(&spoken, Binding::LoggedOut(bound.token.as_ref()), None));
         let mut tags = tags.unwrap_or_default();
-        let same = self.memory.bound.as_ref().is_some_and(|now| now.base == bound.base);
-        let rebind = same || !tags.headers.is_empty() || self.account.config().instance_id.is_some();
+        let same = self.memory.bound.as_ref().is_some_and(|now| now.base() == bound.base());
+        let rebind = same || !tags.headers.is_empty() || self.account.instance_id().is_some();
         let mut uri = bound.uri.expose().to_owned();
-        if self.push.as_ref().is_some_and(|push| push.config().removal != Removal::SameBinding) {
-            uri = [bound.base.expose(), &tags.uri_params_text()].concat();
+        if self.push.as_ref().is_some_and(|push| push.removal() != Removal::SameBinding) {
+            uri = [bound.base(), &tags.uri_params_text()].concat();
         }
         let params = [self.instance_params(), tags.contact_params_text()].concat();
         let mut builder = self
@@ -168,7 +169,7 @@ impl Registration {
             .header_of("Contact", &["<", &uri, ">", &params])
             .header("Expires", "0");
         builder = self.abilities(builder);
-        write_upper(&self.account.config().upper, &mut tags);
+        write_upper(self.account.upper(), &mut tags);
         for tag in &tags.headers {
             builder = builder.header(&tag.name, tag.value.as_deref().unwrap_or_default());
         }
@@ -182,7 +183,7 @@ impl Registration {
             cx.outputs.push_back(Output::Close(up.id));
             return;
         };
-        let reliable = up.hop.transport.is_reliable();
+        let reliable = up.transport.is_reliable();
         let repeats = if reliable { Vec::new() } else { bytes.clone() };
         cx.transmit(up.id, bytes);
         former.state = State::Asked(Box::new(Asked {
@@ -200,8 +201,7 @@ impl Registration {
         if let Some(former) = &mut self.former_gateway
             && matches!(former.state, State::Opening(id) if id == flow)
         {
-            let hop = former.place.hop.clone();
-            former.state = State::Ready(FlowUp { id: flow, hop, local, contact: local });
+            former.state = State::Ready(FlowUp::new(flow, former.place.hop.transport, local));
         }
     }
 

@@ -228,11 +228,11 @@ impl Registration {
     pub(crate) fn new(account: Account, push: Option<Push>, memory: Option<Memory>, random: &mut Random) -> Self {
         let memory = match memory {
             Some(memory) if memory.cseq_reserved < MAX_CSEQ => memory,
-            Some(memory) => Memory { call_id: random.token(), cseq_reserved: 1, ..memory },
+            Some(memory) => Memory { call_id: random.token().into(), cseq_reserved: 1, ..memory },
             None => Memory::fresh(random),
         };
         let memory = match memory {
-            memory if active(Mutation::CallIdChanges) => Memory { call_id: random.token(), ..memory },
+            memory if active(Mutation::CallIdChanges) => Memory { call_id: random.token().into(), ..memory },
             memory if active(Mutation::CseqReused) => {
                 Memory { cseq_reserved: memory.cseq_reserved.saturating_sub(RESERVE_CSEQ), ..memory }
             }
@@ -294,11 +294,11 @@ impl Registration {
 
     /// Returns what is needed to deliver the log-out without the app.
     pub(crate) fn removal(&self) -> Removal {
-        let mut account = self.account.config().clone();
+        let mut account = self.account.config();
         if !active(Mutation::PasswordStored) {
             account.credentials = self.ha1_only();
         }
-        Removal { account, push: self.push.as_ref().map(|push| push.config().clone()), memory: self.memory.clone() }
+        Removal { account, push: self.push.as_ref().map(|push| push.config()), memory: self.memory.clone() }
     }
 
     pub(crate) fn account(&self) -> &Account {
@@ -350,7 +350,7 @@ impl Registration {
             self.interrupt();
             self.redirect = None;
         }
-        if self.account.config().keep_alive.is_none() {
+        if self.account.keep_alive().is_none() {
             self.keep_alive_at = None;
         }
     }
@@ -363,7 +363,7 @@ impl Registration {
 
     fn drive_binding(&mut self, cx: &mut Context, now: Now) {
         let waits = self.attempt.is_some() && !active(Mutation::TwoInFlight);
-        if self.finished || waits || matches!(self.flow, Flow::Opening(..)) {
+        if self.finished || waits || matches!(self.flow, Flow::Opening { .. }) {
             return;
         }
         if let Pace::BackingOff(until) = self.pace
@@ -414,7 +414,7 @@ impl Registration {
         let (Some(bound), Some(push)) = (&self.memory.bound, &self.push) else { return false };
         let TokenWish::Bind(token) = &self.memory.token else { return false };
         bound.token.as_ref().is_some_and(|old| old != token)
-            && bound.base.expose() != self.contact_base(up)
+            && bound.base() != self.contact_base(up)
             && push.spoken_to_remove(self.memory.shown).contains(&Dialect::XMpush)
     }
 

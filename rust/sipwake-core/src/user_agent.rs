@@ -19,6 +19,7 @@ use crate::call::transaction::Invitation;
 use crate::clock::Now;
 use crate::error::FieldError;
 use crate::event::{Answer, CallChange, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
+use crate::few::Few;
 use crate::gate::Gate;
 use crate::gateway::Load;
 use crate::mutation::{Mutation, active};
@@ -58,18 +59,18 @@ pub struct UserAgent {
     pub(crate) cx: Context,
     pub(crate) registrations: Vec<Registration>,
     pub(crate) wake: Wake,
-    pub(crate) invitations: Vec<Invitation>,
+    pub(crate) invitations: Few<Invitation>,
     pub(crate) answers: Answers,
-    pub(crate) sessions: Vec<Session>,
+    pub(crate) sessions: Few<Session>,
     pub(crate) policy: CallPolicy,
     pub(crate) unsolicited: bool,
-    pub(crate) strangers: Vec<Stranger>,
+    pub(crate) strangers: Few<Stranger>,
     /// Answers that wait for a flow.
     pub(crate) held_answers: BTreeMap<Uuid, Answer>,
     /// Messages told lately: a gateway sends them again to a new Contact.
-    pub(crate) chats: VecDeque<String>,
+    pub(crate) chats: Few<String>,
     /// Messages of which only a part has come.
-    framers: Vec<(FlowId, Framer)>,
+    framers: Few<(FlowId, Framer)>,
     unsaved: Unsaved,
     discarded: BTreeMap<Discard, u64>,
 }
@@ -88,15 +89,15 @@ impl UserAgent {
             },
             registrations: Vec::new(),
             wake: Wake::default(),
-            invitations: Vec::new(),
+            invitations: Few::default(),
             answers: Answers::default(),
-            sessions: Vec::new(),
+            sessions: Few::default(),
             policy: CallPolicy::default(),
             unsolicited: false,
-            strangers: Vec::new(),
+            strangers: Few::default(),
             held_answers: BTreeMap::new(),
-            chats: VecDeque::new(),
-            framers: Vec::new(),
+            chats: Few::default(),
+            framers: Few::default(),
             unsaved: Unsaved::default(),
             discarded: BTreeMap::new(),
         };
@@ -539,11 +540,7 @@ impl UserAgent {
 
     fn take_framer(&mut self, flow: FlowId) -> Framer {
         let index = self.framers.iter().position(|(owner, _)| *owner == flow);
-        let framer = index.map(|index| self.framers.swap_remove(index).1).unwrap_or_default();
-        if self.framers.is_empty() {
-            self.framers = Vec::new();
-        }
-        framer
+        index.map(|index| self.framers.remove(index).1).unwrap_or_default()
     }
 
     /// A peer that sends on a connection what is no SIP is not waited for.

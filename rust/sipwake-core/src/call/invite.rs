@@ -260,7 +260,7 @@ impl UserAgent {
 
     pub(crate) fn expire_invitations(&mut self, now: Now) {
         let mut due: Vec<(TransactionKey, Due)> = Vec::new();
-        for invitation in &mut self.invitations {
+        for invitation in self.invitations.iter_mut() {
             if let Some(what) = invitation.due(now.boot) {
                 due.push((invitation.key.clone(), what));
             }

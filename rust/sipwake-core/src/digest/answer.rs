@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::{Algorithm, hash};
+use crate::sip::scan::has_control;
 
 /// The quality of protection chosen from an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +109,7 @@ impl FieldValue {
     pub(super) fn quoted(mut self, name: &str, value: &str) -> Self {
         self.name(name);
         self.0.push('"');
-        if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        if !has_control(value) && memchr::memchr3(b'"', b'\\', b'\t', value.as_bytes()).is_none() && value.is_ascii() {
             self.0.push_str(value);
         } else {
             self.quoted_pairs(value);

@@ -16,11 +16,13 @@ pub(crate) struct FlowUp {
     pub(crate) local: SocketAddr,
     /// The address in our Contact, where that follows what the server saw.
     pub(super) seen: Option<Box<SocketAddr>>,
+    /// A REGISTER was accepted on it.
+    pub(super) proven: bool,
 }
 
 impl FlowUp {
     pub(super) fn new(id: FlowId, transport: Transport, local: SocketAddr) -> Self {
-        Self { id, transport, local, seen: None }
+        Self { id, transport, local, seen: None, proven: false }
     }
 
     /// The address in our Contact: the local one, or the one the server saw.
@@ -116,7 +118,7 @@ impl Registration {
     pub(crate) fn flow_went_down(&mut self, error: FlowError, cx: &mut Context, now: Now) {
         let idle = self.attempt.is_none() && matches!(self.flow, Flow::Up(_));
         let opening = matches!(self.flow, Flow::Opening { .. });
-        let proven = self.flow_up().is_some_and(|up| self.proven_flow == Some(up.id));
+        let proven = self.flow_up().is_some_and(|up| up.proven);
         self.flow = Flow::None;
         self.keep_alive_at = None;
         if self.pace == Pace::Stopped {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use crate::account::{Account, AccountKey};
 use crate::clock::Now;
 use crate::event::{Event, FlowId, Output};
+use crate::few::Few;
 use crate::gateway::Gateways;
 use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Dialect, Push, PushToken, Shown, Verdict};
@@ -200,8 +201,6 @@ pub(crate) struct Registration {
     redirect: Option<Box<Redirect>>,
     flow: Flow,
     local_port: Option<u16>,
-    /// The flow on which a REGISTER was accepted last.
-    proven_flow: Option<FlowId>,
     attempt: Option<Box<Attempt>>,
     /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
     resume: Option<Box<Chain>>,
@@ -213,7 +212,7 @@ pub(crate) struct Registration {
     bound_until: Option<Duration>,
     keep_alive_at: Option<Duration>,
     pub(crate) verdict: Option<Verdict>,
-    pub(crate) service_route: Vec<String>,
+    pub(crate) service_route: Few<String>,
     leaving: bool,
     /// The log-out is delivered.
     pub(crate) finished: bool,
@@ -259,7 +258,6 @@ impl Registration {
             hop: 0,
             redirect: None,
             flow: Flow::None,
-            proven_flow: None,
             attempt: None,
             resume: None,
             hurry: 0,
@@ -268,7 +266,7 @@ impl Registration {
             bound_until: None,
             keep_alive_at: None,
             verdict: None,
-            service_route: Vec::new(),
+            service_route: Few::default(),
             leaving: false,
             finished: false,
             bound_at: None,

@@ -184,7 +184,9 @@ impl Registration {
     }
 
     fn accepted(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
-        self.proven_flow = Some(attempt.flow);
+        if let Flow::Up(up) = &mut self.flow {
+            up.proven |= up.id == attempt.flow;
+        }
         self.failures = 0;
         self.gateways.worked(self.hop);
         self.pace = Pace::Free;
@@ -241,7 +243,8 @@ impl Registration {
         self.refresh_at = (!active(Mutation::NeverRefreshed)).then(|| now.boot + refresh_after(expires, &verdict));
         self.keep_alive_at = self.account.keep_alive().map(|period| now.boot + period);
         self.verdict = Some(verdict.clone());
-        self.service_route = service_route(message);
+        let service_route = service_route(message);
+        self.service_route = service_route.clone().into();
         self.save(cx, Durability::Progress);
         if self.leaving {
             return;
@@ -255,7 +258,7 @@ impl Registration {
                 token: attempt.token,
                 contact: Secret::new(attempt.uri),
                 observed,
-                service_route: self.service_route.clone(),
+                service_route,
                 suspicious_server: proof == ServerProof::Mismatch,
             },
         });

@@ -26,6 +26,7 @@ mod head;
 mod message;
 mod method;
 mod params;
+pub(crate) mod scan;
 mod start;
 mod uri;
 mod via;

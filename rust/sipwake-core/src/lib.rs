@@ -25,6 +25,7 @@ pub mod push;
 mod random;
 pub mod redact;
 mod registration;
+mod scan;
 pub mod sip;
 pub mod snapshot;
 mod stranger;

@@ -102,13 +102,14 @@ impl Nonce {
             QopOffer { .. } => None,
         };
         self.used += 1;
+        let nc = nonce_count(self.used);
         let proof = Proof {
             algorithm: self.algorithm,
             ha1: ha1.expose(),
             nonce: &self.value,
             session: self.session.as_ref().map(|session| (&*session.nonce, &*session.cnonce)),
             qop,
-            nc: self.used,
+            nc: &nc,
             cnonce,
             method,
             uri,
@@ -132,7 +133,7 @@ impl Nonce {
             value = value.quoted("opaque", opaque);
         }
         if let Some(qop) = qop {
-            value = value.bare("qop", qop.token()).bare("nc", &nonce_count(self.used));
+            value = value.bare("qop", qop.token()).bare("nc", &nc);
         }
         if self.userhash {
             value = value.bare("userhash", "true");
@@ -153,8 +154,9 @@ impl Nonce {
         let (Some(sent_qop), Some(ha1)) = (last.qop, credentials.ha1(self.algorithm, username, &self.realm)) else {
             return ServerProof::Absent;
         };
+        let nc = nonce_count(last.nc);
         if info.cnonce.as_ref().is_some_and(|cnonce| **cnonce != *last.cnonce)
-            || info.nc.as_ref().is_some_and(|nc| !nc.eq_ignore_ascii_case(&nonce_count(last.nc)))
+            || info.nc.as_ref().is_some_and(|claimed| !claimed.eq_ignore_ascii_case(&nc))
         {
             return ServerProof::Mismatch;
         }
@@ -164,7 +166,7 @@ impl Nonce {
             nonce: &last.nonce,
             session: self.session.as_ref().map(|session| (&*session.nonce, &*session.cnonce)),
             qop: Some(info.qop.unwrap_or(sent_qop)),
-            nc: last.nc,
+            nc: &nc,
             cnonce: &last.cnonce,
             method: "",
             uri: &last.uri,

@@ -165,7 +165,7 @@ impl Registration {
         }
         let params = [self.instance_params(), tags.contact_params_text()].concat();
         let mut builder = self
-            .head(self.account.registrar(), &up, &branch)
+            .head(self.account.registrar(), &up, &self.sent_by(&up), &branch)
             .header_of("Contact", &["<", &uri, ">", &params])
             .header("Expires", "0");
         builder = self.abilities(builder);

@@ -23,7 +23,8 @@ impl Registration {
         self.interrupt_former(cx, now);
         let secure = flow.transport.is_secure();
         let spoken = if chain.without_push { Vec::new() } else { self.spoken(&chain.asks) };
-        let base = self.contact_base(flow);
+        let sent_by = self.sent_by(flow);
+        let base = self.contact_base_at(flow, &sent_by);
         let contact = self.contact(&spoken, &chain.asks, &base);
         let mut save = self.reserve();
         let new_contact = self.remember_contact(&contact.uri, &chain.asks, now);
@@ -46,7 +47,7 @@ impl Registration {
         let former =
             if chain.single_contact { Vec::new() } else { self.contacts_to_remove(&contact.uri, &chain.asks, now) };
 
-        let mut builder = self.head(request_uri, flow, &branch);
+        let mut builder = self.head(request_uri, flow, &sent_by, &branch);
         // The old ones first: a server that takes them for the new one's binding then removes it before it makes it.
         for uri in &former {
             builder = builder.header_of("Contact", &["<", uri, ">;expires=0"]);
@@ -126,10 +127,10 @@ impl Registration {
     }
 
     /// Begins a REGISTER with the present CSeq, up to its Contacts.
-    pub(super) fn head(&self, request_uri: &str, flow: &FlowUp, branch: &str) -> Builder {
+    pub(super) fn head(&self, request_uri: &str, flow: &FlowUp, sent_by: &str, branch: &str) -> Builder {
         let via = flow.transport.via();
         let builder = Builder::request(&Method::Register, request_uri)
-            .header_of("Via", &["SIP/2.0/", via, " ", &self.sent_by(flow), ";branch=", branch, ";rport"])
+            .header_of("Via", &["SIP/2.0/", via, " ", sent_by, ";branch=", branch, ";rport"])
             .header("Max-Forwards", "70")
             .header_of("From", &[&self.account.name_addr(), ";tag=", &self.memory.from_tag])
             .header_of("To", &["<", self.account.aor().as_str(), ">"])
@@ -172,18 +173,24 @@ impl Registration {
 
     /// The Contact URI without push parameters.
     pub(super) fn contact_base(&self, flow: &FlowUp) -> String {
+        self.contact_base_at(flow, &self.sent_by(flow))
+    }
+
+    fn contact_base_at(&self, flow: &FlowUp, sent_by: &str) -> String {
         let user = self.account.aor().user();
+        let seen = flow.seen.as_ref().map(|seen| seen.to_string());
+        let address = seen.as_deref().unwrap_or(sent_by);
         match flow.transport {
-            Transport::Udp => ["sip:", user, "@", &flow.contact().to_string()].concat(),
+            Transport::Udp => ["sip:", user, "@", address].concat(),
             // RFC 7118 5.2.2: the URI's transport is `ws` for both, TLS or not. The name goes nowhere, so it can stay the
             // same on every connection: the binding is renewed and leaves no old Contact behind.
-            Transport::Ws | Transport::Wss => ["sip:", user, "@", &self.sent_by(flow), ";transport=ws"].concat(),
-            transport => ["sip:", user, "@", &flow.contact().to_string(), ";transport=", transport.param()].concat(),
+            Transport::Ws | Transport::Wss => ["sip:", user, "@", sent_by, ";transport=ws"].concat(),
+            transport => ["sip:", user, "@", address, ";transport=", transport.param()].concat(),
         }
     }
 
     /// What stands for us in Via: our address or, where nobody could connect to it, a name that goes nowhere (RFC 7118 5.1).
-    fn sent_by(&self, flow: &FlowUp) -> String {
+    pub(super) fn sent_by(&self, flow: &FlowUp) -> String {
         if flow.transport.is_websocket() {
             return format!("{}.invalid", self.memory.from_tag);
         }

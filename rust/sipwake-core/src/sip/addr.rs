@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::escape::{end_of_quoted, unquote};
-use super::scan::{has_blank, trim};
 use super::{Params, SipUri};
+use crate::scan::{has_blank, trim};
 
 /// A `name-addr` or `addr-spec` with the parameters behind it.
 #[derive(Clone, PartialEq, Eq)]

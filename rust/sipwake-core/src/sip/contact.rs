@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::addr::Parts;
 use super::escape::{delta_seconds, quote};
-use super::scan::trim;
 use super::{Params, SipUri};
+use crate::scan::trim;
 
 /// One Contact value. A 200 to a REGISTER lists one for each binding of the user.
 #[derive(Clone, PartialEq, Eq)]

@@ -52,6 +52,7 @@ pub(super) struct Field {
 impl Field {
     /// Whether it has this name, in any case.
     pub(super) fn is(&self, text: &str, name: &str) -> bool {
+        // Most fields differ in their length already, which is found out without looking at the text.
         (self.name.1 - self.name.0) as usize == name.len() && self.name(text).eq_ignore_ascii_case(name)
     }
 

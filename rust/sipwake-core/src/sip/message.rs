@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::escape::{cut, delta_seconds};
 use super::head::{Field, Head, MAX_MESSAGE, ParseError, expand};
-use super::scan::trim;
 use super::{Contact, FeatureCaps, Method, NameAddr, Start, Via};
+use crate::scan::trim;
 
 /// The most Contact and Feature-Caps values that are read of one message.
 pub const MAX_CONTACTS: usize = 256;

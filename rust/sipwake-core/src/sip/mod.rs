@@ -26,7 +26,6 @@ mod head;
 mod message;
 mod method;
 mod params;
-pub(crate) mod scan;
 mod start;
 mod uri;
 mod via;

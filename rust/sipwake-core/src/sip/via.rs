@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::scan::trim;
 use super::uri::hostport_of;
 use super::{Host, Params};
+use crate::scan::trim;
 
 /// One Via value.
 #[derive(Debug, Clone, PartialEq, Eq)]

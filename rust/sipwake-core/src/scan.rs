@@ -10,8 +10,13 @@ pub(crate) fn has_control(text: &str) -> bool {
 }
 
 /// Whether there is a space, a control character or a DEL.
-pub(super) fn has_blank(text: &str) -> bool {
+pub(crate) fn has_blank(text: &str) -> bool {
     has_below(text.as_bytes(), b' ' + 1)
+}
+
+/// Whether it is printable ASCII throughout.
+pub(crate) fn is_printable(text: &str) -> bool {
+    text.is_ascii() && !has_below(text.as_bytes(), b' ')
 }
 
 /// Whether there is a byte below this one, which is at most 0x80, or a DEL.
@@ -27,7 +32,7 @@ fn has_below(bytes: &[u8], limit: u8) -> bool {
 }
 
 /// Returns the text without the spaces and tabs around it.
-pub(super) fn trim(text: &str) -> &str {
+pub(crate) fn trim(text: &str) -> &str {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let bytes = text.as_bytes();
     let begin = bytes.iter().take_while(|byte| blank(byte)).count();
@@ -45,6 +50,7 @@ mod tests {
         fn eight_at_once_find_what_one_by_one_would(text in "[\\x00-\\x7féß𝄞 \t]{0,40}") {
             prop_assert_eq!(has_control(&text), text.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f));
             prop_assert_eq!(has_blank(&text), text.bytes().any(|b| b <= b' ' || b == 0x7f));
+            prop_assert_eq!(is_printable(&text), text.bytes().all(|b| matches!(b, b' '..=b'~')));
         }
 
         #[test]

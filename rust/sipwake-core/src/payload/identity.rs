@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use super::shown;
-use crate::scan::is_printable;
 
 /// The namespace of all UUIDs made here. Changing it would split the calls of an app that is updated while it rings.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5d3a_62b1_6f0e_4f52_9c1d_7a0b_51b7_e4c8);
@@ -105,8 +104,7 @@ fn name_based(parts: &[&str]) -> Uuid {
 
 fn id(text: &str) -> Option<String> {
     let text = text.trim();
-    let clean = || is_printable(text) || !text.chars().any(char::is_control);
-    let sound = !text.is_empty() && text.len() <= MAX_ID && clean();
+    let sound = !text.is_empty() && text.len() <= MAX_ID && !text.chars().any(char::is_control);
     sound.then(|| text.to_owned())
 }
 

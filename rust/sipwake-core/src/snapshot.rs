@@ -336,6 +336,19 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_contact_is_stored_with_its_base_and_read_if_it_begins_with_it() {
+        let bound = Bound::new("sip:a@b", "sip:a@b;pn-prid=t", None, 7);
+        let memory = Memory { bound: bound.clone(), ..memory() };
+        let record = seal(&memory);
+        let stored = String::from_utf8(record.clone()).expect("JSON");
+        let text = r#""bound":{"base":"sip:a@b","uri":"sip:a@b;pn-prid=t","token":null,"expires_at":7}"#;
+        assert!(stored.contains(text), "{stored}");
+        let read = open::<Memory>(&record).expect("sound").bound.expect("bound");
+        assert_eq!((read.base(), Some(&read)), ("sip:a@b", bound.as_ref()));
+        assert!(serde_json::from_str::<Bound>(&text[8..].replace("sip:a@b\"", "sip:c@d\"")).is_err());
+    }
+
+    #[test]
     fn log_outs_stored_before_departed_users_were_remembered_are_read() {
         let config = AccountConfig::new("sip:alice@example.com", "secret");
         let key = crate::account::Account::parse(config.clone()).expect("a sound account").key();

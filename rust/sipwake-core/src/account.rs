@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Credentials, hex_digit};
+use crate::digest::{Credentials, hex};
 use crate::error::{FieldError, check_text};
 use crate::sip::{Host, SipUri, quote};
 
@@ -532,7 +532,7 @@ impl AccountKey {
     fn of(aor: &Aor, registrar: &str) -> Self {
         use sha2::{Digest, Sha256};
         let digest = Sha256::digest(format!("{}\n{registrar}", aor.as_str()));
-        Self(std::array::from_fn(|at| hex_digit(digest[at / 2] >> (4 * (1 - at % 2)) & 15)))
+        Self(hex(&digest))
     }
 
     /// Returns the key that was shown as these 16 hexadecimal digits.

@@ -10,10 +10,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 use crate::account::{AccountConfig, AccountKey};
-use crate::digest::NonceCache;
+use crate::digest::{NonceCache, hex};
 use crate::gate::{DEPARTED, MAX_DEPARTED};
 use crate::push::{PushConfig, PushToken, Shown};
 use crate::random::Random;
@@ -274,18 +273,20 @@ pub enum Damage {
     Unreadable,
 }
 
-fn checksum(body: &[u8]) -> String {
-    Sha256::digest(body)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+fn checksum(body: &[u8]) -> [u8; 16] {
+    hex(&Sha256::digest(body))
 }
 
 pub(crate) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
     // Room for a common record, so that no piece of it stays behind where it grew.
-    let mut body = Zeroizing::new(Vec::with_capacity(1024));
-    serde_json::to_writer(&mut *body, value).expect("records hold no map with keys other than strings");
-    let head = format!("sipwake {VERSION} {}\n", checksum(&body));
-    let mut record = Vec::with_capacity(head.len() + body.len());
-    record.extend_from_slice(head.as_bytes());
-    record.extend_from_slice(&body);
+    let mut record = Vec::with_capacity(2048);
+    for piece in ["sipwake ", VERSION, " 0123456789abcdef\n"] {
+        record.extend_from_slice(piece.as_bytes());
+    }
+    let begin = record.len();
+    serde_json::to_writer(&mut record, value).expect("records hold no map with keys other than strings");
+    let sum = checksum(&record[begin..]);
+    record[begin - 1 - sum.len()..begin - 1].copy_from_slice(&sum);
     record
 }
 
@@ -303,7 +304,7 @@ pub(crate) fn open<T: DeserializeOwned>(record: &[u8]) -> Result<T, Damage> {
     if words.next() != Some(VERSION) {
         return Err(Damage::OtherVersion);
     }
-    if words.next() != Some(checksum(body).as_str()) || words.next().is_some() {
+    if words.next().map(str::as_bytes) != Some(&checksum(body)) || words.next().is_some() {
         return Err(Damage::Torn);
     }
     serde_json::from_slice(body).map_err(|_| Damage::Unreadable)

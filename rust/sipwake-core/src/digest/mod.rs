@@ -221,8 +221,13 @@ fn hash(algorithm: Algorithm, parts: &[&[u8]]) -> Zeroizing<String> {
     }
 }
 
+/// Returns the first `N` digits of what the bytes are in hexadecimal, in lower case.
+pub(crate) fn hex<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    std::array::from_fn(|at| hex_digit(bytes[at / 2] >> (4 * (1 - at % 2)) & 15))
+}
+
 /// Returns the digit of a value below 16, in lower case.
-pub(crate) fn hex_digit(value: u8) -> u8 {
+fn hex_digit(value: u8) -> u8 {
     b"0123456789abcdef"[usize::from(value)]
 }
 

@@ -1,10 +1,10 @@
 //! Who registers where: parsed once, always valid afterwards.
 
-use std::ops::Range;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Credentials;
+use crate::digest::{Credentials, hex};
 use crate::error::{FieldError, check_text};
 use crate::sip::{Host, SipUri, quote};
 
@@ -138,9 +138,9 @@ impl Hop {
     }
 
     /// Returns the hop that a URI from a server (a redirect's Contact) leads to. A secure hop is never left for a clear one.
-    pub(crate) fn redirected(&self, uri: &SipUri) -> Option<Self> {
-        let hop = Self::of(uri, Some(self.transport));
-        (!self.transport.is_secure() || hop.transport.is_secure()).then_some(hop)
+    pub(crate) fn redirected(from: Transport, uri: &SipUri) -> Option<Self> {
+        let hop = Self::of(uri, Some(from));
+        (!from.is_secure() || hop.transport.is_secure()).then_some(hop)
     }
 }
 
@@ -153,9 +153,9 @@ impl std::fmt::Display for Hop {
 /// An address of record: `sip:alice@example.com` (RFC 3261 section 6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aor {
-    text: String,
+    text: Box<str>,
     /// Where the user part stands in the text.
-    user: Range<usize>,
+    user: (u16, u16),
 }
 
 impl Aor {
@@ -187,14 +187,15 @@ impl Aor {
     }
 
     fn of(uri: &SipUri) -> Self {
-        let begin = if uri.secure { "sips:".len() } else { "sip:".len() };
+        let begin: u16 = if uri.secure { 5 } else { 4 };
         let length = uri.user.as_ref().map_or(0, String::len);
-        Self { text: uri.to_string(), user: begin..begin + length }
+        let end = begin + u16::try_from(length).expect("a field is checked to be short");
+        Self { text: uri.to_string().into(), user: (begin, end) }
     }
 
     /// Returns the user part as it stands in the URI, escapes included.
     pub fn user(&self) -> &str {
-        &self.text[self.user.clone()]
+        &self.text[usize::from(self.user.0)..usize::from(self.user.1)]
     }
 
     /// Returns the whole URI.
@@ -289,10 +290,31 @@ impl AccountConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     aor: Aor,
-    registrar: String,
+    registrar: Box<str>,
+    hops: Box<[Hop]>,
+    credentials: Credentials,
+    display_name: Option<Box<str>>,
+    auth_user: Option<Box<str>>,
+    realm: Option<Box<str>>,
+    user_agent: Option<Box<str>>,
+    instance_id: Option<Box<str>>,
+    server: Option<Box<Server>>,
+    keep_alive: Option<u32>,
+    expires: u32,
+    transport: Option<Transport>,
+    follow_observed_address: bool,
+    allow_cleartext_secrets: bool,
+}
+
+/// What an account states beyond its domain: where the registrar is, and what stands before and behind it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Server {
+    registrar: Option<String>,
+    outbound_proxy: Option<String>,
+    /// The outbound proxy as a `Route` names it.
     route: Option<String>,
-    hops: Vec<Hop>,
-    config: AccountConfig,
+    gateways: Vec<String>,
+    upper: UpperServer,
 }
 
 impl Account {
@@ -361,10 +383,28 @@ impl Account {
             }
             uri.to_string()
         });
-        hops.shrink_to_fit();
         let mut registrar = registrar;
         registrar.params.remove("transport");
-        Ok(Self { aor, registrar: registrar.to_string(), route, hops, config })
+        let AccountConfig { registrar: stated, outbound_proxy, gateways, upper, .. } = config;
+        let server = Server { registrar: stated, outbound_proxy, route, gateways, upper };
+        let exact = |text: Option<String>| text.map(String::into_boxed_str);
+        Ok(Self {
+            aor,
+            registrar: registrar.to_string().into(),
+            hops: hops.into(),
+            credentials: config.credentials,
+            display_name: exact(config.display_name),
+            auth_user: exact(config.auth_user),
+            realm: exact(config.realm),
+            user_agent: exact(config.user_agent),
+            instance_id: exact(config.instance_id),
+            server: (server != Server::default()).then(|| Box::new(server)),
+            keep_alive: config.keep_alive,
+            expires: config.expires,
+            transport: config.transport,
+            follow_observed_address: config.follow_observed_address,
+            allow_cleartext_secrets: config.allow_cleartext_secrets,
+        })
     }
 
     /// Returns the address of record.
@@ -372,9 +412,28 @@ impl Account {
         &self.aor
     }
 
-    /// Returns what the account was parsed from.
-    pub fn config(&self) -> &AccountConfig {
-        &self.config
+    /// Returns a configuration that this account could be parsed from.
+    pub fn config(&self) -> AccountConfig {
+        let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        let server = self.server.as_deref().cloned().unwrap_or_default();
+        AccountConfig {
+            aor: self.aor.to_string(),
+            display_name: text(&self.display_name),
+            auth_user: text(&self.auth_user),
+            credentials: self.credentials.clone(),
+            registrar: server.registrar,
+            outbound_proxy: server.outbound_proxy,
+            gateways: server.gateways,
+            upper: server.upper,
+            realm: text(&self.realm),
+            transport: self.transport,
+            expires: self.expires,
+            user_agent: text(&self.user_agent),
+            instance_id: text(&self.instance_id),
+            keep_alive: self.keep_alive,
+            follow_observed_address: self.follow_observed_address,
+            allow_cleartext_secrets: self.allow_cleartext_secrets,
+        }
     }
 
     /// Returns the Request-URI of a REGISTER.
@@ -384,7 +443,52 @@ impl Account {
 
     /// Returns the outbound proxy to name in a `Route`.
     pub fn route(&self) -> Option<&str> {
-        self.route.as_deref()
+        self.server.as_deref()?.route.as_deref()
+    }
+
+    /// Returns the gateways as they were named: the [`hops`](Self::hops), where there are any.
+    pub(crate) fn gateways(&self) -> &[String] {
+        self.server.as_deref().map_or(&[], |server| &server.gateways)
+    }
+
+    /// Returns the server behind the gateway, where one was named.
+    pub(crate) fn upper(&self) -> Option<&UpperServer> {
+        self.server.as_deref().map(|server| &server.upper)
+    }
+
+    /// Returns the lifetime that is asked for, in seconds.
+    pub(crate) fn expires(&self) -> u32 {
+        self.expires
+    }
+
+    /// Returns how often an idle flow is kept alive.
+    pub(crate) fn keep_alive(&self) -> Option<Duration> {
+        self.keep_alive.map(|seconds| Duration::from_secs(u64::from(seconds.max(1))))
+    }
+
+    /// Returns the realm for `X-PIID`, where it is known beforehand.
+    pub(crate) fn realm(&self) -> Option<&str> {
+        self.realm.as_deref()
+    }
+
+    /// Returns the `User-Agent`.
+    pub(crate) fn user_agent(&self) -> Option<&str> {
+        self.user_agent.as_deref()
+    }
+
+    /// Returns the instance id of RFC 5626.
+    pub(crate) fn instance_id(&self) -> Option<&str> {
+        self.instance_id.as_deref()
+    }
+
+    /// Whether the Contact follows the address that the server saw.
+    pub(crate) fn follows_observed_address(&self) -> bool {
+        self.follow_observed_address
+    }
+
+    /// Whether `X-PIID` may go over a transport that others can read.
+    pub(crate) fn allows_cleartext_secrets(&self) -> bool {
+        self.allow_cleartext_secrets
     }
 
     /// Returns where a REGISTER may be sent, best first; never empty.
@@ -394,12 +498,12 @@ impl Account {
 
     /// Returns the user name of the digest answer.
     pub fn auth_user(&self) -> &str {
-        self.config.auth_user.as_deref().unwrap_or_else(|| self.aor.user())
+        self.auth_user.as_deref().unwrap_or_else(|| self.aor.user())
     }
 
     /// Returns the credentials.
     pub fn credentials(&self) -> &Credentials {
-        &self.config.credentials
+        &self.credentials
     }
 
     /// Returns the key under which this account's state is stored: one binding per AOR and registrar.
@@ -409,7 +513,7 @@ impl Account {
 
     /// Returns the user as a name-addr, for `From`.
     pub(crate) fn name_addr(&self) -> String {
-        match &self.config.display_name {
+        match &self.display_name {
             Some(name) => format!("{} <{}>", quote(name), self.aor),
             None => format!("<{}>", self.aor),
         }
@@ -417,32 +521,55 @@ impl Account {
 }
 
 /// Names one account of a client, the same across restarts.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct AccountKey(String);
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AccountKey([u8; KEY]);
+
+/// The length of an [`AccountKey`], in hexadecimal digits.
+const KEY: usize = 16;
 
 impl AccountKey {
     fn of(aor: &Aor, registrar: &str) -> Self {
         use sha2::{Digest, Sha256};
         let digest = Sha256::digest(format!("{}\n{registrar}", aor.as_str()));
-        Self(digest[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(&digest))
     }
 
     /// Returns the key that was shown as these 16 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
-        let good = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        good.then(|| Self(text.to_owned()))
+        let digits = <[u8; KEY]>::try_from(text.as_bytes()).ok()?;
+        digits.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')).then_some(Self(digits))
     }
 
     /// Returns the key's 16 hexadecimal digits.
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).expect("it holds digits only")
+    }
+}
+
+impl std::fmt::Debug for AccountKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AccountKey({:?})", self.as_str())
     }
 }
 
 impl std::fmt::Display for AccountKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
+    }
+}
+
+impl TryFrom<String> for AccountKey {
+    type Error = FieldError;
+
+    fn try_from(text: String) -> Result<Self, FieldError> {
+        Self::parse(&text).ok_or_else(|| FieldError::malformed("account", "16 hexadecimal digits"))
+    }
+}
+
+impl From<AccountKey> for String {
+    fn from(key: AccountKey) -> Self {
+        key.as_str().to_owned()
     }
 }
 

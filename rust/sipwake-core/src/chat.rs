@@ -32,9 +32,9 @@ impl UserAgent {
             return;
         }
         if self.chats.len() >= MAX_TOLD {
-            self.chats.pop_front();
+            self.chats.remove(0);
         }
-        self.chats.push_back(name);
+        self.chats.push(name);
         self.cx.tell(Event::Message {
             account,
             from: text.from.uri,

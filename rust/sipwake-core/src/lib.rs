@@ -12,7 +12,8 @@ pub mod clock;
 pub mod digest;
 pub mod error;
 pub mod event;
-pub mod gate;
+pub mod few;
+mod gate;
 pub mod gateway;
 mod incoming;
 #[cfg(feature = "mutations")]
@@ -24,6 +25,7 @@ pub mod push;
 mod random;
 pub mod redact;
 mod registration;
+mod scan;
 pub mod sip;
 pub mod snapshot;
 mod stranger;

@@ -7,18 +7,38 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// A stream of unguessable values, the same for the same seed.
 #[derive(Debug)]
-pub(crate) struct Random(ChaCha12Rng);
+pub(crate) struct Random {
+    seed: [u8; 32],
+    /// How far the stream has been read, in words of four bytes, while it rests.
+    read: u128,
+    stream: Option<Box<ChaCha12Rng>>,
+}
 
 impl Random {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
-        Self(ChaCha12Rng::from_seed(seed))
+        Self { seed, read: 0, stream: None }
+    }
+
+    /// Gives back the room of what is computed ahead, most of what an idle client would take. The stream goes on where it was.
+    pub(crate) fn rest(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            self.read = stream.get_word_pos();
+        }
+    }
+
+    fn stream(&mut self) -> &mut ChaCha12Rng {
+        self.stream.get_or_insert_with(|| {
+            let mut stream = ChaCha12Rng::from_seed(self.seed);
+            stream.set_word_pos(self.read);
+            Box::new(stream)
+        })
     }
 
     /// Returns a token of 16 characters from an alphabet of 32: 80 bits, more than RFC 3261 19.3 asks of a tag.
     pub(crate) fn token(&mut self) -> String {
         const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
         let mut bytes = [0; 16];
-        self.0.fill_bytes(&mut bytes);
+        self.stream().fill_bytes(&mut bytes);
         let mut token = String::with_capacity(bytes.len());
         token.extend(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])));
         token
@@ -26,12 +46,31 @@ impl Random {
 
     /// Returns a number below `bound`, or 0 for a bound of 0. The bias of the remainder is far below what jitter cares about.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { self.0.next_u64() % bound }
+        if bound == 0 { 0 } else { self.stream().next_u64() % bound }
     }
 
     /// Returns a duration of at most `upper`, in whole milliseconds.
     pub(crate) fn up_to(&mut self, upper: Duration) -> Duration {
         let millis = u64::try_from(upper.as_millis()).unwrap_or(u64::MAX - 1);
         Duration::from_millis(self.below(millis.saturating_add(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_rested_goes_on_where_it_was() {
+        let (mut rests, mut runs) = (Random::new([7; 32]), Random::new([7; 32]));
+        for number in 0..200 {
+            assert_eq!((rests.token(), rests.below(1000)), (runs.token(), runs.below(1000)));
+            if number % 3 == 0 {
+                rests.rest();
+                rests.rest();
+            }
+        }
+        rests.rest();
+        assert!(rests.stream.is_none());
     }
 }

@@ -7,12 +7,19 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 /// A secret text: no `Display`, a `Debug` that shows only its length, wiped when dropped.
 #[derive(Clone, PartialEq, Eq, Default, Zeroize, ZeroizeOnDrop, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
-pub struct Secret(String);
+pub struct Secret(Box<str>);
 
 impl Secret {
     /// Wraps a text that must never be shown.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        let mut text = text.into();
+        if text.len() == text.capacity() {
+            return Self(text.into_boxed_str());
+        }
+        // To give back the spare room may move it: what was left behind would not be wiped.
+        let exact = text.as_str().into();
+        text.zeroize();
+        Self(exact)
     }
 
     /// Returns the text itself. Whoever calls this answers for where it goes.

@@ -10,10 +10,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 use crate::account::{AccountConfig, AccountKey};
-use crate::digest::NonceCache;
+use crate::digest::{NonceCache, hex};
 use crate::gate::{DEPARTED, MAX_DEPARTED};
 use crate::push::{PushConfig, PushToken, Shown};
 use crate::random::Random;
@@ -63,15 +62,15 @@ pub fn binding_key(account: &AccountKey) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Memory {
     /// One Call-ID for all REGISTERs of a registration (RFC 3261 10.2).
-    pub(crate) call_id: String,
-    pub(crate) from_tag: String,
+    pub(crate) call_id: Box<str>,
+    pub(crate) from_tag: Box<str>,
     /// No CSeq up to this one is used again; 0: nothing was ever sent.
     pub(crate) cseq_reserved: u32,
     pub(crate) nonces: NonceCache,
     /// The realm of the last challenge, for `X-PIID`.
-    pub(crate) realm: Option<String>,
+    pub(crate) realm: Option<Box<str>>,
     /// `X-Sy.AuthURI` of the last response.
-    pub(crate) auth_uri: Option<String>,
+    pub(crate) auth_uri: Option<Box<str>>,
     pub(crate) shown: Shown,
     pub(crate) token: TokenWish,
     /// What the server holds, as far as it is known.
@@ -98,8 +97,8 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn fresh(random: &mut Random) -> Self {
         Self {
-            call_id: random.token(),
-            from_tag: random.token(),
+            call_id: random.token().into(),
+            from_tag: random.token().into(),
             cseq_reserved: 0,
             nonces: NonceCache::default(),
             realm: None,
@@ -136,17 +135,64 @@ pub(crate) enum TokenWish {
 
 /// A Contact that a 200 confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "StoredBound", into = "StoredBound")]
 pub(crate) struct Bound {
-    /// The Contact URI without push parameters.
-    pub(crate) base: Secret,
     /// The whole Contact URI as it was sent.
     pub(crate) uri: Secret,
+    /// How much of it stands before the push parameters.
+    base: usize,
     pub(crate) token: Option<PushToken>,
     /// Wall time, in seconds since 1970.
     pub(crate) expires_at: u64,
     /// The gateway that took it, as the account names it; `None` where there is no choice of gateways.
+    pub(crate) gateway: Option<Box<str>>,
+}
+
+/// The form on disk.
+#[derive(Serialize, Deserialize)]
+struct StoredBound {
+    base: Secret,
+    uri: Secret,
+    token: Option<PushToken>,
+    expires_at: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) gateway: Option<String>,
+    gateway: Option<Box<str>>,
+}
+
+impl Bound {
+    /// `None` if the Contact URI does not begin with its base.
+    pub(crate) fn new(
+        base: &str,
+        uri: &str,
+        token: Option<PushToken>,
+        expires_at: u64,
+        gateway: Option<Box<str>>,
+    ) -> Option<Self> {
+        uri.starts_with(base).then(|| Self { uri: Secret::new(uri), base: base.len(), token, expires_at, gateway })
+    }
+
+    /// The Contact URI without push parameters.
+    pub(crate) fn base(&self) -> &str {
+        &self.uri.expose()[..self.base]
+    }
+}
+
+impl TryFrom<StoredBound> for Bound {
+    type Error = &'static str;
+
+    fn try_from(stored: StoredBound) -> Result<Self, Self::Error> {
+        let StoredBound { base, uri, token, expires_at, gateway } = stored;
+        Self::new(base.expose(), uri.expose(), token, expires_at, gateway)
+            .ok_or("a Contact that does not begin with its base")
+    }
+}
+
+impl From<Bound> for StoredBound {
+    fn from(bound: Bound) -> Self {
+        let base = Secret::new(bound.base());
+        let Bound { uri, token, expires_at, gateway, .. } = bound;
+        Self { base, uri, token, expires_at, gateway }
+    }
 }
 
 /// A Contact that is ours no more.
@@ -244,18 +290,20 @@ pub enum Damage {
     Unreadable,
 }
 
-fn checksum(body: &[u8]) -> String {
-    Sha256::digest(body)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+fn checksum(body: &[u8]) -> [u8; 16] {
+    hex(&Sha256::digest(body))
 }
 
 pub(crate) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
     // Room for a common record, so that no piece of it stays behind where it grew.
-    let mut body = Zeroizing::new(Vec::with_capacity(1024));
-    serde_json::to_writer(&mut *body, value).expect("records hold no map with keys other than strings");
-    let head = format!("sipwake {VERSION} {}\n", checksum(&body));
-    let mut record = Vec::with_capacity(head.len() + body.len());
-    record.extend_from_slice(head.as_bytes());
-    record.extend_from_slice(&body);
+    let mut record = Vec::with_capacity(2048);
+    for piece in ["sipwake ", VERSION, " 0123456789abcdef\n"] {
+        record.extend_from_slice(piece.as_bytes());
+    }
+    let begin = record.len();
+    serde_json::to_writer(&mut record, value).expect("records hold no map with keys other than strings");
+    let sum = checksum(&record[begin..]);
+    record[begin - 1 - sum.len()..begin - 1].copy_from_slice(&sum);
     record
 }
 
@@ -273,7 +321,7 @@ pub(crate) fn open<T: DeserializeOwned>(record: &[u8]) -> Result<T, Damage> {
     if words.next() != Some(VERSION) {
         return Err(Damage::OtherVersion);
     }
-    if words.next() != Some(checksum(body).as_str()) || words.next().is_some() {
+    if words.next().map(str::as_bytes) != Some(&checksum(body)) || words.next().is_some() {
         return Err(Damage::Torn);
     }
     serde_json::from_slice(body).map_err(|_| Damage::Unreadable)
@@ -303,6 +351,21 @@ mod tests {
         assert_eq!(open::<Memory>(b"sipwake 2 00\n{}"), Err(Damage::OtherVersion));
         assert_eq!(open::<Memory>(&seal(&"text")), Err(Damage::Unreadable));
         assert_eq!(open::<Memory>(&vec![b'x'; MAX_RECORD + 1]), Err(Damage::TooLarge));
+    }
+
+    #[test]
+    fn a_bound_contact_is_stored_with_its_base_and_read_if_it_begins_with_it() {
+        let bound = Bound::new("sip:a@b", "sip:a@b;pn-prid=t", None, 7, Some("gw.example".into()));
+        let memory = Memory { bound: bound.clone(), ..memory() };
+        let record = seal(&memory);
+        let stored = String::from_utf8(record.clone()).expect("JSON");
+        let text = r#""bound":{"base":"sip:a@b","uri":"sip:a@b;pn-prid=t","token":null,"expires_at":7,"gateway":"gw.example"}"#;
+        assert!(stored.contains(text), "{stored}");
+        let read = open::<Memory>(&record).expect("sound").bound.expect("bound");
+        assert_eq!((read.base(), Some(&read)), ("sip:a@b", bound.as_ref()));
+        assert!(serde_json::from_str::<Bound>(&text[8..].replace("sip:a@b\"", "sip:c@d\"")).is_err());
+        let old = serde_json::from_str::<Bound>(&text[8..].replace(r#","gateway":"gw.example""#, ""));
+        assert_eq!(old.expect("from before gateways were remembered").gateway, None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The server's side of transactions other than INVITE (RFC 3261 section 17.2.2).
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::few::Few;
 use crate::sip::Message;
 use crate::transaction::T1;
 
@@ -37,7 +37,7 @@ impl TransactionKey {
 /// The answers given to requests other than INVITE, for the time in which these may come again (timer J).
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    given: VecDeque<(TransactionKey, Vec<u8>, Duration)>,
+    given: Few<(TransactionKey, Vec<u8>, Duration)>,
 }
 
 impl Answers {
@@ -49,9 +49,9 @@ impl Answers {
     pub(crate) fn keep(&mut self, key: TransactionKey, bytes: Vec<u8>, now: Duration) {
         self.given.retain(|(_, _, until)| *until > now);
         if self.given.len() >= MAX_ANSWERS {
-            self.given.pop_front();
+            self.given.remove(0);
         }
-        self.given.push_back((key, bytes, now + 64 * T1));
+        self.given.push((key, bytes, now + 64 * T1));
     }
 }
 

@@ -19,6 +19,7 @@ use crate::call::transaction::Invitation;
 use crate::clock::Now;
 use crate::error::FieldError;
 use crate::event::{Answer, CallChange, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
+use crate::few::Few;
 use crate::gate::Gate;
 use crate::gateway::Load;
 use crate::mutation::{Mutation, active};
@@ -58,17 +59,18 @@ pub struct UserAgent {
     pub(crate) cx: Context,
     pub(crate) registrations: Vec<Registration>,
     pub(crate) wake: Wake,
-    pub(crate) invitations: Vec<Invitation>,
+    pub(crate) invitations: Few<Invitation>,
     pub(crate) answers: Answers,
-    pub(crate) sessions: Vec<Session>,
+    pub(crate) sessions: Few<Session>,
     pub(crate) policy: CallPolicy,
     pub(crate) unsolicited: bool,
-    pub(crate) strangers: Vec<Stranger>,
+    pub(crate) strangers: Few<Stranger>,
     /// Answers that wait for a flow.
     pub(crate) held_answers: BTreeMap<Uuid, Answer>,
     /// Messages told lately: a gateway sends them again to a new Contact.
-    pub(crate) chats: VecDeque<String>,
-    framers: BTreeMap<FlowId, Framer>,
+    pub(crate) chats: Few<String>,
+    /// Messages of which only a part has come.
+    framers: Few<(FlowId, Framer)>,
     unsaved: Unsaved,
     discarded: BTreeMap<Discard, u64>,
 }
@@ -87,15 +89,15 @@ impl UserAgent {
             },
             registrations: Vec::new(),
             wake: Wake::default(),
-            invitations: Vec::new(),
+            invitations: Few::default(),
             answers: Answers::default(),
-            sessions: Vec::new(),
+            sessions: Few::default(),
             policy: CallPolicy::default(),
             unsolicited: false,
-            strangers: Vec::new(),
+            strangers: Few::default(),
             held_answers: BTreeMap::new(),
-            chats: VecDeque::new(),
-            framers: BTreeMap::new(),
+            chats: Few::default(),
+            framers: Few::default(),
             unsaved: Unsaved::default(),
             discarded: BTreeMap::new(),
         };
@@ -108,7 +110,7 @@ impl UserAgent {
                 for (key, removal) in removals.pending.into_iter().take(MAX_REMOVALS) {
                     match Registration::resume_removal(removal.clone(), &mut agent.cx.random) {
                         Some(registration) => {
-                            agent.registrations.push(registration);
+                            agent.enrol(registration);
                             agent.cx.removals.pending.insert(key, removal);
                         }
                         None => agent.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned()),
@@ -176,7 +178,7 @@ impl UserAgent {
         } else if returns {
             self.cx.save_removals(Durability::Progress);
         }
-        self.registrations.push(registration);
+        self.enrol(registration);
         self.settle(now);
         Ok(key)
     }
@@ -365,7 +367,7 @@ impl UserAgent {
 
     /// The flow could not be opened, or broke.
     pub fn handle_flow_down(&mut self, flow: FlowId, error: FlowError, now: Now) {
-        self.framers.remove(&flow);
+        self.take_framer(flow);
         for registration in &mut self.registrations {
             if registration.owns(flow) {
                 registration.flow_went_down(error, &mut self.cx, now);
@@ -392,7 +394,7 @@ impl UserAgent {
             }
             return self.settle(now);
         }
-        let mut framer = self.framers.remove(&flow).unwrap_or_default();
+        let mut framer = self.take_framer(flow);
         let mut pushed = framer.push(bytes);
         loop {
             match pushed.and_then(|()| framer.next()) {
@@ -407,7 +409,7 @@ impl UserAgent {
                 }
                 Ok(None) => {
                     if !framer.is_idle() && self.transport_of(flow).is_some() {
-                        self.framers.insert(flow, framer);
+                        self.framers.push((flow, framer));
                     }
                     break;
                 }
@@ -455,6 +457,7 @@ impl UserAgent {
         if output.is_none() {
             // Nothing is to do for most of a client's life: the room goes back.
             self.cx.outputs = VecDeque::new();
+            self.cx.random.rest();
         }
         self.unsaved.polled(match &output {
             Some(Output::Save(record)) => Some(record),
@@ -530,9 +533,14 @@ impl UserAgent {
         }
         self.forget_strangers();
         let registrations = &self.registrations;
-        self.framers.retain(|flow, _| {
+        self.framers.retain(|(flow, _)| {
             registrations.iter().any(|registration| registration.owns(*flow) || registration.owns_former(*flow))
         });
+    }
+
+    fn take_framer(&mut self, flow: FlowId) -> Framer {
+        let index = self.framers.iter().position(|(owner, _)| *owner == flow);
+        index.map(|index| self.framers.remove(index).1).unwrap_or_default()
     }
 
     /// A peer that sends on a connection what is no SIP is not waited for.
@@ -615,8 +623,14 @@ impl UserAgent {
 
     fn transport_of(&self, flow: FlowId) -> Option<Transport> {
         let mut ups = self.registrations.iter().filter_map(Registration::flow_up);
-        let used = ups.find(|up| up.id == flow).map(|up| up.hop.transport);
+        let used = ups.find(|up| up.id == flow).map(|up| up.transport);
         used.or_else(|| self.registrations.iter().find_map(|registration| registration.former_transport(flow)))
+    }
+
+    /// Most clients have one account: room for four would be most of what an idle one takes.
+    fn enrol(&mut self, registration: Registration) {
+        self.registrations.reserve_exact(1);
+        self.registrations.push(registration);
     }
 
     fn position(&self, key: &AccountKey) -> Result<usize, NoSuchAccount> {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::account::AccountKey;
 use crate::event::{CallTimes, Caller, Ended};
+use crate::few::Few;
 use crate::mutation::{Mutation, active};
 use crate::payload::{CallIdentity, call_uuid};
 
@@ -76,7 +77,7 @@ pub(crate) enum Arrival {
 /// All calls of a client that are announced, ringing, or not long over.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wake {
-    entries: Vec<Entry>,
+    entries: Few<Entry>,
 }
 
 impl Wake {

@@ -17,7 +17,7 @@ mod wire;
 mod world;
 
 pub use chance::Chance;
-pub use processor::processor_time;
+pub use processor::{processor_time, resident};
 pub use promises::Broken;
 pub use script::{Damage, Happening, Profile, Script, Setting};
 pub use shrink::{play, shrink};

@@ -1,4 +1,4 @@
-//! How much of the processor was used: on a shared machine a better measure than the clock on the wall.
+//! What the process has used: of the processor, on a shared machine a better measure than the clock on the wall, and of the memory.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -12,6 +12,13 @@ pub fn processor_time() -> Duration {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     let began = BEGAN.get_or_init(Instant::now);
     used().unwrap_or_else(|| began.elapsed())
+}
+
+/// Returns how much of the memory the process takes, in bytes: `VmRSS` of proc(5).
+pub fn resident() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<usize>().ok()? * 1024)
 }
 
 /// Fields 14 and 15 of proc(5), `utime` and `stime`; the second, a name in brackets, may hold spaces.

@@ -50,7 +50,7 @@ impl UserAgent {
             self.discard(Discard::DeadFlow);
             return None;
         };
-        let (account, reliable) = (registration.key.clone(), up.hop.transport.is_reliable());
+        let (account, reliable) = (registration.key.clone(), up.transport.is_reliable());
         if self.invitations.iter().filter(|known| known.is_open() || known.awaits_ack()).count() >= MAX_OPEN {
             self.discard(Discard::TooManyCalls);
             return None;
@@ -260,7 +260,7 @@ impl UserAgent {
 
     pub(crate) fn expire_invitations(&mut self, now: Now) {
         let mut due: Vec<(TransactionKey, Due)> = Vec::new();
-        for invitation in &mut self.invitations {
+        for invitation in self.invitations.iter_mut() {
             if let Some(what) = invitation.due(now.boot) {
                 due.push((invitation.key.clone(), what));
             }

@@ -90,7 +90,7 @@ impl UserAgent {
             let mut ups = self.registrations.iter().filter_map(|registration| registration.flow_up());
             Some((way, ups.find(|up| up.id == carrier)?))
         });
-        let Some((flow, local, transport)) = up.map(|(way, up)| (way, up.local, up.hop.transport)) else { return };
+        let Some((flow, local, transport)) = up.map(|(way, up)| (way, up.local, up.transport)) else { return };
         let via = format!("SIP/2.0/{} {local};branch={branch};rport", transport.via());
         let session = &mut self.sessions[index];
         let cseq = session.dialog.next_cseq();
@@ -219,7 +219,7 @@ impl UserAgent {
             Some((way, ups.find(|up| up.id == carrier)?))
         });
         let Some((flow, up)) = up else { return };
-        let via = format!("SIP/2.0/{} {};branch={branch};rport", up.hop.transport.via(), up.local);
+        let via = format!("SIP/2.0/{} {};branch={branch};rport", up.transport.via(), up.local);
         if let Ok(bytes) = session.dialog.request(&Method::Ack, cseq, &via, |ack| ack) {
             self.sessions[index].last_ack = Some((cseq, bytes.clone()));
             self.cx.transmit(flow, bytes);

@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::{Algorithm, hash};
+use crate::scan::is_printable;
 
 /// The quality of protection chosen from an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,8 @@ pub(super) struct Proof<'a> {
     /// The nonce and cnonce that began the session, for `-sess`.
     pub(super) session: Option<(&'a str, &'a str)>,
     pub(super) qop: Option<Qop>,
-    pub(super) nc: u32,
+    /// As [`nonce_count`] writes it.
+    pub(super) nc: &'a str,
     pub(super) cnonce: &'a str,
     /// Empty for the server's `rspauth` (RFC 7616 section 3.5).
     pub(super) method: &'a str,
@@ -67,7 +69,7 @@ impl Proof<'_> {
             Some(qop) => h(&[
                 key,
                 self.nonce.as_bytes(),
-                nonce_count(self.nc).as_bytes(),
+                self.nc.as_bytes(),
                 self.cnonce.as_bytes(),
                 qop.token().as_bytes(),
                 a2.as_bytes(),
@@ -108,7 +110,7 @@ impl FieldValue {
     pub(super) fn quoted(mut self, name: &str, value: &str) -> Self {
         self.name(name);
         self.0.push('"');
-        if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        if is_printable(value) && memchr::memchr2(b'"', b'\\', value.as_bytes()).is_none() {
             self.0.push_str(value);
         } else {
             self.quoted_pairs(value);

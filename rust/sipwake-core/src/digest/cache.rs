@@ -118,10 +118,10 @@ impl NonceCache {
         let (proof, entry) = candidates.swap_remove(index);
         if proof != ServerProof::Mismatch
             && let Some(nonce) = info.next_nonce
-            && nonce != entry.value
+            && *nonce != *entry.value
             && is_keepable(&nonce)
         {
-            entry.value = nonce;
+            entry.value = nonce.into();
             (entry.used, entry.reserved) = (0, 0);
             entry.learnt = now.wall;
         }
@@ -173,11 +173,11 @@ impl NonceCache {
 
     /// Returns the realms that can be answered ahead of a challenge, each with whether a proxy asked for it.
     pub fn realms(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.nonces.iter().filter(|entry| entry.is_live()).map(|entry| (entry.realm.as_str(), entry.proxy))
+        self.nonces.iter().filter(|entry| entry.is_live()).map(|entry| (&*entry.realm, entry.proxy))
     }
 
     pub(super) fn position(&self, realm: &str, proxy: bool) -> Option<usize> {
-        self.nonces.iter().position(|entry| entry.realm == realm && entry.proxy == proxy)
+        self.nonces.iter().position(|entry| *entry.realm == *realm && entry.proxy == proxy)
     }
 }
 

@@ -221,8 +221,17 @@ fn hash(algorithm: Algorithm, parts: &[&[u8]]) -> Zeroizing<String> {
     }
 }
 
+/// Returns the first `N` digits of what the bytes are in hexadecimal, in lower case.
+pub(crate) fn hex<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    std::array::from_fn(|at| hex_digit(bytes[at / 2] >> (4 * (1 - at % 2)) & 15))
+}
+
+/// Returns the digit of a value below 16, in lower case.
+fn hex_digit(value: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(value)]
+}
+
 fn hash_with<H: Digest>(parts: &[&[u8]]) -> Zeroizing<String> {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut hasher = H::new();
     for (index, part) in parts.iter().enumerate() {
         if index > 0 {
@@ -234,8 +243,8 @@ fn hash_with<H: Digest>(parts: &[&[u8]]) -> Zeroizing<String> {
     // Room for all of it at once: a string that grows would leave copies behind that nobody wipes.
     let mut hex = Zeroizing::new(String::with_capacity(output.len() * 2));
     for byte in &output {
-        hex.push(char::from(HEX[usize::from(byte >> 4)]));
-        hex.push(char::from(HEX[usize::from(byte & 15)]));
+        hex.push(char::from(hex_digit(byte >> 4)));
+        hex.push(char::from(hex_digit(byte & 15)));
     }
     output.as_mut_slice().zeroize();
     hex

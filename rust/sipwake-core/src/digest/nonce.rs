@@ -14,12 +14,12 @@ use crate::redact::hint;
 /// A nonce and all that its challenge said about answering with it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Nonce {
-    pub(super) realm: String,
+    pub(super) realm: Box<str>,
     pub(super) proxy: bool,
-    pub(super) value: String,
-    pub(super) opaque: Option<String>,
+    pub(super) value: Box<str>,
+    pub(super) opaque: Option<Box<str>>,
     pub(super) algorithm: Algorithm,
-    pub(super) algorithm_token: Option<String>,
+    pub(super) algorithm_token: Option<Box<str>>,
     pub(super) qop: QopOffer,
     pub(super) userhash: bool,
     /// The last nonce count sent, 0 before the first.
@@ -38,29 +38,29 @@ pub(super) struct Nonce {
 /// (RFC 7616 section 3.4.2 and 3.6).
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Session {
-    nonce: String,
-    cnonce: String,
+    nonce: Box<str>,
+    cnonce: Box<str>,
 }
 
 /// The last request answered, as far as the server's proof covers it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Answered {
-    nonce: String,
-    cnonce: String,
+    nonce: Box<str>,
+    cnonce: Box<str>,
     nc: u32,
     qop: Option<Qop>,
-    uri: String,
+    uri: Box<str>,
 }
 
 impl Nonce {
     pub(super) fn new(challenge: &Challenge, now: Now) -> Self {
         Self {
-            realm: challenge.realm.clone(),
+            realm: challenge.realm.as_str().into(),
             proxy: challenge.proxy,
-            value: challenge.nonce.clone(),
-            opaque: challenge.opaque.clone(),
+            value: challenge.nonce.as_str().into(),
+            opaque: challenge.opaque.as_deref().map(Box::from),
             algorithm: challenge.algorithm,
-            algorithm_token: challenge.algorithm_token.clone(),
+            algorithm_token: challenge.algorithm_token.as_deref().map(Box::from),
             qop: challenge.qop,
             userhash: challenge.userhash,
             used: 0,
@@ -93,7 +93,7 @@ impl Nonce {
     ) -> Option<String> {
         let ha1 = credentials.ha1(self.algorithm, username, &self.realm)?;
         if self.algorithm.is_session() && self.session.is_none() {
-            self.session = Some(Box::new(Session { nonce: self.value.clone(), cnonce: cnonce.to_owned() }));
+            self.session = Some(Box::new(Session { nonce: self.value.clone(), cnonce: cnonce.into() }));
         }
         let cnonce = self.session.as_ref().map_or(cnonce, |session| &session.cnonce);
         let qop = match self.qop {
@@ -102,13 +102,14 @@ impl Nonce {
             QopOffer { .. } => None,
         };
         self.used += 1;
+        let nc = nonce_count(self.used);
         let proof = Proof {
             algorithm: self.algorithm,
             ha1: ha1.expose(),
             nonce: &self.value,
-            session: self.session.as_ref().map(|session| (session.nonce.as_str(), session.cnonce.as_str())),
+            session: self.session.as_ref().map(|session| (&*session.nonce, &*session.cnonce)),
             qop,
-            nc: self.used,
+            nc: &nc,
             cnonce,
             method,
             uri,
@@ -132,17 +133,17 @@ impl Nonce {
             value = value.quoted("opaque", opaque);
         }
         if let Some(qop) = qop {
-            value = value.bare("qop", qop.token()).bare("nc", &nonce_count(self.used));
+            value = value.bare("qop", qop.token()).bare("nc", &nc);
         }
         if self.userhash {
             value = value.bare("userhash", "true");
         }
         self.last = Some(Box::new(Answered {
             nonce: self.value.clone(),
-            cnonce: cnonce.to_owned(),
+            cnonce: cnonce.into(),
             nc: self.used,
             qop,
-            uri: uri.to_owned(),
+            uri: uri.into(),
         }));
         Some(value.finish())
     }
@@ -153,8 +154,9 @@ impl Nonce {
         let (Some(sent_qop), Some(ha1)) = (last.qop, credentials.ha1(self.algorithm, username, &self.realm)) else {
             return ServerProof::Absent;
         };
-        if info.cnonce.as_ref().is_some_and(|cnonce| *cnonce != last.cnonce)
-            || info.nc.as_ref().is_some_and(|nc| !nc.eq_ignore_ascii_case(&nonce_count(last.nc)))
+        let nc = nonce_count(last.nc);
+        if info.cnonce.as_ref().is_some_and(|cnonce| **cnonce != *last.cnonce)
+            || info.nc.as_ref().is_some_and(|claimed| !claimed.eq_ignore_ascii_case(&nc))
         {
             return ServerProof::Mismatch;
         }
@@ -162,9 +164,9 @@ impl Nonce {
             algorithm: self.algorithm,
             ha1: ha1.expose(),
             nonce: &last.nonce,
-            session: self.session.as_ref().map(|session| (session.nonce.as_str(), session.cnonce.as_str())),
+            session: self.session.as_ref().map(|session| (&*session.nonce, &*session.cnonce)),
             qop: Some(info.qop.unwrap_or(sent_qop)),
-            nc: last.nc,
+            nc: &nc,
             cnonce: &last.cnonce,
             method: "",
             uri: &last.uri,

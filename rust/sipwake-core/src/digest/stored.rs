@@ -9,12 +9,12 @@ use super::{Algorithm, NonceCache};
 /// The form on disk. Whatever is there is read entry by entry; what this version would not have kept is dropped.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub(super) struct Stored {
-    realm: String,
+    realm: Box<str>,
     proxy: bool,
-    nonce: String,
-    opaque: Option<String>,
+    nonce: Box<str>,
+    opaque: Option<Box<str>>,
     algorithm: String,
-    algorithm_token: Option<String>,
+    algorithm_token: Option<Box<str>>,
     qop: QopOffer,
     userhash: bool,
     nc: u32,

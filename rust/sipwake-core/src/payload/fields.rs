@@ -139,8 +139,10 @@ impl<'a> Fields<'a> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(Problem::Empty);
         }
+        // Once for all of it: cheaper than string by string.
+        let text = std::str::from_utf8(bytes).map_err(|_| Problem::Unreadable)?;
         let mut fields = Self::default();
-        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let mut json = serde_json::Deserializer::from_str(text);
         let root = Node { fields: &mut fields, section: Section::Root, key: None, form: Form::Section };
         root.deserialize(&mut json).and_then(|()| json.end()).map_err(|_| Problem::Unreadable)?;
         Ok(fields)

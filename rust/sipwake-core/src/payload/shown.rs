@@ -1,6 +1,7 @@
 //! Text on its way to a person: nothing in it may move the cursor, turn the reading direction or go on for ever.
 
 use crate::error::is_bidirectional_control;
+use crate::scan::is_printable;
 
 /// The longest name that is shown, in characters.
 pub(super) const MAX_NAME: usize = 256;
@@ -13,7 +14,7 @@ pub(super) fn line(text: &str, max: usize) -> Option<String> {
     if text.is_empty() {
         return None;
     }
-    if text.len() <= max && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if text.len() <= max && is_printable(text) {
         return Some(text.to_owned());
     }
     let shown = text

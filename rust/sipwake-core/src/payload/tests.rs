@@ -153,6 +153,7 @@ fn what_cannot_be_read_is_an_unknown_call_over_pushkit_and_silent_elsewhere() {
         (&b""[..], Problem::Empty),
         (b" \r\n", Problem::Empty),
         (b"\xff\xfe\0", Problem::Unreadable),
+        (b"{\"ntype\":1,\"other\":\"\xff\"}", Problem::Unreadable),
         (br#"{"data":{"ntype":0,"#, Problem::Unreadable),
         (br#"{"data":{"ntype": TYPE}}"#, Problem::Unreadable),
         (b"{}", Problem::Unrecognised),

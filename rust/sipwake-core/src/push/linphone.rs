@@ -27,7 +27,7 @@ pub(super) fn write(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
             (Some(call), None) => ("voip", Some(format!("{call}:voip"))),
             (None, None) => ("voip", None),
         };
-        (provider, push.app_with_service(services), prid)
+        (provider, push.app_with_service(services).into(), prid)
     } else {
         let prid = token.map(|token| token.single().to_owned());
         (super::rfc8599::provider_name(push.provider()), push.pn_param().unwrap_or_default(), prid)
@@ -44,7 +44,7 @@ pub(super) fn write(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
         tags.uri_param("pn-prid", escape_paramchar(&prid));
     }
     if matches!(binding, Binding::Token(_)) {
-        for (name, value) in &push.config().linphone_params {
+        for (name, value) in push.linphone_params() {
             tags.uri_params.push(super::Tag { name: name.clone().into(), value: Some(escape_paramchar(value)) });
         }
     }

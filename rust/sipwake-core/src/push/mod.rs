@@ -10,6 +10,8 @@ mod tags;
 mod token;
 mod verdict;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::account::MAX_FIELD;
@@ -142,7 +144,23 @@ impl PushConfig {
 /// Checked push settings: whatever they write into a message keeps to that message's grammar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {
-    config: PushConfig,
+    dialects: Dialects,
+    provider: Provider,
+    package: Box<str>,
+    environment: Environment,
+    wakes_itself: bool,
+    removal: Removal,
+    push_calls: bool,
+    push_messages: bool,
+    extras: Option<Box<Extras>>,
+}
+
+/// What few apps state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Extras {
+    team_id: Option<String>,
+    pn_param: Option<String>,
+    linphone_params: Vec<(String, String)>,
 }
 
 /// What a REGISTER says about the push binding.
@@ -247,55 +265,94 @@ impl Push {
                 ));
             }
         }
-        Ok(Self { config })
+        let PushConfig { team_id, pn_param, linphone_params, .. } = config;
+        let extras = Extras { team_id, pn_param, linphone_params };
+        Ok(Self {
+            dialects: config.dialects,
+            provider: config.provider,
+            package: config.package.into(),
+            environment: config.environment,
+            wakes_itself: config.wakes_itself,
+            removal: config.removal,
+            push_calls: config.push_calls,
+            push_messages: config.push_messages,
+            extras: (extras != Extras::default()).then(|| Box::new(extras)),
+        })
     }
 
-    /// Returns what the settings were parsed from.
-    pub fn config(&self) -> &PushConfig {
-        &self.config
+    /// Returns a configuration that these settings could be parsed from.
+    pub fn config(&self) -> PushConfig {
+        let Extras { team_id, pn_param, linphone_params } = self.extras.as_deref().cloned().unwrap_or_default();
+        PushConfig {
+            dialects: self.dialects.clone(),
+            provider: self.provider.clone(),
+            package: self.package.as_ref().to_owned(),
+            environment: self.environment,
+            team_id,
+            pn_param,
+            wakes_itself: self.wakes_itself,
+            removal: self.removal,
+            push_calls: self.push_calls,
+            push_messages: self.push_messages,
+            linphone_params,
+        }
+    }
+
+    /// Whether the server's answer chooses the dialect.
+    pub(crate) fn is_auto(&self) -> bool {
+        self.dialects == Dialects::Auto
     }
 
     /// Returns the provider.
     pub fn provider(&self) -> &Provider {
-        &self.config.provider
+        &self.provider
     }
 
     fn package(&self) -> &str {
-        &self.config.package
+        &self.package
     }
 
     fn environment(&self) -> Environment {
-        self.config.environment
+        self.environment
     }
 
     fn wakes_itself(&self) -> bool {
-        self.config.wakes_itself
+        self.wakes_itself
     }
 
-    fn removal(&self) -> Removal {
-        self.config.removal
+    pub(crate) fn removal(&self) -> Removal {
+        self.removal
     }
 
     /// `TEAM.bundle.SERVICES`; an `AppIdentifierPrefix` read on iOS already ends in a dot.
     fn app_with_service(&self, services: &str) -> String {
-        match &self.config.team_id {
-            Some(team) => format!("{}.{}.{services}", team.trim_end_matches('.'), self.config.package),
-            None => format!("{}.{services}", self.config.package),
+        match self.team_id() {
+            Some(team) => [team.trim_end_matches('.'), ".", self.package(), ".", services].concat(),
+            None => [self.package(), ".", services].concat(),
         }
     }
 
-    fn pn_param(&self) -> Option<String> {
-        match (&self.config.pn_param, &self.config.provider) {
+    fn team_id(&self) -> Option<&str> {
+        self.extras.as_deref()?.team_id.as_deref()
+    }
+
+    fn pn_param(&self) -> Option<Cow<'_, str>> {
+        let stated = self.extras.as_deref().and_then(|extras| extras.pn_param.as_deref());
+        match (stated, &self.provider) {
             (_, Provider::WebPush) => None,
-            (Some(param), _) => Some(param.clone()),
-            (None, Provider::Apns) if self.config.team_id.is_some() => Some(self.app_with_service("voip")),
-            (None, _) => Some(self.config.package.clone()),
+            (Some(param), _) => Some(param.into()),
+            (None, Provider::Apns) if self.team_id().is_some() => Some(self.app_with_service("voip").into()),
+            (None, _) => Some(self.package().into()),
         }
+    }
+
+    fn linphone_params(&self) -> &[(String, String)] {
+        self.extras.as_deref().map(|extras| extras.linphone_params.as_slice()).unwrap_or_default()
     }
 
     /// Returns the dialects to speak to a server that has shown this much.
     pub(crate) fn spoken(&self, shown: Shown) -> Vec<Dialect> {
-        match (&self.config.dialects, shown) {
+        match (&self.dialects, shown) {
             (Dialects::Auto, Shown::Rfc8599) => vec![Dialect::Rfc8599],
             (Dialects::Auto, Shown::NoRfc8599) => vec![Dialect::XMpush],
             (Dialects::Auto, Shown::Nothing) => vec![Dialect::Rfc8599, Dialect::XMpush],
@@ -339,10 +396,10 @@ impl Push {
     /// Returns the provider's name as the spoken dialects write it into `pn-provider`.
     pub(crate) fn pn_provider(&self, spoken: &[Dialect]) -> Option<&str> {
         if spoken.contains(&Dialect::Linphone) {
-            let sandbox = self.config.provider == Provider::Apns && self.environment() == Environment::Sandbox;
-            return Some(if sandbox { "apns.dev" } else { rfc8599::provider_name(&self.config.provider) });
+            let sandbox = self.provider == Provider::Apns && self.environment() == Environment::Sandbox;
+            return Some(if sandbox { "apns.dev" } else { rfc8599::provider_name(&self.provider) });
         }
-        spoken.contains(&Dialect::Rfc8599).then(|| rfc8599::provider_name(&self.config.provider))
+        spoken.contains(&Dialect::Rfc8599).then(|| rfc8599::provider_name(&self.provider))
     }
 
     /// Returns the tags for another SIP stack, which builds and sends the REGISTER itself.

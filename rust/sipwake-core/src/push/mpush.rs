@@ -52,7 +52,8 @@ pub fn piid(username: &str, realm: &str, credentials: &Credentials) -> Option<Se
 }
 
 /// Adds the headers that name the server behind the gateway.
-pub(crate) fn write_upper(upper: &UpperServer, tags: &mut Tags) {
+pub(crate) fn write_upper(upper: Option<&UpperServer>, tags: &mut Tags) {
+    let Some(upper) = upper else { return };
     for (name, value) in
         [("X-Sy.Uppersrv", &upper.server), ("X-Sy.Upperproxy", &upper.proxy), ("X-Sy.Uppersrvd", &upper.domain)]
     {

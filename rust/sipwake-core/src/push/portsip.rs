@@ -29,7 +29,7 @@ pub(super) fn write(
     tags: &mut Tags,
 ) {
     let (token, calls, messages) = match binding {
-        Binding::Token(token) => (Some(token), push.config().push_calls, push.config().push_messages),
+        Binding::Token(token) => (Some(token), push.push_calls, push.push_messages),
         Binding::Unbound => (last, false, false),
         Binding::LoggedOut(last) => (last, false, false),
         Binding::NoneYet | Binding::Query(_) => return,

@@ -156,7 +156,7 @@ impl Verdict {
 fn advice(push: &Push, standing: Standing, reason: &Reason) -> Cow<'static, str> {
     const TEST_CALL: &str =
         "close the app and place a test call; if it stays silent, check the server's push settings and package name.";
-    let environment = match (push.provider(), push.config().environment) {
+    let environment = match (push.provider(), push.environment()) {
         (Provider::Apns, Environment::ServerDefault) => {
             " Sandbox tokens (apps run from Xcode) fail on a production server and the other way round: state the environment."
         }

@@ -12,16 +12,34 @@ use crate::event::{Failure, FlowError, FlowId, Output};
 #[derive(Debug, Clone)]
 pub(crate) struct FlowUp {
     pub(crate) id: FlowId,
-    pub(crate) hop: Hop,
+    pub(crate) transport: Transport,
     pub(crate) local: SocketAddr,
+    /// The address in our Contact, where that follows what the server saw.
+    pub(super) seen: Option<Box<SocketAddr>>,
+    /// A REGISTER was accepted on it.
+    pub(super) proven: bool,
+}
+
+impl FlowUp {
+    pub(super) fn new(id: FlowId, transport: Transport, local: SocketAddr) -> Self {
+        Self { id, transport, local, seen: None, proven: false }
+    }
+
     /// The address in our Contact: the local one, or the one the server saw.
-    pub(crate) contact: SocketAddr,
+    pub(super) fn contact(&self) -> SocketAddr {
+        self.seen.as_deref().copied().unwrap_or(self.local)
+    }
 }
 
 #[derive(Debug)]
 pub(super) enum Flow {
     None,
-    Opening(FlowId, Hop),
+    Opening {
+        id: FlowId,
+        transport: Transport,
+        /// The transport was given, not taken by default.
+        explicit: bool,
+    },
     Up(FlowUp),
 }
 
@@ -36,7 +54,7 @@ impl Registration {
     pub(crate) fn owns(&self, flow: FlowId) -> bool {
         match &self.flow {
             Flow::None => false,
-            Flow::Opening(id, _) => *id == flow,
+            Flow::Opening { id, .. } => *id == flow,
             Flow::Up(up) => up.id == flow,
         }
     }
@@ -44,7 +62,7 @@ impl Registration {
     pub(crate) fn flow_up(&self) -> Option<&FlowUp> {
         match &self.flow {
             Flow::Up(up) => Some(up),
-            Flow::None | Flow::Opening(..) => None,
+            Flow::None | Flow::Opening { .. } => None,
         }
     }
 
@@ -65,17 +83,16 @@ impl Registration {
         }
         let flow = FlowId(cx.next_flow);
         cx.next_flow += 1;
-        self.flow = Flow::Opening(flow, hop.clone());
+        self.flow = Flow::Opening { id: flow, transport: hop.transport, explicit: hop.explicit_transport };
         cx.outputs.push_back(Output::Open { flow, hop, local_port: self.local_port });
     }
 
-    pub(crate) fn flow_transport_chosen(&mut self, flow: FlowId, transport: Transport) {
-        if let Flow::Opening(id, hop) = &mut self.flow
+    pub(crate) fn flow_transport_chosen(&mut self, flow: FlowId, chosen: Transport) {
+        if let Flow::Opening { id, transport, explicit: false } = &mut self.flow
             && *id == flow
-            && !hop.explicit_transport
-            && (transport.is_secure() || !hop.transport.is_secure())
+            && (chosen.is_secure() || !transport.is_secure())
         {
-            hop.transport = transport;
+            *transport = chosen;
         }
     }
 
@@ -84,19 +101,19 @@ impl Registration {
         if let Flow::Up(up) = &mut self.flow
             && up.id == flow
         {
-            (up.local, up.contact) = (local, local);
+            (up.local, up.seen) = (local, None);
             return self.interrupt();
         }
-        if let Flow::Opening(id, hop) = &self.flow
-            && *id == flow
+        if let Flow::Opening { id, transport, .. } = self.flow
+            && id == flow
         {
-            if hop.transport == Transport::Udp {
+            if transport == Transport::Udp {
                 // The same port at the next try: else each try would leave another Contact that the server may hold.
                 self.local_port = Some(local.port());
             }
             // A new flow is a new Contact, whose predecessor may need removing as often as the one before.
             self.cleanups = 0;
-            self.flow = Flow::Up(FlowUp { id: flow, hop: hop.clone(), local, contact: local });
+            self.flow = Flow::Up(FlowUp::new(flow, transport, local));
             self.liveness.opened();
             self.moves = 0;
         }
@@ -104,8 +121,8 @@ impl Registration {
 
     pub(crate) fn flow_went_down(&mut self, error: FlowError, cx: &mut Context, now: Now) {
         let idle = self.attempt.is_none() && matches!(self.flow, Flow::Up(_));
-        let opening = matches!(self.flow, Flow::Opening(..));
-        let proven = self.flow_up().is_some_and(|up| self.proven_flow == Some(up.id));
+        let opening = matches!(self.flow, Flow::Opening { .. });
+        let proven = self.flow_up().is_some_and(|up| up.proven);
         self.flow = Flow::None;
         self.keep_alive_at = None;
         if self.pace == Pace::Stopped {
@@ -167,7 +184,9 @@ impl Registration {
     pub(crate) fn drop_flow(&mut self, cx: &mut Context) {
         match std::mem::replace(&mut self.flow, Flow::None) {
             Flow::None => {}
-            Flow::Opening(flow, _) | Flow::Up(FlowUp { id: flow, .. }) => cx.outputs.push_back(Output::Close(flow)),
+            Flow::Opening { id: flow, .. } | Flow::Up(FlowUp { id: flow, .. }) => {
+                cx.outputs.push_back(Output::Close(flow))
+            }
         }
         self.keep_alive_at = None;
     }

@@ -84,7 +84,7 @@ impl Registration {
     /// The name of the gateway in use; `None` where there is no choice of gateways.
     pub(super) fn here(&self) -> Option<&str> {
         let chosen = self.account.hops().len() > 1 && self.redirect.is_none();
-        self.account.config().gateways.get(self.hop).filter(|_| chosen).map(String::as_str)
+        self.account.gateways().get(self.hop).filter(|_| chosen).map(String::as_str)
     }
 
     /// The gateway that holds the present binding, by its place in the list.
@@ -93,14 +93,14 @@ impl Registration {
     }
 
     fn place_of(&self, bound: &Bound) -> Option<usize> {
-        let name = bound.gateway.as_ref()?;
-        self.account.config().gateways.iter().position(|gateway| gateway == name)
+        let name = bound.gateway.as_deref()?;
+        self.account.gateways().iter().position(|gateway| gateway == name)
     }
 
     /// The gateway in use accepted a binding in place of `bound`, or its removal: what was bound elsewhere is taken back there.
     pub(super) fn settle_at(&mut self, bound: Option<Bound>, cx: &mut Context, now: Now) {
         let Some(here) = self.here().map(str::to_owned) else { return };
-        let elsewhere = |bound: &Bound| bound.gateway.as_ref().is_some_and(|gateway| *gateway != here);
+        let elsewhere = |bound: &Bound| bound.gateway.as_deref().is_some_and(|gateway| gateway != here);
         if self.memory.left.as_deref().is_some_and(|left| !elsewhere(left)) {
             self.forget_former(cx);
         }
@@ -190,19 +190,19 @@ impl Registration {
         let spoken = self.push.as_ref().map(|push| push.spoken_to_remove(self.memory.shown)).unwrap_or_default();
         let tags = self.push.as_ref().map(|push| push.write(&spoken, Binding::LoggedOut(bound.token.as_ref()), None));
         let mut tags = tags.unwrap_or_default();
-        let same = self.memory.bound.as_ref().is_some_and(|now| now.base == bound.base);
-        let rebind = same || !tags.headers.is_empty() || self.account.config().instance_id.is_some();
+        let same = self.memory.bound.as_ref().is_some_and(|now| now.base() == bound.base());
+        let rebind = same || !tags.headers.is_empty() || self.account.instance_id().is_some();
         let mut uri = bound.uri.expose().to_owned();
-        if self.push.as_ref().is_some_and(|push| push.config().removal != Removal::SameBinding) {
-            uri = [bound.base.expose(), &tags.uri_params_text()].concat();
+        if self.push.as_ref().is_some_and(|push| push.removal() != Removal::SameBinding) {
+            uri = [bound.base(), &tags.uri_params_text()].concat();
         }
         let params = [self.instance_params(), tags.contact_params_text()].concat();
         let mut builder = self
-            .head(self.account.registrar(), &up, &branch)
+            .head(self.account.registrar(), &up, &self.sent_by(&up), &branch)
             .header_of("Contact", &["<", &uri, ">", &params])
             .header("Expires", "0");
         builder = self.abilities(builder);
-        write_upper(&self.account.config().upper, &mut tags);
+        write_upper(self.account.upper(), &mut tags);
         for tag in &tags.headers {
             builder = builder.header(&tag.name, tag.value.as_deref().unwrap_or_default());
         }
@@ -216,7 +216,7 @@ impl Registration {
             cx.outputs.push_back(Output::Close(up.id));
             return;
         };
-        let reliable = up.hop.transport.is_reliable();
+        let reliable = up.transport.is_reliable();
         let repeats = if reliable { Vec::new() } else { bytes.clone() };
         cx.transmit(up.id, bytes);
         former.state = State::Asked(Box::new(Asked {
@@ -234,8 +234,8 @@ impl Registration {
         if let Some(former) = &mut self.former_gateway
             && matches!(former.state, State::Opening(id) if id == flow)
         {
-            let hop = self.account.hops()[former.place].clone();
-            former.state = State::Ready(FlowUp { id: flow, hop, local, contact: local });
+            let transport = self.account.hops()[former.place].transport;
+            former.state = State::Ready(FlowUp::new(flow, transport, local));
         }
     }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use crate::account::{Account, AccountKey};
 use crate::clock::Now;
 use crate::event::{Event, FlowId, Output};
+use crate::few::Few;
 use crate::gateway::Gateways;
 use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Dialect, Push, PushToken, Shown, Verdict};
@@ -200,8 +201,6 @@ pub(crate) struct Registration {
     redirect: Option<Box<Redirect>>,
     flow: Flow,
     local_port: Option<u16>,
-    /// The flow on which a REGISTER was accepted last.
-    proven_flow: Option<FlowId>,
     attempt: Option<Box<Attempt>>,
     /// A chain that waits for its flow: a redirect, or the removal of what a 200 still listed.
     resume: Option<Box<Chain>>,
@@ -213,7 +212,7 @@ pub(crate) struct Registration {
     bound_until: Option<Duration>,
     keep_alive_at: Option<Duration>,
     pub(crate) verdict: Option<Verdict>,
-    pub(crate) service_route: Vec<String>,
+    pub(crate) service_route: Few<String>,
     leaving: bool,
     /// The server in use has confirmed the log-out; the gateway that was left is still to be told.
     gone: bool,
@@ -228,11 +227,11 @@ impl Registration {
     pub(crate) fn new(account: Account, push: Option<Push>, memory: Option<Memory>, random: &mut Random) -> Self {
         let memory = match memory {
             Some(memory) if memory.cseq_reserved < MAX_CSEQ => memory,
-            Some(memory) => Memory { call_id: random.token(), cseq_reserved: 1, ..memory },
+            Some(memory) => Memory { call_id: random.token().into(), cseq_reserved: 1, ..memory },
             None => Memory::fresh(random),
         };
         let memory = match memory {
-            memory if active(Mutation::CallIdChanges) => Memory { call_id: random.token(), ..memory },
+            memory if active(Mutation::CallIdChanges) => Memory { call_id: random.token().into(), ..memory },
             memory if active(Mutation::CseqReused) => {
                 Memory { cseq_reserved: memory.cseq_reserved.saturating_sub(RESERVE_CSEQ), ..memory }
             }
@@ -259,7 +258,6 @@ impl Registration {
             hop: 0,
             redirect: None,
             flow: Flow::None,
-            proven_flow: None,
             attempt: None,
             resume: None,
             hurry: 0,
@@ -268,7 +266,7 @@ impl Registration {
             bound_until: None,
             keep_alive_at: None,
             verdict: None,
-            service_route: Vec::new(),
+            service_route: Few::default(),
             leaving: false,
             gone: false,
             finished: false,
@@ -296,11 +294,11 @@ impl Registration {
 
     /// Returns what is needed to deliver the log-out without the app.
     pub(crate) fn removal(&self) -> Removal {
-        let mut account = self.account.config().clone();
+        let mut account = self.account.config();
         if !active(Mutation::PasswordStored) {
             account.credentials = self.ha1_only();
         }
-        Removal { account, push: self.push.as_ref().map(|push| push.config().clone()), memory: self.memory.clone() }
+        Removal { account, push: self.push.as_ref().map(|push| push.config()), memory: self.memory.clone() }
     }
 
     pub(crate) fn account(&self) -> &Account {
@@ -352,7 +350,7 @@ impl Registration {
             self.interrupt();
             self.redirect = None;
         }
-        if self.account.config().keep_alive.is_none() {
+        if self.account.keep_alive().is_none() {
             self.keep_alive_at = None;
         }
     }
@@ -365,7 +363,7 @@ impl Registration {
 
     fn drive_binding(&mut self, cx: &mut Context, now: Now) {
         let waits = self.attempt.is_some() && !active(Mutation::TwoInFlight);
-        if self.finished || self.gone || waits || matches!(self.flow, Flow::Opening(..)) {
+        if self.finished || self.gone || waits || matches!(self.flow, Flow::Opening { .. }) {
             return;
         }
         if let Pace::BackingOff(until) = self.pace
@@ -416,7 +414,7 @@ impl Registration {
         let (Some(bound), Some(push)) = (&self.memory.bound, &self.push) else { return false };
         let TokenWish::Bind(token) = &self.memory.token else { return false };
         bound.token.as_ref().is_some_and(|old| old != token)
-            && bound.base.expose() != self.contact_base(up)
+            && bound.base() != self.contact_base(up)
             && push.spoken_to_remove(self.memory.shown).contains(&Dialect::XMpush)
     }
 

@@ -54,16 +54,15 @@ impl Registration {
                 self.drop_flow(cx);
             }
         }
-        if let (Some(at), Some(period), Flow::Up(up)) =
-            (self.keep_alive_at, self.account.config().keep_alive, &self.flow)
+        if let (Some(at), Some(period), Flow::Up(up)) = (self.keep_alive_at, self.account.keep_alive(), &self.flow)
             && now.boot >= at
         {
-            if Self::wants_keep_alive(up.hop.transport) {
+            if Self::wants_keep_alive(up.transport) {
                 // RFC 5626 3.5.1: a double CRLF; over UDP it keeps the address translation open.
                 cx.transmit(up.id, b"\r\n\r\n".to_vec());
                 self.liveness.pinged(now.boot);
             }
-            self.keep_alive_at = Some(now.boot + Duration::from_secs(u64::from(period.max(1))));
+            self.keep_alive_at = Some(now.boot + period);
         }
     }
 

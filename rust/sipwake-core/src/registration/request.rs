@@ -21,9 +21,10 @@ impl Registration {
     /// Sends the next REGISTER of a chain on a flow that is up.
     pub(super) fn send(&mut self, mut chain: Chain, flow: &FlowUp, cx: &mut Context, now: Now) -> Result<(), Failure> {
         self.interrupt_former(cx, now);
-        let secure = flow.hop.transport.is_secure();
+        let secure = flow.transport.is_secure();
         let spoken = if chain.without_push { Vec::new() } else { self.spoken(&chain.asks) };
-        let base = self.contact_base(flow);
+        let sent_by = self.sent_by(flow);
+        let base = self.contact_base_at(flow, &sent_by);
         let contact = self.contact(&spoken, &chain.asks, &base);
         let mut save = self.reserve();
         let new_contact = self.remember_contact(&contact.uri, &chain.asks, now);
@@ -41,12 +42,12 @@ impl Registration {
         self.cseq += 1;
         let branch = ["z9hG4bK", &cx.random.token()].concat();
         let request_uri = self.redirect.as_ref().map_or(self.account.registrar(), |redirect| &redirect.uri);
-        let transport = flow.hop.transport;
+        let transport = flow.transport;
         let expires = if chain.asks.removes() { 0 } else { self.wanted_expires(&chain) };
         let former =
             if chain.single_contact { Vec::new() } else { self.contacts_to_remove(&contact.uri, &chain.asks, now) };
 
-        let mut builder = self.head(request_uri, flow, &branch);
+        let mut builder = self.head(request_uri, flow, &sent_by, &branch);
         // The old ones first: a server that takes them for the new one's binding then removes it before it makes it.
         for uri in &former {
             builder = builder.header_of("Contact", &["<", uri, ">;expires=0"]);
@@ -57,7 +58,7 @@ impl Registration {
         let mut headers = Tags::default();
         let piid = self.write_piid(&spoken, &chain.asks, secure, &mut headers);
         if !matches!(chain.asks, Asks::Query(_)) {
-            write_upper(&self.account.config().upper, &mut headers);
+            write_upper(self.account.upper(), &mut headers);
         }
         for tag in contact.headers.iter().chain(&headers.headers) {
             builder = builder.header(&tag.name, tag.value.as_deref().unwrap_or_default());
@@ -126,10 +127,10 @@ impl Registration {
     }
 
     /// Begins a REGISTER with the present CSeq, up to its Contacts.
-    pub(super) fn head(&self, request_uri: &str, flow: &FlowUp, branch: &str) -> Builder {
-        let via = flow.hop.transport.via();
+    pub(super) fn head(&self, request_uri: &str, flow: &FlowUp, sent_by: &str, branch: &str) -> Builder {
+        let via = flow.transport.via();
         let builder = Builder::request(&Method::Register, request_uri)
-            .header_of("Via", &["SIP/2.0/", via, " ", &self.sent_by(flow), ";branch=", branch, ";rport"])
+            .header_of("Via", &["SIP/2.0/", via, " ", sent_by, ";branch=", branch, ";rport"])
             .header("Max-Forwards", "70")
             .header_of("From", &[&self.account.name_addr(), ";tag=", &self.memory.from_tag])
             .header_of("To", &["<", self.account.aor().as_str(), ">"])
@@ -143,10 +144,9 @@ impl Registration {
 
     /// Adds what we are and can.
     pub(super) fn abilities(&self, builder: Builder) -> Builder {
-        let config = self.account.config();
-        let supported = if config.instance_id.is_some() { "path, outbound" } else { "path" };
+        let supported = if self.account.instance_id().is_some() { "path, outbound" } else { "path" };
         let builder = builder.header("Supported", supported).header("Allow", ALLOW);
-        match &config.user_agent {
+        match self.account.user_agent() {
             Some(agent) => builder.header("User-Agent", agent),
             None => builder,
         }
@@ -154,7 +154,7 @@ impl Registration {
 
     /// The Contact parameters of RFC 5626.
     pub(super) fn instance_params(&self) -> String {
-        match &self.account.config().instance_id {
+        match self.account.instance_id() {
             Some(instance) if self.memory.no_outbound => [";+sip.instance=\"<", instance, ">\""].concat(),
             Some(instance) => [";+sip.instance=\"<", instance, ">\";reg-id=1"].concat(),
             None => String::new(),
@@ -162,7 +162,7 @@ impl Registration {
     }
 
     fn wanted_expires(&self, chain: &Chain) -> u32 {
-        chain.min_expires.max(self.min_expires).max(self.account.config().expires)
+        chain.min_expires.max(self.min_expires).max(self.account.expires())
     }
 
     fn spoken(&self, asks: &Asks) -> Vec<Dialect> {
@@ -173,19 +173,25 @@ impl Registration {
 
     /// The Contact URI without push parameters.
     pub(super) fn contact_base(&self, flow: &FlowUp) -> String {
+        self.contact_base_at(flow, &self.sent_by(flow))
+    }
+
+    fn contact_base_at(&self, flow: &FlowUp, sent_by: &str) -> String {
         let user = self.account.aor().user();
-        match flow.hop.transport {
-            Transport::Udp => ["sip:", user, "@", &flow.contact.to_string()].concat(),
+        let seen = flow.seen.as_ref().map(|seen| seen.to_string());
+        let address = seen.as_deref().unwrap_or(sent_by);
+        match flow.transport {
+            Transport::Udp => ["sip:", user, "@", address].concat(),
             // RFC 7118 5.2.2: the URI's transport is `ws` for both, TLS or not. The name goes nowhere, so it can stay the
             // same on every connection: the binding is renewed and leaves no old Contact behind.
-            Transport::Ws | Transport::Wss => ["sip:", user, "@", &self.sent_by(flow), ";transport=ws"].concat(),
-            transport => ["sip:", user, "@", &flow.contact.to_string(), ";transport=", transport.param()].concat(),
+            Transport::Ws | Transport::Wss => ["sip:", user, "@", sent_by, ";transport=ws"].concat(),
+            transport => ["sip:", user, "@", address, ";transport=", transport.param()].concat(),
         }
     }
 
     /// What stands for us in Via: our address or, where nobody could connect to it, a name that goes nowhere (RFC 7118 5.1).
-    fn sent_by(&self, flow: &FlowUp) -> String {
-        if flow.hop.transport.is_websocket() {
+    pub(super) fn sent_by(&self, flow: &FlowUp) -> String {
+        if flow.transport.is_websocket() {
             return format!("{}.invalid", self.memory.from_tag);
         }
         flow.local.to_string()
@@ -194,7 +200,7 @@ impl Registration {
     fn contact(&self, spoken: &[Dialect], asks: &Asks, base: &str) -> Contact {
         let bound = self.memory.bound.as_ref();
         let base = match asks {
-            Asks::Remove | Asks::Vacate => bound.map_or(base, |bound| bound.base.expose()),
+            Asks::Remove | Asks::Vacate => bound.map_or(base, |bound| bound.base()),
             Asks::Bind | Asks::Query(_) => base,
         };
         let tags = match &self.push {
@@ -203,7 +209,7 @@ impl Registration {
         };
         let mut params = self.instance_params();
         tags.write_contact_params(&mut params);
-        let same = self.push.as_ref().is_none_or(|push| push.config().removal == Removal::SameBinding);
+        let same = self.push.as_ref().is_none_or(|push| push.removal() == Removal::SameBinding);
         let uri = match (asks, bound) {
             (Asks::Remove | Asks::Vacate, Some(bound)) if same => bound.uri.expose().to_owned(),
             _ => {
@@ -237,7 +243,7 @@ impl Registration {
         {
             return false;
         }
-        let expires_at = now.wall.as_secs().saturating_add(u64::from(self.account.config().expires.max(3600)));
+        let expires_at = now.wall.as_secs().saturating_add(u64::from(self.account.expires().max(3600)));
         if self.memory.former.len() >= MAX_FORMER {
             self.memory.former.remove(0);
         }
@@ -256,7 +262,7 @@ impl Registration {
         let bound = self.memory.bound.iter().filter(|bound| lives || bound.expires_at > wall).map(|bound| &bound.uri);
         // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6), and some do so without; a
         // 200 that still lists the old one is reason to remove it all the same.
-        let instance = self.account.config().instance_id.is_some() && !self.memory.no_outbound;
+        let instance = self.account.instance_id().is_some() && !self.memory.no_outbound;
         let replaces = (instance || self.memory.separate_removal) && !asks.removes();
         let bound = bound.filter(|_| !replaces);
         let former = self.memory.former.iter().filter(|former| former.expires_at > wall);
@@ -281,18 +287,17 @@ impl Registration {
 
     fn write_piid(&self, spoken: &[Dialect], asks: &Asks, secure: bool, tags: &mut Tags) -> Piid {
         // Mizutech's gateways take it beside RFC 8599 as well (S2, "RFC 8599").
-        let gateway = !self.account.config().gateways.is_empty() && spoken.contains(&Dialect::Rfc8599);
+        let gateway = !self.account.gateways().is_empty() && spoken.contains(&Dialect::Rfc8599);
         let speaks = spoken.contains(&Dialect::XMpush) || gateway;
         let wants = speaks
             && matches!(self.memory.token, TokenWish::Bind(_))
             && !self.leaving
             && !asks.removes()
             && !self.memory.asked_only;
-        let Some(realm) = self.account.config().realm.as_deref().or(self.memory.realm.as_deref()).filter(|_| wants)
-        else {
+        let Some(realm) = self.account.realm().or(self.memory.realm.as_deref()).filter(|_| wants) else {
             return Piid::None;
         };
-        if !secure && !self.account.config().allow_cleartext_secrets {
+        if !secure && !self.account.allows_cleartext_secrets() {
             return Piid::Withheld;
         }
         let Some(value) = piid(self.account.auth_user(), realm, self.account.credentials()) else { return Piid::None };
@@ -310,7 +315,7 @@ impl Registration {
         };
         let mut realms: Vec<&str> = self.memory.nonces.realms().map(|(realm, _)| realm).collect();
         realms.extend(self.memory.realm.as_deref());
-        realms.extend(self.account.config().realm.as_deref());
+        realms.extend(self.account.realm());
         if realms.is_empty() {
             realms.extend(self.account.aor().as_str().rsplit('@').next());
         }

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Asks, Attempt, Context, Flow, MAX_FORMER, MAX_MOVES, MAX_REQUESTS, Pace, Piid, Redirect, Registration};
+use crate::account::Hop;
 use crate::clock::Now;
 use crate::digest::{Next, ServerProof, parse_challenges};
 use crate::event::{Event, Failure, Registered};
 use crate::mutation::{Mutation, active};
-use crate::push::{Asked, Dialects, Shown, Standing, Verdict};
+use crate::push::{Asked, Shown, Standing, Verdict};
 use crate::redact::Secret;
 use crate::sip::{Contact, Message, NameAddr, SipUri, same_uri, unescape};
 use crate::snapshot::{Bound, Durability, Former, TokenWish};
@@ -78,13 +79,13 @@ impl Registration {
 
     /// Moves our Contact to where the server saw us, if the app wants that. After a 401 this costs nothing.
     fn follow_observed(&mut self, message: &Message) {
-        let wanted = self.account.config().follow_observed_address && self.moves < MAX_MOVES;
+        let wanted = self.account.follows_observed_address() && self.moves < MAX_MOVES;
         let Some(address) = observed(message).filter(|_| wanted) else { return };
         if let Flow::Up(up) = &mut self.flow
-            && up.contact != address
-            && !up.hop.transport.is_websocket()
+            && up.contact() != address
+            && !up.transport.is_websocket()
         {
-            up.contact = address;
+            up.seen = Some(Box::new(address));
             self.moves += 1;
         }
     }
@@ -95,7 +96,7 @@ impl Registration {
             && uri.len() <= crate::account::MAX_FIELD
             && SipUri::parse(uri).is_some()
         {
-            self.memory.auth_uri = Some(uri.to_owned());
+            self.memory.auth_uri = Some(uri.into());
         }
     }
 
@@ -112,7 +113,7 @@ impl Registration {
         let challenges = parse_challenges(message.headers("WWW-Authenticate"), message.headers("Proxy-Authenticate"));
         // The upper server's realm, for X-PIID: its 401 comes through, a 407 is the proxy's own.
         if let Some(challenge) = challenges.iter().find(|challenge| !challenge.proxy).or(challenges.first()) {
-            self.memory.realm = Some(challenge.realm.clone());
+            self.memory.realm = Some(challenge.realm.as_str().into());
         }
         let judged = attempt.chain.auth.judge(&challenges, self.account.credentials(), &mut self.memory.nonces, now);
         match judged {
@@ -139,8 +140,7 @@ impl Registration {
     fn redirected(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
         let target = match &self.flow {
             Flow::Up(up) => message.contacts().iter().filter_map(Contact::parsed).find_map(|uri| {
-                up.hop
-                    .redirected(&uri)
+                Hop::redirected(up.transport, &uri)
                     .map(|hop| Redirect { uri: SipUri { user: None, headers: None, ..uri }.to_string(), hop })
             }),
             _ => None,
@@ -184,7 +184,9 @@ impl Registration {
     }
 
     fn accepted(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
-        self.proven_flow = Some(attempt.flow);
+        if let Flow::Up(up) = &mut self.flow {
+            up.proven |= up.id == attempt.flow;
+        }
         self.failures = 0;
         self.gateways.worked(self.hop);
         self.pace = Pace::Free;
@@ -226,13 +228,9 @@ impl Registration {
         let expires = Duration::from_secs(u64::from(expires));
         let replaced = self.memory.bound.clone().filter(|bound| bound.gateway.is_some());
         self.settle_former(&attempt, &listed, ours);
-        self.memory.bound = Some(Bound {
-            base: Secret::new(&attempt.base),
-            uri: Secret::new(&attempt.uri),
-            token: attempt.token.clone(),
-            expires_at: now.wall.saturating_add(expires).as_secs(),
-            gateway: self.here().map(str::to_owned),
-        });
+        let expires_at = now.wall.saturating_add(expires).as_secs();
+        let here = self.here().map(Into::into);
+        self.memory.bound = Bound::new(&attempt.base, &attempt.uri, attempt.token.clone(), expires_at, here);
         self.settle_at(replaced, cx, now);
         self.memory.local_port = self.flow_up().map(|up| up.local.port());
         self.due &= !self.is_satisfied_by(&attempt);
@@ -244,10 +242,10 @@ impl Registration {
         self.registered_at = Some(now.boot);
         self.bound_until = Some(now.boot + expires);
         self.refresh_at = (!active(Mutation::NeverRefreshed)).then(|| now.boot + refresh_after(expires, &verdict));
-        self.keep_alive_at =
-            self.account.config().keep_alive.map(|period| now.boot + Duration::from_secs(u64::from(period.max(1))));
+        self.keep_alive_at = self.account.keep_alive().map(|period| now.boot + period);
         self.verdict = Some(verdict.clone());
-        self.service_route = service_route(message);
+        let service_route = service_route(message);
+        self.service_route = service_route.clone().into();
         self.save(cx, Durability::Progress);
         if self.leaving {
             return;
@@ -261,7 +259,7 @@ impl Registration {
                 token: attempt.token,
                 contact: Secret::new(attempt.uri),
                 observed,
-                service_route: self.service_route.clone(),
+                service_route,
                 suspicious_server: proof == ServerProof::Mismatch,
             },
         });
@@ -289,7 +287,7 @@ impl Registration {
         }
         verdict.piid_withheld = attempt.piid == Piid::Withheld;
         verdict.piid_in_the_clear = attempt.piid == Piid::InTheClear;
-        if verdict.standing == Standing::Confirmed && push.config().dialects == Dialects::Auto {
+        if verdict.standing == Standing::Confirmed && push.is_auto() {
             self.memory.shown = Shown::Rfc8599;
         }
         verdict
@@ -383,7 +381,7 @@ impl Registration {
     /// The listed Contact that stands for ours: as we sent it or, where the server rewrites addresses, the longest-lived
     /// with our instance or our token.
     fn ours<'a>(&self, listed: &'a [Contact], attempt: &Attempt) -> Option<&'a Contact> {
-        let instance = self.account.config().instance_id.as_deref();
+        let instance = self.account.instance_id();
         let exact = listed.iter().filter(|contact| is_uri(contact, &attempt.uri));
         if let Some(exact) = exact.max_by_key(|contact| (contact.uri == attempt.uri, contact.instance() == instance)) {
             return Some(exact);
@@ -418,7 +416,7 @@ impl Registration {
         if known.any(|uri| is_uri(contact, uri)) || is_uri(contact, &attempt.uri) {
             return true;
         }
-        let instance = self.account.config().instance_id.as_deref();
+        let instance = self.account.instance_id();
         if instance.is_some() && contact.instance() == instance {
             return true;
         }

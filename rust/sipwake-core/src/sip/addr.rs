@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::escape::{end_of_quoted, unquote};
 use super::{Params, SipUri};
+use crate::scan::{has_blank, trim};
 
 /// A `name-addr` or `addr-spec` with the parameters behind it.
 #[derive(Clone, PartialEq, Eq)]
@@ -57,18 +58,18 @@ pub(super) struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     pub(super) fn parse(text: &'a str) -> Option<Self> {
-        let text = text.trim_matches([' ', '\t']);
+        let text = trim(text);
         let name_end = if text.starts_with('"') { end_of_quoted(text.as_bytes(), 0)? } else { 0 };
         if let Some(open) = memchr::memchr(b'<', &text.as_bytes()[name_end..]).map(|at| at + name_end) {
             let close = memchr::memchr(b'>', &text.as_bytes()[open..]).map(|at| at + open)?;
-            let between = text[name_end..open].trim_matches([' ', '\t']);
-            let params = text[close + 1..].trim_matches([' ', '\t']);
+            let between = trim(&text[name_end..open]);
+            let params = trim(&text[close + 1..]);
             let bare = name_end == 0 && between.contains([';', '"']);
             if bare || (name_end > 0 && !between.is_empty()) || !(params.is_empty() || params.starts_with(';')) {
                 return None;
             }
             let uri = address(&text[open + 1..close])?;
-            return Some(Self { name: text[..open].trim_matches([' ', '\t']), uri, params });
+            return Some(Self { name: trim(&text[..open]), uri, params });
         }
         if name_end > 0 {
             return None;
@@ -85,8 +86,8 @@ impl<'a> Parts<'a> {
 }
 
 fn address(text: &str) -> Option<&str> {
-    let uri = text.trim_matches([' ', '\t']);
-    let whole = !uri.is_empty() && !uri.bytes().any(|b| b <= b' ' || b == 0x7f || matches!(b, b'<' | b'"'));
+    let uri = trim(text);
+    let whole = !uri.is_empty() && !has_blank(uri) && memchr::memchr2(b'<', b'"', uri.as_bytes()).is_none();
     whole.then_some(uri)
 }
 

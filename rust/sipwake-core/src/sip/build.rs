@@ -8,6 +8,7 @@ use super::escape::is_token;
 use super::head::{MAX_MESSAGE, expand};
 use super::uri::scheme_of;
 use super::{Message, Method, Params, Via};
+use crate::scan::has_control;
 
 /// Why a message was not built. The value itself is left out: it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -226,7 +227,7 @@ impl Builder {
     /// Copies a received value. Of control characters only those are refused that could end a line: others may be
     /// quoted-pairs.
     fn copy(&mut self, name: &'static str, value: &str, joint: &str, tail: &str) {
-        if value.contains(['\r', '\n', '\0']) {
+        if memchr::memchr3(b'\r', b'\n', 0, value.as_bytes()).is_some() {
             self.fail(BuildError::HeaderValue { name: name.to_owned() });
         }
         self.line(&[name, ": ", value, joint, tail]);
@@ -238,11 +239,6 @@ fn is_reserved(name: &str) -> bool {
     let long = expand(name.as_bytes()).unwrap_or(name);
     long.len() >= "Content-Type".len()
         && ["Content-Length", "Content-Type"].iter().any(|own| own.eq_ignore_ascii_case(long))
-}
-
-fn has_control(text: &str) -> bool {
-    // Folded instead of searched, so that the compiler can look at many bytes at once.
-    text.bytes().fold(false, |found, b| found | ((b < b' ') & (b != b'\t')) | (b == 0x7f))
 }
 
 #[cfg(test)]

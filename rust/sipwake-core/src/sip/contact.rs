@@ -5,6 +5,7 @@ use std::fmt;
 use super::addr::Parts;
 use super::escape::{delta_seconds, quote};
 use super::{Params, SipUri};
+use crate::scan::trim;
 
 /// One Contact value. A 200 to a REGISTER lists one for each binding of the user.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,7 +24,7 @@ impl Contact {
     // Contact         =  ("Contact" / "m" ) HCOLON ( STAR / (contact-param *(COMMA contact-param)))
     // contact-params  =  c-p-q / c-p-expires / contact-extension
     pub fn parse(text: &str) -> Option<Self> {
-        if text.trim_matches([' ', '\t']) == "*" {
+        if trim(text) == "*" {
             return Some(Self { name: None, uri: "*".into(), params: Params::new() });
         }
         let parts = Parts::parse(text)?;

@@ -50,6 +50,12 @@ pub(super) struct Field {
 }
 
 impl Field {
+    /// Whether it has this name, in any case.
+    pub(super) fn is(&self, text: &str, name: &str) -> bool {
+        // Most fields differ in their length already, which is found out without looking at the text.
+        (self.name.1 - self.name.0) as usize == name.len() && self.name(text).eq_ignore_ascii_case(name)
+    }
+
     pub(super) fn name<'a>(&self, text: &'a str) -> &'a str {
         slice(text, self.name)
     }
@@ -87,15 +93,9 @@ impl Head {
             return Err(ParseError::StartLine);
         }
         check_length(first.text.len())?;
-        let mut head = Self {
-            text: String::with_capacity(bytes.len().min(2048)),
-            start: 0,
-            fields: Vec::with_capacity(16),
-            length: 0,
-            content_length: None,
-        };
-        head.push(first.text);
-        head.start = head.text.len();
+        let mut head = Unread { text: Vec::with_capacity(bytes.len().min(2048)), fields: Vec::with_capacity(16) };
+        head.text.extend_from_slice(first.text);
+        let start = head.text.len();
 
         let mut at = first.next;
         let mut count = 0;
@@ -120,70 +120,17 @@ impl Head {
                 }
             }
         }
+        let mut head = head.read(start);
         head.length = at;
         head.content_length = head.read_content_length()?;
         Ok(head)
-    }
-
-    /// Adds a field, unless it is none. Returns whether there is one to be continued.
-    fn field(&mut self, line: &Line<'_>) -> Result<bool, ParseError> {
-        let Some(colon) = memchr::memchr(b':', line.text) else { return Ok(false) };
-        let name = trim(&line.text[..colon]);
-        if !is_token_bytes(name) {
-            return Ok(false);
-        }
-        let value = trim(&line.text[colon + 1..]);
-        let begin = self.text.len();
-        match expand(name) {
-            Some(long) => self.text.push_str(long),
-            None => self.push(name),
-        }
-        let middle = self.text.len();
-        self.push(value);
-        self.fields.push(Field { name: span(begin, middle), value: span(middle, self.text.len()) });
-        self.keep_if(!line.torn && is_clean(value))
-    }
-
-    /// Continues the last field, which is the last thing in the buffer.
-    fn fold(&mut self, line: &Line<'_>) -> Result<bool, ParseError> {
-        let more = trim(line.text);
-        let Some(last) = self.fields.last().copied() else { return Ok(false) };
-        if !more.is_empty() {
-            if last.value.0 != last.value.1 {
-                self.text.push(' ');
-            }
-            self.push(more);
-        }
-        let end = self.text.len();
-        check_length(end - last.name.0 as usize)?;
-        if let Some(last) = self.fields.last_mut() {
-            last.value.1 = span(0, end).1;
-        }
-        self.keep_if(!line.torn && is_clean(more))
-    }
-
-    fn keep_if(&mut self, whole: bool) -> Result<bool, ParseError> {
-        if !whole && let Some(field) = self.fields.pop() {
-            if field.name(&self.text).eq_ignore_ascii_case("Content-Length") {
-                return Err(ParseError::ContentLength);
-            }
-            self.text.truncate(field.name.0 as usize);
-        }
-        Ok(whole)
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => self.text.push_str(text),
-            Err(_) => self.text.push_str(&String::from_utf8_lossy(bytes)),
-        }
     }
 
     // Content-Length  =  ( "Content-Length" / "l" ) HCOLON 1*DIGIT
     fn read_content_length(&self) -> Result<Option<usize>, ParseError> {
         let mut length = None;
         for field in &self.fields {
-            if !field.name(&self.text).eq_ignore_ascii_case("Content-Length") {
+            if !field.is(&self.text, "Content-Length") {
                 continue;
             }
             let value = field.value(&self.text);
@@ -198,6 +145,86 @@ impl Head {
         }
         Ok(length)
     }
+}
+
+/// A head whose bytes have not been looked at as text: that is cheaper for all of them together.
+struct Unread {
+    text: Vec<u8>,
+    fields: Vec<Field>,
+}
+
+impl Unread {
+    fn read(self, start: usize) -> Head {
+        let Self { text, fields } = self;
+        let (text, start, fields) = match String::from_utf8(text) {
+            Ok(text) => (text, start, fields),
+            Err(error) => replaced(error.as_bytes(), start, &fields),
+        };
+        Head { text, start, fields, length: 0, content_length: None }
+    }
+
+    /// Adds a field, unless it is none. Returns whether there is one to be continued.
+    fn field(&mut self, line: &Line<'_>) -> Result<bool, ParseError> {
+        let Some(colon) = memchr::memchr(b':', line.text) else { return Ok(false) };
+        let name = trim(&line.text[..colon]);
+        if !is_token_bytes(name) {
+            return Ok(false);
+        }
+        let value = trim(&line.text[colon + 1..]);
+        let begin = self.text.len();
+        match expand(name) {
+            Some(long) => self.text.extend_from_slice(long.as_bytes()),
+            None => self.text.extend_from_slice(name),
+        }
+        let middle = self.text.len();
+        self.text.extend_from_slice(value);
+        self.fields.push(Field { name: span(begin, middle), value: span(middle, self.text.len()) });
+        self.keep_if(!line.torn && is_clean(value))
+    }
+
+    /// Continues the last field, which is the last thing in the buffer.
+    fn fold(&mut self, line: &Line<'_>) -> Result<bool, ParseError> {
+        let more = trim(line.text);
+        let Some(last) = self.fields.last().copied() else { return Ok(false) };
+        if !more.is_empty() {
+            if last.value.0 != last.value.1 {
+                self.text.push(b' ');
+            }
+            self.text.extend_from_slice(more);
+        }
+        let end = self.text.len();
+        check_length(end - last.name.0 as usize)?;
+        if let Some(last) = self.fields.last_mut() {
+            last.value.1 = span(0, end).1;
+        }
+        self.keep_if(!line.torn && is_clean(more))
+    }
+
+    fn keep_if(&mut self, whole: bool) -> Result<bool, ParseError> {
+        if !whole && let Some(field) = self.fields.pop() {
+            if self.text[field.name.0 as usize..field.name.1 as usize].eq_ignore_ascii_case(b"Content-Length") {
+                return Err(ParseError::ContentLength);
+            }
+            self.text.truncate(field.name.0 as usize);
+        }
+        Ok(whole)
+    }
+}
+
+/// A head with what is no UTF-8 replaced in it.
+fn replaced(bytes: &[u8], start: usize, fields: &[Field]) -> (String, usize, Vec<Field>) {
+    let lossy = |(from, to): (u32, u32)| String::from_utf8_lossy(&bytes[from as usize..to as usize]);
+    let mut text = String::from_utf8_lossy(&bytes[..start]).into_owned();
+    let start = text.len();
+    let moved = fields.iter().map(|field| {
+        let begin = text.len();
+        text.push_str(&lossy(field.name));
+        let middle = text.len();
+        text.push_str(&lossy(field.value));
+        Field { name: span(begin, middle), value: span(middle, text.len()) }
+    });
+    let moved = moved.collect();
+    (text, start, moved)
 }
 
 /// One line of a head, without its ending.

@@ -5,6 +5,7 @@ use std::fmt;
 use super::escape::{cut, delta_seconds};
 use super::head::{Field, Head, MAX_MESSAGE, ParseError, expand};
 use super::{Contact, FeatureCaps, Method, NameAddr, Start, Via};
+use crate::scan::trim;
 
 /// The most Contact and Feature-Caps values that are read of one message.
 pub const MAX_CONTACTS: usize = 256;
@@ -67,16 +68,13 @@ impl Message {
     /// in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let name = long(name);
-        self.fields
-            .iter()
-            .find(|field| field.name(&self.text).eq_ignore_ascii_case(name))
-            .map(|field| field.value(&self.text))
+        self.fields.iter().find(|field| field.is(&self.text, name)).map(|field| field.value(&self.text))
     }
 
     /// Returns the value of each field of this name, one item for a line.
     pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let name = long(name);
-        self.all_headers().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.fields.iter().filter(move |field| field.is(&self.text, name)).map(|field| field.value(&self.text))
     }
 
     /// Returns the elements of a comma-separated field, over all its lines. Commas inside quotes and `<>` do not
@@ -124,7 +122,7 @@ impl Message {
         if !seq.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
-        Some(CSeq { seq: seq.parse().ok()?, method: method.trim_matches([' ', '\t']).parse().ok()? })
+        Some(CSeq { seq: seq.parse().ok()?, method: trim(method).parse().ok()? })
     }
 
     /// Returns the Call-ID. It is compared byte for byte.
@@ -187,7 +185,7 @@ pub fn split_list(value: &str) -> impl Iterator<Item = &str> {
         loop {
             let (one, behind) = cut(rest?, b',', true);
             rest = behind;
-            let one = one.trim_matches([' ', '\t']);
+            let one = trim(one);
             if !one.is_empty() {
                 return Some(one);
             }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::escape::{cut, end_of_quoted, escape_paramchar, is_paramchar, is_tokenchar, strip_quotes};
 use crate::redact::hint;
+use crate::scan::trim;
 
 /// Parameters in their order, kept as they were written. Names are compared without regard to case.
 //
@@ -22,7 +23,7 @@ impl Params {
     /// Reads `;a=b;c`; the first semicolon may be missing. Empty parameters are skipped when read, and kept when
     /// written.
     pub fn parse(text: &str) -> Self {
-        let text = text.trim_matches([' ', '\t']);
+        let text = trim(text);
         if text.is_empty() || text.starts_with(';') {
             return Self(text.to_owned());
         }
@@ -109,10 +110,10 @@ pub(super) fn split(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
             let (one, behind) = cut(rest?, b';', false);
             rest = behind;
             let (name, value) = match memchr::memchr(b'=', one.as_bytes()) {
-                Some(equal) => (&one[..equal], Some(one[equal + 1..].trim_matches([' ', '\t']))),
+                Some(equal) => (&one[..equal], Some(trim(&one[equal + 1..]))),
                 None => (one, None),
             };
-            let name = name.trim_matches([' ', '\t']);
+            let name = trim(name);
             if !name.is_empty() {
                 return Some((name, value));
             }

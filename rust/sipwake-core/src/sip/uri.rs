@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Params;
 use super::escape::hex_pair;
+use crate::scan::{has_blank, trim};
 
 /// A SIP or SIPS URI.
 ///
@@ -305,10 +306,10 @@ pub(super) fn hostport_of(text: &str) -> Option<(Host, Option<u16>)> {
         return None;
     }
     let port = match port {
-        Some(port) => Some(parse_port(port.trim_matches([' ', '\t']))?),
+        Some(port) => Some(parse_port(trim(port))?),
         None => None,
     };
-    Some((Host::parse(host.trim_matches([' ', '\t']))?, port))
+    Some((Host::parse(trim(host))?, port))
 }
 
 fn parse_port(text: &str) -> Option<u16> {
@@ -326,8 +327,7 @@ pub(super) fn scheme_of(text: &str) -> Option<&str> {
 }
 
 fn is_uri_text(text: &str) -> bool {
-    let forbidden = |b: u8| b <= b' ' || b == 0x7f || matches!(b, b'<' | b'>' | b'"');
-    !text.is_empty() && !text.bytes().any(forbidden)
+    !text.is_empty() && !has_blank(text) && memchr::memchr3(b'<', b'>', b'"', text.as_bytes()).is_none()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::uri::hostport_of;
 use super::{Host, Params};
+use crate::scan::trim;
 
 /// One Via value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,12 +30,12 @@ impl Via {
         let (sent, params) = text.split_at(memchr::memchr(b';', text.as_bytes()).unwrap_or(text.len()));
         let (name, rest) = sent.split_once('/')?;
         let (version, rest) = rest.split_once('/')?;
-        let rest = rest.trim_matches([' ', '\t']);
+        let rest = trim(rest);
         let (transport, sent_by) = rest.split_once([' ', '\t'])?;
-        if !name.trim_matches([' ', '\t']).eq_ignore_ascii_case("SIP") || version.trim_matches([' ', '\t']) != "2.0" {
+        if !trim(name).eq_ignore_ascii_case("SIP") || trim(version) != "2.0" {
             return None;
         }
-        let sent_by = sent_by.trim_matches([' ', '\t']);
+        let sent_by = trim(sent_by);
         let (host, port) = match sent_by.parse() {
             Ok(address) => (Host::V6(address), None),
             Err(_) => hostport_of(sent_by)?,

@@ -136,13 +136,18 @@ fn page(rows: &[Row]) -> String {
         }
         page.push('\n');
     }
-    page.push_str("## Memory and cost\n\n| devices | bytes a device | seconds of processor time | µs a device |\n|---:|---:|---:|---:|\n");
+    page.push_str("## Memory and cost\n\n| devices | bytes a device | resident, bytes a device | seconds of processor time | µs a device |\n|---:|---:|---:|---:|---:|\n");
     for row in rows.iter().filter(|row| row.disaster == Disaster::GatewayRestart) {
         let _ = writeln!(
             page,
-            "| {} | {} | {:.2} | {:.0} |",
+            "| {} | {} | {} | {:.2} | {:.0} |",
             row.devices,
             row.waits.bytes_per_device.unwrap_or(0),
+            // Below that, the program itself is most of it.
+            row.waits
+                .resident_per_device
+                .filter(|_| row.devices >= 100_000)
+                .map_or("–".to_owned(), |bytes| bytes.to_string()),
             row.seconds,
             row.seconds * 1e6 / f64::from(row.devices)
         );

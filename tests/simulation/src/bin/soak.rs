@@ -5,13 +5,13 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use simulation::{Script, play};
+use simulation::{Script, play, resident};
 
 /// What an allocator may keep for itself.
-const SLACK_KIB: u64 = 8 * 1024;
+const SLACK_KIB: usize = 8 * 1024;
 
 struct Look {
-    rss_kib: u64,
+    rss_kib: usize,
     descriptors: usize,
     threads: usize,
 }
@@ -61,10 +61,8 @@ fn main() -> ExitCode {
 }
 
 fn look() -> Option<Look> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(Look {
-        rss_kib: rss.trim().trim_end_matches(" kB").parse().ok()?,
+        rss_kib: resident()? / 1024,
         descriptors: std::fs::read_dir("/proc/self/fd").ok()?.count(),
         threads: std::fs::read_dir("/proc/self/task").ok()?.count(),
     })

@@ -19,6 +19,7 @@ use sipwake_core::push::{Provider, Push, PushConfig, PushToken};
 use sipwake_core::user_agent::UserAgent;
 
 use crate::chance::Chance;
+use crate::processor::resident;
 use gateway::Gateway;
 
 const SECOND: u64 = 1000;
@@ -56,6 +57,8 @@ pub struct Course {
     pub back: [Option<u64>; 3],
     /// Heap and own size of a registered, idle device, in bytes, where the heap is counted.
     pub bytes_per_device: Option<usize>,
+    /// What the whole process takes of the memory then, by device, in bytes; on Linux.
+    pub resident_per_device: Option<usize>,
 }
 
 impl Course {
@@ -80,6 +83,7 @@ enum Happens {
     Hasty,
 }
 
+/// What the simulation notes of each device.
 struct Device {
     agent: Option<Box<UserAgent>>,
     flow: Option<FlowId>,
@@ -114,7 +118,12 @@ pub fn play(devices: u32, disaster: Disaster, patience: Patience, heap: Option<&
         chance: Chance::new(u64::from(devices)),
         patience,
         back: 0,
-        course: Course { registers: vec![0; (WATCHED / SECOND) as usize], back: [None; 3], bytes_per_device: None },
+        course: Course {
+            registers: vec![0; (WATCHED / SECOND) as usize],
+            back: [None; 3],
+            bytes_per_device: None,
+            resident_per_device: None,
+        },
     };
     for index in 0..devices {
         fleet.run_until(STARTING * u64::from(index) / u64::from(devices));
@@ -127,6 +136,7 @@ pub fn play(devices: u32, disaster: Disaster, patience: Patience, heap: Option<&
     fleet.course.bytes_per_device = heap
         .zip(before)
         .map(|(heap, before)| heap().saturating_sub(before).saturating_sub(queue) / devices.max(1) as usize);
+    fleet.course.resident_per_device = resident().map(|bytes| bytes / devices.max(1) as usize);
     fleet.strike(disaster);
     fleet.run_until(DISASTER + WATCHED);
     fleet.course

@@ -43,7 +43,7 @@ import org.robolectric.annotation.Config
 class OnAndroidTest {
     private val app = RuntimeEnvironment.getApplication() as SampleApplication
     private val gateway = MockGateway("mizutech")
-    private val manager = app.getSystemService(NotificationManager::class.java)
+    private val manager = checkNotNull(app.getSystemService(NotificationManager::class.java))
     private val settingsFile = File(app.noBackupFilesDir, "sipwake/sample-settings")
 
     @AfterTest

@@ -49,8 +49,8 @@ private val keys = ConcurrentHashMap<String, SecretKey>()
 class Keys : KeyStoreSpi() {
     override fun engineLoad(stream: InputStream?, password: CharArray?) {}
     override fun engineGetKey(alias: String, password: CharArray?): Key? = keys[alias]
-    override fun engineContainsAlias(alias: String): Boolean = alias in keys
-    override fun engineIsKeyEntry(alias: String): Boolean = alias in keys
+    override fun engineContainsAlias(alias: String): Boolean = keys.containsKey(alias)
+    override fun engineIsKeyEntry(alias: String): Boolean = keys.containsKey(alias)
     override fun engineAliases(): Enumeration<String> = Collections.enumeration(keys.keys)
     override fun engineSize(): Int = keys.size
     override fun engineDeleteEntry(alias: String) {

@@ -60,7 +60,8 @@ class OnAndroidTest {
 
         val start = assertNotNull(shadowOf(app).nextStartedService, "a service is started before the push is handled")
         assertEquals(CallService::class.java.name, start.component?.className)
-        val service = Robolectric.buildService(CallService::class.java, start).create().startCommand(0, 1).get()
+        val running = Robolectric.buildService(CallService::class.java, start).create().startCommand(0, 1)
+        val service = running.get()
         fun shown() = shadowOf(service).lastForegroundNotification
         assertRings(shown())
         idle()
@@ -79,6 +80,7 @@ class OnAndroidTest {
         until("ended") { app.phone.state.value.calls.isEmpty() }
         gateway.waitCall(call, "hung_up_by_callee")
         until("the service's end") { shadowOf(service).isStoppedBySelf && shadowOf(service).isForegroundStopped }
+        running.destroy()
     }
 
     @Test

@@ -425,6 +425,42 @@ mod tests {
     }
 
     #[test]
+    fn what_another_caller_or_another_account_brings_is_a_call_of_its_own() {
+        let of = |call_id, account, caller| CallIdentity::new(call_id, None, Some(account), Some(caller));
+        for (push, invite) in [
+            (identity(None, "1234"), identity(Some("a"), "sip:99@x")),
+            (of(None, "alice", "1234"), of(Some("a"), "alice", "sip:99@x")),
+            (of(None, "alice", "1234"), of(Some("a"), "bob", "sip:1234@x")),
+        ] {
+            let mut wake = Wake::default();
+            let first = uuid(wake.announce(&push, None, WINDOW, at(0)));
+            let second = wake.invite(&invite, account(), at(1));
+            assert!(matches!(second, Arrival::New(uuid) if uuid != first), "{second:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_ended_meets_what_it_owes_for_forty_seconds() {
+        for (late, ghost) in [(39, true), (40, false)] {
+            let mut wake = Wake::default();
+            let call = uuid(wake.invite(&identity(Some("a"), "1234"), account(), at(0)));
+            wake.end(call, Ended::Cancelled, at(5));
+            let arrival = wake.announce(&identity(None, "1234"), None, WINDOW, at(5 + late));
+            assert_eq!(matches!(arrival, Arrival::Ghost(..)), ghost, "{late} s: {arrival:?}");
+        }
+    }
+
+    #[test]
+    fn a_push_without_content_after_such_a_call_has_ended_is_a_new_call() {
+        let mut wake = Wake::default();
+        let first = uuid(wake.announce(&CallIdentity::default(), None, WINDOW, at(0)));
+        wake.invite(&identity(Some("a"), "sip:1234@x"), account(), at(1));
+        wake.end(first, Ended::Cancelled, at(2));
+        let second = wake.announce(&CallIdentity::default(), None, WINDOW, at(3));
+        assert!(matches!(second, Arrival::New(uuid) if uuid != first), "{second:?}");
+    }
+
+    #[test]
     fn live_calls_and_tombstones_are_bounded() {
         let mut wake = Wake::default();
         for i in 0..MAX_CALLS {
@@ -436,7 +472,7 @@ mod tests {
             let call = uuid(wake.invite(&identity(Some(&format!("i{i}")), &format!("u{i}")), account(), at(50)));
             wake.end(call, Ended::Cancelled, at(50));
         }
-        assert!(wake.entries.len() <= MAX_TOMBSTONES);
+        assert_eq!(wake.entries.len(), MAX_TOMBSTONES);
         wake.expire(at(50) + TOMBSTONE);
         assert!(wake.entries.is_empty());
     }

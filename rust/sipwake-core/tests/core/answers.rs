@@ -358,6 +358,17 @@ fn a_flow_that_breaks_after_each_registration_is_opened_ever_more_rarely() {
 }
 
 #[test]
+fn a_flow_that_breaks_within_a_minute_of_its_registration_is_not_opened_again_at_once() {
+    for (lived, opened) in [(59_999, 1), (60_000, 2)] {
+        let mut stage = Stage::new(over(Transport::Tcp), None);
+        stage.registered();
+        stage.advance(Duration::from_millis(lived));
+        stage.flow_breaks();
+        assert_eq!(stage.opened.len(), opened, "{lived} ms");
+    }
+}
+
+#[test]
 fn a_flow_that_cannot_be_opened_is_tried_again_with_back_off() {
     let mut stage = Stage::new(over(Transport::Tcp), None);
     stage.opens = false;
@@ -535,7 +546,7 @@ fn the_binding_of_a_question_is_told_from_ours_only_where_the_server_spells_ours
         let bind = stage.one();
         assert_eq!(bind.removed(), [query.contact_uri()]);
         let ours = bind.contact().replace("sip:", &format!("{scheme}:"));
-        let lines = [&ours, query.contact()].map(|contact| format!("Contact: {contact};expires=3600"));
+        let lines = [query.contact(), &ours].map(|contact| format!("Contact: {contact};expires=3600"));
         stage.reply(&bind, 200, &[&lines[0], &lines[1]]);
         let removed = stage.all().iter().any(|next| next.removed() == [query.contact_uri()]);
         assert_eq!(removed, removed_again, "{scheme}");

@@ -84,6 +84,23 @@ fn a_555_is_tried_again_once_a_day_but_not_when_a_call_waits() {
 }
 
 #[test]
+fn a_555_is_remembered_for_a_day_to_the_second() {
+    let push = || Some(push_config(Provider::Fcm, &[Dialect::Rfc8599]));
+    let mut stage = Stage::rfc8599();
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    stage.reply(&first, 555, &[]);
+    let second = stage.one();
+    stage.ok(&second, &[]);
+    for (age, asks) in [(86_399, false), (86_400, true)] {
+        let mut now = stage.now;
+        now.wall += seconds(age);
+        let mut later = Stage::restored(account(|_| {}), push(), stage.store.clone(), now, 2);
+        assert_eq!(later.register().contact().contains("pn-"), asks, "after {age} s");
+    }
+}
+
+#[test]
 fn what_was_refused_is_not_named_for_removal_beside_what_is_bound() {
     let mut stage = Stage::rfc8599();
     let plain = stage.registered();

@@ -249,6 +249,34 @@ fn a_process_started_by_the_provider_for_a_new_token_sends_it_at_once() {
 }
 
 #[test]
+fn what_has_lapsed_is_not_removed() {
+    // Bound, or only sent: a later process knows when by the wall clock.
+    for bound in [true, false] {
+        let mut stage = Stage::new(account(|_| {}), None);
+        let old = if bound { stage.registered() } else { stage.register() };
+        for (age, removed) in [(3_599, vec![old.contact_uri()]), (3_600, vec![])] {
+            let mut now = stage.now;
+            now.wall += seconds(age);
+            let mut later = Stage::without_account(stage.store.clone(), now, 2);
+            later.local.set_port(6070);
+            later.add(account(|_| {}), None);
+            assert_eq!(later.register().removed(), removed, "bound: {bound}, after {age} s");
+        }
+    }
+    // The process that bound it knows it also when that clock is wrong.
+    for (age, removes) in [(3_599, true), (3_600, false)] {
+        let mut stage = Stage::new(account(|_| {}), None);
+        let old = stage.registered();
+        stage.advance(seconds(age));
+        stage.all();
+        stage.now.wall = seconds(4_000_000_000);
+        stage.local.set_port(6070);
+        stage.network_changes();
+        assert_eq!(stage.one().removed().contains(&old.contact_uri()), removes, "after {age} s");
+    }
+}
+
+#[test]
 fn contacts_that_were_never_confirmed_are_removed_beside_the_one_that_was() {
     for (instance, removed) in [(None, 2), (Some("urn:uuid:1".to_owned()), 0)] {
         let mut stage = Stage::new(account(|config| config.instance_id = instance.clone()), None);

@@ -461,6 +461,21 @@ mod tests {
     }
 
     #[test]
+    fn the_live_calls_of_an_account_are_neither_another_s_nor_over() {
+        let other = crate::account::AccountConfig::new("bob@example.com", "x");
+        let other = crate::account::Account::parse(other).expect("valid").key();
+        let mut wake = Wake::default();
+        let of_alice = uuid(wake.invite(&identity(Some("a"), "1"), account(), at(0)));
+        let of_bob = uuid(wake.invite(&identity(Some("b"), "2"), other.clone(), at(0)));
+        let over = uuid(wake.invite(&identity(Some("c"), "3"), account(), at(0)));
+        wake.end(over, Ended::Declined, at(1));
+        let live = |account: Option<&AccountKey>| wake.live(account).map(|entry| entry.uuid).collect::<Vec<_>>();
+        assert_eq!(live(None), [of_alice, of_bob]);
+        assert_eq!(live(Some(&account())), [of_alice]);
+        assert_eq!(live(Some(&other)), [of_bob]);
+    }
+
+    #[test]
     fn live_calls_and_tombstones_are_bounded() {
         let mut wake = Wake::default();
         for i in 0..MAX_CALLS {

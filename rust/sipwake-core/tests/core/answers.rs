@@ -89,15 +89,20 @@ fn retry_after_is_obeyed_within_reason() {
 
 #[test]
 fn a_423_is_obeyed_within_reason_and_remembered() {
-    let mut stage = Stage::new(account(|config| config.expires = 60), None);
-    let first = stage.register();
-    stage.reply(&first, 423, &["Min-Expires: 1800"]);
-    let second = stage.one();
-    assert_eq!(second.header("Expires"), Some("1800"));
-    stage.ok(&second, &[]);
-    assert_eq!(stage.register().header("Expires"), Some("1800"));
+    const THIRTY_DAYS: &str = "2592000";
+    for min in ["1800", THIRTY_DAYS] {
+        let mut stage = Stage::new(account(|config| config.expires = 60), None);
+        let first = stage.register();
+        stage.reply(&first, 423, &[&format!("Min-Expires: {min}")]);
+        let second = stage.one();
+        assert_eq!(second.header("Expires"), Some(min));
+        stage.ok(&second, &[]);
+        assert_eq!(stage.register().header("Expires"), Some(min));
+    }
 
-    for absurd in ["Min-Expires: 4294967295", "Min-Expires: 1", "Min-Expires: x", "X-Nothing: 1"] {
+    for absurd in
+        ["Min-Expires: 4294967295", "Min-Expires: 2592001", "Min-Expires: 1", "Min-Expires: x", "X-Nothing: 1"]
+    {
         let mut stage = Stage::new(account(|config| config.expires = 60), None);
         let first = stage.register();
         stage.reply(&first, 423, &[absurd]);

@@ -522,6 +522,46 @@ mod tests {
     }
 
     #[test]
+    fn what_another_caller_or_another_account_brings_is_a_call_of_its_own() {
+        let of = |call_id, account, caller| CallIdentity::new(call_id, None, Some(account), Some(caller));
+        for (push, invite) in [
+            (identity(None, "1234"), identity(Some("a"), "sip:99@x")),
+            (of(None, "alice", "1234"), of(Some("a"), "alice", "sip:99@x")),
+            (of(None, "alice", "1234"), of(Some("a"), "bob", "sip:1234@x")),
+        ] {
+            let mut wake = Wake::default();
+            let first = uuid(wake.announce(&push, None, WINDOW, at(0)));
+            let second = wake.invite(&invite, account(), at(1));
+            assert!(matches!(second, Arrival::New(uuid) if uuid != first), "{second:?}");
+        }
+    }
+
+    #[test]
+    fn a_push_without_content_after_such_a_call_has_ended_is_a_new_call() {
+        let mut wake = Wake::default();
+        let first = uuid(wake.announce(&CallIdentity::default(), None, WINDOW, at(0)));
+        wake.invite(&identity(Some("a"), "sip:1234@x"), account(), at(1));
+        wake.end(first, Ended::Cancelled, at(2));
+        let second = wake.announce(&CallIdentity::default(), None, WINDOW, at(3));
+        assert!(matches!(second, Arrival::New(uuid) if uuid != first), "{second:?}");
+    }
+
+    #[test]
+    fn the_live_calls_of_an_account_are_neither_another_s_nor_over() {
+        let other = crate::account::AccountConfig::new("bob@example.com", "x");
+        let other = crate::account::Account::parse(other).expect("valid").key();
+        let mut wake = Wake::default();
+        let of_alice = uuid(wake.invite(&identity(Some("a"), "1"), account(), at(0)));
+        let of_bob = uuid(wake.invite(&identity(Some("b"), "2"), other.clone(), at(0)));
+        let over = uuid(wake.invite(&identity(Some("c"), "3"), account(), at(0)));
+        wake.end(over, Ended::Declined, at(1));
+        let live = |account: Option<&AccountKey>| wake.live(account).map(|entry| entry.uuid).collect::<Vec<_>>();
+        assert_eq!(live(None), [of_alice, of_bob]);
+        assert_eq!(live(Some(&account())), [of_alice]);
+        assert_eq!(live(Some(&other)), [of_bob]);
+    }
+
+    #[test]
     fn live_calls_and_tombstones_are_bounded() {
         let mut wake = Wake::default();
         for i in 0..MAX_CALLS {
@@ -533,7 +573,7 @@ mod tests {
             let call = uuid(wake.invite(&identity(Some(&format!("i{i}")), &format!("u{i}")), account(), at(50)));
             wake.end(call, Ended::Cancelled, at(50));
         }
-        assert!(wake.entries.len() <= MAX_TOMBSTONES);
+        assert_eq!(wake.entries.len(), MAX_TOMBSTONES);
         wake.expire(at(50) + TOMBSTONE);
         assert!(wake.entries.is_empty());
     }

@@ -54,12 +54,8 @@ impl Proof<'_> {
     /// ```
     pub(super) fn response(&self) -> Zeroizing<String> {
         let h = |parts: &[&[u8]]| hash(self.algorithm, parts);
-        let session_key = match self.session {
-            Some((nonce, cnonce)) if self.algorithm.is_session() => {
-                Some(h(&[self.ha1.as_bytes(), nonce.as_bytes(), cnonce.as_bytes()]))
-            }
-            _ => None,
-        };
+        let session_key =
+            self.session.map(|(nonce, cnonce)| h(&[self.ha1.as_bytes(), nonce.as_bytes(), cnonce.as_bytes()]));
         let key = session_key.as_ref().map_or(self.ha1, |key| key.as_str()).as_bytes();
         let a2 = match self.qop {
             Some(Qop::AuthInt) => h(&[self.method.as_bytes(), self.uri.as_bytes(), h(&[self.body]).as_bytes()]),

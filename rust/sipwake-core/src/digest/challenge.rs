@@ -386,6 +386,9 @@ mod tests {
             .map(|challenge| challenge.nonce.clone())
             .collect();
         assert_eq!(nonces, ["1", "4"]);
+        let five = ["a", "b", "c", "d", "e"].map(|realm| format!("Digest realm={realm}, nonce=n"));
+        let five = parse_challenges(five.iter().map(String::as_str), []);
+        assert_eq!(pick(&five, &password()).len(), MAX_LIVE, "no more than can be kept");
     }
 
     #[test]

@@ -353,6 +353,10 @@ mod tests {
         let mut cache = learnt("Digest realm=r, nonce=n");
         let fields = cache.authorize(r#"jö"\r"#, &password("xxx"), "REGISTER", "sip:a", b"", "c");
         assert!(fields[0].1.starts_with(r#"Digest username="jö\"\\r", "#), "{}", fields[0].1);
+        for (name, quoted) in [("\"", r#""\"""#), ("\\", r#""\\""#)] {
+            let fields = cache.authorize(name, &password("xxx"), "REGISTER", "sip:a", b"", "c");
+            assert!(fields[0].1.starts_with(&format!("Digest username={quoted}, ")), "{}", fields[0].1);
+        }
     }
 
     #[test]
@@ -391,6 +395,18 @@ mod tests {
     }
 
     #[test]
+    fn a_next_nonce_that_is_too_long_to_keep_is_not_read() {
+        for (length, taken) in [(MAX_VALUE, true), (MAX_VALUE + 1, false)] {
+            let mut cache = learnt(r#"Digest realm="r", nonce="first", qop="auth""#);
+            register(&mut cache, "c");
+            let long = "n".repeat(length);
+            cache.next_nonce(&format!("nextnonce={long}, nextnonce=x"), false, "cool", &password("xxx"), b"", NOW);
+            let expected = if taken { long.as_str() } else { "x" };
+            assert!(register(&mut cache, "c").contains(&format!("nonce=\"{expected}\"")), "{length}");
+        }
+    }
+
+    #[test]
     fn the_servers_proof_is_checked_and_a_wrong_one_brings_no_nonce() {
         const PROOF: &str = "98f8f25752fb9db835043a59f6041c85";
         let check = |parameters: &str| {
@@ -423,5 +439,17 @@ mod tests {
             ServerProof::Absent
         );
         assert!(!format!("{:?}", cache.nonces).contains("whose"));
+        let wrong = r#"rspauth="00f8f25752fb9db835043a59f6041c85", nextnonce="whose""#;
+        assert_eq!(cache.next_nonce(wrong, false, "cool", &password("xxx"), b"", NOW), ServerProof::Mismatch);
+    }
+
+    #[test]
+    fn an_answer_that_was_forgotten_proves_nothing_and_brings_no_nonce() {
+        let mut cache = learnt(r#"Digest realm="asterisk", nonce="abc123", qop="auth""#);
+        register(&mut cache, "0a4f113b");
+        cache.forget_answers();
+        let info = r#"rspauth="98f8f25752fb9db835043a59f6041c85", nextnonce="next1""#;
+        assert_eq!(cache.next_nonce(info, false, "cool", &password("xxx"), b"", NOW), ServerProof::Absent);
+        assert!(register(&mut cache, "c").contains(r#"nonce="abc123""#));
     }
 }

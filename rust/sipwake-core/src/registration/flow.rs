@@ -157,15 +157,10 @@ impl Registration {
 
     /// The device's network changed: the old flow is worth nothing.
     pub(crate) fn network_changed(&mut self, cx: &mut Context, now: Now) {
-        self.epoch += 1;
         self.drop_flow(cx);
         self.give_former_up(cx, now);
         self.interrupt();
-        if self.pace != Pace::Stopped
-            && (self.registered_at.is_some() || self.attempt.is_some() || self.leaving || self.failures > 0)
-        {
-            self.due = true;
-        }
+        self.due = true;
         if self.pace != Pace::Stopped {
             self.pace = Pace::Free;
         }

@@ -41,7 +41,7 @@ impl Liveness {
 
     /// A flow has just been opened: whatever answers on it, it is not half-open.
     pub(super) fn opened(&mut self) {
-        *self = Self { round_trip: self.round_trip, ..Self::default() };
+        *self = Self::default();
     }
 
     /// A REGISTER leaves on the flow.

@@ -180,7 +180,7 @@ pub(crate) struct Registration {
     push: Option<Push>,
     memory: Memory,
     cseq: u32,
-    /// Counts the network changes and log-ins, which an answer to an older REGISTER does not satisfy.
+    /// Counts the log-ins, which an answer to an older REGISTER does not satisfy.
     epoch: u64,
     due: bool,
     /// The app has asked for a registration, or something that was registered needs one. Before that nothing is sent.

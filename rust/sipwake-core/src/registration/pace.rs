@@ -14,7 +14,7 @@ impl Registration {
         let attempt = self.attempt.as_ref().map(|attempt| attempt.transaction.timeout());
         let silent = self.leave_at().map(|at| (at, "silent gateway"));
         let pace = match self.pace {
-            Pace::BackingOff(until) if self.attempt.is_none() && self.due => Some((until, "back-off")),
+            Pace::BackingOff(until) => Some((until, "back-off")),
             _ => None,
         };
         let refresh = self.refresh_at.filter(|_| self.pace != Pace::Stopped).map(|at| (at, "binding refresh"));

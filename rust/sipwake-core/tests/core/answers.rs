@@ -41,13 +41,34 @@ fn over_udp_a_request_is_sent_eleven_times_and_over_tcp_once() {
 fn the_waits_after_failures_grow_to_half_an_hour_at_most() {
     let mut stage = Stage::new(account(|_| {}), None);
     let mut next = stage.register();
+    let mut longest = Duration::ZERO;
     for _ in 0..12 {
         stage.reply(&next, 500, &[]);
         let wait = stage.failures().pop().and_then(|(_, wait)| wait).expect("tried again");
         assert!((seconds(1)..=seconds(1800)).contains(&wait));
+        longest = longest.max(wait);
         stage.advance(wait);
         next = stage.one();
     }
+    assert!(longest > seconds(300), "{longest:?}");
+    assert_eq!(stage.opened.len(), 1, "with no other gateway the flow is as good as another");
+}
+
+#[test]
+fn a_wake_that_fails_is_tried_four_times_soon_and_then_backs_off() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    stage.registered();
+    stage.push("{}");
+    for soon in [1, 2, 4, 8] {
+        let request = stage.one();
+        stage.reply(&request, 500, &[]);
+        assert_eq!(stage.failures().pop().and_then(|(_, wait)| wait), Some(seconds(soon)));
+        stage.advance(seconds(soon));
+    }
+    let request = stage.one();
+    stage.reply(&request, 500, &[]);
+    let wait = stage.failures().pop().and_then(|(_, wait)| wait).expect("tried again");
+    assert!(wait > seconds(8), "{wait:?}");
 }
 
 #[test]
@@ -68,15 +89,20 @@ fn retry_after_is_obeyed_within_reason() {
 
 #[test]
 fn a_423_is_obeyed_within_reason_and_remembered() {
-    let mut stage = Stage::new(account(|config| config.expires = 60), None);
-    let first = stage.register();
-    stage.reply(&first, 423, &["Min-Expires: 1800"]);
-    let second = stage.one();
-    assert_eq!(second.header("Expires"), Some("1800"));
-    stage.ok(&second, &[]);
-    assert_eq!(stage.register().header("Expires"), Some("1800"));
+    const THIRTY_DAYS: &str = "2592000";
+    for min in ["1800", THIRTY_DAYS] {
+        let mut stage = Stage::new(account(|config| config.expires = 60), None);
+        let first = stage.register();
+        stage.reply(&first, 423, &[&format!("Min-Expires: {min}")]);
+        let second = stage.one();
+        assert_eq!(second.header("Expires"), Some(min));
+        stage.ok(&second, &[]);
+        assert_eq!(stage.register().header("Expires"), Some(min));
+    }
 
-    for absurd in ["Min-Expires: 4294967295", "Min-Expires: 1", "Min-Expires: x", "X-Nothing: 1"] {
+    for absurd in
+        ["Min-Expires: 4294967295", "Min-Expires: 2592001", "Min-Expires: 1", "Min-Expires: x", "X-Nothing: 1"]
+    {
         let mut stage = Stage::new(account(|config| config.expires = 60), None);
         let first = stage.register();
         stage.reply(&first, 423, &[absurd]);
@@ -103,10 +129,10 @@ fn min_expires_that_grows_for_ever_is_given_up() {
 fn a_redirect_is_followed_and_kept_while_its_flow_lives() {
     let mut stage = Stage::new(account(|_| {}), None);
     let first = stage.register();
-    stage.reply(&first, 302, &["Contact: <tel:+1>", "Contact: <sip:eu.example.com:5080;transport=tcp?X=y>;q=0.5"]);
+    stage.reply(&first, 302, &["Contact: <tel:+1>", "Contact: <sip:bob@eu.example.com:5080;transport=tcp?X=y>;q=0.5"]);
     assert_eq!(stage.opened, ["example.com:5060/udp", "eu.example.com:5080/tcp"]);
     let second = stage.one();
-    assert!(second.start().starts_with("REGISTER sip:eu.example.com:5080"), "{second:?}");
+    assert_eq!(second.start(), "REGISTER sip:eu.example.com:5080;transport=tcp SIP/2.0");
     stage.ok(&second, &[]);
     assert_eq!(stage.register().start(), second.start(), "a refresh goes where its binding is");
 
@@ -337,6 +363,17 @@ fn a_flow_that_breaks_after_each_registration_is_opened_ever_more_rarely() {
 }
 
 #[test]
+fn a_flow_that_breaks_within_a_minute_of_its_registration_is_not_opened_again_at_once() {
+    for (lived, opened) in [(59_999, 1), (60_000, 2)] {
+        let mut stage = Stage::new(over(Transport::Tcp), None);
+        stage.registered();
+        stage.advance(Duration::from_millis(lived));
+        stage.flow_breaks();
+        assert_eq!(stage.opened.len(), opened, "{lived} ms");
+    }
+}
+
+#[test]
 fn a_flow_that_cannot_be_opened_is_tried_again_with_back_off() {
     let mut stage = Stage::new(over(Transport::Tcp), None);
     stage.opens = false;
@@ -415,6 +452,15 @@ fn settings_changed_during_a_register_are_sent_after_it() {
 }
 
 #[test]
+fn the_push_settings_in_use_can_be_asked_for() {
+    let stage = Stage::rfc8599();
+    let provider = stage.agent.push(&stage.key).expect("the account is there").map(|push| push.provider().clone());
+    assert_eq!(provider, Some(Provider::Fcm));
+    let stage = Stage::new(account(|_| {}), None);
+    assert!(stage.agent.push(&stage.key).expect("the account is there").is_none());
+}
+
+#[test]
 fn keep_alives_end_when_they_are_no_more_wanted() {
     let mut stage = Stage::new(account(|config| config.keep_alive = Some(25)), None);
     stage.registered();
@@ -444,6 +490,31 @@ fn a_server_that_knows_no_outbound_or_but_one_contact_is_served() {
 }
 
 #[test]
+fn what_cannot_be_corrected_by_another_request_is_told() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    let first = stage.register();
+    let same = format!("Min-Expires: {}", first.header("Expires").expect("always there"));
+    stage.reply(&first, 423, &[&same]);
+    stage.silent();
+    assert!(matches!(stage.failures()[0].0, Failure::Answered { code: 423, .. }));
+
+    let mut stage = Stage::new(account(|_| {}), None);
+    let plain = stage.register();
+    stage.reply(&plain, 400, &[]);
+    stage.silent();
+    assert!(matches!(stage.failures()[0].0, Failure::Answered { code: 400, .. }));
+
+    let mut stage = Stage::new(account(|config| config.instance_id = Some("urn:uuid:0".into())), None);
+    let outbound = stage.register();
+    stage.reply(&outbound, 439, &[]);
+    let without = stage.one();
+    assert!(outbound.contact().contains("reg-id") && !without.contact().contains("reg-id"));
+    stage.reply(&without, 439, &[]);
+    stage.silent();
+    assert!(matches!(stage.failures()[0].0, Failure::Answered { code: 439, .. }));
+}
+
+#[test]
 fn a_capability_query_is_answered_and_its_binding_removed() {
     for (code, caps, providers) in [
         (200, "Feature-Caps: *;+sip.pns=\"apns\", *;+sip.pns=\"fcm\"", &["apns", "fcm"][..]),
@@ -466,6 +537,41 @@ fn a_capability_query_is_answered_and_its_binding_removed() {
         assert_eq!(bind.removed(), [query.contact_uri()]);
         assert!(bind.contact_uri().contains("pn-prid=a:1"));
     }
+}
+
+#[test]
+fn the_binding_of_a_question_is_told_from_ours_only_where_the_server_spells_ours_as_we_do() {
+    for (scheme, removed_again) in [("sip", true), ("SIP", false)] {
+        let mut stage = Stage::rfc8599();
+        stage.registered();
+        stage.agent.query_push(&stage.key.clone(), None, stage.now).expect("the account is there");
+        stage.drain();
+        let query = stage.one();
+        stage.reply(&query, 200, &[]);
+        let bind = stage.one();
+        assert_eq!(bind.removed(), [query.contact_uri()]);
+        let ours = bind.contact().replace("sip:", &format!("{scheme}:"));
+        let lines = [query.contact(), &ours].map(|contact| format!("Contact: {contact};expires=3600"));
+        stage.reply(&bind, 200, &[&lines[0], &lines[1]]);
+        let removed = stage.all().iter().any(|next| next.removed() == [query.contact_uri()]);
+        assert_eq!(removed, removed_again, "{scheme}");
+    }
+}
+
+#[test]
+fn a_question_is_not_asked_again_by_who_logged_out_meanwhile() {
+    let mut stage = Stage::rfc8599();
+    stage.set_token(fcm("a:1"));
+    stage.registered();
+    stage.agent.query_push(&stage.key.clone(), None, stage.now).expect("the account is there");
+    stage.drain();
+    stage.one();
+    stage.log_out();
+    stage.flow_breaks();
+    let removal = stage.one();
+    assert_eq!(removal.header("Expires"), Some("0"), "{removal:?}");
+    stage.reply(&removal, 200, &[]);
+    assert!(stage.is_logged_out());
 }
 
 #[test]

@@ -4,19 +4,13 @@ use sipwake_core::call::HangUp;
 use sipwake_core::event::Offer;
 
 use crate::incoming::{call, invite, ready, request};
-use crate::support::inside;
+use crate::support::{Sent, Stage, inside};
 
-#[test]
-fn a_nonce_of_the_registrations_goes_on_counting_in_a_call() {
+/// A call that was answered and is being hung up: the REGISTER before it, and its BYE.
+fn hanging_up() -> (Stage, Sent, Sent) {
     let mut stage = ready();
     stage.push(r#"{"ntype":"0","nfrom":"1234","ncallid":"c","ntouser":"alice"}"#);
     let register = stage.one();
-    let count = |nc: &str| u32::from_str_radix(nc, 16).expect("a nonce count");
-    let (nonce, used) = (register.auth("nonce").expect("it answers"), count(register.auth("nc").expect("it counts")));
-    let challenge = format!(
-        "WWW-Authenticate: Digest realm=\"{}\", nonce=\"{nonce}\", qop=\"auth\"",
-        register.auth("realm").expect("a realm")
-    );
     stage.ok(&register, &[]);
     stage.input(invite("c", "1234"));
     let uuid = call(&stage)[0];
@@ -30,10 +24,38 @@ fn a_nonce_of_the_registrations_goes_on_counting_in_a_call() {
     stage.drain();
     let bye = stage.one();
     assert!(bye.start().starts_with("BYE ") && bye.auth("nonce").is_none(), "nobody asked yet");
+    (stage, register, bye)
+}
+
+#[test]
+fn a_nonce_of_the_registrations_goes_on_counting_in_a_call() {
+    let (mut stage, register, bye) = hanging_up();
+    let count = |nc: &str| u32::from_str_radix(nc, 16).expect("a nonce count");
+    let (nonce, used) = (register.auth("nonce").expect("it answers"), count(register.auth("nc").expect("it counts")));
+    let challenge = format!(
+        "WWW-Authenticate: Digest realm=\"{}\", nonce=\"{nonce}\", qop=\"auth\"",
+        register.auth("realm").expect("a realm")
+    );
     stage.reply(&bye, 401, &[&challenge]);
     let again = stage.one();
     assert_eq!((again.auth("nonce"), again.auth("nc").map(count)), (Some(nonce), Some(used + 1)));
     assert_eq!(again.auth("uri"), Some(inside("<sip:1234@198.51.100.1>")), "the Request-URI");
     stage.reply(&again, 200, &[]);
     stage.silent();
+}
+
+#[test]
+fn who_asks_in_a_call_alone_is_not_answered_in_a_register() {
+    for challenge in [
+        "Proxy-Authenticate: Digest realm=\"asterisk\", nonce=\"p\", qop=\"auth\"",
+        "Proxy-Authenticate: Digest realm=\"elsewhere\", nonce=\"p\", qop=\"auth\"",
+    ] {
+        let (mut stage, _, bye) = hanging_up();
+        stage.reply(&bye, 407, &[challenge]);
+        let again = stage.one();
+        assert!(again.header("Proxy-Authorization").is_some_and(|answer| answer.contains("nonce=\"p\"")), "{again:?}");
+        stage.reply(&again, 200, &[]);
+        let register = stage.register();
+        assert!(register.header("Authorization").is_some() && register.header("Proxy-Authorization").is_none());
+    }
 }

@@ -150,6 +150,28 @@ fn other_credentials_are_tried_when_the_app_gives_them() {
 }
 
 #[test]
+fn the_nonces_live_on_while_user_and_password_stay_the_same() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    stage.registered();
+    stage.add(account(|config| config.display_name = Some("Alice".into())), None);
+    let again = stage.register();
+    assert_eq!(again.auth("nonce"), Some("n1"));
+    stage.ok(&again, &[]);
+    stage.add(account(|config| config.auth_user = Some("alice2".into())), None);
+    assert_eq!(stage.register().auth("nonce"), None, "another user answers otherwise");
+}
+
+#[test]
+fn the_app_hears_of_a_server_that_does_not_know_the_password() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    stage.registered();
+    assert!(!stage.last().suspicious_server, "it said nothing of it");
+    let again = stage.register();
+    stage.ok(&again, &["Authentication-Info: rspauth=\"00000000000000000000000000000000\""]);
+    assert!(stage.last().suspicious_server);
+}
+
+#[test]
 fn challenges_for_ever_are_given_up() {
     let mut stage = Stage::rfc8599();
     let mut next = Some(stage.register());

@@ -124,16 +124,42 @@ fn a_wake_on_a_dead_connection_is_sent_again_on_a_new_one_within_a_second() {
 }
 
 #[test]
+fn over_udp_the_local_port_stays_and_over_tcp_nobody_asks_for_one() {
+    for (transport, port) in [(Transport::Udp, Some(5070)), (Transport::Tcp, None)] {
+        let mut stage = Stage::new(over(transport), None);
+        stage.register();
+        stage.network_changes();
+        stage.one();
+        assert_eq!(stage.ports, [None, port], "{transport:?}");
+    }
+}
+
+#[test]
 fn a_connection_that_was_heard_from_a_moment_ago_is_not_doubted() {
     let mut stage = Stage::new(over(Transport::Tcp), None);
     let first = stage.register();
     accept(&mut stage, &first);
-    stage.advance(seconds(2));
+    stage.advance(seconds(5));
     let second = stage.register();
     stage.advance(seconds(20));
     stage.silent();
     accept(&mut stage, &second);
     assert_eq!(stage.opened.len(), 1);
+}
+
+#[test]
+fn a_slow_server_is_given_three_times_as_long_as_it_took_the_last_time() {
+    let mut stage = Stage::new(over(Transport::Tcp), None);
+    let first = stage.register();
+    stage.advance(seconds(1));
+    accept(&mut stage, &first);
+    stage.advance(seconds(120));
+    stage.register();
+    stage.advance(Duration::from_millis(2_999));
+    stage.silent();
+    stage.advance(Duration::from_millis(1));
+    stage.one();
+    assert_eq!(stage.opened.len(), 2);
 }
 
 #[test]
@@ -148,17 +174,37 @@ fn a_missing_pong_ends_the_flow_only_where_the_server_has_ponged_before() {
         assert_eq!(stage.keep_alives, 1);
         if pongs {
             stage.input("\r\n");
+            stage.advance(seconds(39));
+            assert_eq!((stage.keep_alives, stage.opened.len()), (2, 1), "a pong may take ten seconds");
+            stage.input("\r\n");
+            stage.advance(seconds(30));
+            assert_eq!(stage.opened.len(), 1, "it came in time");
         }
-        stage.advance(seconds(41));
+        stage.advance(seconds(if pongs { 11 } else { 41 }));
         assert_eq!(stage.opened.len(), if pongs { 2 } else { 1 });
     }
 }
 
+#[test]
+fn over_a_websocket_no_line_ends_keep_the_connection_open() {
+    let mut config = over(Transport::Wss);
+    config.keep_alive = Some(30);
+    let mut stage = Stage::new(config, None);
+    let first = stage.register();
+    accept(&mut stage, &first);
+    stage.advance(seconds(120));
+    assert_eq!(stage.keep_alives, 0, "it has pings of its own");
+}
+
 fn with_long_token() -> Stage {
+    with_token_of(1200)
+}
+
+fn with_token_of(length: usize) -> Stage {
     let provider = Provider::Other("acme".into());
     let mut stage = Stage::new(account(|_| {}), Some(push_config(provider.clone(), &[Dialect::Rfc8599])));
     let key = stage.key.clone();
-    stage.agent.set_token(&key, token(&provider, &"t".repeat(1200)), stage.now).expect("the account is there");
+    stage.agent.set_token(&key, token(&provider, &"t".repeat(length)), stage.now).expect("the account is there");
     stage.drain();
     stage
 }
@@ -173,6 +219,16 @@ fn a_request_too_large_for_udp_goes_over_tcp() {
     assert!(first.removed().is_empty(), "nothing was bound over UDP");
     accept(&mut stage, &first);
     assert!(stage.failures().is_empty());
+}
+
+#[test]
+fn a_request_of_1300_bytes_still_goes_over_udp() {
+    let sizes = (100..1200).map_while(|length| {
+        let mut stage = with_token_of(length);
+        let first = stage.register();
+        (stage.opened.len() == 1).then_some(first.text.len())
+    });
+    assert_eq!(sizes.last(), Some(1300), "RFC 3261 section 18.1.1");
 }
 
 #[test]

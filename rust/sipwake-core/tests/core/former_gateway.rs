@@ -5,7 +5,7 @@ use std::time::Duration;
 use sipwake_core::account::{AccountConfig, Transport};
 use sipwake_core::event::FlowError;
 use sipwake_core::gateway::Load;
-use sipwake_core::push::{Dialect, Provider, PushConfig};
+use sipwake_core::push::{Dialect, Provider, PushConfig, Removal};
 
 use crate::support::{CHALLENGE, Sent, Stage, account, fcm, push_config, response, seconds};
 
@@ -298,4 +298,126 @@ fn what_another_gateway_says_of_a_removal_does_not_bind_the_one_that_holds_it() 
     assert!(!stage.is_logged_out() && last_opened(&stage) == "a.example");
     answer(&mut stage, &there, 200, &[]);
     assert!(stage.is_logged_out());
+}
+
+#[test]
+fn what_the_app_asks_for_comes_before_a_removal_that_is_due() {
+    let mut stage = two_gateways(Transport::Udp);
+    failed_over(&mut stage);
+    let removal = stage.one();
+    answer(&mut stage, &removal, 503, &[]);
+    stage.advance(Duration::from_millis(59_900));
+    let (bind, opened) = (stage.register(), stage.opened.len());
+    stage.advance(Duration::from_millis(300));
+    stage.silent();
+    assert_eq!(stage.opened.len(), opened, "one REGISTER at a time");
+    grant(&mut stage, &bind);
+    assert_eq!(stage.one().header("Expires"), Some("0"));
+}
+
+#[test]
+fn who_is_refused_for_good_removes_nothing_at_the_gateway_that_was_left() {
+    let mut stage = two_gateways(Transport::Udp);
+    failed_over(&mut stage);
+    let removal = stage.one();
+    answer(&mut stage, &removal, 503, &[]);
+    let bind = stage.register();
+    answer(&mut stage, &bind, 403, &[]);
+    let opened = stage.opened.len();
+    stage.advance(seconds(3600));
+    stage.silent();
+    assert_eq!(stage.opened.len(), opened);
+}
+
+#[test]
+fn a_binding_that_its_removal_elsewhere_may_have_taken_along_is_made_once_more() {
+    let mpush = || Some(push_config(Provider::Fcm, &[Dialect::XMpush]));
+    for (push, instance, moved, rebinds) in [
+        (None, None, false, true),
+        (None, None, true, false),
+        (None, Some("urn:uuid:00000000-0000-1000-8000-000a95a0e128"), true, true),
+        (mpush(), None, true, true),
+    ] {
+        let mut stage = Stage::new(
+            account(|config| {
+                config.gateways = vec!["a.example:5060".into(), "b.example:5060".into()];
+                config.instance_id = instance.map(str::to_owned);
+                config.expires = 600;
+                config.transport = Some(Transport::Tcp);
+            }),
+            push,
+        );
+        let case = format!("{instance:?}, moved: {moved}");
+        let first = stage.register();
+        grant(&mut stage, &first);
+        stage.advance(Duration::from_millis(540_100));
+        let refresh = stage.one();
+        if moved {
+            stage.local = "192.0.2.11:5070".parse().expect("an address");
+        }
+        answer(&mut stage, &refresh, 503, &[]);
+        let second = stage.one();
+        grant(&mut stage, &second);
+        let removal = stage.one();
+        answer(&mut stage, &removal, 200, &[]);
+        assert_eq!(stage.all().len(), usize::from(rebinds), "{case}");
+    }
+}
+
+#[test]
+fn a_push_binding_is_removed_there_as_the_provider_of_the_account_wants_it() {
+    for (way, same) in [(Removal::SameBinding, true), (Removal::WithoutPrid, false)] {
+        let mut config = push_config(Provider::Fcm, &[Dialect::Rfc8599]);
+        config.removal = way;
+        let mut stage = Stage::new(
+            account(|config| {
+                config.gateways = vec!["a.example:5060".into(), "b.example:5060".into()];
+                config.expires = 600;
+            }),
+            Some(config),
+        );
+        stage.set_token(fcm("a:1"));
+        let (first, _) = failed_over(&mut stage);
+        let removal = stage.one();
+        assert!(first.contact_uri().contains(";pn-prid=a:1"));
+        assert_eq!(removal.contact_uri() == first.contact_uri(), same, "{way:?}: {removal:?}");
+        assert!(first.contact_uri().starts_with(removal.contact_uri()), "{way:?}: {removal:?}");
+    }
+}
+
+#[test]
+fn only_what_was_removed_there_is_bound_again() {
+    for (code, rebinds) in [(200, true), (300, false), (404, false)] {
+        let mut stage = two_gateways(Transport::Tcp);
+        failed_over(&mut stage);
+        let removal = stage.one();
+        answer(&mut stage, &removal, 100, &[]);
+        stage.silent();
+        answer(&mut stage, &removal, code, &[]);
+        let bind = stage.sent.pop_front();
+        assert_eq!(bind.is_some(), rebinds, "{code}");
+        if let Some(bind) = bind {
+            grant(&mut stage, &bind);
+        }
+        stage.advance(seconds(120));
+        stage.silent();
+        assert_eq!(stage.opened.len(), 3, "{code}: it is over: {:?}", stage.opened);
+    }
+}
+
+#[test]
+fn nothing_is_taken_back_where_a_redirect_led() {
+    let mut stage = two_gateways(Transport::Tcp);
+    let first = stage.register();
+    answer(&mut stage, &first, 302, &["Contact: <sip:elsewhere.example;transport=tcp>"]);
+    let there = stage.one();
+    assert_eq!(stage.opened, ["a.example:5060/tcp", "elsewhere.example:5060/tcp"]);
+    grant(&mut stage, &there);
+    stage.advance(Duration::from_millis(540_100));
+    let refresh = stage.one();
+    answer(&mut stage, &refresh, 503, &[]);
+    let second = stage.one();
+    grant(&mut stage, &second);
+    stage.silent();
+    assert_eq!(stage.opened.len(), 3, "{:?}", stage.opened);
 }

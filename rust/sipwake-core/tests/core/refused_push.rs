@@ -15,6 +15,7 @@ fn a_555_is_answered_without_push_and_stays_refused() {
     stage.reply(&second, 555, &[]);
     let third = stage.one();
     assert!(!third.contact().contains("pn-"), "the user has service: {third:?}");
+    assert!(third.removed().is_empty(), "what was refused is not held: {third:?}");
     stage.ok(&third, &[]);
     assert_eq!(stage.last().verdict.standing, Standing::Refused);
     assert_eq!(stage.last().verdict.reason, Reason::ProviderRefused);
@@ -80,4 +81,61 @@ fn a_555_is_tried_again_once_a_day_but_not_when_a_call_waits() {
     assert!(pn(&request), "the app starts: {request:?}");
     woken.ok(&request, &["Feature-Caps: *;+sip.pns=\"fcm\""]);
     assert_eq!(woken.last().verdict.standing, Standing::Confirmed, "the server was upgraded");
+}
+
+#[test]
+fn a_555_is_remembered_for_a_day_to_the_second() {
+    let push = || Some(push_config(Provider::Fcm, &[Dialect::Rfc8599]));
+    let mut stage = Stage::rfc8599();
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    stage.reply(&first, 555, &[]);
+    let second = stage.one();
+    stage.ok(&second, &[]);
+    for (age, asks) in [(86_399, false), (86_400, true)] {
+        let mut now = stage.now;
+        now.wall += seconds(age);
+        let mut later = Stage::restored(account(|_| {}), push(), stage.store.clone(), now, 2);
+        assert_eq!(later.register().contact().contains("pn-"), asks, "after {age} s");
+    }
+}
+
+#[test]
+fn what_was_refused_is_not_named_for_removal_beside_what_is_bound() {
+    let mut stage = Stage::rfc8599();
+    let plain = stage.registered();
+    stage.set_token(fcm("a:1"));
+    let refused = stage.one();
+    stage.reply(&refused, 555, &[]);
+    let again = stage.one();
+    assert_eq!(again.contact_uri(), plain.contact_uri());
+    assert!(again.removed().is_empty(), "its pn-* would be refused once more: {again:?}");
+}
+
+#[test]
+fn a_555_to_another_dialect_is_answered_with_one_contact_and_then_without_push() {
+    let push = || Some(push_config(Provider::Fcm, &[Dialect::XMpush]));
+    for moved in [false, true] {
+        let mut before = Stage::mpush();
+        before.set_token(fcm("a:1"));
+        let mut stage = if moved {
+            before.registered();
+            before.restart(account(|_| {}), push())
+        } else {
+            before
+        };
+        stage.local.set_port(if moved { 6070 } else { 5070 });
+        let mut request = stage.register();
+        assert_eq!(request.removed().is_empty(), !moved);
+        if moved {
+            stage.reply(&request, 555, &[]);
+            request = stage.one();
+            assert!(request.removed().is_empty() && request.header("X-MPUSH").is_some(), "{request:?}");
+        }
+        stage.reply(&request, 555, &[]);
+        let without = stage.one();
+        assert!(without.header("X-MPUSH").is_none(), "{without:?}");
+        stage.ok(&without, &[]);
+        assert_eq!(stage.last().verdict.standing, Standing::Refused);
+    }
 }

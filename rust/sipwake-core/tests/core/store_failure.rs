@@ -4,7 +4,7 @@ use sipwake_core::event::Event;
 use sipwake_core::push::{Dialect, Provider};
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 
-use crate::support::{Stage, account, fcm, push_config, seconds};
+use crate::support::{CHALLENGE, Sent, Stage, account, fcm, push_config, seconds};
 
 fn refused(stage: &Stage) -> Vec<&str> {
     let told = stage.events.iter().filter_map(|event| match event {
@@ -95,4 +95,31 @@ fn a_process_whose_predecessor_could_not_store_its_numbers_catches_up_with_the_s
     later.reply(&refused, 500, &[]);
     later.advance(seconds(60));
     assert!(later.all()[0].cseq() > last.cseq());
+}
+
+#[test]
+fn a_register_is_stored_once_ahead_where_it_needs_to_be_and_else_not_at_all() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    let first = stage.register();
+    assert_eq!(stage.saves, 1, "its numbers");
+    stage.reply(&first, 401, &[CHALLENGE]);
+    let second = stage.one();
+    assert_eq!(stage.saves, 2, "the nonce and its counts");
+    stage.ok(&second, &[]);
+    assert_eq!(stage.saves, 3, "the binding");
+    stage.register();
+    assert_eq!(stage.saves, 3, "what it needs is reserved already");
+}
+
+#[test]
+fn no_nonce_count_is_used_twice_whenever_the_process_is_killed_between_a_register_and_its_answer() {
+    let count = |sent: &Sent| u32::from_str_radix(sent.auth("nc").expect("it counts"), 16).expect("a nonce count");
+    let mut stage = Stage::new(account(|_| {}), None);
+    stage.registered();
+    for _ in 0..20 {
+        let request = stage.register();
+        let mut next = stage.restart(account(|_| {}), None);
+        assert!(count(&next.register()) > count(&request), "{request:?}");
+        stage.ok(&request, &[]);
+    }
 }

@@ -125,6 +125,10 @@ pub(crate) struct Stage {
     pub(crate) sent: VecDeque<Sent>,
     pub(crate) events: Vec<Event>,
     pub(crate) opened: Vec<String>,
+    /// The local port that each flow was asked to have.
+    pub(crate) ports: Vec<Option<u16>>,
+    /// How often a record was to be stored.
+    pub(crate) saves: usize,
     pub(crate) local: SocketAddr,
     /// Whether flows come up as soon as they are asked for.
     pub(crate) opens: bool,
@@ -192,6 +196,8 @@ impl Stage {
             sent: VecDeque::new(),
             events: Vec::new(),
             opened: Vec::new(),
+            ports: Vec::new(),
+            saves: 0,
             local: LOCAL.parse().expect("an address"),
             opens: true,
             opening: Vec::new(),
@@ -225,13 +231,15 @@ impl Stage {
                     self.agent.handle_store_failure(&record.key, "the disk is full".into(), self.now);
                 }
                 Output::Save(record) => {
+                    self.saves += 1;
                     match record.bytes {
                         Some(bytes) => self.store.insert(record.key, bytes),
                         None => self.store.remove(&record.key),
                     };
                 }
-                Output::Open { flow, hop, .. } => {
+                Output::Open { flow, hop, local_port } => {
                     self.opened.push(hop.to_string());
+                    self.ports.push(local_port);
                     self.opening.push(flow);
                     if self.opens {
                         self.open_up();
@@ -345,11 +353,18 @@ impl Stage {
 
     #[track_caller]
     pub(crate) fn registered_with(&mut self, lines: &[&str]) -> Sent {
+        let second = self.registered_without_silence(lines);
+        self.silent();
+        second
+    }
+
+    /// As [`Self::registered_with`], where the 200 gives reason for another request.
+    #[track_caller]
+    pub(crate) fn registered_without_silence(&mut self, lines: &[&str]) -> Sent {
         let first = self.register();
         self.reply(&first, 401, &[CHALLENGE]);
         let second = self.one();
         self.ok(&second, lines);
-        self.silent();
         second
     }
 

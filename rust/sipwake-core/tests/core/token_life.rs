@@ -1,7 +1,7 @@
 //! None yet, late, refreshed, the same again, null, wrong, unbound, bound again.
 
 use sipwake_core::account::Transport;
-use sipwake_core::push::{Dialect, Provider, PushToken, Standing};
+use sipwake_core::push::{Dialect, Dialects, Provider, PushToken, Standing};
 
 use crate::support::{CHALLENGE, Stage, account, fcm, over, push_config, seconds};
 
@@ -246,4 +246,202 @@ fn a_process_started_by_the_provider_for_a_new_token_sends_it_at_once() {
     let sent = second.one();
     assert!(sent.contact_uri().contains("pn-prid=a:2"));
     assert_eq!(sent.removed(), [bound.contact_uri()]);
+}
+
+#[test]
+fn what_has_lapsed_is_not_removed() {
+    // Bound, or only sent: a later process knows when by the wall clock.
+    for bound in [true, false] {
+        let mut stage = Stage::new(account(|_| {}), None);
+        let old = if bound { stage.registered() } else { stage.register() };
+        for (age, removed) in [(3_599, vec![old.contact_uri()]), (3_600, vec![])] {
+            let mut now = stage.now;
+            now.wall += seconds(age);
+            let mut later = Stage::without_account(stage.store.clone(), now, 2);
+            later.local.set_port(6070);
+            later.add(account(|_| {}), None);
+            assert_eq!(later.register().removed(), removed, "bound: {bound}, after {age} s");
+        }
+    }
+    // The process that bound it knows it also when that clock is wrong.
+    for (age, removes) in [(3_599, true), (3_600, false)] {
+        let mut stage = Stage::new(account(|_| {}), None);
+        let old = stage.registered();
+        stage.advance(seconds(age));
+        stage.all();
+        stage.now.wall = seconds(4_000_000_000);
+        stage.local.set_port(6070);
+        stage.network_changes();
+        assert_eq!(stage.one().removed().contains(&old.contact_uri()), removes, "after {age} s");
+    }
+}
+
+#[test]
+fn contacts_that_were_never_confirmed_are_removed_beside_the_one_that_was() {
+    for (instance, removed) in [(None, 2), (Some("urn:uuid:1".to_owned()), 0)] {
+        let mut stage = Stage::new(account(|config| config.instance_id = instance.clone()), None);
+        let bound = stage.registered();
+        stage.local.set_port(6070);
+        stage.network_changes();
+        let unanswered = stage.one();
+        stage.local.set_port(7070);
+        stage.network_changes();
+        let last = stage.one();
+        assert_eq!(last.removed().len(), removed, "an instance id replaces them: {last:?}");
+        let listed = [&bound, &unanswered].map(|old| format!("Contact: {};expires=3000", old.contact()));
+        stage.ok(&last, &[&listed[0], &listed[1]]);
+        let cleanup = stage.one();
+        assert_eq!(cleanup.removed().len(), 2, "the server holds them all the same: {cleanup:?}");
+        stage.ok(&cleanup, &[]);
+        stage.silent();
+    }
+}
+
+#[test]
+fn a_server_that_lists_nothing_is_not_asked_to_remove_what_an_instance_id_replaces() {
+    let mut stage = Stage::new(account(|config| config.instance_id = Some("urn:uuid:1".into())), None);
+    stage.registered();
+    stage.local.set_port(6070);
+    stage.network_changes();
+    let moved = stage.one();
+    stage.reply(&moved, 200, &["Expires: 3600"]);
+    stage.silent();
+}
+
+#[test]
+fn an_unknown_contact_of_our_instance_is_removed() {
+    const LEFT: &str = "<sip:alice@203.0.113.9:5060>;+sip.instance=\"<urn:uuid:1>\";expires=3000";
+    let mut stage = Stage::new(account(|config| config.instance_id = Some("urn:uuid:1".into())), None);
+    stage.registered_without_silence(&[&format!("Contact: {LEFT}")]);
+    assert_eq!(stage.one().removed(), ["sip:alice@203.0.113.9:5060"]);
+}
+
+#[test]
+fn a_server_that_reads_one_contact_only_gets_one_and_removes_no_more_than_it_holds() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    let unanswered = stage.register();
+    stage.local.set_port(6070);
+    stage.network_changes();
+    let both = stage.one();
+    assert_eq!(both.removed(), [unanswered.contact_uri()]);
+    stage.reply(&both, 200, &[&format!("Contact: {};expires=3600", unanswered.contact())]);
+    let alone = stage.one();
+    assert!(alone.removed().is_empty(), "{alone:?}");
+    stage.reply(&alone, 200, &["Expires: 3600"]);
+    stage.silent();
+    stage.log_out();
+    let removal = stage.one();
+    assert!(removal.removed().is_empty(), "it was removed a moment ago: {removal:?}");
+}
+
+#[test]
+fn what_went_with_the_former_token_is_not_removed_twice() {
+    let mut stage = Stage::new(over(Transport::Tls), Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+    stage.set_token(fcm("a:1"));
+    stage.registered();
+    stage.local.set_port(6070);
+    stage.network_changes();
+    let unanswered = stage.one();
+    stage.local.set_port(7070);
+    stage.set_token(fcm("a:2"));
+    stage.network_changes();
+    let vacates = stage.one();
+    assert_eq!((vacates.header("X-MPUSH"), vacates.removed()), (Some("null"), vec![unanswered.contact_uri()]));
+    stage.reply(&vacates, 200, &[]);
+    let bind = stage.one();
+    assert!(bind.removed().is_empty() && bind.header("Expires") != Some("0"), "{bind:?}");
+}
+
+#[test]
+fn an_unbind_during_a_register_follows_it() {
+    let mut stage = Stage::mpush();
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    stage.unbind();
+    stage.silent();
+    stage.ok(&first, &[]);
+    assert_eq!(stage.one().header("X-MPUSH"), Some("null"));
+}
+
+#[test]
+fn contacts_to_be_removed_are_no_more_than_eight() {
+    let mut stage = Stage::new(over(Transport::Tls), Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+    stage.set_token(fcm("a:1"));
+    stage.registered();
+    for port in 6000..6012 {
+        stage.local.set_port(port);
+        stage.network_changes();
+        stage.one();
+    }
+    stage.set_token(fcm("a:2"));
+    stage.network_changes();
+    let vacates = stage.one();
+    assert_eq!(vacates.header("X-MPUSH"), Some("null"));
+    stage.reply(&vacates, 403, &[]);
+    let bind = stage.one();
+    assert_eq!(bind.removed().len(), 7, "and the one that is bound: {bind:?}");
+}
+
+#[test]
+fn x_piid_goes_to_those_who_can_read_it() {
+    for (gateway, dialect, goes) in [
+        (false, Dialect::Rfc8599, false),
+        (true, Dialect::Rfc8599, true),
+        (true, Dialect::Linphone, false),
+        (false, Dialect::XMpush, true),
+    ] {
+        let mut config = over(Transport::Tls);
+        config.realm = Some("asterisk".into());
+        config.gateways.extend(gateway.then(|| "gw.example:5061".to_owned()));
+        let mut stage = Stage::new(config, Some(push_config(Provider::Fcm, &[dialect])));
+        stage.set_token(fcm("a:1"));
+        let request = stage.register();
+        assert_eq!(request.header("X-PIID").is_some(), goes, "{dialect:?}, gateway: {gateway}");
+        stage.ok(&request, &[]);
+        assert!(!stage.last().verdict.piid_withheld);
+    }
+    let mut stage = Stage::mpush();
+    stage.set_token(fcm("a:1"));
+    assert_eq!(stage.registered().header("X-PIID"), None);
+    assert!(stage.last().verdict.piid_withheld, "not over a clear transport");
+}
+
+#[test]
+fn x_piid_is_of_the_realm_of_the_server_and_not_of_the_proxy_before_it() {
+    const PROXY: &str = "Proxy-Authenticate: Digest realm=\"proxy\", nonce=\"p\", qop=\"auth\", algorithm=SHA-256";
+    let piid = |challenges: &[&str]| {
+        let mut stage = Stage::new(over(Transport::Tls), Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+        stage.set_token(fcm("a:1"));
+        let first = stage.register();
+        stage.reply(&first, 401, challenges);
+        stage.one().header("X-PIID").map(str::to_owned)
+    };
+    assert!(piid(&[CHALLENGE]).is_some());
+    assert_eq!(piid(&[PROXY, CHALLENGE]), piid(&[CHALLENGE]));
+    assert_ne!(piid(&[PROXY]), piid(&[CHALLENGE]));
+}
+
+#[test]
+fn a_binding_is_taken_back_in_every_dialect_also_those_the_server_showed_no_need_of() {
+    let mut config = push_config(Provider::Fcm, &[]);
+    config.dialects = Dialects::Auto;
+    for log_out in [false, true] {
+        let mut stage = Stage::new(over(Transport::Tls), Some(config.clone()));
+        stage.set_token(fcm("a:1"));
+        let first = stage.register();
+        stage.ok(&first, &["Feature-Caps: *;+sip.pns=\"fcm\""]);
+        let again = stage.register();
+        assert_eq!(again.header("X-MPUSH"), None, "RFC 8599 is enough");
+        stage.ok(&again, &[]);
+        if log_out {
+            stage.log_out()
+        } else {
+            stage.unbind()
+        }
+        assert_eq!(stage.one().header("X-MPUSH"), Some("null"), "log-out: {log_out}");
+    }
+    let mut stage = Stage::new(over(Transport::Tls), Some(config));
+    stage.set_token(fcm("a:1"));
+    stage.registered();
+    assert!(stage.register().header("X-MPUSH").is_some(), "the server has shown nothing");
 }

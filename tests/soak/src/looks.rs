@@ -109,6 +109,8 @@ mod tests {
 
     const LEVEL: Look = Look { resident_kib: 20_000, descriptors: 20, tasks: 30, threads: 6 };
 
+    type Change = fn(usize, &mut Look);
+
     fn looks(change: impl Fn(usize, &mut Look)) -> Vec<Look> {
         let look = |number| {
             let mut look = LEVEL;
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_little_more_at_each_look_has_grown() {
-        let leaks: [(&str, fn(usize, &mut Look)); 4] = [
+        let leaks: [(&str, Change); 4] = [
             ("KiB resident", |number, look| look.resident_kib += number * 60),
             ("descriptors", |number, look| look.descriptors += number / 8),
             ("tasks", |number, look| look.tasks += number / 4),

@@ -1,5 +1,6 @@
 //! A phone that lives fast: one step after the other, each checked by what the app and the server then know.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,15 +23,18 @@ pub(crate) const PASSWORD: &str = "wonderland-7-Qx";
 const SDP: &str = "v=0\r\no=- 7 7 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n";
 /// How long anything may take on a busy machine: a request may be lost over UDP while the server starts anew.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// A push that no call follows is missed soon, or they would add up to the bound of announced calls.
-const WINDOW: Duration = Duration::from_secs(5);
+/// After how long a call whose INVITE never comes is missed: not 40 seconds, so that some are.
+const WINDOW: Duration = Duration::from_secs(10);
+/// Calls that no INVITE ever follows, at once: at the core's 128 announced calls no other would be told.
+const UNFOLLOWED: usize = 40;
 /// How long an announced call's INVITE is waited for before the app registers once more.
 const NUDGE: Duration = Duration::from_millis(500);
 /// Seconds for which the server grants a binding: as few as the client believes. It is refreshed after six of them.
 const EXPIRES: u32 = 10;
 /// Steps after which nothing is done until the binding is refreshed: by chance, those six seconds would be most of the time.
 const REFRESH: u32 = 1500;
-/// Steps within which a call that is over is certainly remembered: of 128, each step ends three at most.
+/// Steps within which a call that is over is certainly remembered, as one of 128: a step ends two at most, and up to forty are
+/// missed in a row.
 const REMEMBERED: u32 = 40;
 /// Steps after which the server's record is looked at and cleared.
 const RECORD: u32 = 50;
@@ -85,6 +89,8 @@ pub(crate) struct Phone {
     token: String,
     /// The payload of the last call that a push announced, and the step in which that was.
     past: Option<(Value, u32)>,
+    /// Calls that were announced and have no INVITE.
+    unfollowed: VecDeque<Uuid>,
     steps: u32,
 }
 
@@ -110,6 +116,7 @@ impl Phone {
             account,
             token: String::new(),
             past: None,
+            unfollowed: VecDeque::new(),
             steps: 0,
         };
         phone.log_in().await?;
@@ -129,7 +136,7 @@ impl Phone {
         let mut drawn = self.chance.next_u32() % STEPS.iter().map(|(_, weight)| weight).sum::<u32>();
         let mut what = STEPS[0].0;
         self.steps += 1;
-        if self.steps % REFRESH == 0 {
+        if self.steps.is_multiple_of(REFRESH) {
             return (REFRESHES, self.take(REFRESHES).await);
         }
         for (name, weight) in STEPS {
@@ -143,7 +150,7 @@ impl Phone {
     }
 
     async fn take(&mut self, what: &str) -> Step {
-        if self.steps % RECORD == 0 {
+        if self.steps.is_multiple_of(RECORD) {
             self.look_at_the_record().await?;
         }
         self.catch_up().await?;
@@ -208,7 +215,7 @@ impl Phone {
                 self.registered().await
             }
             "forged pushes" => self.forged().await,
-            "pushes from the past" => self.from_the_past(),
+            "pushes from the past" => self.late().await,
             "pushes without content" => {
                 self.push(&json!({}));
                 self.registered().await
@@ -469,14 +476,28 @@ impl Phone {
         self.client.push(r#"{"ntype":"0","nfrom":"#, Channel::FcmAndroid, &hints);
         for user in ["mallory", USER] {
             let payload = json!({"ntype": "0", "nfrom": self.caller(), "ncallid": self.name(), "ntouser": user});
-            self.push(&payload);
+            self.announce(&payload).await?;
         }
         self.registered().await
     }
 
-    fn from_the_past(&mut self) -> Step {
+    /// Hands over the push of a call that never comes; the oldest of too many is hung up.
+    async fn announce(&mut self, payload: &Value) -> Step {
+        self.unfollowed.push_back(self.push(payload).uuid);
+        if self.unfollowed.len() <= UNFOLLOWED {
+            return Ok(());
+        }
+        let Some(oldest) = self.unfollowed.pop_front() else { return Ok(()) };
+        match self.client.hang_up(oldest, HangUp::Normal).await {
+            // It was missed before, or the app was started anew.
+            Ok(()) | Err(sipwake::Error::NoSuchCall) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn late(&mut self) -> Step {
         let age = json!({"aps": {"loc-key": "IC_MSG", "call-id": self.name(), "send-time": "2020-01-01 00:00:00"}, "pn_ttl": 60});
-        self.push(&age);
+        self.announce(&age).await?;
         let Some((payload, _)) = self.past.clone().filter(|(_, step)| self.steps - step < REMEMBERED) else {
             return Ok(());
         };
@@ -546,7 +567,7 @@ impl Phone {
     }
 
     fn coin(&mut self) -> bool {
-        self.chance.next_u32() % 2 == 0
+        self.chance.next_u32().is_multiple_of(2)
     }
 
     fn name(&mut self) -> String {

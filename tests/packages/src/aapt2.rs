@@ -28,7 +28,10 @@ pub(crate) struct Manifest {
 /// Has aapt2 compile a manifest, and says what is wrong with it or differs from what the XML says.
 pub(crate) fn inspect(place: &str, xml: &[u8], read: &Manifest, findings: &mut Findings) {
     let Some(framework) = std::env::var_os(FRAMEWORK).filter(|framework| !framework.is_empty()) else {
-        return findings.not_checked(place, format!("by aapt2: {FRAMEWORK} names no resources of Android"));
+        return findings.not_checked(
+            place,
+            format!("by aapt2: {FRAMEWORK} names no resources of Android; scripts/tools/aapt2 prepares them"),
+        );
     };
     let folder = std::env::temp_dir().join(format!("inspect-package-{}", id()));
     let compiled = fs::create_dir_all(&folder).and_then(|()| compile(&folder, xml, &framework));

@@ -12,8 +12,8 @@ pub mod clock;
 pub mod digest;
 pub mod error;
 pub mod event;
-pub mod few;
-mod gate;
+mod few;
+pub mod gate;
 pub mod gateway;
 mod incoming;
 #[cfg(feature = "mutations")]

@@ -48,6 +48,8 @@ pub(crate) struct Seen {
     main: Option<u64>,
     /// Flows opened beside it, to the gateway that was left: nonces there are a matter of their own.
     aside: BTreeSet<u64>,
+    /// The server confirmed a removal since the last REGISTER that binds: one more, elsewhere, is to the gateway that was left.
+    removed: bool,
     /// When the REGISTERs since the last reason for one began, and how many there were.
     burst: (u64, u32),
 }
@@ -71,7 +73,17 @@ pub(crate) struct Watch {
     pub(crate) broken: Option<Broken>,
 }
 
+fn removes(wire: &Wire) -> bool {
+    wire.one("expires") == "0"
+}
+
 impl Seen {
+    /// A final answer to the REGISTER in flight arrived.
+    pub(crate) fn answered(&mut self, status: Option<u16>) {
+        let asked = self.in_flight.take().and_then(|known| Wire::parse(&known.bytes).map(|wire| removes(&wire)));
+        self.removed |= asked == Some(true) && matches!(status, Some(200..300));
+    }
+
     /// Whether this flow was opened beside that of the registration.
     pub(crate) fn is_aside(&self, flow: u64) -> bool {
         self.aside.contains(&flow)
@@ -154,7 +166,9 @@ impl Watch {
         seen.call_id = Some(call_id.to_owned());
         let answer = wire.one("authorization");
         let nonce = digest_param(answer, "nonce");
-        if seen.main.is_some_and(|main| main != flow) {
+        seen.removed &= removes(wire);
+        let elsewhere = if seen.removed { seen.main != Some(flow) } else { seen.main.is_some_and(|main| main != flow) };
+        if elsewhere {
             seen.aside.insert(flow);
         }
         let aside = seen.is_aside(flow);

@@ -58,7 +58,7 @@ impl World<'_> {
             let refused = wire.status() == Some(401) && self.server.knows_another_password(wire.to_user());
             for seen in &mut self.watch.seen {
                 if seen.in_flight.as_ref().is_some_and(|known| known.branch == wire.branch()) {
-                    seen.in_flight = None;
+                    seen.answered(wire.status());
                     final_answer = true;
                     seen.refusals += u32::from(refused);
                     if !seen.is_aside(flow)

@@ -342,8 +342,14 @@ mod tests {
             }
         }
         let addresses = Addresses::new(Arc::new(Any));
-        for number in 0..10 * MAX_REMEMBERED {
-            let hop = hop(&format!("host{number}.example.com:5060"), None);
+        let name = |number: usize| hop(&format!("host{number}.example.com:5060"), None);
+        for number in 0..MAX_REMEMBERED {
+            addresses.of(&name(number)).await.expect("it has an address");
+        }
+        addresses.look_up(&name(0)).await.expect("it has an address");
+        assert_eq!(locked(&addresses.known).len(), MAX_REMEMBERED, "a known name drives no other out");
+        for number in MAX_REMEMBERED..10 * MAX_REMEMBERED {
+            let hop = name(number);
             assert!(!addresses.of(&hop).await.expect("it has an address").remembered);
             // Found, and looked up behind that.
             addresses.of(&hop).await.expect("it has an address");

@@ -163,7 +163,7 @@ impl Addresses {
     /// Notes that an address did not answer.
     pub(crate) fn failed(&self, address: SocketAddr) {
         let mut silent = locked(&self.silent);
-        if silent.len() >= MAX_REMEMBERED {
+        if silent.len() >= MAX_REMEMBERED && !silent.contains_key(&address) {
             silent.clear();
         }
         silent.insert(address, Instant::now());
@@ -211,7 +211,7 @@ impl Addresses {
         tokio::task::spawn_blocking(move || {
             let way = find(&*resolver, &hop)?;
             let mut known = locked(&known);
-            if known.len() >= MAX_REMEMBERED {
+            if known.len() >= MAX_REMEMBERED && !known.contains_key(&hop) {
                 known.clear();
             }
             known.insert(hop, way.clone());
@@ -342,14 +342,22 @@ mod tests {
             }
         }
         let addresses = Addresses::new(Arc::new(Any));
-        for number in 0..10 * MAX_REMEMBERED {
-            let hop = hop(&format!("host{number}.example.com:5060"), None);
+        let name = |number: usize| hop(&format!("host{number}.example.com:5060"), None);
+        for number in 0..MAX_REMEMBERED {
+            addresses.of(&name(number)).await.expect("it has an address");
+        }
+        addresses.look_up(&name(0)).await.expect("it has an address");
+        assert_eq!(locked(&addresses.known).len(), MAX_REMEMBERED, "a known name drives no other out");
+        for number in MAX_REMEMBERED..10 * MAX_REMEMBERED {
+            let hop = name(number);
             assert!(!addresses.of(&hop).await.expect("it has an address").remembered);
-            assert!(addresses.of(&hop).await.expect("it has an address").remembered, "the newest is");
+            // Found, and looked up behind that.
+            addresses.of(&hop).await.expect("it has an address");
             addresses.failed(SocketAddr::from(([192, 0, 2, 1], number as u16)));
             assert!(locked(&addresses.known).len() <= MAX_REMEMBERED);
             assert!(locked(&addresses.silent).len() <= MAX_REMEMBERED);
         }
+        assert!(!locked(&addresses.known).is_empty() && !locked(&addresses.silent).is_empty());
     }
 
     #[tokio::test]

@@ -343,6 +343,11 @@ mod tests {
     fn bytes_that_are_not_utf_8_are_replaced() {
         let message = Message::parse(b"SIP/2.0 200 OK\r\nSubject: \xff\xfe!\r\n\r\n").expect("a message");
         assert_eq!(message.header("Subject"), Some("\u{fffd}\u{fffd}!"));
+        let message =
+            Message::parse(b"SIP/2.0 200 \xc3\r\nX: \xc3\r\n\xa9: x\r\nZ: \xa9\r\n \xa9\r\nW: \xc3\xa9\r\n\r\n");
+        let message = message.expect("a message");
+        let fields: Vec<_> = message.all_headers().collect();
+        assert_eq!(fields, [("Session-Expires", "\u{fffd}"), ("Z", "\u{fffd} \u{fffd}"), ("W", "é")]);
     }
 
     #[test]

@@ -240,6 +240,8 @@ def judge_all(tree, mutants, sources, jobs):
         running = {pool.submit(tests.judge, number): number for number in switched}
         for done in concurrent.futures.as_completed(running):
             verdicts[running[done]] = done.result()
+            if done.result() == "missed":
+                print(f"survived: {mutants[running[done]]['name']}", flush=True)
             if len(verdicts) % 100 == 0:
                 print(f"{len(verdicts)} of {len(mutants)}", flush=True)
     for file, source in sources.items():

@@ -162,6 +162,8 @@ impl World {
             }
             Output::Close(flow) => {
                 prop_assert!(self.up.remove(&flow) | self.opening.remove(&flow), "closed what is open");
+                // There is one flow: nothing more can be heard of what went out on it.
+                self.flow_gone();
             }
             Output::Transmit { flow, bytes } => {
                 prop_assert!(self.up.contains(&flow), "sent on a flow that is not up");
@@ -270,13 +272,7 @@ impl World {
                 self.present = false;
                 let _ = self.agent.log_out(&self.key, self.now);
             }
-            Step::Add => {
-                // Taking back a log-out closes the flow of its REGISTER.
-                if self.store.contains_key(REMOVALS) {
-                    self.flow_gone();
-                }
-                self.add();
-            }
+            Step::Add => self.add(),
             Step::Push(which) => {
                 let json = match which {
                     0 => CALL,
@@ -289,10 +285,7 @@ impl World {
                 let action = self.agent.gate().judge(action, &hints, self.now.boot);
                 self.agent.handle_push(&action, self.now);
             }
-            Step::Network => {
-                self.flow_gone();
-                self.agent.network_changed(self.now);
-            }
+            Step::Network => self.agent.network_changed(self.now),
             Step::FlowUp => {
                 for flow in std::mem::take(&mut self.opening) {
                     self.up.insert(flow);

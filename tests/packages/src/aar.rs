@@ -5,17 +5,27 @@ use std::collections::BTreeSet;
 use roxmltree::Document;
 
 use crate::{
+    aapt2::{self, Manifest},
     archive::{self, Entry},
     findings::Findings,
     library::{self, Abi, PAGE},
 };
 
 const ANDROID: &str = "http://schemas.android.com/apk/res/android";
+const PACKAGE: &str = "dev.sipwake";
 const MINIMUM_ANDROID: &str = "24";
+
+/// What an app gets to ask for with us, and nothing else.
+const PERMISSIONS: [&str; 4] = [
+    "android.permission.INTERNET",
+    "android.permission.ACCESS_NETWORK_STATE",
+    "android.permission.POST_NOTIFICATIONS",
+    "android.permission.USE_FULL_SCREEN_INTENT",
+];
 
 /// What a build without Google's NDK has in its file name, and in its manifest.
 const CHECK_ONLY: &str = "check-only";
-const CHECK_ONLY_META_DATA: &str = "dev.sipwake.CHECK_ONLY";
+pub(crate) const CHECK_ONLY_META_DATA: &str = "dev.sipwake.CHECK_ONLY";
 
 /// Java 11's class files: what R8 and every Android Gradle plugin since 7 reads.
 const NEWEST_CLASS_FILE: u16 = 55;
@@ -97,33 +107,50 @@ fn manifest(entry: &Entry, check_only: bool, findings: &mut Findings) {
         Ok(document) => document,
         Err(error) => return findings.wrong(place, format!("is no XML: {error}")),
     };
-    let root = document.root_element();
-    if root.tag_name().name() != "manifest" || root.attribute("package") != Some("dev.sipwake") {
-        findings.wrong(place, "is not the manifest of the package dev.sipwake");
+    let read = read_manifest(&document);
+    if document.root_element().tag_name().name() != "manifest" || read.package != PACKAGE {
+        findings.wrong(place, format!("is not the manifest of the package {PACKAGE}"));
     }
+    if read.minimum != MINIMUM_ANDROID {
+        findings.wrong(place, format!("has minSdkVersion {:?}, not {MINIMUM_ANDROID}", read.minimum));
+    }
+    for permission in PERMISSIONS.iter().filter(|permission| !read.permissions.contains(**permission)) {
+        findings.wrong(place, format!("does not ask for {permission}"));
+    }
+    // An app's users see them as the app's.
+    for permission in read.permissions.iter().filter(|permission| !PERMISSIONS.contains(&permission.as_str())) {
+        findings.wrong(place, format!("asks for {permission}, which we do not need"));
+    }
+    for component in &read.components {
+        findings.wrong(place, format!("puts the component {component} into each app: which there are, the app says"));
+    }
+    if read.marked != check_only {
+        findings.wrong(place, format!("and the file's name differ on whether this is {CHECK_ONLY}"));
+    }
+    findings.seen(place, format!("minSdkVersion {}; {} permissions", read.minimum, read.permissions.len()));
+    aapt2::inspect(place, &entry.bytes, &read, findings);
+}
+
+fn read_manifest(document: &Document<'_>) -> Manifest {
+    let names = |tags: &[&str]| {
+        document
+            .descendants()
+            .filter(|node| tags.contains(&node.tag_name().name()))
+            .filter_map(|node| node.attribute((ANDROID, "name")))
+            .map(str::to_owned)
+            .collect::<BTreeSet<_>>()
+    };
     let minimum = document
         .descendants()
         .find(|node| node.has_tag_name("uses-sdk"))
         .and_then(|node| node.attribute((ANDROID, "minSdkVersion")));
-    if minimum != Some(MINIMUM_ANDROID) {
-        findings.wrong(place, format!("has minSdkVersion {minimum:?}, not {MINIMUM_ANDROID}"));
+    Manifest {
+        package: document.root_element().attribute("package").unwrap_or_default().into(),
+        minimum: minimum.unwrap_or_default().into(),
+        permissions: names(&["uses-permission"]),
+        components: names(&["activity", "service", "receiver", "provider"]),
+        marked: names(&["meta-data"]).contains(CHECK_ONLY_META_DATA),
     }
-    let permissions: BTreeSet<_> = document
-        .descendants()
-        .filter(|node| node.has_tag_name("uses-permission"))
-        .filter_map(|node| node.attribute((ANDROID, "name")))
-        .collect();
-    if !permissions.contains("android.permission.INTERNET") {
-        findings.wrong(place, "does not ask for android.permission.INTERNET");
-    }
-    let marked = document
-        .descendants()
-        .filter(|node| node.has_tag_name("meta-data"))
-        .any(|node| node.attribute((ANDROID, "name")) == Some(CHECK_ONLY_META_DATA));
-    if marked != check_only {
-        findings.wrong(place, format!("and the file's name differ on whether this is {CHECK_ONLY}"));
-    }
-    findings.seen(place, format!("minSdkVersion {}; {} permissions", minimum.unwrap_or("none"), permissions.len()));
 }
 
 fn classes(entry: &Entry, findings: &mut Findings) {

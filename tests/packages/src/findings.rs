@@ -7,6 +7,7 @@ use std::fmt;
 pub(crate) struct Findings {
     seen: Vec<String>,
     wrong: Vec<String>,
+    not_checked: Vec<String>,
 }
 
 impl Findings {
@@ -18,6 +19,11 @@ impl Findings {
     /// Notes something wrong: the package must not be shipped.
     pub(crate) fn wrong(&mut self, place: &str, what: impl fmt::Display) {
         self.wrong.push(format!("{place}: {what}"));
+    }
+
+    /// Notes something that could not be looked at on this machine.
+    pub(crate) fn not_checked(&mut self, place: &str, what: impl fmt::Display) {
+        self.not_checked.push(format!("{place}: {what}"));
     }
 
     /// Returns whether nothing is wrong.
@@ -40,9 +46,13 @@ impl fmt::Display for Findings {
         for line in &self.wrong {
             writeln!(f, "WRONG {line}")?;
         }
-        match self.wrong.len() {
-            0 => writeln!(f, "nothing wrong"),
-            number => writeln!(f, "{number} wrong"),
+        for line in &self.not_checked {
+            writeln!(f, "NOT CHECKED {line}")?;
+        }
+        match (self.wrong.len(), self.not_checked.len()) {
+            (0, 0) => writeln!(f, "nothing wrong"),
+            (0, number) => writeln!(f, "nothing wrong, {number} NOT CHECKED"),
+            (number, _) => writeln!(f, "{number} wrong"),
         }
     }
 }

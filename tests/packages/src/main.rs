@@ -3,6 +3,7 @@
 //!
 //! Exit code 0 when nothing is wrong, 1 when something is, 64 for a call that makes no sense.
 
+mod aapt2;
 mod aar;
 mod archive;
 mod findings;

@@ -14,6 +14,7 @@ use object::{
     elf::{self, FileHeader64},
     read::elf::{FileHeader, ProgramHeader},
 };
+use tempfile::TempDir;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 const ARM64: &str = "jni/arm64-v8a/libsipwake_ffi.so";
@@ -66,6 +67,11 @@ impl Archive {
         *self.file(path) = text.replacen(from, to, 1).into_bytes();
     }
 
+    /// Adds an element to the application of the manifest.
+    fn add_to_application(&mut self, element: &str) {
+        self.replace_text("AndroidManifest.xml", "</application>", &format!("{element}</application>"));
+    }
+
     /// Replaces bytes by as many others.
     fn patch(&mut self, path: &str, from: &[u8], to: &[u8]) {
         assert_eq!(from.len(), to.len());
@@ -107,17 +113,31 @@ fn inspect(folder: &Path, archive: &Archive) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-#[test]
-#[ignore = "needs an archive: scripts/test --only android-package"]
-fn each_way_of_breaking_an_archive_is_found() {
+type Break = Box<dyn Fn(&mut Archive)>;
+
+/// Returns the archive that was built, and a folder for its broken copies.
+fn sound() -> (TempDir, Archive) {
     let path = std::env::var("SIPWAKE_AAR").expect("SIPWAKE_AAR names an archive that scripts/build-android made");
     let name = Path::new(&path).file_name().expect("it is a file").to_string_lossy().into_owned();
     let sound = Archive::read(&name, &fs::read(&path).expect("it can be read"));
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let (passed, output) = inspect(folder.path(), &sound);
     assert!(passed, "the archive is not sound to begin with:\n{output}");
+    (folder, sound)
+}
 
-    type Break = Box<dyn Fn(&mut Archive)>;
+fn assert_found(folder: &Path, sound: &Archive, said: &str, breaking: Break) {
+    let mut broken = sound.clone();
+    breaking(&mut broken);
+    let (passed, output) = inspect(folder, &broken);
+    let named = output.lines().any(|line| line.starts_with("WRONG") && line.contains(said));
+    assert!(!passed && named, "not found: {said}\n{output}");
+}
+
+#[test]
+#[ignore = "needs an archive: scripts/test --only android-package"]
+fn each_way_of_breaking_an_archive_is_found() {
+    let (folder, sound) = sound();
     let breaks: Vec<(&str, Break)> = vec![
         ("ELF", Box::new(|archive| archive.file(ARM64).truncate(20))),
         (
@@ -146,8 +166,16 @@ fn each_way_of_breaking_an_archive_is_found() {
         ("minSdkVersion", Box::new(|archive| archive.replace_text("AndroidManifest.xml", "\"24\"", "\"21\""))),
         ("no XML", Box::new(|archive| archive.replace_text("AndroidManifest.xml", "</manifest>", ""))),
         (
-            "INTERNET",
+            "does not ask for android.permission.INTERNET",
             Box::new(|archive| archive.replace_text("AndroidManifest.xml", "permission.INTERNET", "permission.NONE")),
+        ),
+        (
+            "asks for android.permission.NONE",
+            Box::new(|archive| archive.replace_text("AndroidManifest.xml", "permission.INTERNET", "permission.NONE")),
+        ),
+        (
+            "puts the component",
+            Box::new(|archive| archive.add_to_application("<service android:name=\".WakeService\" />")),
         ),
         ("differ on whether", Box::new(|archive| archive.name = "sipwake-0.1.0.aar".into())),
         (
@@ -193,10 +221,39 @@ fn each_way_of_breaking_an_archive_is_found() {
         ),
     ];
     for (said, breaking) in breaks {
-        let mut broken = sound.clone();
-        breaking(&mut broken);
-        let (passed, output) = inspect(folder.path(), &broken);
-        let named = output.lines().any(|line| line.starts_with("WRONG") && line.contains(said));
-        assert!(!passed && named, "not found: {said}\n{output}");
+        assert_found(folder.path(), &sound, said, breaking);
+    }
+}
+
+#[test]
+#[ignore = "needs an archive and aapt2: scripts/test --only android-package"]
+fn what_only_aapt2_knows_to_be_wrong_with_a_manifest_is_found() {
+    let (folder, sound) = sound();
+    let (_, output) = inspect(folder.path(), &sound);
+    assert!(output.contains("AndroidManifest.xml: aapt2 reads the same"), "aapt2 was not asked:\n{output}");
+
+    let breaks: [(&str, Break); 3] = [
+        // Sound XML each time, with an attribute or a value that Android has not.
+        (
+            "attribute android:requierd not found",
+            Box::new(|archive| {
+                archive.add_to_application("<meta-data android:name=\"x\" android:requierd=\"true\" />")
+            }),
+        ),
+        (
+            "is incompatible with attribute enabled",
+            Box::new(|archive| {
+                archive.add_to_application("<meta-data android:name=\"x\" android:enabled=\"maybe\" />")
+            }),
+        ),
+        (
+            "resource string/app_name",
+            Box::new(|archive| {
+                archive.add_to_application("<meta-data android:name=\"x\" android:value=\"@string/app_name\" />")
+            }),
+        ),
+    ];
+    for (said, breaking) in breaks {
+        assert_found(folder.path(), &sound, said, breaking);
     }
 }

@@ -36,7 +36,7 @@ import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
 
-private const val TOKEN = "c-10-ap_Kt0:APA91bTokenOfThisPhone0001"
+const val TOKEN = "c-10-ap_Kt0:APA91bTokenOfThisPhone0001"
 private const val PATIENCE_MS = 20_000L
 
 private class Memory : StateStore {
@@ -84,7 +84,7 @@ private class Run(store: StateStore) : AutoCloseable {
     }
 }
 
-private fun settings(gateway: MockGateway) =
+fun settings(gateway: MockGateway) =
     Settings(gateway.address, "sip:alice@mock.example", "wonderland", transport = Transport.TCP, project = "com.example.app")
 
 class StoryTest {

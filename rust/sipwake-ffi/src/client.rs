@@ -1,5 +1,6 @@
 //! The client.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sipwake::{AccountKey, Client, Events, Uuid, now};
@@ -72,7 +73,7 @@ impl SipWakeClient {
                 client.add_account(account, push).await?;
             }
             Ok::<_, SipWakeError>((client, first))
-        })??;
+        })?;
         let shut_down = watch::Sender::new(false);
         Ok(Arc::new(Self { runtime, client, failures, shut_down, first: Mutex::new(Some(first)) }))
     }
@@ -248,9 +249,17 @@ impl SipWakeClient {
 
 impl SipWakeClient {
     /// Awaits what the driver does, but not longer than there is a driver.
-    async fn until_shut_down<T>(
+    fn until_shut_down<'a, T: 'a>(
+        &'a self,
+        work: impl Future<Output = Result<T, sipwake::Error>> + Send + 'a,
+    ) -> impl Future<Output = Result<T, SipWakeError>> + Send + 'a {
+        self.until_then(Box::pin(work))
+    }
+
+    /// In a box, so that there is one of it for a kind of answer and not one for each function.
+    async fn until_then<T>(
         &self,
-        work: impl Future<Output = Result<T, sipwake::Error>>,
+        work: Pin<Box<dyn Future<Output = Result<T, sipwake::Error>> + Send + '_>>,
     ) -> Result<T, SipWakeError> {
         let mut shut_down = self.shut_down.subscribe();
         tokio::select! {

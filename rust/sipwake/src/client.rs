@@ -24,6 +24,7 @@ use crate::events::{Events, MAX_UNREAD};
 use crate::options::Options;
 use crate::probe::{GatewayHealth, Prober};
 use crate::store::StateStore;
+use crate::task::spawn;
 use crate::transport::Network;
 
 /// Why a call on a [`Client`] failed.
@@ -121,7 +122,7 @@ impl Client {
         let (running, ended) = watch::channel(());
         let network = Arc::new(options.network());
         let prober = Prober::new(options.probing, network.clone(), options.trace.clone(), sender.downgrade());
-        tokio::spawn(prober.clone().after_registrations(events.subscribe()));
+        spawn(prober.clone().after_registrations(events.subscribe()));
         let client = Self {
             jobs: sender,
             gate: gate.clone(),
@@ -133,9 +134,7 @@ impl Client {
             decryptor: options.decryptor,
         };
         let trace = options.trace;
-        tokio::spawn(
-            Driver { agent, store, gate, events, trace, heard: HashMap::new(), network, jobs, stop, running }.run(),
-        );
+        spawn(Driver { agent, store, gate, events, trace, heard: HashMap::new(), network, jobs, stop, running }.run());
         (client, Events::new(receiver))
     }
 
@@ -362,10 +361,10 @@ impl Client {
     }
 
     /// Runs a job on the core and returns its result once all that it changed is stored.
-    async fn ask<T: Send + 'static>(
+    fn ask<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
+    ) -> impl Future<Output = Result<T, Error>> {
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |agent, store, now| -> Reply {
             let result = job(agent, store, now);
@@ -374,8 +373,13 @@ impl Client {
                 let _ = sender.send(result);
             })
         });
+        self.answer_to(job, receiver)
+    }
+
+    /// Apart from [`ask`](Self::ask), so that there is one of it for a kind of answer and not one for a kind of job.
+    async fn answer_to<T>(&self, job: Job, answer: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
         self.jobs.send(job).await.map_err(|_| Error::ShutDown)?;
-        receiver.await.map_err(|_| Error::ShutDown)?
+        answer.await.map_err(|_| Error::ShutDown)?
     }
 }
 

@@ -41,6 +41,7 @@ mod options;
 mod probe;
 mod resolve;
 mod store;
+mod task;
 mod transport;
 #[cfg(feature = "tls")]
 mod trust;

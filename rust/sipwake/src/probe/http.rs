@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use sipwake_core::account::{Hop, Transport};
 use sipwake_core::gateway::Load;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::transport::Network;
+use crate::transport::{Network, Stream};
 
 /// The longest answer that is read, head included.
 const MAX_ANSWER: usize = 8 * 1024;
@@ -24,14 +24,14 @@ pub(super) async fn ask(hop: &Hop, https: bool, port: Option<u16>, network: &Net
     let stream = network.dial_tcp(&server).await.ok()?;
     let host = if port == standard_port(https) { server.host.to_string() } else { format!("{}:{port}", server.host) };
     if !https {
-        return exchange(stream, &host).await;
+        return exchange(Box::new(stream), &host).await;
     }
     #[cfg(feature = "tls")]
     {
         let config = network.tls.clone().ok()?;
         let by = tokio::time::Instant::now() + crate::transport::HANDSHAKES;
         let stream = crate::transport::tls::handshake(stream, &server.host, config, by).await.ok()?;
-        exchange(stream, &host).await
+        exchange(Box::new(stream), &host).await
     }
     #[cfg(not(feature = "tls"))]
     None
@@ -51,7 +51,7 @@ fn api_port(hop: &Hop, https: bool, given: Option<u16>) -> u16 {
 }
 
 /// HTTP/1.0, so that the answer is not chunked.
-async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, host: &str) -> Option<(Load, Duration)> {
+async fn exchange(mut stream: Stream, host: &str) -> Option<(Load, Duration)> {
     let request = format!(
         "GET /mvapireq/?apientry=wsload HTTP/1.0\r\nHost: {host}\r\nAccept: text/plain, */*\r\nConnection: close\r\n\r\n"
     );
@@ -111,7 +111,7 @@ mod tests {
             let _ = far.write_all(&answer).await;
             String::from_utf8_lossy(&heard[..length]).into_owned()
         });
-        let load = exchange(near, "gw.example.com:8080").await.map(|(load, _)| load.value());
+        let load = exchange(Box::new(near), "gw.example.com:8080").await.map(|(load, _)| load.value());
         let heard = server.await.expect("it ends");
         assert!(
             heard.starts_with("GET /mvapireq/?apientry=wsload HTTP/1.0\r\nHost: gw.example.com:8080\r\n"),

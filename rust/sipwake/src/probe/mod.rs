@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::driver::{Job, Trace};
+use crate::task::spawn;
 use crate::transport::Network;
 
 /// How long a gateway may take to answer a probe.
@@ -166,7 +167,7 @@ impl Prober {
         let Some(settings) = &self.settings else { return };
         if let Some(target) = self.due(key, None) {
             let (prober, probe) = (self.clone(), settings.clone());
-            let asked = tokio::spawn(async move { prober.probe(&target, &probe).await });
+            let asked = spawn(async move { drop(prober.probe(&target, &probe).await) });
             // What is not there in time goes on in its own task.
             let _ = timeout(settings.first_wait, asked).await;
         }
@@ -190,7 +191,7 @@ impl Prober {
                 Ok(Event::Registered { account, .. }) => {
                     if let Some(target) = self.due(&account, Some(settings.every)) {
                         let (prober, settings) = (self.clone(), settings.clone());
-                        tokio::spawn(async move { prober.probe(&target, &settings).await });
+                        spawn(async move { drop(prober.probe(&target, &settings).await) });
                     }
                 }
                 Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}

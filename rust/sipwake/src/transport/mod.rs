@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use sipwake_core::account::{Hop, Transport};
 use sipwake_core::event::{FlowError, FlowId};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 #[cfg(any(feature = "tls", feature = "ws"))]
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use tokio::time::sleep;
 
 use crate::resolve::{Addresses, Found, Way};
+use crate::task::spawn;
 
 /// Messages waiting to be sent on one flow, and happenings waiting for the driver. A full queue makes its writer wait, which a
 /// TCP peer feels as a closed window.
@@ -33,6 +35,11 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) const HANDSHAKES: Duration = Duration::from_secs(8);
 /// The largest piece read at once; the largest datagram.
 const PIECE: usize = 65_535;
+
+/// A connection, with TLS or without: of what runs over one there is one copy for both.
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+pub(crate) type Stream = Box<dyn Connection>;
 
 /// What happens on a flow.
 #[derive(Debug)]
@@ -91,7 +98,7 @@ impl FlowHandle {
     ) -> Self {
         let (outgoing, queue) = mpsc::channel(QUEUE);
         let (alive, dropped) = oneshot::channel::<()>();
-        tokio::spawn(async move {
+        spawn(async move {
             let carry = async {
                 let error = match run(id, &hop, local_port, &network, queue, &happenings).await {
                     Ok(()) => FlowError::Closed,
@@ -141,26 +148,24 @@ async fn run(
     let Some(stream) = stream else {
         return udp::run(id, &way.addresses, local_port, queue, happenings, network).await;
     };
+    if hop.transport.is_websocket() && !cfg!(feature = "ws") {
+        return Err(FlowError::Unsupported);
+    }
     let local = stream.local_addr().map_err(|error| unreachable(&error))?;
     #[cfg(any(feature = "tls", feature = "ws"))]
     let by = Instant::now() + HANDSHAKES;
-    match hop.transport {
-        Transport::Udp | Transport::Tcp => stream::run(id, stream, local, queue, happenings).await,
+    let stream: Stream = match hop.transport {
+        Transport::Udp | Transport::Tcp | Transport::Ws => Box::new(stream),
         #[cfg(feature = "tls")]
-        Transport::Tls => {
-            let stream = tls::handshake(stream, &hop.host, network.tls.clone()?, by).await?;
-            stream::run(id, stream, local, queue, happenings).await
-        }
-        #[cfg(feature = "ws")]
-        Transport::Ws => ws::run(id, stream, hop, (local, by), queue, happenings).await,
-        #[cfg(all(feature = "tls", feature = "ws"))]
-        Transport::Wss => {
-            let stream = tls::handshake(stream, &hop.host, network.tls.clone()?, by).await?;
-            ws::run(id, stream, hop, (local, by), queue, happenings).await
-        }
-        #[cfg(not(all(feature = "tls", feature = "ws")))]
-        _ => Err(FlowError::Unsupported),
+        Transport::Tls | Transport::Wss => Box::new(tls::handshake(stream, &hop.host, network.tls.clone()?, by).await?),
+        #[cfg(not(feature = "tls"))]
+        Transport::Tls | Transport::Wss => return Err(FlowError::Unsupported),
+    };
+    #[cfg(feature = "ws")]
+    if hop.transport.is_websocket() {
+        return ws::run(id, stream, hop, (local, by), queue, happenings).await;
     }
+    stream::run(id, stream, local, queue, happenings).await
 }
 
 /// Finds a hop and, unless UDP leads there, connects to it. What is remembered may be out of date: then the DNS is asked once.

@@ -3,18 +3,18 @@
 use std::net::SocketAddr;
 
 use sipwake_core::event::{FlowError, FlowId};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 use tokio::sync::mpsc;
 
-use super::{Happening, Happenings, Outgoing, broken};
+use super::{Happening, Happenings, Outgoing, Stream, broken};
 
 /// The largest piece read at once.
 const PIECE: usize = 16 * 1024;
 
 /// Carries bytes both ways until one side has had enough.
-pub(super) async fn run<S: AsyncRead + AsyncWrite>(
+pub(super) async fn run(
     id: FlowId,
-    stream: S,
+    stream: Stream,
     local: SocketAddr,
     mut queue: mpsc::Receiver<Outgoing>,
     happenings: &Happenings,

@@ -13,6 +13,7 @@ mod error;
 mod event;
 mod logging;
 mod options;
+mod outbox;
 mod payload;
 mod push;
 mod runtime;

@@ -1,14 +1,13 @@
 //! One logger for the process: to Android's log, Apple's unified log or standard error, and to the app if it wants.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::thread;
 
 use log::{Log, Metadata, Record};
 use sipwake::core::trace::redacted;
 
 use crate::error::{CallbackError, SipWakeError};
+use crate::outbox::Outbox;
 
 /// Records waiting for the app's listener; beyond this the newest are dropped and counted.
 const MAX_WAITING: usize = 256;
@@ -144,30 +143,24 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// The app's end of the log: a bounded queue, and a thread that sleeps while it is empty and ends with it.
+/// The app's end of the log.
 struct AppLog {
-    queue: SyncSender<LogRecord>,
+    listener: Arc<dyn LogListener>,
+    queue: Outbox,
     dropped: AtomicU64,
 }
 
 impl AppLog {
     fn start(listener: Arc<dyn LogListener>) -> Result<Self, SipWakeError> {
-        let (queue, records) = sync_channel::<LogRecord>(MAX_WAITING);
-        let work = move || {
-            for record in records {
-                // A listener that cannot even log has nobody to tell.
-                let _ = listener.on_log(record);
-            }
-        };
-        let thread = thread::Builder::new().name("sipwake-log".to_owned()).spawn(work);
-        thread.map_err(|error| SipWakeError::Unavailable { reason: format!("no thread: {error}") })?;
-        Ok(Self { queue, dropped: AtomicU64::new(0) })
+        Ok(Self { listener, queue: Outbox::start("sipwake-log", MAX_WAITING)?, dropped: AtomicU64::new(0) })
     }
 
     fn offer(&self, level: LogLevel, target: &str, text: &str) {
         let dropped_before = self.dropped.swap(0, Ordering::Relaxed);
         let record = LogRecord { level, target: target.to_owned(), text: text.to_owned(), dropped_before };
-        if self.queue.try_send(record).is_err() {
+        let listener = self.listener.clone();
+        // A listener that cannot even log has nobody to tell.
+        if !self.queue.offer(move || drop(listener.on_log(record))) {
             self.dropped.fetch_add(dropped_before + 1, Ordering::Relaxed);
         }
     }

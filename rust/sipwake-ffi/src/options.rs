@@ -1,11 +1,10 @@
 //! What an app may bring along for a client: whom to trust, how to open payloads, who looks at the messages.
 
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread;
 
 use crate::decryptor::{Decryptor, ForeignDecryptor};
 use crate::error::{CallbackError, SipWakeError};
+use crate::outbox::Outbox;
 #[cfg(feature = "tls")]
 use crate::trust::ForeignTrust;
 use crate::trust::ServerTrust;
@@ -155,30 +154,25 @@ fn trust(
     Err(SipWakeError::Unavailable { reason: "this build of sipwake is without TLS".to_owned() })
 }
 
-/// Hands messages over to a thread, so that a slow listener holds up nobody.
-struct Tracer(SyncSender<TracedMessage>);
+/// Shows messages to the app.
+struct Tracer {
+    listener: Arc<dyn TraceListener>,
+    queue: Outbox,
+}
 
 impl Tracer {
     fn start(listener: Arc<dyn TraceListener>) -> Result<Self, SipWakeError> {
-        let (sender, waiting) = sync_channel::<TracedMessage>(MAX_TRACED);
-        thread::Builder::new()
-            .name("sipwake trace".to_owned())
-            .spawn(move || {
-                for message in waiting {
-                    // What it throws is its own affair: the next message comes.
-                    let _ = listener.on_message(message);
-                }
-            })
-            .map_err(|error| SipWakeError::Unavailable { reason: format!("no thread: {error}") })?;
-        Ok(Self(sender))
+        Ok(Self { listener, queue: Outbox::start("sipwake trace", MAX_TRACED)? })
     }
 }
 
 impl sipwake::Trace for Tracer {
     fn message(&self, sent: bool, flow: u64, text: &str) {
         let at_ms = crate::payload::milliseconds(sipwake::now().wall);
-        // A listener that is 256 messages behind misses some.
-        let _ = self.0.try_send(TracedMessage { at_ms, sent, flow, text: text.to_owned() });
+        let message = TracedMessage { at_ms, sent, flow, text: text.to_owned() };
+        let listener = self.listener.clone();
+        // What it throws is its own affair, and a listener that is 256 messages behind misses some.
+        self.queue.offer(move || drop(listener.on_message(message)));
     }
 }
 

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_name;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -168,7 +167,7 @@ impl Trust {
     pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, FlowError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = |error: rustls::Error| FlowError::Tls(error.to_string());
-        let verifier = Verifier { anchor: self.chain_verifier(&provider)?, pins: self.pins.clone(), provider };
+        let verifier = Verifier { anchor: self.chain(&provider)?, pins: self.pins.clone(), provider };
         let builder = ClientConfig::builder_with_provider(verifier.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(tls)?
@@ -182,23 +181,22 @@ impl Trust {
         }))
     }
 
-    fn chain_verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Chain, FlowError> {
-        let roots = match &self.anchor {
-            Anchor::Asked(platform) => return Ok(Chain::Asked(platform.clone())),
-            Anchor::Own(roots) => roots.clone(),
+    #[cfg_attr(not(target_os = "ios"), allow(unused_variables, clippy::unnecessary_wraps))]
+    fn chain(&self, provider: &Arc<CryptoProvider>) -> Result<Chain, FlowError> {
+        Ok(match &self.anchor {
+            Anchor::Asked(platform) => Chain::Asked(platform.clone()),
+            Anchor::Own(roots) => Chain::Roots(roots.clone()),
             #[cfg(target_os = "ios")]
             Anchor::Platform => {
                 let verifier = rustls_platform_verifier::Verifier::new(provider.clone())
                     .map_err(|error| FlowError::Tls(error.to_string()))?;
-                return Ok(Chain::Checked(Arc::new(verifier)));
+                Chain::Checked(Arc::new(verifier))
             }
             #[cfg(not(target_os = "ios"))]
-            Anchor::Platform => Arc::new(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }),
-        };
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
-            .build()
-            .map_err(|error| FlowError::Tls(error.to_string()))?;
-        Ok(Chain::Checked(verifier))
+            Anchor::Platform => {
+                Chain::Roots(Arc::new(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }))
+            }
+        })
     }
 }
 
@@ -232,6 +230,8 @@ struct PinMismatch;
 struct Refused(String);
 
 enum Chain {
+    Roots(Arc<RootCertStore>),
+    #[cfg(target_os = "ios")]
     Checked(Arc<dyn ServerCertVerifier>),
     Asked(Arc<dyn ServerTrust>),
 }
@@ -249,6 +249,7 @@ impl fmt::Debug for Verifier {
 }
 
 impl ServerCertVerifier for Verifier {
+    #[cfg_attr(not(target_os = "ios"), allow(unused_variables, reason = "only Apple's verifier reads OCSP"))]
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -258,6 +259,13 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         match &self.anchor {
+            Chain::Roots(roots) => {
+                let certificate = ParsedCertificate::try_from(end_entity)?;
+                let algorithms = self.provider.signature_verification_algorithms.all;
+                verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
+                verify_server_name(&certificate, server_name)?;
+            }
+            #[cfg(target_os = "ios")]
             Chain::Checked(chain) => {
                 chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
             }

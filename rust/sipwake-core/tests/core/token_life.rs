@@ -415,6 +415,29 @@ fn a_server_that_reads_one_contact_only_gets_one_and_removes_no_more_than_it_hol
 }
 
 #[test]
+fn what_a_server_was_asked_to_remove_counts_as_removed_where_it_lists_nothing() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    let unanswered = stage.register();
+    stage.local.set_port(6070);
+    stage.network_changes();
+    let both = stage.one();
+    stage.reply(&both, 200, &[&format!("Contact: {};expires=3600", unanswered.contact())]);
+    let bound = stage.one();
+    stage.ok(&bound, &[]);
+    stage.local.set_port(7070);
+    stage.network_changes();
+    let moved = stage.one();
+    assert!(moved.removed().is_empty(), "this server reads one Contact: {moved:?}");
+    stage.ok(&moved, &[&format!("Contact: {};expires=3000", bound.contact())]);
+    let cleanup = stage.one();
+    assert_eq!(cleanup.removed(), [bound.contact_uri()]);
+    stage.reply(&cleanup, 200, &["Expires: 3600"]);
+    stage.silent();
+    stage.log_out();
+    assert!(stage.one().removed().is_empty());
+}
+
+#[test]
 fn what_went_with_the_former_token_is_not_removed_twice() {
     let mut stage = Stage::new(over(Transport::Tls), Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
     stage.set_token(fcm("a:1"));

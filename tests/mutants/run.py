@@ -203,6 +203,12 @@ def succeeds(tree, program, number, seconds, arguments):
     return None if code in (-signal.SIGXCPU, -signal.SIGKILL) else code == 0
 
 
+def forget_failures(tree):
+    """Puts files where proptest would make folders to keep failing cases in: those of one mutant are not the next one's."""
+    for folder in ["", "tests"]:
+        (tree / CRATE / folder / "proptest-regressions").touch()
+
+
 class Tests:
     """The test programs, quickest first, and how long they take without any mutant."""
 
@@ -293,6 +299,7 @@ def main():
     sources = {file: Source(arguments.tree / file) for file in sorted({mutant["file"] for mutant in mutants})}
     root = arguments.tree / CRATE / "src/lib.rs"
     root.write_text(root.read_text() + SWITCH)
+    forget_failures(arguments.tree)
     verdicts = judge_all(arguments.tree, mutants, sources, arguments.jobs)
     alive = tomllib.loads(arguments.alive.read_text())["mutant"]
     unexplained = report(mutants, verdicts, sources, alive)

@@ -4,8 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 /// A `Vec` that takes one pointer while it is empty, and gives its room back when it becomes so again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-// One pointer instead of three words is the point.
-#[expect(clippy::box_collection)]
+#[expect(clippy::box_collection, reason = "one pointer instead of three words is the point")]
 pub(crate) struct Few<T>(Option<Box<Vec<T>>>);
 
 impl<T> Few<T> {

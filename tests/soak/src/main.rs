@@ -24,7 +24,7 @@ use server::{Servers, Site};
 
 /// The argument that makes a process the servers'.
 const SERVE: &str = "--serve";
-/// Looks in the whole time, at most one every few seconds and at least one every five.
+/// Looks in the whole time, or more, so that they are no further apart than [`LONGEST_PAUSE`].
 const LOOKS: u32 = 90;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long what is left behind may take to go: a closed flow may linger for a second, an idle thread for ten.

@@ -502,7 +502,7 @@ fn what_cannot_be_corrected_by_another_request_is_told() {
     let plain = stage.register();
     stage.reply(&plain, 400, &[]);
     stage.silent();
-    assert!(matches!(stage.failures()[0].0, Failure::Answered { code: 400, .. }));
+    assert_eq!(*stage.failures()[0].0, Failure::Answered { code: 400, reason: "Whatever".into() });
 
     let mut stage = Stage::new(account(|config| config.instance_id = Some("urn:uuid:0".into())), None);
     let outbound = stage.register();
@@ -556,6 +556,21 @@ fn the_binding_of_a_question_is_told_from_ours_only_where_the_server_spells_ours
         let removed = stage.all().iter().any(|next| next.removed() == [query.contact_uri()]);
         assert_eq!(removed, removed_again, "{scheme}");
     }
+}
+
+#[test]
+fn a_question_of_a_later_process_leaves_the_registration_as_it_is() {
+    let push = || Some(push_config(Provider::Fcm, &[Dialect::Rfc8599]));
+    let mut before = Stage::rfc8599();
+    before.set_token(fcm("a:1"));
+    before.registered();
+    let mut stage = before.restart(account(|_| {}), push());
+    stage.agent.query_push(&stage.key.clone(), None, stage.now).expect("the account is there");
+    stage.drain();
+    let query = stage.one();
+    stage.reply(&query, 200, &[]);
+    let bind = stage.one();
+    assert!(bind.header("Expires") != Some("0") && bind.contact_uri().contains("pn-prid=a:1"), "{bind:?}");
 }
 
 #[test]

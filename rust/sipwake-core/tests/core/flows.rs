@@ -75,6 +75,18 @@ fn on_a_wake_a_silent_gateway_is_left_for_the_next_while_the_caller_waits() {
 }
 
 #[test]
+fn a_wake_during_a_register_gives_its_gateway_eight_seconds_more() {
+    let mut stage = two_gateways();
+    stage.register();
+    stage.advance(seconds(5));
+    stage.push("{}");
+    stage.advance(Duration::from_millis(7_999));
+    assert_eq!(stage.opened.len(), 1);
+    stage.advance(Duration::from_millis(1));
+    assert_eq!(stage.opened.len(), 2);
+}
+
+#[test]
 fn the_app_hears_of_a_failure_when_every_gateway_has_failed() {
     let mut stage = two_gateways();
     let first = stage.register();

@@ -381,3 +381,28 @@ fn a_log_out_asked_for_an_unforeseen_realm_is_delivered_once_the_app_gives_the_p
     assert!(later.is_logged_out());
     assert_only_the_name_is_left(&later);
 }
+
+#[test]
+fn who_is_logged_out_keeps_no_flow() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    stage.registered();
+    stage.log_out();
+    let removal = stage.one();
+    assert!(stage.has_a_flow());
+    stage.reply(&removal, 200, &[]);
+    assert!(stage.is_logged_out() && !stage.has_a_flow());
+}
+
+#[test]
+fn a_contact_that_was_never_confirmed_is_removed_again_where_it_lingers() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    stage.registered();
+    stage.local.set_port(6070);
+    stage.network_changes();
+    let unanswered = stage.one();
+    stage.log_out();
+    stage.network_changes();
+    let removal = stage.one();
+    stage.reply(&removal, 200, &[&format!("Contact: {};expires=3000", unanswered.contact())]);
+    assert!(stage.one().removed().contains(&unanswered.contact_uri()));
+}

@@ -286,3 +286,16 @@ fn an_invite_hears_what_its_call_was_refused_with_before_it_came() {
         assert_eq!(stage.calls().len(), told, "it never rings");
     }
 }
+
+#[test]
+fn the_same_push_again_registers_only_where_the_registration_is_half_a_minute_old() {
+    for (age, registers) in [(29_999, 0), (30_000, 1)] {
+        let mut stage = ready();
+        stage.push(CALL);
+        let request = stage.one();
+        stage.ok(&request, &[]);
+        stage.advance(std::time::Duration::from_millis(age));
+        stage.push(CALL);
+        assert_eq!(stage.all().len(), registers, "{age} ms");
+    }
+}

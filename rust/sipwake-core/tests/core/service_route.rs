@@ -24,7 +24,9 @@ fn the_service_route_of_the_last_200_is_told() {
         stage.ok(&request, &[&format!("Service-Route: {broken}")]);
         assert!(stage.last().service_route.is_empty(), "{broken}");
     }
-    let request = stage.register();
-    stage.ok(&request, &["Service-Route: <sip:a.example.com;lr>"; 9]);
-    assert!(stage.last().service_route.is_empty());
+    for (hops, taken) in [(8, 8), (9, 0)] {
+        let request = stage.register();
+        stage.ok(&request, &vec!["Service-Route: <sip:a.example.com;lr>"; hops]);
+        assert_eq!(stage.last().service_route.len(), taken);
+    }
 }

@@ -273,6 +273,10 @@ impl Stage {
         *self.up.iter().next_back().expect("a flow is up")
     }
 
+    pub(crate) fn has_a_flow(&self) -> bool {
+        !self.up.is_empty() || !self.opening.is_empty()
+    }
+
     pub(crate) fn flow_breaks(&mut self) {
         let flow = self.opening.pop().unwrap_or_else(|| self.flow());
         self.up.remove(&flow);

@@ -306,6 +306,8 @@ fn a_server_that_lists_nothing_is_not_asked_to_remove_what_an_instance_id_replac
     let moved = stage.one();
     stage.reply(&moved, 200, &["Expires: 3600"]);
     stage.silent();
+    stage.log_out();
+    assert_eq!(stage.one().removed().len(), 1, "whether it was replaced nobody knows");
 }
 
 #[test]
@@ -314,6 +316,84 @@ fn an_unknown_contact_of_our_instance_is_removed() {
     let mut stage = Stage::new(account(|config| config.instance_id = Some("urn:uuid:1".into())), None);
     stage.registered_without_silence(&[&format!("Contact: {LEFT}")]);
     assert_eq!(stage.one().removed(), ["sip:alice@203.0.113.9:5060"]);
+}
+
+#[test]
+fn of_many_unknown_contacts_of_our_instance_eight_are_removed_at_a_time_and_not_for_ever() {
+    let left =
+        |port: u16| format!("Contact: <sip:alice@203.0.113.9:{port}>;+sip.instance=\"<urn:uuid:1>\";expires=3000");
+    let mut stage = Stage::new(account(|config| config.instance_id = Some("urn:uuid:1".into())), None);
+    let many: Vec<String> = (1000..1012).map(left).collect();
+    stage.registered_without_silence(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut requests = 0;
+    for port in 2000..2020 {
+        let Some(request) = stage.sent.pop_front() else { break };
+        assert_eq!(request.removed().len(), if requests == 0 { 8 } else { 1 }, "{request:?}");
+        requests += 1;
+        stage.ok(&request, &[&left(port)]);
+    }
+    assert!(requests <= 4, "{requests}");
+}
+
+#[test]
+fn what_the_server_grants_us_is_not_what_it_granted_to_what_we_left_or_to_others() {
+    const OURS: &str = "urn:uuid:1";
+    let with_instance = || account(|config| config.instance_id = Some(OURS.into()));
+    let rewritten = |contact: &str| contact.replace("192.0.2.10", "203.0.113.7");
+
+    let mut stage = Stage::new(with_instance(), None);
+    let bound = stage.registered();
+    stage.local.set_port(6070);
+    stage.network_changes();
+    let unanswered = stage.one();
+    stage.local.set_port(7070);
+    stage.network_changes();
+    let last = stage.one();
+    let ours = format!("Contact: {};expires=120", rewritten(last.contact()));
+    let left = [&bound, &unanswered].map(|old| format!("Contact: {};expires=3000", old.contact()));
+    stage.reply(&last, 200, &[&ours, &left[0], &left[1]]);
+    assert_eq!(stage.last().expires, seconds(120), "of this device, but left");
+
+    let mut stage = Stage::new(with_instance(), None);
+    let request = stage.register();
+    let ours = format!("Contact: {};expires=120", rewritten(request.contact()));
+    let other =
+        format!("Contact: {};expires=3000", request.contact().replace(OURS, "urn:uuid:2").replace("10:", "11:"));
+    stage.reply(&request, 200, &[&ours, &other]);
+    assert_eq!(stage.last().expires, seconds(120), "of another instance");
+
+    let mut stage = Stage::new(with_instance(), None);
+    let request = stage.register();
+    let ours = format!("Contact: {};expires=120", request.contact());
+    let other = format!("Contact: {};expires=3000", request.contact().replace(OURS, "urn:uuid:2"));
+    stage.reply(&request, 200, &[&ours, &other]);
+    assert_eq!(stage.last().expires, seconds(120), "of another instance at the same address");
+
+    let mut stage = Stage::rfc8599();
+    stage.set_token(fcm("a:1"));
+    let request = stage.register();
+    let ours = format!("Contact: {};expires=120", rewritten(request.contact()));
+    let other = format!("Contact: {};expires=3000", request.contact().replace("a:1", "a:2").replace("10:", "11:"));
+    stage.reply(&request, 200, &[&ours, &other]);
+    assert_eq!(stage.last().expires, seconds(120), "of another token");
+
+    let mut stage = Stage::new(account(|_| {}), None);
+    let request = stage.register();
+    stage.reply(&request, 200, &[&format!("Contact: {};expires=120", request.contact().replace("sip:", "SIP:"))]);
+    assert_eq!(stage.last().expires, seconds(120), "spelled in another way");
+}
+
+#[test]
+fn a_contact_is_stored_before_it_is_sent() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    let first = stage.register();
+    stage.local.set_port(6070);
+    stage.network_changes();
+    let second = stage.one();
+    let mut later = Stage::without_account(stage.store.clone(), stage.now, 2);
+    later.local.set_port(7070);
+    later.add(account(|_| {}), None);
+    assert_eq!(later.register().removed(), [first.contact_uri(), second.contact_uri()]);
 }
 
 #[test]
@@ -332,6 +412,29 @@ fn a_server_that_reads_one_contact_only_gets_one_and_removes_no_more_than_it_hol
     stage.log_out();
     let removal = stage.one();
     assert!(removal.removed().is_empty(), "it was removed a moment ago: {removal:?}");
+}
+
+#[test]
+fn what_a_server_was_asked_to_remove_counts_as_removed_where_it_lists_nothing() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    let unanswered = stage.register();
+    stage.local.set_port(6070);
+    stage.network_changes();
+    let both = stage.one();
+    stage.reply(&both, 200, &[&format!("Contact: {};expires=3600", unanswered.contact())]);
+    let bound = stage.one();
+    stage.ok(&bound, &[]);
+    stage.local.set_port(7070);
+    stage.network_changes();
+    let moved = stage.one();
+    assert!(moved.removed().is_empty(), "this server reads one Contact: {moved:?}");
+    stage.ok(&moved, &[&format!("Contact: {};expires=3000", bound.contact())]);
+    let cleanup = stage.one();
+    assert_eq!(cleanup.removed(), [bound.contact_uri()]);
+    stage.reply(&cleanup, 200, &["Expires: 3600"]);
+    stage.silent();
+    stage.log_out();
+    assert!(stage.one().removed().is_empty());
 }
 
 #[test]

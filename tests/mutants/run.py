@@ -276,7 +276,7 @@ def report(mutants, verdicts, sources, alive):
         if verdicts[number] == "missed"
     }
     for what, line in sorted(survivors & reasons.keys()):
-        print(f"\nmay live: {what}\n  {line}\n  {reasons[what, line]}")
+        print("\n  ".join(filter(None, [f"\nmay live: {what}", line, reasons[what, line]])))
     files = {file.removeprefix(CRATE + "src/") for file in sources}
     for what, line in sorted(key for key in reasons.keys() - survivors if key[0].split(":")[0] in files):
         print(f"\nin alive.toml, but noticed or gone: {what}\n  {line}")

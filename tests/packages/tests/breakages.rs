@@ -150,7 +150,7 @@ fn each_way_of_breaking_an_archive_is_found() {
         ("calls itself", Box::new(|archive| archive.patch(ARM64, b"\0libsipwake_ffi.so\0", b"\0libsipwake_fff.so\0"))),
         ("exports xfi_sipwake", Box::new(|archive| archive.patch(ARM64, b"\0ffi_sipwake_ffi_", b"\0xfi_sipwake_ffi_"))),
         (".debug_x", Box::new(|archive| archive.patch(ARM64, b"\0.comment\0", b"\0.debug_x\0"))),
-        ("path of the machine", Box::new(|archive| archive.patch(X86_64, b"cargo/", b"/home/"))),
+        ("path of the machine", Box::new(|archive| archive.patch(X86_64, b"Content-Length", b"/home/eve/x.rs"))),
         ("multiple of", Box::new(|archive| archive.alignment = 4)),
         (
             "bears the time",

@@ -48,7 +48,7 @@ pub(crate) struct Seen {
     main: Option<u64>,
     /// Flows opened beside it, to the gateway that was left: nonces there are a matter of their own.
     aside: BTreeSet<u64>,
-    /// The server confirmed a removal since the last REGISTER that binds: one more, elsewhere, is to the gateway that was left.
+    /// The server confirmed a log-out, and nothing was bound since: one removal more, elsewhere, is to the gateway that was left.
     removed: bool,
     /// When the REGISTERs since the last reason for one began, and how many there were.
     burst: (u64, u32),
@@ -79,9 +79,9 @@ fn removes(wire: &Wire) -> bool {
 
 impl Seen {
     /// A final answer to the REGISTER in flight arrived.
-    pub(crate) fn answered(&mut self, status: Option<u16>) {
+    pub(crate) fn answered(&mut self, status: Option<u16>, logged_in: bool) {
         let asked = self.in_flight.take().and_then(|known| Wire::parse(&known.bytes).map(|wire| removes(&wire)));
-        self.removed |= asked == Some(true) && matches!(status, Some(200..300));
+        self.removed |= !logged_in && asked == Some(true) && matches!(status, Some(200..300));
     }
 
     /// Whether this flow was opened beside that of the registration.

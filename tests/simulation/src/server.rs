@@ -124,6 +124,11 @@ impl Server {
         self.trouble.extend(std::iter::repeat_n(status, usize::from(count)));
     }
 
+    /// Whether the next REGISTER is refused without a reason.
+    pub(crate) fn is_troubled(&self) -> bool {
+        !self.trouble.is_empty()
+    }
+
     pub(crate) fn make_peace(&mut self) {
         self.trouble.clear();
     }

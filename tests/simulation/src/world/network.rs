@@ -56,9 +56,9 @@ impl World<'_> {
         let mut final_answer = false;
         if let Some(wire) = Wire::parse(bytes).filter(|wire| wire.cseq_method() == "REGISTER") {
             let refused = wire.status() == Some(401) && self.server.knows_another_password(wire.to_user());
-            for seen in &mut self.watch.seen {
+            for (seen, app) in self.watch.seen.iter_mut().zip(&self.phone.apps) {
                 if seen.in_flight.as_ref().is_some_and(|known| known.branch == wire.branch()) {
-                    seen.answered(wire.status());
+                    seen.answered(wire.status(), app.logged_in);
                     final_answer = true;
                     seen.refusals += u32::from(refused);
                     if !seen.is_aside(flow)
@@ -92,6 +92,10 @@ impl World<'_> {
             return;
         }
         self.registers += 1;
+        if self.server.is_troubled() {
+            // It may have waited for a day to be noticed.
+            self.disturbed = self.disturbed.max(self.at);
+        }
         let reply = self.server.register(&wire, flow, self.at);
         if self.server.wrong_answers.get(wire.to_user()).is_some_and(|count| *count > MOST_WRONG_ANSWERS) {
             self.watch.fail(self.at, 3, "a refused password is tried again and again");

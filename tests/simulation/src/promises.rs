@@ -108,6 +108,8 @@ impl Watch {
         for seen in &mut self.seen {
             seen.in_flight = None;
             seen.main = None;
+            // Its successor may not know that the log-out was confirmed.
+            seen.removed = false;
             seen.nonce.clone_from(&seen.stored_nonce);
         }
         self.rings.clear();

@@ -622,9 +622,9 @@ impl UserAgent {
     }
 
     fn transport_of(&self, flow: FlowId) -> Option<Transport> {
-        let mut ups = self.registrations.iter().filter_map(Registration::flow_up);
-        let used = ups.find(|up| up.id == flow).map(|up| up.transport);
-        used.or_else(|| self.registrations.iter().find_map(|registration| registration.former_transport(flow)))
+        let used = self.registrations.iter().filter_map(Registration::flow_up);
+        let former = self.registrations.iter().filter_map(Registration::former_flow_up);
+        used.chain(former).find(|up| up.id == flow).map(|up| up.transport)
     }
 
     /// Most clients have one account: room for four would be most of what an idle one takes.

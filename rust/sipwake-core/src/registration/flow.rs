@@ -21,25 +21,48 @@ pub(crate) struct FlowUp {
 }
 
 impl FlowUp {
-    pub(super) fn new(id: FlowId, transport: Transport, local: SocketAddr) -> Self {
-        Self { id, transport, local, seen: None, proven: false }
-    }
-
     /// The address in our Contact: the local one, or the one the server saw.
     pub(super) fn contact(&self) -> SocketAddr {
         self.seen.as_deref().copied().unwrap_or(self.local)
     }
 }
 
+/// A flow that was asked for.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) id: FlowId,
+    pub(super) transport: Transport,
+    /// The transport was given, not taken by default.
+    explicit: bool,
+}
+
+impl Opening {
+    /// Asks for a flow to a hop, over TCP where our requests are too large for UDP.
+    pub(super) fn ask(mut hop: Hop, over_tcp: OverTcp, local_port: Option<u16>, cx: &mut Context) -> Self {
+        if hop.transport == Transport::Udp && over_tcp == OverTcp::Wanted {
+            hop.transport = Transport::Tcp;
+        }
+        let opening = Self { id: FlowId(cx.next_flow), transport: hop.transport, explicit: hop.explicit_transport };
+        cx.next_flow += 1;
+        cx.outputs.push_back(Output::Open { flow: opening.id, hop, local_port });
+        opening
+    }
+
+    pub(super) fn take_transport(&mut self, chosen: Transport) {
+        if !self.explicit && (chosen.is_secure() || !self.transport.is_secure()) {
+            self.transport = chosen;
+        }
+    }
+
+    pub(super) fn came_up(&self, local: SocketAddr) -> FlowUp {
+        FlowUp { id: self.id, transport: self.transport, local, seen: None, proven: false }
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Flow {
     None,
-    Opening {
-        id: FlowId,
-        transport: Transport,
-        /// The transport was given, not taken by default.
-        explicit: bool,
-    },
+    Opening(Opening),
     Up(FlowUp),
 }
 
@@ -54,7 +77,7 @@ impl Registration {
     pub(crate) fn owns(&self, flow: FlowId) -> bool {
         match &self.flow {
             Flow::None => false,
-            Flow::Opening { id, .. } => *id == flow,
+            Flow::Opening(opening) => opening.id == flow,
             Flow::Up(up) => up.id == flow,
         }
     }
@@ -62,12 +85,12 @@ impl Registration {
     pub(crate) fn flow_up(&self) -> Option<&FlowUp> {
         match &self.flow {
             Flow::Up(up) => Some(up),
-            Flow::None | Flow::Opening { .. } => None,
+            Flow::None | Flow::Opening(_) => None,
         }
     }
 
     pub(super) fn open(&mut self, cx: &mut Context, now: Now) {
-        let mut hop = match &self.redirect {
+        let hop = match &self.redirect {
             Some(redirect) => redirect.hop.clone(),
             None => {
                 // A call waits where the binding is, and there it is to be removed; else the best gateway is chosen.
@@ -78,21 +101,17 @@ impl Registration {
                 self.account.hops()[self.hop].clone()
             }
         };
-        if hop.transport == Transport::Udp && self.over_tcp == OverTcp::Wanted {
-            hop.transport = Transport::Tcp;
-        }
-        let flow = FlowId(cx.next_flow);
-        cx.next_flow += 1;
-        self.flow = Flow::Opening { id: flow, transport: hop.transport, explicit: hop.explicit_transport };
-        cx.outputs.push_back(Output::Open { flow, hop, local_port: self.local_port });
+        self.flow = Flow::Opening(Opening::ask(hop, self.over_tcp, self.local_port, cx));
     }
 
     pub(crate) fn flow_transport_chosen(&mut self, flow: FlowId, chosen: Transport) {
-        if let Flow::Opening { id, transport, explicit: false } = &mut self.flow
-            && *id == flow
-            && (chosen.is_secure() || !transport.is_secure())
-        {
-            *transport = chosen;
+        let used = match &mut self.flow {
+            Flow::Opening(opening) => Some(opening),
+            Flow::None | Flow::Up(_) => None,
+        };
+        let former = self.former_gateway.as_mut().and_then(|former| former.opening());
+        if let Some(opening) = used.into_iter().chain(former).find(|opening| opening.id == flow) {
+            opening.take_transport(chosen);
         }
     }
 
@@ -104,16 +123,17 @@ impl Registration {
             (up.local, up.seen) = (local, None);
             return self.interrupt();
         }
-        if let Flow::Opening { id, transport, .. } = self.flow
-            && id == flow
+        if let Flow::Opening(opening) = &self.flow
+            && opening.id == flow
         {
-            if transport == Transport::Udp {
+            let up = opening.came_up(local);
+            if up.transport == Transport::Udp {
                 // The same port at the next try: else each try would leave another Contact that the server may hold.
                 self.local_port = Some(local.port());
             }
             // A new flow is a new Contact, whose predecessor may need removing as often as the one before.
             self.cleanups = 0;
-            self.flow = Flow::Up(FlowUp::new(flow, transport, local));
+            self.flow = Flow::Up(up);
             self.liveness.opened();
             self.moves = 0;
         }
@@ -121,7 +141,7 @@ impl Registration {
 
     pub(crate) fn flow_went_down(&mut self, error: FlowError, cx: &mut Context, now: Now) {
         let idle = self.attempt.is_none() && matches!(self.flow, Flow::Up(_));
-        let opening = matches!(self.flow, Flow::Opening { .. });
+        let opening = matches!(self.flow, Flow::Opening(_));
         let proven = self.flow_up().is_some_and(|up| up.proven);
         self.flow = Flow::None;
         self.keep_alive_at = None;
@@ -179,7 +199,7 @@ impl Registration {
     pub(crate) fn drop_flow(&mut self, cx: &mut Context) {
         match std::mem::replace(&mut self.flow, Flow::None) {
             Flow::None => {}
-            Flow::Opening { id: flow, .. } | Flow::Up(FlowUp { id: flow, .. }) => {
+            Flow::Opening(Opening { id: flow, .. }) | Flow::Up(FlowUp { id: flow, .. }) => {
                 cx.outputs.push_back(Output::Close(flow))
             }
         }

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use super::{Context, FlowUp, Registration, answers};
+use super::flow::Opening;
+use super::{Context, FlowUp, OverTcp, Registration, answers};
 use crate::account::Transport;
 use crate::clock::Now;
 use crate::digest::{Attempt, Next, NonceCache, parse_challenges};
@@ -27,6 +28,8 @@ pub(super) struct FormerGateway {
     /// Its place in the list.
     place: usize,
     tries: usize,
+    /// What is too large for UDP goes over it all the same.
+    takes_no_tcp: bool,
     state: State,
     auth: Attempt,
     /// Its own: a gateway's nonce is worth nothing to another with the same realm.
@@ -36,7 +39,7 @@ pub(super) struct FormerGateway {
 #[derive(Debug)]
 enum State {
     Waiting(Duration),
-    Opening(FlowId),
+    Opening(Opening),
     /// Nothing is sent while another REGISTER is on its way.
     Ready(FlowUp),
     Asked(Box<Asked>),
@@ -58,9 +61,23 @@ impl FormerGateway {
     fn flow(&self) -> Option<FlowId> {
         match &self.state {
             State::Waiting(_) => None,
-            State::Opening(flow) => Some(*flow),
-            State::Ready(up) => Some(up.id),
-            State::Asked(asked) => Some(asked.up.id),
+            State::Opening(opening) => Some(opening.id),
+            State::Ready(_) | State::Asked(_) => self.up().map(|up| up.id),
+        }
+    }
+
+    fn up(&self) -> Option<&FlowUp> {
+        match &self.state {
+            State::Waiting(_) | State::Opening(_) => None,
+            State::Ready(up) => Some(up),
+            State::Asked(asked) => Some(&asked.up),
+        }
+    }
+
+    pub(super) fn opening(&mut self) -> Option<&mut Opening> {
+        match &mut self.state {
+            State::Opening(opening) => Some(opening),
+            State::Waiting(_) | State::Ready(_) | State::Asked(_) => None,
         }
     }
 }
@@ -74,11 +91,8 @@ impl Registration {
         self.former_gateway.as_ref().is_some_and(|former| former.flow() == Some(flow))
     }
 
-    pub(crate) fn former_transport(&self, flow: FlowId) -> Option<Transport> {
-        self.former_gateway
-            .as_ref()
-            .filter(|former| former.flow() == Some(flow))
-            .map(|former| self.account.hops()[former.place].transport)
+    pub(crate) fn former_flow_up(&self) -> Option<&FlowUp> {
+        self.former_gateway.as_ref()?.up()
     }
 
     /// The name of the gateway in use; `None` where there is no choice of gateways.
@@ -118,6 +132,7 @@ impl Registration {
             Box::new(FormerGateway {
                 place,
                 tries: 0,
+                takes_no_tcp: false,
                 state: State::Waiting(Duration::ZERO),
                 auth: Attempt::default(),
                 nonces: NonceCache::default(),
@@ -164,12 +179,10 @@ impl Registration {
         };
         match &former.state {
             State::Waiting(until) if now.boot >= *until => {
-                let flow = FlowId(cx.next_flow);
-                cx.next_flow += 1;
-                former.tries += 1;
-                former.state = State::Opening(flow);
                 let hop = self.account.hops()[former.place].clone();
-                cx.outputs.push_back(Output::Open { flow, hop, local_port: None });
+                let over_tcp = if former.takes_no_tcp { OverTcp::Impossible } else { self.over_tcp };
+                former.tries += 1;
+                former.state = State::Opening(Opening::ask(hop, over_tcp, None, cx));
             }
             State::Ready(up) => {
                 let up = up.clone();
@@ -231,16 +244,21 @@ impl Registration {
     }
 
     pub(super) fn former_flow_came_up(&mut self, flow: FlowId, local: std::net::SocketAddr) {
-        if let Some(former) = &mut self.former_gateway
-            && matches!(former.state, State::Opening(id) if id == flow)
-        {
-            let transport = self.account.hops()[former.place].transport;
-            former.state = State::Ready(FlowUp::new(flow, transport, local));
+        let Some(former) = &mut self.former_gateway else { return };
+        if let Some(opening) = former.opening().filter(|opening| opening.id == flow) {
+            former.state = State::Ready(opening.came_up(local));
         }
     }
 
     /// Its flow could not be opened, or broke.
     pub(crate) fn former_flow_went_down(&mut self, now: Now) {
+        if let Some(former) = &mut self.former_gateway {
+            former.takes_no_tcp |= former.opening().is_some_and(|opening| opening.transport == Transport::Tcp);
+        }
+        self.ask_former_later(now);
+    }
+
+    fn ask_former_later(&mut self, now: Now) {
         let Some(former) = &mut self.former_gateway else { return };
         former.auth = Attempt::default();
         match TRIES.get(former.tries) {
@@ -253,7 +271,7 @@ impl Registration {
     pub(super) fn give_former_up(&mut self, cx: &mut Context, now: Now) {
         if let Some(flow) = self.former_gateway.as_ref().and_then(|former| former.flow()) {
             cx.outputs.push_back(Output::Close(flow));
-            self.former_flow_went_down(now);
+            self.ask_former_later(now);
         }
     }
 

@@ -363,7 +363,7 @@ impl Registration {
 
     fn drive_binding(&mut self, cx: &mut Context, now: Now) {
         let waits = self.attempt.is_some() && !active(Mutation::TwoInFlight);
-        if self.finished || self.gone || waits || matches!(self.flow, Flow::Opening { .. }) {
+        if self.finished || self.gone || waits || matches!(self.flow, Flow::Opening(_)) {
             return;
         }
         if let Pace::BackingOff(until) = self.pace

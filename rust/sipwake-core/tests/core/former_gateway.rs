@@ -421,3 +421,72 @@ fn nothing_is_taken_back_where_a_redirect_led() {
     stage.silent();
     assert_eq!(stage.opened.len(), 3, "{:?}", stage.opened);
 }
+
+#[test]
+fn the_dns_may_choose_the_transport_to_the_gateway_that_was_left() {
+    let mut stage = Stage::new(
+        account(|config| {
+            config.gateways = vec!["a.example:5060".into(), "b.example:5060".into()];
+            config.expires = 600;
+        }),
+        Some(push_config(Provider::Fcm, &[Dialect::XMpush])),
+    );
+    stage.set_token(fcm("a:1"));
+    stage.opens = false;
+    let came_up_over = |stage: &mut Stage, transport| {
+        let flow = *stage.opening.first().expect("one is being opened");
+        stage.agent.handle_flow_transport(flow, transport);
+        stage.open_up();
+        stage.drain();
+        let request = stage.one();
+        assert_eq!(request.transport(), transport.via());
+        request
+    };
+    let key = stage.key.clone();
+    stage.agent.register(&key, stage.now).expect("the account is there");
+    stage.drain();
+    let first = came_up_over(&mut stage, Transport::Tcp);
+    grant(&mut stage, &first);
+    stage.advance(Duration::from_millis(540_100));
+    let refresh = stage.one();
+    answer(&mut stage, &refresh, 503, &[]);
+    let second = came_up_over(&mut stage, Transport::Udp);
+    grant(&mut stage, &second);
+    let removal = came_up_over(&mut stage, Transport::Tcp);
+    assert_eq!((last_opened(&stage), removal.header("Expires")), ("a.example", Some("0")));
+    assert_eq!(stage.agent.is_stream(removal.flow), Some(true));
+    stage.advance(seconds(5));
+    stage.silent();
+    for piece in response(&removal, 200, "OK", &[]).as_bytes().chunks(100) {
+        stage.agent.handle_input(removal.flow, piece, stage.now);
+        stage.drain();
+    }
+    assert_eq!(stage.one().flow, second.flow, "an answer in pieces was read");
+}
+
+#[test]
+fn the_gateway_that_was_left_hears_large_requests_over_tcp_or_if_it_takes_no_tcp_over_udp() {
+    for (takes_tcp, over) in [(true, "TCP"), (false, "UDP")] {
+        let (mut config, push) = settings(Transport::Udp);
+        config.user_agent = Some("x".repeat(200));
+        let mut stage = Stage::new(config, push);
+        stage.set_token(fcm(&format!("a:{}", "1".repeat(1000))));
+        let first = stage.register();
+        grant(&mut stage, &first);
+        stage.advance(Duration::from_millis(540_100));
+        let refresh = stage.one();
+        answer(&mut stage, &refresh, 503, &[]);
+        let second = stage.one();
+        stage.opens = takes_tcp;
+        grant(&mut stage, &second);
+        assert_eq!(stage.opened[1..], ["a.example:5060/tcp", "b.example:5060/tcp", "a.example:5060/tcp"]);
+        if !takes_tcp {
+            stage.flow_breaks();
+            stage.opens = true;
+            stage.advance(seconds(60));
+        }
+        let removal = stage.one();
+        assert_eq!((last_opened(&stage), removal.header("Expires")), ("a.example", Some("0")));
+        assert!(removal.transport() == over, "{removal:?}");
+    }
+}

@@ -74,6 +74,12 @@ impl Sent {
         self.header("Authorization").and_then(|value| parameter(value, name))
     }
 
+    /// The transport that the Via names.
+    pub(crate) fn transport(&self) -> &str {
+        let via = self.header("Via").and_then(|via| via.strip_prefix("SIP/2.0/")).expect("every request has a Via");
+        via.split(' ').next().expect("never empty")
+    }
+
     pub(crate) fn is_register(&self) -> bool {
         self.start().starts_with("REGISTER ")
     }

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Asks, Attempt, Context, Flow, MAX_FORMER, MAX_MOVES, MAX_REQUESTS, Pace, Piid, Redirect, Registration};
+use super::{
+    Asks, Attempt, Chain, Context, Flow, MAX_FORMER, MAX_MOVES, MAX_REQUESTS, Pace, Piid, Redirect, Registration,
+};
 use crate::account::Hop;
 use crate::clock::Now;
 use crate::digest::{Next, ServerProof, parse_challenges};
@@ -38,17 +40,8 @@ impl Registration {
         match code {
             200..=299 => self.accepted(attempt, code, message, cx, now),
             401 | 407 => self.challenged(attempt, code, message, cx, now),
-            _ if asks == Asks::Vacate => {
-                // Its Contact at least is removed beside the new one.
-                let bound = self.memory.bound.take();
-                self.memory.former.truncate(MAX_FORMER - 1);
-                self.memory.former.extend(bound.map(|bound| Former {
-                    uri: bound.uri,
-                    expires_at: bound.expires_at,
-                    refusals: 0,
-                }));
-                self.due = true;
-            }
+            // Its Contact at least is removed beside the new one.
+            _ if asks == Asks::Vacate => self.bind_next(),
             423 => self.interval_too_brief(attempt, message, cx, now),
             300..=399 => self.redirected(attempt, code, message, cx, now),
             555 if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
@@ -212,8 +205,7 @@ impl Registration {
         if (ours.is_none() || lapsed) && !attempt.removed.is_empty() && !self.memory.separate_removal {
             // The server reads one Contact only, or takes the old one and the new one for the same binding and removed both.
             self.memory.separate_removal = true;
-            self.memory.bound = None;
-            self.memory.former.retain(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()));
+            self.forget_removed(&attempt);
             return self.again(attempt, code, message, cx, now);
         }
         if lapsed {
@@ -328,10 +320,24 @@ impl Registration {
 
     /// The former token's binding is gone: the new one is bound now.
     fn vacated(&mut self, attempt: &Attempt, cx: &mut Context) {
-        self.memory.bound = None;
-        self.memory.former.retain(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()));
-        self.due = true;
+        self.forget_removed(attempt);
+        self.bind_next();
         self.save(cx, Durability::Progress);
+    }
+
+    /// Whatever became of the former token, its turn is over; but a log-out that was asked for meanwhile comes first.
+    fn bind_next(&mut self) {
+        self.due = true;
+        self.resume = (!self.leaving).then(|| Box::new(Chain::new(Asks::Bind)));
+    }
+
+    /// Forgets what the gateway in use has just removed. A binding that another one holds is not gone: it is known until the
+    /// next one is accepted in its place, and then taken back where it is.
+    fn forget_removed(&mut self, attempt: &Attempt) {
+        if self.memory.bound.as_ref().is_some_and(|bound| bound.gateway.as_deref() == self.here()) {
+            self.memory.bound = None;
+        }
+        self.memory.former.retain(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()));
     }
 
     /// Forgets the former Contacts that the 200 lists no more, and finds those that it still does.

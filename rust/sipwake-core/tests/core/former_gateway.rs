@@ -490,3 +490,91 @@ fn the_gateway_that_was_left_hears_large_requests_over_tcp_or_if_it_takes_no_tcp
         assert!(removal.transport() == over, "{removal:?}");
     }
 }
+
+/// Registers at the first gateway, and fails over to the second with another token and another Contact. Returns the first
+/// REGISTER at either.
+fn moved_with_a_new_token(stage: &mut Stage) -> (Sent, Sent) {
+    let first = stage.register();
+    grant(stage, &first);
+    stage.set_token(fcm("a:2"));
+    let refused = stage.one();
+    stage.local = "192.0.2.11:5070".parse().expect("an address");
+    answer(stage, &refused, 503, &[]);
+    let second = stage.one();
+    assert_eq!(last_opened(stage), "b.example");
+    (first, second)
+}
+
+/// Takes the request that takes the binding of `first` back from the first gateway.
+#[track_caller]
+fn taken_back(stage: &mut Stage, first: &Sent) {
+    let removal = stage.one();
+    assert_eq!((last_opened(stage), removal.header("Expires")), ("a.example", Some("0")));
+    assert_eq!(removal.contact_uri(), first.contact_uri());
+    answer(stage, &removal, 404, &[]);
+}
+
+#[test]
+fn what_another_gateway_says_of_a_former_token_does_not_bind_the_one_that_pushes_to_it() {
+    for code in [200, 403] {
+        let mut stage = two_gateways(Transport::Udp);
+        let (first, vacates) = moved_with_a_new_token(&mut stage);
+        assert_eq!(
+            (vacates.header("Expires"), vacates.header("X-MPUSH"), vacates.contact_uri()),
+            (Some("0"), Some("null"), first.contact_uri())
+        );
+        answer(&mut stage, &vacates, code, &[]);
+        let bind = stage.one();
+        assert!(bind.flow == vacates.flow && bind.header("X-MPUSH").is_some_and(|token| token.contains("a:2")));
+        grant(&mut stage, &bind);
+        taken_back(&mut stage, &first);
+        stage.silent();
+    }
+}
+
+#[test]
+fn a_former_token_is_vacated_at_its_gateway_if_the_other_one_took_no_binding() {
+    for code in [200, 503] {
+        let mut stage = two_gateways(Transport::Udp);
+        let (first, vacates) = moved_with_a_new_token(&mut stage);
+        answer(&mut stage, &vacates, code, &[]);
+        let bind = stage.one();
+        answer(&mut stage, &bind, 503, &[]);
+        if let Some((back_off, _)) = stage.agent.poll_timeout().filter(|_| stage.sent.is_empty()) {
+            stage.advance(back_off - stage.now.boot);
+        }
+        let again = stage.one();
+        assert_eq!((last_opened(&stage), again.header("X-MPUSH")), ("a.example", Some("null")), "{code}");
+        assert_eq!(again.contact_uri(), first.contact_uri());
+    }
+}
+
+#[test]
+fn a_log_out_while_a_former_token_is_vacated_elsewhere_reaches_the_gateway_that_pushes_to_it() {
+    for code in [200, 403] {
+        let mut stage = two_gateways(Transport::Udp);
+        let (first, vacates) = moved_with_a_new_token(&mut stage);
+        stage.log_out();
+        answer(&mut stage, &vacates, code, &[]);
+        let removal = stage.one();
+        assert_eq!((removal.flow, removal.header("Expires")), (vacates.flow, Some("0")));
+        answer(&mut stage, &removal, 200, &[]);
+        assert!(!stage.is_logged_out(), "{code}");
+        taken_back(&mut stage, &first);
+        assert!(stage.is_logged_out(), "{code}");
+    }
+}
+
+#[test]
+fn a_gateway_that_reads_one_contact_only_does_not_speak_for_the_one_that_was_left() {
+    let (account, _) = settings(Transport::Udp);
+    let mut stage = Stage::new(account, Some(push_config(Provider::Fcm, &[Dialect::Rfc8599])));
+    stage.set_token(fcm("a:1"));
+    let (first, both) = moved_with_a_new_token(&mut stage);
+    assert!(both.removed().contains(&first.contact_uri()), "{both:?}");
+    answer(&mut stage, &both, 200, &[]);
+    let alone = stage.one();
+    assert!(alone.removed().is_empty(), "{alone:?}");
+    grant(&mut stage, &alone);
+    taken_back(&mut stage, &first);
+}

@@ -426,7 +426,11 @@ impl Registration {
             self.gone = true;
             self.refresh_at = None;
             self.drop_flow(cx);
-            return self.save(cx, Durability::Progress);
+            // Where nobody is left to be told, the log-out's record goes at once.
+            if self.former_gateway.is_some() {
+                self.save(cx, Durability::Progress);
+            }
+            return;
         }
         if !self.memory.asked_only {
             // The user registered while the answer was on its way.

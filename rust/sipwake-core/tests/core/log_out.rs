@@ -40,9 +40,11 @@ fn a_log_out_says_null_and_expires_0_in_one_register_and_then_nothing() {
     assert_eq!(removal.auth("nc"), Some("00000002"));
     assert!(stage.store.contains_key(REMOVALS), "stored before it was sent");
     assert!(!stage.is_logged_out());
+    let saves = stage.saves;
     stage.ok(&removal, &[]);
     assert!(stage.is_logged_out());
     assert_only_the_name_is_left(&stage);
+    assert_eq!(stage.saves - saves, 2, "the account's record and that of the log-outs, once each");
     stage.push("{\"ntype\":\"0\",\"nfrom\":\"1\",\"ntouser\":\"alice\"}");
     stage.network_changes();
     stage.advance(seconds(10 * 86_400));

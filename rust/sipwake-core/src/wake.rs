@@ -17,7 +17,7 @@ use crate::payload::{CallIdentity, call_uuid};
 
 /// Calls announced, ringing or answered at once.
 pub(crate) const MAX_CALLS: usize = 128;
-/// Ended calls remembered; the oldest goes first.
+/// Ended calls remembered; the one that ended first goes first.
 pub(crate) const MAX_TOMBSTONES: usize = 128;
 /// How long an ended call is remembered: pushes have been seen to come many minutes late.
 pub(crate) const TOMBSTONE: Duration = Duration::from_secs(3600);
@@ -164,9 +164,9 @@ impl Wake {
         }
         entry.until = now + TOMBSTONE;
         entry.ended_at = now;
-        let over = |entry: &Entry| matches!(entry.state, State::Over(_));
-        if self.entries.iter().filter(|entry| over(entry)).count() > MAX_TOMBSTONES
-            && let Some(oldest) = self.entries.iter().position(over)
+        let tombstones = || self.entries.iter().enumerate().filter(|(_, entry)| matches!(entry.state, State::Over(_)));
+        if tombstones().count() > MAX_TOMBSTONES
+            && let Some((oldest, _)) = tombstones().min_by_key(|(_, entry)| entry.ended_at)
         {
             self.entries.remove(oldest);
         }
@@ -576,5 +576,20 @@ mod tests {
         assert_eq!(wake.entries.len(), MAX_TOMBSTONES);
         wake.expire(at(50) + TOMBSTONE);
         assert!(wake.entries.is_empty());
+    }
+
+    #[test]
+    fn of_too_many_tombstones_that_of_the_call_that_ended_first_goes() {
+        let mut wake = Wake::default();
+        let long = identity(Some("long"), "1234");
+        let call = uuid(wake.invite(&long, account(), at(0)));
+        for second in 1..=MAX_TOMBSTONES as u64 {
+            let other = uuid(wake.invite(&identity(Some(&second.to_string()), "99"), account(), at(second)));
+            wake.end(other, Ended::Cancelled, at(second));
+        }
+        wake.end(call, Ended::HungUpByCaller, at(1000));
+        assert_eq!(wake.announce(&long, None, WINDOW, at(1001)), Arrival::Ghost(call, Ended::HungUpByCaller));
+        let ended = |call_id| wake.peek(&identity(Some(call_id), "98"), at(1001)).is_some();
+        assert_eq!([ended("1"), ended("2")], [false, true]);
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use sipwake_core::account::Transport;
 use sipwake_core::event::{Discard, Event, Failure};
-use sipwake_core::push::{Dialect, Provider, Standing};
+use sipwake_core::push::{Provider, Standing};
 
-use crate::support::{Stage, account, fcm, over, push_config, response, seconds};
+use crate::support::{Stage, account, fcm, over, response, rfc8599, seconds};
 
 fn discarded(stage: &Stage, what: Discard) -> u64 {
     let counts = stage.events.iter().filter_map(|event| match event {
@@ -377,15 +377,13 @@ fn a_flow_that_breaks_within_a_minute_of_its_registration_is_not_opened_again_at
 fn a_flow_that_cannot_be_opened_is_tried_again_with_back_off() {
     let mut stage = Stage::new(over(Transport::Tcp), None);
     stage.opens = false;
-    stage.agent.register(&stage.key.clone(), stage.now).expect("the account is there");
-    stage.drain();
+    stage.start_registering();
     stage.flow_breaks();
     let wait = stage.failures()[0].1.expect("tried again");
     stage.advance(wait);
     assert_eq!(stage.opened.len(), 2);
     stage.push("{}");
-    stage.agent.register(&stage.key.clone(), stage.now).expect("the account is there");
-    stage.drain();
+    stage.start_registering();
     assert_eq!(stage.opened.len(), 2, "one flow is being opened already");
     stage.open_up();
     stage.drain();
@@ -444,8 +442,7 @@ fn settings_changed_during_a_register_are_sent_after_it() {
     let mut stage = Stage::new(account(|_| {}), None);
     let first = stage.register();
     stage.add(account(|config| config.user_agent = Some("Later/2".into())), None);
-    stage.agent.register(&stage.key.clone(), stage.now).expect("the account is there");
-    stage.drain();
+    stage.start_registering();
     stage.silent();
     stage.ok(&first, &[]);
     assert_eq!(stage.one().header("User-Agent"), Some("Later/2"));
@@ -560,11 +557,10 @@ fn the_binding_of_a_question_is_told_from_ours_only_where_the_server_spells_ours
 
 #[test]
 fn a_question_of_a_later_process_leaves_the_registration_as_it_is() {
-    let push = || Some(push_config(Provider::Fcm, &[Dialect::Rfc8599]));
     let mut before = Stage::rfc8599();
     before.set_token(fcm("a:1"));
     before.registered();
-    let mut stage = before.restart(account(|_| {}), push());
+    let mut stage = before.restart(account(|_| {}), rfc8599());
     stage.agent.query_push(&stage.key.clone(), None, stage.now).expect("the account is there");
     stage.drain();
     let query = stage.one();
@@ -606,7 +602,7 @@ fn a_question_before_the_user_registered_leaves_no_binding() {
         stage.advance(seconds(86_400));
         stage.silent();
         // A push or an unbinding is no registration either, now or in the next process.
-        let mut next = stage.restart(account(|_| {}), Some(push_config(Provider::Fcm, &[Dialect::Rfc8599])));
+        let mut next = stage.restart(account(|_| {}), rfc8599());
         next.push("{}");
         next.unbind();
         next.advance(seconds(86_400));
@@ -629,8 +625,7 @@ fn who_registers_while_the_leftover_of_a_question_is_removed_is_registered_after
         let query = stage.one();
         stage.reply(&query, 200, &[]);
         let removal = stage.one();
-        stage.agent.register(&stage.key.clone(), stage.now).expect("the account is there");
-        stage.drain();
+        stage.start_registering();
         stage.silent();
         stage.reply(&removal, code, &[]);
         stage.advance(seconds(if code == 500 { 120 } else { 0 }));

@@ -7,7 +7,7 @@ use sipwake_core::error::{FieldError, Rule};
 use sipwake_core::push::{Binding, Dialect, Dialects, PortSipHeader, Provider, Push, PushConfig, PushToken, Removal};
 use sipwake_core::redact::Secret;
 
-use crate::support::{CHALLENGE, Sent, Stage, account, push_config};
+use crate::support::{CHALLENGE, Sent, Stage, account, mpush, push_config};
 
 /// Any text, with what breaks messages in every second one.
 fn text() -> impl Strategy<Value = String> {
@@ -256,7 +256,7 @@ proptest! {
             Err(error) => prop_assert!(names_the_field(&error)),
             Ok(parsed) => {
                 let auth_user = parsed.auth_user().to_owned();
-                let mut stage = Stage::new(config.clone(), Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+                let mut stage = Stage::new(config.clone(), mpush());
                 let first = stage.register();
                 check(&first, &config, &auth_user);
                 stage.reply(&first, 401, &[CHALLENGE]);

@@ -6,7 +6,7 @@ use sipwake_core::account::Transport;
 use sipwake_core::event::{Event, Failure, FlowError};
 use sipwake_core::push::{Dialect, Provider};
 
-use crate::support::{Stage, account, over, push_config, response, seconds, token};
+use crate::support::{Stage, account, mpush, over, push_config, response, seconds, token};
 
 fn accept(stage: &mut Stage, request: &crate::support::Sent) {
     let contact = format!("Contact: <{}>;expires=600", request.contact_uri());
@@ -247,9 +247,7 @@ fn a_request_of_1300_bytes_still_goes_over_udp() {
 fn where_tcp_is_refused_a_large_request_goes_over_udp_all_the_same() {
     let mut stage = with_long_token();
     stage.opens = false;
-    let key = stage.key.clone();
-    stage.agent.register(&key, stage.now).expect("the account is there");
-    stage.drain();
+    stage.start_registering();
     stage.open_up();
     stage.drain();
     let tcp = *stage.opening.first().expect("TCP is being opened");
@@ -353,9 +351,7 @@ fn the_dns_may_choose_the_transport_only_where_nobody_named_one_and_never_a_clea
     let over = |change: fn(&mut sipwake_core::account::AccountConfig), chosen| {
         let mut stage = Stage::new(account(change), None);
         stage.opens = false;
-        let key = stage.key.clone();
-        stage.agent.register(&key, stage.now).expect("the account is there");
-        stage.drain();
+        stage.start_registering();
         let flow = *stage.opening.first().expect("one is being opened");
         stage.agent.handle_flow_transport(flow, chosen);
         stage.open_up();
@@ -378,7 +374,7 @@ fn a_fail_over_from_tls_to_a_clear_gateway_leaves_x_piid_behind() {
         config.gateways = vec!["sip:a.example;transport=tls".into(), "sip:b.example;transport=udp".into()];
         config.realm = Some("upper".into());
     });
-    let mut stage = Stage::new(config, Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+    let mut stage = Stage::new(config, mpush());
     let key = stage.key.clone();
     stage.agent.set_token(&key, token(&Provider::Fcm, "c-10:APA91b"), stage.now).expect("the account is there");
     let secure = stage.register();

@@ -7,7 +7,7 @@ use sipwake_core::event::FlowError;
 use sipwake_core::gateway::Load;
 use sipwake_core::push::{Dialect, Provider, PushConfig, Removal};
 
-use crate::support::{CHALLENGE, Sent, Stage, account, fcm, push_config, response, seconds};
+use crate::support::{CHALLENGE, Sent, Stage, account, fcm, mpush, push_config, response, rfc8599, seconds};
 
 fn settings(transport: Transport) -> (AccountConfig, Option<PushConfig>) {
     let config = account(|config| {
@@ -15,7 +15,7 @@ fn settings(transport: Transport) -> (AccountConfig, Option<PushConfig>) {
         config.transport = Some(transport);
         config.expires = 600;
     });
-    (config, Some(push_config(Provider::Fcm, &[Dialect::XMpush])))
+    (config, mpush())
 }
 
 fn two_gateways(transport: Transport) -> Stage {
@@ -35,14 +35,15 @@ fn last_opened(stage: &Stage) -> &str {
     stage.opened.last().and_then(|hop| hop.split(':').next()).expect("one was opened")
 }
 
-/// Answers on the flow that the request came on.
-fn answer(stage: &mut Stage, request: &Sent, code: u16, lines: &[&str]) {
-    stage.agent.handle_input(request.flow, response(request, code, "Whatever", lines).as_bytes(), stage.now);
-    stage.drain();
+fn grant(stage: &mut Stage, request: &Sent) {
+    stage.reply(request, 200, &[&format!("Contact: <{}>;expires=600", request.contact_uri())]);
 }
 
-fn grant(stage: &mut Stage, request: &Sent) {
-    answer(stage, request, 200, &[&format!("Contact: <{}>;expires=600", request.contact_uri())]);
+/// Comes to the refresh, which the gateway in use refuses.
+fn refresh_is_refused(stage: &mut Stage) {
+    stage.advance(Duration::from_millis(540_100));
+    let refresh = stage.one();
+    stage.reply(&refresh, 503, &[]);
 }
 
 /// Registers at the first gateway, whose refresh is then refused, and at the second. Returns both requests.
@@ -50,9 +51,7 @@ fn failed_over(stage: &mut Stage) -> (Sent, Sent) {
     let first = stage.register();
     grant(stage, &first);
     stage.silent();
-    stage.advance(Duration::from_millis(540_100));
-    let refresh = stage.one();
-    answer(stage, &refresh, 503, &[]);
+    refresh_is_refused(stage);
     let second = stage.one();
     assert!(stage.opened.last().is_some_and(|hop| hop.starts_with("b.example")), "nothing comes before the new one");
     grant(stage, &second);
@@ -71,10 +70,10 @@ fn the_binding_at_the_gateway_that_failed_is_removed_there() {
         assert_eq!((removal.contact_uri(), removal.header("X-PIID")), (first.contact_uri(), None));
         assert_eq!(removal.header("Call-ID"), first.header("Call-ID"));
         assert!(removal.cseq() > second.cseq());
-        answer(&mut stage, &removal, 401, &[CHALLENGE]);
+        stage.reply(&removal, 401, &[CHALLENGE]);
         let again = stage.one();
         assert!(again.flow == removal.flow && again.auth("nonce") == Some("n1") && again.cseq() > removal.cseq());
-        answer(&mut stage, &again, 200, &[]);
+        stage.reply(&again, 200, &[]);
 
         // The gateways may share a registrar: what was removed at the one is bound again at the other.
         let bind = stage.one();
@@ -103,7 +102,7 @@ fn a_gateway_that_was_left_for_its_load_is_told_so() {
     let removal = stage.one();
     assert_eq!(stage.opened.last().map(String::as_str), Some("a.example:5060/udp"));
     assert_eq!(removal.header("Expires"), Some("0"));
-    answer(&mut stage, &removal, 403, &[]);
+    stage.reply(&removal, 403, &[]);
     stage.advance(seconds(300));
     stage.silent();
 }
@@ -114,8 +113,7 @@ fn a_gateway_that_stays_down_is_tried_three_times_and_forgotten() {
     stage.opens = false;
     let mut tried = Vec::new();
     let start = stage.now.boot;
-    stage.agent.register(&stage.key.clone(), stage.now).expect("the account is there");
-    stage.drain();
+    stage.start_registering();
     let mut down = false;
     while stage.now.boot < start + seconds(7200) {
         for flow in std::mem::take(&mut stage.opening) {
@@ -183,18 +181,18 @@ fn a_gateway_that_is_returned_to_keeps_its_binding() {
     let mut stage = two_gateways(Transport::Udp);
     failed_over(&mut stage);
     let removal = stage.one();
-    answer(&mut stage, &removal, 503, &[]);
+    stage.reply(&removal, 503, &[]);
     stage.silent();
     // Due again in a minute; the other gateway fails first, and this one is well again.
     let bind = stage.register();
-    answer(&mut stage, &bind, 503, &[]);
+    stage.reply(&bind, 503, &[]);
     let back = stage.one();
     assert!(stage.opened.last().is_some_and(|hop| hop.starts_with("a.example")));
     grant(&mut stage, &back);
     let other = stage.one();
     assert!(stage.opened.last().is_some_and(|hop| hop.starts_with("b.example")), "{:?}", stage.opened);
     assert_eq!(other.header("Expires"), Some("0"));
-    answer(&mut stage, &other, 404, &[]);
+    stage.reply(&other, 404, &[]);
     stage.advance(seconds(500));
     stage.silent();
 }
@@ -221,7 +219,7 @@ fn a_later_process_that_returns_to_the_first_gateway_removes_the_binding_at_the_
     let removal = stage.one();
     assert_eq!((last_opened(&stage), removal.header("Expires")), ("b.example", Some("0")));
     assert_eq!(removal.contact_uri(), second.contact_uri());
-    answer(&mut stage, &removal, 403, &[]);
+    stage.reply(&removal, 403, &[]);
     // That is settled: no later process asks again.
     let mut stage = killed(&stage);
     let again = stage.register();
@@ -237,7 +235,7 @@ fn a_woken_process_registers_where_its_call_waits() {
     stage.push("{\"ntype\":\"0\",\"nfrom\":\"1\",\"ntouser\":\"alice\"}");
     let wake = stage.one();
     assert_eq!(last_opened(&stage), "b.example");
-    answer(&mut stage, &wake, 503, &[]);
+    stage.reply(&wake, 503, &[]);
     stage.one();
     assert_eq!(last_opened(&stage), "a.example", "where it is down, the other one is tried at once");
 }
@@ -250,7 +248,7 @@ fn a_log_out_waits_for_the_gateway_that_was_left() {
     stage.log_out();
     let removal = stage.one();
     assert_eq!((last_opened(&stage), removal.contact_uri()), ("b.example", second.contact_uri()));
-    answer(&mut stage, &removal, 200, &[]);
+    stage.reply(&removal, 200, &[]);
     assert!(!stage.is_logged_out(), "the other one would still ring");
     let left = stage.one();
     assert_eq!((last_opened(&stage), left.header("X-MPUSH")), ("a.example", Some("null")));
@@ -260,10 +258,10 @@ fn a_log_out_waits_for_the_gateway_that_was_left() {
     let mut later = Stage::without_account(stage.store.clone(), stage.now, 3);
     later.advance(Duration::ZERO);
     let again = later.one();
-    answer(&mut later, &again, 200, &[]);
+    later.reply(&again, 200, &[]);
     assert!(later.is_logged_out());
 
-    answer(&mut stage, &left, 200, &[]);
+    stage.reply(&left, 200, &[]);
     assert!(stage.is_logged_out());
     stage.silent();
 }
@@ -275,7 +273,7 @@ fn a_log_out_does_not_wait_for_ever_for_a_gateway_that_was_left() {
     stage.one();
     stage.log_out();
     let removal = stage.one();
-    answer(&mut stage, &removal, 200, &[]);
+    stage.reply(&removal, 200, &[]);
     assert!(!stage.is_logged_out());
     stage.advance(seconds(1200));
     let sent = stage.all();
@@ -290,13 +288,13 @@ fn what_another_gateway_says_of_a_removal_does_not_bind_the_one_that_holds_it() 
     grant(&mut stage, &first);
     stage.log_out();
     let removal = stage.one();
-    answer(&mut stage, &removal, 503, &[]);
+    stage.reply(&removal, 503, &[]);
     let elsewhere = stage.one();
     assert_eq!(last_opened(&stage), "b.example");
-    answer(&mut stage, &elsewhere, 200, &[]);
+    stage.reply(&elsewhere, 200, &[]);
     let there = stage.one();
     assert!(!stage.is_logged_out() && last_opened(&stage) == "a.example");
-    answer(&mut stage, &there, 200, &[]);
+    stage.reply(&there, 200, &[]);
     assert!(stage.is_logged_out());
 }
 
@@ -305,7 +303,7 @@ fn what_the_app_asks_for_comes_before_a_removal_that_is_due() {
     let mut stage = two_gateways(Transport::Udp);
     failed_over(&mut stage);
     let removal = stage.one();
-    answer(&mut stage, &removal, 503, &[]);
+    stage.reply(&removal, 503, &[]);
     stage.advance(Duration::from_millis(59_900));
     let (bind, opened) = (stage.register(), stage.opened.len());
     stage.advance(Duration::from_millis(300));
@@ -320,9 +318,9 @@ fn who_is_refused_for_good_removes_nothing_at_the_gateway_that_was_left() {
     let mut stage = two_gateways(Transport::Udp);
     failed_over(&mut stage);
     let removal = stage.one();
-    answer(&mut stage, &removal, 503, &[]);
+    stage.reply(&removal, 503, &[]);
     let bind = stage.register();
-    answer(&mut stage, &bind, 403, &[]);
+    stage.reply(&bind, 403, &[]);
     let opened = stage.opened.len();
     stage.advance(seconds(3600));
     stage.silent();
@@ -331,7 +329,6 @@ fn who_is_refused_for_good_removes_nothing_at_the_gateway_that_was_left() {
 
 #[test]
 fn a_binding_that_its_removal_elsewhere_may_have_taken_along_is_made_once_more() {
-    let mpush = || Some(push_config(Provider::Fcm, &[Dialect::XMpush]));
     for (push, instance, moved, rebinds) in [
         (None, None, false, true),
         (None, None, true, false),
@@ -355,11 +352,11 @@ fn a_binding_that_its_removal_elsewhere_may_have_taken_along_is_made_once_more()
         if moved {
             stage.local = "192.0.2.11:5070".parse().expect("an address");
         }
-        answer(&mut stage, &refresh, 503, &[]);
+        stage.reply(&refresh, 503, &[]);
         let second = stage.one();
         grant(&mut stage, &second);
         let removal = stage.one();
-        answer(&mut stage, &removal, 200, &[]);
+        stage.reply(&removal, 200, &[]);
         assert_eq!(stage.all().len(), usize::from(rebinds), "{case}");
     }
 }
@@ -391,9 +388,9 @@ fn only_what_was_removed_there_is_bound_again() {
         let mut stage = two_gateways(Transport::Tcp);
         failed_over(&mut stage);
         let removal = stage.one();
-        answer(&mut stage, &removal, 100, &[]);
+        stage.reply(&removal, 100, &[]);
         stage.silent();
-        answer(&mut stage, &removal, code, &[]);
+        stage.reply(&removal, code, &[]);
         let bind = stage.sent.pop_front();
         assert_eq!(bind.is_some(), rebinds, "{code}");
         if let Some(bind) = bind {
@@ -409,13 +406,11 @@ fn only_what_was_removed_there_is_bound_again() {
 fn nothing_is_taken_back_where_a_redirect_led() {
     let mut stage = two_gateways(Transport::Tcp);
     let first = stage.register();
-    answer(&mut stage, &first, 302, &["Contact: <sip:elsewhere.example;transport=tcp>"]);
+    stage.reply(&first, 302, &["Contact: <sip:elsewhere.example;transport=tcp>"]);
     let there = stage.one();
     assert_eq!(stage.opened, ["a.example:5060/tcp", "elsewhere.example:5060/tcp"]);
     grant(&mut stage, &there);
-    stage.advance(Duration::from_millis(540_100));
-    let refresh = stage.one();
-    answer(&mut stage, &refresh, 503, &[]);
+    refresh_is_refused(&mut stage);
     let second = stage.one();
     grant(&mut stage, &second);
     stage.silent();
@@ -429,7 +424,7 @@ fn the_dns_may_choose_the_transport_to_the_gateway_that_was_left() {
             config.gateways = vec!["a.example:5060".into(), "b.example:5060".into()];
             config.expires = 600;
         }),
-        Some(push_config(Provider::Fcm, &[Dialect::XMpush])),
+        mpush(),
     );
     stage.set_token(fcm("a:1"));
     stage.opens = false;
@@ -442,14 +437,10 @@ fn the_dns_may_choose_the_transport_to_the_gateway_that_was_left() {
         assert_eq!(request.transport(), transport.via());
         request
     };
-    let key = stage.key.clone();
-    stage.agent.register(&key, stage.now).expect("the account is there");
-    stage.drain();
+    stage.start_registering();
     let first = came_up_over(&mut stage, Transport::Tcp);
     grant(&mut stage, &first);
-    stage.advance(Duration::from_millis(540_100));
-    let refresh = stage.one();
-    answer(&mut stage, &refresh, 503, &[]);
+    refresh_is_refused(&mut stage);
     let second = came_up_over(&mut stage, Transport::Udp);
     grant(&mut stage, &second);
     let removal = came_up_over(&mut stage, Transport::Tcp);
@@ -473,9 +464,7 @@ fn the_gateway_that_was_left_hears_large_requests_over_tcp_or_if_it_takes_no_tcp
         stage.set_token(fcm(&format!("a:{}", "1".repeat(1000))));
         let first = stage.register();
         grant(&mut stage, &first);
-        stage.advance(Duration::from_millis(540_100));
-        let refresh = stage.one();
-        answer(&mut stage, &refresh, 503, &[]);
+        refresh_is_refused(&mut stage);
         let second = stage.one();
         stage.opens = takes_tcp;
         grant(&mut stage, &second);
@@ -499,7 +488,7 @@ fn moved_with_a_new_token(stage: &mut Stage) -> (Sent, Sent) {
     stage.set_token(fcm("a:2"));
     let refused = stage.one();
     stage.local = "192.0.2.11:5070".parse().expect("an address");
-    answer(stage, &refused, 503, &[]);
+    stage.reply(&refused, 503, &[]);
     let second = stage.one();
     assert_eq!(last_opened(stage), "b.example");
     (first, second)
@@ -511,7 +500,7 @@ fn taken_back(stage: &mut Stage, first: &Sent) {
     let removal = stage.one();
     assert_eq!((last_opened(stage), removal.header("Expires")), ("a.example", Some("0")));
     assert_eq!(removal.contact_uri(), first.contact_uri());
-    answer(stage, &removal, 404, &[]);
+    stage.reply(&removal, 404, &[]);
 }
 
 #[test]
@@ -523,7 +512,7 @@ fn what_another_gateway_says_of_a_former_token_does_not_bind_the_one_that_pushes
             (vacates.header("Expires"), vacates.header("X-MPUSH"), vacates.contact_uri()),
             (Some("0"), Some("null"), first.contact_uri())
         );
-        answer(&mut stage, &vacates, code, &[]);
+        stage.reply(&vacates, code, &[]);
         let bind = stage.one();
         assert!(bind.flow == vacates.flow && bind.header("X-MPUSH").is_some_and(|token| token.contains("a:2")));
         grant(&mut stage, &bind);
@@ -537,9 +526,9 @@ fn a_former_token_is_vacated_at_its_gateway_if_the_other_one_took_no_binding() {
     for code in [200, 503] {
         let mut stage = two_gateways(Transport::Udp);
         let (first, vacates) = moved_with_a_new_token(&mut stage);
-        answer(&mut stage, &vacates, code, &[]);
+        stage.reply(&vacates, code, &[]);
         let bind = stage.one();
-        answer(&mut stage, &bind, 503, &[]);
+        stage.reply(&bind, 503, &[]);
         if let Some((back_off, _)) = stage.agent.poll_timeout().filter(|_| stage.sent.is_empty()) {
             stage.advance(back_off - stage.now.boot);
         }
@@ -555,10 +544,10 @@ fn a_log_out_while_a_former_token_is_vacated_elsewhere_reaches_the_gateway_that_
         let mut stage = two_gateways(Transport::Udp);
         let (first, vacates) = moved_with_a_new_token(&mut stage);
         stage.log_out();
-        answer(&mut stage, &vacates, code, &[]);
+        stage.reply(&vacates, code, &[]);
         let removal = stage.one();
         assert_eq!((removal.flow, removal.header("Expires")), (vacates.flow, Some("0")));
-        answer(&mut stage, &removal, 200, &[]);
+        stage.reply(&removal, 200, &[]);
         assert!(!stage.is_logged_out(), "{code}");
         taken_back(&mut stage, &first);
         assert!(stage.is_logged_out(), "{code}");
@@ -568,11 +557,11 @@ fn a_log_out_while_a_former_token_is_vacated_elsewhere_reaches_the_gateway_that_
 #[test]
 fn a_gateway_that_reads_one_contact_only_does_not_speak_for_the_one_that_was_left() {
     let (account, _) = settings(Transport::Udp);
-    let mut stage = Stage::new(account, Some(push_config(Provider::Fcm, &[Dialect::Rfc8599])));
+    let mut stage = Stage::new(account, rfc8599());
     stage.set_token(fcm("a:1"));
     let (first, both) = moved_with_a_new_token(&mut stage);
     assert!(both.removed().contains(&first.contact_uri()), "{both:?}");
-    answer(&mut stage, &both, 200, &[]);
+    stage.reply(&both, 200, &[]);
     let alone = stage.one();
     assert!(alone.removed().is_empty(), "{alone:?}");
     grant(&mut stage, &alone);

@@ -4,16 +4,13 @@ use sipwake_core::event::{CallChange, Discard, Ended, Event};
 use sipwake_core::user_agent::Decline;
 use uuid::Uuid;
 
-use crate::support::{Stage, fcm, seconds};
+use crate::support::{Stage, seconds};
 
 pub(crate) const CALL: &str = r#"{"ntype":"0","nfrom":"1234","ncallid":"call-1","ntouser":"alice"}"#;
 
 /// A client that is registered over UDP.
 pub(crate) fn ready() -> Stage {
-    let mut stage = Stage::mpush();
-    stage.set_token(fcm("a:1"));
-    stage.registered();
-    stage
+    Stage::bound()
 }
 
 /// The UUIDs of the calls that were told of, each event's.

@@ -4,15 +4,10 @@ use sipwake_core::account::AccountConfig;
 use sipwake_core::digest::Credentials;
 use sipwake_core::event::{Event, Failure};
 use sipwake_core::payload::{ActionKind, Channel, Hints, parse_push};
-use sipwake_core::push::{Dialect, Provider, PushConfig};
 use sipwake_core::redact::Secret;
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 
-use crate::support::{CHALLENGE, Stage, account, fcm, push_config, seconds};
-
-fn mpush() -> Option<PushConfig> {
-    Some(push_config(Provider::Fcm, &[Dialect::XMpush]))
-}
+use crate::support::{CHALLENGE, Stage, account, fcm, mpush, seconds};
 
 /// Who logged out is remembered by name, so that a late push for him is no push for another; nothing else is kept.
 fn assert_only_the_name_is_left(stage: &Stage) {
@@ -24,16 +19,9 @@ fn assert_only_the_name_is_left(stage: &Stage) {
     assert_eq!(left, serde_json::json!({ "pending": {}, "departed": [{ "user": "alice", "at": at }] }));
 }
 
-fn bound() -> Stage {
-    let mut stage = Stage::mpush();
-    stage.set_token(fcm("a:1"));
-    stage.registered();
-    stage
-}
-
 #[test]
 fn a_log_out_says_null_and_expires_0_in_one_register_and_then_nothing() {
-    let mut stage = bound();
+    let mut stage = Stage::bound();
     stage.log_out();
     let removal = stage.one();
     assert_eq!((removal.header("X-MPUSH"), removal.header("Expires")), (Some("null"), Some("0")));
@@ -62,7 +50,7 @@ fn who_never_registered_is_gone_at_once() {
 
 #[test]
 fn a_log_out_while_offline_is_delivered_by_a_later_process_without_the_password() {
-    let mut stage = bound();
+    let mut stage = Stage::bound();
     let call_id = stage.register().header("Call-ID").map(str::to_owned);
     stage.opens = false;
     stage.network_changes();
@@ -100,7 +88,7 @@ fn hex_md5(text: &str) -> String {
 
 #[test]
 fn an_undelivered_log_out_is_tried_again_with_back_off() {
-    let mut stage = bound();
+    let mut stage = Stage::bound();
     stage.log_out();
     for _ in 0..5 {
         let removal = stage.one();
@@ -117,7 +105,7 @@ fn an_undelivered_log_out_is_tried_again_with_back_off() {
 #[test]
 fn a_user_unknown_to_the_server_is_logged_out() {
     for code in [404, 604] {
-        let mut stage = bound();
+        let mut stage = Stage::bound();
         stage.log_out();
         let removal = stage.one();
         stage.reply(&removal, code, &[]);
@@ -128,7 +116,7 @@ fn a_user_unknown_to_the_server_is_logged_out() {
 
 #[test]
 fn a_log_out_with_a_changed_password_stops_and_stays_stored() {
-    let mut stage = bound();
+    let mut stage = Stage::bound();
     stage.log_out();
     let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
     let removal = later.one();
@@ -154,18 +142,14 @@ fn contacts_that_linger_are_removed_as_the_server_spells_them() {
     let again = stage.one();
     assert_eq!(again.headers("Contact")[0], format!("<{lingering}>;expires=0"), "byte for byte");
     assert!(!again.text.contains(foreign), "another device stays");
-    assert_eq!(inside_last(&again), first.contact_uri());
+    assert_eq!(again.contact_uri(), first.contact_uri());
     stage.reply(&again, 200, &[&format!("Contact: <{foreign}>;expires=90")]);
     assert!(stage.is_logged_out());
 }
 
-fn inside_last(sent: &crate::support::Sent) -> &str {
-    sent.contact_uri()
-}
-
 #[test]
 fn a_server_that_never_lets_go_is_asked_three_times() {
-    let mut stage = bound();
+    let mut stage = Stage::bound();
     stage.log_out();
     let mut asked = 0;
     while let Some(removal) = stage.sent.pop_front() {
@@ -194,7 +178,7 @@ fn a_log_out_during_a_register_follows_it_in_silence() {
 
 #[test]
 fn logging_in_again_takes_a_pending_log_out_back() {
-    let mut stage = bound();
+    let mut stage = Stage::bound();
     let before = stage.register();
     stage.ok(&before, &[]);
     stage.opens = false;
@@ -218,7 +202,7 @@ fn logging_in_again_takes_a_pending_log_out_back() {
 
 #[test]
 fn damage_in_the_store_is_told_and_the_client_works() {
-    let healthy = bound();
+    let healthy = Stage::bound();
     let key = binding_key(&healthy.key);
     let damages: [fn(&mut Vec<u8>); 4] = [
         |bytes| bytes.truncate(40),
@@ -247,7 +231,7 @@ fn damage_in_the_store_is_told_and_the_client_works() {
 
 #[test]
 fn a_log_out_after_the_record_was_damaged_still_reaches_the_server() {
-    let healthy = bound();
+    let healthy = Stage::bound();
     let mut store = healthy.store.clone();
     store.insert(binding_key(&healthy.key), b"torn".to_vec());
     let mut stage = Stage::restored(account(|_| {}), mpush(), store, healthy.now, 3);
@@ -289,7 +273,7 @@ fn sounds(stage: &Stage, push: &str) -> bool {
 }
 
 fn logged_out_alice() -> Stage {
-    let mut stage = bound();
+    let mut stage = Stage::bound();
     stage.log_out();
     let removal = stage.one();
     stage.ok(&removal, &[]);
@@ -399,9 +383,7 @@ fn who_is_logged_out_keeps_no_flow() {
 fn a_contact_that_was_never_confirmed_is_removed_again_where_it_lingers() {
     let mut stage = Stage::new(account(|_| {}), None);
     stage.registered();
-    stage.local.set_port(6070);
-    stage.network_changes();
-    let unanswered = stage.one();
+    let unanswered = stage.moved_to(6070);
     stage.log_out();
     stage.network_changes();
     let removal = stage.one();

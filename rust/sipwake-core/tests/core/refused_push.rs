@@ -2,7 +2,18 @@
 
 use sipwake_core::push::{Dialect, Provider, Reason, Standing};
 
-use crate::support::{CHALLENGE, START, Sent, Stage, account, fcm, push_config, seconds};
+use crate::support::{CHALLENGE, START, Sent, Stage, account, fcm, mpush, push_config, rfc8599, seconds};
+
+/// Registered without push, which the server has just refused.
+fn refused() -> Stage {
+    let mut stage = Stage::rfc8599();
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    stage.reply(&first, 555, &[]);
+    let second = stage.one();
+    stage.ok(&second, &[]);
+    stage
+}
 
 #[test]
 fn a_555_is_answered_without_push_and_stays_refused() {
@@ -42,12 +53,7 @@ fn a_555_is_answered_without_push_and_stays_refused() {
 fn a_555_is_tried_again_once_a_day_but_not_when_a_call_waits() {
     const DAY: u64 = 86_400;
     let pn = |sent: &Sent| sent.contact().contains("pn-");
-    let mut stage = Stage::rfc8599();
-    stage.set_token(fcm("a:1"));
-    let first = stage.register();
-    stage.reply(&first, 555, &[]);
-    let second = stage.one();
-    stage.ok(&second, &[]);
+    let mut stage = refused();
     let mut asked_at = vec![0];
     while stage.now.boot < START.boot + seconds(2 * DAY + 3600) {
         let (at, _) = stage.agent.poll_timeout().expect("a refresh will be due");
@@ -65,14 +71,7 @@ fn a_555_is_tried_again_once_a_day_but_not_when_a_call_waits() {
     assert!(asked_at.windows(2).all(|two| two[1] - two[0] >= DAY), "{asked_at:?}");
 
     stage.now.wall += seconds(DAY);
-    let late = stage.restart(account(|_| {}), Some(push_config(Provider::Fcm, &[Dialect::Rfc8599])));
-    let mut woken = Stage::restored(
-        account(|_| {}),
-        Some(push_config(Provider::Fcm, &[Dialect::Rfc8599])),
-        late.store.clone(),
-        stage.now,
-        3,
-    );
+    let mut woken = stage.restart(account(|_| {}), rfc8599());
     woken.push("{}");
     let request = woken.one();
     assert!(!pn(&request), "a call may wait: {request:?}");
@@ -85,17 +84,11 @@ fn a_555_is_tried_again_once_a_day_but_not_when_a_call_waits() {
 
 #[test]
 fn a_555_is_remembered_for_a_day_to_the_second() {
-    let push = || Some(push_config(Provider::Fcm, &[Dialect::Rfc8599]));
-    let mut stage = Stage::rfc8599();
-    stage.set_token(fcm("a:1"));
-    let first = stage.register();
-    stage.reply(&first, 555, &[]);
-    let second = stage.one();
-    stage.ok(&second, &[]);
+    let stage = refused();
     for (age, asks) in [(86_399, false), (86_400, true)] {
         let mut now = stage.now;
         now.wall += seconds(age);
-        let mut later = Stage::restored(account(|_| {}), push(), stage.store.clone(), now, 2);
+        let mut later = Stage::restored(account(|_| {}), rfc8599(), stage.store.clone(), now, 2);
         assert_eq!(later.register().contact().contains("pn-"), asks, "after {age} s");
     }
 }
@@ -114,13 +107,12 @@ fn what_was_refused_is_not_named_for_removal_beside_what_is_bound() {
 
 #[test]
 fn a_555_to_another_dialect_is_answered_with_one_contact_and_then_without_push() {
-    let push = || Some(push_config(Provider::Fcm, &[Dialect::XMpush]));
     for moved in [false, true] {
         let mut before = Stage::mpush();
         before.set_token(fcm("a:1"));
         let mut stage = if moved {
             before.registered();
-            before.restart(account(|_| {}), push())
+            before.restart(account(|_| {}), mpush())
         } else {
             before
         };

@@ -1,10 +1,9 @@
 //! A store that takes nothing for a while: the app is told, and nothing that it wished is lost.
 
 use sipwake_core::event::Event;
-use sipwake_core::push::{Dialect, Provider};
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 
-use crate::support::{CHALLENGE, Sent, Stage, account, fcm, push_config, seconds};
+use crate::support::{CHALLENGE, Sent, Stage, account, fcm, mpush, seconds};
 
 fn refused(stage: &Stage) -> Vec<&str> {
     let told = stage.events.iter().filter_map(|event| match event {
@@ -14,16 +13,9 @@ fn refused(stage: &Stage) -> Vec<&str> {
     told.collect()
 }
 
-fn bound() -> Stage {
-    let mut stage = Stage::mpush();
-    stage.set_token(fcm("a:1"));
-    stage.registered();
-    stage
-}
-
 #[test]
 fn a_token_that_could_not_be_stored_is_sent_all_the_same_and_stored_again_later() {
-    let mut stage = bound();
+    let mut stage = Stage::bound();
     let before = stage.store.clone();
     stage.store_refuses = true;
     stage.set_token(fcm("a:2"));
@@ -46,7 +38,7 @@ fn a_token_that_could_not_be_stored_is_sent_all_the_same_and_stored_again_later(
 
 #[test]
 fn a_log_out_that_could_not_be_stored_is_delivered_and_kept_for_later_processes_as_soon_as_the_store_works() {
-    let mut stage = bound();
+    let mut stage = Stage::bound();
     stage.opens = false;
     stage.network_changes();
     stage.store_refuses = true;
@@ -66,20 +58,20 @@ fn a_log_out_that_could_not_be_stored_is_delivered_and_kept_for_later_processes_
 
 #[test]
 fn a_record_that_could_not_be_removed_is_not_taken_for_the_account_s_own_at_the_next_log_in() {
-    let mut stage = bound();
+    let mut stage = Stage::bound();
     stage.store_refuses = true;
     stage.log_out();
     let removal = stage.one();
     stage.ok(&removal, &[]);
     assert!(stage.is_logged_out() && stage.store.contains_key(&binding_key(&stage.key)));
-    stage.add(account(|_| {}), Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+    stage.add(account(|_| {}), mpush());
     let again = stage.register();
     assert_ne!(again.header("Call-ID"), removal.header("Call-ID"), "its CSeqs may have been used");
 }
 
 #[test]
 fn a_process_whose_predecessor_could_not_store_its_numbers_catches_up_with_the_server() {
-    let mut stage = bound();
+    let mut stage = Stage::bound();
     let stored = stage.store.clone();
     stage.store_refuses = true;
     for _ in 0..40 {
@@ -88,7 +80,7 @@ fn a_process_whose_predecessor_could_not_store_its_numbers_catches_up_with_the_s
     }
     let last = stage.register();
     stage.store = stored;
-    let mut later = stage.restart(account(|_| {}), Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+    let mut later = stage.restart(account(|_| {}), mpush());
     let refused = later.register();
     assert_eq!(refused.header("Call-ID"), last.header("Call-ID"));
     assert!(refused.cseq() <= last.cseq(), "{} after {}", refused.cseq(), last.cseq());

@@ -157,6 +157,14 @@ pub(crate) fn push_config(provider: Provider, dialects: &[Dialect]) -> PushConfi
     config
 }
 
+pub(crate) fn mpush() -> Option<PushConfig> {
+    Some(push_config(Provider::Fcm, &[Dialect::XMpush]))
+}
+
+pub(crate) fn rfc8599() -> Option<PushConfig> {
+    Some(push_config(Provider::Fcm, &[Dialect::Rfc8599]))
+}
+
 pub(crate) fn token(provider: &Provider, text: &str) -> PushToken {
     PushToken::parse(provider, text).expect("of the right form").expect("a token")
 }
@@ -172,11 +180,19 @@ impl Stage {
 
     /// A client with RFC 8599 towards FCM, not registered yet.
     pub(crate) fn rfc8599() -> Self {
-        Self::new(account(|_| {}), Some(push_config(Provider::Fcm, &[Dialect::Rfc8599])))
+        Self::new(account(|_| {}), rfc8599())
     }
 
     pub(crate) fn mpush() -> Self {
-        Self::new(account(|_| {}), Some(push_config(Provider::Fcm, &[Dialect::XMpush])))
+        Self::new(account(|_| {}), mpush())
+    }
+
+    /// Registered with a token at a server that reads `X-MPUSH`.
+    pub(crate) fn bound() -> Self {
+        let mut stage = Self::mpush();
+        stage.set_token(fcm("a:1"));
+        stage.registered();
+        stage
     }
 
     pub(crate) fn restored(
@@ -328,13 +344,17 @@ impl Stage {
     }
 
     pub(crate) fn input(&mut self, text: impl AsRef<[u8]>) {
-        let flow = self.flow();
+        self.input_on(self.flow(), text);
+    }
+
+    pub(crate) fn input_on(&mut self, flow: FlowId, text: impl AsRef<[u8]>) {
         self.agent.handle_input(flow, text.as_ref(), self.now);
         self.drain();
     }
 
+    /// Answers on the flow that the request came on.
     pub(crate) fn reply(&mut self, request: &Sent, code: u16, lines: &[&str]) {
-        self.input(response(request, code, "Whatever", lines));
+        self.input_on(request.flow, response(request, code, "Whatever", lines));
     }
 
     /// A 200 that lists the Contact of the request, for an hour unless that is a removal.
@@ -348,10 +368,15 @@ impl Stage {
         self.reply(request, 200, &all);
     }
 
-    #[track_caller]
-    pub(crate) fn register(&mut self) -> Sent {
+    /// Asks to be registered, whatever that leads to.
+    pub(crate) fn start_registering(&mut self) {
         self.agent.register(&self.key, self.now).expect("the account is there");
         self.drain();
+    }
+
+    #[track_caller]
+    pub(crate) fn register(&mut self) -> Sent {
+        self.start_registering();
         self.one()
     }
 
@@ -398,6 +423,14 @@ impl Stage {
         self.opening.clear();
         self.agent.network_changed(self.now);
         self.drain();
+    }
+
+    /// Goes to another network, where it has another port. Returns the request that tells so.
+    #[track_caller]
+    pub(crate) fn moved_to(&mut self, port: u16) -> Sent {
+        self.local.set_port(port);
+        self.network_changes();
+        self.one()
     }
 
     /// A push as the app hands it in: parsed, judged by the gate, then given to the client.

@@ -3,7 +3,7 @@
 use sipwake_core::account::Transport;
 use sipwake_core::push::{Dialect, Dialects, Provider, PushToken, Standing};
 
-use crate::support::{CHALLENGE, Stage, account, fcm, over, push_config, seconds};
+use crate::support::{CHALLENGE, Stage, account, fcm, mpush, over, push_config, rfc8599, seconds};
 
 #[test]
 fn without_a_token_nothing_is_said_of_push_least_of_all_null() {
@@ -77,12 +77,11 @@ fn a_token_that_came_and_went_during_a_register_costs_nothing() {
 
 #[test]
 fn a_token_and_a_contact_that_change_together_leave_no_push_binding_behind() {
-    let push = || Some(push_config(Provider::Fcm, &[Dialect::XMpush]));
     for answer in [200, 403, 500] {
-        let mut before = Stage::new(over(Transport::Tls), push());
+        let mut before = Stage::new(over(Transport::Tls), mpush());
         before.set_token(fcm("a:1"));
         let bound = before.registered();
-        let mut stage = before.restart(over(Transport::Tls), push());
+        let mut stage = before.restart(over(Transport::Tls), mpush());
         stage.local.set_port(6070);
         stage.set_token(fcm("a:2"));
         let removal = stage.one();
@@ -105,16 +104,14 @@ fn a_token_and_a_contact_that_change_together_leave_no_push_binding_behind() {
 
 #[test]
 fn a_token_or_a_contact_that_changes_alone_costs_one_request() {
-    let push = || Some(push_config(Provider::Fcm, &[Dialect::XMpush]));
     for (port, text) in [(6070, "a:1"), (5070, "a:2")] {
-        let mut before = Stage::new(over(Transport::Tls), push());
+        let mut before = Stage::new(over(Transport::Tls), mpush());
         before.set_token(fcm("a:1"));
         before.registered();
-        let mut stage = before.restart(over(Transport::Tls), push());
+        let mut stage = before.restart(over(Transport::Tls), mpush());
         stage.local.set_port(port);
         stage.set_token(fcm(text));
-        stage.agent.register(&stage.key.clone(), stage.now).expect("the account is there");
-        stage.drain();
+        stage.start_registering();
         let bind = stage.one();
         assert_ne!(bind.header("Expires"), Some("0"));
         stage.ok(&bind, &[]);
@@ -169,7 +166,7 @@ fn an_old_contact_that_is_listed_still_is_removed_again_but_not_for_ever() {
 fn a_server_that_rewrites_our_address_is_not_asked_to_remove_it() {
     for instance in [None, Some("urn:uuid:1".to_owned())] {
         let config = account(|config| config.instance_id = instance.clone());
-        let mut stage = Stage::new(config, Some(push_config(Provider::Fcm, &[Dialect::Rfc8599])));
+        let mut stage = Stage::new(config, rfc8599());
         stage.set_token(fcm("a:1"));
         let first = stage.register();
         let seen = first.contact().replace("192.0.2.10:5070", "203.0.113.7:40123");
@@ -184,9 +181,7 @@ fn a_server_that_rewrites_our_address_is_not_asked_to_remove_it() {
 
 #[test]
 fn an_unbound_token_is_taken_away_and_bound_again_on_wish() {
-    let mut stage = Stage::mpush();
-    stage.set_token(fcm("a:1"));
-    stage.registered();
+    let mut stage = Stage::bound();
     stage.unbind();
     let null = stage.one();
     assert_eq!(null.header("X-MPUSH"), Some("null"));
@@ -207,26 +202,21 @@ fn an_unbound_token_is_taken_away_and_bound_again_on_wish() {
 
 #[test]
 fn an_unbind_before_the_first_register_of_a_new_process_is_delivered() {
-    let mut first = Stage::mpush();
-    first.set_token(fcm("a:1"));
-    first.registered();
-    let push = push_config(Provider::Fcm, &[Dialect::XMpush]);
-    let mut second = first.restart(account(|_| {}), Some(push.clone()));
+    let mut second = Stage::bound().restart(account(|_| {}), mpush());
     second.unbind();
     assert_eq!(second.one().header("X-MPUSH"), Some("null"));
 
-    let mut third = second.restart(account(|_| {}), Some(push));
+    let mut third = second.restart(account(|_| {}), mpush());
     assert_eq!(third.register().header("X-MPUSH"), Some("null"), "the wish survives a kill");
 }
 
 #[test]
 fn x_piid_goes_with_the_first_register_after_a_restart() {
     let config = account(|config| config.allow_cleartext_secrets = true);
-    let push = push_config(Provider::Fcm, &[Dialect::XMpush]);
-    let mut first = Stage::new(config.clone(), Some(push.clone()));
+    let mut first = Stage::new(config.clone(), mpush());
     first.set_token(fcm("a:1"));
     let bound = first.registered();
-    let mut second = first.restart(config, Some(push));
+    let mut second = first.restart(config, mpush());
     let again = second.register();
     assert!(again.header("X-PIID").is_some());
     assert_eq!(again.header("X-PIID"), bound.header("X-PIID"));
@@ -238,8 +228,7 @@ fn a_process_started_by_the_provider_for_a_new_token_sends_it_at_once() {
     let mut first = Stage::rfc8599();
     first.set_token(fcm("a:1"));
     let bound = first.registered();
-    let push = push_config(Provider::Fcm, &[Dialect::Rfc8599]);
-    let mut second = first.restart(account(|_| {}), Some(push));
+    let mut second = first.restart(account(|_| {}), rfc8599());
     second.set_token(fcm("a:1"));
     second.silent();
     second.set_token(fcm("a:2"));
@@ -270,9 +259,7 @@ fn what_has_lapsed_is_not_removed() {
         stage.advance(seconds(age));
         stage.all();
         stage.now.wall = seconds(4_000_000_000);
-        stage.local.set_port(6070);
-        stage.network_changes();
-        assert_eq!(stage.one().removed().contains(&old.contact_uri()), removes, "after {age} s");
+        assert_eq!(stage.moved_to(6070).removed().contains(&old.contact_uri()), removes, "after {age} s");
     }
 }
 
@@ -281,12 +268,8 @@ fn contacts_that_were_never_confirmed_are_removed_beside_the_one_that_was() {
     for (instance, removed) in [(None, 2), (Some("urn:uuid:1".to_owned()), 0)] {
         let mut stage = Stage::new(account(|config| config.instance_id = instance.clone()), None);
         let bound = stage.registered();
-        stage.local.set_port(6070);
-        stage.network_changes();
-        let unanswered = stage.one();
-        stage.local.set_port(7070);
-        stage.network_changes();
-        let last = stage.one();
+        let unanswered = stage.moved_to(6070);
+        let last = stage.moved_to(7070);
         assert_eq!(last.removed().len(), removed, "an instance id replaces them: {last:?}");
         let listed = [&bound, &unanswered].map(|old| format!("Contact: {};expires=3000", old.contact()));
         stage.ok(&last, &[&listed[0], &listed[1]]);
@@ -301,9 +284,7 @@ fn contacts_that_were_never_confirmed_are_removed_beside_the_one_that_was() {
 fn a_server_that_lists_nothing_is_not_asked_to_remove_what_an_instance_id_replaces() {
     let mut stage = Stage::new(account(|config| config.instance_id = Some("urn:uuid:1".into())), None);
     stage.registered();
-    stage.local.set_port(6070);
-    stage.network_changes();
-    let moved = stage.one();
+    let moved = stage.moved_to(6070);
     stage.reply(&moved, 200, &["Expires: 3600"]);
     stage.silent();
     stage.log_out();
@@ -343,12 +324,8 @@ fn what_the_server_grants_us_is_not_what_it_granted_to_what_we_left_or_to_others
 
     let mut stage = Stage::new(with_instance(), None);
     let bound = stage.registered();
-    stage.local.set_port(6070);
-    stage.network_changes();
-    let unanswered = stage.one();
-    stage.local.set_port(7070);
-    stage.network_changes();
-    let last = stage.one();
+    let unanswered = stage.moved_to(6070);
+    let last = stage.moved_to(7070);
     let ours = format!("Contact: {};expires=120", rewritten(last.contact()));
     let left = [&bound, &unanswered].map(|old| format!("Contact: {};expires=3000", old.contact()));
     stage.reply(&last, 200, &[&ours, &left[0], &left[1]]);
@@ -387,9 +364,7 @@ fn what_the_server_grants_us_is_not_what_it_granted_to_what_we_left_or_to_others
 fn a_contact_is_stored_before_it_is_sent() {
     let mut stage = Stage::new(account(|_| {}), None);
     let first = stage.register();
-    stage.local.set_port(6070);
-    stage.network_changes();
-    let second = stage.one();
+    let second = stage.moved_to(6070);
     let mut later = Stage::without_account(stage.store.clone(), stage.now, 2);
     later.local.set_port(7070);
     later.add(account(|_| {}), None);
@@ -400,9 +375,7 @@ fn a_contact_is_stored_before_it_is_sent() {
 fn a_server_that_reads_one_contact_only_gets_one_and_removes_no_more_than_it_holds() {
     let mut stage = Stage::new(account(|_| {}), None);
     let unanswered = stage.register();
-    stage.local.set_port(6070);
-    stage.network_changes();
-    let both = stage.one();
+    let both = stage.moved_to(6070);
     assert_eq!(both.removed(), [unanswered.contact_uri()]);
     stage.reply(&both, 200, &[&format!("Contact: {};expires=3600", unanswered.contact())]);
     let alone = stage.one();
@@ -418,15 +391,11 @@ fn a_server_that_reads_one_contact_only_gets_one_and_removes_no_more_than_it_hol
 fn what_a_server_was_asked_to_remove_counts_as_removed_where_it_lists_nothing() {
     let mut stage = Stage::new(account(|_| {}), None);
     let unanswered = stage.register();
-    stage.local.set_port(6070);
-    stage.network_changes();
-    let both = stage.one();
+    let both = stage.moved_to(6070);
     stage.reply(&both, 200, &[&format!("Contact: {};expires=3600", unanswered.contact())]);
     let bound = stage.one();
     stage.ok(&bound, &[]);
-    stage.local.set_port(7070);
-    stage.network_changes();
-    let moved = stage.one();
+    let moved = stage.moved_to(7070);
     assert!(moved.removed().is_empty(), "this server reads one Contact: {moved:?}");
     stage.ok(&moved, &[&format!("Contact: {};expires=3000", bound.contact())]);
     let cleanup = stage.one();
@@ -439,12 +408,10 @@ fn what_a_server_was_asked_to_remove_counts_as_removed_where_it_lists_nothing() 
 
 #[test]
 fn what_went_with_the_former_token_is_not_removed_twice() {
-    let mut stage = Stage::new(over(Transport::Tls), Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+    let mut stage = Stage::new(over(Transport::Tls), mpush());
     stage.set_token(fcm("a:1"));
     stage.registered();
-    stage.local.set_port(6070);
-    stage.network_changes();
-    let unanswered = stage.one();
+    let unanswered = stage.moved_to(6070);
     stage.local.set_port(7070);
     stage.set_token(fcm("a:2"));
     stage.network_changes();
@@ -468,13 +435,11 @@ fn an_unbind_during_a_register_follows_it() {
 
 #[test]
 fn contacts_to_be_removed_are_no_more_than_eight() {
-    let mut stage = Stage::new(over(Transport::Tls), Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+    let mut stage = Stage::new(over(Transport::Tls), mpush());
     stage.set_token(fcm("a:1"));
     let bound = stage.registered();
     for port in 6000..6012 {
-        stage.local.set_port(port);
-        stage.network_changes();
-        stage.one();
+        stage.moved_to(port);
     }
     stage.set_token(fcm("a:2"));
     stage.network_changes();
@@ -514,7 +479,7 @@ fn x_piid_goes_to_those_who_can_read_it() {
 fn x_piid_is_of_the_realm_of_the_server_and_not_of_the_proxy_before_it() {
     const PROXY: &str = "Proxy-Authenticate: Digest realm=\"proxy\", nonce=\"p\", qop=\"auth\", algorithm=SHA-256";
     let piid = |challenges: &[&str]| {
-        let mut stage = Stage::new(over(Transport::Tls), Some(push_config(Provider::Fcm, &[Dialect::XMpush])));
+        let mut stage = Stage::new(over(Transport::Tls), mpush());
         stage.set_token(fcm("a:1"));
         let first = stage.register();
         stage.reply(&first, 401, challenges);

@@ -264,7 +264,9 @@ impl Registration {
         // 200 that still lists the old one is reason to remove it all the same.
         let instance = self.account.instance_id().is_some() && !self.memory.no_outbound;
         let replaces = (instance || self.memory.separate_removal) && !asks.removes();
-        let bound = bound.filter(|_| !replaces);
+        // Back at a gateway that was left: what it still holds goes, unless the new binding takes its place there.
+        let left = self.memory.left.iter().filter(|left| left.gateway.as_deref() == self.here()).map(|left| &left.uri);
+        let bound = bound.chain(left).filter(|_| !replaces);
         let former = self.memory.former.iter().filter(|former| former.expires_at > wall);
         let former = former.filter(|former| !replaces || former.refusals > 0).map(|former| &former.uri);
         let mut removed: Vec<String> = Vec::new();

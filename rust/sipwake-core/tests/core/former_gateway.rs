@@ -567,3 +567,39 @@ fn a_gateway_that_reads_one_contact_only_does_not_speak_for_the_one_that_was_lef
     grant(&mut stage, &alone);
     taken_back(&mut stage, &first);
 }
+
+#[test]
+fn a_gateway_that_is_returned_to_with_another_contact_loses_the_one_that_it_still_held() {
+    for instance in [None, Some("urn:uuid:00000000-0000-1000-8000-000a95a0e128")] {
+        for logs_out in [false, true] {
+            let (mut config, push) = settings(Transport::Tcp);
+            config.instance_id = instance.map(str::to_owned);
+            let mut stage = Stage::new(config, push);
+            stage.set_token(fcm("a:1"));
+            let first = stage.register();
+            grant(&mut stage, &first);
+            stage.advance(Duration::from_millis(540_100));
+            let refresh = stage.one();
+            stage.local.set_port(6070);
+            stage.reply(&refresh, 503, &[]);
+            let second = stage.one();
+            grant(&mut stage, &second);
+            let removal = stage.one();
+            stage.reply(&removal, 503, &[]);
+            stage.local.set_port(7070);
+            let refused = if logs_out {
+                stage.log_out();
+                stage.one()
+            } else {
+                stage.register()
+            };
+            assert_eq!(refused.flow, second.flow);
+            assert!(!refused.removed().contains(&first.contact_uri()), "it is not held here: {refused:?}");
+            stage.reply(&refused, 503, &[]);
+            let back = stage.one();
+            assert_eq!(last_opened(&stage), "a.example");
+            let named = back.removed().contains(&first.contact_uri());
+            assert_eq!(named, instance.is_none() || logs_out, "an instance id replaces it: {back:?}");
+        }
+    }
+}

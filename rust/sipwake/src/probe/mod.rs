@@ -145,6 +145,11 @@ impl Prober {
         Arc::new(Self { settings, network, trace, jobs, targets: Mutex::default() })
     }
 
+    #[cfg(feature = "tls")]
+    pub(crate) fn uses_tls(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| matches!(settings.probe, Probe::WsLoad { https: true, .. }))
+    }
+
     /// Remembers an account's gateways.
     pub(crate) fn know(&self, account: &Account) {
         let key = account.key();

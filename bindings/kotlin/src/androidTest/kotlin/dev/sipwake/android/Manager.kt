@@ -6,6 +6,7 @@ import java.security.Security
 import java.security.cert.CertificateException
 import java.security.cert.X509Certificate
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.atomic.AtomicInteger
 import javax.net.ssl.ManagerFactoryParameters
 import javax.net.ssl.TrustManager
 import javax.net.ssl.TrustManagerFactorySpi
@@ -17,7 +18,11 @@ import javax.net.ssl.X509TrustManager
  */
 @Suppress("unused")
 class Manager(private val trusted: Set<String>) : X509TrustManager {
+    /** The names of the servers that it was to judge. */
     val asked = CopyOnWriteArrayList<String>()
+
+    /** How often it was taken for the system's. */
+    val found = AtomicInteger()
 
     fun checkServerTrusted(chain: Array<X509Certificate>, authType: String, host: String): List<X509Certificate> {
         asked += host
@@ -53,7 +58,7 @@ class Manager(private val trusted: Set<String>) : X509TrustManager {
     class Factory : TrustManagerFactorySpi() {
         override fun engineInit(store: KeyStore?): Unit = check(store == null) { "Android would trust this store alone" }
         override fun engineInit(parameters: ManagerFactoryParameters): Unit = error("not asked for")
-        override fun engineGetTrustManagers(): Array<TrustManager> = arrayOf(systems)
+        override fun engineGetTrustManagers(): Array<TrustManager> = arrayOf(systems.also { it.found.incrementAndGet() })
     }
 
     private companion object {

@@ -200,6 +200,7 @@ mod tests {
         ClientOptions::default()
     }
 
+    #[cfg(feature = "tls")]
     fn refused_field(options: ClientOptions) -> String {
         match options.into_options() {
             Err(SipWakeError::InvalidField { field, .. }) => field,

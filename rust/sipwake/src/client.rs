@@ -195,7 +195,7 @@ impl Client {
         if self.network.tls.is_ok() || !uses_tls {
             return Ok(());
         }
-        Err(FieldError { field: "options.trust", rule: Rule::Conflict { conflict: crate::trust::NOBODY_TRUSTED } })
+        Err(FieldError { field: "options.trust", rule: Rule::Conflict { conflict: crate::trust::NOBODY_JUDGES } })
     }
 
     /// Registers now, also after a refusal. Call it at every start of the app. The outcome comes as an event.

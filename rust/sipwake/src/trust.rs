@@ -16,9 +16,9 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, 
 use sha2::{Digest, Sha256};
 use sipwake_core::event::{CertificateFault, FlowError};
 
-/// The rule of `options.trust`, for accounts and probes that use TLS.
-pub(crate) const NOBODY_TRUSTED: &str =
-    "must say whom TLS trusts: this platform's own verifier (on Android, the system's) is out of Rust's reach";
+/// The rule of `options.trust` that accounts and probes over TLS break where nobody judges.
+pub(crate) const NOBODY_JUDGES: &str =
+    "must name whoever judges servers' certificates: Rust cannot ask the system's verifier on this platform";
 
 /// Asks the platform whether a certificate chain is to be trusted: Android's `X509TrustManagerExtensions`, for example.
 ///
@@ -204,7 +204,7 @@ fn platform(provider: &Arc<CryptoProvider>) -> Result<Chain, FlowError> {
 
 #[cfg(target_os = "android")]
 fn platform(_: &Arc<CryptoProvider>) -> Result<Chain, FlowError> {
-    Err(FlowError::Tls(NOBODY_TRUSTED.to_owned()))
+    Err(FlowError::Tls(format!("options.trust {NOBODY_JUDGES}")))
 }
 
 #[cfg(not(any(target_os = "android", target_os = "ios")))]

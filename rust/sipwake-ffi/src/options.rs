@@ -21,6 +21,10 @@ pub struct ClientOptions {
     /// Trusts these authorities (PEM, or one in DER) and nobody else; not together with `server_trust`.
     #[uniffi(default = None)]
     pub authorities: Option<Vec<u8>>,
+    /// Judges where both are left out: the system's own verifier, on a platform where Rust cannot ask it (Android). A build
+    /// without TLS leaves it alone.
+    #[uniffi(default = None)]
+    pub system_trust: Option<Arc<dyn ServerTrust>>,
     /// Demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4), besides all else.
     #[uniffi(default = [])]
     pub pins: Vec<String>,
@@ -103,15 +107,23 @@ impl ClientOptions {
                 GatewayProbe::WsLoad { https, port } => sipwake::Probe::WsLoad { https, port },
             }));
         }
-        trust(options, self.server_trust, self.authorities, self.pins, self.client_certificate)
+        let judge = Judge { app: self.server_trust, authorities: self.authorities, system: self.system_trust };
+        trust(options, judge, self.pins, self.client_certificate)
     }
+}
+
+/// Whoever judges the servers' certificates.
+struct Judge {
+    app: Option<Arc<dyn ServerTrust>>,
+    authorities: Option<Vec<u8>>,
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "there is nothing to judge"))]
+    system: Option<Arc<dyn ServerTrust>>,
 }
 
 #[cfg(feature = "tls")]
 fn trust(
     options: sipwake::Options,
-    platform: Option<Arc<dyn ServerTrust>>,
-    authorities: Option<Vec<u8>>,
+    judge: Judge,
     pins: Vec<String>,
     certificate: Option<ClientCertificate>,
 ) -> Result<sipwake::Options, SipWakeError> {
@@ -120,16 +132,16 @@ fn trust(
         move |error: sipwake::TrustError| SipWakeError::InvalidField { field, reason: error.to_string() }
     };
     let mut trust = sipwake::Trust::default();
-    match (platform, authorities) {
-        (Some(_), Some(_)) => {
+    match (judge.app, judge.authorities, judge.system) {
+        (Some(_), Some(_), _) => {
             let reason = "must be left out where server_trust judges".to_owned();
             return Err(SipWakeError::InvalidField { field: "options.authorities".to_owned(), reason });
         }
-        (Some(platform), None) => trust = trust.asking(Arc::new(ForeignTrust(platform))),
-        (None, Some(authorities)) => {
+        (Some(judge), None, _) | (None, None, Some(judge)) => trust = trust.asking(Arc::new(ForeignTrust(judge))),
+        (None, Some(authorities), _) => {
             trust = trust.only_authorities(&authorities).map_err(refused("options.authorities"))?;
         }
-        (None, None) => {}
+        (None, None, None) => {}
     }
     for pin in pins {
         trust = trust.pin(sipwake::SpkiPin::parse(&pin).map_err(refused("options.pins"))?);
@@ -143,12 +155,11 @@ fn trust(
 #[cfg(not(feature = "tls"))]
 fn trust(
     options: sipwake::Options,
-    platform: Option<Arc<dyn ServerTrust>>,
-    authorities: Option<Vec<u8>>,
+    judge: Judge,
     pins: Vec<String>,
     certificate: Option<ClientCertificate>,
 ) -> Result<sipwake::Options, SipWakeError> {
-    if platform.is_none() && authorities.is_none() && pins.is_empty() && certificate.is_none() {
+    if judge.app.is_none() && judge.authorities.is_none() && pins.is_empty() && certificate.is_none() {
         return Ok(options);
     }
     Err(SipWakeError::Unavailable { reason: "this build of sipwake is without TLS".to_owned() })
@@ -189,6 +200,7 @@ mod tests {
         ClientOptions::default()
     }
 
+    #[cfg(feature = "tls")]
     fn refused_field(options: ClientOptions) -> String {
         match options.into_options() {
             Err(SipWakeError::InvalidField { field, .. }) => field,
@@ -204,6 +216,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "tls")]
     #[test]
     fn what_cannot_be_used_is_refused_with_its_name() {
         assert!(plain().into_options().is_ok());
@@ -214,6 +227,26 @@ mod tests {
         let certificate = ClientCertificate { chain: b"x".to_vec(), key: b"y".to_vec() };
         let field = refused_field(ClientOptions { client_certificate: Some(certificate), ..plain() });
         assert_eq!(field, "options.client_certificate");
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn the_system_judges_where_the_app_names_nobody() {
+        let judge = |options: ClientOptions| format!("{:?}", options.into_options().expect("usable"));
+        let system = || ClientOptions { system_trust: Some(Arc::new(Anyone)), ..plain() };
+        assert!(judge(system()).contains("Trust(asks,"));
+        assert!(judge(plain()).contains("Trust(platform,"));
+        let authority = rcgen::generate_simple_self_signed(vec!["sip.example.com".into()]).expect("a certificate");
+        let own = ClientOptions { authorities: Some(authority.cert.pem().into_bytes()), ..system() };
+        assert!(judge(own).contains("Trust(own authorities,"));
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn without_tls_the_apps_judge_is_refused_and_the_systems_left_alone() {
+        assert!(ClientOptions { system_trust: Some(Arc::new(Anyone)), ..plain() }.into_options().is_ok());
+        let refused = ClientOptions { server_trust: Some(Arc::new(Anyone)), ..plain() }.into_options();
+        assert!(matches!(refused, Err(SipWakeError::Unavailable { .. })));
     }
 
     struct Tell(Sender<TracedMessage>);

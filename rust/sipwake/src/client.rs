@@ -8,6 +8,8 @@ use sipwake_core::account::{Account, AccountConfig, AccountKey};
 use sipwake_core::call::{CallPolicy, HangUp};
 use sipwake_core::clock::Now;
 use sipwake_core::error::FieldError;
+#[cfg(feature = "tls")]
+use sipwake_core::error::Rule;
 use sipwake_core::event::{Answer, Event};
 use sipwake_core::gate::Gate;
 use sipwake_core::payload::{Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with};
@@ -104,6 +106,11 @@ impl Client {
     /// # Panics
     /// As [`start`](Self::start).
     pub fn start_with(store: Arc<dyn StateStore>, options: Options) -> (Self, Events) {
+        let network = options.network();
+        Self::start_on(network, store, options)
+    }
+
+    fn start_on(network: Network, store: Arc<dyn StateStore>, options: Options) -> (Self, Events) {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).expect("every platform of ours has a random source");
         let (removals, failure) = match store.load(REMOVALS) {
@@ -120,7 +127,7 @@ impl Client {
         let gate = Arc::new(ArcSwap::from_pointee(agent.gate()));
         let stop = Arc::new(Notify::new());
         let (running, ended) = watch::channel(());
-        let network = Arc::new(options.network());
+        let network = Arc::new(network);
         let prober = Prober::new(options.probing, network.clone(), options.trace.clone(), sender.downgrade());
         spawn(prober.clone().after_registrations(events.subscribe()));
         let client = Self {
@@ -160,10 +167,13 @@ impl Client {
     /// earlier process lives on. Nothing is sent before [`register`](Self::register).
     ///
     /// # Errors
-    /// [`Error::Field`], which names the field and the rule.
+    /// [`Error::Field`], which names the field and the rule. It is `options.trust` for an account that uses TLS, or whose
+    /// probes do, where nobody can judge a server's certificate: on Android, with a [`Trust`](crate::Trust) that names nobody.
     pub async fn add_account(&self, account: AccountConfig, push: Option<PushConfig>) -> Result<AccountKey, Error> {
         let account = Account::parse(account)?;
         let push = push.map(Push::parse).transpose()?;
+        #[cfg(feature = "tls")]
+        self.check_trust(&account)?;
         let known = account.clone();
         let key = self.ask(move |agent, store, now| {
             let key = binding_key(&account.key());
@@ -177,6 +187,15 @@ impl Client {
         let key = key.await?;
         self.prober.know(&known);
         Ok(key)
+    }
+
+    #[cfg(feature = "tls")]
+    fn check_trust(&self, account: &Account) -> Result<(), FieldError> {
+        let uses_tls = account.hops().iter().any(|hop| hop.transport.is_secure()) || self.prober.uses_tls();
+        if self.network.tls.is_ok() || !uses_tls {
+            return Ok(());
+        }
+        Err(FieldError { field: "options.trust", rule: Rule::Conflict { conflict: crate::trust::NOBODY_JUDGES } })
     }
 
     /// Registers now, also after a refusal. Call it at every start of the app. The outcome comes as an event.
@@ -396,6 +415,8 @@ mod tests {
     use tokio::time::{sleep, timeout};
 
     use super::*;
+    #[cfg(feature = "tls")]
+    use crate::probe::{Probe, Probing};
     use crate::store::StoreError;
 
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -444,6 +465,42 @@ mod tests {
             adding
         };
         (client, events, hold, go)
+    }
+
+    /// A client as on Android, where Rust cannot ask the system.
+    #[cfg(feature = "tls")]
+    fn trusting_nobody(options: Options) -> (Client, Events) {
+        use sipwake_core::event::FlowError;
+        let tls = Err(FlowError::Tls("nobody".to_owned()));
+        Client::start_on(Network { tls, ..options.network() }, Arc::new(crate::store::MemoryStore::default()), options)
+    }
+
+    #[cfg(feature = "tls")]
+    #[tokio::test]
+    async fn an_account_that_uses_tls_is_refused_where_nobody_can_judge_the_server() {
+        let (client, _events) = trusting_nobody(Options::default());
+        let over = |transport| AccountConfig { transport: Some(transport), ..config("alice") };
+        for transport in [Transport::Tls, Transport::Wss] {
+            match client.add_account(over(transport), None).await {
+                Err(Error::Field(refused)) => assert_eq!(refused.field, "options.trust", "{transport:?}"),
+                other => panic!("{transport:?}: {other:?}"),
+            }
+        }
+        for transport in [Transport::Udp, Transport::Tcp, Transport::Ws] {
+            assert!(client.add_account(over(transport), None).await.is_ok(), "{transport:?} needs no trust");
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[tokio::test]
+    async fn probes_over_https_are_refused_where_nobody_can_judge_the_server() {
+        let refusal = async |https| {
+            let probe = Probe::WsLoad { https, port: None };
+            let (client, _events) = trusting_nobody(Options::default().probing(Probing::new(probe)));
+            client.add_account(config("alice"), None).await.err()
+        };
+        assert!(matches!(refusal(true).await, Some(Error::Field(FieldError { field: "options.trust", .. }))));
+        assert_eq!(refusal(false).await, None);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

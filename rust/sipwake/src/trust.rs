@@ -16,7 +16,11 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, 
 use sha2::{Digest, Sha256};
 use sipwake_core::event::{CertificateFault, FlowError};
 
-/// Asks the platform whether a certificate chain is to be trusted: Android's `X509TrustManager`, for example.
+/// The rule of `options.trust` that accounts and probes over TLS break where nobody judges.
+pub(crate) const NOBODY_JUDGES: &str =
+    "must name whoever judges servers' certificates: Rust cannot ask the system's verifier on this platform";
+
+/// Asks the platform whether a certificate chain is to be trusted: Android's `X509TrustManagerExtensions`, for example.
 ///
 /// It is called on the client's runtime and must not wait for the network. The name is checked besides, always.
 pub trait ServerTrust: Send + Sync {
@@ -97,7 +101,9 @@ impl fmt::Debug for SpkiPin {
     }
 }
 
-/// Whom a client trusts. The default is the platform: its own verifier on iOS, Mozilla's list elsewhere.
+/// Whom a client trusts. The default is the platform: its own verifier on iOS, Mozilla's list on desktops. Android's own
+/// verifier is out of Rust's reach, so there an account that uses TLS is refused until [`asking`](Self::asking) or
+/// [`only_authorities`](Self::only_authorities) says whom to trust.
 ///
 /// ```
 /// use sipwake::{SpkiPin, Trust};
@@ -181,23 +187,30 @@ impl Trust {
         }))
     }
 
-    #[cfg_attr(not(target_os = "ios"), allow(unused_variables, clippy::unnecessary_wraps))]
     fn chain(&self, provider: &Arc<CryptoProvider>) -> Result<Chain, FlowError> {
-        Ok(match &self.anchor {
-            Anchor::Asked(platform) => Chain::Asked(platform.clone()),
-            Anchor::Own(roots) => Chain::Roots(roots.clone()),
-            #[cfg(target_os = "ios")]
-            Anchor::Platform => {
-                let verifier = rustls_platform_verifier::Verifier::new(provider.clone())
-                    .map_err(|error| FlowError::Tls(error.to_string()))?;
-                Chain::Checked(Arc::new(verifier))
-            }
-            #[cfg(not(target_os = "ios"))]
-            Anchor::Platform => {
-                Chain::Roots(Arc::new(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }))
-            }
-        })
+        match &self.anchor {
+            Anchor::Asked(platform) => Ok(Chain::Asked(platform.clone())),
+            Anchor::Own(roots) => Ok(Chain::Roots(roots.clone())),
+            Anchor::Platform => platform(provider),
+        }
     }
+}
+
+#[cfg(target_os = "ios")]
+fn platform(provider: &Arc<CryptoProvider>) -> Result<Chain, FlowError> {
+    let verifier = rustls_platform_verifier::Verifier::new(provider.clone());
+    Ok(Chain::Checked(Arc::new(verifier.map_err(|error| FlowError::Tls(error.to_string()))?)))
+}
+
+#[cfg(target_os = "android")]
+fn platform(_: &Arc<CryptoProvider>) -> Result<Chain, FlowError> {
+    Err(FlowError::Tls(format!("options.trust {NOBODY_JUDGES}")))
+}
+
+#[cfg(not(any(target_os = "android", target_os = "ios")))]
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+fn platform(_: &Arc<CryptoProvider>) -> Result<Chain, FlowError> {
+    Ok(Chain::Roots(Arc::new(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })))
 }
 
 impl fmt::Debug for Trust {

@@ -30,6 +30,9 @@ pub(crate) const CHECK_ONLY_META_DATA: &str = "dev.sipwake.CHECK_ONLY";
 /// Java 11's class files: what R8 and every Android Gradle plugin since 7 reads.
 const NEWEST_CLASS_FILE: u16 = 55;
 
+/// One of those on it, as DER has its name: the length, then the text.
+const ON_MOZILLAS_LIST: &[u8] = b"\x0cISRG Root X1";
+
 const METADATA: &str = "META-INF/com/android/build/gradle/aar-metadata.properties";
 const LICENCES: &str = "META-INF/LICENSES.txt";
 
@@ -89,6 +92,9 @@ fn libraries(name: &str, entries: &[Entry], check_only: bool, findings: &mut Fin
             findings.wrong(place, format!("is compressed, or not at a multiple of {PAGE} bytes in the archive"));
         }
         library::inspect(place, abi, &entry.bytes, findings);
+        if entry.bytes.windows(ON_MOZILLAS_LIST.len()).any(|window| window == ON_MOZILLAS_LIST) {
+            findings.wrong(place, "has Mozilla's list of authorities, and Android is to judge");
+        }
         if let Some(path) = archive::build_path(&entry.bytes) {
             findings.wrong(place, format!("has a path of the machine that built it: {path}"));
         }
@@ -164,6 +170,8 @@ fn classes(entry: &Entry, findings: &mut Findings) {
         "dev/sipwake/SipWakeClient.class",
         "dev/sipwake/ffi/Sipwake_ffiKt.class",
         "dev/sipwake/android/SipWakeMessagingService.class",
+        // Android's, not the one for a plain JVM, which asks nobody.
+        "dev/sipwake/SystemTrust.class",
     ] {
         if !entries.iter().any(|entry| entry.path == required) {
             findings.wrong(place, format!("has no {required}"));

@@ -151,6 +151,7 @@ fn each_way_of_breaking_an_archive_is_found() {
         ("exports xfi_sipwake", Box::new(|archive| archive.patch(ARM64, b"\0ffi_sipwake_ffi_", b"\0xfi_sipwake_ffi_"))),
         (".debug_x", Box::new(|archive| archive.patch(ARM64, b"\0.comment\0", b"\0.debug_x\0"))),
         ("path of the machine", Box::new(|archive| archive.patch(X86_64, b"Content-Length", b"/home/eve/x.rs"))),
+        ("Mozilla's list", Box::new(|archive| archive.file(ARM64).extend_from_slice(b"\x0cISRG Root X1"))),
         ("multiple of", Box::new(|archive| archive.alignment = 4)),
         (
             "bears the time",
@@ -165,6 +166,12 @@ fn each_way_of_breaking_an_archive_is_found() {
         ("outside of itself", Box::new(|archive| archive.files.insert("jni/../../x".into(), vec![1]).map_or((), drop))),
         ("minSdkVersion", Box::new(|archive| archive.replace_text("AndroidManifest.xml", "\"24\"", "\"21\""))),
         ("no XML", Box::new(|archive| archive.replace_text("AndroidManifest.xml", "</manifest>", ""))),
+        (
+            "no dev/sipwake/SystemTrust.class",
+            Box::new(|archive| {
+                archive.break_classes(|classes| drop(classes.files.remove("dev/sipwake/SystemTrust.class")));
+            }),
+        ),
         (
             "does not ask for android.permission.INTERNET",
             Box::new(|archive| archive.replace_text("AndroidManifest.xml", "permission.INTERNET", "permission.NONE")),

@@ -1,11 +1,15 @@
 use std::collections::HashMap;
-use std::time::Duration;
+use std::pin::pin;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::account::account_id;
 use crate::account::tests::alice;
 use crate::call::{CallChange, EndReason};
 use crate::error::CallbackError;
+use crate::options::GatewayProbe;
 use crate::payload::{IgnoreReason, PushKind};
 use crate::push::{Provider, PushConfig};
 
@@ -68,9 +72,36 @@ fn client(accounts: Vec<AccountSetup>) -> Arc<SipWakeClient> {
     SipWakeClient::new(Arc::new(Records::default()), accounts, None, ClientOptions::default()).expect("a client")
 }
 
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Polls as Kotlin and Swift do: on a thread without a runtime.
 fn wait<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(5), future).await }).expect("in time")
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        assert!(Instant::now() < end, "not in time");
+        thread::park_timeout(end - Instant::now());
+    }
+}
+
+#[test]
+fn a_registration_that_waits_for_probes_needs_no_runtime_of_its_caller() {
+    let mut setup = setup();
+    setup.account.gateways = vec!["127.0.0.1:9".into(), "127.0.0.2:9".into()];
+    let id = account_id(setup.account.clone()).expect("valid");
+    let options = ClientOptions { probing: Some(GatewayProbe::SipOptions), ..ClientOptions::default() };
+    let client = SipWakeClient::new(Arc::new(Records::default()), vec![setup], None, options).expect("a client");
+    assert_eq!(wait(client.register(id)), Ok(()));
 }
 
 fn call_push() -> PushPayload {
@@ -157,7 +188,8 @@ fn who_waits_is_told_of_the_end() {
 
 #[test]
 fn a_client_cannot_be_made_where_it_would_wait_for_itself() {
-    let error = wait(async {
+    let runtime = OwnRuntime::start().expect("a runtime");
+    let error = runtime.block_on(async {
         SipWakeClient::new(Arc::new(Records::default()), Vec::new(), None, ClientOptions::default()).err()
     });
     assert!(matches!(error, Some(SipWakeError::Unavailable { .. })), "{error:?}");

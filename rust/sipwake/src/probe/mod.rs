@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use sipwake_core::account::{Account, AccountKey, Hop, MAX_GATEWAYS};
 use sipwake_core::event::Event;
 use sipwake_core::gateway::Load;
+use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -120,6 +121,7 @@ pub(crate) struct Prober {
     settings: Option<Probing>,
     network: Arc<Network>,
     trace: Option<Arc<dyn Trace>>,
+    runtime: Handle,
     /// Weak: a probe must not keep a client alive.
     jobs: mpsc::WeakSender<Job>,
     targets: Mutex<HashMap<AccountKey, (Target, Probed)>>,
@@ -142,7 +144,12 @@ impl Prober {
         trace: Option<Arc<dyn Trace>>,
         jobs: mpsc::WeakSender<Job>,
     ) -> Arc<Self> {
-        Arc::new(Self { settings, network, trace, jobs, targets: Mutex::default() })
+        Arc::new(Self { settings, network, trace, runtime: Handle::current(), jobs, targets: Mutex::default() })
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn uses_tls(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| matches!(settings.probe, Probe::WsLoad { https: true, .. }))
     }
 
     /// Remembers an account's gateways.
@@ -166,10 +173,19 @@ impl Prober {
     pub(crate) async fn before_first(self: &Arc<Self>, key: &AccountKey) {
         let Some(settings) = &self.settings else { return };
         if let Some(target) = self.due(key, None) {
-            let (prober, probe) = (self.clone(), settings.clone());
-            let asked = spawn(async move { drop(prober.probe(&target, &probe).await) });
-            // What is not there in time goes on in its own task.
-            let _ = timeout(settings.first_wait, asked).await;
+            let (prober, settings) = (self.clone(), settings.clone());
+            let wait = async move {
+                let first_wait = settings.first_wait;
+                let asked = spawn(async move { drop(prober.probe(&target, &settings).await) });
+                // What is not there in time goes on in its own task.
+                let _ = timeout(first_wait, asked).await;
+            };
+            // The caller may be on no runtime: the FFI's futures are polled by the app's language.
+            let waited = {
+                let _inside = self.runtime.enter();
+                spawn(wait)
+            };
+            let _ = waited.await;
         }
     }
 

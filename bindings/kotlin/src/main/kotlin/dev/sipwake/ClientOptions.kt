@@ -16,7 +16,10 @@ import dev.sipwake.ffi.TracedMessage as FfiTraced
 /**
  * What a client is made with besides its store and its accounts. All of it may be left out.
  *
- * @property serverTrust judges the servers' certificates instead of the SDK; on Android, `PlatformTrust`
+ * Where neither [serverTrust] nor [authorities] is given, Android judges the servers' certificates, as the app's network security
+ * configuration has it; on any other JVM, Mozilla's list of authorities decides.
+ *
+ * @property serverTrust judges the servers' certificates
  * @property authorities trusts these authorities (PEM, or one in DER) and nobody else; not together with [serverTrust]
  * @property pins demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4), besides all else
  * @property clientCertificate shown to servers that ask for a certificate
@@ -38,6 +41,7 @@ public class ClientOptions(
     internal fun toFfi() = FfiOptions(
         serverTrust = serverTrust?.let(::SafeTrust),
         authorities = authorities,
+        systemTrust = systemTrust()?.let(::SafeTrust),
         pins = pins,
         clientCertificate = clientCertificate?.let { FfiCertificate(it.chain, it.key) },
         decryptor = decryptor?.let(::SafeDecryptor),

@@ -10,8 +10,6 @@ import java.security.Provider
 import java.security.SecureRandom
 import java.security.Security
 import java.security.cert.Certificate
-import java.security.cert.CertificateException
-import java.security.cert.X509Certificate
 import java.security.spec.AlgorithmParameterSpec
 import java.util.Collections
 import java.util.Date
@@ -20,26 +18,18 @@ import java.util.concurrent.ConcurrentHashMap
 import javax.crypto.KeyGenerator
 import javax.crypto.KeyGeneratorSpi
 import javax.crypto.SecretKey
-import javax.net.ssl.ManagerFactoryParameters
-import javax.net.ssl.TrustManager
-import javax.net.ssl.TrustManagerFactorySpi
-import javax.net.ssl.X509TrustManager
 
-/** What a phone has and Robolectric has not: the Keystore, in memory, and a trust manager that knows the server's name. */
+/** What a phone has and Robolectric has not: the Keystore, in memory. */
 class PhoneStandIns : Provider("AndroidKeyStore", "1", "stands in for a phone's") {
     init {
         put("KeyStore.AndroidKeyStore", Keys::class.java.name)
         put("KeyGenerator.AES", Generator::class.java.name)
-        put("TrustManagerFactory.$TRUST", NobodyTrusted::class.java.name)
     }
 
     companion object {
-        private const val TRUST = "StandIn"
-
         /** To be called before the application is made. */
         fun install() {
             Security.addProvider(PhoneStandIns())
-            Security.setProperty("ssl.TrustManagerFactory.algorithm", TRUST)
         }
     }
 }
@@ -79,22 +69,4 @@ class Generator : KeyGeneratorSpi() {
     override fun engineInit(random: SecureRandom?) = error("not asked for")
     override fun engineGenerateKey(): SecretKey =
         KeyGenerator.getInstance("AES", "SunJCE").apply { init(asked.keySize) }.generateKey().also { keys[asked.keystoreAlias] = it }
-}
-
-class NobodyTrusted : TrustManagerFactorySpi() {
-    override fun engineInit(store: KeyStore?) {}
-    override fun engineInit(parameters: ManagerFactoryParameters) = error("not asked for")
-    override fun engineGetTrustManagers(): Array<TrustManager> = arrayOf(Manager())
-
-    /** Android's own has the first two beside what the interface says. */
-    @Suppress("unused")
-    class Manager : X509TrustManager {
-        fun checkServerTrusted(chain: Array<X509Certificate>, authType: String, host: String): List<X509Certificate> =
-            throw CertificateException("nobody is trusted")
-
-        fun isSameTrustConfiguration(first: String, second: String): Boolean = true
-        override fun checkClientTrusted(chain: Array<X509Certificate>, authType: String) = throw CertificateException()
-        override fun checkServerTrusted(chain: Array<X509Certificate>, authType: String) = throw CertificateException()
-        override fun getAcceptedIssuers(): Array<X509Certificate> = emptyArray()
-    }
 }

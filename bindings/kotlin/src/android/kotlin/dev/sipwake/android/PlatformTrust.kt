@@ -8,9 +8,10 @@ import javax.net.ssl.TrustManagerFactory
 import javax.net.ssl.X509TrustManager
 
 /**
- * Has Android judge the servers' certificates: with the app's network security configuration and the user's and
- * administrator's authorities, or with a trust manager of the app's own.
+ * Has Android judge the servers' certificates: by the app's network security configuration, or with a trust manager of the
+ * app's own. A client whose options name neither a judge nor authorities does the former by itself.
  *
+ * Without such a configuration Android trusts the system's authorities, and the user's only in apps for Android 6 and older.
  * The server's name is given to Android, whose rules may differ from name to name; the SDK checks the name besides.
  *
  * @param manager the system's when left out

@@ -11,7 +11,6 @@ import com.google.firebase.FirebaseApp
 import com.google.firebase.messaging.FirebaseMessaging
 import dev.sipwake.android.KeystoreStateStore
 import dev.sipwake.android.NetworkWatch
-import dev.sipwake.android.PlatformTrust
 import dev.sipwake.android.TelecomCalls
 import dev.sipwake.sample.R
 import dev.sipwake.sample.logic.InactiveMedia
@@ -41,7 +40,6 @@ class SampleApplication : Application() {
             display = display,
             scope = CoroutineScope(SupervisorJob() + Dispatchers.Default),
             defaults = Settings(project = FirebaseApp.getInstance().options.projectId.orEmpty()),
-            trust = PlatformTrust(),
         )
         if (hasTelecom()) {
             telecom = TelecomCalls(this, phone.client, SampleConnectionService::class.java, getString(R.string.app_name)) { _, offer ->

@@ -4,7 +4,6 @@ import dev.sipwake.AccountId
 import dev.sipwake.ClientOptions
 import dev.sipwake.ErrorKind
 import dev.sipwake.PushAction
-import dev.sipwake.ServerTrust
 import dev.sipwake.SipWakeClient
 import dev.sipwake.SipWakeException
 import dev.sipwake.StateStore
@@ -36,7 +35,6 @@ class Phone(
     private val display: CallDisplay,
     private val scope: CoroutineScope,
     defaults: Settings = Settings(),
-    trust: ServerTrust? = null,
 ) : AutoCloseable {
     val trace = TraceLog()
     val client: SipWakeClient
@@ -49,7 +47,7 @@ class Phone(
     private var token: String? = null
 
     init {
-        val options = ClientOptions(serverTrust = trust, trace = TraceListener(trace::add))
+        val options = ClientOptions(trace = TraceListener(trace::add))
         val saved = saved()
         client = SipWakeClient(records, listOfNotNull(saved?.setup()), options = options)
         val user = saved?.let { User(it.setup().account.id(), it.address) }

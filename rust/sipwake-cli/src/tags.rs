@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 use sipwake::core::push::Tag;
-use sipwake::{Binding, Push, PushToken};
+use sipwake::{Binding, Push};
 
 use crate::settings::PushSettings;
 
@@ -24,7 +24,8 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let push = Push::parse(options.push.config()).map_err(|error| error.to_string())?;
-    let token = PushToken::parse_pair(push.provider(), options.token.as_deref(), options.alert_token.as_deref())
+    let token = push
+        .parse_token(options.token.as_deref(), options.alert_token.as_deref())
         .map_err(|error| error.to_string())?;
     let tags = push.tags(token.as_ref().map_or(Binding::Unbound, Binding::Token));
     if options.json {

@@ -83,7 +83,7 @@ impl TagsCompanion {
     pub fn tags(&self, binding: TagsBinding) -> Result<RegisterTags, SipWakeError> {
         let parsed = match &binding {
             TagsBinding::Token { token, alert } | TagsBinding::LoggedOut { token, alert } => {
-                PushToken::parse_pair(self.push.provider(), token.as_deref(), alert.as_deref())?
+                self.push.parse_token(token.as_deref(), alert.as_deref())?
             }
             TagsBinding::Unbound | TagsBinding::Query { .. } => None,
         };

@@ -13,7 +13,7 @@ use sipwake_core::error::Rule;
 use sipwake_core::event::{Answer, Event};
 use sipwake_core::gate::Gate;
 use sipwake_core::payload::{Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with};
-use sipwake_core::push::{Push, PushConfig, PushToken};
+use sipwake_core::push::{Push, PushConfig};
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 use sipwake_core::user_agent::{Decline, NoSuchAccount, UserAgent};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
@@ -242,8 +242,8 @@ impl Client {
         let key = account.clone();
         let (call, alert) = (call.map(str::to_owned), alert.map(str::to_owned));
         self.ask(move |agent, _, now| {
-            let provider = agent.push(&key)?.ok_or(Error::NoPush)?.provider().clone();
-            let Some(token) = PushToken::parse_pair(&provider, call.as_deref(), alert.as_deref())? else {
+            let push = agent.push(&key)?.ok_or(Error::NoPush)?;
+            let Some(token) = push.parse_token(call.as_deref(), alert.as_deref())? else {
                 return Ok(TokenUpdate::Ignored);
             };
             agent.set_token(&key, token, now)?;

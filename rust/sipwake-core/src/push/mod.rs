@@ -308,6 +308,23 @@ impl Push {
         &self.provider
     }
 
+    /// Parses the tokens that the provider gave: [`PushToken::parse_pair`], and a token that the dialects cannot carry is
+    /// refused.
+    ///
+    /// # Errors
+    /// A [`FieldError`] for `push.token` or `push.alert_token`.
+    pub fn parse_token(&self, call: Option<&str>, alert: Option<&str>) -> Result<Option<PushToken>, FieldError> {
+        let portsip =
+            matches!(&self.dialects, Dialects::Only(spoken) if spoken.iter().any(|d| matches!(d, Dialect::PortSip(_))));
+        for (field, token) in [("push.token", call), ("push.alert_token", alert)] {
+            if portsip && token.is_some_and(|token| token.contains(';')) {
+                // It would end there and start a field of its own: the header knows no escape.
+                return Err(FieldError::malformed(field, "a token without semicolons, as PortSIP's header is spoken"));
+            }
+        }
+        PushToken::parse_pair(&self.provider, call, alert)
+    }
+
     fn package(&self) -> &str {
         &self.package
     }
@@ -407,10 +424,10 @@ impl Push {
     /// All dialects of the configuration are written, and with [`Dialects::Auto`] both of its own.
     ///
     /// ```
-    /// use sipwake_core::push::{Binding, Provider, Push, PushConfig, PushToken};
+    /// use sipwake_core::push::{Binding, Provider, Push, PushConfig};
     ///
     /// let push = Push::parse(PushConfig::new(Provider::Fcm, "my-project"))?;
-    /// let token = PushToken::parse(push.provider(), "c-10:APA91b")?.expect("a real token");
+    /// let token = push.parse_token(Some("c-10:APA91b"), None)?.expect("a real token");
     /// let tags = push.tags(Binding::Token(&token));
     /// assert_eq!(tags.uri_params_text(), ";pn-provider=fcm;pn-param=my-project;pn-prid=c-10:APA91b");
     /// assert_eq!(tags.headers[0].value.as_deref(), Some("a:my-project:c-10:APA91b"));

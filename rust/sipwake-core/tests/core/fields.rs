@@ -290,7 +290,7 @@ proptest! {
                 return Ok(());
             }
         };
-        let token = match PushToken::parse_pair(&provider, Some(&call), alert.as_deref()) {
+        let token = match push.parse_token(Some(&call), alert.as_deref()) {
             Ok(Some(token)) => token,
             Ok(None) => return Ok(()),
             Err(error) => {
@@ -379,4 +379,16 @@ fn a_password_of_any_shape_is_hashed_and_never_sent() {
     assert!(!stage.one().text.contains("p\\\"a"));
     let config = account(|config| config.credentials = Credentials::Password(Secret::new("a\r\nb")));
     assert_eq!(Account::parse(config).expect_err("a line break").rule, Rule::ControlCharacter);
+}
+
+#[test]
+fn a_token_with_a_semicolon_is_refused_where_portsips_header_would_end_it() {
+    let tokens = |dialect, call, alert| {
+        let push = Push::parse(push_config(Provider::Other("acme".into()), &[dialect])).expect("valid");
+        push.parse_token(call, alert).map_err(|error| error.field)
+    };
+    let portsip = Dialect::PortSip(PortSipHeader::XPush);
+    assert_eq!(tokens(portsip, Some("a;allow-call-push=false"), None), Err("push.token"));
+    assert_eq!(tokens(portsip, None, Some("a;b")), Err("push.alert_token"));
+    assert!(matches!(tokens(Dialect::Rfc8599, Some("a;b"), None), Ok(Some(_))));
 }

@@ -1,6 +1,12 @@
-//! A list that is empty for most of a client's life.
+//! A list and a map that are empty for most of a client's life.
 
+use std::borrow::Borrow;
+use std::fmt;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::{Serialize, Serializer};
 
 /// A `Vec` that takes one pointer while it is empty, and gives its room back when it becomes so again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +68,100 @@ impl<T> DerefMut for Few<T> {
     }
 }
 
+/// A map of so few entries that looking through all of them is quick, in the order in which they came. A `BTreeMap` is several
+/// kilobytes of code for each kind of entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FewMap<K, V>(Few<(K, V)>);
+
+impl<K: Eq, V> FewMap<K, V> {
+    pub(crate) fn get<Q: Eq + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.0.iter().find(|(known, _)| known.borrow() == key).map(|(_, value)| value)
+    }
+
+    pub(crate) fn contains_key<Q: Eq + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.get(key).is_some()
+    }
+
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        match self.0.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, former)) => *former = value,
+            None => self.0.push((key, value)),
+        }
+    }
+
+    /// Returns the value of a key, which gets this one if it has none.
+    pub(crate) fn get_or_insert(&mut self, key: K, value: V) -> &mut V {
+        let index = self.0.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+            self.0.push((key, value));
+            self.0.len() - 1
+        });
+        &mut self.0[index].1
+    }
+
+    pub(crate) fn remove<Q: Eq + ?Sized>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        self.0.retain(|(known, _)| known.borrow() != key);
+    }
+}
+
+impl<K, V> Default for FewMap<K, V> {
+    fn default() -> Self {
+        Self(Few::default())
+    }
+}
+
+impl<K, V> Deref for FewMap<K, V> {
+    type Target = [(K, V)];
+
+    fn deref(&self) -> &[(K, V)] {
+        &self.0
+    }
+}
+
+impl<K, V> DerefMut for FewMap<K, V> {
+    fn deref_mut(&mut self) -> &mut [(K, V)] {
+        &mut self.0
+    }
+}
+
+impl<K: Serialize, V: Serialize> Serialize for FewMap<K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+impl<'de, K: Deserialize<'de> + Eq, V: Deserialize<'de>> Deserialize<'de> for FewMap<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FewMapVisitor(PhantomData))
+    }
+}
+
+struct FewMapVisitor<K, V>(PhantomData<(K, V)>);
+
+impl<'de, K: Deserialize<'de> + Eq, V: Deserialize<'de>> Visitor<'de> for FewMapVisitor<K, V> {
+    type Value = FewMap<K, V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut map = FewMap::default();
+        while let Some((key, value)) = entries.next_entry()? {
+            map.insert(key, value);
+        }
+        Ok(map)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +175,19 @@ mod tests {
         assert_eq!((few.remove(0), &*few), (1, [2].as_slice()));
         few.retain(|item| *item != 2);
         assert_eq!(few.0, None);
+    }
+
+    #[test]
+    fn a_map_has_one_value_a_key_in_the_order_in_which_they_came() {
+        let mut map = FewMap::default();
+        map.insert("b".to_owned(), 1);
+        *map.get_or_insert("a".to_owned(), 2) += 3;
+        map.insert("b".to_owned(), 4);
+        assert_eq!(*map.get_or_insert("a".to_owned(), 0), 5);
+        let text = serde_json::to_string(&map).expect("its keys are text");
+        assert_eq!(text, r#"{"b":4,"a":5}"#);
+        assert_eq!(serde_json::from_str::<FewMap<String, u8>>(&text).expect("just written"), map);
+        map.remove("b");
+        assert_eq!((map.get("a"), map.contains_key("b"), map.len()), (Some(&5), false, 1));
     }
 }

@@ -16,6 +16,7 @@ mod few;
 pub mod gate;
 pub mod gateway;
 mod incoming;
+mod json;
 #[cfg(feature = "mutations")]
 pub mod mutation;
 #[cfg(not(feature = "mutations"))]

@@ -4,7 +4,7 @@
 //! "sipwake " version " " checksum LF JSON     ; checksum: 16 hex digits of the JSON's SHA-256
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -13,7 +13,9 @@ use sha2::{Digest, Sha256};
 
 use crate::account::{AccountConfig, AccountKey};
 use crate::digest::{NonceCache, hex};
+use crate::few::FewMap;
 use crate::gate::{DEPARTED, MAX_DEPARTED};
+use crate::json;
 use crate::push::{PushConfig, PushToken, Shown};
 use crate::random::Random;
 use crate::redact::Secret;
@@ -217,7 +219,7 @@ pub(crate) struct Removal {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Removals {
     /// The log-outs that the server has not confirmed.
-    pub(crate) pending: BTreeMap<AccountKey, Removal>,
+    pub(crate) pending: FewMap<AccountKey, Removal>,
     pub(crate) departed: VecDeque<Departed>,
 }
 
@@ -324,11 +326,13 @@ pub(crate) fn open<T: DeserializeOwned>(record: &[u8]) -> Result<T, Damage> {
     if words.next().map(str::as_bytes) != Some(&checksum(body)) || words.next().is_some() {
         return Err(Damage::Torn);
     }
-    serde_json::from_slice(body).map_err(|_| Damage::Unreadable)
+    json::read(body).map_err(|_| Damage::Unreadable)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -373,7 +377,7 @@ mod tests {
         let config = AccountConfig::new("sip:alice@example.com", "secret");
         let key = crate::account::Account::parse(config.clone()).expect("a sound account").key();
         let removal = Removal { account: config, push: None, memory: memory() };
-        let old = seal(&BTreeMap::from([(key.clone(), removal.clone())]));
+        let old = seal(&HashMap::from([(key.clone(), removal.clone())]));
         let read = Removals::read(&old).expect("the old form");
         assert_eq!((read.pending.get(&key), read.departed.len()), (Some(&removal), 0));
         let again = Removals::read(&read.write().expect("something is pending")).expect("the new form");

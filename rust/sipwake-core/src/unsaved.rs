@@ -1,8 +1,8 @@
 //! Records that the store refused: kept in memory, and stored again until it takes them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::few::FewMap;
 use crate::snapshot::{Durability, Record};
 use crate::user_agent::{MAX_ACCOUNTS, MAX_REMOVALS};
 
@@ -21,7 +21,7 @@ struct Refused {
 
 #[derive(Debug, Default)]
 pub(crate) struct Unsaved {
-    refused: BTreeMap<String, Refused>,
+    refused: FewMap<String, Refused>,
     /// What the driver was asked to store last, and has not said that it failed.
     storing: Option<(String, Durability)>,
 }
@@ -41,7 +41,7 @@ impl Unsaved {
         if self.refused.len() >= MAX_UNSAVED && !self.refused.contains_key(&key) {
             return;
         }
-        let refused = self.refused.entry(key).or_insert(Refused { durability, times: 0, again: None });
+        let refused = self.refused.get_or_insert(key, Refused { durability, times: 0, again: None });
         let wait = FIRST.saturating_mul(1 << refused.times.min(16)).min(LONGEST);
         refused.times += 1;
         refused.durability = durability;
@@ -54,7 +54,7 @@ impl Unsaved {
     }
 
     pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
-        let again = self.refused.values().filter_map(|refused| refused.again).min();
+        let again = self.refused.iter().filter_map(|(_, refused)| refused.again).min();
         again.map(|at| (at, "a record to be stored again"))
     }
 

@@ -6,7 +6,7 @@
 //! returns `None`, doing what it says *in that order*; then sleep until [`UserAgent::poll_timeout`] or the next happening.
 //! An [`Output::Save`] comes before the bytes that depend on it: write it before you send them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::call::transaction::Invitation;
 use crate::clock::Now;
 use crate::error::FieldError;
 use crate::event::{Answer, CallChange, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
-use crate::few::Few;
+use crate::few::{Few, FewMap};
 use crate::gate::Gate;
 use crate::gateway::Load;
 use crate::mutation::{Mutation, active};
@@ -66,13 +66,13 @@ pub struct UserAgent {
     pub(crate) unsolicited: bool,
     pub(crate) strangers: Few<Stranger>,
     /// Answers that wait for a flow.
-    pub(crate) held_answers: BTreeMap<Uuid, Answer>,
+    pub(crate) held_answers: FewMap<Uuid, Answer>,
     /// Messages told lately: a gateway sends them again to a new Contact.
     pub(crate) chats: Few<String>,
     /// Messages of which only a part has come.
     framers: Few<(FlowId, Framer)>,
     unsaved: Unsaved,
-    discarded: BTreeMap<Discard, u64>,
+    discarded: FewMap<Discard, u64>,
 }
 
 impl UserAgent {
@@ -95,11 +95,11 @@ impl UserAgent {
             policy: CallPolicy::default(),
             unsolicited: false,
             strangers: Few::default(),
-            held_answers: BTreeMap::new(),
+            held_answers: FewMap::default(),
             chats: Few::default(),
             framers: Few::default(),
             unsaved: Unsaved::default(),
-            discarded: BTreeMap::new(),
+            discarded: FewMap::default(),
         };
         match removals.map(Removals::read) {
             Some(Ok(removals)) => {
@@ -107,11 +107,11 @@ impl UserAgent {
                     agent.cx.removals.departed = removals.departed;
                 }
                 agent.cx.removals.forget_departed(now.wall);
-                for (key, removal) in removals.pending.into_iter().take(MAX_REMOVALS) {
+                for (key, removal) in removals.pending.iter().take(MAX_REMOVALS) {
                     match Registration::resume_removal(removal.clone(), &mut agent.cx.random) {
                         Some(registration) => {
                             agent.enrol(registration);
-                            agent.cx.removals.pending.insert(key, removal);
+                            agent.cx.removals.pending.insert(key.clone(), removal.clone());
                         }
                         None => agent.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned()),
                     }
@@ -577,7 +577,7 @@ impl UserAgent {
     }
 
     pub(crate) fn discard(&mut self, reason: Discard) {
-        let count = self.discarded.entry(reason).or_default();
+        let count = self.discarded.get_or_insert(reason, 0);
         *count += 1;
         // Told at 1, 2, 4, 8, …: a flood from outside is no flood of events.
         if count.is_power_of_two() {

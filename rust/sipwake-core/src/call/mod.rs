@@ -249,7 +249,7 @@ impl UserAgent {
 
     /// Does what waited for a flow.
     pub(crate) fn drive_calls(&mut self, now: Now) {
-        let held: Vec<Uuid> = self.held_answers.keys().copied().collect();
+        let held: Vec<Uuid> = self.held_answers.iter().map(|(call, _)| *call).collect();
         for call in held {
             if let Some(answer) = self.held_answers.get(&call).cloned()
                 && self.carry_out_answer(call, &answer, now).is_some()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sipwake::core::push;
-use sipwake::{Binding, Push, PushToken};
+use sipwake::{Binding, Push};
 
 use crate::error::SipWakeError;
 use crate::event::Verdict;

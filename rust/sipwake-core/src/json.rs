@@ -5,10 +5,10 @@
 
 use std::fmt;
 
-use serde::de::value::{MapDeserializer, SeqDeserializer};
+use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer};
 use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess,
-    VariantAccess, Visitor,
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess,
+    SeqAccess, VariantAccess, Visitor,
 };
 
 use crate::redact::Secret;
@@ -50,8 +50,8 @@ impl Error for Misfit {
 }
 
 /// Reads a value of the form of `T`.
-pub(crate) fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Misfit> {
-    T::deserialize(serde_json::from_slice::<Json<'de>>(bytes).map_err(|_| Misfit)?)
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Misfit> {
+    T::deserialize(&serde_json::from_slice::<Json<'_>>(bytes).map_err(|_| Misfit)?)
 }
 
 impl<'de> Deserialize<'de> for Json<'de> {
@@ -107,23 +107,23 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 }
 
-impl<'de> Deserializer<'de> for Json<'de> {
+impl<'de> Deserializer<'de> for &'de Json<'_> {
     type Error = Misfit;
 
     /// All that is neither a list nor an object: no type of a record takes whatever comes.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
         match self {
-            Self::Null => visitor.visit_unit(),
-            Self::Truth(truth) => visitor.visit_bool(truth),
-            Self::Number(number) => visitor.visit_u64(number),
-            Self::Text(text) => text.deserialize_any(visitor),
-            Self::List(_) | Self::Object(_) => Err(Misfit),
+            Json::Null => visitor.visit_unit(),
+            Json::Truth(truth) => visitor.visit_bool(*truth),
+            Json::Number(number) => visitor.visit_u64(*number),
+            Json::Text(text) => visitor.visit_str(text.as_str()),
+            Json::List(_) | Json::Object(_) => Err(Misfit),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
         match self {
-            Self::Null => visitor.visit_none(),
+            Json::Null => visitor.visit_none(),
             value => visitor.visit_some(value),
         }
     }
@@ -134,14 +134,16 @@ impl<'de> Deserializer<'de> for Json<'de> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
         match self {
-            Self::List(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter())),
+            Json::List(items) => visitor.visit_seq(SeqDeserializer::new(items.iter())),
             _ => Err(Misfit),
         }
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
         match self {
-            Self::Object(entries) => visitor.visit_map(MapDeserializer::new(entries.into_iter())),
+            Json::Object(entries) => {
+                visitor.visit_map(MapDeserializer::new(entries.iter().map(|(name, value)| (name.as_str(), value))))
+            }
             _ => Err(Misfit),
         }
     }
@@ -162,15 +164,15 @@ impl<'de> Deserializer<'de> for Json<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Misfit> {
-        let (name, value) = match self {
-            Self::Text(name) => (name, None),
-            Self::Object(mut entries) => match (entries.pop(), entries.is_empty()) {
-                (Some((name, value)), true) => (name, Some(value)),
+        let (name, held) = match self {
+            Json::Text(name) => (name, None),
+            Json::Object(entries) => match &**entries {
+                [(name, value)] => (name, Some(value)),
                 _ => return Err(Misfit),
             },
             _ => return Err(Misfit),
         };
-        visitor.visit_enum(Variant { name, held: Held(value) })
+        visitor.visit_enum(Variant { name: name.as_str(), held: Held(held) })
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
@@ -178,24 +180,12 @@ impl<'de> Deserializer<'de> for Json<'de> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct identifier
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct
+        identifier
     }
 }
 
-impl<'de> Deserializer<'de> for Text<'de> {
-    type Error = Misfit;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        visitor.visit_str(self.as_str())
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq tuple
-        tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-impl<'de> IntoDeserializer<'de, Misfit> for Json<'de> {
+impl<'de> IntoDeserializer<'de, Misfit> for &'de Json<'_> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -203,32 +193,24 @@ impl<'de> IntoDeserializer<'de, Misfit> for Json<'de> {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Misfit> for Text<'de> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
-struct Variant<'de> {
-    name: Text<'de>,
-    held: Held<'de>,
+struct Variant<'de, 'text> {
+    name: &'de str,
+    held: Held<'de, 'text>,
 }
 
 /// What a variant holds.
-struct Held<'de>(Option<Json<'de>>);
+struct Held<'de, 'text>(Option<&'de Json<'text>>);
 
-impl<'de> EnumAccess<'de> for Variant<'de> {
+impl<'de, 'text> EnumAccess<'de> for Variant<'de, 'text> {
     type Error = Misfit;
-    type Variant = Held<'de>;
+    type Variant = Held<'de, 'text>;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), Misfit> {
-        Ok((seed.deserialize(self.name)?, self.held))
+        Ok((seed.deserialize(StrDeserializer::new(self.name))?, self.held))
     }
 }
 
-impl<'de> VariantAccess<'de> for Held<'de> {
+impl<'de> VariantAccess<'de> for Held<'de, '_> {
     type Error = Misfit;
 
     fn unit_variant(self) -> Result<(), Misfit> {
@@ -245,5 +227,89 @@ impl<'de> VariantAccess<'de> for Held<'de> {
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Misfit> {
         self.0.ok_or(Misfit)?.deserialize_map(visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+    struct Everything {
+        text: Box<str>,
+        secret: Secret,
+        small: u8,
+        large: u64,
+        truth: bool,
+        nothing: Option<u16>,
+        something: Option<u16>,
+        list: Vec<Form>,
+        map: HashMap<String, u32>,
+        #[serde(default)]
+        later: bool,
+    }
+
+    #[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+    enum Form {
+        Bare,
+        Holds(String),
+        Pair(u8, u8),
+        Names { one: u8 },
+    }
+
+    fn everything() -> Everything {
+        Everything {
+            text: "plain".into(),
+            secret: Secret::new("with \"quotes\" and \u{1f4de}\n"),
+            small: u8::MAX,
+            large: u64::MAX,
+            truth: true,
+            nothing: None,
+            something: Some(7),
+            list: vec![Form::Bare, Form::Holds("x".into()), Form::Pair(1, 2), Form::Names { one: 1 }],
+            map: HashMap::from([("a".into(), 1), ("b\\".into(), 2)]),
+            later: true,
+        }
+    }
+
+    #[test]
+    fn what_serde_json_writes_is_read_back() {
+        let text = serde_json::to_string(&everything()).expect("plain data");
+        assert_eq!(read::<Everything>(text.as_bytes()).expect("just written"), everything());
+    }
+
+    #[test]
+    fn a_field_that_is_missing_takes_its_default_and_one_that_is_unknown_is_passed_over() {
+        let text = serde_json::to_string(&everything()).expect("plain data");
+        let older = text.replace(r#","later":true"#, "").replace(r#""nothing":null,"#, r#""newer":[{"x":{}}],"#);
+        assert_eq!(read::<Everything>(older.as_bytes()).expect("older"), Everything { later: false, ..everything() });
+        assert!(read::<Everything>(text.replace(r#""truth":true,"#, "").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn another_form_is_refused() {
+        let text = serde_json::to_string(&everything()).expect("plain data");
+        for (right, wrong) in [
+            (r#""small":255"#, r#""small":256"#),
+            (r#""small":255"#, r#""small":-1"#),
+            (r#""small":255"#, r#""small":1.0"#),
+            (r#""small":255"#, r#""small":[]"#),
+            (r#""truth":true"#, r#""truth":{}"#),
+            (r#""text":"plain""#, r#""text":null"#),
+            (r#"["Bare""#, r#"["Bald""#),
+            (r#"["Bare""#, r#"["Holds""#),
+            (r#"["Bare""#, r#"[{"Bare":1}"#),
+            (r#"["Bare""#, r#"[{"Holds":"x","Bare":1}"#),
+            (r#"{"Pair":[1,2]}"#, r#"{"Pair":[1]}"#),
+            (r#"{"Names":{"one":1}}"#, r#"{"Names":[1]}"#),
+            (r#""list":["#, r#""list":{},"list":["#),
+        ] {
+            let broken = text.replacen(right, wrong, 1);
+            assert!(broken != text && read::<Everything>(broken.as_bytes()).is_err(), "{broken}");
+        }
+        let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+        assert!(read::<Vec<Everything>>(deep.as_bytes()).is_err());
     }
 }

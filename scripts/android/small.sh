@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+#
+# How the machine code for Android is made small. scripts/build-android builds with it, scripts/test unwinds through it.
+
+# The standard library from its source, made small: a backtrace names no functions, which are stripped anyway.
+readonly SMALL_STD=(-Zbuild-std=std,panic_unwind -Zbuild-std-features=panic-unwind,optimize_for_size,backtrace-trace-only)
+
+# What Rust has not promised to keep, hence RUSTC_BOOTSTRAP. The files and lines of panics, which would be printed to a standard
+# error that Android closes, are left out. Tables for unwinding describe calls alone, from which panics unwind, not every
+# instruction; on x86, a frame pointer spares them each push.
+small_code() {
+  echo -Zlocation-detail=none
+  case $1 in
+    x86*) echo -Cforce-frame-pointers=yes ;;
+    *) echo -Zuse-sync-unwind=yes ;;
+  esac
+}
+
+# For the last crate: what functions have in common is put into one of its own, on arm64 and where that saves more than its
+# entry in the table for unwinding takes.
+outlined() {
+  [[ $1 != arm64-v8a ]] || printf -- '-Cllvm-args=%s\n' -enable-machine-outliner=always -outliner-benefit-threshold=40
+}

@@ -6,7 +6,8 @@
 use std::alloc::System;
 
 use sipwake_core::push::Dialects;
-use sipwake_core::user_agent::{MAX_ACCOUNTS, UserAgent};
+use sipwake_core::snapshot::MAX_ACCOUNTS;
+use sipwake_core::user_agent::UserAgent;
 use stats_alloc::{Region, StatsAlloc};
 
 #[allow(dead_code, reason = "each bench uses its part")]

@@ -8,11 +8,6 @@ use std::time::Duration;
 use crate::payload::{ActionKind, Hints, Ignored, PushAction};
 use crate::wake::{State, Wake};
 
-/// Users that logged out and are remembered, so that a late push for one of them is no push for another.
-pub(crate) const MAX_DEPARTED: usize = 16;
-/// How long a user who logged out is remembered, across restarts too: push services keep a message for four weeks at most.
-pub(crate) const DEPARTED: Duration = Duration::from_secs(30 * 24 * 3600);
-
 /// What a push is judged by.
 #[derive(Debug, Clone)]
 pub struct Gate {

@@ -14,7 +14,6 @@ use sha2::{Digest, Sha256};
 use crate::account::{AccountConfig, AccountKey};
 use crate::digest::{NonceCache, hex};
 use crate::few::FewMap;
-use crate::gate::{DEPARTED, MAX_DEPARTED};
 use crate::json;
 use crate::push::{PushConfig, PushToken, Shown};
 use crate::random::Random;
@@ -24,6 +23,14 @@ use crate::redact::Secret;
 const VERSION: &str = "1";
 /// The largest record that is read, in bytes.
 const MAX_RECORD: usize = 256 * 1024;
+/// Accounts of one client.
+pub const MAX_ACCOUNTS: usize = 16;
+/// Log-outs waiting to be delivered; the one that waited longest is given up for a new one.
+pub const MAX_REMOVALS: usize = 16;
+/// Users that logged out and are remembered, so that a late push for one of them is no push for another.
+const MAX_DEPARTED: usize = 16;
+/// How long a user who logged out is remembered, across restarts too: push services keep a message for four weeks at most.
+const DEPARTED: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The key of the record that holds the pending removals and, by name alone, the users who logged out lately: apart from
 /// all else, so that damage there does not lose them.
 pub const REMOVALS: &str = "removals";

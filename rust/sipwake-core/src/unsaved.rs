@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use crate::few::FewMap;
-use crate::snapshot::{Durability, Record};
-use crate::user_agent::{MAX_ACCOUNTS, MAX_REMOVALS};
+use crate::snapshot::{Durability, MAX_ACCOUNTS, MAX_REMOVALS, Record};
 
 /// Each account has a record, each account that is logged out had one, and there is that of the log-outs.
 const MAX_UNSAVED: usize = MAX_ACCOUNTS + MAX_REMOVALS + 1;

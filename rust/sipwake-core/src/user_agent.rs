@@ -28,16 +28,11 @@ use crate::push::{Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::registration::{Context, Registration};
 use crate::sip::{Frame, Framer, Message};
-use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removals, binding_key, open};
+use crate::snapshot::{Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, REMOVALS, Record, Removals, binding_key, open};
 use crate::stranger::Stranger;
 use crate::uas::Answers;
 use crate::unsaved::Unsaved;
 use crate::wake::{Arrival, State, Wake};
-
-/// Accounts of one client.
-pub const MAX_ACCOUNTS: usize = 16;
-/// Log-outs waiting to be delivered; the one that waited longest is given up for a new one.
-pub const MAX_REMOVALS: usize = 16;
 
 /// How a ringing call is declined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

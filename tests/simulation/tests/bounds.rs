@@ -7,7 +7,8 @@ use sipwake_core::clock::Now;
 use sipwake_core::event::{Event, FlowId, Output};
 use sipwake_core::payload::{Channel, Hints, parse_push};
 use sipwake_core::push::{MAX_TOKEN, Provider, PushToken};
-use sipwake_core::user_agent::{MAX_ACCOUNTS, UserAgent};
+use sipwake_core::snapshot::MAX_ACCOUNTS;
+use sipwake_core::user_agent::UserAgent;
 
 const NOW: Now = Now::new(Duration::from_secs(100), Duration::from_secs(1_790_000_000));
 

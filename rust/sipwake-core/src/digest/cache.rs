@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Credentials;
 use super::challenge::{Challenge, MAX_LIVE, is_keepable};
-use super::nonce::{Info, Nonce};
+use super::nonce::{Info, Nonce, ServerProof};
 use super::stored::Stored;
 use crate::clock::Now;
 
@@ -22,17 +22,6 @@ pub type HeaderName = &'static str;
 pub struct NonceCache {
     /// Oldest first.
     pub(super) nonces: Vec<Nonce>,
-}
-
-/// Whether the server proved in `Authentication-Info` that it knows the password too (RFC 7616 section 3.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServerProof {
-    /// It gave no proof, or one that cannot be checked.
-    Absent,
-    /// The proof is right.
-    Verified,
-    /// The proof is wrong; the next nonce that came with it was not taken.
-    Mismatch,
 }
 
 impl NonceCache {

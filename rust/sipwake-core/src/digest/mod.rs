@@ -44,8 +44,9 @@ use crate::error::FieldError;
 use crate::redact::Secret;
 
 pub use attempt::{Attempt, Next, Unusable};
-pub use cache::{HeaderName, NonceCache, ServerProof};
+pub use cache::{HeaderName, NonceCache};
 pub use challenge::{Challenge, QopOffer, parse_challenges, pick};
+pub use nonce::ServerProof;
 
 /// The hash that a challenge asks for, and whether its key is made once per session (RFC 7616 section 3.4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]

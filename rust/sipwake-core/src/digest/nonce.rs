@@ -4,12 +4,22 @@ use std::fmt;
 use std::time::Duration;
 
 use super::answer::{FieldValue, Proof, Qop, nonce_count};
-use super::cache::ServerProof;
 use super::challenge::{Challenge, MAX_VALUE, QopOffer, is_keepable};
 use super::parameters::{Parameters, Part};
 use super::{Algorithm, Credentials, hash};
 use crate::clock::Now;
 use crate::redact::hint;
+
+/// Whether the server proved in `Authentication-Info` that it knows the password too (RFC 7616 section 3.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerProof {
+    /// It gave no proof, or one that cannot be checked.
+    Absent,
+    /// The proof is right.
+    Verified,
+    /// The proof is wrong; the next nonce that came with it was not taken.
+    Mismatch,
+}
 
 /// A nonce and all that its challenge said about answering with it.
 #[derive(Clone, PartialEq, Eq)]

@@ -256,7 +256,7 @@ fn pending_log_outs_are_bounded() {
     let pending = stage.agent.poll_timeout().is_some();
     assert!(pending);
     let mut later = Stage::without_account(stage.store.clone(), stage.now, 2);
-    assert_eq!(later.all().len(), sipwake_core::user_agent::MAX_REMOVALS);
+    assert_eq!(later.all().len(), sipwake_core::snapshot::MAX_REMOVALS);
 }
 
 fn bob() -> AccountConfig {

@@ -53,9 +53,9 @@ impl SipWakeClient {
     /// `InvalidField` for an account or option that cannot be used, `Unavailable` when the system gives no thread.
     #[uniffi::constructor]
     pub fn new(
-        store: Arc<dyn StateStore>,
+        store: Box<dyn StateStore>,
         accounts: Vec<AccountSetup>,
-        listener: Option<Arc<dyn EventListener>>,
+        listener: Option<Box<dyn EventListener>>,
         options: ClientOptions,
     ) -> Result<Arc<Self>, SipWakeError> {
         logging::install();
@@ -66,7 +66,7 @@ impl SipWakeClient {
         let (client, first) = runtime.block_on(async move {
             let (client, first) = Client::start_with(Arc::new(ForeignStore(store)), options);
             if let Some(listener) = listener {
-                tokio::spawn(tell(client.events(), listener, told));
+                tokio::spawn(tell(client.events(), listener.into(), told));
             }
             for setup in accounts {
                 let (account, push) = setup.into_parts();

@@ -69,7 +69,7 @@ fn setup() -> AccountSetup {
 }
 
 fn client(accounts: Vec<AccountSetup>) -> Arc<SipWakeClient> {
-    SipWakeClient::new(Arc::new(Records::default()), accounts, None, ClientOptions::default()).expect("a client")
+    SipWakeClient::new(Box::new(Records::default()), accounts, None, ClientOptions::default()).expect("a client")
 }
 
 struct Unpark(Thread);
@@ -100,7 +100,7 @@ fn a_registration_that_waits_for_probes_needs_no_runtime_of_its_caller() {
     setup.account.gateways = vec!["127.0.0.1:9".into(), "127.0.0.2:9".into()];
     let id = account_id(setup.account.clone()).expect("valid");
     let options = ClientOptions { probing: Some(GatewayProbe::SipOptions), ..ClientOptions::default() };
-    let client = SipWakeClient::new(Arc::new(Records::default()), vec![setup], None, options).expect("a client");
+    let client = SipWakeClient::new(Box::new(Records::default()), vec![setup], None, options).expect("a client");
     assert_eq!(wait(client.register(id)), Ok(()));
 }
 
@@ -153,7 +153,7 @@ fn a_token_that_means_none_yet_is_ignored_and_a_bad_one_refused() {
 
 #[test]
 fn a_store_that_fails_is_an_event_and_a_listener_that_panics_another() {
-    let client = SipWakeClient::new(Arc::new(Broken), vec![setup()], Some(Arc::new(Broken)), ClientOptions::default())
+    let client = SipWakeClient::new(Box::new(Broken), vec![setup()], Some(Box::new(Broken)), ClientOptions::default())
         .expect("a client");
     let stream = client.events().expect("a stream");
     wait(client.unbind_push(account_id(alice()).expect("valid"))).expect("the client goes on");
@@ -190,7 +190,7 @@ fn who_waits_is_told_of_the_end() {
 fn a_client_cannot_be_made_where_it_would_wait_for_itself() {
     let runtime = OwnRuntime::start().expect("a runtime");
     let error = runtime.block_on(async {
-        SipWakeClient::new(Arc::new(Records::default()), Vec::new(), None, ClientOptions::default()).err()
+        SipWakeClient::new(Box::new(Records::default()), Vec::new(), None, ClientOptions::default()).err()
     });
     assert!(matches!(error, Some(SipWakeError::Unavailable { .. })), "{error:?}");
 }
@@ -238,7 +238,7 @@ fn an_announced_call_is_answered_and_hung_up_before_its_invite() {
 #[test]
 fn a_client_with_a_decryptor_rings_for_a_sealed_push() {
     let decryptor: Arc<dyn crate::decryptor::Decryptor> = Arc::new(crate::decryptor::tests::Opener);
-    let store = Arc::new(Records::default());
+    let store = Box::new(Records::default());
     let client = SipWakeClient::new(
         store,
         vec![setup()],

@@ -13,11 +13,10 @@ use sipwake_core::event::Event;
 use sipwake_core::gateway::Load;
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::driver::{Job, Trace};
-use crate::task::spawn;
+use crate::task::{Handful, spawn};
 use crate::transport::Network;
 
 /// How long a gateway may take to answer a probe.
@@ -245,16 +244,15 @@ impl Prober {
     }
 
     async fn probe(&self, target: &Target, settings: &Probing) -> Vec<GatewayHealth> {
-        let mut asked = JoinSet::new();
-        for (gateway, hop) in target.hops.iter().cloned().enumerate() {
-            let (network, trace, target, settings) =
-                (self.network.clone(), self.trace.clone(), target.clone(), settings.clone());
-            asked.spawn(async move {
+        let mut asked = Handful::new();
+        for (gateway, hop) in target.hops.iter().enumerate() {
+            asked.push(async move {
                 let begun = Instant::now();
                 let answer = async {
+                    let (network, trace) = (self.network.clone(), self.trace.clone());
                     match settings.probe {
-                        Probe::Options => options::ask(&hop, &target.aor, &target.registrar, network, trace).await,
-                        Probe::WsLoad { https, port } => http::ask(&hop, https, port, &network).await,
+                        Probe::Options => options::ask(hop, &target.aor, &target.registrar, network, trace).await,
+                        Probe::WsLoad { https, port } => http::ask(hop, https, port, &network).await,
                     }
                 };
                 let answer = timeout(settings.timeout, answer).await.ok().flatten();
@@ -262,8 +260,7 @@ impl Prober {
             });
         }
         let mut found = Vec::new();
-        while let Some(done) = asked.join_next().await {
-            let Ok((gateway, load, response_time)) = done else { continue };
+        while let Some((gateway, load, response_time)) = asked.next().await {
             self.tell(&target.key, gateway, load, response_time).await;
             found.push(GatewayHealth { gateway, load: load.map(Load::value), response_time });
         }

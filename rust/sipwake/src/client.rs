@@ -1,6 +1,5 @@
 //! The handle that an app holds.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -141,7 +140,7 @@ impl Client {
             decryptor: options.decryptor,
         };
         let trace = options.trace;
-        spawn(Driver { agent, store, gate, events, trace, heard: HashMap::new(), network, jobs, stop, running }.run());
+        spawn(Driver { agent, store, gate, events, trace, network, jobs, stop, running }.run());
         (client, Events::new(receiver))
     }
 

@@ -66,7 +66,10 @@ impl SipWakeClient {
         let (client, first) = runtime.block_on(async move {
             let (client, first) = Client::start_with(Arc::new(ForeignStore(store)), options);
             if let Some(listener) = listener {
-                tokio::spawn(tell(client.events(), listener.into(), told));
+                // In a box as the client's own tasks are, so that tokio's code around one serves this one too.
+                let telling: Pin<Box<dyn Future<Output = ()> + Send>> =
+                    Box::pin(tell(client.events(), listener.into(), told));
+                tokio::spawn(telling);
             }
             for setup in accounts {
                 let (account, push) = setup.into_parts();

@@ -7,7 +7,7 @@ use sipwake::{AccountKey, Client, Events, Uuid, now};
 use tokio::sync::{broadcast, watch};
 
 use crate::account::AccountSetup;
-use crate::call::{CallPolicy, DeclineHow, HangUp, SessionOffer};
+use crate::call::{CallPolicy, CallWish};
 use crate::error::SipWakeError;
 use crate::event::Event;
 use crate::logging;
@@ -25,6 +25,27 @@ pub enum TokenOutcome {
     /// It was empty or `null`: the good token that may be there stays.
     Ignored,
 }
+
+/// What an app wishes for an account.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum AccountWish {
+    /// Registers now, also after a refusal. To be wished at every start of the app. The outcome comes as an event.
+    Register,
+    /// Removes the push binding and stays registered. Stored before the call returns; from there on no push makes a sound.
+    UnbindPush,
+    /// Logs the user out: the wish is stored before the call returns, and delivered until the server confirms it
+    /// (`LoggedOut`), by later processes if need be. From there on no push makes a sound.
+    LogOut,
+    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
+    /// the event `Capabilities`.
+    QueryPush {
+        /// The provider; all of them when absent.
+        provider: Option<String>,
+    },
+}
+
+/// What the driver does for the app.
+type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, sipwake::Error>> + Send + 'a>>;
 
 /// Accounts, bindings and calls. One client is meant to live as long as the process.
 ///
@@ -88,16 +109,22 @@ impl SipWakeClient {
     /// `InvalidField`, which names the field and the rule; `ShutDown`.
     pub async fn add_account(&self, setup: AccountSetup) -> Result<String, SipWakeError> {
         let (account, push) = setup.into_parts();
-        self.until_shut_down(self.client.add_account(account, push)).await.map(|key| key.to_string())
+        self.until_shut_down(Box::pin(self.client.add_account(account, push))).await.map(|key| key.to_string())
     }
 
-    /// Registers now, also after a refusal. Call it at every start of the app. The outcome comes as an event.
+    /// Does what the app wishes for an account.
     ///
     /// # Errors
     /// `NoSuchAccount`, `ShutDown`.
-    pub async fn register(&self, account: String) -> Result<(), SipWakeError> {
-        let key = key(&account)?;
-        self.until_shut_down(self.client.register(&key)).await
+    pub async fn for_account(&self, account: String, wish: AccountWish) -> Result<(), SipWakeError> {
+        let (client, key) = (&self.client, key(&account)?);
+        self.until_shut_down(match wish {
+            AccountWish::Register => Box::pin(client.register(&key)),
+            AccountWish::UnbindPush => Box::pin(client.unbind_push(&key)),
+            AccountWish::LogOut => Box::pin(client.log_out(&key)),
+            AccountWish::QueryPush { provider } => Box::pin(client.query_push(&key, provider)),
+        })
+        .await
     }
 
     /// Hands over the push token that the provider gave: the one for calls (FCM's, PushKit's) and, on iOS, the one for alerts.
@@ -114,41 +141,12 @@ impl SipWakeClient {
         alert: Option<String>,
     ) -> Result<TokenOutcome, SipWakeError> {
         let key = key(&account)?;
-        let update = self.until_shut_down(self.client.set_tokens(&key, token.as_deref(), alert.as_deref())).await?;
+        let update =
+            self.until_shut_down(Box::pin(self.client.set_tokens(&key, token.as_deref(), alert.as_deref()))).await?;
         Ok(match update {
             sipwake::TokenUpdate::Taken => TokenOutcome::Taken,
             sipwake::TokenUpdate::Ignored => TokenOutcome::Ignored,
         })
-    }
-
-    /// Removes the push binding and stays registered. Stored before this returns; from here on no push makes a sound.
-    ///
-    /// # Errors
-    /// `NoSuchAccount`, `ShutDown`.
-    pub async fn unbind_push(&self, account: String) -> Result<(), SipWakeError> {
-        let key = key(&account)?;
-        self.until_shut_down(self.client.unbind_push(&key)).await
-    }
-
-    /// Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
-    /// (`LoggedOut`), by later processes if need be. From here on no push makes a sound.
-    ///
-    /// # Errors
-    /// `NoSuchAccount`, `ShutDown`.
-    pub async fn log_out(&self, account: String) -> Result<(), SipWakeError> {
-        let key = key(&account)?;
-        self.until_shut_down(self.client.log_out(&key)).await
-    }
-
-    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
-    /// the event `Capabilities`.
-    ///
-    /// # Errors
-    /// `NoSuchAccount`, `ShutDown`.
-    #[uniffi::method(default(provider = None))]
-    pub async fn query_push(&self, account: String, provider: Option<String>) -> Result<(), SipWakeError> {
-        let key = key(&account)?;
-        self.until_shut_down(self.client.query_push(&key, provider)).await
     }
 
     /// Says what a push means for the operating system, at once, and wakes the account behind it.
@@ -163,54 +161,21 @@ impl SipWakeClient {
         Ok(PushAction::convert(action, now().boot))
     }
 
-    /// Declines a call that rings or was announced.
+    /// Does what the app wishes for a call.
     ///
     /// # Errors
-    /// `NoSuchCall`, `ShutDown`.
-    pub async fn decline(&self, call: String, how: DeclineHow) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.decline(uuid(&call)?, how.into())).await
-    }
-
-    /// Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here, `AnswerWanted` brings its
-    /// offer, which `accept` answers.
-    ///
-    /// # Errors
-    /// `NoSuchCall` for a call that is not known, over, or accepted already; `ShutDown`.
-    pub async fn answer(&self, call: String) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.answer(uuid(&call)?)).await
-    }
-
-    /// Says that the app rings, where `CallPolicy::session_progress` holds back the 180 until then.
-    ///
-    /// # Errors
-    /// `NoSuchCall` for a call that is not ringing; `ShutDown`.
-    pub async fn ringing(&self, call: String) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.ringing(uuid(&call)?)).await
-    }
-
-    /// Accepts a ringing call with the answer to its offer or, if it had none, with our offer. `Connected` follows with
-    /// the caller's ACK.
-    ///
-    /// # Errors
-    /// `NoSuchCall` for a call that is not ringing (its INVITE is not here yet, or it is over), or an empty answer; `ShutDown`.
-    pub async fn accept(&self, call: String, answer: SessionOffer) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.accept(uuid(&call)?, answer.into())).await
-    }
-
-    /// Ends a call, whatever its state: announced, ringing or answered.
-    ///
-    /// # Errors
-    /// `NoSuchCall` for a call that is not known or over; `ShutDown`.
-    pub async fn hang_up(&self, call: String, why: HangUp) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.hang_up(uuid(&call)?, why.into())).await
-    }
-
-    /// Responds to `Offered` with the app's answer, or refuses with none; the call goes on as it was.
-    ///
-    /// # Errors
-    /// `NoSuchCall` if no offer waits for a response; `ShutDown`.
-    pub async fn respond_offer(&self, call: String, answer: Option<SessionOffer>) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.respond_offer(uuid(&call)?, answer.map(Into::into))).await
+    /// `NoSuchCall` for a call that is not known or over, or that the wish does not fit; `ShutDown`.
+    pub async fn for_call(&self, call: String, wish: CallWish) -> Result<(), SipWakeError> {
+        let (client, call) = (&self.client, uuid(&call)?);
+        self.until_shut_down(match wish {
+            CallWish::Answer => Box::pin(client.answer(call)),
+            CallWish::Ringing => Box::pin(client.ringing(call)),
+            CallWish::Accept { answer } => Box::pin(client.accept(call, answer.into())),
+            CallWish::Decline { how } => Box::pin(client.decline(call, how.into())),
+            CallWish::End { why } => Box::pin(client.hang_up(call, why.into())),
+            CallWish::RespondOffer { answer } => Box::pin(client.respond_offer(call, answer.map(Into::into))),
+        })
+        .await
     }
 
     /// Sets how calls are treated from here on.
@@ -218,7 +183,7 @@ impl SipWakeClient {
     /// # Errors
     /// `ShutDown`.
     pub async fn set_call_policy(&self, policy: CallPolicy) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.set_call_policy(policy.into())).await
+        self.until_shut_down(Box::pin(self.client.set_call_policy(policy.into()))).await
     }
 
     /// Says that the device's network changed: flows are opened anew, the bindings follow.
@@ -226,7 +191,7 @@ impl SipWakeClient {
     /// # Errors
     /// `ShutDown`.
     pub async fn network_changed(&self) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.network_changed()).await
+        self.until_shut_down(Box::pin(self.client.network_changed())).await
     }
 
     /// Returns a stream of events: the first one with all that happened since the client was made, later ones from now on.
@@ -251,19 +216,9 @@ impl SipWakeClient {
 }
 
 impl SipWakeClient {
-    /// Awaits what the driver does, but not longer than there is a driver.
-    fn until_shut_down<'a, T: 'a>(
-        &'a self,
-        work: impl Future<Output = Result<T, sipwake::Error>> + Send + 'a,
-    ) -> impl Future<Output = Result<T, SipWakeError>> + Send + 'a {
-        self.until_then(Box::pin(work))
-    }
-
-    /// In a box, so that there is one of it for a kind of answer and not one for each function.
-    async fn until_then<T>(
-        &self,
-        work: Pin<Box<dyn Future<Output = Result<T, sipwake::Error>> + Send + '_>>,
-    ) -> Result<T, SipWakeError> {
+    /// Awaits what the driver does, but not longer than there is a driver. In a box, so that there is one of it for a kind of
+    /// answer and not one for each function.
+    async fn until_shut_down<T>(&self, work: Work<'_, T>) -> Result<T, SipWakeError> {
         let mut shut_down = self.shut_down.subscribe();
         tokio::select! {
             biased;

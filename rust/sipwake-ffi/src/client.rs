@@ -9,7 +9,6 @@ use tokio::sync::{broadcast, watch};
 use crate::account::AccountSetup;
 use crate::call::{CallPolicy, CallWish};
 use crate::error::SipWakeError;
-use crate::event::Event;
 use crate::logging;
 use crate::options::ClientOptions;
 use crate::payload::{Channel, PushAction, PushHints, PushPayload};
@@ -55,7 +54,8 @@ type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, sipwake::Error>> + Send
 pub struct SipWakeClient {
     runtime: OwnRuntime,
     client: Client,
-    failures: broadcast::Sender<Event>,
+    /// Why the app's listener failed.
+    failures: broadcast::Sender<String>,
     shut_down: watch::Sender<bool>,
     /// The events since the client was made, until the first stream takes them.
     first: Mutex<Option<Events>>,
@@ -238,7 +238,7 @@ fn uuid(call: &str) -> Result<Uuid, SipWakeError> {
 }
 
 /// Tells the app's listener of each event. A slow one holds up itself alone.
-async fn tell(mut events: Events, listener: Arc<dyn EventListener>, failures: broadcast::Sender<Event>) {
+async fn tell(mut events: Events, listener: Arc<dyn EventListener>, failures: broadcast::Sender<String>) {
     while let Some(event) = events.next().await {
         let listener = listener.clone();
         let told = tokio::task::spawn_blocking(move || listener.on_event(event.into())).await;
@@ -249,7 +249,7 @@ async fn tell(mut events: Events, listener: Arc<dyn EventListener>, failures: br
         };
         log::warn!("the app's listener failed: {reason}");
         // Perhaps nobody reads a stream.
-        let _ = failures.send(Event::ListenerFailed { reason });
+        let _ = failures.send(reason);
     }
 }
 

@@ -9,6 +9,7 @@ use crate::account::account_id;
 use crate::account::tests::alice;
 use crate::call::{CallChange, DeclineHow, EndReason, HangUp, SessionOffer};
 use crate::error::CallbackError;
+use crate::event::Event;
 use crate::options::GatewayProbe;
 use crate::payload::{IgnoreReason, PushKind};
 use crate::push::{Provider, PushConfig};

@@ -234,7 +234,7 @@ fn key(account: &str) -> Result<AccountKey, SipWakeError> {
 }
 
 fn uuid(call: &str) -> Result<Uuid, SipWakeError> {
-    Uuid::parse_str(call).map_err(|_| sipwake::Error::NoSuchCall.into())
+    Uuid::try_parse(call).map_err(|_| sipwake::Error::NoSuchCall.into())
 }
 
 /// Tells the app's listener of each event. A slow one holds up itself alone.

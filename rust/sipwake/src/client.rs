@@ -23,7 +23,7 @@ use crate::clock::now;
 use crate::driver::{Driver, JOBS, Job, Reply, Trace};
 use crate::events::{Events, MAX_UNREAD};
 use crate::options::Options;
-use crate::probe::{GatewayHealth, Prober};
+use crate::probe::{GatewayHealth, Prober, Target};
 use crate::store::StateStore;
 use crate::task::spawn;
 use crate::transport::Network;
@@ -173,7 +173,7 @@ impl Client {
         let push = push.map(Push::parse).transpose()?;
         #[cfg(feature = "tls")]
         self.check_trust(&account)?;
-        let known = account.clone();
+        let target = Target::from(&account);
         let key = self.ask(move |agent, store, now| {
             let key = binding_key(&account.key());
             let stored = store.load(&key).unwrap_or_else(|error| {
@@ -184,7 +184,7 @@ impl Client {
             agent.add_account(account, push, stored.as_ref().map(|record| record.as_slice()), now).map_err(Error::from)
         });
         let key = key.await?;
-        self.prober.know(&known);
+        self.prober.know(target);
         Ok(key)
     }
 

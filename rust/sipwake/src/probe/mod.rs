@@ -13,6 +13,7 @@ use sipwake_core::few::FewMap;
 use sipwake_core::gateway::Load;
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::driver::{Job, Trace};
@@ -115,6 +116,17 @@ pub(crate) struct Target {
     hops: Arc<[Hop]>,
 }
 
+impl From<&Account> for Target {
+    fn from(account: &Account) -> Self {
+        Self {
+            key: account.key(),
+            aor: account.aor().to_string(),
+            registrar: account.registrar().to_owned(),
+            hops: account.hops().iter().take(MAX_GATEWAYS).cloned().collect(),
+        }
+    }
+}
+
 /// Probes the gateways of a client's accounts.
 pub(crate) struct Prober {
     settings: Option<Probing>,
@@ -152,14 +164,8 @@ impl Prober {
     }
 
     /// Remembers an account's gateways.
-    pub(crate) fn know(&self, account: &Account) {
-        let key = account.key();
-        let target = Target {
-            key: key.clone(),
-            aor: account.aor().to_string(),
-            registrar: account.registrar().to_owned(),
-            hops: account.hops().iter().take(MAX_GATEWAYS).cloned().collect(),
-        };
+    pub(crate) fn know(&self, target: Target) {
+        let key = target.key.clone();
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if targets.len() >= MAX_PROBED && !targets.contains_key(&key) {
             *targets = FewMap::default();
@@ -175,9 +181,8 @@ impl Prober {
             let (prober, settings) = (self.clone(), settings.clone());
             let wait = async move {
                 let first_wait = settings.first_wait;
-                let asked = spawn(async move { drop(prober.probe(&target, &settings).await) });
                 // What is not there in time goes on in its own task.
-                let _ = timeout(first_wait, asked).await;
+                let _ = timeout(first_wait, prober.probe_behind(target, settings)).await;
             };
             // The caller may be on no runtime: the FFI's futures are polled by the app's language.
             let waited = {
@@ -205,8 +210,7 @@ impl Prober {
             match events.recv().await {
                 Ok(Event::Registered { account, .. }) => {
                     if let Some(target) = self.due(&account, Some(settings.every)) {
-                        let (prober, settings) = (self.clone(), settings.clone());
-                        spawn(async move { drop(prober.probe(&target, &settings).await) });
+                        drop(self.clone().probe_behind(target, settings.clone()));
                     }
                 }
                 Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
@@ -241,6 +245,10 @@ impl Prober {
         }
         *probed = Probed::At(Instant::now());
         Some(target.clone())
+    }
+
+    fn probe_behind(self: Arc<Self>, target: Target, settings: Probing) -> JoinHandle<()> {
+        spawn(async move { drop(self.probe(&target, &settings).await) })
     }
 
     async fn probe(&self, target: &Target, settings: &Probing) -> Vec<GatewayHealth> {

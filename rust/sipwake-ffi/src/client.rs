@@ -1,9 +1,11 @@
 //! The client.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sipwake::{AccountKey, Client, Events, Uuid, now};
+use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
 
 use crate::account::AccountSetup;
@@ -12,7 +14,7 @@ use crate::error::SipWakeError;
 use crate::logging;
 use crate::options::ClientOptions;
 use crate::payload::{Channel, PushAction, PushHints, PushPayload};
-use crate::runtime::OwnRuntime;
+use crate::runtime::{OwnRuntime, start_thread};
 use crate::store::{EventListener, ForeignStore, StateStore};
 use crate::stream::{EventStream, MAX_FAILURES};
 
@@ -83,14 +85,11 @@ impl SipWakeClient {
         let options = options.into_options()?;
         let runtime = OwnRuntime::start()?;
         let (failures, _) = broadcast::channel(MAX_FAILURES);
-        let told = failures.clone();
-        let (client, first) = runtime.block_on(async move {
+        let (client, first) = runtime.block_on(async {
             let (client, first) = Client::start_with(Arc::new(ForeignStore(store)), options);
             if let Some(listener) = listener {
-                // In a box as the client's own tasks are, so that tokio's code around one serves this one too.
-                let telling: Pin<Box<dyn Future<Output = ()> + Send>> =
-                    Box::pin(tell(client.events(), listener.into(), told));
-                tokio::spawn(telling);
+                let (runtime, events, failures) = (runtime.handle(), client.events(), failures.clone());
+                start_thread("sipwake-events", Box::new(move || tell(&runtime, events, &*listener, &failures)))?;
             }
             for setup in accounts {
                 let (account, push) = setup.into_parts();
@@ -238,14 +237,14 @@ fn uuid(call: &str) -> Result<Uuid, SipWakeError> {
 }
 
 /// Tells the app's listener of each event. A slow one holds up itself alone.
-async fn tell(mut events: Events, listener: Arc<dyn EventListener>, failures: broadcast::Sender<String>) {
-    while let Some(event) = events.next().await {
-        let listener = listener.clone();
-        let told = tokio::task::spawn_blocking(move || listener.on_event(event.into())).await;
-        let reason = match told {
+fn tell(runtime: &Handle, mut events: Events, listener: &dyn EventListener, failures: &broadcast::Sender<String>) {
+    // What the listener does is done inside of the runtime: it must not make a client.
+    let _inside = runtime.enter();
+    while let Some(event) = runtime.block_on(events.next()) {
+        let reason = match catch_unwind(AssertUnwindSafe(|| listener.on_event(event.into()))) {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
+            Err(_) => "it panicked".to_owned(),
         };
         log::warn!("the app's listener failed: {reason}");
         // Perhaps nobody reads a stream.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::error::SipWakeError;
 
-/// Threads that wait for the resolver or for a slow listener.
+/// Threads that wait for the resolver.
 const BLOCKING_THREADS: usize = 4;
 
 /// What runs on another thread, in a box: what starts a thread is then there once.
@@ -44,6 +44,10 @@ impl OwnRuntime {
     /// Runs a future on the caller's thread, inside the runtime.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.handle.block_on(future)
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Ends it without waiting: whoever drops the last reference may be its own thread.

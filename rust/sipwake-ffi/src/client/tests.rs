@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::pin::pin;
+use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -185,6 +186,29 @@ fn who_waits_is_told_of_the_end() {
     assert!(matches!(error, SipWakeError::ShutDown { .. }), "{error:?}");
     let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total, even now");
     assert_eq!(action.kind, PushKind::IncomingCall { video: false });
+}
+
+/// Makes a client at each event, and tells what became of it.
+struct Maker(mpsc::Sender<Option<SipWakeError>>);
+
+impl EventListener for Maker {
+    fn on_event(&self, _: Event) -> Result<(), CallbackError> {
+        let made = SipWakeClient::new(Box::new(Records::default()), Vec::new(), None, ClientOptions::default());
+        // The test may have seen enough.
+        let _ = self.0.send(made.err());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_listener_cannot_make_a_client() {
+    let (sender, made) = mpsc::channel();
+    let maker = Box::new(Maker(sender));
+    let client = SipWakeClient::new(Box::new(Broken), vec![setup()], Some(maker), ClientOptions::default());
+    let client = client.expect("a client");
+    wait(client.for_account(account_id(alice()).expect("valid"), AccountWish::UnbindPush)).expect("known");
+    let error = made.recv_timeout(Duration::from_secs(5)).expect("the store's failure is an event");
+    assert!(matches!(error, Some(SipWakeError::Unavailable { .. })), "{error:?}");
 }
 
 #[test]

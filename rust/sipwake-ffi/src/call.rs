@@ -41,7 +41,7 @@ pub enum CallChange {
         /// The caller's answer, if the INVITE had no offer and ours was sent.
         answer: Option<SessionOffer>,
     },
-    /// The caller offers other media: respond with `respond_offer`; after 20 seconds it counts as refused.
+    /// The caller offers other media: respond with the wish `RespondOffer`; after 20 seconds it counts as refused.
     Offered {
         /// The new offer; absent: the caller wants ours.
         offer: Option<SessionOffer>,

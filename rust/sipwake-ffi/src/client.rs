@@ -68,7 +68,7 @@ impl SipWakeClient {
     /// Makes a client that knows these accounts. Log-outs that an earlier process could not deliver go out at once.
     ///
     /// Hand over the accounts of the logged-in users here: a push that comes right after is then judged with them. A client
-    /// without accounts makes no sound for any push. Nothing is registered before `register`.
+    /// without accounts makes no sound for any push. Nothing is registered before the wish `Register`.
     ///
     /// Reads the store from another thread, and waits for it.
     ///
@@ -102,7 +102,7 @@ impl SipWakeClient {
     }
 
     /// Adds an account, or changes the settings of the one with the same AOR and registrar; returns its id. What was
-    /// stored of it by an earlier process lives on. Nothing is sent before `register`.
+    /// stored of it by an earlier process lives on. Nothing is sent before the wish `Register`.
     ///
     /// # Errors
     /// `InvalidField`, which names the field and the rule; `ShutDown`.

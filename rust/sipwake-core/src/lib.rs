@@ -12,7 +12,8 @@ pub mod clock;
 pub mod digest;
 pub mod error;
 pub mod event;
-mod few;
+#[doc(hidden)]
+pub mod few;
 pub mod gate;
 pub mod gateway;
 mod incoming;

@@ -1,19 +1,20 @@
 //! The client.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sipwake::{AccountKey, Client, Events, Uuid, now};
+use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
 
 use crate::account::AccountSetup;
-use crate::call::{CallPolicy, DeclineHow, HangUp, SessionOffer};
+use crate::call::{CallPolicy, CallWish};
 use crate::error::SipWakeError;
-use crate::event::Event;
 use crate::logging;
 use crate::options::ClientOptions;
 use crate::payload::{Channel, PushAction, PushHints, PushPayload};
-use crate::runtime::OwnRuntime;
+use crate::runtime::{OwnRuntime, start_thread};
 use crate::store::{EventListener, ForeignStore, StateStore};
 use crate::stream::{EventStream, MAX_FAILURES};
 
@@ -26,6 +27,27 @@ pub enum TokenOutcome {
     Ignored,
 }
 
+/// What an app wishes for an account.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum AccountWish {
+    /// Registers now, also after a refusal. To be wished at every start of the app. The outcome comes as an event.
+    Register,
+    /// Removes the push binding and stays registered. Stored before the call returns; from there on no push makes a sound.
+    UnbindPush,
+    /// Logs the user out: the wish is stored before the call returns, and delivered until the server confirms it
+    /// (`LoggedOut`), by later processes if need be. From there on no push makes a sound.
+    LogOut,
+    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
+    /// the event `Capabilities`.
+    QueryPush {
+        /// The provider; all of them when absent.
+        provider: Option<String>,
+    },
+}
+
+/// What the driver does for the app.
+type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, sipwake::Error>> + Send + 'a>>;
+
 /// Accounts, bindings and calls. One client is meant to live as long as the process.
 ///
 /// What is asked for is stored and under way when a call returns; what becomes of it comes as an event. Accounts are named
@@ -34,7 +56,8 @@ pub enum TokenOutcome {
 pub struct SipWakeClient {
     runtime: OwnRuntime,
     client: Client,
-    failures: broadcast::Sender<Event>,
+    /// Why the app's listener failed.
+    failures: broadcast::Sender<String>,
     shut_down: watch::Sender<bool>,
     /// The events since the client was made, until the first stream takes them.
     first: Mutex<Option<Events>>,
@@ -45,7 +68,7 @@ impl SipWakeClient {
     /// Makes a client that knows these accounts. Log-outs that an earlier process could not deliver go out at once.
     ///
     /// Hand over the accounts of the logged-in users here: a push that comes right after is then judged with them. A client
-    /// without accounts makes no sound for any push. Nothing is registered before `register`.
+    /// without accounts makes no sound for any push. Nothing is registered before the wish `Register`.
     ///
     /// Reads the store from another thread, and waits for it.
     ///
@@ -53,20 +76,20 @@ impl SipWakeClient {
     /// `InvalidField` for an account or option that cannot be used, `Unavailable` when the system gives no thread.
     #[uniffi::constructor]
     pub fn new(
-        store: Arc<dyn StateStore>,
+        store: Box<dyn StateStore>,
         accounts: Vec<AccountSetup>,
-        listener: Option<Arc<dyn EventListener>>,
+        listener: Option<Box<dyn EventListener>>,
         options: ClientOptions,
     ) -> Result<Arc<Self>, SipWakeError> {
         logging::install();
         let options = options.into_options()?;
         let runtime = OwnRuntime::start()?;
         let (failures, _) = broadcast::channel(MAX_FAILURES);
-        let told = failures.clone();
-        let (client, first) = runtime.block_on(async move {
+        let (client, first) = runtime.block_on(async {
             let (client, first) = Client::start_with(Arc::new(ForeignStore(store)), options);
             if let Some(listener) = listener {
-                tokio::spawn(tell(client.events(), listener, told));
+                let (runtime, events, failures) = (runtime.handle(), client.events(), failures.clone());
+                start_thread("sipwake-events", Box::new(move || tell(&runtime, events, &*listener, &failures)))?;
             }
             for setup in accounts {
                 let (account, push) = setup.into_parts();
@@ -79,22 +102,28 @@ impl SipWakeClient {
     }
 
     /// Adds an account, or changes the settings of the one with the same AOR and registrar; returns its id. What was
-    /// stored of it by an earlier process lives on. Nothing is sent before `register`.
+    /// stored of it by an earlier process lives on. Nothing is sent before the wish `Register`.
     ///
     /// # Errors
     /// `InvalidField`, which names the field and the rule; `ShutDown`.
     pub async fn add_account(&self, setup: AccountSetup) -> Result<String, SipWakeError> {
         let (account, push) = setup.into_parts();
-        self.until_shut_down(self.client.add_account(account, push)).await.map(|key| key.to_string())
+        self.until_shut_down(Box::pin(self.client.add_account(account, push))).await.map(|key| key.to_string())
     }
 
-    /// Registers now, also after a refusal. Call it at every start of the app. The outcome comes as an event.
+    /// Does what the app wishes for an account.
     ///
     /// # Errors
     /// `NoSuchAccount`, `ShutDown`.
-    pub async fn register(&self, account: String) -> Result<(), SipWakeError> {
-        let key = key(&account)?;
-        self.until_shut_down(self.client.register(&key)).await
+    pub async fn for_account(&self, account: String, wish: AccountWish) -> Result<(), SipWakeError> {
+        let (client, key) = (&self.client, key(&account)?);
+        self.until_shut_down(match wish {
+            AccountWish::Register => Box::pin(client.register(&key)),
+            AccountWish::UnbindPush => Box::pin(client.unbind_push(&key)),
+            AccountWish::LogOut => Box::pin(client.log_out(&key)),
+            AccountWish::QueryPush { provider } => Box::pin(client.query_push(&key, provider)),
+        })
+        .await
     }
 
     /// Hands over the push token that the provider gave: the one for calls (FCM's, PushKit's) and, on iOS, the one for alerts.
@@ -111,41 +140,12 @@ impl SipWakeClient {
         alert: Option<String>,
     ) -> Result<TokenOutcome, SipWakeError> {
         let key = key(&account)?;
-        let update = self.until_shut_down(self.client.set_tokens(&key, token.as_deref(), alert.as_deref())).await?;
+        let update =
+            self.until_shut_down(Box::pin(self.client.set_tokens(&key, token.as_deref(), alert.as_deref()))).await?;
         Ok(match update {
             sipwake::TokenUpdate::Taken => TokenOutcome::Taken,
             sipwake::TokenUpdate::Ignored => TokenOutcome::Ignored,
         })
-    }
-
-    /// Removes the push binding and stays registered. Stored before this returns; from here on no push makes a sound.
-    ///
-    /// # Errors
-    /// `NoSuchAccount`, `ShutDown`.
-    pub async fn unbind_push(&self, account: String) -> Result<(), SipWakeError> {
-        let key = key(&account)?;
-        self.until_shut_down(self.client.unbind_push(&key)).await
-    }
-
-    /// Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
-    /// (`LoggedOut`), by later processes if need be. From here on no push makes a sound.
-    ///
-    /// # Errors
-    /// `NoSuchAccount`, `ShutDown`.
-    pub async fn log_out(&self, account: String) -> Result<(), SipWakeError> {
-        let key = key(&account)?;
-        self.until_shut_down(self.client.log_out(&key)).await
-    }
-
-    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
-    /// the event `Capabilities`.
-    ///
-    /// # Errors
-    /// `NoSuchAccount`, `ShutDown`.
-    #[uniffi::method(default(provider = None))]
-    pub async fn query_push(&self, account: String, provider: Option<String>) -> Result<(), SipWakeError> {
-        let key = key(&account)?;
-        self.until_shut_down(self.client.query_push(&key, provider)).await
     }
 
     /// Says what a push means for the operating system, at once, and wakes the account behind it.
@@ -160,54 +160,21 @@ impl SipWakeClient {
         Ok(PushAction::convert(action, now().boot))
     }
 
-    /// Declines a call that rings or was announced.
+    /// Does what the app wishes for a call.
     ///
     /// # Errors
-    /// `NoSuchCall`, `ShutDown`.
-    pub async fn decline(&self, call: String, how: DeclineHow) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.decline(uuid(&call)?, how.into())).await
-    }
-
-    /// Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here, `AnswerWanted` brings its
-    /// offer, which `accept` answers.
-    ///
-    /// # Errors
-    /// `NoSuchCall` for a call that is not known, over, or accepted already; `ShutDown`.
-    pub async fn answer(&self, call: String) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.answer(uuid(&call)?)).await
-    }
-
-    /// Says that the app rings, where `CallPolicy::session_progress` holds back the 180 until then.
-    ///
-    /// # Errors
-    /// `NoSuchCall` for a call that is not ringing; `ShutDown`.
-    pub async fn ringing(&self, call: String) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.ringing(uuid(&call)?)).await
-    }
-
-    /// Accepts a ringing call with the answer to its offer or, if it had none, with our offer. `Connected` follows with
-    /// the caller's ACK.
-    ///
-    /// # Errors
-    /// `NoSuchCall` for a call that is not ringing (its INVITE is not here yet, or it is over), or an empty answer; `ShutDown`.
-    pub async fn accept(&self, call: String, answer: SessionOffer) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.accept(uuid(&call)?, answer.into())).await
-    }
-
-    /// Ends a call, whatever its state: announced, ringing or answered.
-    ///
-    /// # Errors
-    /// `NoSuchCall` for a call that is not known or over; `ShutDown`.
-    pub async fn hang_up(&self, call: String, why: HangUp) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.hang_up(uuid(&call)?, why.into())).await
-    }
-
-    /// Responds to `Offered` with the app's answer, or refuses with none; the call goes on as it was.
-    ///
-    /// # Errors
-    /// `NoSuchCall` if no offer waits for a response; `ShutDown`.
-    pub async fn respond_offer(&self, call: String, answer: Option<SessionOffer>) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.respond_offer(uuid(&call)?, answer.map(Into::into))).await
+    /// `NoSuchCall` for a call that is not known or over, or that the wish does not fit; `ShutDown`.
+    pub async fn for_call(&self, call: String, wish: CallWish) -> Result<(), SipWakeError> {
+        let (client, call) = (&self.client, uuid(&call)?);
+        self.until_shut_down(match wish {
+            CallWish::Answer => Box::pin(client.answer(call)),
+            CallWish::Ringing => Box::pin(client.ringing(call)),
+            CallWish::Accept { answer } => Box::pin(client.accept(call, answer.into())),
+            CallWish::Decline { how } => Box::pin(client.decline(call, how.into())),
+            CallWish::End { why } => Box::pin(client.hang_up(call, why.into())),
+            CallWish::RespondOffer { answer } => Box::pin(client.respond_offer(call, answer.map(Into::into))),
+        })
+        .await
     }
 
     /// Sets how calls are treated from here on.
@@ -215,7 +182,7 @@ impl SipWakeClient {
     /// # Errors
     /// `ShutDown`.
     pub async fn set_call_policy(&self, policy: CallPolicy) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.set_call_policy(policy.into())).await
+        self.until_shut_down(Box::pin(self.client.set_call_policy(policy.into()))).await
     }
 
     /// Says that the device's network changed: flows are opened anew, the bindings follow.
@@ -223,7 +190,7 @@ impl SipWakeClient {
     /// # Errors
     /// `ShutDown`.
     pub async fn network_changed(&self) -> Result<(), SipWakeError> {
-        self.until_shut_down(self.client.network_changed()).await
+        self.until_shut_down(Box::pin(self.client.network_changed())).await
     }
 
     /// Returns a stream of events: the first one with all that happened since the client was made, later ones from now on.
@@ -248,19 +215,9 @@ impl SipWakeClient {
 }
 
 impl SipWakeClient {
-    /// Awaits what the driver does, but not longer than there is a driver.
-    fn until_shut_down<'a, T: 'a>(
-        &'a self,
-        work: impl Future<Output = Result<T, sipwake::Error>> + Send + 'a,
-    ) -> impl Future<Output = Result<T, SipWakeError>> + Send + 'a {
-        self.until_then(Box::pin(work))
-    }
-
-    /// In a box, so that there is one of it for a kind of answer and not one for each function.
-    async fn until_then<T>(
-        &self,
-        work: Pin<Box<dyn Future<Output = Result<T, sipwake::Error>> + Send + '_>>,
-    ) -> Result<T, SipWakeError> {
+    /// Awaits what the driver does, but not longer than there is a driver. In a box, so that there is one of it for a kind of
+    /// answer and not one for each function.
+    async fn until_shut_down<T>(&self, work: Work<'_, T>) -> Result<T, SipWakeError> {
         let mut shut_down = self.shut_down.subscribe();
         tokio::select! {
             biased;
@@ -276,22 +233,22 @@ fn key(account: &str) -> Result<AccountKey, SipWakeError> {
 }
 
 fn uuid(call: &str) -> Result<Uuid, SipWakeError> {
-    Uuid::parse_str(call).map_err(|_| sipwake::Error::NoSuchCall.into())
+    Uuid::try_parse(call).map_err(|_| sipwake::Error::NoSuchCall.into())
 }
 
 /// Tells the app's listener of each event. A slow one holds up itself alone.
-async fn tell(mut events: Events, listener: Arc<dyn EventListener>, failures: broadcast::Sender<Event>) {
-    while let Some(event) = events.next().await {
-        let listener = listener.clone();
-        let told = tokio::task::spawn_blocking(move || listener.on_event(event.into())).await;
-        let reason = match told {
+fn tell(runtime: &Handle, mut events: Events, listener: &dyn EventListener, failures: &broadcast::Sender<String>) {
+    // What the listener does is done inside of the runtime: it must not make a client.
+    let _inside = runtime.enter();
+    while let Some(event) = runtime.block_on(events.next()) {
+        let reason = match catch_unwind(AssertUnwindSafe(|| listener.on_event(event.into()))) {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
+            Err(_) => "it panicked".to_owned(),
         };
         log::warn!("the app's listener failed: {reason}");
         // Perhaps nobody reads a stream.
-        let _ = failures.send(Event::ListenerFailed { reason });
+        let _ = failures.send(reason);
     }
 }
 

@@ -28,8 +28,10 @@ uniffi::setup_scaffolding!();
 pub use account::{
     AccountConfig, AccountSetup, Credentials, DigestAlgorithm, RealmHa1, Transport, UpperServer, account_id,
 };
-pub use call::{CallChange, CallPolicy, CallTimes, Caller, DeclineHow, EndReason, HangUp, Moment, SessionOffer};
-pub use client::{SipWakeClient, TokenOutcome};
+pub use call::{
+    CallChange, CallPolicy, CallTimes, CallWish, Caller, DeclineHow, EndReason, HangUp, Moment, SessionOffer,
+};
+pub use client::{AccountWish, SipWakeClient, TokenOutcome};
 pub use companion::{RegisterTags, Tag, TagsBinding, TagsCompanion};
 pub use decryptor::{Decryptor, parse_push_with};
 pub use error::{CallbackError, SipWakeError};

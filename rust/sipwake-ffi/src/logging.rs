@@ -68,7 +68,7 @@ pub struct LogRecord {
 }
 
 /// Hears of every line of the log, on a thread made for it.
-#[uniffi::export(rust, foreign)]
+#[uniffi::export(callback_interface)]
 pub trait LogListener: Send + Sync {
     /// Takes a line.
     ///
@@ -95,7 +95,7 @@ pub fn set_log_level(level: LogLevel) -> Result<(), SipWakeError> {
 /// # Errors
 /// `Unavailable` when the process has another logger already, or the system gives no thread.
 #[uniffi::export]
-pub fn set_log_listener(listener: Option<Arc<dyn LogListener>>) -> Result<(), SipWakeError> {
+pub fn set_log_listener(listener: Option<Box<dyn LogListener>>) -> Result<(), SipWakeError> {
     if !install() {
         return Err(SipWakeError::Unavailable { reason: "the process has another logger".to_owned() });
     }
@@ -151,8 +151,9 @@ struct AppLog {
 }
 
 impl AppLog {
-    fn start(listener: Arc<dyn LogListener>) -> Result<Self, SipWakeError> {
-        Ok(Self { listener, queue: Outbox::start("sipwake-log", MAX_WAITING)?, dropped: AtomicU64::new(0) })
+    fn start(listener: Box<dyn LogListener>) -> Result<Self, SipWakeError> {
+        let queue = Outbox::start("sipwake-log", MAX_WAITING)?;
+        Ok(Self { listener: listener.into(), queue, dropped: AtomicU64::new(0) })
     }
 
     fn offer(&self, level: LogLevel, target: &str, text: &str) {
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn a_slow_listener_loses_lines_and_is_told_how_many() {
         let ((lines, shown), (permit, permits)) = (channel(), channel());
-        let app = AppLog::start(Arc::new(Slow { lines, permits: Mutex::new(permits) })).expect("a thread");
+        let app = AppLog::start(Box::new(Slow { lines, permits: Mutex::new(permits) })).expect("a thread");
         let many = MAX_WAITING + 100;
         for number in 0..many {
             app.offer(LogLevel::Info, "sipwake", &number.to_string());

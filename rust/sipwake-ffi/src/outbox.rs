@@ -1,21 +1,22 @@
 //! A bounded queue to a thread of its own, where the app's code runs: a slow listener holds up nobody.
 
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread;
+use tokio::sync::mpsc;
 
 use crate::error::SipWakeError;
-
-type Work = Box<dyn FnOnce() + Send>;
+use crate::runtime::{Work, start_thread};
 
 /// The thread sleeps while the queue is empty, and ends with it.
-pub(crate) struct Outbox(SyncSender<Work>);
+pub(crate) struct Outbox(mpsc::Sender<Work>);
 
 impl Outbox {
     pub(crate) fn start(name: &str, size: usize) -> Result<Self, SipWakeError> {
-        let (queue, waiting) = sync_channel::<Work>(size);
-        let work = move || waiting.into_iter().for_each(|work| work());
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
-        thread.map_err(|error| SipWakeError::Unavailable { reason: format!("no thread: {error}") })?;
+        let (queue, mut waiting) = mpsc::channel::<Work>(size);
+        let run = move || {
+            while let Some(work) = waiting.blocking_recv() {
+                work();
+            }
+        };
+        start_thread(name, Box::new(run))?;
         Ok(Self(queue))
     }
 

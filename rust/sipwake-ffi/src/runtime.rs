@@ -7,8 +7,11 @@ use tokio::sync::watch;
 
 use crate::error::SipWakeError;
 
-/// Threads that wait for the resolver or for a slow listener.
+/// Threads that wait for the resolver.
 const BLOCKING_THREADS: usize = 4;
+
+/// What runs on another thread, in a box: what starts a thread is then there once.
+pub(crate) type Work = Box<dyn FnOnce() + Send>;
 
 /// A runtime that may be given up from anywhere, also from its own thread.
 pub(crate) struct OwnRuntime {
@@ -21,13 +24,12 @@ impl OwnRuntime {
         if Handle::try_current().is_ok() {
             return Err(SipWakeError::Unavailable { reason: "a client cannot be made inside a callback".to_owned() });
         }
-        let refused = |error: std::io::Error| SipWakeError::Unavailable { reason: format!("no runtime: {error}") };
         let runtime = Builder::new_current_thread()
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_name("sipwake")
             .enable_all()
             .build()
-            .map_err(refused)?;
+            .map_err(|error| SipWakeError::Unavailable { reason: format!("no runtime: {error}") })?;
         let handle = runtime.handle().clone();
         let (over, mut ended) = watch::channel(false);
         let drive = move || {
@@ -35,7 +37,7 @@ impl OwnRuntime {
             let _ = runtime.block_on(ended.wait_for(|over| *over));
             runtime.shutdown_background();
         };
-        thread::Builder::new().name("sipwake".to_owned()).spawn(drive).map_err(refused)?;
+        start_thread("sipwake", Box::new(drive))?;
         Ok(Self { handle, over })
     }
 
@@ -44,10 +46,19 @@ impl OwnRuntime {
         self.handle.block_on(future)
     }
 
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
     /// Ends it without waiting: whoever drops the last reference may be its own thread.
     pub(crate) fn shut_down(&self) {
         self.over.send_replace(true);
     }
+}
+
+pub(crate) fn start_thread(name: &str, work: Work) -> Result<(), SipWakeError> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.map(drop).map_err(|error| SipWakeError::Unavailable { reason: format!("no thread: {error}") })
 }
 
 impl Drop for OwnRuntime {

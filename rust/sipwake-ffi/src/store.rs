@@ -1,7 +1,5 @@
 //! What the app brings along: a place for records, an ear for events.
 
-use std::sync::Arc;
-
 use sipwake::StoreError;
 
 use crate::error::CallbackError;
@@ -11,7 +9,7 @@ use crate::event::Event;
 ///
 /// Called from a thread of the client, which waits: a record must be safe before what depends on it is sent. Don't call
 /// the client from in here. What is thrown becomes an event.
-#[uniffi::export(rust, foreign)]
+#[uniffi::export(callback_interface)]
 pub trait StateStore: Send + Sync {
     /// Returns the record under this key, or nothing.
     ///
@@ -40,7 +38,7 @@ pub trait StateStore: Send + Sync {
 }
 
 /// Hears of every event, one after the other, on a thread made for it.
-#[uniffi::export(rust, foreign)]
+#[uniffi::export(callback_interface)]
 pub trait EventListener: Send + Sync {
     /// Takes an event.
     ///
@@ -50,7 +48,7 @@ pub trait EventListener: Send + Sync {
 }
 
 /// An app's store as the client wants it.
-pub(crate) struct ForeignStore(pub(crate) Arc<dyn StateStore>);
+pub(crate) struct ForeignStore(pub(crate) Box<dyn StateStore>);
 
 impl sipwake::StateStore for ForeignStore {
     fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -19,14 +19,15 @@ pub struct EventStream {
 
 struct Source {
     events: Events,
-    failures: broadcast::Receiver<Event>,
+    /// Why the app's listener failed.
+    failures: broadcast::Receiver<String>,
     missed: u64,
     /// What was read after a gap, until the gap is told.
     after_gap: Option<Event>,
 }
 
 impl EventStream {
-    pub(crate) fn new(events: Events, failures: broadcast::Receiver<Event>, shut_down: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(events: Events, failures: broadcast::Receiver<String>, shut_down: watch::Receiver<bool>) -> Self {
         let source = Source { events, failures, missed: 0, after_gap: None };
         Self { source: Mutex::new(source), shut_down, cancelled: watch::Sender::new(false) }
     }
@@ -67,7 +68,7 @@ impl EventStream {
         }
         let event = tokio::select! {
             biased;
-            Ok(failure) = failures.recv() => return Some(failure),
+            Ok(reason) = failures.recv() => return Some(Event::ListenerFailed { reason }),
             event = events.next() => event.map(Event::from),
         };
         let lost = events.missed() - *missed;

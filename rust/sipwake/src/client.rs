@@ -1,6 +1,5 @@
 //! The handle that an app holds.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -24,7 +23,7 @@ use crate::clock::now;
 use crate::driver::{Driver, JOBS, Job, Reply, Trace};
 use crate::events::{Events, MAX_UNREAD};
 use crate::options::Options;
-use crate::probe::{GatewayHealth, Prober};
+use crate::probe::{GatewayHealth, Prober, Target};
 use crate::store::StateStore;
 use crate::task::spawn;
 use crate::transport::Network;
@@ -141,7 +140,7 @@ impl Client {
             decryptor: options.decryptor,
         };
         let trace = options.trace;
-        spawn(Driver { agent, store, gate, events, trace, heard: HashMap::new(), network, jobs, stop, running }.run());
+        spawn(Driver { agent, store, gate, events, trace, network, jobs, stop, running }.run());
         (client, Events::new(receiver))
     }
 
@@ -174,7 +173,7 @@ impl Client {
         let push = push.map(Push::parse).transpose()?;
         #[cfg(feature = "tls")]
         self.check_trust(&account)?;
-        let known = account.clone();
+        let target = Target::from(&account);
         let key = self.ask(move |agent, store, now| {
             let key = binding_key(&account.key());
             let stored = store.load(&key).unwrap_or_else(|error| {
@@ -185,7 +184,7 @@ impl Client {
             agent.add_account(account, push, stored.as_ref().map(|record| record.as_slice()), now).map_err(Error::from)
         });
         let key = key.await?;
-        self.prober.know(&known);
+        self.prober.know(target);
         Ok(key)
     }
 

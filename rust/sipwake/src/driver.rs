@@ -1,12 +1,12 @@
 //! The one task that owns the core: it does what the core says, in that order, and sleeps until something happens.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sipwake_core::clock::Now;
 use sipwake_core::event::{Event, FlowId, Output};
+use sipwake_core::few::FewMap;
 use sipwake_core::gate::Gate;
 use sipwake_core::sip::{Frame, Framer};
 use sipwake_core::snapshot::{Durability, Record};
@@ -43,8 +43,6 @@ pub(crate) struct Driver {
     pub(crate) gate: Arc<ArcSwap<Gate>>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) trace: Option<Arc<dyn Trace>>,
-    /// What is traced of streams, up to the end of a message: a part of one may hold half a secret.
-    pub(crate) heard: HashMap<FlowId, Framer>,
     pub(crate) network: Arc<Network>,
     pub(crate) jobs: mpsc::Receiver<Job>,
     pub(crate) stop: Arc<Notify>,
@@ -52,11 +50,19 @@ pub(crate) struct Driver {
     pub(crate) running: watch::Sender<()>,
 }
 
+type Flows = FewMap<FlowId, Flow>;
+
+struct Flow {
+    handle: FlowHandle,
+    /// What is traced of a stream, up to the end of a message: a part of one may hold half a secret.
+    heard: Framer,
+}
+
 impl Driver {
     /// Runs until the last handle is gone or one of them said stop; then the flows are closed, each with its queue sent.
     pub(crate) async fn run(mut self) {
         let (sender, mut happenings) = mpsc::channel(HAPPENINGS);
-        let mut flows = HashMap::new();
+        let mut flows = Flows::default();
         loop {
             self.drain(&mut flows, &sender);
             let wait = self.agent.poll_timeout().map(|(at, _)| at.saturating_sub(now().boot).min(LONGEST_SLEEP));
@@ -83,16 +89,14 @@ impl Driver {
         drop(self.running);
     }
 
-    fn happened(&mut self, flow: FlowId, happening: Happening, flows: &mut HashMap<FlowId, FlowHandle>) {
+    fn happened(&mut self, flow: FlowId, happening: Happening, flows: &mut Flows) {
         // What a flow said before it was closed may still be queued.
-        if !flows.contains_key(&flow) {
-            return;
-        }
+        let Some(Flow { heard, .. }) = flows.get_mut(&flow) else { return };
         match happening {
             Happening::Up(local) => self.agent.handle_flow_up(flow, local, now()),
             Happening::Chosen(transport) => self.agent.handle_flow_transport(flow, transport),
             Happening::Input(bytes) => {
-                self.trace_input(flow, &bytes);
+                self.trace_input(flow, &bytes, heard);
                 self.agent.handle_input(flow, &bytes, now());
             }
             Happening::Stranger(source, bytes) => {
@@ -101,13 +105,12 @@ impl Driver {
             }
             Happening::Down(error) => {
                 flows.remove(&flow);
-                self.heard.remove(&flow);
                 self.agent.handle_flow_down(flow, error, now());
             }
         }
     }
 
-    fn drain(&mut self, flows: &mut HashMap<FlowId, FlowHandle>, happenings: &Happenings) {
+    fn drain(&mut self, flows: &mut Flows, happenings: &Happenings) {
         let mut changed = false;
         while let Some(output) = self.agent.poll_output() {
             match output {
@@ -116,20 +119,15 @@ impl Driver {
                     changed = true;
                 }
                 Output::Open { flow, hop, local_port } => {
-                    flows.insert(
-                        flow,
-                        FlowHandle::open(flow, hop, local_port, self.network.clone(), happenings.clone()),
-                    );
+                    let handle = FlowHandle::open(flow, hop, local_port, self.network.clone(), happenings.clone());
+                    flows.insert(flow, Flow { handle, heard: Framer::new() });
                 }
-                Output::Close(flow) => {
-                    flows.remove(&flow);
-                    self.heard.remove(&flow);
-                }
+                Output::Close(flow) => flows.remove(&flow),
                 Output::Transmit { flow, bytes } => {
                     self.trace(true, flow, &bytes);
                     let (flow, to) = self.agent.destination(flow);
-                    if let Some(handle) = flows.get(&flow) {
-                        handle.send_to(bytes, to);
+                    if let Some(flow) = flows.get(&flow) {
+                        flow.handle.send_to(bytes, to);
                     }
                 }
                 Output::Event(event) => {
@@ -157,23 +155,19 @@ impl Driver {
         }
     }
 
-    fn trace_input(&mut self, flow: FlowId, bytes: &[u8]) {
+    fn trace_input(&self, flow: FlowId, bytes: &[u8], heard: &mut Framer) {
         match self.agent.is_stream(flow).filter(|_| self.trace.is_some()) {
             Some(true) => {}
             Some(false) => return self.trace(false, flow, bytes),
             None => return,
         }
-        let mut framer = self.heard.remove(&flow).unwrap_or_default();
-        let mut pushed = framer.push(bytes);
+        let mut pushed = heard.push(bytes);
         // What cannot be framed closes the flow, and is not shown.
-        while let Ok(Some(frame)) = pushed.and_then(|()| framer.next()) {
+        while let Ok(Some(frame)) = pushed.and_then(|()| heard.next()) {
             if let Frame::Message(message) = frame {
                 self.trace(false, flow, &message);
             }
             pushed = Ok(());
-        }
-        if !framer.is_idle() {
-            self.heard.insert(flow, framer);
         }
     }
 

@@ -53,7 +53,7 @@ public final class SipWakeClient: Sendable {
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     public func register(_ account: AccountID) async throws {
-        try await waiting { [ffi] in try await ffi.register(account: account.rawValue) }
+        try await waiting { [ffi] in try await ffi.forAccount(account: account.rawValue, wish: .register) }
     }
 
     /// Hands over the push tokens: PushKit's for calls, and the one for alerts. A nil or empty token is ignored; the same
@@ -72,7 +72,7 @@ public final class SipWakeClient: Sendable {
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     public func unbindPush(_ account: AccountID) async throws {
-        try await waiting { [ffi] in try await ffi.unbindPush(account: account.rawValue) }
+        try await waiting { [ffi] in try await ffi.forAccount(account: account.rawValue, wish: .unbindPush) }
     }
 
     /// Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
@@ -80,7 +80,7 @@ public final class SipWakeClient: Sendable {
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     public func logOut(_ account: AccountID) async throws {
-        try await waiting { [ffi] in try await ffi.logOut(account: account.rawValue) }
+        try await waiting { [ffi] in try await ffi.forAccount(account: account.rawValue, wish: .logOut) }
     }
 
     /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
@@ -88,7 +88,7 @@ public final class SipWakeClient: Sendable {
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     public func queryPush(_ account: AccountID, provider: String? = nil) async throws {
-        try await waiting { [ffi] in try await ffi.queryPush(account: account.rawValue, provider: provider) }
+        try await waiting { [ffi] in try await ffi.forAccount(account: account.rawValue, wish: .queryPush(provider: provider)) }
     }
 
     /// Says what a push means for the operating system, at once, and wakes the account behind it.
@@ -110,14 +110,14 @@ public final class SipWakeClient: Sendable {
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not known, over, or accepted already.
     public func answer(_ call: UUID) async throws {
-        try await waiting { [ffi] in try await ffi.answer(call: call.uuidString) }
+        try await waiting { [ffi] in try await ffi.forCall(call: call.uuidString, wish: .answer) }
     }
 
     /// Says that the app rings, where ``CallPolicy`` holds back the 180 until then (`sessionProgress`).
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not ringing.
     public func ringing(_ call: UUID) async throws {
-        try await waiting { [ffi] in try await ffi.ringing(call: call.uuidString) }
+        try await waiting { [ffi] in try await ffi.forCall(call: call.uuidString, wish: .ringing) }
     }
 
     /// Accepts a ringing call with the answer to its offer or, if it had none, with our offer. The change `connected` follows
@@ -125,28 +125,28 @@ public final class SipWakeClient: Sendable {
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not ringing, or an empty description.
     public func accept(_ call: UUID, with session: SessionDescription) async throws {
-        try await waiting { [ffi] in try await ffi.accept(call: call.uuidString, answer: session) }
+        try await waiting { [ffi] in try await ffi.forCall(call: call.uuidString, wish: .accept(answer: session)) }
     }
 
     /// Declines a call that rings or was announced.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)``.
     public func decline(_ call: UUID, _ how: DeclineHow = .everywhere) async throws {
-        try await waiting { [ffi] in try await ffi.decline(call: call.uuidString, how: how) }
+        try await waiting { [ffi] in try await ffi.forCall(call: call.uuidString, wish: .decline(how: how)) }
     }
 
     /// Ends a call, whatever its state: announced, ringing or answered.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not known or over.
     public func hangUp(_ call: UUID, _ why: HangUp = .normal) async throws {
-        try await waiting { [ffi] in try await ffi.hangUp(call: call.uuidString, why: why) }
+        try await waiting { [ffi] in try await ffi.forCall(call: call.uuidString, wish: .end(why: why)) }
     }
 
     /// Responds to the change `offered` with our description; refuses with nil, and the call goes on as it was.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` if no offer waits for a response.
     public func respond(toOfferOf call: UUID, with session: SessionDescription?) async throws {
-        try await waiting { [ffi] in try await ffi.respondOffer(call: call.uuidString, answer: session) }
+        try await waiting { [ffi] in try await ffi.forCall(call: call.uuidString, wish: .respondOffer(answer: session)) }
     }
 
     /// Sets how calls are treated from here on.

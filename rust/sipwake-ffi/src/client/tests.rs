@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::pin::pin;
+use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -7,8 +8,9 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::account::account_id;
 use crate::account::tests::alice;
-use crate::call::{CallChange, EndReason};
+use crate::call::{CallChange, DeclineHow, EndReason, HangUp, SessionOffer};
 use crate::error::CallbackError;
+use crate::event::Event;
 use crate::options::GatewayProbe;
 use crate::payload::{IgnoreReason, PushKind};
 use crate::push::{Provider, PushConfig};
@@ -69,7 +71,7 @@ fn setup() -> AccountSetup {
 }
 
 fn client(accounts: Vec<AccountSetup>) -> Arc<SipWakeClient> {
-    SipWakeClient::new(Arc::new(Records::default()), accounts, None, ClientOptions::default()).expect("a client")
+    SipWakeClient::new(Box::new(Records::default()), accounts, None, ClientOptions::default()).expect("a client")
 }
 
 struct Unpark(Thread);
@@ -100,8 +102,8 @@ fn a_registration_that_waits_for_probes_needs_no_runtime_of_its_caller() {
     setup.account.gateways = vec!["127.0.0.1:9".into(), "127.0.0.2:9".into()];
     let id = account_id(setup.account.clone()).expect("valid");
     let options = ClientOptions { probing: Some(GatewayProbe::SipOptions), ..ClientOptions::default() };
-    let client = SipWakeClient::new(Arc::new(Records::default()), vec![setup], None, options).expect("a client");
-    assert_eq!(wait(client.register(id)), Ok(()));
+    let client = SipWakeClient::new(Box::new(Records::default()), vec![setup], None, options).expect("a client");
+    assert_eq!(wait(client.for_account(id, AccountWish::Register)), Ok(()));
 }
 
 fn call_push() -> PushPayload {
@@ -124,7 +126,7 @@ fn a_push_makes_no_sound_without_an_account_and_after_the_log_out() {
     assert_eq!(action.kind, silent);
 
     let client = client(vec![setup()]);
-    wait(client.log_out(account_id(alice()).expect("valid"))).expect("logged out");
+    wait(client.for_account(account_id(alice()).expect("valid"), AccountWish::LogOut)).expect("logged out");
     let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total");
     assert_eq!(action.kind, silent);
 }
@@ -133,7 +135,7 @@ fn a_push_makes_no_sound_without_an_account_and_after_the_log_out() {
 fn an_account_that_is_not_there_is_an_error_of_its_own() {
     let client = client(Vec::new());
     for id in ["", "no id", "0123456789abcdef"] {
-        let error = wait(client.register(id.to_owned())).expect_err("there is none");
+        let error = wait(client.for_account(id.to_owned(), AccountWish::Register)).expect_err("there is none");
         assert!(matches!(error, SipWakeError::NoSuchAccount { .. }), "{error:?}");
     }
 }
@@ -153,10 +155,10 @@ fn a_token_that_means_none_yet_is_ignored_and_a_bad_one_refused() {
 
 #[test]
 fn a_store_that_fails_is_an_event_and_a_listener_that_panics_another() {
-    let client = SipWakeClient::new(Arc::new(Broken), vec![setup()], Some(Arc::new(Broken)), ClientOptions::default())
+    let client = SipWakeClient::new(Box::new(Broken), vec![setup()], Some(Box::new(Broken)), ClientOptions::default())
         .expect("a client");
     let stream = client.events().expect("a stream");
-    wait(client.unbind_push(account_id(alice()).expect("valid"))).expect("the client goes on");
+    wait(client.for_account(account_id(alice()).expect("valid"), AccountWish::UnbindPush)).expect("the client goes on");
     let (mut store, mut listener) = (false, false);
     while !(store && listener) {
         match wait(stream.next_event()).expect("no error").expect("an event") {
@@ -186,11 +188,34 @@ fn who_waits_is_told_of_the_end() {
     assert_eq!(action.kind, PushKind::IncomingCall { video: false });
 }
 
+/// Makes a client at each event, and tells what became of it.
+struct Maker(mpsc::Sender<Option<SipWakeError>>);
+
+impl EventListener for Maker {
+    fn on_event(&self, _: Event) -> Result<(), CallbackError> {
+        let made = SipWakeClient::new(Box::new(Records::default()), Vec::new(), None, ClientOptions::default());
+        // The test may have seen enough.
+        let _ = self.0.send(made.err());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_listener_cannot_make_a_client() {
+    let (sender, made) = mpsc::channel();
+    let maker = Box::new(Maker(sender));
+    let client = SipWakeClient::new(Box::new(Broken), vec![setup()], Some(maker), ClientOptions::default());
+    let client = client.expect("a client");
+    wait(client.for_account(account_id(alice()).expect("valid"), AccountWish::UnbindPush)).expect("known");
+    let error = made.recv_timeout(Duration::from_secs(5)).expect("the store's failure is an event");
+    assert!(matches!(error, Some(SipWakeError::Unavailable { .. })), "{error:?}");
+}
+
 #[test]
 fn a_client_cannot_be_made_where_it_would_wait_for_itself() {
     let runtime = OwnRuntime::start().expect("a runtime");
     let error = runtime.block_on(async {
-        SipWakeClient::new(Arc::new(Records::default()), Vec::new(), None, ClientOptions::default()).err()
+        SipWakeClient::new(Box::new(Records::default()), Vec::new(), None, ClientOptions::default()).err()
     });
     assert!(matches!(error, Some(SipWakeError::Unavailable { .. })), "{error:?}");
 }
@@ -200,15 +225,16 @@ fn a_call_that_is_not_there_is_an_error_whatever_is_asked_of_it() {
     let client = client(vec![setup()]);
     let sdp = || SessionOffer { content_type: "application/sdp".into(), body: b"v=0".into() };
     for call in ["no uuid", "00000000-0000-0000-0000-000000000007"] {
-        let call = || call.to_owned();
-        let results = [
-            wait(client.answer(call())),
-            wait(client.accept(call(), sdp())),
-            wait(client.decline(call(), DeclineHow::Busy)),
-            wait(client.hang_up(call(), HangUp::Failed { status: 488 })),
-            wait(client.respond_offer(call(), Some(sdp()))),
+        let wishes = [
+            CallWish::Answer,
+            CallWish::Ringing,
+            CallWish::Accept { answer: sdp() },
+            CallWish::Decline { how: DeclineHow::Busy },
+            CallWish::End { why: HangUp::Failed { status: 488 } },
+            CallWish::RespondOffer { answer: Some(sdp()) },
         ];
-        for result in results {
+        for wish in wishes {
+            let result = wait(client.for_call(call.to_owned(), wish));
             assert!(matches!(result, Err(SipWakeError::NoSuchCall { .. })), "{result:?}");
         }
     }
@@ -222,8 +248,8 @@ fn an_announced_call_is_answered_and_hung_up_before_its_invite() {
         CallPolicy { window_ms: 30_000, ring_limit_ms: 60_000, mid_call_wakeups: true, session_progress: false };
     wait(client.set_call_policy(policy)).expect("set");
     let call = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total").uuid;
-    wait(client.answer(call.clone())).expect("known from the push on");
-    wait(client.hang_up(call.clone(), HangUp::Normal)).expect("it is live");
+    wait(client.for_call(call.clone(), CallWish::Answer)).expect("known from the push on");
+    wait(client.for_call(call.clone(), CallWish::End { why: HangUp::Normal })).expect("it is live");
     loop {
         let event = wait(stream.next_event()).expect("no error").expect("an event");
         if let Event::Call { uuid, change: CallChange::Ended { reason, status }, times, .. } = event {
@@ -238,7 +264,7 @@ fn an_announced_call_is_answered_and_hung_up_before_its_invite() {
 #[test]
 fn a_client_with_a_decryptor_rings_for_a_sealed_push() {
     let decryptor: Arc<dyn crate::decryptor::Decryptor> = Arc::new(crate::decryptor::tests::Opener);
-    let store = Arc::new(Records::default());
+    let store = Box::new(Records::default());
     let client = SipWakeClient::new(
         store,
         vec![setup()],

@@ -3,21 +3,21 @@
 mod http;
 mod options;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sipwake_core::account::{Account, AccountKey, Hop, MAX_GATEWAYS};
 use sipwake_core::event::Event;
+use sipwake_core::few::FewMap;
 use sipwake_core::gateway::Load;
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::driver::{Job, Trace};
-use crate::task::spawn;
+use crate::task::{Handful, spawn};
 use crate::transport::Network;
 
 /// How long a gateway may take to answer a probe.
@@ -116,6 +116,17 @@ pub(crate) struct Target {
     hops: Arc<[Hop]>,
 }
 
+impl From<&Account> for Target {
+    fn from(account: &Account) -> Self {
+        Self {
+            key: account.key(),
+            aor: account.aor().to_string(),
+            registrar: account.registrar().to_owned(),
+            hops: account.hops().iter().take(MAX_GATEWAYS).cloned().collect(),
+        }
+    }
+}
+
 /// Probes the gateways of a client's accounts.
 pub(crate) struct Prober {
     settings: Option<Probing>,
@@ -124,7 +135,7 @@ pub(crate) struct Prober {
     runtime: Handle,
     /// Weak: a probe must not keep a client alive.
     jobs: mpsc::WeakSender<Job>,
-    targets: Mutex<HashMap<AccountKey, (Target, Probed)>>,
+    targets: Mutex<FewMap<AccountKey, (Target, Probed)>>,
 }
 
 /// When the gateways of an account were asked.
@@ -153,17 +164,11 @@ impl Prober {
     }
 
     /// Remembers an account's gateways.
-    pub(crate) fn know(&self, account: &Account) {
-        let key = account.key();
-        let target = Target {
-            key: key.clone(),
-            aor: account.aor().to_string(),
-            registrar: account.registrar().to_owned(),
-            hops: account.hops().iter().take(MAX_GATEWAYS).cloned().collect(),
-        };
+    pub(crate) fn know(&self, target: Target) {
+        let key = target.key.clone();
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if targets.len() >= MAX_PROBED && !targets.contains_key(&key) {
-            targets.clear();
+            *targets = FewMap::default();
         }
         let probed = targets.get(&key).filter(|(known, _)| known.hops == target.hops).map(|(_, probed)| *probed);
         targets.insert(key, (target, probed.unwrap_or_default()));
@@ -176,9 +181,8 @@ impl Prober {
             let (prober, settings) = (self.clone(), settings.clone());
             let wait = async move {
                 let first_wait = settings.first_wait;
-                let asked = spawn(async move { drop(prober.probe(&target, &settings).await) });
                 // What is not there in time goes on in its own task.
-                let _ = timeout(first_wait, asked).await;
+                let _ = timeout(first_wait, prober.probe_behind(target, settings)).await;
             };
             // The caller may be on no runtime: the FFI's futures are polled by the app's language.
             let waited = {
@@ -192,7 +196,7 @@ impl Prober {
     /// What was found counts until the next registration, after which it is asked for again.
     pub(crate) fn network_changed(&self) {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, probed) in targets.values_mut() {
+        for (_, (_, probed)) in targets.iter_mut() {
             if matches!(probed, Probed::At(_)) {
                 *probed = Probed::Elsewhere;
             }
@@ -206,8 +210,7 @@ impl Prober {
             match events.recv().await {
                 Ok(Event::Registered { account, .. }) => {
                     if let Some(target) = self.due(&account, Some(settings.every)) {
-                        let (prober, settings) = (self.clone(), settings.clone());
-                        spawn(async move { drop(prober.probe(&target, &settings).await) });
+                        drop(self.clone().probe_behind(target, settings.clone()));
                     }
                 }
                 Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
@@ -244,17 +247,20 @@ impl Prober {
         Some(target.clone())
     }
 
+    fn probe_behind(self: Arc<Self>, target: Target, settings: Probing) -> JoinHandle<()> {
+        spawn(async move { drop(self.probe(&target, &settings).await) })
+    }
+
     async fn probe(&self, target: &Target, settings: &Probing) -> Vec<GatewayHealth> {
-        let mut asked = JoinSet::new();
-        for (gateway, hop) in target.hops.iter().cloned().enumerate() {
-            let (network, trace, target, settings) =
-                (self.network.clone(), self.trace.clone(), target.clone(), settings.clone());
-            asked.spawn(async move {
+        let mut asked = Handful::new();
+        for (gateway, hop) in target.hops.iter().enumerate() {
+            asked.push(async move {
                 let begun = Instant::now();
                 let answer = async {
+                    let (network, trace) = (self.network.clone(), self.trace.clone());
                     match settings.probe {
-                        Probe::Options => options::ask(&hop, &target.aor, &target.registrar, network, trace).await,
-                        Probe::WsLoad { https, port } => http::ask(&hop, https, port, &network).await,
+                        Probe::Options => options::ask(hop, &target.aor, &target.registrar, network, trace).await,
+                        Probe::WsLoad { https, port } => http::ask(hop, https, port, &network).await,
                     }
                 };
                 let answer = timeout(settings.timeout, answer).await.ok().flatten();
@@ -262,8 +268,7 @@ impl Prober {
             });
         }
         let mut found = Vec::new();
-        while let Some(done) = asked.join_next().await {
-            let Ok((gateway, load, response_time)) = done else { continue };
+        while let Some((gateway, load, response_time)) = asked.next().await {
             self.tell(&target.key, gateway, load, response_time).await;
             found.push(GatewayHealth { gateway, load: load.map(Load::value), response_time });
         }

@@ -1,6 +1,8 @@
 //! The records to ask for, and the addresses that they lead to (RFC 3263 section 4).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::{Scope, scope};
 
 use sipwake_core::account::{Hop, Transport};
 use sipwake_core::sip::Host;
@@ -33,20 +35,21 @@ pub(super) fn candidates(hop: &Hop) -> &'static [Transport] {
 pub(super) fn find(resolver: &dyn Resolver, hop: &Hop) -> Option<Way> {
     let Host::Name(name) = &hop.host else { return None };
     let candidates = if hop.port.is_none() { candidates(hop) } else { &[] };
-    let guess = |transport: Transport| select::service(transport).map(|(prefix, _)| format!("{prefix}.{name}"));
     let asks_naptr = !candidates.is_empty() && !hop.explicit_transport;
-    let (naptr, guessed, own) = std::thread::scope(|scope| {
-        let naptr = asks_naptr.then(|| scope.spawn(|| resolver.naptr(name)));
-        let guessed = candidates.iter().filter_map(|transport| {
-            let asked = guess(*transport)?;
-            Some((*transport, asked.clone(), scope.spawn(move || resolver.srv(&asked))))
-        });
-        let guessed: Vec<_> = guessed.collect();
-        let own = resolver.addresses(name);
-        let naptr = naptr.map(joined).unwrap_or_default();
-        let guessed: Vec<_> =
-            guessed.into_iter().map(|(transport, name, srv)| (transport, name, joined(srv))).collect();
-        (naptr, guessed, own)
+    let mut naptr = Vec::new();
+    let guesses = candidates.iter().filter_map(|transport| {
+        let (prefix, _) = select::service(*transport)?;
+        Some((*transport, format!("{prefix}.{name}"), Vec::new()))
+    });
+    let mut guessed: Vec<_> = guesses.collect();
+    let own = scope(|scope| {
+        if asks_naptr {
+            beside(scope, Box::new(|| naptr = resolver.naptr(name)));
+        }
+        for (_, asked, records) in &mut guessed {
+            beside(scope, Box::new(|| *records = resolver.srv(asked)));
+        }
+        resolver.addresses(name)
     });
     let mut services = select::services(naptr, candidates);
     services.truncate(MAX_TARGETS);
@@ -68,22 +71,20 @@ pub(super) fn find(resolver: &dyn Resolver, hop: &Hop) -> Option<Way> {
 
 /// Looks up all targets at once.
 fn addresses_of(resolver: &dyn Resolver, targets: &[Srv]) -> Vec<SocketAddr> {
-    let mut found: Vec<SocketAddr> = std::thread::scope(|scope| {
-        let asked = targets.iter().take(MAX_TARGETS).map(|target| {
-            let host = target.target.trim_end_matches('.');
-            (target.port, scope.spawn(move || resolver.addresses(host)))
-        });
-        let asked: Vec<_> = asked.collect();
-        let answers = asked.into_iter().map(|(port, answer)| (port, joined(answer)));
-        answers.flat_map(|(port, ips)| ips.into_iter().map(move |ip| SocketAddr::new(ip, port))).collect()
+    let mut found: Vec<(&Srv, Vec<IpAddr>)> =
+        targets.iter().take(MAX_TARGETS).map(|target| (target, Vec::new())).collect();
+    scope(|scope| {
+        for (target, ips) in &mut found {
+            beside(scope, Box::new(|| *ips = resolver.addresses(target.target.trim_end_matches('.'))));
+        }
     });
-    found.truncate(MAX_ADDRESSES);
-    found
+    let addresses = found.iter().flat_map(|(target, ips)| ips.iter().map(|ip| SocketAddr::new(*ip, target.port)));
+    addresses.take(MAX_ADDRESSES).collect()
 }
 
-/// An answer that panicked is none.
-fn joined<T: Default>(answer: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    answer.join().unwrap_or_default()
+/// Asks on a thread of its own. A resolver that panics has no answer.
+fn beside<'scope>(scope: &'scope Scope<'scope, '_>, ask: Box<dyn FnOnce() + Send + 'scope>) {
+    scope.spawn(|| drop(catch_unwind(AssertUnwindSafe(ask))));
 }
 
 fn random_below(bound: u64) -> u64 {
@@ -254,6 +255,29 @@ pub(super) mod tests {
         assert_eq!(way.addresses.len(), MAX_ADDRESSES, "those of the domain");
         let guessed = candidates(&hop("example.com", None)).len();
         assert_eq!(flood.services.load(Ordering::SeqCst), guessed + MAX_TARGETS);
+    }
+
+    /// Knows one address, and panics at any other question.
+    struct Fragile;
+
+    impl Resolver for Fragile {
+        fn addresses(&self, _: &str) -> Vec<IpAddr> {
+            vec![std::net::Ipv4Addr::new(192, 0, 2, 1).into()]
+        }
+
+        fn srv(&self, _: &str) -> Vec<Srv> {
+            panic!("as a test")
+        }
+
+        fn naptr(&self, _: &str) -> Vec<Naptr> {
+            panic!("as a test")
+        }
+    }
+
+    #[test]
+    fn questions_that_make_a_resolver_panic_have_no_answer() {
+        let way = find(&Fragile, &hop("example.com", None)).expect("it has an address");
+        assert_eq!(way.addresses[0].to_string(), "192.0.2.1:5060");
     }
 
     #[test]

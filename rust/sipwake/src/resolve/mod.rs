@@ -7,13 +7,13 @@ mod locate;
 mod nat64;
 mod select;
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sipwake_core::account::{Hop, Transport};
 use sipwake_core::event::FlowError;
+use sipwake_core::few::FewMap;
 use tokio::time::timeout;
 
 use locate::{MAX_ADDRESSES, find};
@@ -104,9 +104,9 @@ impl Resolver for SystemResolver {
 /// The addresses that were found before, by hop: a wake uses them at once.
 pub(crate) struct Addresses {
     resolver: Arc<dyn Resolver>,
-    known: Arc<Mutex<HashMap<Hop, Way>>>,
+    known: Arc<Mutex<FewMap<Hop, Way>>>,
     /// Addresses that did not answer: they come last for a while.
-    silent: Mutex<HashMap<SocketAddr, Instant>>,
+    silent: Mutex<FewMap<SocketAddr, Instant>>,
     nat64: Mutex<Option<Vec<nat64::Prefix>>>,
     /// Whether this network leads to an IPv4 address.
     reaches: fn(SocketAddr) -> bool,
@@ -164,15 +164,15 @@ impl Addresses {
     pub(crate) fn failed(&self, address: SocketAddr) {
         let mut silent = locked(&self.silent);
         if silent.len() >= MAX_REMEMBERED && !silent.contains_key(&address) {
-            silent.clear();
+            *silent = FewMap::default();
         }
         silent.insert(address, Instant::now());
     }
 
     /// Forgets everything: another network may have other answers.
     pub(crate) fn forget(&self) {
-        locked(&self.known).clear();
-        locked(&self.silent).clear();
+        *locked(&self.known) = FewMap::default();
+        *locked(&self.silent) = FewMap::default();
         *locked(&self.nat64) = None;
     }
 
@@ -212,7 +212,7 @@ impl Addresses {
             let way = find(&*resolver, &hop)?;
             let mut known = locked(&known);
             if known.len() >= MAX_REMEMBERED && !known.contains_key(&hop) {
-                known.clear();
+                *known = FewMap::default();
             }
             known.insert(hop, way.clone());
             Some(way)

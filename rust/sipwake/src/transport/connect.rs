@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use sipwake_core::event::FlowError;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::unreachable;
+use crate::task::Handful;
 
 /// How long one address may take: well within the 32 seconds of timer F.
 const CONNECT: Duration = Duration::from_secs(6);
@@ -19,23 +19,23 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// Connects to the first address that answers. Another one is tried beside it after 250 ms, or as soon as one has failed.
 pub(super) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, FlowError> {
     let mut waiting = interleave(addresses);
-    let mut attempts = JoinSet::new();
+    let mut attempts = Handful::new();
     let mut last = FlowError::Unresolved;
     loop {
         if let Some(remote) = waiting.pop_front() {
-            attempts.spawn(async move { timeout(CONNECT, TcpStream::connect(remote)).await });
+            attempts.push(timeout(CONNECT, TcpStream::connect(remote)));
         }
         tokio::select! {
-            done = attempts.join_next() => match done {
-                Some(Ok(Ok(Ok(stream)))) => {
+            done = attempts.next() => match done {
+                Some(Ok(Ok(stream))) => {
                     // A REGISTER is one segment; waiting to fill it up only delays the ring.
                     if let Err(error) = stream.set_nodelay(true) {
                         log::debug!("TCP_NODELAY: {error}");
                     }
                     return Ok(stream);
                 }
-                Some(Ok(Ok(Err(error)))) => last = unreachable(&error),
-                Some(Ok(Err(_)) | Err(_)) => last = FlowError::Unreachable("no answer to the connection".into()),
+                Some(Ok(Err(error))) => last = unreachable(&error),
+                Some(Err(_)) => last = FlowError::Unreachable("no answer to the connection".into()),
                 None => return Err(last),
             },
             () = sleep(STAGGER), if !waiting.is_empty() => {}

@@ -1,8 +1,9 @@
 //! SIP over UDP, on a connected socket: only the peer's datagrams come in, and its ICMP errors are heard. Where the app
 //! allows unsolicited calls the socket is not connected, and what strangers send is told apart.
 
+use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{self, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use sipwake_core::event::{FlowError, FlowId};
@@ -41,7 +42,7 @@ pub(super) async fn run(
         let Some(remote) = order.first().copied() else { return Err(FlowError::Unresolved) };
         let mut heard = false;
         let carried = async {
-            let opened = Socket::open(remote, local_port, network.unsolicited).await;
+            let opened = Socket::open(remote, local_port, network.unsolicited);
             let (socket, local) = opened.map_err(|error| Left::Silent(unreachable(&error)))?;
             local_port = Some(local.port());
             if happenings.send((id, Happening::Up(local))).await.is_err() {
@@ -97,22 +98,24 @@ async fn carry(
                 }
                 Err(error) => error,
             },
-            bytes = queue.recv() => match bytes {
-                Some(Outgoing { bytes, to: Some(stranger) }) => {
-                    socket.send_to(&bytes, stranger).await;
-                    continue;
-                }
-                Some(Outgoing { bytes, to: None }) => match socket.send(&bytes).await {
-                    Ok(_) => {
+            bytes = queue.recv() => {
+                let Some(Outgoing { bytes, to }) = bytes else { return Ok(()) };
+                match (socket.send(&bytes, to).await, to) {
+                    (Ok(_), None) => {
                         if is_request(&bytes) && (untried || others && *heard) {
                             asked.get_or_insert_with(Instant::now);
                         }
                         continue;
                     }
-                    Err(error) => error,
-                },
-                None => return Ok(()),
-            },
+                    (Ok(_), Some(_)) => continue,
+                    (Err(error), None) => error,
+                    // What does not reach a stranger is no fault of the flow.
+                    (Err(error), Some(stranger)) => {
+                        log::debug!("{stranger}: {error}");
+                        continue;
+                    }
+                }
+            }
             () = sleep_until(asked.unwrap_or_else(Instant::now) + SILENCE), if asked.is_some() => {
                 return Err(Left::Silent(FlowError::Unreachable("no answer".into())));
             }
@@ -135,44 +138,39 @@ struct Socket {
 
 impl Socket {
     /// Returns the socket and our address on it.
-    async fn open(remote: SocketAddr, local_port: Option<u16>, open: bool) -> io::Result<(Self, SocketAddr)> {
+    fn open(remote: SocketAddr, local_port: Option<u16>, open: bool) -> io::Result<(Self, SocketAddr)> {
         let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = match UdpSocket::bind((any, local_port.unwrap_or(0))).await {
-            Err(_) if local_port.is_some() => UdpSocket::bind((any, 0)).await?,
+        let socket = match net::UdpSocket::bind((any, local_port.unwrap_or(0))) {
+            Err(_) if local_port.is_some() => net::UdpSocket::bind((any, 0))?,
             bound => bound?,
         };
         let mut local;
         if open {
             // Only a connected socket knows from which address the peer is reached.
-            let guide = UdpSocket::bind((any, 0)).await?;
-            guide.connect(remote).await?;
+            let guide = net::UdpSocket::bind((any, 0))?;
+            guide.connect(remote)?;
             local = guide.local_addr()?;
             local.set_port(socket.local_addr()?.port());
         } else {
-            socket.connect(remote).await?;
+            socket.connect(remote)?;
             local = socket.local_addr()?;
         }
-        Ok((Self { socket, remote, open }, local))
+        socket.set_nonblocking(true)?;
+        Ok((Self { socket: UdpSocket::from_std(socket)?, remote, open }, local))
     }
 
     /// Receives a datagram, with its source if that is not the peer.
     async fn recv(&self, buffer: &mut [u8]) -> io::Result<(usize, Option<SocketAddr>)> {
-        if !self.open {
-            return self.socket.recv(buffer).await.map(|length| (length, None));
-        }
         let (length, source) = self.socket.recv_from(buffer).await?;
         let peer = (source.ip(), source.port()) == (self.remote.ip(), self.remote.port());
         Ok((length, (!peer).then_some(source)))
     }
 
-    async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        if self.open { self.socket.send_to(bytes, self.remote).await } else { self.socket.send(bytes).await }
-    }
-
-    /// What does not reach a stranger is no fault of the flow.
-    async fn send_to(&self, bytes: &[u8], stranger: SocketAddr) {
-        if let Err(error) = self.socket.send_to(bytes, stranger).await {
-            log::debug!("{stranger}: {error}");
+    /// Sends to the peer, or to a stranger. A connected socket must not be told where to.
+    async fn send(&self, bytes: &[u8], stranger: Option<SocketAddr>) -> io::Result<usize> {
+        match stranger.or(self.open.then_some(self.remote)) {
+            Some(to) => poll_fn(|context| self.socket.poll_send_to(context, bytes, to)).await,
+            None => self.socket.send(bytes).await,
         }
     }
 }

@@ -3,6 +3,8 @@ package dev.sipwake
 import java.util.UUID
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.flow
+import dev.sipwake.ffi.AccountWish
+import dev.sipwake.ffi.CallWish
 import dev.sipwake.ffi.PushPayload as FfiPayload
 import dev.sipwake.ffi.SipWakeClient as FfiClient
 import dev.sipwake.ffi.parsePush as ffiParsePush
@@ -57,7 +59,7 @@ public class SipWakeClient(
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
-    public suspend fun register(account: AccountId): Unit = translating { ffi.register(account.value) }
+    public suspend fun register(account: AccountId): Unit = translating { ffi.forAccount(account.value, AccountWish.Register) }
 
     /**
      * Hands over the push token that the provider gave. A null, empty or "not yet" token is ignored; the same token costs no
@@ -75,7 +77,7 @@ public class SipWakeClient(
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
-    public suspend fun unbindPush(account: AccountId): Unit = translating { ffi.unbindPush(account.value) }
+    public suspend fun unbindPush(account: AccountId): Unit = translating { ffi.forAccount(account.value, AccountWish.UnbindPush) }
 
     /**
      * Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
@@ -83,7 +85,7 @@ public class SipWakeClient(
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
-    public suspend fun logOut(account: AccountId): Unit = translating { ffi.logOut(account.value) }
+    public suspend fun logOut(account: AccountId): Unit = translating { ffi.forAccount(account.value, AccountWish.LogOut) }
 
     /**
      * Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
@@ -92,7 +94,7 @@ public class SipWakeClient(
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
     public suspend fun queryPush(account: AccountId, provider: String? = null): Unit =
-        translating { ffi.queryPush(account.value, provider) }
+        translating { ffi.forAccount(account.value, AccountWish.QueryPush(provider)) }
 
     /**
      * Says what a push means for the operating system, at once, and wakes the account behind it.
@@ -122,14 +124,14 @@ public class SipWakeClient(
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not known, over, or accepted already
      */
-    public suspend fun answer(call: UUID): Unit = translating { ffi.answer(call.toString()) }
+    public suspend fun answer(call: UUID): Unit = translating { ffi.forCall(call.toString(), CallWish.Answer) }
 
     /**
      * Says that the app rings, where [CallPolicy.sessionProgress] holds back the 180 until then.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not ringing
      */
-    public suspend fun ringing(call: UUID): Unit = translating { ffi.ringing(call.toString()) }
+    public suspend fun ringing(call: UUID): Unit = translating { ffi.forCall(call.toString(), CallWish.Ringing) }
 
     /**
      * Accepts a ringing call with the answer to its offer or, if it had none, with our offer. [SipWakeEvent.CallConnected]
@@ -139,7 +141,7 @@ public class SipWakeClient(
      * or it is over), or an empty answer
      */
     public suspend fun accept(call: UUID, answer: SessionDescription): Unit =
-        translating { ffi.accept(call.toString(), answer.toFfi()) }
+        translating { ffi.forCall(call.toString(), CallWish.Accept(answer.toFfi())) }
 
     /**
      * Declines a call that rings or was announced.
@@ -147,7 +149,7 @@ public class SipWakeClient(
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL]
      */
     public suspend fun decline(call: UUID, how: DeclineHow = DeclineHow.EVERYWHERE): Unit =
-        translating { ffi.decline(call.toString(), how) }
+        translating { ffi.forCall(call.toString(), CallWish.Decline(how)) }
 
     /**
      * Ends a call, whatever its state: announced, ringing or answered.
@@ -155,7 +157,7 @@ public class SipWakeClient(
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not known or over
      */
     public suspend fun hangUp(call: UUID, why: HangUp = HangUp.Normal): Unit =
-        translating { ffi.hangUp(call.toString(), why.toFfi()) }
+        translating { ffi.forCall(call.toString(), CallWish.End(why.toFfi())) }
 
     /**
      * Responds to [SipWakeEvent.CallOffered] with the app's answer, or refuses with null; the call goes on as it was.
@@ -163,7 +165,7 @@ public class SipWakeClient(
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] if no offer waits for a response
      */
     public suspend fun respondOffer(call: UUID, answer: SessionDescription?): Unit =
-        translating { ffi.respondOffer(call.toString(), answer?.toFfi()) }
+        translating { ffi.forCall(call.toString(), CallWish.RespondOffer(answer?.toFfi())) }
 
     /** Sets how calls are treated from here on. */
     public suspend fun setCallPolicy(policy: CallPolicy): Unit = translating { ffi.setCallPolicy(policy.toFfi()) }

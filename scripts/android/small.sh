@@ -6,10 +6,11 @@
 readonly SMALL_STD=(-Zbuild-std=std,panic_unwind -Zbuild-std-features=panic-unwind,optimize_for_size,backtrace-trace-only)
 
 # What Rust has not promised to keep, hence RUSTC_BOOTSTRAP. The files and lines of panics, which would be printed to a standard
-# error that Android closes, are left out. Tables for unwinding describe calls alone, from which panics unwind, not every
-# instruction; on x86, a frame pointer spares them each push.
+# error that Android closes, are left out. A panic unwinds, but one in a destructor ends the process: every function that drops
+# something would have code and a table for that. Tables for unwinding describe calls alone, from which panics unwind, not
+# every instruction; on x86, a frame pointer spares them each push.
 small_code() {
-  echo -Zlocation-detail=none
+  printf '%s\n' -Zlocation-detail=none -Zpanic-in-drop=abort
   case $1 in
     x86*) echo -Cforce-frame-pointers=yes ;;
     *) echo -Zuse-sync-unwind=yes ;;

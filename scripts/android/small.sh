@@ -22,3 +22,8 @@ small_code() {
 outlined() {
   [[ $1 != arm64-v8a ]] || printf -- '-Cllvm-args=%s\n' -enable-machine-outliner=always -outliner-benefit-threshold=40
 }
+
+# Options of cargo: the core, which Cargo.toml has built for phones to be quick, is small for emulators.
+small_core() {
+  [[ $1 != x86* ]] || printf '%s\n' --config 'profile.release.package.sipwake-core.opt-level="z"'
+}

@@ -21,6 +21,10 @@ pub(crate) struct Binding {
     pub(crate) token: Option<String>,
     /// Another device of the same user, which is none of our phone's business.
     pub(crate) foreign: bool,
+    /// The REGISTER that made or renewed it.
+    pub(crate) branch: String,
+    /// The phone knows of it: it had the answer, and lived on.
+    pub(crate) confirmed: bool,
 }
 
 #[derive(Debug)]
@@ -33,6 +37,7 @@ struct Nonce {
 #[derive(Debug)]
 pub(crate) struct Server {
     setting: Setting,
+    place: usize,
     pub(crate) bindings: BTreeMap<String, Vec<Binding>>,
     nonces: BTreeMap<String, Nonce>,
     serial: u64,
@@ -55,9 +60,11 @@ pub(crate) struct Reply {
 }
 
 impl Server {
-    pub(crate) fn new(setting: &Setting) -> Self {
+    /// Returns the server, or of several gateways the one at this place.
+    pub(crate) fn new(setting: &Setting, place: usize) -> Self {
         let mut server = Self {
             setting: setting.clone(),
+            place,
             bindings: BTreeMap::new(),
             nonces: BTreeMap::new(),
             serial: 0,
@@ -87,6 +94,8 @@ impl Server {
                 expires_at: u64::MAX,
                 token: None,
                 foreign: true,
+                branch: String::new(),
+                confirmed: true,
             };
             let bindings = self.bindings.entry(user).or_default();
             bindings.retain(|binding| !binding.foreign);
@@ -131,6 +140,13 @@ impl Server {
 
     pub(crate) fn make_peace(&mut self) {
         self.trouble.clear();
+    }
+
+    /// The phone had the answer to a REGISTER that bound something.
+    pub(crate) fn confirm(&mut self, user: &str, branch: &str) {
+        for binding in self.bindings.get_mut(user).into_iter().flatten() {
+            binding.confirmed |= binding.branch == branch;
+        }
     }
 
     pub(crate) fn expire(&mut self, now: u64) {
@@ -236,7 +252,7 @@ impl Server {
             }
         }
         self.serial += 1;
-        let fresh = hex(&format!("nonce {} {}", self.setting.seed, self.serial));
+        let fresh = hex(&format!("nonce {} {} {}", self.setting.seed, self.place, self.serial));
         self.nonces.insert(fresh.clone(), Nonce { born: now, count: 0 });
         if self.nonces.len() > 64 {
             let life = self.setting.nonce_life * SECOND;
@@ -298,6 +314,8 @@ impl Server {
                 expires_at: now + expires * SECOND,
                 token,
                 foreign: false,
+                branch: request.branch().to_owned(),
+                confirmed: false,
             };
             match found {
                 Some(index) => bindings[index] = binding,

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::account::{AccountConfig, AccountKey};
 use crate::digest::{NonceCache, hex};
-use crate::few::FewMap;
+use crate::few::{Few, FewMap};
 use crate::gate::{DEPARTED, MAX_DEPARTED};
 use crate::json;
 use crate::push::{PushConfig, PushToken, Shown};
@@ -24,6 +24,8 @@ use crate::redact::Secret;
 const VERSION: &str = "1";
 /// The largest record that is read, in bytes.
 const MAX_RECORD: usize = 256 * 1024;
+/// The gateways that were left and are remembered for it.
+pub(crate) const MAX_LEFT: usize = 4;
 /// The key of the record that holds the pending removals and, by name alone, the users who logged out lately: apart from
 /// all else, so that damage there does not lose them.
 pub const REMOVALS: &str = "removals";
@@ -91,9 +93,9 @@ pub(crate) struct Memory {
     /// Wall time, in seconds since 1970, at which the server last answered 555 to RFC 8599.
     #[serde(default)]
     pub(crate) refused_at: Option<u64>,
-    /// What the gateway that was left may still hold.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) left: Option<Box<Bound>>,
+    /// What the gateways that were left may still hold, the last of them first. Older records name that one alone.
+    #[serde(default, skip_serializing_if = "<[Bound]>::is_empty")]
+    pub(crate) left: Few<Bound>,
 }
 
 impl Memory {
@@ -114,7 +116,7 @@ impl Memory {
             local_port: None,
             asked_only: false,
             refused_at: None,
-            left: None,
+            left: Few::default(),
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Binding {
     pub(crate) branch: String,
     /// The phone knows of it: it had the answer, and lived on.
     pub(crate) confirmed: bool,
+    /// Its user logged out while the gateway was down, as often as it was asked, and logged in again since.
+    pub(crate) given_up: bool,
 }
 
 #[derive(Debug)]
@@ -96,6 +98,7 @@ impl Server {
                 foreign: true,
                 branch: String::new(),
                 confirmed: true,
+                given_up: false,
             };
             let bindings = self.bindings.entry(user).or_default();
             bindings.retain(|binding| !binding.foreign);
@@ -146,6 +149,13 @@ impl Server {
     pub(crate) fn confirm(&mut self, user: &str, branch: &str) {
         for binding in self.bindings.get_mut(user).into_iter().flatten() {
             binding.confirmed |= binding.branch == branch;
+        }
+    }
+
+    /// The user's earlier registration is over and forgotten.
+    pub(crate) fn give_up(&mut self, user: &str) {
+        for binding in self.bindings.get_mut(user).into_iter().flatten() {
+            binding.given_up = true;
         }
     }
 
@@ -316,6 +326,7 @@ impl Server {
                 foreign: false,
                 branch: request.branch().to_owned(),
                 confirmed: false,
+                given_up: false,
             };
             match found {
                 Some(index) => bindings[index] = binding,

@@ -34,14 +34,12 @@ impl Registration {
         let asks = attempt.chain.asks.clone();
         self.follow_observed(message);
         self.take_auth_uri(message);
-        if matches!(code, 400 | 500) {
-            self.cseq += SKIP_CSEQ;
-        }
+        self.skip_after(code);
         match code {
             200..=299 => self.accepted(attempt, code, message, cx, now),
             401 | 407 => self.challenged(attempt, code, message, cx, now),
             // Its Contact at least is removed beside the new one.
-            _ if asks == Asks::Vacate => self.bind_next(),
+            _ if matches!(asks, Asks::Vacate(_)) => self.bind_next(),
             423 => self.interval_too_brief(attempt, message, cx, now),
             300..=399 => self.redirected(attempt, code, message, cx, now),
             555 if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
@@ -57,7 +55,7 @@ impl Registration {
                 self.again(attempt, code, message, cx, now);
             }
             _ if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
-            404 | 604 if asks == Asks::Remove => self.gone(cx, now),
+            404 | 604 if asks == Asks::Remove => self.gone(cx),
             403 | 404 | 410 | 416 | 603 | 604 => {
                 self.stop(Failure::Refused { code, reason: reason(message) }, cx);
             }
@@ -68,6 +66,12 @@ impl Registration {
             }
         }
         self.memory.nonces.forget_answers();
+    }
+
+    pub(super) fn skip_after(&mut self, code: u16) {
+        if matches!(code, 400 | 500) {
+            self.cseq += SKIP_CSEQ;
+        }
     }
 
     /// Moves our Contact to where the server saw us, if the app wants that. After a 401 this costs nothing.
@@ -192,8 +196,8 @@ impl Registration {
                 self.save(cx, Durability::Progress);
                 return self.queried(code, message, cx);
             }
-            Asks::Remove => return self.removed(&attempt, &listed, cx, now),
-            Asks::Vacate => return self.vacated(&attempt, cx),
+            Asks::Remove => return self.removed(&attempt, &listed, cx),
+            Asks::Vacate(_) => return self.vacated(&attempt, cx),
             Asks::Bind => {}
         }
 
@@ -223,7 +227,7 @@ impl Registration {
         let expires_at = now.wall.saturating_add(expires).as_secs();
         let here = self.here().map(Into::into);
         self.memory.bound = Bound::new(&attempt.base, &attempt.uri, attempt.token.clone(), expires_at, here);
-        self.settle_at(replaced, cx, now);
+        self.settle_at(replaced, cx);
         self.memory.local_port = self.flow_up().map(|up| up.local.port());
         self.due &= !self.is_satisfied_by(&attempt);
 
@@ -303,10 +307,10 @@ impl Registration {
     }
 
     /// A 200 to the removal ends it, unless its own list shows that the server still holds one of our Contacts.
-    fn removed(&mut self, attempt: &Attempt, listed: &[Contact], cx: &mut Context, now: Now) {
+    fn removed(&mut self, attempt: &Attempt, listed: &[Contact], cx: &mut Context) {
         let lingering: Vec<&Contact> = listed.iter().filter(|contact| self.is_our_leftover(contact, attempt)).collect();
         if lingering.is_empty() || self.cleanups >= MAX_CLEANUPS {
-            return self.gone(cx, now);
+            return self.gone(cx);
         }
         self.cleanups += 1;
         self.memory.former = lingering
@@ -337,17 +341,20 @@ impl Registration {
         if self.memory.bound.as_ref().is_some_and(|bound| bound.gateway.as_deref() == self.here()) {
             self.memory.bound = None;
         }
+        let here = self.here().map(str::to_owned);
+        let gone = |uri: &str| uri == attempt.uri || attempt.removed.iter().any(|removed| removed == uri);
+        self.memory.left.retain(|left| left.gateway.as_deref() != here.as_deref() || !gone(left.uri.expose()));
         self.memory.former.retain(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()));
     }
 
     /// Forgets the former Contacts that the 200 lists no more, and finds those that it still does.
     fn settle_former(&mut self, attempt: &Attempt, listed: &[Contact], ours: Option<&Contact>) {
-        let bound = self.memory.bound.take();
         let mut former = std::mem::take(&mut self.memory.former);
-        if let Some(bound) = bound.filter(|bound| bound.uri.expose() != attempt.uri)
-            && !former.iter().any(|known| known.uri == bound.uri)
-        {
-            former.push(Former { uri: bound.uri, expires_at: bound.expires_at, refusals: 0 });
+        let bound = self.memory.bound.take();
+        for bound in bound.iter().chain(self.left_here()).filter(|bound| bound.uri.expose() != attempt.uri) {
+            if !former.iter().any(|known| known.uri == bound.uri) {
+                former.push(Former { uri: bound.uri.clone(), expires_at: bound.expires_at, refusals: 0 });
+            }
         }
         former.retain(|known| known.uri.expose() != attempt.uri);
         let mut kept: Vec<Former> = Vec::new();

@@ -41,7 +41,7 @@ impl World<'_> {
         if self.servers[0].knows_another_password(&user) {
             return None;
         }
-        let ours: Vec<_> = bindings.iter().filter(|binding| !binding.foreign).collect();
+        let ours: Vec<_> = bindings.iter().filter(|binding| !binding.foreign && !binding.given_up).collect();
         if !app.logged_in {
             // Of a gateway that was down when the user left, and that another one spoke for, the same holds.
             let told = self.phone.agent.as_ref().is_some_and(|agent| agent.push(&app.key).is_err());

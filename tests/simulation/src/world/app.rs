@@ -254,6 +254,10 @@ impl World<'_> {
     pub(super) fn log_in(&mut self, index: usize) {
         let was_in = self.phone.apps[index].logged_in;
         self.phone.apps[index].wants_push = true;
+        let known = self.phone.agent.as_ref().is_some_and(|agent| agent.push(&self.phone.apps[index].key).is_ok());
+        if self.setting.apart.is_some() && !known {
+            self.servers.iter_mut().for_each(|server| server.give_up(&phone::user(index)));
+        }
         if (was_in || self.add_account(index)) && self.phone.agent.is_some() {
             self.phone.apps[index].logged_in = true;
             let _ = self.say_token(index) && self.ask_register(index);

@@ -142,7 +142,7 @@ impl World<'_> {
                 continue;
             }
             server.expire(at);
-            let left = server.bindings[&user].iter().find(|binding| !binding.foreign && binding.confirmed);
+            let left = server.bindings[&user].iter().find(|binding| !binding.foreign && binding.confirmed && !binding.given_up);
             if let Some(left) = left {
                 self.watch.fail(at, promise, format!("gateway {gateway} was left and holds {}", left.contact.uri));
             }

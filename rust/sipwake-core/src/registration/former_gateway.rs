@@ -26,6 +26,8 @@ const LINGERS: u64 = 24 * 3600;
 /// The rounds. What the gateways may still hold is in [`Memory::left`](crate::snapshot::Memory::left).
 #[derive(Debug)]
 pub(super) struct FormerGateway {
+    /// Begun by a process that has but the wall clock to tell how long ago these gateways were left.
+    restored: bool,
     round: usize,
     /// The place in [`Memory::left`](crate::snapshot::Memory::left) of the one that is asked.
     turn: usize,
@@ -142,14 +144,15 @@ impl Registration {
             self.memory.left.push(bound);
             self.memory.left.rotate_right(1);
         }
-        self.take_up_former();
+        self.take_up_former(false);
     }
 
     /// Means to ask the gateways that were left, by this process or an earlier one, as soon as there is nothing else to do.
-    pub(super) fn take_up_former(&mut self) {
+    pub(super) fn take_up_former(&mut self, restored: bool) {
         let known = self.memory.left.iter().any(|left| self.place_of(left).is_some());
         self.former_gateway = known.then(|| {
             Box::new(FormerGateway {
+                restored,
                 round: 0,
                 turn: 0,
                 over_tcp: OverTcp::Not,
@@ -200,7 +203,8 @@ impl Registration {
             Some(wait) => former.begin_turn(0, now.boot + *wait),
             None => {
                 // Not before they were asked: the wall clock may be wrong.
-                self.memory.left.retain(|left| !is_over(left, now));
+                let restored = former.restored;
+                self.memory.left.retain(|left| !(restored && is_over(left, now)));
                 self.former_gateway = None;
             }
         }
@@ -366,9 +370,8 @@ impl Registration {
                 if next == Next::Answer {
                     former.state = State::Ready(asked.up.clone());
                 } else {
-                    let turn = former.turn + 1;
-                    self.close_former_flow(cx);
-                    self.next_turn(turn, now);
+                    // A password that one refused is not tried again and again.
+                    self.close_former(cx);
                 }
             }
             200..=399 | 403 | 404 | 410 | 416 | 603 | 604 => {

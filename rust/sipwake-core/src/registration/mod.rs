@@ -274,7 +274,7 @@ impl Registration {
             cleanups: 0,
             min_expires: 0,
         };
-        registration.take_up_former();
+        registration.take_up_former(true);
         registration
     }
 
@@ -344,7 +344,7 @@ impl Registration {
         self.push = push;
         self.epoch += 1;
         if moved {
-            self.take_up_former();
+            self.take_up_former(false);
             self.due |= !matches!(self.flow, Flow::None);
             self.drop_flow(cx);
             self.interrupt();
@@ -424,7 +424,7 @@ impl Registration {
             self.settle_at(bound, cx);
             // However often they were down: they are asked anew for it.
             self.close_former(cx);
-            self.take_up_former();
+            self.take_up_former(false);
             self.gone = true;
             self.refresh_at = None;
             self.drop_flow(cx);

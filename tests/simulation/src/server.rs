@@ -25,7 +25,8 @@ pub(crate) struct Binding {
     pub(crate) branch: String,
     /// The phone knows of it: it had the answer, and lived on.
     pub(crate) confirmed: bool,
-    /// Its user logged out while the gateway was down, as often as it was asked, and logged in again since.
+    /// Left to its expiry: its user logged out while the gateway was down, as often as it was asked, and logged in again since;
+    /// or the phone went elsewhere and came back without ever knowing of it.
     pub(crate) given_up: bool,
 }
 
@@ -149,6 +150,13 @@ impl Server {
     pub(crate) fn confirm(&mut self, user: &str, branch: &str) {
         for binding in self.bindings.get_mut(user).into_iter().flatten() {
             binding.confirmed |= binding.branch == branch;
+        }
+    }
+
+    /// The phone comes from another gateway: what it does not know to be here it does not look for.
+    pub(crate) fn give_up_unknown(&mut self, user: &str) {
+        for binding in self.bindings.get_mut(user).into_iter().flatten() {
+            binding.given_up |= !binding.confirmed;
         }
     }
 

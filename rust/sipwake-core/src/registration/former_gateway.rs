@@ -179,7 +179,8 @@ impl Registration {
 
     /// The registration in use comes first; before there is one, nothing is asked.
     fn is_busy(&self) -> bool {
-        !self.gone && (self.attempt.is_some() || self.due || self.registered_at.is_none())
+        let waits = self.due || self.resume.is_some() || self.query.is_some();
+        !self.gone && (self.attempt.is_some() || waits || self.registered_at.is_none())
     }
 
     /// The gateway whose turn it is holds nothing any more, or is not to be asked again.

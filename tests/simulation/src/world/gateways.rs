@@ -114,8 +114,8 @@ impl World<'_> {
             holding.process = process;
             self.later(JUDGED, Due::Judge(index));
         }
-        if !removes {
-            self.holdings[index].home = Some(gateway);
+        if !removes && self.holdings[index].home.replace(gateway) != Some(gateway) {
+            self.servers[gateway].give_up_unknown(&phone::user(index));
         }
     }
 

@@ -213,7 +213,11 @@ impl Script {
         let mut happenings: Vec<(u64, Happening)> = Vec::new();
         while happenings.len() < count as usize {
             let mut at = chance.between(0, setting.length);
-            happenings.push((at, happening(&setting, &mut chance)));
+            let first = happening(&setting, &mut chance);
+            happenings.push((at, first));
+            if let (Some(apart), Happening::Down(gateway, length)) = (setting.apart, first) {
+                happenings.extend(while_down(&setting, apart, (at, gateway, length), &mut chance));
+            }
             // Troubles do not come singly: half of them have company within seconds.
             while chance.hits(400) {
                 let within = *chance.pick(&[10, SECOND, 40 * SECOND]);
@@ -261,11 +265,34 @@ fn apart(chance: &mut Chance) -> Apart {
     }
 }
 
+/// The next gateway goes down, too; or there is a new token, just then.
+fn while_down(
+    setting: &Setting,
+    apart: Apart,
+    (at, gateway, length): (u64, usize, u64),
+    chance: &mut Chance,
+) -> Vec<(u64, Happening)> {
+    let mut company = Vec::new();
+    if chance.hits(300) {
+        let next = (gateway + 1) % apart.count;
+        company.push((at + chance.between(0, length), Happening::Down(next, down_for(chance))));
+    }
+    if chance.hits(300) {
+        let who = chance.between(0, setting.accounts as u64 - 1) as usize;
+        company.push((at + chance.between(0, 40 * SECOND), Happening::NewToken(who)));
+    }
+    company
+}
+
+fn down_for(chance: &mut Chance) -> u64 {
+    *chance.pick(&[20 * SECOND, 3 * MINUTE, 20 * MINUTE, 2 * HOUR])
+}
+
 /// Makes the phone leave its gateway, or keeps it from telling the one that it left.
 fn at_a_gateway(apart: Apart, chance: &mut Chance) -> Happening {
     let gateway = if chance.hits(600) { 0 } else { chance.between(0, apart.count as u64 - 1) as usize };
     match chance.between(0, 9) {
-        0..5 => Happening::Down(gateway, *chance.pick(&[20 * SECOND, 3 * MINUTE, 20 * MINUTE, 2 * HOUR])),
+        0..5 => Happening::Down(gateway, down_for(chance)),
         5..7 => Happening::TroubleAt(gateway, *chance.pick(&[500, 503, 480, 408]), chance.between(1, 4) as u8),
         _ => Happening::Load(gateway, chance.between(0, 4) as u8),
     }

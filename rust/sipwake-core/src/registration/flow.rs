@@ -7,6 +7,7 @@ use super::{Context, OverTcp, Pace, Registration, backoff};
 use crate::account::{Hop, Transport};
 use crate::clock::Now;
 use crate::event::{Failure, FlowError, FlowId, Output};
+use crate::mutation::{Mutation, active};
 
 /// A flow that can be sent on.
 #[derive(Debug, Clone)]
@@ -114,7 +115,7 @@ impl Registration {
 
     /// Another gateway may listen on TCP though one did not; and one that could not be reached may have been down.
     pub(super) fn hope_for_tcp(&mut self) {
-        if self.over_tcp == OverTcp::Impossible {
+        if self.over_tcp == OverTcp::Impossible && !active(Mutation::TcpGivenUpForGood) {
             self.over_tcp = OverTcp::Wanted;
         }
     }
@@ -124,7 +125,8 @@ impl Registration {
             Flow::Opening(opening) => Some(opening),
             Flow::None | Flow::Up(_) => None,
         };
-        let former = self.former_gateway.as_mut().and_then(|former| former.opening());
+        let former = self.former_gateway.as_mut().filter(|_| !active(Mutation::FormerIgnoresDns));
+        let former = former.and_then(|former| former.opening());
         if let Some(opening) = used.into_iter().chain(former).find(|opening| opening.id == flow) {
             opening.take_transport(chosen);
         }

@@ -13,6 +13,7 @@ use crate::account::Transport;
 use crate::clock::Now;
 use crate::digest::{Attempt, Next, NonceCache, parse_challenges};
 use crate::event::{FlowId, Output};
+use crate::mutation::{Mutation, active};
 use crate::push::{Binding, Removal, write_upper};
 use crate::sip::Message;
 use crate::snapshot::{Bound, Durability, MAX_LEFT};
@@ -84,7 +85,7 @@ impl FormerGateway {
 
     fn begin_turn(&mut self, turn: usize, until: Duration) {
         self.turn = turn;
-        self.over_tcp = OverTcp::Not;
+        self.over_tcp = untried();
         self.nonces = NonceCache::default();
         self.wait(until);
     }
@@ -95,6 +96,15 @@ impl FormerGateway {
             State::Waiting(_) | State::Ready(_) | State::Asked(_) => None,
         }
     }
+}
+
+/// Whether the gateway need not be asked again: it holds nothing more, or will not be moved.
+fn is_final(code: u16) -> bool {
+    matches!(code, 200..=399 | 403 | 404 | 410 | 416 | 603 | 604) || active(Mutation::TroubleTakenForGone)
+}
+
+fn untried() -> OverTcp {
+    if active(Mutation::FormerOverUdpAlone) { OverTcp::Impossible } else { OverTcp::Not }
 }
 
 fn is_over(bound: &Bound, now: Now) -> bool {
@@ -127,17 +137,21 @@ impl Registration {
     }
 
     /// The gateway in use accepted a binding in place of `bound`, or its removal: what was bound elsewhere is taken back there.
-    pub(super) fn settle_at(&mut self, bound: Option<Bound>, cx: &mut Context) {
+    pub(super) fn settle_at(&mut self, bound: Option<Bound>, cx: &mut Context, now: Now) {
         let Some(here) = self.here().map(str::to_owned) else { return };
         let elsewhere = |bound: &Bound| bound.gateway.as_deref().is_some_and(|gateway| gateway != here);
         let before = self.memory.left.len();
         self.memory.left.retain(elsewhere);
         let bound = bound.filter(elsewhere);
+        let bound = bound.filter(|bound| !(active(Mutation::LeftForgottenByTheClock) && is_over(bound, now)));
         if bound.is_none() && self.memory.left.len() == before {
             return;
         }
         self.close_former(cx);
         if let Some(bound) = bound {
+            if active(Mutation::OneLeftRemembered) {
+                self.memory.left.clear();
+            }
             if self.memory.left.len() >= MAX_LEFT {
                 self.memory.left.remove(MAX_LEFT - 1);
             }
@@ -155,7 +169,7 @@ impl Registration {
                 restored,
                 round: 0,
                 turn: 0,
-                over_tcp: OverTcp::Not,
+                over_tcp: untried(),
                 state: State::Waiting(Duration::ZERO),
                 auth: Attempt::default(),
                 nonces: NonceCache::default(),
@@ -166,7 +180,8 @@ impl Registration {
     /// What the gateway in use holds of the time before it was left.
     pub(super) fn left_here(&self) -> impl Iterator<Item = &Bound> {
         let here = self.here();
-        self.memory.left.iter().filter(move |left| left.gateway.as_deref() == here)
+        let left = self.memory.left.iter().filter(|_| !active(Mutation::LeftHereStays));
+        left.filter(move |left| left.gateway.as_deref() == here)
     }
 
     pub(super) fn former_timeout(&self) -> Option<(Duration, &'static str)> {
@@ -375,15 +390,15 @@ impl Registration {
                     self.close_former(cx);
                 }
             }
-            200..=399 | 403 | 404 | 410 | 416 | 603 | 604 => {
+            _ if !is_final(code) => {
+                self.skip_after(code);
+                self.give_former_up(cx, now);
+            }
+            _ => {
                 self.due |= asked.rebind && code < 300 && !self.leaving;
                 log::info!("{}: the gateway that was left answered {code} to the removal of its binding", self.key);
                 self.forget_former(cx, now);
                 self.save(cx, Durability::Progress);
-            }
-            _ => {
-                self.skip_after(code);
-                self.give_former_up(cx, now);
             }
         }
         true

@@ -418,13 +418,15 @@ impl Registration {
     }
 
     /// The server holds nothing that is ours any more: the user is logged out or, after a mere question, as before it.
-    fn gone(&mut self, cx: &mut Context) {
+    fn gone(&mut self, cx: &mut Context, now: Now) {
         let bound = self.memory.bound.take();
         if self.leaving {
-            self.settle_at(bound, cx);
+            self.settle_at(bound, cx, now);
             // However often they were down: they are asked anew for it.
-            self.close_former(cx);
-            self.take_up_former(false);
+            if !active(Mutation::LogOutAsksNobodyAnew) {
+                self.close_former(cx);
+                self.take_up_former(false);
+            }
             self.gone = true;
             self.refresh_at = None;
             self.drop_flow(cx);

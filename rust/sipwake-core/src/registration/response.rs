@@ -55,7 +55,7 @@ impl Registration {
                 self.again(attempt, code, message, cx, now);
             }
             _ if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
-            404 | 604 if asks == Asks::Remove => self.gone(cx),
+            404 | 604 if asks == Asks::Remove => self.gone(cx, now),
             403 | 404 | 410 | 416 | 603 | 604 => {
                 self.stop(Failure::Refused { code, reason: reason(message) }, cx);
             }
@@ -196,7 +196,7 @@ impl Registration {
                 self.save(cx, Durability::Progress);
                 return self.queried(code, message, cx);
             }
-            Asks::Remove => return self.removed(&attempt, &listed, cx),
+            Asks::Remove => return self.removed(&attempt, &listed, cx, now),
             Asks::Vacate(_) => return self.vacated(&attempt, cx),
             Asks::Bind => {}
         }
@@ -227,7 +227,7 @@ impl Registration {
         let expires_at = now.wall.saturating_add(expires).as_secs();
         let here = self.here().map(Into::into);
         self.memory.bound = Bound::new(&attempt.base, &attempt.uri, attempt.token.clone(), expires_at, here);
-        self.settle_at(replaced, cx);
+        self.settle_at(replaced, cx, now);
         self.memory.local_port = self.flow_up().map(|up| up.local.port());
         self.due &= !self.is_satisfied_by(&attempt);
 
@@ -307,10 +307,10 @@ impl Registration {
     }
 
     /// A 200 to the removal ends it, unless its own list shows that the server still holds one of our Contacts.
-    fn removed(&mut self, attempt: &Attempt, listed: &[Contact], cx: &mut Context) {
+    fn removed(&mut self, attempt: &Attempt, listed: &[Contact], cx: &mut Context, now: Now) {
         let lingering: Vec<&Contact> = listed.iter().filter(|contact| self.is_our_leftover(contact, attempt)).collect();
         if lingering.is_empty() || self.cleanups >= MAX_CLEANUPS {
-            return self.gone(cx);
+            return self.gone(cx, now);
         }
         self.cleanups += 1;
         self.memory.former = lingering
@@ -338,7 +338,9 @@ impl Registration {
     /// Forgets what the gateway in use has just removed. A binding that another one holds is not gone: it is known until the
     /// next one is accepted in its place, and then taken back where it is.
     fn forget_removed(&mut self, attempt: &Attempt) {
-        if self.memory.bound.as_ref().is_some_and(|bound| bound.gateway.as_deref() == self.here()) {
+        if self.memory.bound.as_ref().is_some_and(|bound| bound.gateway.as_deref() == self.here())
+            || active(Mutation::BoundElsewhereForgotten)
+        {
             self.memory.bound = None;
         }
         let here = self.here().map(str::to_owned);

@@ -215,9 +215,7 @@ impl Script {
             let mut at = chance.between(0, setting.length);
             let first = happening(&setting, &mut chance);
             happenings.push((at, first));
-            if let (Some(apart), Happening::Down(gateway, length)) = (setting.apart, first) {
-                happenings.extend(while_down(&setting, apart, (at, gateway, length), &mut chance));
-            }
+            happenings.extend(beside(&setting, (at, first), &mut chance));
             // Troubles do not come singly: half of them have company within seconds.
             while chance.hits(400) {
                 let within = *chance.pick(&[10, SECOND, 40 * SECOND]);
@@ -265,19 +263,19 @@ fn apart(chance: &mut Chance) -> Apart {
     }
 }
 
-/// The next gateway goes down, too; or there is a new token, just then.
-fn while_down(
-    setting: &Setting,
-    apart: Apart,
-    (at, gateway, length): (u64, usize, u64),
-    chance: &mut Chance,
-) -> Vec<(u64, Happening)> {
+/// A new token just as a gateway fails; or the next one goes down, too.
+fn beside(setting: &Setting, (at, what): (u64, Happening), chance: &mut Chance) -> Vec<(u64, Happening)> {
     let mut company = Vec::new();
-    if chance.hits(300) {
+    let (Some(apart), Happening::Down(gateway, _) | Happening::TroubleAt(gateway, ..)) = (setting.apart, what) else {
+        return company;
+    };
+    if let Happening::Down(_, length) = what
+        && chance.hits(300)
+    {
         let next = (gateway + 1) % apart.count;
         company.push((at + chance.between(0, length), Happening::Down(next, down_for(chance))));
     }
-    if chance.hits(300) {
+    if chance.hits(400) {
         let who = chance.between(0, setting.accounts as u64 - 1) as usize;
         company.push((at + chance.between(0, 40 * SECOND), Happening::NewToken(who)));
     }

@@ -25,6 +25,8 @@ pub(crate) struct Binding {
     pub(crate) branch: String,
     /// The phone knows of it: it had the answer, and lived on.
     pub(crate) confirmed: bool,
+    /// There is a later one beside it. The phone may leave before the server is rid of this one, which then lapses.
+    pub(crate) superseded: bool,
     /// Left to its expiry: its user logged out while the gateway was down, as often as it was asked, and logged in again since;
     /// or the phone went elsewhere and came back without ever knowing of it.
     pub(crate) given_up: bool,
@@ -99,6 +101,7 @@ impl Server {
                 foreign: true,
                 branch: String::new(),
                 confirmed: true,
+                superseded: false,
                 given_up: false,
             };
             let bindings = self.bindings.entry(user).or_default();
@@ -334,11 +337,15 @@ impl Server {
                 foreign: false,
                 branch: request.branch().to_owned(),
                 confirmed: false,
+                superseded: false,
                 given_up: false,
             };
             match found {
                 Some(index) => bindings[index] = binding,
-                None => bindings.push(binding),
+                None => {
+                    bindings.iter_mut().for_each(|known| known.superseded = true);
+                    bindings.push(binding);
+                }
             }
         }
     }

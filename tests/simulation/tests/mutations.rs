@@ -6,7 +6,7 @@ use simulation::{Script, play};
 use sipwake_core::mutation::{Mutation, set};
 
 /// Stories within which each break must be found.
-const STORIES: u64 = 1500;
+const STORIES: u64 = 3000;
 
 fn found(mutation: Mutation) -> Option<(u64, u8)> {
     set(Some(mutation));

@@ -52,7 +52,8 @@ impl World<'_> {
                 .then(|| format!("a logged-out binding is left: {}", ours[0].contact.uri));
         }
         let pushes = !matches!(self.setting.profile, Profile::None | Profile::Rfc8599Refusing);
-        let wanted = (app.wants_push && app.token > 0 && pushes).then(|| phone::token_text(self.setting, index, app.token));
+        let wanted =
+            (app.wants_push && app.token > 0 && pushes).then(|| phone::token_text(self.setting, index, app.token));
         if self.forgotten.contains(&user) {
             return None;
         }

@@ -224,8 +224,8 @@ impl World<'_> {
     /// Promise 2: the same token again costs no traffic.
     pub(super) fn say_token_again(&mut self, index: usize) {
         let app = self.phone.apps[index].clone();
-        let Some(token) =
-            token(self.setting, index, app.token).filter(|_| self.timer() > self.at && self.phone.asleep_until <= self.at)
+        let Some(token) = token(self.setting, index, app.token)
+            .filter(|_| self.timer() > self.at && self.phone.asleep_until <= self.at)
         else {
             return;
         };

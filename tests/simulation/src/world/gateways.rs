@@ -6,6 +6,7 @@ use sipwake_core::account::{Hop, Transport};
 use super::{Due, World};
 use crate::phone;
 use crate::script::{Apart, SECOND};
+use crate::server::Binding;
 use crate::wire::Wire;
 
 /// The core asks a gateway that was left at once, after a minute and after ten more. Whatever keeps it from being heard must be over
@@ -142,7 +143,9 @@ impl World<'_> {
                 continue;
             }
             server.expire(at);
-            let left = server.bindings[&user].iter().find(|binding| !binding.foreign && binding.confirmed && !binding.given_up);
+            let counts =
+                |binding: &&Binding| !binding.foreign && binding.confirmed && !(binding.superseded || binding.given_up);
+            let left = server.bindings[&user].iter().find(counts);
             if let Some(left) = left {
                 self.watch.fail(at, promise, format!("gateway {gateway} was left and holds {}", left.contact.uri));
             }

@@ -222,6 +222,7 @@ impl World<'_> {
 
     fn make_quiet(&mut self) {
         self.quiet = true;
+        self.occupied();
         self.cut_until = 0;
         self.phone.asleep_until = 0;
         self.phone.kill_after = None;

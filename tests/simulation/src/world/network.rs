@@ -66,7 +66,9 @@ impl World<'_> {
             for (index, (seen, app)) in self.watch.seen.iter_mut().zip(&self.phone.apps).enumerate() {
                 if seen.in_flight.as_ref().is_some_and(|known| known.branch == wire.branch()) {
                     let request = seen.answered(wire.status(), app.logged_in);
-                    granted.extend(request.filter(|_| matches!(wire.status(), Some(200..300))).map(|asked| (index, asked)));
+                    granted.extend(
+                        request.filter(|_| matches!(wire.status(), Some(200..300))).map(|asked| (index, asked)),
+                    );
                     final_answer = true;
                     seen.refusals += u32::from(refused);
                     if !seen.is_aside(flow)

@@ -375,6 +375,18 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_names_one_gateway_that_was_left_is_read() {
+        let left = |name: &str| Bound::new("sip:a@b", "sip:a@b;pn-prid=t", None, 7, Some(name.into())).expect("its base");
+        let mut memory = Memory { left: vec![left("gw1")].into(), ..memory() };
+        let stored = serde_json::to_string(&memory).expect("plain data");
+        let old = stored.replace(r#""left":[{"#, r#""left":{"#).replace(r#""gw1"}]"#, r#""gw1"}"#);
+        assert_ne!(old, stored);
+        assert_eq!(json::read::<Memory>(old.as_bytes()).expect("the old form"), memory);
+        memory.left.push(left("gw2"));
+        assert_eq!(open::<Memory>(&seal(&memory)), Ok(memory));
+    }
+
+    #[test]
     fn log_outs_stored_before_departed_users_were_remembered_are_read() {
         let config = AccountConfig::new("sip:alice@example.com", "secret");
         let key = crate::account::Account::parse(config.clone()).expect("a sound account").key();

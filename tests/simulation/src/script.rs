@@ -273,7 +273,8 @@ fn beside(setting: &Setting, (at, what): (u64, Happening), chance: &mut Chance) 
         && chance.hits(300)
     {
         let next = (gateway + 1) % apart.count;
-        company.push((at + chance.between(0, length), Happening::Down(next, down_for(chance))));
+        let then = (at + chance.between(0, length)).min(setting.length);
+        company.push((then, Happening::Down(next, down_for(chance))));
     }
     if chance.hits(400) {
         let who = chance.between(0, setting.accounts as u64 - 1) as usize;

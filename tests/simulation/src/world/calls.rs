@@ -16,9 +16,11 @@ impl World<'_> {
         self.servers.iter_mut().for_each(|server| server.expire(self.at));
         let user = phone::user(index);
         let bindings: Vec<_> = self.servers.iter().flat_map(|server| server.bindings[&user].clone()).collect();
+        let mut pushed = false;
         for binding in bindings.iter().filter(|binding| !binding.foreign) {
-            if binding.token.is_some() {
-                // Two pushes without any id are two calls.
+            // Two pushes without any id are two calls.
+            if binding.token.is_some() && !(pushed && self.is_nameless(call)) {
+                pushed = true;
                 let twice = self.chance.hits(self.setting.push_loss) && !self.is_nameless(call);
                 let copies = if twice { 2 } else { 1 };
                 for _ in 0..copies {

@@ -69,7 +69,8 @@ impl World<'_> {
                     granted.extend(
                         request.filter(|_| matches!(wire.status(), Some(200..300))).map(|asked| (index, asked)),
                     );
-                    final_answer = true;
+                    // The registration in use comes before what a gateway that was left is told.
+                    final_answer = !seen.is_aside(flow);
                     seen.refusals += u32::from(refused);
                     if !seen.is_aside(flow)
                         && let Some(nonce) =

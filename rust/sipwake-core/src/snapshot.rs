@@ -376,7 +376,8 @@ mod tests {
 
     #[test]
     fn a_record_that_names_one_gateway_that_was_left_is_read() {
-        let left = |name: &str| Bound::new("sip:a@b", "sip:a@b;pn-prid=t", None, 7, Some(name.into())).expect("its base");
+        let left =
+            |name: &str| Bound::new("sip:a@b", "sip:a@b;pn-prid=t", None, 7, Some(name.into())).expect("its base");
         let mut memory = Memory { left: vec![left("gw1")].into(), ..memory() };
         let stored = serde_json::to_string(&memory).expect("plain data");
         let old = stored.replace(r#""left":[{"#, r#""left":{"#).replace(r#""gw1"}]"#, r#""gw1"}"#);

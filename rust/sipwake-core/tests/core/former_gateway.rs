@@ -603,21 +603,32 @@ fn a_gateway_that_is_returned_to_with_another_contact_loses_the_one_that_it_stil
     }
 }
 
-/// Comes to the refresh at one gateway after the other, each of which refuses it, as the first one does its removal. Returns
-/// what was bound at each, and the removal at the last one that was left, unanswered.
+/// Grants a binding for so long that no refresh falls into the story.
+fn grant_for_long(stage: &mut Stage, request: &Sent) {
+    stage.reply(request, 200, &[&format!("Contact: <{}>;expires=7200", request.contact_uri())]);
+}
+
+/// The gateway in use refuses; returns the REGISTER at the next one.
+fn moves_on(stage: &mut Stage) -> Sent {
+    let refused = stage.register();
+    stage.reply(&refused, 503, &[]);
+    stage.one()
+}
+
+/// Registers at the first gateway, then at the second, which the first one does not hear of, then at the third. Returns these
+/// three, and the removal at the second one, unanswered.
 fn moved_twice(stage: &mut Stage) -> ([Sent; 3], Sent) {
-    let (first, second) = failed_over(stage);
+    let first = stage.register();
+    grant_for_long(stage, &first);
+    let second = moves_on(stage);
+    grant_for_long(stage, &second);
     let removal = stage.one();
+    assert_eq!(last_opened(stage), "a.example");
     stage.reply(&removal, 503, &[]);
     stage.local.set_port(6070);
-    refresh_is_refused(stage);
-    // The first one has rested, and fails again.
-    let again = stage.one();
-    assert_eq!(last_opened(stage), "a.example");
-    stage.reply(&again, 503, &[]);
-    let third = stage.one();
+    let third = moves_on(stage);
     assert_eq!(last_opened(stage), "c.example");
-    grant(stage, &third);
+    grant_for_long(stage, &third);
     let removal = stage.one();
     ([first, second, third], removal)
 }
@@ -671,17 +682,14 @@ fn of_two_gateways_that_were_left_one_that_is_down_keeps_nobody_from_asking_the_
 #[test]
 fn a_log_out_is_told_to_a_gateway_that_was_down_three_times() {
     let mut stage = two_gateways(Transport::Udp);
-    let (first, _) = failed_over(&mut stage);
-    for wait in [60, 600, 0] {
+    let first = stage.register();
+    grant_for_long(&mut stage, &first);
+    let second = moves_on(&mut stage);
+    grant_for_long(&mut stage, &second);
+    for wait in [60, 600, 600] {
         let removal = stage.one();
         stage.reply(&removal, 503, &[]);
         stage.advance(seconds(wait));
-        if wait == 600 {
-            // Its own refresh falls into that time, and the first gateway is tried first.
-            while let Some(request) = stage.sent.pop_front().filter(|request| request.header("Expires") != Some("0")) {
-                stage.reply(&request, 503, &[]);
-            }
-        }
     }
     stage.silent();
     stage.log_out();
@@ -759,4 +767,37 @@ fn a_gateway_that_is_returned_to_with_another_token_is_told_to_push_no_more_to_t
     grant(&mut stage, &bind);
     let removal = stage.one();
     assert_eq!((last_opened(&stage), removal.contact_uri()), ("b.example", second.contact_uri()));
+}
+
+#[test]
+fn a_removal_that_is_too_large_for_udp_goes_over_tcp_though_the_gateway_in_use_is_on_tcp_anyway() {
+    let mut stage = Stage::new(
+        account(|config| config.gateways = vec!["a.example:5060".into(), "b.example:5060".into()]),
+        rfc8599(),
+    );
+    stage.opens = false;
+    let came_up_over = |stage: &mut Stage, transport| {
+        let flow = stage.opening.pop().expect("one is being opened");
+        stage.agent.handle_flow_transport(flow, transport);
+        stage.opening.push(flow);
+        stage.open_up();
+        stage.drain();
+    };
+    // The first gateway is on TCP while the binding is made, and on UDP when it is to be removed.
+    stage.set_token(fcm(&format!("a:{}", "1".repeat(1200))));
+    stage.start_registering();
+    came_up_over(&mut stage, Transport::Tcp);
+    let first = stage.one();
+    grant_for_long(&mut stage, &first);
+    let refused = stage.register();
+    stage.reply(&refused, 503, &[]);
+    came_up_over(&mut stage, Transport::Tcp);
+    let second = stage.one();
+    grant_for_long(&mut stage, &second);
+    came_up_over(&mut stage, Transport::Udp);
+    stage.advance(Duration::ZERO);
+    assert_eq!(stage.opened.last().map(String::as_str), Some("a.example:5060/tcp"), "{:?}", stage.opened);
+    came_up_over(&mut stage, Transport::Tcp);
+    let removal = stage.one();
+    assert_eq!((removal.header("Expires"), removal.transport()), (Some("0"), "TCP"));
 }

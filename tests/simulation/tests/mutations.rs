@@ -2,6 +2,8 @@
 //!
 //! `cargo test -p simulation --release --features mutations --test mutations`
 
+#![allow(clippy::print_stdout, reason = "which story finds which break")]
+
 use simulation::{Script, play};
 use sipwake_core::mutation::{Mutation, set};
 

@@ -667,6 +667,31 @@ fn each_of_the_gateways_that_were_left_is_asked_the_last_one_first() {
 }
 
 #[test]
+fn of_too_many_gateways_that_were_left_the_first_is_left_to_the_expiry_of_its_binding() {
+    let (mut config, push) = settings(Transport::Udp);
+    config.gateways = ["a", "b", "c", "d", "e", "f"].map(|name| format!("{name}.example:5060")).to_vec();
+    let mut stage = Stage::new(config, push);
+    let first = stage.register();
+    grant_for_long(&mut stage, &first);
+    for _ in 0..5 {
+        let next = moves_on(&mut stage);
+        grant_for_long(&mut stage, &next);
+        while let Some(removal) = stage.sent.pop_front() {
+            stage.reply(&removal, 503, &[]);
+        }
+    }
+    stage.log_out();
+    let here = stage.one();
+    stage.reply(&here, 200, &[]);
+    let mut told = Vec::new();
+    while let Some(removal) = stage.sent.pop_front() {
+        told.extend(last_opened(&stage).chars().next());
+        stage.reply(&removal, 200, &[]);
+    }
+    assert_eq!((told.as_slice(), stage.is_logged_out()), (['e', 'd', 'c', 'b'].as_slice(), true));
+}
+
+#[test]
 fn of_two_gateways_that_were_left_one_that_is_down_keeps_nobody_from_asking_the_other() {
     let (account, push) = three_gateways();
     let mut stage = Stage::new(account, push);

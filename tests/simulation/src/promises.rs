@@ -118,6 +118,11 @@ impl Watch {
         self.rings.clear();
     }
 
+    /// The user is back: what is removed from here on is the registration's own business.
+    pub(crate) fn logged_in(&mut self, account: usize) {
+        self.seen[account].removed = false;
+    }
+
     /// All that was remembered of an account is gone with good reason.
     pub(crate) fn forgotten(&mut self, account: usize) {
         let seen = &mut self.seen[account];

@@ -260,6 +260,7 @@ impl World<'_> {
         }
         if (was_in || self.add_account(index)) && self.phone.agent.is_some() {
             self.phone.apps[index].logged_in = true;
+            self.watch.logged_in(index);
             let _ = self.say_token(index) && self.ask_register(index);
         }
     }

@@ -59,12 +59,30 @@ pub enum Mutation {
     DepartedForgotten,
     /// A refused password is tried again and again.
     WrongPasswordRetried,
+    /// A gateway that was left is spoken to over UDP, whatever the DNS chose.
+    FormerIgnoresDns,
+    /// A gateway that was left gets its request over UDP, however large it is.
+    FormerOverUdpAlone,
+    /// Where a gateway was once not reached over TCP, large requests go over UDP for good.
+    TcpGivenUpForGood,
+    /// What this gateway says of a former token does away with the binding at another one.
+    BoundElsewhereForgotten,
+    /// What a gateway that is returned to still holds is not removed there.
+    LeftHereStays,
+    /// Of the gateways that were left only the last one is remembered.
+    OneLeftRemembered,
+    /// A log-out is not told to a gateway that was left and down ever since.
+    LogOutAsksNobodyAnew,
+    /// Whatever a gateway that was left answers, it is not asked again.
+    TroubleTakenForGone,
+    /// What the wall clock takes for lapsed is not removed at the gateway that was left.
+    LeftForgottenByTheClock,
 }
 
 impl Mutation {
     /// All of them.
     #[cfg(feature = "mutations")]
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 35] = [
         Self::TwoInFlight,
         Self::CseqReused,
         Self::CallIdChanges,
@@ -91,6 +109,15 @@ impl Mutation {
         Self::NotStoredAgain,
         Self::DepartedForgotten,
         Self::WrongPasswordRetried,
+        Self::FormerIgnoresDns,
+        Self::FormerOverUdpAlone,
+        Self::TcpGivenUpForGood,
+        Self::BoundElsewhereForgotten,
+        Self::LeftHereStays,
+        Self::OneLeftRemembered,
+        Self::LogOutAsksNobodyAnew,
+        Self::TroubleTakenForGone,
+        Self::LeftForgottenByTheClock,
     ];
 }
 

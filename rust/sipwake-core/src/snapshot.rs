@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::account::{AccountConfig, AccountKey};
 use crate::digest::{NonceCache, hex};
-use crate::few::FewMap;
+use crate::few::{Few, FewMap};
 use crate::json;
 use crate::push::{PushConfig, PushToken, Shown};
 use crate::random::Random;
@@ -31,6 +31,8 @@ pub const MAX_REMOVALS: usize = 16;
 const MAX_DEPARTED: usize = 16;
 /// How long a user who logged out is remembered, across restarts too: push services keep a message for four weeks at most.
 const DEPARTED: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The gateways that were left and are remembered for it.
+pub(crate) const MAX_LEFT: usize = 4;
 /// The key of the record that holds the pending removals and, by name alone, the users who logged out lately: apart from
 /// all else, so that damage there does not lose them.
 pub const REMOVALS: &str = "removals";
@@ -98,9 +100,9 @@ pub(crate) struct Memory {
     /// Wall time, in seconds since 1970, at which the server last answered 555 to RFC 8599.
     #[serde(default)]
     pub(crate) refused_at: Option<u64>,
-    /// What the gateway that was left may still hold.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) left: Option<Box<Bound>>,
+    /// What the gateways that were left may still hold, the last of them first. Older records name that one alone.
+    #[serde(default, skip_serializing_if = "<[Bound]>::is_empty")]
+    pub(crate) left: Few<Bound>,
 }
 
 impl Memory {
@@ -121,7 +123,7 @@ impl Memory {
             local_port: None,
             asked_only: false,
             refused_at: None,
-            left: None,
+            left: Few::default(),
         }
     }
 
@@ -377,6 +379,19 @@ mod tests {
         assert!(serde_json::from_str::<Bound>(&text[8..].replace("sip:a@b\"", "sip:c@d\"")).is_err());
         let old = serde_json::from_str::<Bound>(&text[8..].replace(r#","gateway":"gw.example""#, ""));
         assert_eq!(old.expect("from before gateways were remembered").gateway, None);
+    }
+
+    #[test]
+    fn a_record_that_names_one_gateway_that_was_left_is_read() {
+        let left =
+            |name: &str| Bound::new("sip:a@b", "sip:a@b;pn-prid=t", None, 7, Some(name.into())).expect("its base");
+        let mut memory = Memory { left: vec![left("gw1")].into(), ..memory() };
+        let stored = serde_json::to_string(&memory).expect("plain data");
+        let old = stored.replace(r#""left":[{"#, r#""left":{"#).replace(r#""gw1"}]"#, r#""gw1"}"#);
+        assert_ne!(old, stored);
+        assert_eq!(json::read::<Memory>(old.as_bytes()).expect("the old form"), memory);
+        memory.left.push(left("gw2"));
+        assert_eq!(open::<Memory>(&seal(&memory)), Ok(memory));
     }
 
     #[test]

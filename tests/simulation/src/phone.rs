@@ -143,19 +143,36 @@ fn millis(count: u64) -> std::time::Duration {
 }
 
 /// Returns the token with this number.
-pub(crate) fn token_text(account: usize, number: u32) -> String {
-    format!("token-{account}-{number}:APA91bVerySecretIndeed")
+pub(crate) fn token_text(setting: &Setting, account: usize, number: u32) -> String {
+    let more = if setting.apart.is_some_and(|apart| apart.large.is_some()) { LARGE } else { 0 };
+    format!("token-{account}-{number}:APA91bVerySecretIndeed{}", "x".repeat(more))
+}
+
+/// A token so much longer, and no REGISTER with it goes into a datagram.
+const LARGE: usize = 1000;
+
+/// Returns the name of one of several gateways.
+fn gateway(place: usize) -> String {
+    format!("gw{place}.example.com")
+}
+
+/// Returns the place of a gateway by its host.
+pub(crate) fn gateway_of(host: &str) -> Option<usize> {
+    host.strip_prefix("gw")?.split('.').next()?.parse().ok()
 }
 
 pub(crate) fn account(setting: &Setting, index: usize) -> Account {
     let name = user(index);
     let mut config = AccountConfig::new(format!("sip:{name}@example.com"), password(&name));
-    config.transport = Some(if setting.udp { Transport::Udp } else { Transport::Tcp });
+    let given = setting.apart.is_none_or(|apart| apart.dns.is_none());
+    config.transport = given.then_some(if setting.udp { Transport::Udp } else { Transport::Tcp });
     config.expires = setting.expires;
     config.instance_id = setting.instance.then(|| "urn:uuid:00000000-0000-4000-8000-00000000000a".to_owned());
     config.keep_alive = setting.keep_alive;
     config.allow_cleartext_secrets = setting.seed.is_multiple_of(2);
-    if setting.profile == Profile::XMpush {
+    if let Some(apart) = setting.apart {
+        config.gateways = (0..apart.count).map(gateway).collect();
+    } else if setting.profile == Profile::XMpush {
         config.gateways = vec!["gw1.example.com".into(), "gw2.example.com:35060".into()];
     }
     Account::parse(config).expect("a good account")

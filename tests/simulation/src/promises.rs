@@ -79,9 +79,12 @@ fn removes(wire: &Wire) -> bool {
 
 impl Seen {
     /// A final answer to the REGISTER in flight arrived.
-    pub(crate) fn answered(&mut self, status: Option<u16>, logged_in: bool) {
-        let asked = self.in_flight.take().and_then(|known| Wire::parse(&known.bytes).map(|wire| removes(&wire)));
-        self.removed |= !logged_in && asked == Some(true) && matches!(status, Some(200..300));
+    /// Returns the request.
+    pub(crate) fn answered(&mut self, status: Option<u16>, logged_in: bool) -> Option<Vec<u8>> {
+        let asked = self.in_flight.take()?.bytes;
+        let removal = Wire::parse(&asked).is_some_and(|wire| removes(&wire));
+        self.removed |= !logged_in && removal && matches!(status, Some(200..300));
+        Some(asked)
     }
 
     /// Whether this flow was opened beside that of the registration.
@@ -113,6 +116,11 @@ impl Watch {
             seen.nonce.clone_from(&seen.stored_nonce);
         }
         self.rings.clear();
+    }
+
+    /// The user is back: what is removed from here on is the registration's own business.
+    pub(crate) fn logged_in(&mut self, account: usize) {
+        self.seen[account].removed = false;
     }
 
     /// All that was remembered of an account is gone with good reason.

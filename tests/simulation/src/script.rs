@@ -35,6 +35,29 @@ impl Profile {
         [Self::Rfc8599, Self::Rfc8599Refusing, Self::XMpush, Self::OpenSips, Self::Flexisip, Self::PortSip, Self::None];
 }
 
+/// Gateways that know nothing of one another: each is a registrar of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Apart {
+    /// How many there are.
+    pub count: usize,
+    /// The account names no transport; the DNS has TCP for the gateways of these bits, and UDP for the others.
+    pub dns: Option<u8>,
+    /// Requests are larger than a datagram that the gateways of these bits get: they listen on TCP for them.
+    pub large: Option<u8>,
+}
+
+impl Apart {
+    /// Whether the DNS says TCP for a gateway.
+    pub(crate) fn is_tcp(self, gateway: usize) -> bool {
+        self.dns.is_some_and(|bits| bits >> gateway & 1 == 1)
+    }
+
+    /// Whether a gateway gets large requests over TCP only.
+    pub(crate) fn wants_large_over_tcp(self, gateway: usize) -> bool {
+        self.large.is_some_and(|bits| bits >> gateway & 1 == 1)
+    }
+}
+
 /// What stays the same for the whole story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
@@ -44,6 +67,9 @@ pub struct Setting {
     pub profile: Profile,
     /// UDP, or else TCP.
     pub udp: bool,
+    /// The gateways, where there are several that share nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apart: Option<Apart>,
     /// Accounts on the phone, one or two.
     pub accounts: usize,
     /// The lifetime that the accounts ask for, in seconds.
@@ -66,6 +92,13 @@ pub struct Setting {
     pub nonce_life: u64,
     /// How long the story is; quiet follows.
     pub length: u64,
+}
+
+impl Setting {
+    /// Whether flows are opened over UDP, where neither the DNS nor a request's size says otherwise.
+    pub(crate) fn udp_at_first(&self) -> bool {
+        self.udp || self.apart.is_some_and(|apart| apart.dns.is_some())
+    }
 }
 
 /// Something that happens to a stored record while the process is dead.
@@ -104,6 +137,12 @@ pub enum Happening {
     NetworkChange,
     /// Nothing gets through for so long.
     Partition(u64),
+    /// A gateway hears nothing for so long, and its connections break.
+    Down(usize, u64),
+    /// The next so many REGISTERs at a gateway are answered with this status.
+    TroubleAt(usize, u16, u8),
+    /// A gateway tells how busy it is.
+    Load(usize, u8),
     /// The server is restarted, and knows its bindings still or not.
     ServerRestart {
         /// Whether bindings survive.
@@ -157,6 +196,7 @@ impl Script {
             seed,
             profile,
             udp: chance.hits(650),
+            apart: chance.hits(350).then(|| apart(&mut chance)),
             accounts: if chance.hits(250) { 2 } else { 1 },
             expires: *chance.pick(&[300, 3600, 3600, 3600, 7200, 86400]),
             instance: chance.hits(400),
@@ -173,7 +213,9 @@ impl Script {
         let mut happenings: Vec<(u64, Happening)> = Vec::new();
         while happenings.len() < count as usize {
             let mut at = chance.between(0, setting.length);
-            happenings.push((at, happening(&setting, &mut chance)));
+            let first = happening(&setting, &mut chance);
+            happenings.push((at, first));
+            happenings.extend(beside(&setting, (at, first), &mut chance));
             // Troubles do not come singly: half of them have company within seconds.
             while chance.hits(400) {
                 let within = *chance.pick(&[10, SECOND, 40 * SECOND]);
@@ -212,7 +254,53 @@ impl Script {
     }
 }
 
+fn apart(chance: &mut Chance) -> Apart {
+    let bits = |chance: &mut Chance| chance.between(0, 7) as u8;
+    Apart {
+        count: if chance.hits(300) { 3 } else { 2 },
+        dns: chance.hits(500).then(|| bits(chance)),
+        large: chance.hits(250).then(|| bits(chance)),
+    }
+}
+
+/// A new token just as a gateway fails; or the next one goes down, too.
+fn beside(setting: &Setting, (at, what): (u64, Happening), chance: &mut Chance) -> Vec<(u64, Happening)> {
+    let mut company = Vec::new();
+    let (Some(apart), Happening::Down(gateway, _) | Happening::TroubleAt(gateway, ..)) = (setting.apart, what) else {
+        return company;
+    };
+    if let Happening::Down(_, length) = what
+        && chance.hits(300)
+    {
+        let next = (gateway + 1) % apart.count;
+        let then = (at + chance.between(0, length)).min(setting.length);
+        company.push((then, Happening::Down(next, down_for(chance))));
+    }
+    if chance.hits(400) {
+        let who = chance.between(0, setting.accounts as u64 - 1) as usize;
+        company.push((at + chance.between(0, 40 * SECOND), Happening::NewToken(who)));
+    }
+    company
+}
+
+fn down_for(chance: &mut Chance) -> u64 {
+    *chance.pick(&[20 * SECOND, 3 * MINUTE, 20 * MINUTE, 2 * HOUR])
+}
+
+/// Makes the phone leave its gateway, or keeps it from telling the one that it left.
+fn at_a_gateway(apart: Apart, chance: &mut Chance) -> Happening {
+    let gateway = if chance.hits(600) { 0 } else { chance.between(0, apart.count as u64 - 1) as usize };
+    match chance.between(0, 9) {
+        0..5 => Happening::Down(gateway, down_for(chance)),
+        5..7 => Happening::TroubleAt(gateway, *chance.pick(&[500, 503, 480, 408]), chance.between(1, 4) as u8),
+        _ => Happening::Load(gateway, chance.between(0, 4) as u8),
+    }
+}
+
 fn happening(setting: &Setting, chance: &mut Chance) -> Happening {
+    if let Some(apart) = setting.apart.filter(|_| chance.hits(250)) {
+        return at_a_gateway(apart, chance);
+    }
     let who = chance.between(0, setting.accounts as u64 - 1) as usize;
     match chance.between(0, 107) {
         0..8 => Happening::NewToken(who),

@@ -21,6 +21,15 @@ pub(crate) struct Binding {
     pub(crate) token: Option<String>,
     /// Another device of the same user, which is none of our phone's business.
     pub(crate) foreign: bool,
+    /// The REGISTER that made or renewed it.
+    pub(crate) branch: String,
+    /// The phone knows of it: it had the answer, and lived on.
+    pub(crate) confirmed: bool,
+    /// There is a later one beside it. The phone may leave before the server is rid of this one, which then lapses.
+    pub(crate) superseded: bool,
+    /// Left to its expiry: its user logged out while the gateway was down, as often as it was asked, and logged in again since;
+    /// or the phone went elsewhere and came back without ever knowing of it.
+    pub(crate) given_up: bool,
 }
 
 #[derive(Debug)]
@@ -33,6 +42,7 @@ struct Nonce {
 #[derive(Debug)]
 pub(crate) struct Server {
     setting: Setting,
+    place: usize,
     pub(crate) bindings: BTreeMap<String, Vec<Binding>>,
     nonces: BTreeMap<String, Nonce>,
     serial: u64,
@@ -55,9 +65,11 @@ pub(crate) struct Reply {
 }
 
 impl Server {
-    pub(crate) fn new(setting: &Setting) -> Self {
+    /// Returns the server, or of several gateways the one at this place.
+    pub(crate) fn new(setting: &Setting, place: usize) -> Self {
         let mut server = Self {
             setting: setting.clone(),
+            place,
             bindings: BTreeMap::new(),
             nonces: BTreeMap::new(),
             serial: 0,
@@ -87,6 +99,10 @@ impl Server {
                 expires_at: u64::MAX,
                 token: None,
                 foreign: true,
+                branch: String::new(),
+                confirmed: true,
+                superseded: false,
+                given_up: false,
             };
             let bindings = self.bindings.entry(user).or_default();
             bindings.retain(|binding| !binding.foreign);
@@ -131,6 +147,27 @@ impl Server {
 
     pub(crate) fn make_peace(&mut self) {
         self.trouble.clear();
+    }
+
+    /// The phone had the answer to a REGISTER that bound something.
+    pub(crate) fn confirm(&mut self, user: &str, branch: &str) {
+        for binding in self.bindings.get_mut(user).into_iter().flatten() {
+            binding.confirmed |= binding.branch == branch;
+        }
+    }
+
+    /// The phone comes from another gateway: what it does not know to be here it does not look for.
+    pub(crate) fn give_up_unknown(&mut self, user: &str) {
+        for binding in self.bindings.get_mut(user).into_iter().flatten() {
+            binding.given_up |= !binding.confirmed;
+        }
+    }
+
+    /// The user's earlier registration is over and forgotten.
+    pub(crate) fn give_up(&mut self, user: &str) {
+        for binding in self.bindings.get_mut(user).into_iter().flatten() {
+            binding.given_up = true;
+        }
     }
 
     pub(crate) fn expire(&mut self, now: u64) {
@@ -236,7 +273,7 @@ impl Server {
             }
         }
         self.serial += 1;
-        let fresh = hex(&format!("nonce {} {}", self.setting.seed, self.serial));
+        let fresh = hex(&format!("nonce {} {} {}", self.setting.seed, self.place, self.serial));
         self.nonces.insert(fresh.clone(), Nonce { born: now, count: 0 });
         if self.nonces.len() > 64 {
             let life = self.setting.nonce_life * SECOND;
@@ -298,10 +335,17 @@ impl Server {
                 expires_at: now + expires * SECOND,
                 token,
                 foreign: false,
+                branch: request.branch().to_owned(),
+                confirmed: false,
+                superseded: false,
+                given_up: false,
             };
             match found {
                 Some(index) => bindings[index] = binding,
-                None => bindings.push(binding),
+                None => {
+                    bindings.iter_mut().for_each(|known| known.superseded = true);
+                    bindings.push(binding);
+                }
             }
         }
     }

@@ -2,11 +2,13 @@
 //!
 //! `cargo test -p simulation --release --features mutations --test mutations`
 
+#![allow(clippy::print_stdout, reason = "which story finds which break")]
+
 use simulation::{Script, play};
 use sipwake_core::mutation::{Mutation, set};
 
 /// Stories within which each break must be found.
-const STORIES: u64 = 1500;
+const STORIES: u64 = 3000;
 
 fn found(mutation: Mutation) -> Option<(u64, u8)> {
     set(Some(mutation));

@@ -7,6 +7,7 @@ use super::{Context, OverTcp, Pace, Registration, backoff};
 use crate::account::{Hop, Transport};
 use crate::clock::Now;
 use crate::event::{Failure, FlowError, FlowId, Output};
+use crate::mutation::{Mutation, active};
 
 /// A flow that can be sent on.
 #[derive(Debug, Clone)]
@@ -34,15 +35,19 @@ pub(super) struct Opening {
     pub(super) transport: Transport,
     /// The transport was given, not taken by default.
     explicit: bool,
+    /// Over TCP only because our requests are too large for UDP.
+    pub(super) for_size: bool,
 }
 
 impl Opening {
     /// Asks for a flow to a hop, over TCP where our requests are too large for UDP.
     pub(super) fn ask(mut hop: Hop, over_tcp: OverTcp, local_port: Option<u16>, cx: &mut Context) -> Self {
-        if hop.transport == Transport::Udp && over_tcp == OverTcp::Wanted {
+        let for_size = hop.transport == Transport::Udp && over_tcp == OverTcp::Wanted;
+        if for_size {
             hop.transport = Transport::Tcp;
         }
-        let opening = Self { id: FlowId(cx.next_flow), transport: hop.transport, explicit: hop.explicit_transport };
+        let (id, explicit) = (FlowId(cx.next_flow), hop.explicit_transport);
+        let opening = Self { id, transport: hop.transport, explicit, for_size };
         cx.next_flow += 1;
         cx.outputs.push_back(Output::Open { flow: opening.id, hop, local_port });
         opening
@@ -97,11 +102,22 @@ impl Registration {
                 let home = self.home().filter(|home| self.gateways.is_untried(*home));
                 let home = home.filter(|_| self.hurry > 0 || self.leaving);
                 let best = || self.gateways.next(now.boot).unwrap_or_else(|| self.gateways.best(now.boot));
-                self.hop = home.unwrap_or_else(best);
+                let hop = home.unwrap_or_else(best);
+                if hop != self.hop {
+                    self.hope_for_tcp();
+                }
+                self.hop = hop;
                 self.account.hops()[self.hop].clone()
             }
         };
         self.flow = Flow::Opening(Opening::ask(hop, self.over_tcp, self.local_port, cx));
+    }
+
+    /// Another gateway may listen on TCP though one did not; and one that could not be reached may have been down.
+    pub(super) fn hope_for_tcp(&mut self) {
+        if self.over_tcp == OverTcp::Impossible && !active(Mutation::TcpGivenUpForGood) {
+            self.over_tcp = OverTcp::Wanted;
+        }
     }
 
     pub(crate) fn flow_transport_chosen(&mut self, flow: FlowId, chosen: Transport) {
@@ -109,7 +125,8 @@ impl Registration {
             Flow::Opening(opening) => Some(opening),
             Flow::None | Flow::Up(_) => None,
         };
-        let former = self.former_gateway.as_mut().and_then(|former| former.opening());
+        let former = self.former_gateway.as_mut().filter(|_| !active(Mutation::FormerIgnoresDns));
+        let former = former.and_then(|former| former.opening());
         if let Some(opening) = used.into_iter().chain(former).find(|opening| opening.id == flow) {
             opening.take_transport(chosen);
         }
@@ -141,14 +158,14 @@ impl Registration {
 
     pub(crate) fn flow_went_down(&mut self, error: FlowError, cx: &mut Context, now: Now) {
         let idle = self.attempt.is_none() && matches!(self.flow, Flow::Up(_));
-        let opening = matches!(self.flow, Flow::Opening(_));
+        let for_size = matches!(&self.flow, Flow::Opening(opening) if opening.for_size);
         let proven = self.flow_up().is_some_and(|up| up.proven);
         self.flow = Flow::None;
         self.keep_alive_at = None;
         if self.pace == Pace::Stopped {
             return;
         }
-        if opening && self.over_tcp == OverTcp::Wanted {
+        if for_size {
             log::info!("{}: {error}; sending a large request over UDP all the same", self.key);
             self.over_tcp = OverTcp::Impossible;
             self.due = true;

@@ -1,35 +1,38 @@
-//! Takes the binding back from the gateway that was left, beside the registration at the one in use.
+//! Takes the bindings back from the gateways that were left, beside the registration at the one in use.
 //!
-//! Which gateway that is survives the process, and the log-out waits for it. It is asked three times in the life of a
-//! process; if it was down each time, the binding lapses by itself, unless a later process comes first. Of the gateways
-//! that were left only the last one is remembered.
+//! Which gateways these are survives the process, and the log-out waits for them. They are asked one after the other, the
+//! last one first, in three rounds, which begin anew with each move and with a log-out. Of one that was down each time the
+//! binding lapses by itself, unless a later process comes first. At most [`MAX_LEFT`] are remembered.
 
 use std::time::Duration;
 
 use super::flow::Opening;
+use super::request::MAX_DATAGRAM;
 use super::{Context, FlowUp, OverTcp, Registration, answers};
 use crate::account::Transport;
 use crate::clock::Now;
 use crate::digest::{Attempt, Next, NonceCache, parse_challenges};
 use crate::event::{FlowId, Output};
+use crate::mutation::{Mutation, active};
 use crate::push::{Binding, Removal, write_upper};
 use crate::sip::Message;
-use crate::snapshot::{Bound, Durability};
+use crate::snapshot::{Bound, Durability, MAX_LEFT};
 use crate::transaction::{ClientTransaction, Due};
 
-/// How long after the move each try is made: the gateway that was left may well be down.
-const TRIES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(600)];
+/// How long after the one before each round begins: a gateway that was left may well be down.
+const ROUNDS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(600)];
 /// How long after its expiry a binding may live on: what pushes for it may not know of the expiry.
 const LINGERS: u64 = 24 * 3600;
 
-/// The gateway that was left. What it may still hold is in [`Memory::left`](crate::snapshot::Memory::left).
+/// The rounds. What the gateways may still hold is in [`Memory::left`](crate::snapshot::Memory::left).
 #[derive(Debug)]
 pub(super) struct FormerGateway {
-    /// Its place in the list.
-    place: usize,
-    tries: usize,
-    /// What is too large for UDP goes over it all the same.
-    takes_no_tcp: bool,
+    /// Begun by a process that has but the wall clock to tell how long ago these gateways were left.
+    restored: bool,
+    round: usize,
+    /// The place in [`Memory::left`](crate::snapshot::Memory::left) of the one that is asked.
+    turn: usize,
+    over_tcp: OverTcp,
     state: State,
     auth: Attempt,
     /// Its own: a gateway's nonce is worth nothing to another with the same realm.
@@ -74,12 +77,34 @@ impl FormerGateway {
         }
     }
 
+    /// The next turn, or the same one again for the gateway that has come into its place, or over UDP.
+    fn wait(&mut self, until: Duration) {
+        self.state = State::Waiting(until);
+        self.auth = Attempt::default();
+    }
+
+    fn begin_turn(&mut self, turn: usize, until: Duration) {
+        self.turn = turn;
+        self.over_tcp = untried();
+        self.nonces = NonceCache::default();
+        self.wait(until);
+    }
+
     pub(super) fn opening(&mut self) -> Option<&mut Opening> {
         match &mut self.state {
             State::Opening(opening) => Some(opening),
             State::Waiting(_) | State::Ready(_) | State::Asked(_) => None,
         }
     }
+}
+
+/// Whether the gateway need not be asked again: it holds nothing more, or will not be moved.
+fn is_final(code: u16) -> bool {
+    matches!(code, 200..=399 | 403 | 404 | 410 | 416 | 603 | 604) || active(Mutation::TroubleTakenForGone)
+}
+
+fn untried() -> OverTcp {
+    if active(Mutation::FormerOverUdpAlone) { OverTcp::Impossible } else { OverTcp::Not }
 }
 
 fn is_over(bound: &Bound, now: Now) -> bool {
@@ -115,29 +140,48 @@ impl Registration {
     pub(super) fn settle_at(&mut self, bound: Option<Bound>, cx: &mut Context, now: Now) {
         let Some(here) = self.here().map(str::to_owned) else { return };
         let elsewhere = |bound: &Bound| bound.gateway.as_deref().is_some_and(|gateway| gateway != here);
-        if self.memory.left.as_deref().is_some_and(|left| !elsewhere(left)) {
-            self.forget_former(cx);
+        let before = self.memory.left.len();
+        self.memory.left.retain(elsewhere);
+        let bound = bound.filter(elsewhere);
+        let bound = bound.filter(|bound| !(active(Mutation::LeftForgottenByTheClock) && is_over(bound, now)));
+        if bound.is_none() && self.memory.left.len() == before {
+            return;
         }
-        if let Some(bound) = bound.filter(|bound| elsewhere(bound) && !is_over(bound, now)) {
-            self.close_former(cx);
-            self.memory.left = Some(Box::new(bound));
-            self.take_up_former();
+        self.close_former(cx);
+        if let Some(bound) = bound {
+            if active(Mutation::OneLeftRemembered) {
+                self.memory.left.clear();
+            }
+            if self.memory.left.len() >= MAX_LEFT {
+                self.memory.left.remove(MAX_LEFT - 1);
+            }
+            self.memory.left.push(bound);
+            self.memory.left.rotate_right(1);
         }
+        self.take_up_former(false);
     }
 
-    /// Means to ask the gateway that was left, by this process or an earlier one, as soon as there is nothing else to do.
-    pub(super) fn take_up_former(&mut self) {
-        let place = self.memory.left.as_deref().and_then(|left| self.place_of(left));
-        self.former_gateway = place.map(|place| {
+    /// Means to ask the gateways that were left, by this process or an earlier one, as soon as there is nothing else to do.
+    pub(super) fn take_up_former(&mut self, restored: bool) {
+        let known = self.memory.left.iter().any(|left| self.place_of(left).is_some());
+        self.former_gateway = known.then(|| {
             Box::new(FormerGateway {
-                place,
-                tries: 0,
-                takes_no_tcp: false,
+                restored,
+                round: 0,
+                turn: 0,
+                over_tcp: untried(),
                 state: State::Waiting(Duration::ZERO),
                 auth: Attempt::default(),
                 nonces: NonceCache::default(),
             })
         });
+    }
+
+    /// What the gateway in use holds of the time before it was left.
+    pub(super) fn left_here(&self) -> impl Iterator<Item = &Bound> {
+        let here = self.here();
+        let left = self.memory.left.iter().filter(|_| !active(Mutation::LeftHereStays));
+        left.filter(move |left| left.gateway.as_deref() == here)
     }
 
     pub(super) fn former_timeout(&self) -> Option<(Duration, &'static str)> {
@@ -150,19 +194,47 @@ impl Registration {
 
     /// The registration in use comes first; before there is one, nothing is asked.
     fn is_busy(&self) -> bool {
-        !self.gone && (self.attempt.is_some() || self.due || self.registered_at.is_none())
+        let waits = self.due || self.resume.is_some() || self.query.is_some();
+        !self.gone && (self.attempt.is_some() || waits || self.registered_at.is_none())
     }
 
-    /// The gateway that was left holds nothing any more.
-    fn forget_former(&mut self, cx: &mut Context) {
-        self.memory.left = None;
-        self.close_former(cx);
+    /// The gateway whose turn it is holds nothing any more, or is not to be asked again.
+    fn forget_former(&mut self, cx: &mut Context, now: Now) {
+        let Some(turn) = self.former_gateway.as_ref().map(|former| former.turn) else { return };
+        self.close_former_flow(cx);
+        if turn < self.memory.left.len() {
+            self.memory.left.remove(turn);
+        }
+        self.next_turn(turn, now);
+    }
+
+    /// The turn of the next one, or of the first one in the next round, or the end.
+    fn next_turn(&mut self, turn: usize, now: Now) {
+        let Some(former) = &mut self.former_gateway else { return };
+        if turn < self.memory.left.len() {
+            return former.begin_turn(turn, now.boot);
+        }
+        former.round += 1;
+        match ROUNDS.get(former.round).filter(|_| !self.memory.left.is_empty()) {
+            Some(wait) => former.begin_turn(0, now.boot + *wait),
+            None => {
+                // Not before they were asked: the wall clock may be wrong.
+                let restored = former.restored;
+                self.memory.left.retain(|left| !(restored && is_over(left, now)));
+                self.former_gateway = None;
+            }
+        }
+    }
+
+    fn close_former_flow(&self, cx: &mut Context) {
+        if let Some(flow) = self.former_gateway.as_ref().and_then(|former| former.flow()) {
+            cx.outputs.push_back(Output::Close(flow));
+        }
     }
 
     pub(super) fn close_former(&mut self, cx: &mut Context) {
-        if let Some(flow) = self.former_gateway.take().and_then(|former| former.flow()) {
-            cx.outputs.push_back(Output::Close(flow));
-        }
+        self.close_former_flow(cx);
+        self.former_gateway = None;
     }
 
     /// Opens the flow to the former gateway, and asks it once nothing else is on its way.
@@ -170,26 +242,34 @@ impl Registration {
         if self.is_busy() {
             return;
         }
-        if self.memory.left.as_ref().is_some_and(|left| is_over(left, now)) {
-            self.forget_former(cx);
-        }
-        let Some(former) = &mut self.former_gateway else {
-            self.finished |= self.gone;
-            return;
-        };
-        match &former.state {
-            State::Waiting(until) if now.boot >= *until => {
-                let hop = self.account.hops()[former.place].clone();
-                let over_tcp = if former.takes_no_tcp { OverTcp::Impossible } else { self.over_tcp };
-                former.tries += 1;
-                former.state = State::Opening(Opening::ask(hop, over_tcp, None, cx));
+        while let Some(former) = &mut self.former_gateway {
+            match &former.state {
+                State::Waiting(until) if now.boot >= *until => {}
+                State::Ready(up) => {
+                    let up = up.clone();
+                    self.ask_former(up, cx, now);
+                    return;
+                }
+                State::Waiting(_) | State::Opening(_) | State::Asked(_) => return,
             }
-            State::Ready(up) => {
-                let up = up.clone();
-                self.ask_former(up, cx, now);
+            if former.over_tcp == OverTcp::Not && self.over_tcp != OverTcp::Not {
+                former.over_tcp = OverTcp::Wanted;
             }
-            State::Waiting(_) | State::Opening(_) | State::Asked(_) => {}
+            let (turn, over_tcp) = (former.turn, former.over_tcp);
+            match self.memory.left.get(turn).map(|left| self.place_of(left)) {
+                Some(Some(place)) => {
+                    let opening = Opening::ask(self.account.hops()[place].clone(), over_tcp, None, cx);
+                    if let Some(former) = &mut self.former_gateway {
+                        former.state = State::Opening(opening);
+                    }
+                    return;
+                }
+                // The account names it no more.
+                Some(None) => self.next_turn(turn + 1, now),
+                None => self.next_turn(turn, now),
+            }
         }
+        self.finished |= self.gone;
     }
 
     fn ask_former(&mut self, up: FlowUp, cx: &mut Context, now: Now) {
@@ -199,7 +279,7 @@ impl Registration {
         }
         self.cseq += 1;
         let branch = ["z9hG4bK", &cx.random.token()].concat();
-        let Some(bound) = &self.memory.left else { return cx.outputs.push_back(Output::Close(up.id)) };
+        let Some(bound) = self.memory.left.get(former.turn) else { return cx.outputs.push_back(Output::Close(up.id)) };
         let spoken = self.push.as_ref().map(|push| push.spoken_to_remove(self.memory.shown)).unwrap_or_default();
         let tags = self.push.as_ref().map(|push| push.write(&spoken, Binding::LoggedOut(bound.token.as_ref()), None));
         let mut tags = tags.unwrap_or_default();
@@ -229,6 +309,12 @@ impl Registration {
             cx.outputs.push_back(Output::Close(up.id));
             return;
         };
+        if up.transport == Transport::Udp && bytes.len() > MAX_DATAGRAM && former.over_tcp == OverTcp::Not {
+            former.over_tcp = OverTcp::Wanted;
+            former.wait(now.boot);
+            self.former_gateway = Some(former);
+            return cx.outputs.push_back(Output::Close(up.id));
+        }
         let reliable = up.transport.is_reliable();
         let repeats = if reliable { Vec::new() } else { bytes.clone() };
         cx.transmit(up.id, bytes);
@@ -252,27 +338,21 @@ impl Registration {
 
     /// Its flow could not be opened, or broke.
     pub(crate) fn former_flow_went_down(&mut self, now: Now) {
-        if let Some(former) = &mut self.former_gateway {
-            former.takes_no_tcp |= former.opening().is_some_and(|opening| opening.transport == Transport::Tcp);
-        }
-        self.ask_former_later(now);
-    }
-
-    fn ask_former_later(&mut self, now: Now) {
         let Some(former) = &mut self.former_gateway else { return };
-        former.auth = Attempt::default();
-        match TRIES.get(former.tries) {
-            Some(wait) => former.state = State::Waiting(now.boot + *wait),
-            None => self.former_gateway = None,
+        if former.opening().is_some_and(|opening| opening.for_size) {
+            former.over_tcp = OverTcp::Impossible;
+            return former.wait(now.boot);
         }
+        let turn = former.turn + 1;
+        self.next_turn(turn, now);
     }
 
-    /// Tries again later, or no more.
+    /// Tries again in the next round, or no more.
     pub(super) fn give_former_up(&mut self, cx: &mut Context, now: Now) {
-        if let Some(flow) = self.former_gateway.as_ref().and_then(|former| former.flow()) {
-            cx.outputs.push_back(Output::Close(flow));
-            self.ask_former_later(now);
-        }
+        let Some(former) = self.former_gateway.as_ref().filter(|former| former.flow().is_some()) else { return };
+        let turn = former.turn + 1;
+        self.close_former_flow(cx);
+        self.next_turn(turn, now);
     }
 
     /// The registration in use needs a REGISTER, and there is one on its way at a time: the removal is tried again later.
@@ -306,14 +386,18 @@ impl Registration {
                 if next == Next::Answer {
                     former.state = State::Ready(asked.up.clone());
                 } else {
+                    // A password that one refused is not tried again and again.
                     self.close_former(cx);
                 }
             }
-            408 | 500..=599 => self.give_former_up(cx, now),
+            _ if !is_final(code) => {
+                self.skip_after(code);
+                self.give_former_up(cx, now);
+            }
             _ => {
                 self.due |= asked.rebind && code < 300 && !self.leaving;
                 log::info!("{}: the gateway that was left answered {code} to the removal of its binding", self.key);
-                self.forget_former(cx);
+                self.forget_former(cx, now);
                 self.save(cx, Durability::Progress);
             }
         }

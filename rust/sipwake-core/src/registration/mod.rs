@@ -25,7 +25,7 @@ use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Dialect, Push, PushToken, Shown, Verdict};
 use crate::random::Random;
 use crate::sip::Message;
-use crate::snapshot::{Durability, Memory, REMOVALS, Record, Removal, Removals, TokenWish, binding_key, seal};
+use crate::snapshot::{Bound, Durability, Memory, REMOVALS, Record, Removal, Removals, TokenWish, binding_key, seal};
 use crate::transaction::ClientTransaction;
 
 pub(crate) use credentials::Challenged;
@@ -88,15 +88,15 @@ pub(crate) enum Asks {
     Bind,
     /// Remove it: the user logged out, or never registered and only asked something.
     Remove,
-    /// Remove the binding of a former token, before the present one is bound elsewhere.
-    Vacate,
+    /// Remove this binding of a former token, before the present one is bound elsewhere.
+    Vacate(Box<Bound>),
     /// Ask for push capabilities.
     Query(Option<String>),
 }
 
 impl Asks {
     fn removes(&self) -> bool {
-        matches!(self, Self::Remove | Self::Vacate)
+        matches!(self, Self::Remove | Self::Vacate(_))
     }
 }
 
@@ -274,7 +274,7 @@ impl Registration {
             cleanups: 0,
             min_expires: 0,
         };
-        registration.take_up_former();
+        registration.take_up_former(true);
         registration
     }
 
@@ -344,7 +344,7 @@ impl Registration {
         self.push = push;
         self.epoch += 1;
         if moved {
-            self.take_up_former();
+            self.take_up_former(false);
             self.due |= !matches!(self.flow, Flow::None);
             self.drop_flow(cx);
             self.interrupt();
@@ -386,10 +386,8 @@ impl Registration {
                 self.forget_refusal(now);
                 Chain::new(if self.leaving || self.memory.asked_only {
                     Asks::Remove
-                } else if self.must_vacate(&up) {
-                    Asks::Vacate
                 } else {
-                    Asks::Bind
+                    self.to_vacate(&up).map_or(Asks::Bind, |bound| Asks::Vacate(Box::new(bound.clone())))
                 })
             }
         });
@@ -407,15 +405,16 @@ impl Registration {
         }
     }
 
-    /// Whether the old token's binding would outlive the new one's: token and Contact have both changed, and a server that
+    /// The old token's binding, if it would outlive the new one's: token and Contact have both changed, and a server that
     /// reads `X-MPUSH` may go on pushing for a Contact that is gone, unless it is told `null` for that very Contact. It
     /// costs a round trip, and only then.
-    fn must_vacate(&self, up: &FlowUp) -> bool {
-        let (Some(bound), Some(push)) = (&self.memory.bound, &self.push) else { return false };
-        let TokenWish::Bind(token) = &self.memory.token else { return false };
-        bound.token.as_ref().is_some_and(|old| old != token)
-            && bound.base() != self.contact_base(up)
-            && push.spoken_to_remove(self.memory.shown).contains(&Dialect::XMpush)
+    fn to_vacate(&self, up: &FlowUp) -> Option<&Bound> {
+        let TokenWish::Bind(token) = &self.memory.token else { return None };
+        self.push.as_ref().filter(|push| push.spoken_to_remove(self.memory.shown).contains(&Dialect::XMpush))?;
+        let base = self.contact_base(up);
+        let outlives = |bound: &&Bound| bound.token.as_ref().is_some_and(|old| old != token) && bound.base() != base;
+        // The gateway in use knows nothing of what another one holds, unless they share a registrar.
+        self.left_here().chain(&self.memory.bound).find(outlives)
     }
 
     /// The server holds nothing that is ours any more: the user is logged out or, after a mere question, as before it.
@@ -423,6 +422,11 @@ impl Registration {
         let bound = self.memory.bound.take();
         if self.leaving {
             self.settle_at(bound, cx, now);
+            // However often they were down: they are asked anew for it.
+            if !active(Mutation::LogOutAsksNobodyAnew) {
+                self.close_former(cx);
+                self.take_up_former(false);
+            }
             self.gone = true;
             self.refresh_at = None;
             self.drop_flow(cx);

@@ -77,6 +77,7 @@ impl Registration {
         if let Some(Asks::Query(provider)) = self.resume.take().map(|chain| chain.asks) {
             self.query.get_or_insert(provider);
         }
+        self.hope_for_tcp();
         let hops = self.account.hops().len();
         self.gateways.failed(self.hop, retry_after, now.boot);
         if hops > 1 {

@@ -11,11 +11,11 @@ use crate::push::{Asked, Binding, Dialect, PushToken, Removal, Tags, piid, write
 use crate::redact::Secret;
 use crate::registration::{OverTcp, Piid};
 use crate::sip::{Builder, Method};
-use crate::snapshot::{Durability, Former, TokenWish};
+use crate::snapshot::{Bound, Durability, Former, TokenWish};
 use crate::transaction::ClientTransaction;
 
 /// RFC 3261 18.1.1: the largest request that goes over UDP where the path's MTU is not known, in bytes.
-const MAX_DATAGRAM: usize = 1300;
+pub(super) const MAX_DATAGRAM: usize = 1300;
 
 impl Registration {
     /// Sends the next REGISTER of a chain on a flow that is up.
@@ -90,7 +90,7 @@ impl Registration {
 
         chain.requests += 1;
         let asked = match (&chain.asks, &self.memory.token) {
-            (Asks::Remove | Asks::Vacate, _) | (_, TokenWish::Unbind(_)) => Asked::NoPush,
+            (Asks::Remove | Asks::Vacate(_), _) | (_, TokenWish::Unbind(_)) => Asked::NoPush,
             (Asks::Query(_), _) | (_, TokenWish::NoneYet) => Asked::Nothing,
             (Asks::Bind, TokenWish::Bind(_)) => Asked::Push,
         };
@@ -198,11 +198,12 @@ impl Registration {
     }
 
     fn contact(&self, spoken: &[Dialect], asks: &Asks, base: &str) -> Contact {
-        let bound = self.memory.bound.as_ref();
-        let base = match asks {
-            Asks::Remove | Asks::Vacate => bound.map_or(base, |bound| bound.base()),
-            Asks::Bind | Asks::Query(_) => base,
+        let bound = match asks {
+            Asks::Remove => self.memory.bound.as_ref(),
+            Asks::Vacate(bound) => Some(&**bound),
+            Asks::Bind | Asks::Query(_) => None,
         };
+        let base = bound.map_or(base, Bound::base);
         let tags = match &self.push {
             Some(push) => push.write(spoken, self.binding(asks), self.memory.token.last()),
             None => Tags::default(),
@@ -210,9 +211,9 @@ impl Registration {
         let mut params = self.instance_params();
         tags.write_contact_params(&mut params);
         let same = self.push.as_ref().is_none_or(|push| push.removal() == Removal::SameBinding);
-        let uri = match (asks, bound) {
-            (Asks::Remove | Asks::Vacate, Some(bound)) if same => bound.uri.expose().to_owned(),
-            _ => {
+        let uri = match bound.filter(|_| same) {
+            Some(bound) => bound.uri.expose().to_owned(),
+            None => {
                 let mut uri = base.to_owned();
                 tags.write_uri_params(&mut uri);
                 uri
@@ -225,7 +226,8 @@ impl Registration {
         let bound = self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref());
         match (asks, &self.memory.token) {
             (Asks::Query(provider), _) => Binding::Query(provider.as_deref()),
-            (Asks::Remove | Asks::Vacate, wish) => Binding::LoggedOut(bound.or(wish.last())),
+            (Asks::Remove, wish) => Binding::LoggedOut(bound.or(wish.last())),
+            (Asks::Vacate(bound), wish) => Binding::LoggedOut(bound.token.as_ref().or(wish.last())),
             (Asks::Bind, TokenWish::Bind(token)) => Binding::Token(token),
             (Asks::Bind, TokenWish::Unbind(_)) => Binding::Unbound,
             (Asks::Bind, TokenWish::NoneYet) => Binding::NoneYet,
@@ -265,8 +267,7 @@ impl Registration {
         let instance = self.account.instance_id().is_some() && !self.memory.no_outbound;
         let replaces = (instance || self.memory.separate_removal) && !asks.removes();
         // Back at a gateway that was left: what it still holds goes, unless the new binding takes its place there.
-        let left = self.memory.left.iter().filter(|left| left.gateway.as_deref() == self.here()).map(|left| &left.uri);
-        let bound = bound.chain(left).filter(|_| !replaces);
+        let bound = bound.chain(self.left_here().map(|left| &left.uri)).filter(|_| !replaces);
         let former = self.memory.former.iter().filter(|former| former.expires_at > wall);
         let former = former.filter(|former| !replaces || former.refusals > 0).map(|former| &former.uri);
         let mut removed: Vec<String> = Vec::new();

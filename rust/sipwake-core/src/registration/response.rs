@@ -34,14 +34,12 @@ impl Registration {
         let asks = attempt.chain.asks.clone();
         self.follow_observed(message);
         self.take_auth_uri(message);
-        if matches!(code, 400 | 500) {
-            self.cseq += SKIP_CSEQ;
-        }
+        self.skip_after(code);
         match code {
             200..=299 => self.accepted(attempt, code, message, cx, now),
             401 | 407 => self.challenged(attempt, code, message, cx, now),
             // Its Contact at least is removed beside the new one.
-            _ if asks == Asks::Vacate => self.bind_next(),
+            _ if matches!(asks, Asks::Vacate(_)) => self.bind_next(),
             423 => self.interval_too_brief(attempt, message, cx, now),
             300..=399 => self.redirected(attempt, code, message, cx, now),
             555 if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
@@ -68,6 +66,12 @@ impl Registration {
             }
         }
         self.memory.nonces.forget_answers();
+    }
+
+    pub(super) fn skip_after(&mut self, code: u16) {
+        if matches!(code, 400 | 500) {
+            self.cseq += SKIP_CSEQ;
+        }
     }
 
     /// Moves our Contact to where the server saw us, if the app wants that. After a 401 this costs nothing.
@@ -193,7 +197,7 @@ impl Registration {
                 return self.queried(code, message, cx);
             }
             Asks::Remove => return self.removed(&attempt, &listed, cx, now),
-            Asks::Vacate => return self.vacated(&attempt, cx),
+            Asks::Vacate(_) => return self.vacated(&attempt, cx),
             Asks::Bind => {}
         }
 
@@ -334,20 +338,25 @@ impl Registration {
     /// Forgets what the gateway in use has just removed. A binding that another one holds is not gone: it is known until the
     /// next one is accepted in its place, and then taken back where it is.
     fn forget_removed(&mut self, attempt: &Attempt) {
-        if self.memory.bound.as_ref().is_some_and(|bound| bound.gateway.as_deref() == self.here()) {
+        if self.memory.bound.as_ref().is_some_and(|bound| bound.gateway.as_deref() == self.here())
+            || active(Mutation::BoundElsewhereForgotten)
+        {
             self.memory.bound = None;
         }
+        let here = self.here().map(str::to_owned);
+        let gone = |uri: &str| uri == attempt.uri || attempt.removed.iter().any(|removed| removed == uri);
+        self.memory.left.retain(|left| left.gateway.as_deref() != here.as_deref() || !gone(left.uri.expose()));
         self.memory.former.retain(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()));
     }
 
     /// Forgets the former Contacts that the 200 lists no more, and finds those that it still does.
     fn settle_former(&mut self, attempt: &Attempt, listed: &[Contact], ours: Option<&Contact>) {
-        let bound = self.memory.bound.take();
         let mut former = std::mem::take(&mut self.memory.former);
-        if let Some(bound) = bound.filter(|bound| bound.uri.expose() != attempt.uri)
-            && !former.iter().any(|known| known.uri == bound.uri)
-        {
-            former.push(Former { uri: bound.uri, expires_at: bound.expires_at, refusals: 0 });
+        let bound = self.memory.bound.take();
+        for bound in bound.iter().chain(self.left_here()).filter(|bound| bound.uri.expose() != attempt.uri) {
+            if !former.iter().any(|known| known.uri == bound.uri) {
+                former.push(Former { uri: bound.uri.clone(), expires_at: bound.expires_at, refusals: 0 });
+            }
         }
         former.retain(|known| known.uri.expose() != attempt.uri);
         let mut kept: Vec<Former> = Vec::new();

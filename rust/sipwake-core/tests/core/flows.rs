@@ -264,6 +264,24 @@ fn where_tcp_is_refused_a_large_request_goes_over_udp_all_the_same() {
     assert!(!stage.failures().iter().any(|(failure, _)| matches!(failure, Failure::Flow(_))));
 }
 
+#[test]
+fn where_udp_does_not_serve_a_large_request_either_tcp_is_tried_again() {
+    let mut stage = with_long_token();
+    stage.opens = false;
+    stage.start_registering();
+    stage.open_up();
+    stage.drain();
+    stage.flow_breaks();
+    stage.opens = true;
+    stage.open_up();
+    stage.drain();
+    let sent = stage.one();
+    assert_eq!((sent.transport(), stage.opened.last().map(String::as_str)), ("UDP", Some("example.com:5060/udp")));
+    // Its first connection failed because the server was down, not because it takes none.
+    stage.advance(Duration::from_secs(32 + 40));
+    assert_eq!(stage.opened.last().map(String::as_str), Some("example.com:5060/tcp"), "{:?}", stage.opened);
+}
+
 /// The request's response, by a server that saw us at another address.
 fn seen_at(request: &crate::support::Sent, code: u16, lines: &[&str], address: &str) -> String {
     let (host, port) = address.split_once(':').expect("an address");

@@ -3,12 +3,14 @@
 use super::World;
 use crate::phone;
 use crate::script::{Profile, SECOND};
+use crate::server::Server;
 
 impl World<'_> {
     /// After quiet time both sides agree.
     pub(super) fn agreed(&mut self, finally: bool) {
         // Where the server promises to push in time, a binding is renewed only as it lapses.
-        self.server.expire(self.at.saturating_sub(60 * SECOND));
+        let at = self.at.saturating_sub(60 * SECOND);
+        self.servers.iter_mut().for_each(|server| server.expire(at));
         if self.phone.agent.is_none() {
             return;
         }
@@ -29,21 +31,30 @@ impl World<'_> {
 
     pub(super) fn disagreement(&self, index: usize) -> Option<String> {
         let app = &self.phone.apps[index];
-        let bindings = &self.server.bindings[&phone::user(index)];
-        if !bindings.iter().any(|binding| binding.foreign) {
+        let user = phone::user(index);
+        let foreign = |server: &Server| server.bindings[&user].iter().any(|binding| binding.foreign);
+        if !self.servers.iter().all(foreign) {
             return Some("another device's binding was removed".to_owned());
         }
-        if self.server.knows_another_password(&phone::user(index)) {
+        // What those that were left hold is judged when it should be gone.
+        let bindings = &self.servers[self.holdings[index].home.unwrap_or(0)].bindings[&user];
+        if self.servers[0].knows_another_password(&user) {
             return None;
         }
-        let ours: Vec<_> = bindings.iter().filter(|binding| !binding.foreign).collect();
+        let ours: Vec<_> = bindings.iter().filter(|binding| !binding.foreign && !binding.given_up).collect();
         if !app.logged_in {
+            // Of a gateway that was down when the user left, and that another one spoke for, the same holds.
+            let told = self.phone.agent.as_ref().is_some_and(|agent| agent.push(&app.key).is_err());
+            if told && self.setting.apart.is_some() {
+                return None;
+            }
             return (!ours.is_empty() && !app.excused)
                 .then(|| format!("a logged-out binding is left: {}", ours[0].contact.uri));
         }
         let pushes = !matches!(self.setting.profile, Profile::None | Profile::Rfc8599Refusing);
-        let wanted = (app.wants_push && app.token > 0 && pushes).then(|| phone::token_text(index, app.token));
-        if self.forgotten.contains(&phone::user(index)) {
+        let wanted =
+            (app.wants_push && app.token > 0 && pushes).then(|| phone::token_text(self.setting, index, app.token));
+        if self.forgotten.contains(&user) {
             return None;
         }
         if !ours.iter().any(|binding| binding.token == wanted) {

@@ -2,14 +2,17 @@
 //! than the process dying under it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use sipwake_core::gateway::Load;
 use sipwake_core::push::{Provider, PushToken};
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 use sipwake_core::user_agent::UserAgent;
 
 use super::{Call, Due, World};
 use crate::phone;
-use crate::script::{Happening, SECOND};
+use crate::script::{Happening, SECOND, Setting};
+use crate::server::Server;
 
 impl World<'_> {
     pub(super) fn start(&mut self) {
@@ -52,6 +55,7 @@ impl World<'_> {
     }
 
     pub(super) fn die(&mut self) {
+        self.occupied();
         self.phone.agent = None;
         for (flow, _) in std::mem::take(&mut self.phone.flows) {
             self.watch.flow_closed(flow);
@@ -99,7 +103,7 @@ impl World<'_> {
         if !app.wants_push {
             return self.with_agent(|agent, now| agent.unbind_push(&app.key, *now).expect("it was added"));
         }
-        let Some(token) = token(index, app.token) else { return true };
+        let Some(token) = token(self.setting, index, app.token) else { return true };
         self.with_agent(|agent, now| agent.set_token(&app.key, token, *now).expect("it was added"))
     }
 
@@ -109,6 +113,7 @@ impl World<'_> {
     }
 
     pub(super) fn happen(&mut self, happening: Happening) {
+        self.occupied();
         let alive = self.phone.agent.is_some();
         if matches!(
             happening,
@@ -159,18 +164,21 @@ impl World<'_> {
             }
             Happening::Partition(length) => self.cut_until = self.cut_until.max(self.at + length),
             Happening::ServerRestart { keep } => {
-                self.server.restart(keep);
+                self.servers.iter_mut().for_each(|server| server.restart(keep));
                 if !keep {
                     self.forgotten.extend((0..self.setting.accounts).map(phone::user));
                 }
-                if !self.setting.udp {
-                    for flow in self.phone.flows.keys().copied().collect::<Vec<_>>() {
-                        self.later(20, Due::FlowDown(flow));
-                    }
-                }
+                self.connections_break(None);
             }
-            Happening::NoncesExpire => self.server.forget_nonces(),
-            Happening::Trouble(status, count) => self.server.make_trouble(status, count),
+            Happening::NoncesExpire => self.servers.iter_mut().for_each(Server::forget_nonces),
+            Happening::Trouble(status, count) => {
+                self.servers.iter_mut().for_each(|server| server.make_trouble(status, count));
+            }
+            Happening::TroubleAt(gateway, status, count) => {
+                self.servers[gateway].make_trouble(status, count);
+            }
+            Happening::Down(gateway, length) => self.goes_down(gateway, length),
+            Happening::Load(gateway, load) => self.load_told(gateway, load),
             Happening::WallJump(seconds) => {
                 self.phone.wall_jumps(seconds);
                 for app in self.phone.apps.iter_mut().filter(|app| !app.logged_in) {
@@ -185,7 +193,9 @@ impl World<'_> {
             Happening::StoreFails(length) => {
                 self.phone.store_fails_until = self.phone.store_fails_until.max(self.at + length);
             }
-            Happening::PasswordChanges(index) => self.server.change_password(phone::user(index)),
+            Happening::PasswordChanges(index) => {
+                self.servers.iter_mut().for_each(|server| server.change_password(phone::user(index)));
+            }
             Happening::Sleep(length) => self.phone.asleep_until = self.at + length,
             Happening::Kill { after, down, reboot } if alive => {
                 self.phone.kill_after = Some((after, down, reboot));
@@ -201,11 +211,21 @@ impl World<'_> {
         }
     }
 
+    fn load_told(&mut self, gateway: usize, load: u8) {
+        let load = Load::parse(&format!("OK: WS Load: {load} type 1"));
+        for index in 0..self.phone.apps.len() {
+            let key = self.phone.apps[index].key.clone();
+            self.with_agent(|agent, _| {
+                let _ = agent.handle_gateway_load(&key, gateway, load, Duration::from_millis(20));
+            });
+        }
+    }
+
     /// Promise 2: the same token again costs no traffic.
     pub(super) fn say_token_again(&mut self, index: usize) {
         let app = self.phone.apps[index].clone();
-        let Some(token) =
-            token(index, app.token).filter(|_| self.timer() > self.at && self.phone.asleep_until <= self.at)
+        let Some(token) = token(self.setting, index, app.token)
+            .filter(|_| self.timer() > self.at && self.phone.asleep_until <= self.at)
         else {
             return;
         };
@@ -234,16 +254,21 @@ impl World<'_> {
     pub(super) fn log_in(&mut self, index: usize) {
         let was_in = self.phone.apps[index].logged_in;
         self.phone.apps[index].wants_push = true;
+        let known = self.phone.agent.as_ref().is_some_and(|agent| agent.push(&self.phone.apps[index].key).is_ok());
+        if self.setting.apart.is_some() && !known {
+            self.servers.iter_mut().for_each(|server| server.give_up(&phone::user(index)));
+        }
         if (was_in || self.add_account(index)) && self.phone.agent.is_some() {
             self.phone.apps[index].logged_in = true;
+            self.watch.logged_in(index);
             let _ = self.say_token(index) && self.ask_register(index);
         }
     }
 }
 
-fn token(index: usize, number: u32) -> Option<PushToken> {
+fn token(setting: &Setting, index: usize, number: u32) -> Option<PushToken> {
     if number == 0 {
         return None;
     }
-    PushToken::parse(&Provider::Fcm, &phone::token_text(index, number)).expect("a token's form")
+    PushToken::parse(&Provider::Fcm, &phone::token_text(setting, index, number)).expect("a token's form")
 }

@@ -13,11 +13,14 @@ impl World<'_> {
     pub(super) fn place_call(&mut self, index: usize, patience: u64) {
         let call = self.calls.len();
         self.calls.push(Call { account: index, placed: self.at, over: false, legs: BTreeMap::new() });
-        self.server.expire(self.at);
-        let bindings = self.server.bindings[&phone::user(index)].clone();
+        self.servers.iter_mut().for_each(|server| server.expire(self.at));
+        let user = phone::user(index);
+        let bindings: Vec<_> = self.servers.iter().flat_map(|server| server.bindings[&user].clone()).collect();
+        let mut pushed = false;
         for binding in bindings.iter().filter(|binding| !binding.foreign) {
-            if binding.token.is_some() {
-                // Two pushes without any id are two calls.
+            // Two pushes without any id are two calls.
+            if binding.token.is_some() && !(pushed && self.is_nameless(call)) {
+                pushed = true;
                 let twice = self.chance.hits(self.setting.push_loss) && !self.is_nameless(call);
                 let copies = if twice { 2 } else { 1 };
                 for _ in 0..copies {

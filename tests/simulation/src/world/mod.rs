@@ -3,6 +3,7 @@
 mod agreement;
 mod app;
 mod calls;
+mod gateways;
 mod network;
 mod phone_side;
 
@@ -14,6 +15,7 @@ use crate::phone::Phone;
 use crate::promises::{Broken, Watch};
 use crate::script::{SECOND, Script, Setting};
 use crate::server::Server;
+use gateways::{Holding, Route};
 
 /// How long it is quiet at the end: the longest back-off, twice, and some more.
 const QUIET: u64 = 2 * 3600 * SECOND;
@@ -44,6 +46,8 @@ enum Due {
     Start,
     Invite(usize, u64),
     Cancel(usize),
+    /// Time to see what an account's gateways hold.
+    Judge(usize),
 }
 
 struct Call {
@@ -60,7 +64,12 @@ struct World<'s> {
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     dues: BTreeMap<u64, Due>,
     chance: Chance,
-    server: Server,
+    /// One, or each of several gateways.
+    servers: Vec<Server>,
+    routes: BTreeMap<u64, Route>,
+    /// Until when each of them hears nothing.
+    down_until: Vec<u64>,
+    holdings: Vec<Holding>,
     phone: Phone,
     watch: Watch,
     calls: Vec<Call>,
@@ -87,6 +96,7 @@ pub fn run(script: &Script) -> Outcome {
 /// As [`run`], and shows each step as a line.
 pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) -> Outcome {
     let setting = &script.setting;
+    let gateways = setting.apart.map_or(1, |apart| apart.count);
     let mut world = World {
         setting,
         at: 0,
@@ -94,7 +104,10 @@ pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) 
         queue: BinaryHeap::new(),
         dues: BTreeMap::new(),
         chance: Chance::new(setting.seed),
-        server: Server::new(setting),
+        servers: (0..gateways).map(|place| Server::new(setting, place)).collect(),
+        routes: BTreeMap::new(),
+        down_until: vec![0; gateways],
+        holdings: vec![Holding::default(); setting.accounts],
         phone: Phone::new(setting),
         watch: Watch::default(),
         calls: Vec::new(),
@@ -143,7 +156,8 @@ pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) 
             world.show(|| format!("*** {happening:?}"));
             world.happen(*happening);
             let disturbances = [world.cut_until, world.phone.asleep_until, world.phone.store_fails_until];
-            world.disturbed = disturbances.into_iter().fold(world.disturbed, u64::max);
+            let disturbances = disturbances.into_iter().chain(world.down_until.iter().copied());
+            world.disturbed = disturbances.fold(world.disturbed, u64::max);
         } else if !world.quiet {
             world.make_quiet();
         } else {
@@ -153,7 +167,7 @@ pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) 
         if world.watch.knows_calls() && world.timer() > world.at && world.phone.asleep_until <= world.at {
             world.watch.calls_are_over(world.at);
         }
-        if let Some(violation) = world.server.violations.pop() {
+        if let Some(violation) = world.servers.iter_mut().find_map(|server| server.violations.pop()) {
             world.watch.fail(world.at, 3, violation);
         }
     }
@@ -203,22 +217,23 @@ impl World<'_> {
     /// There is a reason to register.
     fn reason(&mut self) {
         self.watch.reason();
-        self.server.wrong_answers.clear();
-    }
-
-    fn is_cut(&self) -> bool {
-        self.at < self.cut_until
+        self.servers.iter_mut().for_each(|server| server.wrong_answers.clear());
     }
 
     fn make_quiet(&mut self) {
         self.quiet = true;
+        self.occupied();
         self.cut_until = 0;
         self.phone.asleep_until = 0;
         self.phone.kill_after = None;
         self.phone.store_fails_until = 0;
-        self.server.make_peace();
+        self.servers.iter_mut().for_each(Server::make_peace);
+        self.down_until.fill(0);
         self.reason();
-        if self.phone.agent.is_none() {
+        // Gateways that were down may all be told by another process.
+        if self.setting.apart.is_some() && self.setting.seed.is_multiple_of(2) && self.phone.agent.is_some() {
+            self.die();
+        } else if self.phone.agent.is_none() {
             self.start();
         }
     }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use sipwake_core::account::Transport;
 use sipwake_core::event::{FlowError, FlowId};
 
 use super::{Due, HOLD, World};
@@ -28,15 +29,20 @@ impl World<'_> {
             }
             Due::Invite(call, flow) => self.invite(call, flow),
             Due::Cancel(call) => self.cancel(call),
+            Due::Judge(index) => self.judge_holding(index),
             // The radio of a phone in deep sleep drops datagrams; a stream waits.
-            Due::ToPhone(..) if asleep > 0 && self.setting.udp => {}
+            Due::ToPhone(flow, _) if asleep > 0 && self.is_udp(flow) => {}
             due if asleep > 0 => self.missed.push(due),
             Due::ToPhone(flow, bytes) => self.at_phone(flow, &bytes),
             Due::FlowUp(flow) => {
                 let Some(known) = self.phone.flows.get_mut(&flow) else { return };
                 known.up = true;
                 let local = SocketAddr::from((Ipv4Addr::new(10, 0, 0, self.phone.address), known.port));
-                self.with_agent(|agent, now| agent.handle_flow_up(FlowId(flow & 0xffff_ffff), local, *now));
+                let chosen = if self.is_udp(flow) { Transport::Udp } else { Transport::Tcp };
+                self.with_agent(|agent, now| {
+                    agent.handle_flow_transport(FlowId(flow & 0xffff_ffff), chosen);
+                    agent.handle_flow_up(FlowId(flow & 0xffff_ffff), local, *now);
+                });
             }
             Due::FlowDown(flow) => {
                 if self.phone.flows.remove(&flow).is_some() {
@@ -54,12 +60,17 @@ impl World<'_> {
             return;
         }
         let mut final_answer = false;
+        let mut granted = Vec::new();
         if let Some(wire) = Wire::parse(bytes).filter(|wire| wire.cseq_method() == "REGISTER") {
-            let refused = wire.status() == Some(401) && self.server.knows_another_password(wire.to_user());
-            for (seen, app) in self.watch.seen.iter_mut().zip(&self.phone.apps) {
+            let refused = wire.status() == Some(401) && self.servers[0].knows_another_password(wire.to_user());
+            for (index, (seen, app)) in self.watch.seen.iter_mut().zip(&self.phone.apps).enumerate() {
                 if seen.in_flight.as_ref().is_some_and(|known| known.branch == wire.branch()) {
-                    seen.answered(wire.status(), app.logged_in);
-                    final_answer = true;
+                    let request = seen.answered(wire.status(), app.logged_in);
+                    granted.extend(
+                        request.filter(|_| matches!(wire.status(), Some(200..300))).map(|asked| (index, asked)),
+                    );
+                    // The registration in use comes before what a gateway that was left is told.
+                    final_answer = !seen.is_aside(flow);
                     seen.refusals += u32::from(refused);
                     if !seen.is_aside(flow)
                         && let Some(nonce) =
@@ -74,7 +85,17 @@ impl World<'_> {
         self.show(|| format!("    <- {}", summary(bytes)));
         self.reacted = false;
         let process = self.phone.process;
-        let lives = self.with_agent(|agent, now| agent.handle_input(FlowId(flow & 0xffff_ffff), bytes, *now));
+        // A stream knows no messages: they come in pieces.
+        let in_pieces = self.setting.apart.is_some() && !self.is_udp(flow) && self.chance.hits(500);
+        let cut = if in_pieces { self.chance.between(0, bytes.len() as u64) as usize } else { 0 };
+        let (first, rest) = bytes.split_at(cut);
+        let mut lives = true;
+        for piece in [first, rest].into_iter().filter(|piece| !piece.is_empty()) {
+            lives &= self.with_agent(|agent, now| agent.handle_input(FlowId(flow & 0xffff_ffff), piece, *now));
+        }
+        for (index, request) in granted.into_iter().filter(|_| lives) {
+            self.settled(index, flow, &request);
+        }
         if self.watch.seen.iter().any(|seen| seen.refusals > MOST_WRONG_ANSWERS) {
             self.watch.fail(self.at, 5, "the app does not hear that the password is refused");
         }
@@ -91,13 +112,19 @@ impl World<'_> {
         if wire.method() != "REGISTER" {
             return;
         }
+        let gateway = self.gateway_of(flow);
+        if self.at < self.down_until[gateway] {
+            return;
+        }
+        self.check_via(flow, &wire);
         self.registers += 1;
-        if self.server.is_troubled() {
+        let server = &mut self.servers[gateway];
+        if server.is_troubled() {
             // It may have waited for a day to be noticed.
             self.disturbed = self.disturbed.max(self.at);
         }
-        let reply = self.server.register(&wire, flow, self.at);
-        if self.server.wrong_answers.get(wire.to_user()).is_some_and(|count| *count > MOST_WRONG_ANSWERS) {
+        let reply = server.register(&wire, flow, self.at);
+        if server.wrong_answers.get(wire.to_user()).is_some_and(|count| *count > MOST_WRONG_ANSWERS) {
             self.watch.fail(self.at, 3, "a refused password is tried again and again");
         }
         let bytes = reply.bytes;
@@ -109,7 +136,7 @@ impl World<'_> {
             let waits = !known.over && self.at < known.placed + HOLD && !known.legs.contains_key(&flow);
             if waits
                 && phone::user(known.account) == user
-                && self.server.bindings[&user].iter().any(|b| b.flow == Some(flow))
+                && self.servers[gateway].bindings[&user].iter().any(|b| b.flow == Some(flow))
             {
                 self.begin_leg(call, flow);
             }

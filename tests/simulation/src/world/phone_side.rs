@@ -1,5 +1,6 @@
 //! What the core asks for, done: records stored, flows opened, bytes sent, events heard.
 
+use sipwake_core::account::Hop;
 use sipwake_core::event::{Event, FlowId, Output};
 use sipwake_core::snapshot::{REMOVALS, Record, binding_key};
 use sipwake_core::user_agent::UserAgent;
@@ -36,7 +37,7 @@ impl World<'_> {
             self.show(|| shown(&output));
             match output {
                 Output::Save(record) => self.save(record),
-                Output::Open { flow, local_port, .. } => self.open(flow, local_port),
+                Output::Open { flow, hop, local_port } => self.open(flow, &hop, local_port),
                 Output::Close(flow) => {
                     let flow = self.flow(flow);
                     self.phone.flows.remove(&flow);
@@ -105,19 +106,25 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn open(&mut self, flow: FlowId, local_port: Option<u16>) {
+    pub(super) fn open(&mut self, flow: FlowId, hop: &Hop, local_port: Option<u16>) {
         let id = self.flow(flow);
-        let port = match local_port {
+        let route = self.route_of(hop);
+        self.routes.insert(id, route);
+        // A connection has a port of its own each time.
+        let kept = route.udp || self.setting.apart.is_none();
+        let port = match local_port.filter(|_| kept) {
             Some(port) if self.chance.hits(900) => port,
             _ => self.chance.between(1024, 65_000) as u16,
         };
         self.phone.flows.insert(id, Flow { up: false, port });
         self.reacted = true;
-        if self.setting.udp {
+        if route.udp {
             self.later(0, Due::FlowUp(id));
         } else {
             let delay = self.delay();
-            if self.is_cut() {
+            if self.refuses(id) {
+                self.later(delay, Due::FlowDown(id));
+            } else if self.is_cut(id) {
                 self.later(10 * SECOND, Due::FlowDown(id));
             } else {
                 self.later(delay, Due::FlowUp(id));
@@ -132,16 +139,16 @@ impl World<'_> {
 
     /// Lets a datagram or a piece of a stream go its way.
     pub(super) fn travel(&mut self, flow: u64, due: impl Fn() -> Due) {
-        if self.setting.udp {
+        if self.is_udp(flow) {
             let (loss, duplication) = if self.quiet { (0, 0) } else { (self.setting.loss, self.setting.duplication) };
             let copies = if self.chance.hits(duplication) { 2 } else { 1 };
             for _ in 0..copies {
                 let delay = self.delay();
-                if !self.is_cut() && !self.chance.hits(loss) {
+                if !self.is_cut(flow) && !self.chance.hits(loss) {
                     self.later(delay, due());
                 }
             }
-        } else if self.is_cut() {
+        } else if self.is_cut(flow) {
             self.later(20 * SECOND, Due::FlowDown(flow));
         } else {
             let low = self.setting.delay.0;
@@ -160,7 +167,7 @@ impl World<'_> {
             self.watch.register_sent(index, &wire, &bytes, flow, self.at);
             self.reacted = true;
         }
-        if self.phone.flows.get(&flow).is_some_and(|flow| flow.up) {
+        if self.phone.flows.get(&flow).is_some_and(|flow| flow.up) && !self.is_too_large(flow, &bytes) {
             self.travel(flow, || Due::ToServer(flow, bytes.clone()));
         }
     }

@@ -1,0 +1,154 @@
+//! Several gateways that share nothing: which of them a flow leads to, which can be heard, and what must be gone from those
+//! that were left.
+
+use sipwake_core::account::{Hop, Transport};
+
+use super::{Due, World};
+use crate::phone;
+use crate::script::{Apart, SECOND};
+use crate::server::Binding;
+use crate::wire::Wire;
+
+/// The core asks a gateway that was left at once, after a minute and after ten more. Whatever keeps it from being heard must be over
+/// by then, for it to be told.
+const HEARD_BY: u64 = 450 * SECOND;
+/// When all three tries are over, their time-outs included.
+const JUDGED: u64 = 1000 * SECOND;
+/// RFC 3261 18.1.1.
+const MAX_DATAGRAM: usize = 1300;
+
+/// Where a flow leads, also after the phone closed it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Route {
+    pub(super) gateway: usize,
+    pub(super) udp: bool,
+}
+
+/// What an account's gateways should hold.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Holding {
+    /// The gateway that the phone knows to hold its binding.
+    pub(super) home: Option<usize>,
+    /// When it last had reason to tell the others, of which those of these bits answer with trouble.
+    occasion: Option<(u64, u8)>,
+    /// The process that is known to have had such a reason.
+    process: u64,
+}
+
+impl World<'_> {
+    pub(super) fn route_of(&mut self, hop: &Hop) -> Route {
+        let Some(apart) = self.setting.apart else { return Route { gateway: 0, udp: self.setting.udp } };
+        let gateway = phone::gateway_of(&hop.host.to_string()).unwrap_or(0);
+        let chosen = hop.transport == Transport::Udp && !hop.explicit_transport && apart.is_tcp(gateway);
+        Route { gateway, udp: hop.transport == Transport::Udp && !chosen }
+    }
+
+    pub(super) fn gateway_of(&self, flow: u64) -> usize {
+        self.routes.get(&flow).map_or(0, |route| route.gateway)
+    }
+
+    pub(super) fn is_udp(&self, flow: u64) -> bool {
+        self.routes.get(&flow).is_none_or(|route| route.udp)
+    }
+
+    /// Whether nothing gets through between the phone and the gateway of a flow.
+    pub(super) fn is_cut(&self, flow: u64) -> bool {
+        self.at < self.cut_until || self.at < self.down_until[self.gateway_of(flow)]
+    }
+
+    /// Whether a connection to the gateway is refused: it gets large requests as they are, and listens on UDP alone.
+    pub(super) fn refuses(&self, flow: u64) -> bool {
+        let gateway = self.gateway_of(flow);
+        let takes = |apart: Apart| apart.is_tcp(gateway) || apart.wants_large_over_tcp(gateway);
+        self.setting.udp_at_first() && !self.is_udp(flow) && self.setting.apart.is_some_and(|apart| !takes(apart))
+    }
+
+    /// Whether a datagram is too large to arrive.
+    pub(super) fn is_too_large(&self, flow: u64, bytes: &[u8]) -> bool {
+        let gateway = self.gateway_of(flow);
+        self.is_udp(flow)
+            && bytes.len() > MAX_DATAGRAM
+            && self.setting.apart.is_some_and(|apart| apart.wants_large_over_tcp(gateway))
+    }
+
+    pub(super) fn goes_down(&mut self, gateway: usize, length: u64) {
+        self.down_until[gateway] = self.down_until[gateway].max(self.at + length);
+        self.connections_break(Some(gateway));
+    }
+
+    /// The connections to one gateway, or to all.
+    pub(super) fn connections_break(&mut self, gateway: Option<usize>) {
+        for flow in self.phone.flows.keys().copied().collect::<Vec<_>>() {
+            if !self.is_udp(flow) && gateway.is_none_or(|gateway| self.gateway_of(flow) == gateway) {
+                self.later(20, Due::FlowDown(flow));
+            }
+        }
+    }
+
+    /// RFC 3261 18.1.1: Via names the transport that the request came over.
+    pub(super) fn check_via(&mut self, flow: u64, wire: &Wire) {
+        let wanted = if self.is_udp(flow) { "SIP/2.0/UDP" } else { "SIP/2.0/TCP" };
+        if self.setting.apart.is_some() && !wire.one("via").starts_with(wanted) {
+            self.watch.fail(self.at, 3, format!("{} where {wanted} is spoken", wire.one("via")));
+        }
+    }
+
+    /// The phone knows that a gateway bound something, or removed it.
+    pub(super) fn settled(&mut self, index: usize, flow: u64, request: &[u8]) {
+        let Some(wire) = Wire::parse(request).filter(|_| self.setting.apart.is_some()) else { return };
+        let (gateway, process) = (self.gateway_of(flow), self.phone.process);
+        let removes = wire.one("expires") == "0";
+        let questions = |contact: &crate::wire::Contact| {
+            contact.uri.contains(";pn-provider") && contact.pn("pn-prid").is_empty() && contact.expires().is_none()
+        };
+        if !removes && wire.contacts().iter().any(questions) {
+            return;
+        }
+        if !removes {
+            self.servers[gateway].confirm(&phone::user(index), wire.branch());
+        }
+        let holding = &mut self.holdings[index];
+        let moved = !removes && (holding.home != Some(gateway) || holding.process != process);
+        if moved || (removes && !self.phone.apps[index].logged_in) {
+            let troubled = (0..self.servers.len()).filter(|gateway| self.servers[*gateway].is_troubled());
+            holding.occasion = Some((self.at, troubled.fold(0, |bits, gateway| bits | 1 << gateway)));
+            holding.process = process;
+            self.later(JUDGED, Due::Judge(index));
+        }
+        if !removes && self.holdings[index].home.replace(gateway) != Some(gateway) {
+            self.servers[gateway].give_up_unknown(&phone::user(index));
+        }
+    }
+
+    /// Something happens that may well keep the phone from telling the gateways that it left.
+    pub(super) fn occupied(&mut self) {
+        self.holdings.iter_mut().for_each(|holding| holding.occasion = None);
+    }
+
+    /// A gateway that was left, and that could be heard since, holds nothing any more.
+    pub(super) fn judge_holding(&mut self, index: usize) {
+        let (user, app, holding) = (phone::user(index), &self.phone.apps[index], self.holdings[index].clone());
+        let Some((since, troubled)) = holding.occasion.filter(|(since, _)| since + JUDGED <= self.at) else { return };
+        let latest = since + HEARD_BY;
+        if app.excused || self.cut_until > latest || self.phone.asleep_until > latest {
+            return;
+        }
+        if self.servers[0].knows_another_password(&user) || self.forgotten.contains(&user) {
+            return;
+        }
+        let (promise, at) = (if app.logged_in { 2 } else { 1 }, self.at);
+        for (gateway, server) in self.servers.iter_mut().enumerate() {
+            let is_home = app.logged_in && holding.home == Some(gateway);
+            if is_home || self.down_until[gateway] > latest || troubled >> gateway & 1 == 1 {
+                continue;
+            }
+            server.expire(at);
+            let counts =
+                |binding: &&Binding| !binding.foreign && binding.confirmed && !(binding.superseded || binding.given_up);
+            let left = server.bindings[&user].iter().find(counts);
+            if let Some(left) = left {
+                self.watch.fail(at, promise, format!("gateway {gateway} was left and holds {}", left.contact.uri));
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Several gateways that were left, and one that is asked several times.
+
+use super::*;
+
+/// The gateway in use refuses; returns the REGISTER at the next one.
+fn moves_on(stage: &mut Stage) -> Sent {
+    let refused = stage.register();
+    stage.reply(&refused, 503, &[]);
+    stage.one()
+}
+
+/// Registers at the first gateway, then at the second, which the first one does not hear of, then at the third. Returns these
+/// three, and the removal at the second one, unanswered.
+fn moved_twice(stage: &mut Stage) -> ([Sent; 3], Sent) {
+    let first = stage.register();
+    grant_for_long(stage, &first);
+    let second = moves_on(stage);
+    grant_for_long(stage, &second);
+    let removal = stage.one();
+    assert_eq!(last_opened(stage), "a.example");
+    stage.reply(&removal, 503, &[]);
+    stage.local.set_port(6070);
+    let third = moves_on(stage);
+    assert_eq!(last_opened(stage), "c.example");
+    grant_for_long(stage, &third);
+    let removal = stage.one();
+    ([first, second, third], removal)
+}
+
+fn three_gateways() -> (AccountConfig, Option<PushConfig>) {
+    let (mut config, push) = settings(Transport::Udp);
+    config.gateways.push("c.example:5060".into());
+    (config, push)
+}
+
+#[test]
+fn each_of_the_gateways_that_were_left_is_asked_the_last_one_first() {
+    for killed in [false, true] {
+        let (account, push) = three_gateways();
+        let mut stage = Stage::new(account, push);
+        stage.set_token(fcm("a:1"));
+        let ([first, second, third], removal) = moved_twice(&mut stage);
+        assert_eq!((last_opened(&stage), removal.contact_uri()), ("b.example", second.contact_uri()));
+        if killed {
+            let (account, push) = three_gateways();
+            stage = stage.restart(account, push);
+            stage.log_out();
+            let here = stage.one();
+            assert_eq!((last_opened(&stage), here.contact_uri()), ("c.example", third.contact_uri()));
+            stage.reply(&here, 200, &[]);
+            let there = stage.one();
+            assert_eq!((last_opened(&stage), there.contact_uri()), ("b.example", second.contact_uri()));
+            stage.reply(&there, 200, &[]);
+        } else {
+            stage.reply(&removal, 404, &[]);
+        }
+        taken_back(&mut stage, &first);
+        assert_eq!(stage.is_logged_out(), killed);
+        stage.silent();
+    }
+}
+
+#[test]
+fn of_too_many_gateways_that_were_left_the_first_is_left_to_the_expiry_of_its_binding() {
+    let (mut config, push) = settings(Transport::Udp);
+    config.gateways = ["a", "b", "c", "d", "e", "f"].map(|name| format!("{name}.example:5060")).to_vec();
+    let mut stage = Stage::new(config, push);
+    let first = stage.register();
+    grant_for_long(&mut stage, &first);
+    for _ in 0..5 {
+        let next = moves_on(&mut stage);
+        grant_for_long(&mut stage, &next);
+        while let Some(removal) = stage.sent.pop_front() {
+            stage.reply(&removal, 503, &[]);
+        }
+    }
+    stage.log_out();
+    let here = stage.one();
+    stage.reply(&here, 200, &[]);
+    let mut told = Vec::new();
+    while let Some(removal) = stage.sent.pop_front() {
+        told.extend(last_opened(&stage).chars().next());
+        stage.reply(&removal, 200, &[]);
+    }
+    assert_eq!((told.as_slice(), stage.is_logged_out()), (['e', 'd', 'c', 'b'].as_slice(), true));
+}
+
+#[test]
+fn of_two_gateways_that_were_left_one_that_is_down_keeps_nobody_from_asking_the_other() {
+    let (account, push) = three_gateways();
+    let mut stage = Stage::new(account, push);
+    stage.set_token(fcm("a:1"));
+    let ([first, second, _], removal) = moved_twice(&mut stage);
+    stage.reply(&removal, 503, &[]);
+    taken_back(&mut stage, &first);
+    stage.advance(seconds(60));
+    let again = stage.one();
+    assert_eq!((last_opened(&stage), again.contact_uri()), ("b.example", second.contact_uri()));
+}
+
+#[test]
+fn a_log_out_is_told_to_a_gateway_that_was_down_three_times() {
+    let mut stage = two_gateways(Transport::Udp);
+    let first = stage.register();
+    grant_for_long(&mut stage, &first);
+    let second = moves_on(&mut stage);
+    grant_for_long(&mut stage, &second);
+    for wait in [60, 600, 600] {
+        let removal = stage.one();
+        stage.reply(&removal, 503, &[]);
+        stage.advance(seconds(wait));
+    }
+    stage.silent();
+    stage.log_out();
+    let here = stage.one();
+    stage.reply(&here, 200, &[]);
+    assert!(!stage.is_logged_out());
+    taken_back(&mut stage, &first);
+    assert!(stage.is_logged_out());
+}
+
+#[test]
+fn a_passing_trouble_at_the_gateway_that_was_left_is_no_reason_to_leave_the_binding_there() {
+    for code in [400, 408, 480, 500, 503] {
+        let mut stage = two_gateways(Transport::Udp);
+        let (first, _) = failed_over(&mut stage);
+        let removal = stage.one();
+        stage.reply(&removal, code, &[]);
+        stage.silent();
+        stage.advance(seconds(60));
+        taken_back(&mut stage, &first);
+    }
+}
+
+#[test]
+fn a_wall_clock_that_was_set_ahead_is_no_reason_to_leave_the_binding_there() {
+    let mut stage = two_gateways(Transport::Udp);
+    let first = stage.register();
+    grant(&mut stage, &first);
+    stage.now.wall += seconds(400 * 86_400);
+    refresh_is_refused(&mut stage);
+    let second = stage.one();
+    grant(&mut stage, &second);
+    taken_back(&mut stage, &first);
+}

@@ -4,6 +4,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test may ask where its data is")]
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use sipwake_core::sip::{Fault, Frame, Framer, Message, Method, ParseError, SipUri};
@@ -82,12 +83,10 @@ fn folder() -> Option<PathBuf> {
     if folder.join("wsinv.dat").is_file() {
         return Some(folder);
     }
-    let complaint = format!("RFC 4475 NOT RUN: its messages are not in {}; set SIPWAKE_RFC4475", folder.display());
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{complaint}");
-    #[allow(clippy::print_stderr)]
-    {
-        eprintln!("{complaint}");
-    }
+    let complaint = format!("RFC 4475's messages are not in {}; set SIPWAKE_RFC4475", folder.display());
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "NOT RUN: {complaint}");
+    // Past the harness, which shows nothing of a test that passes; scripts/test puts it into its table.
+    let _ = writeln!(std::io::stderr(), "\nNOT RUN: {complaint}");
     None
 }
 

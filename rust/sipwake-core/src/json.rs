@@ -132,14 +132,11 @@ impl<'de> Deserializer<'de> for &'de Json<'_> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// An object is a list of itself alone: where several may be now, there was one.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        let items = match self {
-            Json::List(items) => items,
-            Json::Object(_) => std::slice::from_ref(self),
-            _ => return Err(Misfit),
-        };
-        visitor.visit_seq(SeqDeserializer::new(items.iter()))
+        match self {
+            Json::List(items) => visitor.visit_seq(SeqDeserializer::new(items.iter())),
+            _ => Err(Misfit),
+        }
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {

@@ -100,7 +100,7 @@ pub(crate) struct Memory {
     /// Wall time, in seconds since 1970, at which the server last answered 555 to RFC 8599.
     #[serde(default)]
     pub(crate) refused_at: Option<u64>,
-    /// What the gateways that were left may still hold, the last of them first. Older records name that one alone.
+    /// What the gateways that were left may still hold, the last of them first.
     #[serde(default, skip_serializing_if = "<[Bound]>::is_empty")]
     pub(crate) left: Few<Bound>,
 }
@@ -379,19 +379,6 @@ mod tests {
         assert!(serde_json::from_str::<Bound>(&text[8..].replace("sip:a@b\"", "sip:c@d\"")).is_err());
         let old = serde_json::from_str::<Bound>(&text[8..].replace(r#","gateway":"gw.example""#, ""));
         assert_eq!(old.expect("from before gateways were remembered").gateway, None);
-    }
-
-    #[test]
-    fn a_record_that_names_one_gateway_that_was_left_is_read() {
-        let left =
-            |name: &str| Bound::new("sip:a@b", "sip:a@b;pn-prid=t", None, 7, Some(name.into())).expect("its base");
-        let mut memory = Memory { left: vec![left("gw1")].into(), ..memory() };
-        let stored = serde_json::to_string(&memory).expect("plain data");
-        let old = stored.replace(r#""left":[{"#, r#""left":{"#).replace(r#""gw1"}]"#, r#""gw1"}"#);
-        assert_ne!(old, stored);
-        assert_eq!(json::read::<Memory>(old.as_bytes()).expect("the old form"), memory);
-        memory.left.push(left("gw2"));
-        assert_eq!(open::<Memory>(&seal(&memory)), Ok(memory));
     }
 
     #[test]

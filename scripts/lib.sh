@@ -7,7 +7,7 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cache=${SIPWAKE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sipwake}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$repository/target}
 
-readonly CARGO_DENY_VERSION=0.20.2
+readonly CARGO_DENY_VERSION=0.20.2 CARGO_MUTANTS_VERSION=27.1.0 CARGO_NDK_VERSION=4.1.2
 
 lacking() {
   echo "$program: $*" >&2
@@ -39,16 +39,16 @@ need_rust() {
   command -v cc >/dev/null || apt_install "cargo links with it" gcc libc6-dev || lacking "no C compiler, which cargo links with"
 }
 
-# Prints where cargo-deny is: the one on PATH, else one built into the cache (a minute or two, once).
-cargo_deny() {
-  local root=$cache/cargo-deny-$CARGO_DENY_VERSION
-  if command -v cargo-deny; then return; fi
-  if ! [[ -x $root/bin/cargo-deny ]]; then
+# Prints where a subcommand of cargo is: the one on PATH, else one built into the cache (a minute or two, once).
+cargo_tool() {
+  local name=cargo-$1 version=$2 root
+  root=$cache/$name-$version
+  if command -v "$name"; then return; fi
+  if ! [[ -x $root/bin/$name ]]; then
     mkdir -p "$cache"
-    echo "$program: building cargo-deny $CARGO_DENY_VERSION into $root (once)" >&2
-    CARGO_TARGET_DIR=$cache/cargo-deny-build cargo install --quiet --locked --debug --root "$root" \
-      "cargo-deny@$CARGO_DENY_VERSION" >&2 || return 69
-    rm -rf "$cache/cargo-deny-build"
+    echo "$program: building $name $version into $root (once)" >&2
+    CARGO_TARGET_DIR=$cache/$name-build cargo install --quiet --locked --debug --root "$root" "$name@$version" >&2 || return 69
+    rm -rf "$cache/$name-build"
   fi
-  echo "$root/bin/cargo-deny"
+  echo "$root/bin/$name"
 }

@@ -52,3 +52,7 @@ cargo_tool() {
   fi
   echo "$root/bin/$name"
 }
+
+sha256() {
+  if command -v sha256sum >/dev/null; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d' ' -f1
+}

@@ -31,10 +31,10 @@ impl OwnRuntime {
             .build()
             .map_err(|error| SipWakeError::Unavailable { reason: format!("no runtime: {error}") })?;
         let handle = runtime.handle().clone();
-        let (over, mut ended) = watch::channel(false);
+        let over = watch::Sender::new(false);
+        let mut ended = Over(over.subscribe());
         let drive = move || {
-            // An error would say that nobody is left to end it.
-            let _ = runtime.block_on(ended.wait_for(|over| *over));
+            runtime.block_on(ended.wait());
             runtime.shutdown_background();
         };
         start_thread("sipwake", Box::new(drive))?;
@@ -50,9 +50,24 @@ impl OwnRuntime {
         self.handle.clone()
     }
 
+    pub(crate) fn over(&self) -> Over {
+        Over(self.over.subscribe())
+    }
+
     /// Ends it without waiting: whoever drops the last reference may be its own thread.
     pub(crate) fn shut_down(&self) {
         self.over.send_replace(true);
+    }
+}
+
+/// Tells of the end of something.
+#[derive(Clone)]
+pub(crate) struct Over(pub(crate) watch::Receiver<bool>);
+
+impl Over {
+    pub(crate) async fn wait(&mut self) {
+        // An error would say that nobody is left to end it.
+        let _ = self.0.wait_for(|over| *over).await;
     }
 }
 

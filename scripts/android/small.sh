@@ -17,9 +17,11 @@ small_code() {
   esac
 }
 
-# For the last crate: what functions have in common is put into one of its own, on arm64 and where that saves more than its
-# entry in the table for unwinding takes.
+# For the last crate, in which all code comes together: of equal functions one is kept (the linker does so only for those that
+# nothing unwinds through), and what is no longer than a call stands where it is called. On arm64, what functions have in common is put
+# into one of its own where that saves more than its entry in the table for unwinding takes.
 outlined() {
+  printf -- '-C%s\n' passes=mergefunc llvm-args=-inline-threshold=10
   [[ $1 != arm64-v8a ]] || printf -- '-Cllvm-args=%s\n' -enable-machine-outliner=always -outliner-benefit-threshold=40
 }
 

@@ -1,4 +1,4 @@
-//! The one small runtime that a client owns: a thread that drives everything, and a few that may wait.
+//! The one small runtime that a client owns: a thread that drives everything.
 
 use std::thread;
 
@@ -6,9 +6,6 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
 use crate::error::SipWakeError;
-
-/// Threads that wait for the resolver.
-const BLOCKING_THREADS: usize = 4;
 
 /// What runs on another thread, in a box: what starts a thread is then there once.
 pub(crate) type Work = Box<dyn FnOnce() + Send>;
@@ -25,8 +22,6 @@ impl OwnRuntime {
             return Err(SipWakeError::Unavailable { reason: "a client cannot be made inside a callback".to_owned() });
         }
         let runtime = Builder::new_current_thread()
-            .max_blocking_threads(BLOCKING_THREADS)
-            .thread_name("sipwake")
             .enable_all()
             .build()
             .map_err(|error| SipWakeError::Unavailable { reason: format!("no runtime: {error}") })?;

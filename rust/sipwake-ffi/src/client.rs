@@ -6,17 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sipwake::{AccountKey, Client, Events, Uuid, now};
 use tokio::runtime::Handle;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 use crate::account::AccountSetup;
 use crate::call::{CallPolicy, CallWish};
+use crate::decryptor::Decryptor;
 use crate::error::SipWakeError;
 use crate::logging;
-use crate::options::ClientOptions;
+use crate::options::{ClientOptions, TraceListener};
 use crate::payload::{Channel, PushAction, PushHints, PushPayload};
 use crate::runtime::{OwnRuntime, start_thread};
 use crate::store::{EventListener, ForeignStore, StateStore};
 use crate::stream::{EventStream, MAX_FAILURES};
+use crate::trust::ServerTrust;
 
 /// What became of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
@@ -27,8 +29,67 @@ pub enum TokenOutcome {
     Ignored,
 }
 
-/// What an app wishes for an account.
+impl From<sipwake::TokenUpdate> for TokenOutcome {
+    fn from(update: sipwake::TokenUpdate) -> Self {
+        match update {
+            sipwake::TokenUpdate::Taken => Self::Taken,
+            sipwake::TokenUpdate::Ignored => Self::Ignored,
+        }
+    }
+}
+
+/// What an app wishes of a client.
+#[derive(Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum Wish {
+    /// Adds an account, or changes the settings of the one with the same AOR and registrar. What was stored of it by an
+    /// earlier process lives on. Nothing is sent before the wish `Register`. Refused with `InvalidField`, which names the field
+    /// and the rule.
+    AddAccount {
+        /// The account.
+        setup: AccountSetup,
+    },
+    /// Something for an account; refused with `NoSuchAccount`.
+    ForAccount {
+        /// Its id.
+        account: String,
+        /// What.
+        wish: AccountWish,
+    },
+    /// Something for a call; refused with `NoSuchCall` where the call is not known or over, or the wish does not fit.
+    ForCall {
+        /// Its UUID.
+        call: String,
+        /// What.
+        wish: CallWish,
+    },
+    /// Treats calls so from here on.
+    SetCallPolicy {
+        /// How.
+        policy: CallPolicy,
+    },
+    /// Takes notice that the device's network changed: flows are opened anew, the bindings follow.
+    NetworkChanged,
+}
+
+/// What is said to a wish.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum Granted {
+    /// It is stored, and under way.
+    Done,
+    /// To `AddAccount`.
+    Account {
+        /// The account's id.
+        id: String,
+    },
+    /// To `SetToken`.
+    Token {
+        /// What became of the token.
+        outcome: TokenOutcome,
+    },
+}
+
+/// What an app wishes for an account.
+#[derive(Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum AccountWish {
     /// Registers now, also after a refusal. To be wished at every start of the app. The outcome comes as an event.
     Register,
@@ -43,10 +104,17 @@ pub enum AccountWish {
         /// The provider; all of them when absent.
         provider: Option<String>,
     },
+    /// Hands over the push token that the provider gave: the one for calls (FCM's, PushKit's) and, on iOS, the one for alerts.
+    ///
+    /// A null, empty or "not yet" token is ignored; the same token costs no traffic. Refused with `InvalidField` for a token of
+    /// the wrong shape, `NoPush` for an account without push settings.
+    SetToken {
+        /// The token for calls.
+        token: Option<String>,
+        /// The token for alerts (iOS).
+        alert: Option<String>,
+    },
 }
-
-/// What the driver does for the app.
-type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, sipwake::Error>> + Send + 'a>>;
 
 /// Accounts, bindings and calls. One client is meant to live as long as the process.
 ///
@@ -58,7 +126,6 @@ pub struct SipWakeClient {
     client: Client,
     /// Why the app's listener failed.
     failures: broadcast::Sender<String>,
-    shut_down: watch::Sender<bool>,
     /// The events since the client was made, until the first stream takes them.
     first: Mutex<Option<Events>>,
 }
@@ -80,9 +147,12 @@ impl SipWakeClient {
         accounts: Vec<AccountSetup>,
         listener: Option<Box<dyn EventListener>>,
         options: ClientOptions,
+        server_trust: Option<Box<dyn ServerTrust>>,
+        decryptor: Option<Box<dyn Decryptor>>,
+        trace: Option<Box<dyn TraceListener>>,
     ) -> Result<Arc<Self>, SipWakeError> {
         logging::install();
-        let options = options.into_options()?;
+        let options = options.into_options(server_trust, decryptor, trace)?;
         let runtime = OwnRuntime::start()?;
         let (failures, _) = broadcast::channel(MAX_FAILURES);
         let (client, first) = runtime.block_on(async {
@@ -97,55 +167,20 @@ impl SipWakeClient {
             }
             Ok::<_, SipWakeError>((client, first))
         })?;
-        let shut_down = watch::Sender::new(false);
-        Ok(Arc::new(Self { runtime, client, failures, shut_down, first: Mutex::new(Some(first)) }))
+        Ok(Arc::new(Self { runtime, client, failures, first: Mutex::new(Some(first)) }))
     }
 
-    /// Adds an account, or changes the settings of the one with the same AOR and registrar; returns its id. What was
-    /// stored of it by an earlier process lives on. Nothing is sent before the wish `Register`.
+    /// Does what the app wishes. One function for all of it: each asynchronous one brings kilobytes of the bridge.
     ///
     /// # Errors
-    /// `InvalidField`, which names the field and the rule; `ShutDown`.
-    pub async fn add_account(&self, setup: AccountSetup) -> Result<String, SipWakeError> {
-        let (account, push) = setup.into_parts();
-        self.until_shut_down(Box::pin(self.client.add_account(account, push))).await.map(|key| key.to_string())
-    }
-
-    /// Does what the app wishes for an account.
-    ///
-    /// # Errors
-    /// `NoSuchAccount`, `ShutDown`.
-    pub async fn for_account(&self, account: String, wish: AccountWish) -> Result<(), SipWakeError> {
-        let (client, key) = (&self.client, key(&account)?);
-        self.until_shut_down(match wish {
-            AccountWish::Register => Box::pin(client.register(&key)),
-            AccountWish::UnbindPush => Box::pin(client.unbind_push(&key)),
-            AccountWish::LogOut => Box::pin(client.log_out(&key)),
-            AccountWish::QueryPush { provider } => Box::pin(client.query_push(&key, provider)),
-        })
-        .await
-    }
-
-    /// Hands over the push token that the provider gave: the one for calls (FCM's, PushKit's) and, on iOS, the one for alerts.
-    ///
-    /// A null, empty or "not yet" token is ignored; the same token costs no traffic.
-    ///
-    /// # Errors
-    /// `InvalidField` for a token of the wrong shape, `NoPush` for an account without push settings, `NoSuchAccount`, `ShutDown`.
-    #[uniffi::method(default(alert = None))]
-    pub async fn set_token(
-        &self,
-        account: String,
-        token: Option<String>,
-        alert: Option<String>,
-    ) -> Result<TokenOutcome, SipWakeError> {
-        let key = key(&account)?;
-        let update =
-            self.until_shut_down(Box::pin(self.client.set_tokens(&key, token.as_deref(), alert.as_deref()))).await?;
-        Ok(match update {
-            sipwake::TokenUpdate::Taken => TokenOutcome::Taken,
-            sipwake::TokenUpdate::Ignored => TokenOutcome::Ignored,
-        })
+    /// As the wish says; `ShutDown`.
+    pub async fn wish(&self, wish: Wish) -> Result<Granted, SipWakeError> {
+        let mut over = self.runtime.over();
+        tokio::select! {
+            biased;
+            () = over.wait() => Err(SipWakeError::shut_down()),
+            granted = self.grant(wish) => granted,
+        }
     }
 
     /// Says what a push means for the operating system, at once, and wakes the account behind it.
@@ -160,39 +195,6 @@ impl SipWakeClient {
         Ok(PushAction::convert(action, now().boot))
     }
 
-    /// Does what the app wishes for a call.
-    ///
-    /// # Errors
-    /// `NoSuchCall` for a call that is not known or over, or that the wish does not fit; `ShutDown`.
-    pub async fn for_call(&self, call: String, wish: CallWish) -> Result<(), SipWakeError> {
-        let (client, call) = (&self.client, uuid(&call)?);
-        self.until_shut_down(match wish {
-            CallWish::Answer => Box::pin(client.answer(call)),
-            CallWish::Ringing => Box::pin(client.ringing(call)),
-            CallWish::Accept { answer } => Box::pin(client.accept(call, answer.into())),
-            CallWish::Decline { how } => Box::pin(client.decline(call, how.into())),
-            CallWish::End { why } => Box::pin(client.hang_up(call, why.into())),
-            CallWish::RespondOffer { answer } => Box::pin(client.respond_offer(call, answer.map(Into::into))),
-        })
-        .await
-    }
-
-    /// Sets how calls are treated from here on.
-    ///
-    /// # Errors
-    /// `ShutDown`.
-    pub async fn set_call_policy(&self, policy: CallPolicy) -> Result<(), SipWakeError> {
-        self.until_shut_down(Box::pin(self.client.set_call_policy(policy.into()))).await
-    }
-
-    /// Says that the device's network changed: flows are opened anew, the bindings follow.
-    ///
-    /// # Errors
-    /// `ShutDown`.
-    pub async fn network_changed(&self) -> Result<(), SipWakeError> {
-        self.until_shut_down(Box::pin(self.client.network_changed())).await
-    }
-
     /// Returns a stream of events: the first one with all that happened since the client was made, later ones from now on.
     ///
     /// # Errors
@@ -200,7 +202,7 @@ impl SipWakeClient {
     pub fn events(&self) -> Result<Arc<EventStream>, SipWakeError> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
         let events = first.unwrap_or_else(|| self.client.events());
-        Ok(Arc::new(EventStream::new(events, self.failures.subscribe(), self.shut_down.subscribe())))
+        Ok(Arc::new(EventStream::new(events, self.failures.subscribe(), self.runtime.over())))
     }
 
     /// Ends the client at once: who waits gets `ShutDown`, streams end, sockets close. Bindings stay on their servers.
@@ -208,22 +210,51 @@ impl SipWakeClient {
     /// # Errors
     /// None of its own.
     pub fn shutdown(&self) -> Result<(), SipWakeError> {
-        self.shut_down.send_replace(true);
         self.runtime.shut_down();
         Ok(())
     }
 }
 
 impl SipWakeClient {
-    /// Awaits what the driver does, but not longer than there is a driver. In a box, so that there is one of it for a kind of
-    /// answer and not one for each function.
-    async fn until_shut_down<T>(&self, work: Work<'_, T>) -> Result<T, SipWakeError> {
-        let mut shut_down = self.shut_down.subscribe();
-        tokio::select! {
-            biased;
-            _ = shut_down.wait_for(|shut_down| *shut_down) => Err(SipWakeError::shut_down()),
-            result = work => result.map_err(Into::into),
-        }
+    async fn grant(&self, wish: Wish) -> Result<Granted, SipWakeError> {
+        let client = &self.client;
+        let account_key;
+        // In a box, so that there is one of what awaits them.
+        let granted: Pin<Box<dyn Future<Output = Result<(), sipwake::Error>> + Send>> = match wish {
+            Wish::AddAccount { setup } => {
+                let (account, push) = setup.into_parts();
+                let id = client.add_account(account, push).await?.to_string();
+                return Ok(Granted::Account { id });
+            }
+            Wish::ForAccount { account, wish } => {
+                account_key = key(&account)?;
+                match wish {
+                    AccountWish::Register => Box::pin(client.register(&account_key)),
+                    AccountWish::UnbindPush => Box::pin(client.unbind_push(&account_key)),
+                    AccountWish::LogOut => Box::pin(client.log_out(&account_key)),
+                    AccountWish::QueryPush { provider } => Box::pin(client.query_push(&account_key, provider)),
+                    AccountWish::SetToken { token, alert } => {
+                        let update = client.set_tokens(&account_key, token.as_deref(), alert.as_deref()).await?;
+                        return Ok(Granted::Token { outcome: update.into() });
+                    }
+                }
+            }
+            Wish::ForCall { call, wish } => {
+                let call = uuid(&call)?;
+                match wish {
+                    CallWish::Answer => Box::pin(client.answer(call)),
+                    CallWish::Ringing => Box::pin(client.ringing(call)),
+                    CallWish::Accept { answer } => Box::pin(client.accept(call, answer.into())),
+                    CallWish::Decline { how } => Box::pin(client.decline(call, how.into())),
+                    CallWish::End { why } => Box::pin(client.hang_up(call, why.into())),
+                    CallWish::RespondOffer { answer } => Box::pin(client.respond_offer(call, answer.map(Into::into))),
+                }
+            }
+            Wish::SetCallPolicy { policy } => Box::pin(client.set_call_policy(policy.into())),
+            Wish::NetworkChanged => Box::pin(client.network_changed()),
+        };
+        granted.await?;
+        Ok(Granted::Done)
     }
 }
 

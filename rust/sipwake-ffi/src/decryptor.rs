@@ -1,18 +1,17 @@
 //! An app's own decryption of payloads.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use sipwake::Payload;
 
-use crate::error::{CallbackError, SipWakeError};
-use crate::payload::{Channel, PushAction, PushHints, PushPayload};
+use crate::error::CallbackError;
+use crate::payload::PushPayload;
 
 /// Opens payloads that a server encrypts before they pass Google's or Apple's hands.
 ///
 /// Called on the thread that hands over the push, while the operating system waits for an answer: no network, no lock that
 /// somebody holds for long, no call of the client.
-#[uniffi::export(rust, foreign)]
+#[uniffi::export(callback_interface)]
 pub trait Decryptor: Send + Sync {
     /// Returns the fields inside, under the names of any vendor known here (simplest: `ntype`, `nfrom`, `nfromusername`,
     /// `ncallid`, `nmsg`), or nothing if the payload is not encrypted or cannot be opened.
@@ -23,7 +22,7 @@ pub trait Decryptor: Send + Sync {
     fn decrypt(&self, payload: PushPayload) -> Result<Option<HashMap<String, String>>, CallbackError>;
 }
 
-pub(crate) struct ForeignDecryptor(pub(crate) Arc<dyn Decryptor>);
+pub(crate) struct ForeignDecryptor(pub(crate) Box<dyn Decryptor>);
 
 impl sipwake::Decryptor for ForeignDecryptor {
     fn decrypt(&self, payload: Payload<'_>) -> Option<HashMap<String, String>> {
@@ -39,27 +38,10 @@ impl sipwake::Decryptor for ForeignDecryptor {
     }
 }
 
-/// Does as `parse_push`, with the app's own decryption first. Needs no client, also in a notification service extension.
-///
-/// # Errors
-/// None of its own: the `Result` is there so that a bug is an error in Swift, too.
-#[uniffi::export]
-pub fn parse_push_with(
-    decryptor: Arc<dyn Decryptor>,
-    payload: PushPayload,
-    channel: Channel,
-    hints: PushHints,
-) -> Result<PushAction, SipWakeError> {
-    let hints = sipwake::Hints::from(hints);
-    let now = hints.received.boot;
-    let action = sipwake::parse_push_with(&ForeignDecryptor(decryptor), &payload, channel.into(), &hints);
-    Ok(PushAction::convert(action, now))
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::payload::{Duty, PushKind};
+    use crate::payload::{Channel, Duty, PushAction, PushHints, PushKind, parse_push};
 
     /// Opens the payload `{"box":"…"}`, and throws at any other.
     pub(crate) struct Opener;
@@ -80,10 +62,13 @@ pub(crate) mod tests {
         PushPayload::Fields { entries: HashMap::from([("box".to_owned(), "...".to_owned())]) }
     }
 
+    fn opened(payload: PushPayload, channel: Channel) -> PushAction {
+        parse_push(payload, channel, PushHints::default(), Some(Box::new(Opener))).expect("total")
+    }
+
     #[test]
     fn a_sealed_call_is_a_call_from_whom_it_is() {
-        let action = parse_push_with(Arc::new(Opener), sealed(), Channel::FcmAndroid, PushHints::default());
-        let action = action.expect("total");
+        let action = opened(sealed(), Channel::FcmAndroid);
         assert_eq!(action.kind, PushKind::IncomingCall { video: false });
         assert_eq!(action.caller.as_deref(), Some("1234"));
     }
@@ -91,7 +76,7 @@ pub(crate) mod tests {
     #[test]
     fn what_cannot_be_opened_over_pushkit_is_a_call_to_report() {
         let payload = PushPayload::Json { bytes: br#"{"sealed":"x"}"#.to_vec() };
-        let action = parse_push_with(Arc::new(Opener), payload, Channel::PushKit, PushHints::default()).expect("total");
+        let action = opened(payload, Channel::PushKit);
         assert_eq!(action.duty, Duty::ReportCall);
         assert_eq!(action.caller, None);
     }
@@ -99,12 +84,7 @@ pub(crate) mod tests {
     #[test]
     fn a_throw_leaves_a_payload_that_is_not_sealed_as_it_is() {
         let entries = HashMap::from([("ntype".to_owned(), "0".to_owned()), ("nfrom".to_owned(), "7".to_owned())]);
-        let action = parse_push_with(
-            Arc::new(Opener),
-            PushPayload::Fields { entries },
-            Channel::FcmAndroid,
-            PushHints::default(),
-        );
-        assert_eq!(action.expect("total").caller.as_deref(), Some("7"));
+        let action = opened(PushPayload::Fields { entries }, Channel::FcmAndroid);
+        assert_eq!(action.caller.as_deref(), Some("7"));
     }
 }

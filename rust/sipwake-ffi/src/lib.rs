@@ -31,9 +31,9 @@ pub use account::{
 pub use call::{
     CallChange, CallPolicy, CallTimes, CallWish, Caller, DeclineHow, EndReason, HangUp, Moment, SessionOffer,
 };
-pub use client::{AccountWish, SipWakeClient, TokenOutcome};
+pub use client::{AccountWish, Granted, SipWakeClient, TokenOutcome, Wish};
 pub use companion::{RegisterTags, Tag, TagsBinding, TagsCompanion};
-pub use decryptor::{Decryptor, parse_push_with};
+pub use decryptor::Decryptor;
 pub use error::{CallbackError, SipWakeError};
 pub use event::{DiscardReason, Event, FailureKind, Registration, Standing, Verdict};
 pub use logging::{LogLevel, LogListener, LogRecord, set_log_level, set_log_listener};

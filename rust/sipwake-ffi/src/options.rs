@@ -1,4 +1,5 @@
-//! What an app may bring along for a client: whom to trust, how to open payloads, who looks at the messages.
+//! What an app may bring along for a client: whom to trust, how to open payloads, who looks at the messages. What Rust calls
+//! stands beside the record of options: a record may hold no callback interface.
 
 use std::sync::Arc;
 
@@ -12,31 +13,22 @@ use crate::trust::ServerTrust;
 /// Messages waiting for the app's trace listener; beyond this the newest are dropped and counted.
 const MAX_TRACED: usize = 256;
 
-/// What a client is made with besides its store and its accounts. All of it may be left out.
+/// What a client is made with besides its store, its accounts and what it calls. All of it may be left out.
 #[derive(Clone, Default, uniffi::Record)]
 pub struct ClientOptions {
-    /// Judges the servers' certificates instead of the platform's own verifier: Android's `X509TrustManager`, for example.
-    #[uniffi(default = None)]
-    pub server_trust: Option<Arc<dyn ServerTrust>>,
-    /// Trusts these authorities (PEM, or one in DER) and nobody else; not together with `server_trust`.
+    /// Trusts these authorities (PEM, or one in DER) and nobody else; not together with a `ServerTrust` of the app's own.
     #[uniffi(default = None)]
     pub authorities: Option<Vec<u8>>,
-    /// Judges where both are left out: the system's own verifier, on a platform where Rust cannot ask it (Android). A build
-    /// without TLS leaves it alone.
-    #[uniffi(default = None)]
-    pub system_trust: Option<Arc<dyn ServerTrust>>,
+    /// Whether the `ServerTrust` is only the system's own verifier, on a platform where Rust cannot ask it (Android): it judges
+    /// where there are no `authorities`, and a build without TLS leaves it alone.
+    #[uniffi(default = false)]
+    pub trust_is_the_systems: bool,
     /// Demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4), besides all else.
     #[uniffi(default = [])]
     pub pins: Vec<String>,
     /// Shown to servers that ask for a certificate.
     #[uniffi(default = None)]
     pub client_certificate: Option<ClientCertificate>,
-    /// Opens payloads before they are read.
-    #[uniffi(default = None)]
-    pub decryptor: Option<Arc<dyn Decryptor>>,
-    /// Sees every message that is sent or received.
-    #[uniffi(default = None)]
-    pub trace: Option<Arc<dyn TraceListener>>,
     /// Whether calls that come past the registrar, from an address of their own over UDP, may ring.
     #[uniffi(default = false)]
     pub unsolicited_calls: bool,
@@ -69,7 +61,7 @@ pub struct ClientCertificate {
 }
 
 /// Sees every message that is sent or received, without its secrets, one after the other on a thread made for it.
-#[uniffi::export(rust, foreign)]
+#[uniffi::export(callback_interface)]
 pub trait TraceListener: Send + Sync {
     /// Takes a message.
     ///
@@ -92,12 +84,17 @@ pub struct TracedMessage {
 }
 
 impl ClientOptions {
-    pub(crate) fn into_options(self) -> Result<sipwake::Options, SipWakeError> {
+    pub(crate) fn into_options(
+        self,
+        server_trust: Option<Box<dyn ServerTrust>>,
+        decryptor: Option<Box<dyn Decryptor>>,
+        trace: Option<Box<dyn TraceListener>>,
+    ) -> Result<sipwake::Options, SipWakeError> {
         let mut options = sipwake::Options::default();
-        if let Some(decryptor) = self.decryptor {
+        if let Some(decryptor) = decryptor {
             options = options.decryptor(Arc::new(ForeignDecryptor(decryptor)));
         }
-        if let Some(listener) = self.trace {
+        if let Some(listener) = trace {
             options = options.trace(Arc::new(Tracer::start(listener)?));
         }
         options = options.unsolicited_calls(self.unsolicited_calls);
@@ -107,17 +104,18 @@ impl ClientOptions {
                 GatewayProbe::WsLoad { https, port } => sipwake::Probe::WsLoad { https, port },
             }));
         }
-        let judge = Judge { app: self.server_trust, authorities: self.authorities, system: self.system_trust };
+        let (app, system) = if self.trust_is_the_systems { (None, server_trust) } else { (server_trust, None) };
+        let judge = Judge { app, authorities: self.authorities, system };
         trust(options, judge, self.pins, self.client_certificate)
     }
 }
 
 /// Whoever judges the servers' certificates.
 struct Judge {
-    app: Option<Arc<dyn ServerTrust>>,
+    app: Option<Box<dyn ServerTrust>>,
     authorities: Option<Vec<u8>>,
     #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "there is nothing to judge"))]
-    system: Option<Arc<dyn ServerTrust>>,
+    system: Option<Box<dyn ServerTrust>>,
 }
 
 #[cfg(feature = "tls")]
@@ -172,8 +170,8 @@ struct Tracer {
 }
 
 impl Tracer {
-    fn start(listener: Arc<dyn TraceListener>) -> Result<Self, SipWakeError> {
-        Ok(Self { listener, queue: Outbox::start("sipwake trace", MAX_TRACED)? })
+    fn start(listener: Box<dyn TraceListener>) -> Result<Self, SipWakeError> {
+        Ok(Self { listener: listener.into(), queue: Outbox::start("sipwake trace", MAX_TRACED)? })
     }
 }
 
@@ -200,9 +198,20 @@ mod tests {
         ClientOptions::default()
     }
 
+    fn judged_by(
+        judge: Option<Box<dyn ServerTrust>>,
+        options: ClientOptions,
+    ) -> Result<sipwake::Options, SipWakeError> {
+        options.into_options(judge, None, None)
+    }
+
+    fn anyone() -> Option<Box<dyn ServerTrust>> {
+        Some(Box::new(Anyone))
+    }
+
     #[cfg(feature = "tls")]
-    fn refused_field(options: ClientOptions) -> String {
-        match options.into_options() {
+    fn refused_field(judge: Option<Box<dyn ServerTrust>>, options: ClientOptions) -> String {
+        match judged_by(judge, options) {
             Err(SipWakeError::InvalidField { field, .. }) => field,
             other => panic!("{other:?}"),
         }
@@ -219,33 +228,33 @@ mod tests {
     #[cfg(feature = "tls")]
     #[test]
     fn what_cannot_be_used_is_refused_with_its_name() {
-        assert!(plain().into_options().is_ok());
-        assert_eq!(refused_field(ClientOptions { pins: vec!["sha1/x".into()], ..plain() }), "options.pins");
-        assert_eq!(refused_field(ClientOptions { authorities: Some(b"x".to_vec()), ..plain() }), "options.authorities");
-        let both = ClientOptions { server_trust: Some(Arc::new(Anyone)), authorities: Some(b"x".to_vec()), ..plain() };
-        assert_eq!(refused_field(both), "options.authorities");
+        assert!(judged_by(None, plain()).is_ok());
+        assert_eq!(refused_field(None, ClientOptions { pins: vec!["sha1/x".into()], ..plain() }), "options.pins");
+        let authorities = || ClientOptions { authorities: Some(b"x".to_vec()), ..plain() };
+        assert_eq!(refused_field(None, authorities()), "options.authorities");
+        assert_eq!(refused_field(anyone(), authorities()), "options.authorities");
         let certificate = ClientCertificate { chain: b"x".to_vec(), key: b"y".to_vec() };
-        let field = refused_field(ClientOptions { client_certificate: Some(certificate), ..plain() });
+        let field = refused_field(None, ClientOptions { client_certificate: Some(certificate), ..plain() });
         assert_eq!(field, "options.client_certificate");
     }
 
     #[cfg(feature = "tls")]
     #[test]
     fn the_system_judges_where_the_app_names_nobody() {
-        let judge = |options: ClientOptions| format!("{:?}", options.into_options().expect("usable"));
-        let system = || ClientOptions { system_trust: Some(Arc::new(Anyone)), ..plain() };
-        assert!(judge(system()).contains("Trust(asks,"));
-        assert!(judge(plain()).contains("Trust(platform,"));
+        let judge = |judge, options| format!("{:?}", judged_by(judge, options).expect("usable"));
+        let system = || ClientOptions { trust_is_the_systems: true, ..plain() };
+        assert!(judge(anyone(), system()).contains("Trust(asks,"));
+        assert!(judge(None, plain()).contains("Trust(platform,"));
         let authority = rcgen::generate_simple_self_signed(vec!["sip.example.com".into()]).expect("a certificate");
         let own = ClientOptions { authorities: Some(authority.cert.pem().into_bytes()), ..system() };
-        assert!(judge(own).contains("Trust(own authorities,"));
+        assert!(judge(anyone(), own).contains("Trust(own authorities,"));
     }
 
     #[cfg(not(feature = "tls"))]
     #[test]
     fn without_tls_the_apps_judge_is_refused_and_the_systems_left_alone() {
-        assert!(ClientOptions { system_trust: Some(Arc::new(Anyone)), ..plain() }.into_options().is_ok());
-        let refused = ClientOptions { server_trust: Some(Arc::new(Anyone)), ..plain() }.into_options();
+        assert!(judged_by(anyone(), ClientOptions { trust_is_the_systems: true, ..plain() }).is_ok());
+        let refused = judged_by(anyone(), plain());
         assert!(matches!(refused, Err(SipWakeError::Unavailable { .. })));
     }
 
@@ -261,7 +270,7 @@ mod tests {
     #[test]
     fn a_trace_listener_sees_messages_in_their_order() {
         let (sender, seen) = std::sync::mpsc::channel();
-        let tracer = Tracer::start(Arc::new(Tell(sender))).expect("a thread");
+        let tracer = Tracer::start(Box::new(Tell(sender))).expect("a thread");
         tracer.message(true, 1, "REGISTER");
         tracer.message(false, 1, "SIP/2.0 200 OK");
         let seen: Vec<_> = (0..2).map(|_| seen.recv_timeout(Duration::from_secs(10)).expect("a message")).collect();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sipwake::core::payload;
 use sipwake::{Payload, now};
 
+use crate::decryptor::{Decryptor, ForeignDecryptor};
 use crate::error::SipWakeError;
 
 /// The way a push came to the app.
@@ -315,16 +316,25 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
 }
 
 /// Says what a push means, without a client and its knowledge of who is logged in. Use the client's `push` where there is one.
+/// A decryptor opens the payload before it is read, also in a notification service extension.
 ///
 /// Whatever the payload, there is an action; for a PushKit push it is one that can be shown to CallKit.
 ///
 /// # Errors
 /// None of its own: the `Result` is there so that a bug is an error in Swift, too.
 #[uniffi::export]
-pub fn parse_push(payload: PushPayload, channel: Channel, hints: PushHints) -> Result<PushAction, SipWakeError> {
-    let hints = sipwake::Hints::from(hints);
-    let now = hints.received.boot;
-    Ok(PushAction::convert(sipwake::parse_push(&payload, channel.into(), &hints), now))
+pub fn parse_push(
+    payload: PushPayload,
+    channel: Channel,
+    hints: PushHints,
+    decryptor: Option<Box<dyn Decryptor>>,
+) -> Result<PushAction, SipWakeError> {
+    let (channel, hints) = (channel.into(), sipwake::Hints::from(hints));
+    let action = match decryptor.map(ForeignDecryptor) {
+        Some(decryptor) => sipwake::parse_push_with(&decryptor, &payload, channel, &hints),
+        None => sipwake::parse_push(&payload, channel, &hints),
+    };
+    Ok(PushAction::convert(action, hints.received.boot))
 }
 
 #[cfg(test)]
@@ -339,7 +349,7 @@ mod tests {
     fn a_call_is_a_call_with_time_left() {
         let hints = PushHints { delivered_priority: Some(Priority::High), ..PushHints::default() };
         let payload = entries(&[("ntype", "0"), ("nfrom", "1234"), ("nfromusername", "John"), ("ncallid", "c1")]);
-        let action = parse_push(payload, Channel::FcmAndroid, hints).expect("total");
+        let action = parse_push(payload, Channel::FcmAndroid, hints, None).expect("total");
         assert_eq!(action.kind, PushKind::IncomingCall { video: false });
         assert_eq!(action.duty, Duty::StartForegroundService);
         assert_eq!(action.caller_label.as_deref(), Some("John"));
@@ -350,7 +360,8 @@ mod tests {
 
     #[test]
     fn garbage_over_pushkit_is_a_call_to_report_from_nobody_known() {
-        let action = parse_push(PushPayload::Json { bytes: vec![0xff; 4096] }, Channel::PushKit, PushHints::default());
+        let action =
+            parse_push(PushPayload::Json { bytes: vec![0xff; 4096] }, Channel::PushKit, PushHints::default(), None);
         let action = action.expect("total");
         assert_eq!(action.duty, Duty::ReportCall);
         assert_eq!(action.problem, Some(PayloadProblem::Unreadable));
@@ -364,7 +375,8 @@ mod tests {
             original_priority: Some(Priority::High),
             ..PushHints::default()
         };
-        let action = parse_push(entries(&[("ntype", "0"), ("nfrom", "1")]), Channel::FcmAndroid, hints).expect("total");
+        let action =
+            parse_push(entries(&[("ntype", "0"), ("nfrom", "1")]), Channel::FcmAndroid, hints, None).expect("total");
         assert!(action.downgraded);
         assert_eq!(action.duty, Duty::ShowNotification { full_screen: true });
     }

@@ -1,4 +1,4 @@
-//! The one small runtime that a client owns: a thread that drives everything, and a few that may wait.
+//! The one small runtime that a client owns: a thread that drives everything.
 
 use std::thread;
 
@@ -6,9 +6,6 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
 use crate::error::SipWakeError;
-
-/// Threads that wait for the resolver.
-const BLOCKING_THREADS: usize = 4;
 
 /// What runs on another thread, in a box: what starts a thread is then there once.
 pub(crate) type Work = Box<dyn FnOnce() + Send>;
@@ -25,16 +22,14 @@ impl OwnRuntime {
             return Err(SipWakeError::Unavailable { reason: "a client cannot be made inside a callback".to_owned() });
         }
         let runtime = Builder::new_current_thread()
-            .max_blocking_threads(BLOCKING_THREADS)
-            .thread_name("sipwake")
             .enable_all()
             .build()
             .map_err(|error| SipWakeError::Unavailable { reason: format!("no runtime: {error}") })?;
         let handle = runtime.handle().clone();
-        let (over, mut ended) = watch::channel(false);
+        let over = watch::Sender::new(false);
+        let mut ended = Over(over.subscribe());
         let drive = move || {
-            // An error would say that nobody is left to end it.
-            let _ = runtime.block_on(ended.wait_for(|over| *over));
+            runtime.block_on(ended.wait());
             runtime.shutdown_background();
         };
         start_thread("sipwake", Box::new(drive))?;
@@ -50,9 +45,24 @@ impl OwnRuntime {
         self.handle.clone()
     }
 
+    pub(crate) fn over(&self) -> Over {
+        Over(self.over.subscribe())
+    }
+
     /// Ends it without waiting: whoever drops the last reference may be its own thread.
     pub(crate) fn shut_down(&self) {
         self.over.send_replace(true);
+    }
+}
+
+/// Tells of the end of something.
+#[derive(Clone)]
+pub(crate) struct Over(pub(crate) watch::Receiver<bool>);
+
+impl Over {
+    pub(crate) async fn wait(&mut self) {
+        // An error would say that nobody is left to end it.
+        let _ = self.0.wait_for(|over| *over).await;
     }
 }
 

@@ -5,6 +5,7 @@ use tokio::sync::{Mutex, broadcast, watch};
 
 use crate::error::SipWakeError;
 use crate::event::Event;
+use crate::runtime::Over;
 
 /// Failures of the app's listener kept for a stream that is behind.
 pub(crate) const MAX_FAILURES: usize = 16;
@@ -13,7 +14,7 @@ pub(crate) const MAX_FAILURES: usize = 16;
 #[derive(uniffi::Object)]
 pub struct EventStream {
     source: Mutex<Source>,
-    shut_down: watch::Receiver<bool>,
+    shut_down: Over,
     cancelled: watch::Sender<bool>,
 }
 
@@ -27,7 +28,7 @@ struct Source {
 }
 
 impl EventStream {
-    pub(crate) fn new(events: Events, failures: broadcast::Receiver<String>, shut_down: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(events: Events, failures: broadcast::Receiver<String>, shut_down: Over) -> Self {
         let source = Source { events, failures, missed: 0, after_gap: None };
         Self { source: Mutex::new(source), shut_down, cancelled: watch::Sender::new(false) }
     }
@@ -40,12 +41,12 @@ impl EventStream {
     /// # Errors
     /// None of its own: the `Result` is there so that a bug is an error in Swift, too.
     pub async fn next_event(&self) -> Result<Option<Event>, SipWakeError> {
-        let (mut shut_down, mut cancelled) = (self.shut_down.clone(), self.cancelled.subscribe());
+        let (mut shut_down, mut cancelled) = (self.shut_down.clone(), Over(self.cancelled.subscribe()));
         Ok(tokio::select! {
             biased;
-            _ = cancelled.wait_for(|cancelled| *cancelled) => None,
+            () = cancelled.wait() => None,
             event = self.next() => event,
-            _ = shut_down.wait_for(|shut_down| *shut_down) => None,
+            () = shut_down.wait() => None,
         })
     }
 

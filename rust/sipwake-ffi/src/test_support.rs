@@ -16,6 +16,6 @@ pub fn panic_now() -> Result<(), SipWakeError> {
 /// # Errors
 /// Never returns.
 #[uniffi::export]
-pub async fn panic_when_awaited() -> Result<(), SipWakeError> {
+pub async fn panic_when_awaited() -> Result<String, SipWakeError> {
     panic!("a panic on purpose, awaited")
 }

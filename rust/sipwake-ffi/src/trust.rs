@@ -1,12 +1,9 @@
 //! The platform's judgement of server certificates.
 
-#[cfg(feature = "tls")]
-use std::sync::Arc;
-
 use crate::error::CallbackError;
 
 /// Judges servers' certificates in place of the SDK, for example with Android's `X509TrustManager`. Pins hold besides.
-#[uniffi::export(rust, foreign)]
+#[uniffi::export(callback_interface)]
 pub trait ServerTrust: Send + Sync {
     /// Judges a chain of DER certificates, the server's own first, for this server name. Called from a thread of the
     /// client, which waits: don't call the client from in here.
@@ -19,7 +16,7 @@ pub trait ServerTrust: Send + Sync {
 }
 
 #[cfg(feature = "tls")]
-pub(crate) struct ForeignTrust(pub(crate) Arc<dyn ServerTrust>);
+pub(crate) struct ForeignTrust(pub(crate) Box<dyn ServerTrust>);
 
 #[cfg(feature = "tls")]
 impl sipwake::ServerTrust for ForeignTrust {
@@ -43,7 +40,7 @@ mod tests {
 
     #[test]
     fn a_throw_refuses_the_server_with_its_reason() {
-        let trust = ForeignTrust(Arc::new(OnlyFor("sip.example.com")));
+        let trust = ForeignTrust(Box::new(OnlyFor("sip.example.com")));
         let chain = [vec![1], vec![2]];
         assert_eq!(sipwake::ServerTrust::verify(&trust, &chain, "sip.example.com"), Ok(()));
         let refusal = sipwake::ServerTrust::verify(&trust, &chain, "sip.example.org");

@@ -1,14 +1,14 @@
 //! The handle that an app holds.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use sipwake_core::account::{Account, AccountConfig, AccountKey};
 use sipwake_core::call::{CallPolicy, HangUp};
 use sipwake_core::clock::Now;
-use sipwake_core::error::FieldError;
 #[cfg(feature = "tls")]
-use sipwake_core::error::Rule;
+use sipwake_core::error::{FieldError, Rule};
 use sipwake_core::event::{Answer, Event};
 use sipwake_core::gate::Gate;
 use sipwake_core::payload::{Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with};
@@ -20,34 +20,14 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::clock::now;
-use crate::driver::{Driver, JOBS, Job, Reply, Trace};
+use crate::driver::{Driver, JOBS, Job, Trace, Work};
+use crate::error::Error;
 use crate::events::{Events, MAX_UNREAD};
 use crate::options::Options;
 use crate::probe::{GatewayHealth, Prober, Target};
 use crate::store::StateStore;
 use crate::task::spawn;
 use crate::transport::Network;
-
-/// Why a call on a [`Client`] failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A field was refused. Nothing was sent and nothing was stored.
-    #[error(transparent)]
-    Field(#[from] FieldError),
-    /// The account was never added, or is logged out.
-    #[error(transparent)]
-    NoSuchAccount(#[from] NoSuchAccount),
-    /// The account has no push settings.
-    #[error("the account has no push settings")]
-    NoPush,
-    /// No call of that name is in a state for what was asked.
-    #[error("no such call")]
-    NoSuchCall,
-    /// The client has been shut down.
-    #[error("the client has been shut down")]
-    ShutDown,
-}
 
 /// What became of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -173,17 +153,18 @@ impl Client {
         let push = push.map(Push::parse).transpose()?;
         #[cfg(feature = "tls")]
         self.check_trust(&account)?;
-        let target = Target::from(&account);
-        let key = self.ask(move |agent, store, now| {
-            let key = binding_key(&account.key());
-            let stored = store.load(&key).unwrap_or_else(|error| {
-                agent.handle_store_failure(&key, error.to_string(), now);
+        let (key, target) = (account.key(), Target::from(&account));
+        let record = binding_key(&key);
+        self.ask(move |agent, store, now| {
+            let stored = store.load(&record).unwrap_or_else(|error| {
+                agent.handle_store_failure(&record, error.to_string(), now);
                 None
             });
             let stored = stored.map(Zeroizing::new);
-            agent.add_account(account, push, stored.as_ref().map(|record| record.as_slice()), now).map_err(Error::from)
-        });
-        let key = key.await?;
+            agent.add_account(account, push, stored.as_ref().map(|record| record.as_slice()), now)?;
+            Ok(())
+        })
+        .await?;
         self.prober.know(target);
         Ok(key)
     }
@@ -240,24 +221,27 @@ impl Client {
     ) -> Result<TokenUpdate, Error> {
         let key = account.clone();
         let (call, alert) = (call.map(str::to_owned), alert.map(str::to_owned));
+        let taken = Arc::new(AtomicBool::new(false));
+        let took = taken.clone();
         self.ask(move |agent, _, now| {
             let push = agent.push(&key)?.ok_or(Error::NoPush)?;
-            let Some(token) = push.parse_token(call.as_deref(), alert.as_deref())? else {
-                return Ok(TokenUpdate::Ignored);
-            };
-            agent.set_token(&key, token, now)?;
-            Ok(TokenUpdate::Taken)
+            if let Some(token) = push.parse_token(call.as_deref(), alert.as_deref())? {
+                agent.set_token(&key, token, now)?;
+                took.store(true, Ordering::Release);
+            }
+            Ok(())
         })
-        .await
+        .await?;
+        Ok(if taken.load(Ordering::Acquire) { TokenUpdate::Taken } else { TokenUpdate::Ignored })
     }
 
     /// Removes the push binding and stays registered. Stored before this returns; from here on no push makes a sound.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
-    pub async fn unbind_push(&self, account: &AccountKey) -> Result<(), Error> {
+    pub fn unbind_push(&self, account: &AccountKey) -> impl Future<Output = Result<(), Error>> {
         let key = account.clone();
-        self.ask(move |agent, _, now| agent.unbind_push(&key, now).map_err(Error::from)).await
+        self.ask(move |agent, _, now| agent.unbind_push(&key, now).map_err(Error::from))
     }
 
     /// Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
@@ -265,9 +249,9 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
-    pub async fn log_out(&self, account: &AccountKey) -> Result<(), Error> {
+    pub fn log_out(&self, account: &AccountKey) -> impl Future<Output = Result<(), Error>> {
         let key = account.clone();
-        self.ask(move |agent, _, now| agent.log_out(&key, now).map_err(Error::from)).await
+        self.ask(move |agent, _, now| agent.log_out(&key, now).map_err(Error::from))
     }
 
     /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
@@ -275,9 +259,13 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
-    pub async fn query_push(&self, account: &AccountKey, provider: Option<String>) -> Result<(), Error> {
+    pub fn query_push(
+        &self,
+        account: &AccountKey,
+        provider: Option<String>,
+    ) -> impl Future<Output = Result<(), Error>> {
         let key = account.clone();
-        self.ask(move |agent, _, now| agent.query_push(&key, provider, now).map_err(Error::from)).await
+        self.ask(move |agent, _, now| agent.query_push(&key, provider, now).map_err(Error::from))
     }
 
     /// Says what a push means for the operating system, at once, and wakes the account behind it.
@@ -291,11 +279,11 @@ impl Client {
         };
         let action = self.gate.load().judge(read, hints, now().boot);
         let taken = action.clone();
-        let job: Job = Box::new(move |agent, _, now| {
+        let work: Work = Box::new(move |agent, _, now| {
             agent.handle_push(&taken, now);
-            Box::new(|| {})
+            Ok(())
         });
-        if self.jobs.try_send(job).is_err() {
+        if self.jobs.try_send(Job { work, done: None }).is_err() {
             log::warn!("more pushes than can be taken; one was not registered for");
         }
         action
@@ -305,16 +293,16 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NoSuchCall`].
-    pub async fn decline(&self, call: Uuid, how: Decline) -> Result<(), Error> {
-        self.ask(move |agent, _, now| agent.decline(call, how, now).then_some(()).ok_or(Error::NoSuchCall)).await
+    pub fn decline(&self, call: Uuid, how: Decline) -> impl Future<Output = Result<(), Error>> {
+        self.ask(move |agent, _, now| agent.decline(call, how, now).then_some(()).ok_or(Error::NoSuchCall))
     }
 
     /// Says that the phone rings, where [`Progress::Session`](crate::Progress::Session) had the caller hear 183 first.
     ///
     /// # Errors
     /// [`Error::NoSuchCall`] for a call that is not ringing, or whose caller has heard so.
-    pub async fn ringing(&self, call: Uuid) -> Result<(), Error> {
-        self.ask(move |agent, _, now| agent.ringing(call, now).then_some(()).ok_or(Error::NoSuchCall)).await
+    pub fn ringing(&self, call: Uuid) -> impl Future<Output = Result<(), Error>> {
+        self.ask(move |agent, _, now| agent.ringing(call, now).then_some(()).ok_or(Error::NoSuchCall))
     }
 
     /// Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here,
@@ -322,8 +310,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NoSuchCall`] for a call that is not known, over, or accepted already.
-    pub async fn answer(&self, call: Uuid) -> Result<(), Error> {
-        self.ask(move |agent, _, now| agent.answer(call, now).then_some(()).ok_or(Error::NoSuchCall)).await
+    pub fn answer(&self, call: Uuid) -> impl Future<Output = Result<(), Error>> {
+        self.ask(move |agent, _, now| agent.answer(call, now).then_some(()).ok_or(Error::NoSuchCall))
     }
 
     /// Accepts a ringing call with the answer to its offer or, if it had none, with our offer.
@@ -331,37 +319,35 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NoSuchCall`] for a call that is not ringing: its INVITE is not here yet, or it is over.
-    pub async fn accept(&self, call: Uuid, answer: Answer) -> Result<(), Error> {
-        self.ask(move |agent, _, now| agent.accept(call, answer, now).then_some(()).ok_or(Error::NoSuchCall)).await
+    pub fn accept(&self, call: Uuid, answer: Answer) -> impl Future<Output = Result<(), Error>> {
+        self.ask(move |agent, _, now| agent.accept(call, answer, now).then_some(()).ok_or(Error::NoSuchCall))
     }
 
     /// Ends a call, whatever its state: announced, ringing or answered.
     ///
     /// # Errors
     /// [`Error::NoSuchCall`] for a call that is not known or over.
-    pub async fn hang_up(&self, call: Uuid, why: HangUp) -> Result<(), Error> {
-        self.ask(move |agent, _, now| agent.hang_up(call, why, now).then_some(()).ok_or(Error::NoSuchCall)).await
+    pub fn hang_up(&self, call: Uuid, why: HangUp) -> impl Future<Output = Result<(), Error>> {
+        self.ask(move |agent, _, now| agent.hang_up(call, why, now).then_some(()).ok_or(Error::NoSuchCall))
     }
 
     /// Responds to [`CallChange::Offered`](crate::CallChange::Offered) with the app's answer, or refuses with `None`.
     ///
     /// # Errors
     /// [`Error::NoSuchCall`] if no offer waits for a response.
-    pub async fn respond_offer(&self, call: Uuid, answer: Option<Answer>) -> Result<(), Error> {
+    pub fn respond_offer(&self, call: Uuid, answer: Option<Answer>) -> impl Future<Output = Result<(), Error>> {
         self.ask(move |agent, _, now| agent.respond_offer(call, answer, now).then_some(()).ok_or(Error::NoSuchCall))
-            .await
     }
 
     /// Sets how calls are treated from here on.
     ///
     /// # Errors
     /// [`Error::ShutDown`].
-    pub async fn set_call_policy(&self, policy: CallPolicy) -> Result<(), Error> {
+    pub fn set_call_policy(&self, policy: CallPolicy) -> impl Future<Output = Result<(), Error>> {
         self.ask(move |agent, _, _| {
             agent.set_call_policy(policy);
             Ok(())
         })
-        .await
     }
 
     /// Says that the device's network changed: flows are opened anew, the bindings follow.
@@ -378,26 +364,18 @@ impl Client {
         .await
     }
 
-    /// Runs a job on the core and returns its result once all that it changed is stored.
-    fn ask<T: Send + 'static>(
+    /// Has something done to the core, and waits until all that it changed is stored.
+    fn ask(
         &self,
-        job: impl FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Result<T, Error> + Send + 'static,
-    ) -> impl Future<Output = Result<T, Error>> {
-        let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |agent, store, now| -> Reply {
-            let result = job(agent, store, now);
-            Box::new(move || {
-                // The caller may have stopped waiting; the job is done all the same.
-                let _ = sender.send(result);
-            })
-        });
-        self.answer_to(job, receiver)
+        work: impl FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Result<(), Error> + Send + 'static,
+    ) -> impl Future<Output = Result<(), Error>> {
+        self.ask_for(Box::new(work))
     }
 
-    /// Apart from [`ask`](Self::ask), so that there is one of it for a kind of answer and not one for a kind of job.
-    async fn answer_to<T>(&self, job: Job, answer: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
-        self.jobs.send(job).await.map_err(|_| Error::ShutDown)?;
-        answer.await.map_err(|_| Error::ShutDown)?
+    async fn ask_for(&self, work: Work) -> Result<(), Error> {
+        let (done, is_done) = oneshot::channel();
+        self.jobs.send(Job { work, done: Some(done) }).await.map_err(|_| Error::ShutDown)?;
+        is_done.await.map_err(|_| Error::ShutDown)?
     }
 }
 

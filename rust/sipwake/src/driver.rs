@@ -12,17 +12,23 @@ use sipwake_core::sip::{Frame, Framer};
 use sipwake_core::snapshot::{Durability, Record};
 use sipwake_core::trace::redacted;
 use sipwake_core::user_agent::UserAgent;
-use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use zeroize::Zeroize;
 
 use crate::clock::now;
+use crate::error::Error;
 use crate::store::StateStore;
 use crate::transport::{FlowHandle, Happening, Happenings, Network};
 
-/// What runs once everything that a job asked for is stored: it tells the caller.
-pub(crate) type Reply = Box<dyn FnOnce() + Send>;
 /// Something that a handle wants done to the core.
-pub(crate) type Job = Box<dyn FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Reply + Send>;
+pub(crate) type Work = Box<dyn FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Result<(), Error> + Send>;
+
+/// Work, and who waits for it.
+pub(crate) struct Job {
+    pub(crate) work: Work,
+    /// Told the result once everything that the work asked for is stored.
+    pub(crate) done: Option<oneshot::Sender<Result<(), Error>>>,
+}
 
 /// Jobs waiting for the driver.
 pub(crate) const JOBS: usize = 256;
@@ -68,12 +74,15 @@ impl Driver {
             let wait = self.agent.poll_timeout().map(|(at, _)| at.saturating_sub(now().boot).min(LONGEST_SLEEP));
             tokio::select! {
                 job = self.jobs.recv() => {
-                    let Some(job) = job else { break };
-                    let reply = job(&mut self.agent, &*self.store, now());
+                    let Some(Job { work, done }) = job else { break };
+                    let result = work(&mut self.agent, &*self.store, now());
                     self.drain(&mut flows, &sender);
                     // An account that was only added has said nothing yet, but a push may already be for it.
                     self.gate.store(Arc::new(self.agent.gate()));
-                    reply();
+                    if let Some(done) = done {
+                        // Whoever asked may have stopped waiting; the work is done all the same.
+                        let _ = done.send(result);
+                    }
                 }
                 // What was queued before is still done; then the queue says that it is over.
                 () = self.stop.notified() => self.jobs.close(),

@@ -36,6 +36,7 @@
 mod client;
 mod clock;
 mod driver;
+mod error;
 mod events;
 mod options;
 mod probe;
@@ -64,9 +65,10 @@ pub use sipwake_core::redact::Secret;
 pub use sipwake_core::user_agent::Decline;
 pub use uuid::Uuid;
 
-pub use client::{Client, Error, TokenUpdate};
+pub use client::{Client, TokenUpdate};
 pub use clock::now;
 pub use driver::Trace;
+pub use error::Error;
 pub use events::Events;
 pub use options::Options;
 pub use probe::{GatewayHealth, Probe, Probing};

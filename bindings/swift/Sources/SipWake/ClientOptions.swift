@@ -38,9 +38,8 @@ public struct ClientOptions: Sendable {
 
     var foreign: SipWakeFFI.ClientOptions {
         SipWakeFFI.ClientOptions(
-            serverTrust: serverTrust.map(ForeignTrust.init), authorities: authorities, pins: pins,
-            clientCertificate: clientCertificate, decryptor: decryptor.map(ForeignDecryptor.init),
-            trace: trace.map(ForeignTrace.init), unsolicitedCalls: unsolicitedCalls, probing: probing)
+            authorities: authorities, pins: pins, clientCertificate: clientCertificate, unsolicitedCalls: unsolicitedCalls,
+            probing: probing)
     }
 }
 
@@ -81,7 +80,7 @@ public enum SipWakeLog {
     }
 }
 
-private final class ForeignTrust: SipWakeFFI.ServerTrust {
+final class ForeignTrust: SipWakeFFI.ServerTrust {
     private let trust: any ServerTrust
 
     init(_ trust: any ServerTrust) {
@@ -113,7 +112,7 @@ final class ForeignDecryptor: SipWakeFFI.Decryptor {
     }
 }
 
-private final class ForeignTrace: TraceListener {
+final class ForeignTrace: TraceListener {
     private let take: @Sendable (TracedMessage) -> Void
 
     init(_ take: @escaping @Sendable (TracedMessage) -> Void) {

@@ -70,14 +70,17 @@ public func readPush(_ payload: [AnyHashable: Any], channel: Channel, hints: Pus
 
 /// As the other `readPush`, for a payload that is JSON text.
 public func readPush(json: Data, channel: Channel, hints: PushHints = PushHints()) -> PushAction {
-    (try? parsePush(payload: .json(bytes: json), channel: channel, hints: hints)).map(PushAction.init) ?? .unknown(channel)
+    readPush(json: json, channel: channel, hints: hints, opening: nil)
 }
 
 /// Says what an encrypted push means, with the app's own decryption first: for a Notification Service Extension, which has no client.
 public func readPush(
     _ payload: [AnyHashable: Any], channel: Channel, hints: PushHints = PushHints(), opening decryptor: any PayloadDecryptor
 ) -> PushAction {
-    let opened = try? parsePushWith(
-        decryptor: ForeignDecryptor(decryptor), payload: .json(bytes: json(payload)), channel: channel, hints: hints)
-    return opened.map(PushAction.init) ?? .unknown(channel)
+    readPush(json: json(payload), channel: channel, hints: hints, opening: ForeignDecryptor(decryptor))
+}
+
+private func readPush(json: Data, channel: Channel, hints: PushHints, opening decryptor: ForeignDecryptor?) -> PushAction {
+    let action = try? parsePush(payload: .json(bytes: json), channel: channel, hints: hints, decryptor: decryptor)
+    return action.map(PushAction.init) ?? .unknown(channel)
 }

@@ -102,7 +102,7 @@ private final class Slow: StateStore {
             Issue.record("no error")
         } catch SipWakeError.bug(let reason) { #expect(reason.contains("on purpose")) }
         do {
-            try await waiting { try await panicWhenAwaited() }
+            _ = try await waiting { try await panicWhenAwaited() }
             Issue.record("no error")
         } catch SipWakeError.bug(let reason) { #expect(reason.contains("on purpose")) }
     }

@@ -111,7 +111,7 @@ fn parts<'a>(body: &'a [u8], boundary: &str) -> impl Iterator<Item = &'a [u8]> {
 fn next_delimiter(body: &[u8], delimiter: &[u8], from: usize) -> Option<(usize, usize)> {
     let mut at = from;
     loop {
-        let found = at + memchr::memmem::find(body.get(at..)?, delimiter)?;
+        let found = at + position(body.get(at..)?, delimiter)?;
         if found == 0 || body[found - 1] == b'\n' {
             return Some((found, found + delimiter.len()));
         }
@@ -119,13 +119,18 @@ fn next_delimiter(body: &[u8], delimiter: &[u8], from: usize) -> Option<(usize, 
     }
 }
 
+/// Where the first of these stands: plainly, since bodies are short and rarely looked through.
+fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|window| window == wanted)
+}
+
 /// Splits a part, or a CPIM message, at its empty line.
 pub(crate) fn headers(part: &[u8]) -> (&str, &[u8]) {
     let (head, content) = if let Some(rest) = part.strip_prefix(b"\r\n").or_else(|| part.strip_prefix(b"\n")) {
         (&part[..0], rest)
-    } else if let Some(at) = memchr::memmem::find(part, b"\r\n\r\n") {
+    } else if let Some(at) = position(part, b"\r\n\r\n") {
         (&part[..at], &part[at + 4..])
-    } else if let Some(at) = memchr::memmem::find(part, b"\n\n") {
+    } else if let Some(at) = position(part, b"\n\n") {
         (&part[..at], &part[at + 2..])
     } else {
         (&part[..0], part)

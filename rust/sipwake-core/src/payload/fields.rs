@@ -299,8 +299,14 @@ impl<'a> Visitor<'a> for Node<'_, 'a> {
         Ok(())
     }
 
+    /// To six digits behind the point. What has more than twelve before it, a float does not hold as it was meant: that is absent.
     fn visit_f64<E>(self, number: f64) -> Result<(), E> {
-        self.keep(Cow::Owned(number.to_string()));
+        if number.abs() < 1e12 {
+            let sign = if number < 0.0 { "-" } else { "" };
+            let millionths = (number.abs() * 1e6 + 0.5) as u64;
+            let text = format!("{sign}{}.{:06}", millionths / 1_000_000, millionths % 1_000_000);
+            self.keep(Cow::Owned(text.trim_end_matches('0').trim_end_matches('.').to_owned()));
+        }
         Ok(())
     }
 
@@ -384,6 +390,26 @@ mod tests {
         assert_eq!(read(r#"{"aps":{"loc-args":["Alice","Bob"]}}"#).text(Field::LocArgs), Some("Alice"));
         assert_eq!(read(r#"{"aps":{"loc-args":[["Alice"],"Bob"]}}"#).text(Field::LocArgs), None);
         assert_eq!(read(r#"{"aps":{"loc-args":[]}}"#).text(Field::LocArgs), None);
+    }
+
+    #[test]
+    fn a_number_is_read_as_it_was_meant_or_not_at_all() {
+        for (number, text) in [
+            ("0.0", Some("0")),
+            ("-0.0", Some("0")),
+            ("-7", Some("-7")),
+            ("-7.25", Some("-7.25")),
+            ("0.5", Some("0.5")),
+            ("1234567.000001", Some("1234567.000001")),
+            ("0.9999999", Some("1")),
+            ("1.5e3", Some("1500")),
+            ("18446744073709551615", Some("18446744073709551615")),
+            ("18446744073709551616", None),
+            ("-9223372036854775809", None),
+            ("1e300", None),
+        ] {
+            assert_eq!(read(&format!(r#"{{"ncallid":{number}}}"#)).text(Field::NCallId), text, "{number}");
+        }
     }
 
     #[test]

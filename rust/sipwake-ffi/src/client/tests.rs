@@ -70,8 +70,26 @@ fn setup() -> AccountSetup {
     AccountSetup { account: alice(), push: Some(push), mode: None }
 }
 
+fn made(
+    store: impl StateStore + 'static,
+    accounts: Vec<AccountSetup>,
+    listener: Option<Box<dyn EventListener>>,
+) -> Result<Arc<SipWakeClient>, SipWakeError> {
+    SipWakeClient::new(Box::new(store), accounts, listener, ClientOptions::default(), None, None, None)
+}
+
 fn client(accounts: Vec<AccountSetup>) -> Arc<SipWakeClient> {
-    SipWakeClient::new(Box::new(Records::default()), accounts, None, ClientOptions::default()).expect("a client")
+    made(Records::default(), accounts, None).expect("a client")
+}
+
+/// What the client says to a wish for an account.
+fn for_account(client: &SipWakeClient, account: &str, wish: AccountWish) -> Result<Granted, SipWakeError> {
+    wait(client.wish(Wish::ForAccount { account: account.to_owned(), wish }))
+}
+
+/// What the client says to a wish for a call.
+fn for_call(client: &SipWakeClient, call: &str, wish: CallWish) -> Result<Granted, SipWakeError> {
+    wait(client.wish(Wish::ForCall { call: call.to_owned(), wish }))
 }
 
 struct Unpark(Thread);
@@ -102,8 +120,8 @@ fn a_registration_that_waits_for_probes_needs_no_runtime_of_its_caller() {
     setup.account.gateways = vec!["127.0.0.1:9".into(), "127.0.0.2:9".into()];
     let id = account_id(setup.account.clone()).expect("valid");
     let options = ClientOptions { probing: Some(GatewayProbe::SipOptions), ..ClientOptions::default() };
-    let client = SipWakeClient::new(Box::new(Records::default()), vec![setup], None, options).expect("a client");
-    assert_eq!(wait(client.for_account(id, AccountWish::Register)), Ok(()));
+    let client = SipWakeClient::new(Box::new(Records::default()), vec![setup], None, options, None, None, None);
+    assert_eq!(for_account(&client.expect("a client"), &id, AccountWish::Register), Ok(Granted::Done));
 }
 
 fn call_push() -> PushPayload {
@@ -126,7 +144,7 @@ fn a_push_makes_no_sound_without_an_account_and_after_the_log_out() {
     assert_eq!(action.kind, silent);
 
     let client = client(vec![setup()]);
-    wait(client.for_account(account_id(alice()).expect("valid"), AccountWish::LogOut)).expect("logged out");
+    for_account(&client, &account_id(alice()).expect("valid"), AccountWish::LogOut).expect("logged out");
     let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total");
     assert_eq!(action.kind, silent);
 }
@@ -135,7 +153,7 @@ fn a_push_makes_no_sound_without_an_account_and_after_the_log_out() {
 fn an_account_that_is_not_there_is_an_error_of_its_own() {
     let client = client(Vec::new());
     for id in ["", "no id", "0123456789abcdef"] {
-        let error = wait(client.for_account(id.to_owned(), AccountWish::Register)).expect_err("there is none");
+        let error = for_account(&client, id, AccountWish::Register).expect_err("there is none");
         assert!(matches!(error, SipWakeError::NoSuchAccount { .. }), "{error:?}");
     }
 }
@@ -144,21 +162,30 @@ fn an_account_that_is_not_there_is_an_error_of_its_own() {
 fn a_token_that_means_none_yet_is_ignored_and_a_bad_one_refused() {
     let client = client(vec![setup()]);
     let id = account_id(alice()).expect("valid");
+    let hand_over = |token: Option<&str>| {
+        for_account(&client, &id, AccountWish::SetToken { token: token.map(str::to_owned), alert: None })
+    };
     for none in [None, Some(""), Some("null")] {
-        let outcome = wait(client.set_token(id.clone(), none.map(str::to_owned), None)).expect("no error");
-        assert_eq!(outcome, TokenOutcome::Ignored);
+        assert_eq!(hand_over(none), Ok(Granted::Token { outcome: TokenOutcome::Ignored }));
     }
-    let error = wait(client.set_token(id.clone(), Some("a b".into()), None)).expect_err("refused");
+    let error = hand_over(Some("a b")).expect_err("refused");
     assert!(matches!(error, SipWakeError::InvalidField { ref field, .. } if field == "push.token"), "{error:?}");
-    assert_eq!(wait(client.set_token(id, Some("c-10:APA91b".into()), None)).expect("taken"), TokenOutcome::Taken);
+    assert_eq!(hand_over(Some("c-10:APA91b")), Ok(Granted::Token { outcome: TokenOutcome::Taken }));
+}
+
+#[test]
+fn an_account_that_is_added_later_is_told_with_its_id() {
+    let client = client(Vec::new());
+    let id = account_id(alice()).expect("valid");
+    assert_eq!(wait(client.wish(Wish::AddAccount { setup: setup() })), Ok(Granted::Account { id: id.clone() }));
+    assert_eq!(for_account(&client, &id, AccountWish::Register), Ok(Granted::Done));
 }
 
 #[test]
 fn a_store_that_fails_is_an_event_and_a_listener_that_panics_another() {
-    let client = SipWakeClient::new(Box::new(Broken), vec![setup()], Some(Box::new(Broken)), ClientOptions::default())
-        .expect("a client");
+    let client = made(Broken, vec![setup()], Some(Box::new(Broken))).expect("a client");
     let stream = client.events().expect("a stream");
-    wait(client.for_account(account_id(alice()).expect("valid"), AccountWish::UnbindPush)).expect("the client goes on");
+    for_account(&client, &account_id(alice()).expect("valid"), AccountWish::UnbindPush).expect("the client goes on");
     let (mut store, mut listener) = (false, false);
     while !(store && listener) {
         match wait(stream.next_event()).expect("no error").expect("an event") {
@@ -182,7 +209,7 @@ fn who_waits_is_told_of_the_end() {
     });
     assert!(wait(first.next_event()).expect("no error").is_none());
     thread.join().expect("the thread ended well");
-    let error = wait(client.network_changed()).expect_err("it is over");
+    let error = wait(client.wish(Wish::NetworkChanged)).expect_err("it is over");
     assert!(matches!(error, SipWakeError::ShutDown { .. }), "{error:?}");
     let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total, even now");
     assert_eq!(action.kind, PushKind::IncomingCall { video: false });
@@ -193,9 +220,8 @@ struct Maker(mpsc::Sender<Option<SipWakeError>>);
 
 impl EventListener for Maker {
     fn on_event(&self, _: Event) -> Result<(), CallbackError> {
-        let made = SipWakeClient::new(Box::new(Records::default()), Vec::new(), None, ClientOptions::default());
         // The test may have seen enough.
-        let _ = self.0.send(made.err());
+        let _ = self.0.send(made(Records::default(), Vec::new(), None).err());
         Ok(())
     }
 }
@@ -204,9 +230,8 @@ impl EventListener for Maker {
 fn a_listener_cannot_make_a_client() {
     let (sender, made) = mpsc::channel();
     let maker = Box::new(Maker(sender));
-    let client = SipWakeClient::new(Box::new(Broken), vec![setup()], Some(maker), ClientOptions::default());
-    let client = client.expect("a client");
-    wait(client.for_account(account_id(alice()).expect("valid"), AccountWish::UnbindPush)).expect("known");
+    let client = self::made(Broken, vec![setup()], Some(maker)).expect("a client");
+    for_account(&client, &account_id(alice()).expect("valid"), AccountWish::UnbindPush).expect("known");
     let error = made.recv_timeout(Duration::from_secs(5)).expect("the store's failure is an event");
     assert!(matches!(error, Some(SipWakeError::Unavailable { .. })), "{error:?}");
 }
@@ -214,9 +239,7 @@ fn a_listener_cannot_make_a_client() {
 #[test]
 fn a_client_cannot_be_made_where_it_would_wait_for_itself() {
     let runtime = OwnRuntime::start().expect("a runtime");
-    let error = runtime.block_on(async {
-        SipWakeClient::new(Box::new(Records::default()), Vec::new(), None, ClientOptions::default()).err()
-    });
+    let error = runtime.block_on(async { made(Records::default(), Vec::new(), None).err() });
     assert!(matches!(error, Some(SipWakeError::Unavailable { .. })), "{error:?}");
 }
 
@@ -234,7 +257,7 @@ fn a_call_that_is_not_there_is_an_error_whatever_is_asked_of_it() {
             CallWish::RespondOffer { answer: Some(sdp()) },
         ];
         for wish in wishes {
-            let result = wait(client.for_call(call.to_owned(), wish));
+            let result = for_call(&client, call, wish);
             assert!(matches!(result, Err(SipWakeError::NoSuchCall { .. })), "{result:?}");
         }
     }
@@ -246,10 +269,10 @@ fn an_announced_call_is_answered_and_hung_up_before_its_invite() {
     let stream = client.events().expect("a stream");
     let policy =
         CallPolicy { window_ms: 30_000, ring_limit_ms: 60_000, mid_call_wakeups: true, session_progress: false };
-    wait(client.set_call_policy(policy)).expect("set");
+    wait(client.wish(Wish::SetCallPolicy { policy })).expect("set");
     let call = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total").uuid;
-    wait(client.for_call(call.clone(), CallWish::Answer)).expect("known from the push on");
-    wait(client.for_call(call.clone(), CallWish::End { why: HangUp::Normal })).expect("it is live");
+    for_call(&client, &call, CallWish::Answer).expect("known from the push on");
+    for_call(&client, &call, CallWish::End { why: HangUp::Normal }).expect("it is live");
     loop {
         let event = wait(stream.next_event()).expect("no error").expect("an event");
         if let Event::Call { uuid, change: CallChange::Ended { reason, status }, times, .. } = event {
@@ -263,15 +286,9 @@ fn an_announced_call_is_answered_and_hung_up_before_its_invite() {
 
 #[test]
 fn a_client_with_a_decryptor_rings_for_a_sealed_push() {
-    let decryptor: Arc<dyn crate::decryptor::Decryptor> = Arc::new(crate::decryptor::tests::Opener);
-    let store = Box::new(Records::default());
-    let client = SipWakeClient::new(
-        store,
-        vec![setup()],
-        None,
-        ClientOptions { decryptor: Some(decryptor), ..ClientOptions::default() },
-    )
-    .expect("a client");
+    let decryptor = Some(Box::new(crate::decryptor::tests::Opener) as Box<dyn crate::decryptor::Decryptor>);
+    let (store, options) = (Box::new(Records::default()), ClientOptions::default());
+    let client = SipWakeClient::new(store, vec![setup()], None, options, None, decryptor, None).expect("a client");
     let action = client.push(crate::decryptor::tests::sealed(), Channel::FcmAndroid, PushHints::default());
     assert_eq!(action.expect("total").kind, PushKind::IncomingCall { video: false });
     let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total, though it throws");

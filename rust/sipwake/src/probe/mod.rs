@@ -16,7 +16,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::driver::{Job, Trace};
+use crate::driver::{Job, Trace, Work};
 use crate::task::{Handful, spawn};
 use crate::transport::Network;
 
@@ -279,12 +279,12 @@ impl Prober {
     async fn tell(&self, key: &AccountKey, gateway: usize, load: Option<Load>, response_time: Duration) {
         let Some(jobs) = self.jobs.upgrade() else { return };
         let key = key.clone();
-        let job: Job = Box::new(move |agent, _, _| {
+        let work: Work = Box::new(move |agent, _, _| {
             // The account may have been logged out meanwhile.
             let _ = agent.handle_gateway_load(&key, gateway, load, response_time);
-            Box::new(|| {})
+            Ok(())
         });
-        let _ = jobs.send(job).await;
+        let _ = jobs.send(Job { work, done: None }).await;
     }
 }
 

@@ -9,11 +9,13 @@ mod select;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use sipwake_core::account::{Hop, Transport};
 use sipwake_core::event::FlowError;
 use sipwake_core::few::FewMap;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use locate::{MAX_ADDRESSES, find};
@@ -21,12 +23,14 @@ pub use select::{Naptr, Srv};
 
 /// Hops whose addresses are remembered; addresses that did not answer.
 const MAX_REMEMBERED: usize = 32;
+/// Hops that are looked up at once, one with a resolver that never returns for ever.
+const MAX_LOOK_UPS: usize = 64;
 /// How long the DNS may take for one hop.
 const LOOK_UP: Duration = Duration::from_secs(10);
 /// How long an address that did not answer comes after the others.
 const SILENT: Duration = Duration::from_secs(600);
 
-/// Looks names up. Each call may block: it is made on a thread that may, and several are made at once. No answer is an empty
+/// Looks names up. Each call may block: it is made on a thread of its own, and several are made at once. No answer is an empty
 /// one; after ten seconds a server counts as one that cannot be found.
 ///
 /// The system's resolver, which is the default, knows addresses only. A platform with a DNS interface of its own
@@ -105,6 +109,8 @@ impl Resolver for SystemResolver {
 pub(crate) struct Addresses {
     resolver: Arc<dyn Resolver>,
     known: Arc<Mutex<FewMap<Hop, Way>>>,
+    /// Held by each thread that looks something up.
+    looking_up: Arc<()>,
     /// Addresses that did not answer: they come last for a while.
     silent: Mutex<FewMap<SocketAddr, Instant>>,
     nat64: Mutex<Option<Vec<nat64::Prefix>>>,
@@ -130,6 +136,7 @@ impl Addresses {
         Self {
             resolver,
             known: Arc::default(),
+            looking_up: Arc::default(),
             silent: Mutex::default(),
             nat64: Mutex::default(),
             reaches: nat64::has_route,
@@ -199,16 +206,16 @@ impl Addresses {
             return known;
         }
         let resolver = self.resolver.clone();
-        let asked = tokio::task::spawn_blocking(move || resolver.addresses(nat64::WELL_KNOWN_NAME));
+        let asked = self.aside(move || resolver.addresses(nat64::WELL_KNOWN_NAME));
         let Ok(Ok(addresses)) = timeout(LOOK_UP, asked).await else { return Vec::new() };
         let prefixes = nat64::prefixes(&addresses);
         *locked(&self.nat64) = Some(prefixes.clone());
         prefixes
     }
 
-    fn look_up_behind(&self, hop: &Hop) -> tokio::task::JoinHandle<Option<Way>> {
+    fn look_up_behind(&self, hop: &Hop) -> oneshot::Receiver<Option<Way>> {
         let (resolver, known, hop) = (self.resolver.clone(), self.known.clone(), hop.clone());
-        tokio::task::spawn_blocking(move || {
+        self.aside(move || {
             let way = find(&*resolver, &hop)?;
             let mut known = locked(&known);
             if known.len() >= MAX_REMEMBERED && !known.contains_key(&hop) {
@@ -217,6 +224,23 @@ impl Addresses {
             known.insert(hop, way.clone());
             Some(way)
         })
+    }
+
+    /// Asks on a thread of its own. There is no answer where the resolver panics, or too many threads wait for it already.
+    fn aside<T: Send + 'static>(&self, ask: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+        let (answer, answered) = oneshot::channel();
+        let thread = self.looking_up.clone();
+        let work: Box<dyn FnOnce() + Send> = Box::new(move || {
+            // Nobody may wait any more.
+            let _ = answer.send(ask());
+            drop(thread);
+        });
+        if Arc::strong_count(&self.looking_up) <= 1 + MAX_LOOK_UPS {
+            if let Err(error) = thread::Builder::new().name("sipwake-dns".to_owned()).spawn(work) {
+                log::warn!("no thread to look a server up: {error}");
+            }
+        }
+        answered
     }
 }
 
@@ -313,6 +337,32 @@ mod tests {
         }
         let addresses = Addresses::new(Arc::new(Panics));
         assert!(matches!(addresses.of(&hop("example.com", None)).await, Err(FlowError::Unresolved)));
+    }
+
+    #[tokio::test]
+    async fn a_resolver_that_never_returns_holds_64_threads_and_no_more() {
+        struct Hangs(Mutex<Option<std::sync::mpsc::Receiver<()>>>, AtomicUsize);
+        impl Resolver for Hangs {
+            fn addresses(&self, _: &str) -> Vec<IpAddr> {
+                self.1.fetch_add(1, Ordering::SeqCst);
+                // The first one waits for the end of the test, the others for the first one.
+                let end = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let _ = end.as_ref().map(std::sync::mpsc::Receiver::recv);
+                Vec::new()
+            }
+        }
+        let (end, ended) = std::sync::mpsc::channel();
+        let resolver = Arc::new(Hangs(Mutex::new(Some(ended)), AtomicUsize::default()));
+        let addresses = Addresses::new(resolver.clone());
+        let hop = hop("example.com:5060", None);
+        let asked: Vec<_> = (0..3 * MAX_LOOK_UPS).map(|_| addresses.look_up_behind(&hop)).collect();
+        assert!(matches!(addresses.look_up(&hop).await, Err(FlowError::Unresolved)), "at once");
+        drop(end);
+        let mut answers = 0;
+        for answer in asked {
+            answers += usize::from(answer.await.is_ok());
+        }
+        assert_eq!((answers, resolver.1.load(Ordering::SeqCst)), (MAX_LOOK_UPS, MAX_LOOK_UPS));
     }
 
     #[tokio::test]

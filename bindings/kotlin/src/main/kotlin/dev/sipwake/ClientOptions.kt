@@ -38,14 +38,11 @@ public class ClientOptions(
     public val unsolicitedCalls: Boolean = false,
     public val probing: GatewayProbe? = null,
 ) {
-    internal fun toFfi() = FfiOptions(
-        serverTrust = serverTrust?.let(::SafeTrust),
+    internal fun toFfi(trustIsTheSystems: Boolean) = FfiOptions(
         authorities = authorities,
-        systemTrust = systemTrust()?.let(::SafeTrust),
+        trustIsTheSystems = trustIsTheSystems,
         pins = pins,
         clientCertificate = clientCertificate?.let { FfiCertificate(it.chain, it.key) },
-        decryptor = decryptor?.let(::SafeDecryptor),
-        trace = trace?.let(::SafeTrace),
         unsolicitedCalls = unsolicitedCalls,
         probing = probing?.toFfi(),
     )
@@ -157,7 +154,7 @@ internal class SafeDecryptor(private val decryptor: Decryptor) : FfiDecryptor {
     }
 }
 
-private class SafeTrace(private val listener: TraceListener) : FfiTrace {
+internal class SafeTrace(private val listener: TraceListener) : FfiTrace {
     override fun onMessage(message: FfiTraced): Unit = guarded {
         val at = Instant.ofEpochMilli(message.atMs.toLong())
         listener.onMessage(TracedMessage(at, message.sent, message.flow.toLong(), message.text))

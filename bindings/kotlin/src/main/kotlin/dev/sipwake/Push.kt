@@ -8,7 +8,6 @@ import dev.sipwake.ffi.PushAction as FfiAction
 import dev.sipwake.ffi.PushKind
 import dev.sipwake.ffi.PushPayload as FfiPayload
 import dev.sipwake.ffi.parsePush as ffiParsePush
-import dev.sipwake.ffi.parsePushWith as ffiParsePushWith
 
 /** What the operating system must be told about a push, at once and on the same thread. */
 public sealed interface Duty {
@@ -131,11 +130,11 @@ public fun parsePush(
     data: Map<String, String>,
     channel: Channel = Channel.FCM_ANDROID,
     hints: PushHints = PushHints(),
-): PushAction = ffiParsePush(fields(data), channel, hints).toAction()
+): PushAction = ffiParsePush(fields(data), channel, hints, null).toAction()
 
 /** As the other [parsePush], for a payload that is JSON text. */
 public fun parsePush(json: ByteArray, channel: Channel, hints: PushHints = PushHints()): PushAction =
-    ffiParsePush(FfiPayload.Json(json), channel, hints).toAction()
+    ffiParsePush(FfiPayload.Json(json), channel, hints, null).toAction()
 
 /** As the other [parsePush], with the app's own decryption first. */
 public fun parsePush(
@@ -143,7 +142,7 @@ public fun parsePush(
     data: Map<String, String>,
     channel: Channel = Channel.FCM_ANDROID,
     hints: PushHints = PushHints(),
-): PushAction = ffiParsePushWith(SafeDecryptor(decryptor), fields(data), channel, hints).toAction()
+): PushAction = ffiParsePush(fields(data), channel, hints, SafeDecryptor(decryptor)).toAction()
 
 /** As the other [parsePush], with the app's own decryption first, for a payload that is JSON text. */
 public fun parsePush(
@@ -151,7 +150,7 @@ public fun parsePush(
     json: ByteArray,
     channel: Channel,
     hints: PushHints = PushHints(),
-): PushAction = ffiParsePushWith(SafeDecryptor(decryptor), FfiPayload.Json(json), channel, hints).toAction()
+): PushAction = ffiParsePush(FfiPayload.Json(json), channel, hints, SafeDecryptor(decryptor)).toAction()
 
 /** Java hands over maps whose values may be null, no strings, or half a character, whatever their type says. */
 internal fun strings(data: Map<String, String>): Map<String, String> {

@@ -5,10 +5,11 @@ import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.flow
 import dev.sipwake.ffi.AccountWish
 import dev.sipwake.ffi.CallWish
+import dev.sipwake.ffi.Granted
 import dev.sipwake.ffi.PushPayload as FfiPayload
 import dev.sipwake.ffi.SipWakeClient as FfiClient
+import dev.sipwake.ffi.Wish
 import dev.sipwake.ffi.parsePush as ffiParsePush
-import dev.sipwake.ffi.parsePushWith as ffiParsePushWith
 
 /**
  * Accounts, bindings and calls. One client is meant to live as long as the process.
@@ -32,7 +33,11 @@ public class SipWakeClient(
 ) : AutoCloseable {
     private val decryptor = options.decryptor?.let(::SafeDecryptor)
     private val ffi = translating {
-        FfiClient(SafeStore(store), accounts.map { it.toFfi() }, listener?.let(::SafeListener), options.toFfi())
+        val system = if (options.serverTrust == null) systemTrust() else null
+        FfiClient(
+            SafeStore(store), accounts.map { it.toFfi() }, listener?.let(::SafeListener), options.toFfi(system != null),
+            (options.serverTrust ?: system)?.let(::SafeTrust), decryptor, options.trace?.let(::SafeTrace),
+        )
     }
 
     /**
@@ -52,14 +57,15 @@ public class SipWakeClient(
      *
      * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD], which names the field and the rule
      */
-    public suspend fun addAccount(setup: AccountSetup): AccountId = translating { AccountId(ffi.addAccount(setup.toFfi())) }
+    public suspend fun addAccount(setup: AccountSetup): AccountId =
+        AccountId((wish(Wish.AddAccount(setup.toFfi())) as Granted.Account).id)
 
     /**
      * Registers now, also after a refusal. Call it at every start of the app. The outcome comes as an event.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
-    public suspend fun register(account: AccountId): Unit = translating { ffi.forAccount(account.value, AccountWish.Register) }
+    public suspend fun register(account: AccountId) { wish(account, AccountWish.Register) }
 
     /**
      * Hands over the push token that the provider gave. A null, empty or "not yet" token is ignored; the same token costs no
@@ -70,14 +76,14 @@ public class SipWakeClient(
      * [ErrorKind.NO_SUCH_ACCOUNT]
      */
     public suspend fun setToken(account: AccountId, token: String?, alert: String? = null): TokenOutcome =
-        translating { ffi.setToken(account.value, token, alert) }
+        (wish(account, AccountWish.SetToken(token, alert)) as Granted.Token).outcome
 
     /**
      * Removes the push binding and stays registered. Stored before this returns; from here on no push makes a sound.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
-    public suspend fun unbindPush(account: AccountId): Unit = translating { ffi.forAccount(account.value, AccountWish.UnbindPush) }
+    public suspend fun unbindPush(account: AccountId) { wish(account, AccountWish.UnbindPush) }
 
     /**
      * Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
@@ -85,7 +91,7 @@ public class SipWakeClient(
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
-    public suspend fun logOut(account: AccountId): Unit = translating { ffi.forAccount(account.value, AccountWish.LogOut) }
+    public suspend fun logOut(account: AccountId) { wish(account, AccountWish.LogOut) }
 
     /**
      * Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
@@ -93,8 +99,9 @@ public class SipWakeClient(
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
-    public suspend fun queryPush(account: AccountId, provider: String? = null): Unit =
-        translating { ffi.forAccount(account.value, AccountWish.QueryPush(provider)) }
+    public suspend fun queryPush(account: AccountId, provider: String? = null) {
+        wish(account, AccountWish.QueryPush(provider))
+    }
 
     /**
      * Says what a push means for the operating system, at once, and wakes the account behind it.
@@ -115,7 +122,7 @@ public class SipWakeClient(
     private fun push(payload: FfiPayload, channel: Channel, hints: PushHints): PushAction = try {
         ffi.push(payload, channel, hints)
     } catch (_: IllegalStateException) {
-        if (decryptor == null) ffiParsePush(payload, channel, hints) else ffiParsePushWith(decryptor, payload, channel, hints)
+        ffiParsePush(payload, channel, hints, decryptor)
     }.toAction()
 
     /**
@@ -124,14 +131,14 @@ public class SipWakeClient(
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not known, over, or accepted already
      */
-    public suspend fun answer(call: UUID): Unit = translating { ffi.forCall(call.toString(), CallWish.Answer) }
+    public suspend fun answer(call: UUID) { wish(call, CallWish.Answer) }
 
     /**
      * Says that the app rings, where [CallPolicy.sessionProgress] holds back the 180 until then.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not ringing
      */
-    public suspend fun ringing(call: UUID): Unit = translating { ffi.forCall(call.toString(), CallWish.Ringing) }
+    public suspend fun ringing(call: UUID) { wish(call, CallWish.Ringing) }
 
     /**
      * Accepts a ringing call with the answer to its offer or, if it had none, with our offer. [SipWakeEvent.CallConnected]
@@ -140,38 +147,42 @@ public class SipWakeClient(
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not ringing (its INVITE is not here yet,
      * or it is over), or an empty answer
      */
-    public suspend fun accept(call: UUID, answer: SessionDescription): Unit =
-        translating { ffi.forCall(call.toString(), CallWish.Accept(answer.toFfi())) }
+    public suspend fun accept(call: UUID, answer: SessionDescription) {
+        wish(call, CallWish.Accept(answer.toFfi()))
+    }
 
     /**
      * Declines a call that rings or was announced.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL]
      */
-    public suspend fun decline(call: UUID, how: DeclineHow = DeclineHow.EVERYWHERE): Unit =
-        translating { ffi.forCall(call.toString(), CallWish.Decline(how)) }
+    public suspend fun decline(call: UUID, how: DeclineHow = DeclineHow.EVERYWHERE) {
+        wish(call, CallWish.Decline(how))
+    }
 
     /**
      * Ends a call, whatever its state: announced, ringing or answered.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not known or over
      */
-    public suspend fun hangUp(call: UUID, why: HangUp = HangUp.Normal): Unit =
-        translating { ffi.forCall(call.toString(), CallWish.End(why.toFfi())) }
+    public suspend fun hangUp(call: UUID, why: HangUp = HangUp.Normal) {
+        wish(call, CallWish.End(why.toFfi()))
+    }
 
     /**
      * Responds to [SipWakeEvent.CallOffered] with the app's answer, or refuses with null; the call goes on as it was.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] if no offer waits for a response
      */
-    public suspend fun respondOffer(call: UUID, answer: SessionDescription?): Unit =
-        translating { ffi.forCall(call.toString(), CallWish.RespondOffer(answer?.toFfi())) }
+    public suspend fun respondOffer(call: UUID, answer: SessionDescription?) {
+        wish(call, CallWish.RespondOffer(answer?.toFfi()))
+    }
 
     /** Sets how calls are treated from here on. */
-    public suspend fun setCallPolicy(policy: CallPolicy): Unit = translating { ffi.setCallPolicy(policy.toFfi()) }
+    public suspend fun setCallPolicy(policy: CallPolicy) { wish(Wish.SetCallPolicy(policy.toFfi())) }
 
     /** Says that the device's network changed: flows are opened anew, the bindings follow. */
-    public suspend fun networkChanged(): Unit = translating { ffi.networkChanged() }
+    public suspend fun networkChanged() { wish(Wish.NetworkChanged) }
 
     /** Ends the client at once: who waits gets [ErrorKind.SHUT_DOWN], [events] ends, sockets close. Bindings stay on their servers. */
     override fun close() {
@@ -183,4 +194,10 @@ public class SipWakeClient(
         }
         ffi.close()
     }
+
+    private suspend fun wish(account: AccountId, wish: AccountWish) = wish(Wish.ForAccount(account.value, wish))
+
+    private suspend fun wish(call: UUID, wish: CallWish) = wish(Wish.ForCall(call.toString(), wish))
+
+    private suspend fun wish(wish: Wish): Granted = translating { ffi.wish(wish) }
 }

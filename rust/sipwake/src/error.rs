@@ -1,0 +1,25 @@
+//! Why something could not be done.
+
+use sipwake_core::error::FieldError;
+use sipwake_core::user_agent::NoSuchAccount;
+
+/// Why a call on a [`Client`](crate::Client) failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A field was refused. Nothing was sent and nothing was stored.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// The account was never added, or is logged out.
+    #[error(transparent)]
+    NoSuchAccount(#[from] NoSuchAccount),
+    /// The account has no push settings.
+    #[error("the account has no push settings")]
+    NoPush,
+    /// No call of that name is in a state for what was asked.
+    #[error("no such call")]
+    NoSuchCall,
+    /// The client has been shut down.
+    #[error("the client has been shut down")]
+    ShutDown,
+}

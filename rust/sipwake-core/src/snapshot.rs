@@ -7,14 +7,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::account::{AccountConfig, AccountKey};
 use crate::digest::{NonceCache, hex};
 use crate::few::{Few, FewMap};
-use crate::json;
+use crate::json::{self, Json, Kept, record, variants, write_field};
 use crate::push::{PushConfig, PushToken, Shown};
 use crate::random::Random;
 use crate::redact::Secret;
@@ -70,7 +68,7 @@ pub fn binding_key(account: &AccountKey) -> String {
 }
 
 /// What is remembered of one registration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Memory {
     /// One Call-ID for all REGISTERs of a registration (RFC 3261 10.2).
     pub(crate) call_id: Box<str>,
@@ -95,15 +93,31 @@ pub(crate) struct Memory {
     /// The port of the Contact, to be used again so that it stays the same.
     pub(crate) local_port: Option<u16>,
     /// Nobody has registered, something was only asked: the binding that the question makes is removed, and no other made.
-    #[serde(default)]
     pub(crate) asked_only: bool,
     /// Wall time, in seconds since 1970, at which the server last answered 555 to RFC 8599.
-    #[serde(default)]
     pub(crate) refused_at: Option<u64>,
     /// What the gateways that were left may still hold, the last of them first.
-    #[serde(default, skip_serializing_if = "<[Bound]>::is_empty")]
     pub(crate) left: Few<Bound>,
 }
+
+record!(Memory {
+    call_id,
+    from_tag,
+    cseq_reserved,
+    nonces,
+    realm,
+    auth_uri,
+    shown,
+    token,
+    bound,
+    former,
+    no_outbound,
+    separate_removal,
+    local_port,
+    asked_only,
+    refused_at,
+    left,
+});
 
 impl Memory {
     pub(crate) fn fresh(random: &mut Random) -> Self {
@@ -134,7 +148,7 @@ impl Memory {
 }
 
 /// What the app wants of its token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TokenWish {
     /// There is none yet.
     NoneYet,
@@ -144,9 +158,10 @@ pub(crate) enum TokenWish {
     Unbind(Option<PushToken>),
 }
 
+variants!(TokenWish { NoneYet, Bind(token), Unbind(token) });
+
 /// A Contact that a 200 confirmed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "StoredBound", into = "StoredBound")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bound {
     /// The whole Contact URI as it was sent.
     pub(crate) uri: Secret,
@@ -157,17 +172,6 @@ pub(crate) struct Bound {
     pub(crate) expires_at: u64,
     /// The gateway that took it, as the account names it; `None` where there is no choice of gateways.
     pub(crate) gateway: Option<Box<str>>,
-}
-
-/// The form on disk.
-#[derive(Serialize, Deserialize)]
-struct StoredBound {
-    base: Secret,
-    uri: Secret,
-    token: Option<PushToken>,
-    expires_at: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    gateway: Option<Box<str>>,
 }
 
 impl Bound {
@@ -188,26 +192,26 @@ impl Bound {
     }
 }
 
-impl TryFrom<StoredBound> for Bound {
-    type Error = &'static str;
-
-    fn try_from(stored: StoredBound) -> Result<Self, Self::Error> {
-        let StoredBound { base, uri, token, expires_at, gateway } = stored;
-        Self::new(base.expose(), uri.expose(), token, expires_at, gateway)
-            .ok_or("a Contact that does not begin with its base")
+impl Kept for Bound {
+    fn read(json: &Json<'_>) -> Option<Self> {
+        let object = json.object()?;
+        let [base, uri] = [object.find("base").text()?, object.find("uri").text()?];
+        Self::new(base, uri, object.field("token")?, object.field("expires_at")?, object.field("gateway")?)
     }
-}
 
-impl From<Bound> for StoredBound {
-    fn from(bound: Bound) -> Self {
-        let base = Secret::new(bound.base());
-        let Bound { uri, token, expires_at, gateway, .. } = bound;
-        Self { base, uri, token, expires_at, gateway }
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        write_field(out, "base", &Secret::new(self.base()));
+        write_field(out, "uri", &self.uri);
+        write_field(out, "token", &self.token);
+        write_field(out, "expires_at", &self.expires_at);
+        write_field(out, "gateway", &self.gateway);
+        out.push(b'}');
     }
 }
 
 /// A Contact that is ours no more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Former {
     pub(crate) uri: Secret,
     /// Wall time, in seconds since 1970, after which the server has forgotten it by itself.
@@ -216,24 +220,50 @@ pub(crate) struct Former {
     pub(crate) refusals: u8,
 }
 
+record!(Former { uri, expires_at, refusals });
+
 /// A log-out that the server has not confirmed yet: all that is needed to deliver it without the app.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Removal {
     pub(crate) account: AccountConfig,
     pub(crate) push: Option<PushConfig>,
     pub(crate) memory: Memory,
 }
 
+record!(Removal { account, push, memory });
+
 /// The record [`REMOVALS`].
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Removals {
     /// The log-outs that the server has not confirmed.
     pub(crate) pending: FewMap<AccountKey, Removal>,
     pub(crate) departed: VecDeque<Departed>,
 }
 
+record!(Removals { pending, departed });
+
+type Pending = FewMap<AccountKey, Removal>;
+
+impl Kept for Pending {
+    fn read(json: &Json<'_>) -> Option<Self> {
+        let mut pending = Self::default();
+        for (key, removal) in json.entries()? {
+            pending.insert(AccountKey::parse(key)?, Removal::read(removal)?);
+        }
+        Some(pending)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (key, removal) in self.iter() {
+            write_field(out, key.as_str(), removal);
+        }
+        out.push(b'}');
+    }
+}
+
 /// A user who logged out: a late push for him is for nobody else. Nothing of this is secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Departed {
     /// The user part of the AOR: all that pushes tell.
     pub(crate) user: String,
@@ -241,17 +271,18 @@ pub(crate) struct Departed {
     pub(crate) at: u64,
 }
 
+record!(Departed { user, at });
+
 impl Removals {
-    pub(crate) fn read(record: &[u8]) -> Result<Self, Damage> {
+    pub(crate) fn open(record: &[u8]) -> Result<Self, Damage> {
+        let json = parse(record)?;
         // Until departed users were remembered, the record was the pending log-outs alone.
-        open(record).or_else(|damage| match damage {
-            Damage::Unreadable => open(record).map(|pending| Self { pending, ..Self::default() }),
-            damage => Err(damage),
-        })
+        let alone = || Some(Self { pending: Kept::read(&json)?, ..Self::default() });
+        Self::read(&json).or_else(alone).ok_or(Damage::Unreadable)
     }
 
     /// Returns the record; `None` when there is nothing to remember.
-    pub(crate) fn write(&self) -> Option<Vec<u8>> {
+    pub(crate) fn seal(&self) -> Option<Vec<u8>> {
         (!self.pending.is_empty() || !self.departed.is_empty()).then(|| seal(self))
     }
 
@@ -305,20 +336,25 @@ fn checksum(body: &[u8]) -> [u8; 16] {
     hex(&Sha256::digest(body))
 }
 
-pub(crate) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
+pub(crate) fn seal(value: &dyn Kept) -> Vec<u8> {
     // Room for a common record, so that no piece of it stays behind where it grew.
     let mut record = Vec::with_capacity(2048);
     for piece in ["sipwake ", VERSION, " 0123456789abcdef\n"] {
         record.extend_from_slice(piece.as_bytes());
     }
     let begin = record.len();
-    serde_json::to_writer(&mut record, value).expect("records hold no map with keys other than strings");
+    value.write(&mut record);
     let sum = checksum(&record[begin..]);
     record[begin - 1 - sum.len()..begin - 1].copy_from_slice(&sum);
     record
 }
 
-pub(crate) fn open<T: DeserializeOwned>(record: &[u8]) -> Result<T, Damage> {
+/// Reads what was sealed.
+pub(crate) fn open<T: Kept>(record: &[u8]) -> Result<T, Damage> {
+    T::read(&parse(record)?).ok_or(Damage::Unreadable)
+}
+
+fn parse(record: &[u8]) -> Result<Json<'_>, Damage> {
     if record.len() > MAX_RECORD {
         return Err(Damage::TooLarge);
     }
@@ -335,13 +371,11 @@ pub(crate) fn open<T: DeserializeOwned>(record: &[u8]) -> Result<T, Damage> {
     if words.next().map(str::as_bytes) != Some(&checksum(body)) || words.next().is_some() {
         return Err(Damage::Torn);
     }
-    json::read(body).map_err(|_| Damage::Unreadable)
+    json::parse(body).ok_or(Damage::Unreadable)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -362,7 +396,7 @@ mod tests {
         assert_eq!(open::<Memory>(b""), Err(Damage::Foreign));
         assert_eq!(open::<Memory>(b"hello\nworld"), Err(Damage::Foreign));
         assert_eq!(open::<Memory>(b"sipwake 2 00\n{}"), Err(Damage::OtherVersion));
-        assert_eq!(open::<Memory>(&seal(&"text")), Err(Damage::Unreadable));
+        assert_eq!(open::<Memory>(&seal(&"text".to_owned())), Err(Damage::Unreadable));
         assert_eq!(open::<Memory>(&vec![b'x'; MAX_RECORD + 1]), Err(Damage::TooLarge));
     }
 
@@ -376,8 +410,9 @@ mod tests {
         assert!(stored.contains(text), "{stored}");
         let read = open::<Memory>(&record).expect("sound").bound.expect("bound");
         assert_eq!((read.base(), Some(&read)), ("sip:a@b", bound.as_ref()));
-        assert!(serde_json::from_str::<Bound>(&text[8..].replace("sip:a@b\"", "sip:c@d\"")).is_err());
-        let old = serde_json::from_str::<Bound>(&text[8..].replace(r#","gateway":"gw.example""#, ""));
+        let read = |text: &str| Bound::read(&json::parse(text.as_bytes()).expect("JSON"));
+        assert_eq!(read(&text[8..].replace("sip:a@b\"", "sip:c@d\"")), None);
+        let old = read(&text[8..].replace(r#","gateway":"gw.example""#, ""));
         assert_eq!(old.expect("from before gateways were remembered").gateway, None);
     }
 
@@ -386,10 +421,12 @@ mod tests {
         let config = AccountConfig::new("sip:alice@example.com", "secret");
         let key = crate::account::Account::parse(config.clone()).expect("a sound account").key();
         let removal = Removal { account: config, push: None, memory: memory() };
-        let old = seal(&HashMap::from([(key.clone(), removal.clone())]));
-        let read = Removals::read(&old).expect("the old form");
+        let mut alone = Pending::default();
+        alone.insert(key.clone(), removal.clone());
+        let old = seal(&alone);
+        let read = Removals::open(&old).expect("the old form");
         assert_eq!((read.pending.get(&key), read.departed.len()), (Some(&removal), 0));
-        let again = Removals::read(&read.write().expect("something is pending")).expect("the new form");
+        let again = Removals::open(&read.seal().expect("something is pending")).expect("the new form");
         assert_eq!(again.pending.get(&key), Some(&removal));
     }
 

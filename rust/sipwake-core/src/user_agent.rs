@@ -96,7 +96,7 @@ impl UserAgent {
             unsaved: Unsaved::default(),
             discarded: FewMap::default(),
         };
-        match removals.map(Removals::read) {
+        match removals.map(Removals::open) {
             Some(Ok(removals)) => {
                 if !active(Mutation::DepartedForgotten) {
                     agent.cx.removals.departed = removals.departed;

@@ -76,7 +76,7 @@ impl Context {
     }
 
     pub(crate) fn save_removals(&mut self, durability: Durability) {
-        let record = Record { key: REMOVALS.to_owned(), bytes: self.removals.write(), durability };
+        let record = Record { key: REMOVALS.to_owned(), bytes: self.removals.seal(), durability };
         self.outputs.push_back(Output::Save(record));
     }
 }

@@ -202,7 +202,7 @@ impl Registration {
         }
 
         let ours = self.ours(&listed, &attempt);
-        let lapsed = match ours.and_then(Contact::expires) {
+        let lapsed = match ours.and_then(|ours| ours.expires()) {
             Some(granted) => granted == 0,
             None => listed.is_empty() && message.expires() == Some(0),
         };
@@ -217,7 +217,7 @@ impl Registration {
             return self.fail(failure, None, cx, now);
         }
         let expires = ours
-            .and_then(Contact::expires)
+            .and_then(|ours| ours.expires())
             .or(message.expires())
             .unwrap_or(attempt.expires)
             .clamp(MIN_GRANTED, MAX_MIN_EXPIRES);
@@ -316,7 +316,7 @@ impl Registration {
         self.memory.former = lingering
             .iter()
             .take(MAX_FORMER)
-            .map(|contact| Former { uri: Secret::new(&contact.uri), expires_at: u64::MAX, refusals: 1 })
+            .map(|contact| Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals: 1 })
             .collect();
         self.due = true;
         self.save(cx, Durability::Progress);
@@ -350,7 +350,7 @@ impl Registration {
     }
 
     /// Forgets the former Contacts that the 200 lists no more, and finds those that it still does.
-    fn settle_former(&mut self, attempt: &Attempt, listed: &[Contact], ours: Option<&Contact>) {
+    fn settle_former(&mut self, attempt: &Attempt, listed: &[Contact], ours: Option<Contact>) {
         let mut former = std::mem::take(&mut self.memory.former);
         let bound = self.memory.bound.take();
         for bound in bound.iter().chain(self.left_here()).filter(|bound| bound.uri.expose() != attempt.uri) {
@@ -366,7 +366,7 @@ impl Registration {
             let known = || former.iter().any(|known| known.uri.expose() == contact.uri);
             is_uri(contact, &attempt.uri) && !(exactly && known())
         };
-        for contact in listed.iter().filter(|contact| Some(*contact) != ours && !is_ours(contact, &former)) {
+        for contact in listed.iter().filter(|contact| Some(**contact) != ours && !is_ours(contact, &former)) {
             let known = former.iter().find(|known| is_uri(contact, known.uri.expose()));
             if known.is_none() && !self.is_our_leftover(contact, attempt) {
                 continue;
@@ -374,7 +374,7 @@ impl Registration {
             let refusals = known.map_or(0, |known| known.refusals) + 1;
             // The server has just shown that it holds it, whatever our clock says.
             if refusals <= MAX_CLEANUPS && kept.len() < MAX_FORMER {
-                kept.push(Former { uri: Secret::new(&contact.uri), expires_at: u64::MAX, refusals });
+                kept.push(Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals });
             }
         }
         if listed.is_empty() {
@@ -395,9 +395,9 @@ impl Registration {
 
     /// The listed Contact that stands for ours: as we sent it or, where the server rewrites addresses, the longest-lived
     /// with our instance or our token.
-    fn ours<'a>(&self, listed: &'a [Contact], attempt: &Attempt) -> Option<&'a Contact> {
+    fn ours<'a>(&self, listed: &[Contact<'a>], attempt: &Attempt) -> Option<Contact<'a>> {
         let instance = self.account.instance_id();
-        let exact = listed.iter().filter(|contact| is_uri(contact, &attempt.uri));
+        let exact = listed.iter().copied().filter(|contact| is_uri(contact, &attempt.uri));
         if let Some(exact) = exact.max_by_key(|contact| (contact.uri == attempt.uri, contact.instance() == instance)) {
             return Some(exact);
         }
@@ -410,6 +410,7 @@ impl Registration {
         };
         listed
             .iter()
+            .copied()
             .filter(|contact| !known(contact))
             .filter(|contact| {
                 (instance.is_some() && contact.instance() == instance)

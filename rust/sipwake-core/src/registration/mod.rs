@@ -82,7 +82,7 @@ impl Context {
 }
 
 /// What a REGISTER is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Asks {
     /// Keep the binding as it is wished.
     Bind,
@@ -101,7 +101,7 @@ impl Asks {
 }
 
 /// A request and its repetitions after 401, 423, 3xx, 555: what must not be forgotten between them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Chain {
     asks: Asks,
     auth: crate::digest::Attempt,
@@ -112,15 +112,15 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    fn new(asks: Asks) -> Self {
-        Self {
+    fn new(asks: Asks) -> Box<Self> {
+        Box::new(Self {
             asks,
             auth: crate::digest::Attempt::default(),
             requests: 0,
             min_expires: 0,
             without_push: false,
             single_contact: false,
-        }
+        })
     }
 }
 
@@ -153,7 +153,7 @@ struct Attempt {
     spoken: Vec<Dialect>,
     expires: u32,
     piid: Piid,
-    chain: Chain,
+    chain: Box<Chain>,
 }
 
 /// Whether a hop that is named for UDP is reached over TCP, because our requests are too large.
@@ -379,7 +379,7 @@ impl Registration {
             Flow::Up(up) => up.clone(),
             _ => return self.open(cx, now),
         };
-        let chain = self.resume.take().map(|chain| *chain).unwrap_or_else(|| match self.query.take() {
+        let chain = self.resume.take().unwrap_or_else(|| match self.query.take() {
             Some(provider) if !self.leaving => Chain::new(Asks::Query(provider)),
             _ => {
                 self.due = false;
@@ -468,7 +468,7 @@ impl Registration {
         }
         let attempt = self.attempt.take().expect("it was there a moment ago");
         self.liveness.answered(attempt.sent_at, now.boot);
-        self.conclude(*attempt, code, message, cx, now);
+        self.conclude(attempt, code, message, cx, now);
         true
     }
 }

@@ -30,8 +30,8 @@ const SKIP_CSEQ: u32 = 1000;
 
 impl Registration {
     /// Deals with a final response to the REGISTER in flight.
-    pub(super) fn conclude(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
-        let asks = attempt.chain.asks.clone();
+    pub(super) fn conclude(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
+        let asks = &attempt.chain.asks;
         self.follow_observed(message);
         self.take_auth_uri(message);
         self.skip_after(code);
@@ -55,7 +55,7 @@ impl Registration {
                 self.again(attempt, code, message, cx, now);
             }
             _ if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
-            404 | 604 if asks == Asks::Remove => self.gone(cx, now),
+            404 | 604 if matches!(asks, Asks::Remove) => self.gone(cx, now),
             403 | 404 | 410 | 416 | 603 | 604 => {
                 self.stop(Failure::Refused { code, reason: reason(message) }, cx);
             }
@@ -98,15 +98,15 @@ impl Registration {
     }
 
     /// Sends the chain's next request, unless it has gone on for too long.
-    fn again(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+    fn again(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
         if attempt.chain.requests >= MAX_REQUESTS {
             log::warn!("{}: {code} {} after {MAX_REQUESTS} requests", self.key, reason(message));
             return self.fail(Failure::Circles, None, cx, now);
         }
-        self.resume = Some(Box::new(attempt.chain));
+        self.resume = Some(attempt.chain);
     }
 
-    fn challenged(&mut self, mut attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+    fn challenged(&mut self, mut attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
         let challenges = parse_challenges(message.headers("WWW-Authenticate"), message.headers("Proxy-Authenticate"));
         // The upper server's realm, for X-PIID: its 401 comes through, a 407 is the proxy's own.
         if let Some(challenge) = challenges.iter().find(|challenge| !challenge.proxy).or(challenges.first()) {
@@ -123,9 +123,9 @@ impl Registration {
         }
     }
 
-    fn interval_too_brief(&mut self, mut attempt: Attempt, message: &Message, cx: &mut Context, now: Now) {
+    fn interval_too_brief(&mut self, mut attempt: Box<Attempt>, message: &Message, cx: &mut Context, now: Now) {
         match message.min_expires() {
-            Some(min) if min > attempt.expires && min <= MAX_MIN_EXPIRES && attempt.chain.asks != Asks::Remove => {
+            Some(min) if min > attempt.expires && min <= MAX_MIN_EXPIRES && !matches!(attempt.chain.asks, Asks::Remove) => {
                 attempt.chain.min_expires = min;
                 self.min_expires = min;
                 self.again(attempt, 423, message, cx, now);
@@ -134,7 +134,7 @@ impl Registration {
         }
     }
 
-    fn redirected(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+    fn redirected(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
         let target = match &self.flow {
             Flow::Up(up) => message.contacts().iter().filter_map(Contact::parsed).find_map(|uri| {
                 Hop::redirected(up.transport, &uri)
@@ -153,7 +153,7 @@ impl Registration {
     }
 
     /// RFC 8599 4.1.1: a 555 leaves the user without service unless he registers again without push.
-    fn push_refused(&mut self, mut attempt: Attempt, message: &Message, cx: &mut Context, now: Now) {
+    fn push_refused(&mut self, mut attempt: Box<Attempt>, message: &Message, cx: &mut Context, now: Now) {
         if attempt.chain.without_push {
             return self.fail(Failure::Answered { code: 555, reason: reason(message) }, None, cx, now);
         }
@@ -180,7 +180,7 @@ impl Registration {
         cx.tell(Event::Capabilities { account: self.key.clone(), status, providers });
     }
 
-    fn accepted(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+    fn accepted(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
         if let Flow::Up(up) = &mut self.flow {
             up.proven |= up.id == attempt.flow;
         }
@@ -332,7 +332,7 @@ impl Registration {
     /// Whatever became of the former token, its turn is over; but a log-out that was asked for meanwhile comes first.
     fn bind_next(&mut self) {
         self.due = true;
-        self.resume = (!self.leaving).then(|| Box::new(Chain::new(Asks::Bind)));
+        self.resume = (!self.leaving).then(|| Chain::new(Asks::Bind));
     }
 
     /// Forgets what the gateway in use has just removed. A binding that another one holds is not gone: it is known until the
@@ -421,7 +421,7 @@ impl Registration {
 
     /// Whether a listed Contact is one of this device that should not be there: known, of our instance, or with our token.
     fn is_our_leftover(&self, contact: &Contact, attempt: &Attempt) -> bool {
-        if attempt.chain.asks == Asks::Bind && is_uri(contact, &attempt.uri) {
+        if matches!(attempt.chain.asks, Asks::Bind) && is_uri(contact, &attempt.uri) {
             return false;
         }
         if active(Mutation::ForeignContactRemoved) {

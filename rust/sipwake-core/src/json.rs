@@ -214,7 +214,7 @@ fn write_separator(out: &mut Vec<u8>) {
     }
 }
 
-fn write_name(out: &mut Vec<u8>, name: &str) {
+pub(crate) fn write_name(out: &mut Vec<u8>, name: &str) {
     write_separator(out);
     write_text(out, name);
     out.push(b':');

@@ -8,11 +8,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::account::{AccountConfig, AccountKey};
 use crate::digest::{NonceCache, hex};
 use crate::few::{Few, FewMap};
-use crate::json::{self, Json, Kept, record, variants, write_field};
+use crate::json::{self, Json, Kept, record, variants, write_field, write_name};
 use crate::push::{PushConfig, PushToken, Shown};
 use crate::random::Random;
 use crate::redact::Secret;
@@ -21,6 +22,8 @@ use crate::redact::Secret;
 const VERSION: &str = "1";
 /// The largest record that is read, in bytes.
 const MAX_RECORD: usize = 256 * 1024;
+/// Room for a common record, in bytes, so that no piece of it stays behind where it grew.
+const ROOM: usize = 2048;
 /// Accounts of one client.
 pub const MAX_ACCOUNTS: usize = 16;
 /// Log-outs waiting to be delivered; the one that waited longest is given up for a new one.
@@ -223,43 +226,46 @@ pub(crate) struct Former {
 record!(Former { uri, expires_at, refusals });
 
 /// A log-out that the server has not confirmed yet: all that is needed to deliver it without the app.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Removal {
     pub(crate) account: AccountConfig,
     pub(crate) push: Option<PushConfig>,
     pub(crate) memory: Memory,
 }
 
-record!(Removal { account, push, memory });
+/// A [`Removal`] as it is stored.
+pub(crate) type StoredRemoval = Zeroizing<Vec<u8>>;
 
-/// The record [`REMOVALS`].
-#[derive(Debug, Default)]
-pub(crate) struct Removals {
-    /// The log-outs that the server has not confirmed.
-    pub(crate) pending: FewMap<AccountKey, Removal>,
-    pub(crate) departed: VecDeque<Departed>,
+impl Removal {
+    fn read(json: &Json<'_>) -> Option<Self> {
+        let object = json.object()?;
+        Some(Self { account: object.field("account")?, push: object.field("push")?, memory: object.field("memory")? })
+    }
+
+    fn read_all(json: &Json<'_>) -> Option<Vec<(AccountKey, Self)>> {
+        let mut removals = Vec::new();
+        for (key, removal) in json.entries()? {
+            removals.push((AccountKey::parse(key)?, Self::read(removal)?));
+        }
+        Some(removals)
+    }
+
+    pub(crate) fn written(account: &AccountConfig, push: &Option<PushConfig>, memory: &Memory) -> StoredRemoval {
+        let mut out = Zeroizing::new(Vec::with_capacity(ROOM));
+        out.push(b'{');
+        write_field(&mut out, "account", account);
+        write_field(&mut out, "push", push);
+        write_field(&mut out, "memory", memory);
+        out.push(b'}');
+        out
+    }
 }
 
-record!(Removals { pending, departed });
-
-type Pending = FewMap<AccountKey, Removal>;
-
-impl Kept for Pending {
-    fn read(json: &Json<'_>) -> Option<Self> {
-        let mut pending = Self::default();
-        for (key, removal) in json.entries()? {
-            pending.insert(AccountKey::parse(key)?, Removal::read(removal)?);
-        }
-        Some(pending)
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        out.push(b'{');
-        for (key, removal) in self.iter() {
-            write_field(out, key.as_str(), removal);
-        }
-        out.push(b'}');
-    }
+/// The record [`REMOVALS`].
+#[derive(Default)]
+pub(crate) struct Removals {
+    /// The log-outs that the server has not confirmed.
+    pub(crate) pending: FewMap<AccountKey, StoredRemoval>,
+    pub(crate) departed: VecDeque<Departed>,
 }
 
 /// A user who logged out: a late push for him is for nobody else. Nothing of this is secret.
@@ -274,16 +280,30 @@ pub(crate) struct Departed {
 record!(Departed { user, at });
 
 impl Removals {
-    pub(crate) fn open(record: &[u8]) -> Result<Self, Damage> {
+    /// Reads the log-outs and the users who are gone.
+    pub(crate) fn open(record: &[u8]) -> Result<(Vec<(AccountKey, Removal)>, VecDeque<Departed>), Damage> {
         let json = parse(record)?;
+        let object = json.object().ok_or(Damage::Unreadable)?;
+        let both = || Some((Removal::read_all(object.find("pending"))?, object.field("departed")?));
         // Until departed users were remembered, the record was the pending log-outs alone.
-        let alone = || Some(Self { pending: Kept::read(&json)?, ..Self::default() });
-        Self::read(&json).or_else(alone).ok_or(Damage::Unreadable)
+        let alone = || Some((Removal::read_all(&json)?, VecDeque::new()));
+        both().or_else(alone).ok_or(Damage::Unreadable)
     }
 
     /// Returns the record; `None` when there is nothing to remember.
     pub(crate) fn seal(&self) -> Option<Vec<u8>> {
-        (!self.pending.is_empty() || !self.departed.is_empty()).then(|| seal(self))
+        (!self.pending.is_empty() || !self.departed.is_empty()).then(|| seal(&|out| self.write(out)))
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"pending\":{");
+        for (key, removal) in self.pending.iter() {
+            write_name(out, key.as_str());
+            out.extend_from_slice(removal);
+        }
+        out.push(b'}');
+        write_field(out, "departed", &self.departed);
+        out.push(b'}');
     }
 
     /// Remembers a user who logged out; of too many, the one who left first is forgotten.
@@ -336,14 +356,13 @@ fn checksum(body: &[u8]) -> [u8; 16] {
     hex(&Sha256::digest(body))
 }
 
-pub(crate) fn seal(value: &dyn Kept) -> Vec<u8> {
-    // Room for a common record, so that no piece of it stays behind where it grew.
-    let mut record = Vec::with_capacity(2048);
+pub(crate) fn seal(write: &dyn Fn(&mut Vec<u8>)) -> Vec<u8> {
+    let mut record = Vec::with_capacity(ROOM);
     for piece in ["sipwake ", VERSION, " 0123456789abcdef\n"] {
         record.extend_from_slice(piece.as_bytes());
     }
     let begin = record.len();
-    value.write(&mut record);
+    write(&mut record);
     let sum = checksum(&record[begin..]);
     record[begin - 1 - sum.len()..begin - 1].copy_from_slice(&sum);
     record
@@ -384,19 +403,23 @@ mod tests {
         Memory { realm: Some("asterisk".into()), ..Memory::fresh(&mut Random::new([1; 32])) }
     }
 
+    fn sealed(value: &dyn Kept) -> Vec<u8> {
+        seal(&|out| value.write(out))
+    }
+
     #[test]
     fn what_is_sealed_can_be_opened() {
-        assert_eq!(open::<Memory>(&seal(&memory())), Ok(memory()));
+        assert_eq!(open::<Memory>(&sealed(&memory())), Ok(memory()));
     }
 
     #[test]
     fn each_damage_has_its_name() {
-        let good = seal(&memory());
+        let good = sealed(&memory());
         assert_eq!(open::<Memory>(&good[..good.len() - 1]), Err(Damage::Torn));
         assert_eq!(open::<Memory>(b""), Err(Damage::Foreign));
         assert_eq!(open::<Memory>(b"hello\nworld"), Err(Damage::Foreign));
         assert_eq!(open::<Memory>(b"sipwake 2 00\n{}"), Err(Damage::OtherVersion));
-        assert_eq!(open::<Memory>(&seal(&"text".to_owned())), Err(Damage::Unreadable));
+        assert_eq!(open::<Memory>(&sealed(&"text".to_owned())), Err(Damage::Unreadable));
         assert_eq!(open::<Memory>(&vec![b'x'; MAX_RECORD + 1]), Err(Damage::TooLarge));
     }
 
@@ -404,7 +427,7 @@ mod tests {
     fn a_bound_contact_is_stored_with_its_base_and_read_if_it_begins_with_it() {
         let bound = Bound::new("sip:a@b", "sip:a@b;pn-prid=t", None, 7, Some("gw.example".into()));
         let memory = Memory { bound: bound.clone(), ..memory() };
-        let record = seal(&memory);
+        let record = sealed(&memory);
         let stored = String::from_utf8(record.clone()).expect("JSON");
         let text = r#""bound":{"base":"sip:a@b","uri":"sip:a@b;pn-prid=t","token":null,"expires_at":7,"gateway":"gw.example"}"#;
         assert!(stored.contains(text), "{stored}");
@@ -420,14 +443,23 @@ mod tests {
     fn log_outs_stored_before_departed_users_were_remembered_are_read() {
         let config = AccountConfig::new("sip:alice@example.com", "secret");
         let key = crate::account::Account::parse(config.clone()).expect("a sound account").key();
-        let removal = Removal { account: config, push: None, memory: memory() };
-        let mut alone = Pending::default();
-        alone.insert(key.clone(), removal.clone());
-        let old = seal(&alone);
-        let read = Removals::open(&old).expect("the old form");
-        assert_eq!((read.pending.get(&key), read.departed.len()), (Some(&removal), 0));
-        let again = Removals::open(&read.seal().expect("something is pending")).expect("the new form");
-        assert_eq!(again.pending.get(&key), Some(&removal));
+        let written = Removal::written(&config, &None, &memory());
+        let alone = |out: &mut Vec<u8>| {
+            out.push(b'{');
+            write_name(out, key.as_str());
+            out.extend_from_slice(&written);
+            out.push(b'}');
+        };
+        let read = |record: &[u8]| {
+            let (pending, departed) = Removals::open(record).expect("sound");
+            let [(of, Removal { account, push, memory })] = &*pending else { panic!("one log-out") };
+            assert_eq!((of, push, departed.len()), (&key, &None, 0));
+            Removal::written(account, push, memory)
+        };
+        assert_eq!(read(&seal(&alone)), written);
+        let mut removals = Removals::default();
+        removals.pending.insert(key.clone(), written.clone());
+        assert_eq!(read(&removals.seal().expect("something is pending")), written);
     }
 
     #[test]
@@ -443,7 +475,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_flipped_bit_goes_unnoticed(bit in 0usize..8, at in any::<proptest::sample::Index>()) {
-            let mut record = seal(&memory());
+            let mut record = sealed(&memory());
             let at = at.index(record.len());
             record[at] ^= 1 << bit;
             prop_assert!(open::<Memory>(&record).is_err());

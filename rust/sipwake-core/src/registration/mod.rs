@@ -21,11 +21,14 @@ use crate::clock::Now;
 use crate::event::{Event, FlowId, Output};
 use crate::few::Few;
 use crate::gateway::Gateways;
+use crate::json::Kept;
 use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Dialect, Push, PushToken, Shown, Verdict};
 use crate::random::Random;
 use crate::sip::{CSeq, Message};
-use crate::snapshot::{Bound, Durability, Memory, REMOVALS, Record, Removal, Removals, TokenWish, binding_key, seal};
+use crate::snapshot::{
+    Bound, Durability, Memory, REMOVALS, Record, Removal, Removals, StoredRemoval, TokenWish, binding_key, seal,
+};
 use crate::transaction::ClientTransaction;
 
 pub(crate) use credentials::Challenged;
@@ -67,7 +70,7 @@ impl Context {
     }
 
     /// Stores the pending log-outs with this one added, changed or, with `None`, delivered.
-    pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<Removal>, durability: Durability) {
+    pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<StoredRemoval>, durability: Durability) {
         match removal {
             Some(removal) => self.removals.pending.insert(key.clone(), removal),
             None => self.removals.pending.remove(key),
@@ -293,12 +296,12 @@ impl Registration {
     }
 
     /// Returns what is needed to deliver the log-out without the app.
-    pub(crate) fn removal(&self) -> Removal {
+    pub(crate) fn removal(&self) -> StoredRemoval {
         let mut account = self.account.config();
         if !active(Mutation::PasswordStored) {
             account.credentials = self.ha1_only();
         }
-        Removal { account, push: self.push.as_ref().map(|push| push.config()), memory: self.memory.clone() }
+        Removal::written(&account, &self.push.as_ref().map(Push::config), &self.memory)
     }
 
     pub(crate) fn account(&self) -> &Account {
@@ -452,7 +455,7 @@ impl Registration {
         if self.leaving {
             return cx.save_removal(&self.key, Some(self.removal()), durability);
         }
-        let bytes = Some(seal(&self.memory));
+        let bytes = Some(seal(&|out| self.memory.write(out)));
         cx.outputs.push_back(Output::Save(Record { key: binding_key(&self.key), bytes, durability }));
     }
 

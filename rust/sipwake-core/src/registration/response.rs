@@ -125,7 +125,9 @@ impl Registration {
 
     fn interval_too_brief(&mut self, mut attempt: Box<Attempt>, message: &Message, cx: &mut Context, now: Now) {
         match message.min_expires() {
-            Some(min) if min > attempt.expires && min <= MAX_MIN_EXPIRES && !matches!(attempt.chain.asks, Asks::Remove) => {
+            Some(min)
+                if min > attempt.expires && min <= MAX_MIN_EXPIRES && !matches!(attempt.chain.asks, Asks::Remove) =>
+            {
                 attempt.chain.min_expires = min;
                 self.min_expires = min;
                 self.again(attempt, 423, message, cx, now);

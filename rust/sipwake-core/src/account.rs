@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::digest::{Credentials, hex};
 use crate::error::{FieldError, check_text};
+use crate::json::{Json, Kept, record, write_text};
 use crate::sip::{Host, SipUri, quote};
 
 /// The longest text that any account field may hold, in bytes.
@@ -16,8 +15,7 @@ pub const MAX_GATEWAYS: usize = 16;
 pub const DEFAULT_EXPIRES: u32 = 3600;
 
 /// The transport that a flow runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// RFC 3261 over UDP.
     Udp,
@@ -84,6 +82,16 @@ impl Transport {
             Self::Ws => 80,
             Self::Wss => 443,
         }
+    }
+}
+
+impl Kept for Transport {
+    fn read(json: &Json<'_>) -> Option<Self> {
+        Self::parse(json.text()?)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_text(out, self.param());
     }
 }
 
@@ -211,8 +219,7 @@ impl std::fmt::Display for Aor {
 }
 
 /// Mizutech's `X-Sy.*` request headers: which SIP server stands behind the gateway.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UpperServer {
     /// `X-Sy.Uppersrv`: the target SIP server.
     pub server: Option<String>,
@@ -222,8 +229,10 @@ pub struct UpperServer {
     pub domain: Option<String>,
 }
 
+record!(UpperServer { server, proxy, domain });
+
 /// What an app states about an account, as plain text; [`Account::parse`] turns it into one that can be trusted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountConfig {
     /// The address of record, `sip:alice@example.com` or `alice@example.com`.
     pub aor: String,
@@ -256,11 +265,29 @@ pub struct AccountConfig {
     pub keep_alive: Option<u32>,
     /// Registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that send calls
     /// to the Contact itself, whatever they saw. Not for WebSocket, whose Contact is no address.
-    #[serde(default)]
     pub follow_observed_address: bool,
     /// Lets `X-PIID`, which is as good as the password, leave over a transport that others can read.
     pub allow_cleartext_secrets: bool,
 }
+
+record!(AccountConfig {
+    aor,
+    display_name,
+    auth_user,
+    credentials,
+    registrar,
+    outbound_proxy,
+    gateways,
+    upper,
+    realm,
+    transport,
+    expires,
+    user_agent,
+    instance_id,
+    keep_alive,
+    follow_observed_address,
+    allow_cleartext_secrets,
+});
 
 impl AccountConfig {
     /// Returns a configuration with an AOR and a password, and the defaults for all else.
@@ -521,8 +548,7 @@ impl Account {
 }
 
 /// Names one account of a client, the same across restarts.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountKey([u8; KEY]);
 
 /// The length of an [`AccountKey`], in hexadecimal digits.

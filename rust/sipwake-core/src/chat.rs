@@ -89,7 +89,7 @@ impl Text {
         }
         let from = field(envelope, "From").and_then(NameAddr::parse).and_then(|from| {
             let shown = crate::payload::shown_name;
-            Some(Caller { uri: shown(&from.uri)?, display_name: from.display_name.as_deref().and_then(shown) })
+            Some(Caller { uri: shown(from.uri)?, display_name: from.display_name().as_deref().and_then(shown) })
         });
         // The prefix of RFC 5438's namespace is free to choose; "imdn" is what all choose.
         let id = field(envelope, "imdn.Message-ID").map(str::to_owned);

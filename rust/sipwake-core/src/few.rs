@@ -1,12 +1,7 @@
 //! A list and a map that are empty for most of a client's life.
 
 use std::borrow::Borrow;
-use std::fmt;
-use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde::{Serialize, Serializer};
 
 /// A `Vec` that takes one pointer while it is empty, and gives its room back when it becomes so again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,18 +34,6 @@ impl<T> Few<T> {
 
     fn shrink(&mut self) {
         self.0.take_if(|items| items.is_empty());
-    }
-}
-
-impl<T: Serialize> Serialize for Few<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::deserialize(deserializer).map(Self::from)
     }
 }
 
@@ -151,36 +134,6 @@ impl<K, V> DerefMut for FewMap<K, V> {
     }
 }
 
-impl<K: Serialize, V: Serialize> Serialize for FewMap<K, V> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter().map(|(key, value)| (key, value)))
-    }
-}
-
-impl<'de, K: Deserialize<'de> + Eq, V: Deserialize<'de>> Deserialize<'de> for FewMap<K, V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FewMapVisitor(PhantomData))
-    }
-}
-
-struct FewMapVisitor<K, V>(PhantomData<(K, V)>);
-
-impl<'de, K: Deserialize<'de> + Eq, V: Deserialize<'de>> Visitor<'de> for FewMapVisitor<K, V> {
-    type Value = FewMap<K, V>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut map = FewMap::default();
-        while let Some((key, value)) = entries.next_entry()? {
-            map.insert(key, value);
-        }
-        Ok(map)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,9 +156,7 @@ mod tests {
         *map.get_or_insert("a".to_owned(), 2) += 3;
         map.insert("b".to_owned(), 4);
         assert_eq!(*map.get_or_insert("a".to_owned(), 0), 5);
-        let text = serde_json::to_string(&map).expect("its keys are text");
-        assert_eq!(text, r#"{"b":4,"a":5}"#);
-        assert_eq!(serde_json::from_str::<FewMap<String, u8>>(&text).expect("just written"), map);
+        assert_eq!(*map, [("b".to_owned(), 4), ("a".to_owned(), 5)]);
         map.remove("b");
         assert_eq!((map.get("a"), map.contains_key("b"), map.len()), (Some(&5), false, 1));
     }

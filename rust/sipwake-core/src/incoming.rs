@@ -12,7 +12,7 @@ impl UserAgent {
         let (Some(key), Some(method)) = (TransactionKey::of(&request), request.method().cloned()) else {
             return self.discard(Discard::Malformed);
         };
-        if request.call_id().is_none() || request.cseq().is_none_or(|cseq| cseq.method != method) {
+        if request.call_id().is_none() || request.cseq().is_none_or(|cseq| cseq.method != method.as_str()) {
             return self.discard(Discard::Malformed);
         }
         match method {
@@ -31,7 +31,7 @@ impl UserAgent {
         if self.is_pondered(&key) {
             return;
         }
-        if request.to().is_some_and(|to| to.tag().is_some()) {
+        if request.to_tag().is_some() {
             return self.handle_within(flow, key, method, request, now);
         }
         let key = Some(key);

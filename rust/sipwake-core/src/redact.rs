@@ -5,8 +5,7 @@ use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// A secret text: no `Display`, a `Debug` that shows only its length, wiped when dropped.
-#[derive(Clone, PartialEq, Eq, Default, Zeroize, ZeroizeOnDrop, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, Default, Zeroize, ZeroizeOnDrop)]
 pub struct Secret(Box<str>);
 
 impl Secret {

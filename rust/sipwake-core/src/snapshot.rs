@@ -7,14 +7,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::account::{AccountConfig, AccountKey};
 use crate::digest::{NonceCache, hex};
 use crate::few::{Few, FewMap};
-use crate::json;
+use crate::json::{self, Json, Kept, record, variants, write_field, write_name};
 use crate::push::{PushConfig, PushToken, Shown};
 use crate::random::Random;
 use crate::redact::Secret;
@@ -23,6 +22,8 @@ use crate::redact::Secret;
 const VERSION: &str = "1";
 /// The largest record that is read, in bytes.
 const MAX_RECORD: usize = 256 * 1024;
+/// Room for a common record, in bytes, so that no piece of it stays behind where it grew.
+const ROOM: usize = 2048;
 /// Accounts of one client.
 pub const MAX_ACCOUNTS: usize = 16;
 /// Log-outs waiting to be delivered; the one that waited longest is given up for a new one.
@@ -70,7 +71,7 @@ pub fn binding_key(account: &AccountKey) -> String {
 }
 
 /// What is remembered of one registration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Memory {
     /// One Call-ID for all REGISTERs of a registration (RFC 3261 10.2).
     pub(crate) call_id: Box<str>,
@@ -95,15 +96,31 @@ pub(crate) struct Memory {
     /// The port of the Contact, to be used again so that it stays the same.
     pub(crate) local_port: Option<u16>,
     /// Nobody has registered, something was only asked: the binding that the question makes is removed, and no other made.
-    #[serde(default)]
     pub(crate) asked_only: bool,
     /// Wall time, in seconds since 1970, at which the server last answered 555 to RFC 8599.
-    #[serde(default)]
     pub(crate) refused_at: Option<u64>,
     /// What the gateways that were left may still hold, the last of them first.
-    #[serde(default, skip_serializing_if = "<[Bound]>::is_empty")]
     pub(crate) left: Few<Bound>,
 }
+
+record!(Memory {
+    call_id,
+    from_tag,
+    cseq_reserved,
+    nonces,
+    realm,
+    auth_uri,
+    shown,
+    token,
+    bound,
+    former,
+    no_outbound,
+    separate_removal,
+    local_port,
+    asked_only,
+    refused_at,
+    left,
+});
 
 impl Memory {
     pub(crate) fn fresh(random: &mut Random) -> Self {
@@ -134,7 +151,7 @@ impl Memory {
 }
 
 /// What the app wants of its token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TokenWish {
     /// There is none yet.
     NoneYet,
@@ -144,9 +161,10 @@ pub(crate) enum TokenWish {
     Unbind(Option<PushToken>),
 }
 
+variants!(TokenWish { NoneYet, Bind(token), Unbind(token) });
+
 /// A Contact that a 200 confirmed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "StoredBound", into = "StoredBound")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bound {
     /// The whole Contact URI as it was sent.
     pub(crate) uri: Secret,
@@ -157,17 +175,6 @@ pub(crate) struct Bound {
     pub(crate) expires_at: u64,
     /// The gateway that took it, as the account names it; `None` where there is no choice of gateways.
     pub(crate) gateway: Option<Box<str>>,
-}
-
-/// The form on disk.
-#[derive(Serialize, Deserialize)]
-struct StoredBound {
-    base: Secret,
-    uri: Secret,
-    token: Option<PushToken>,
-    expires_at: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    gateway: Option<Box<str>>,
 }
 
 impl Bound {
@@ -188,26 +195,26 @@ impl Bound {
     }
 }
 
-impl TryFrom<StoredBound> for Bound {
-    type Error = &'static str;
-
-    fn try_from(stored: StoredBound) -> Result<Self, Self::Error> {
-        let StoredBound { base, uri, token, expires_at, gateway } = stored;
-        Self::new(base.expose(), uri.expose(), token, expires_at, gateway)
-            .ok_or("a Contact that does not begin with its base")
+impl Kept for Bound {
+    fn read(json: &Json<'_>) -> Option<Self> {
+        let object = json.object()?;
+        let [base, uri] = [object.find("base").text()?, object.find("uri").text()?];
+        Self::new(base, uri, object.field("token")?, object.field("expires_at")?, object.field("gateway")?)
     }
-}
 
-impl From<Bound> for StoredBound {
-    fn from(bound: Bound) -> Self {
-        let base = Secret::new(bound.base());
-        let Bound { uri, token, expires_at, gateway, .. } = bound;
-        Self { base, uri, token, expires_at, gateway }
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        write_field(out, "base", &Secret::new(self.base()));
+        write_field(out, "uri", &self.uri);
+        write_field(out, "token", &self.token);
+        write_field(out, "expires_at", &self.expires_at);
+        write_field(out, "gateway", &self.gateway);
+        out.push(b'}');
     }
 }
 
 /// A Contact that is ours no more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Former {
     pub(crate) uri: Secret,
     /// Wall time, in seconds since 1970, after which the server has forgotten it by itself.
@@ -216,24 +223,53 @@ pub(crate) struct Former {
     pub(crate) refusals: u8,
 }
 
+record!(Former { uri, expires_at, refusals });
+
 /// A log-out that the server has not confirmed yet: all that is needed to deliver it without the app.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Removal {
     pub(crate) account: AccountConfig,
     pub(crate) push: Option<PushConfig>,
     pub(crate) memory: Memory,
 }
 
+/// A [`Removal`] as it is stored.
+pub(crate) type StoredRemoval = Zeroizing<Vec<u8>>;
+
+impl Removal {
+    fn read(json: &Json<'_>) -> Option<Self> {
+        let object = json.object()?;
+        Some(Self { account: object.field("account")?, push: object.field("push")?, memory: object.field("memory")? })
+    }
+
+    fn read_all(json: &Json<'_>) -> Option<Vec<(AccountKey, Self)>> {
+        let mut removals = Vec::new();
+        for (key, removal) in json.entries()? {
+            removals.push((AccountKey::parse(key)?, Self::read(removal)?));
+        }
+        Some(removals)
+    }
+
+    pub(crate) fn written(account: &AccountConfig, push: &Option<PushConfig>, memory: &Memory) -> StoredRemoval {
+        let mut out = Zeroizing::new(Vec::with_capacity(ROOM));
+        out.push(b'{');
+        write_field(&mut out, "account", account);
+        write_field(&mut out, "push", push);
+        write_field(&mut out, "memory", memory);
+        out.push(b'}');
+        out
+    }
+}
+
 /// The record [`REMOVALS`].
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Default)]
 pub(crate) struct Removals {
     /// The log-outs that the server has not confirmed.
-    pub(crate) pending: FewMap<AccountKey, Removal>,
+    pub(crate) pending: FewMap<AccountKey, StoredRemoval>,
     pub(crate) departed: VecDeque<Departed>,
 }
 
 /// A user who logged out: a late push for him is for nobody else. Nothing of this is secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Departed {
     /// The user part of the AOR: all that pushes tell.
     pub(crate) user: String,
@@ -241,18 +277,33 @@ pub(crate) struct Departed {
     pub(crate) at: u64,
 }
 
+record!(Departed { user, at });
+
 impl Removals {
-    pub(crate) fn read(record: &[u8]) -> Result<Self, Damage> {
+    /// Reads the log-outs and the users who are gone.
+    pub(crate) fn open(record: &[u8]) -> Result<(Vec<(AccountKey, Removal)>, VecDeque<Departed>), Damage> {
+        let json = parse(record)?;
+        let object = json.object().ok_or(Damage::Unreadable)?;
+        let both = || Some((Removal::read_all(object.find("pending"))?, object.field("departed")?));
         // Until departed users were remembered, the record was the pending log-outs alone.
-        open(record).or_else(|damage| match damage {
-            Damage::Unreadable => open(record).map(|pending| Self { pending, ..Self::default() }),
-            damage => Err(damage),
-        })
+        let alone = || Some((Removal::read_all(&json)?, VecDeque::new()));
+        both().or_else(alone).ok_or(Damage::Unreadable)
     }
 
     /// Returns the record; `None` when there is nothing to remember.
-    pub(crate) fn write(&self) -> Option<Vec<u8>> {
-        (!self.pending.is_empty() || !self.departed.is_empty()).then(|| seal(self))
+    pub(crate) fn seal(&self) -> Option<Vec<u8>> {
+        (!self.pending.is_empty() || !self.departed.is_empty()).then(|| seal(&|out| self.write(out)))
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"pending\":{");
+        for (key, removal) in self.pending.iter() {
+            write_name(out, key.as_str());
+            out.extend_from_slice(removal);
+        }
+        out.push(b'}');
+        write_field(out, "departed", &self.departed);
+        out.push(b'}');
     }
 
     /// Remembers a user who logged out; of too many, the one who left first is forgotten.
@@ -305,20 +356,24 @@ fn checksum(body: &[u8]) -> [u8; 16] {
     hex(&Sha256::digest(body))
 }
 
-pub(crate) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
-    // Room for a common record, so that no piece of it stays behind where it grew.
-    let mut record = Vec::with_capacity(2048);
+pub(crate) fn seal(write: &dyn Fn(&mut Vec<u8>)) -> Vec<u8> {
+    let mut record = Vec::with_capacity(ROOM);
     for piece in ["sipwake ", VERSION, " 0123456789abcdef\n"] {
         record.extend_from_slice(piece.as_bytes());
     }
     let begin = record.len();
-    serde_json::to_writer(&mut record, value).expect("records hold no map with keys other than strings");
+    write(&mut record);
     let sum = checksum(&record[begin..]);
     record[begin - 1 - sum.len()..begin - 1].copy_from_slice(&sum);
     record
 }
 
-pub(crate) fn open<T: DeserializeOwned>(record: &[u8]) -> Result<T, Damage> {
+/// Reads what was sealed.
+pub(crate) fn open<T: Kept>(record: &[u8]) -> Result<T, Damage> {
+    T::read(&parse(record)?).ok_or(Damage::Unreadable)
+}
+
+fn parse(record: &[u8]) -> Result<Json<'_>, Damage> {
     if record.len() > MAX_RECORD {
         return Err(Damage::TooLarge);
     }
@@ -335,13 +390,11 @@ pub(crate) fn open<T: DeserializeOwned>(record: &[u8]) -> Result<T, Damage> {
     if words.next().map(str::as_bytes) != Some(&checksum(body)) || words.next().is_some() {
         return Err(Damage::Torn);
     }
-    json::read(body).map_err(|_| Damage::Unreadable)
+    json::parse(body).ok_or(Damage::Unreadable)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -350,19 +403,23 @@ mod tests {
         Memory { realm: Some("asterisk".into()), ..Memory::fresh(&mut Random::new([1; 32])) }
     }
 
+    fn sealed(value: &dyn Kept) -> Vec<u8> {
+        seal(&|out| value.write(out))
+    }
+
     #[test]
     fn what_is_sealed_can_be_opened() {
-        assert_eq!(open::<Memory>(&seal(&memory())), Ok(memory()));
+        assert_eq!(open::<Memory>(&sealed(&memory())), Ok(memory()));
     }
 
     #[test]
     fn each_damage_has_its_name() {
-        let good = seal(&memory());
+        let good = sealed(&memory());
         assert_eq!(open::<Memory>(&good[..good.len() - 1]), Err(Damage::Torn));
         assert_eq!(open::<Memory>(b""), Err(Damage::Foreign));
         assert_eq!(open::<Memory>(b"hello\nworld"), Err(Damage::Foreign));
         assert_eq!(open::<Memory>(b"sipwake 2 00\n{}"), Err(Damage::OtherVersion));
-        assert_eq!(open::<Memory>(&seal(&"text")), Err(Damage::Unreadable));
+        assert_eq!(open::<Memory>(&sealed(&"text".to_owned())), Err(Damage::Unreadable));
         assert_eq!(open::<Memory>(&vec![b'x'; MAX_RECORD + 1]), Err(Damage::TooLarge));
     }
 
@@ -370,14 +427,15 @@ mod tests {
     fn a_bound_contact_is_stored_with_its_base_and_read_if_it_begins_with_it() {
         let bound = Bound::new("sip:a@b", "sip:a@b;pn-prid=t", None, 7, Some("gw.example".into()));
         let memory = Memory { bound: bound.clone(), ..memory() };
-        let record = seal(&memory);
+        let record = sealed(&memory);
         let stored = String::from_utf8(record.clone()).expect("JSON");
         let text = r#""bound":{"base":"sip:a@b","uri":"sip:a@b;pn-prid=t","token":null,"expires_at":7,"gateway":"gw.example"}"#;
         assert!(stored.contains(text), "{stored}");
         let read = open::<Memory>(&record).expect("sound").bound.expect("bound");
         assert_eq!((read.base(), Some(&read)), ("sip:a@b", bound.as_ref()));
-        assert!(serde_json::from_str::<Bound>(&text[8..].replace("sip:a@b\"", "sip:c@d\"")).is_err());
-        let old = serde_json::from_str::<Bound>(&text[8..].replace(r#","gateway":"gw.example""#, ""));
+        let read = |text: &str| Bound::read(&json::parse(text.as_bytes()).expect("JSON"));
+        assert_eq!(read(&text[8..].replace("sip:a@b\"", "sip:c@d\"")), None);
+        let old = read(&text[8..].replace(r#","gateway":"gw.example""#, ""));
         assert_eq!(old.expect("from before gateways were remembered").gateway, None);
     }
 
@@ -385,12 +443,23 @@ mod tests {
     fn log_outs_stored_before_departed_users_were_remembered_are_read() {
         let config = AccountConfig::new("sip:alice@example.com", "secret");
         let key = crate::account::Account::parse(config.clone()).expect("a sound account").key();
-        let removal = Removal { account: config, push: None, memory: memory() };
-        let old = seal(&HashMap::from([(key.clone(), removal.clone())]));
-        let read = Removals::read(&old).expect("the old form");
-        assert_eq!((read.pending.get(&key), read.departed.len()), (Some(&removal), 0));
-        let again = Removals::read(&read.write().expect("something is pending")).expect("the new form");
-        assert_eq!(again.pending.get(&key), Some(&removal));
+        let written = Removal::written(&config, &None, &memory());
+        let alone = |out: &mut Vec<u8>| {
+            out.push(b'{');
+            write_name(out, key.as_str());
+            out.extend_from_slice(&written);
+            out.push(b'}');
+        };
+        let read = |record: &[u8]| {
+            let (pending, departed) = Removals::open(record).expect("sound");
+            let [(of, Removal { account, push, memory })] = &*pending else { panic!("one log-out") };
+            assert_eq!((of, push, departed.len()), (&key, &None, 0));
+            Removal::written(account, push, memory)
+        };
+        assert_eq!(read(&seal(&alone)), written);
+        let mut removals = Removals::default();
+        removals.pending.insert(key.clone(), written.clone());
+        assert_eq!(read(&removals.seal().expect("something is pending")), written);
     }
 
     #[test]
@@ -406,7 +475,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_flipped_bit_goes_unnoticed(bit in 0usize..8, at in any::<proptest::sample::Index>()) {
-            let mut record = seal(&memory());
+            let mut record = sealed(&memory());
             let at = at.index(record.len());
             record[at] ^= 1 << bit;
             prop_assert!(open::<Memory>(&record).is_err());

@@ -41,7 +41,7 @@ impl UserAgent {
             }
             return self.settle(now);
         }
-        let within = message.to().is_some_and(|to| to.tag().is_some());
+        let within = message.to_tag().is_some();
         let of_call = matches!(message.method(), Some(Method::Invite | Method::Ack | Method::Cancel));
         if !within && !of_call {
             return self.discard(Discard::Unsolicited);

@@ -26,11 +26,7 @@ impl TransactionKey {
             return Some(Self(format!("{branch} {} {:?} {method}", via.host, via.port)));
         }
         let cseq = request.cseq()?.seq;
-        Some(Self(format!(
-            "{} {:?} {cseq} {method}",
-            request.call_id()?,
-            request.from().and_then(|from| from.tag().map(str::to_owned))
-        )))
+        Some(Self(format!("{} {:?} {cseq} {method}", request.call_id()?, request.from_tag())))
     }
 }
 

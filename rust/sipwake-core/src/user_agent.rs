@@ -96,17 +96,17 @@ impl UserAgent {
             unsaved: Unsaved::default(),
             discarded: FewMap::default(),
         };
-        match removals.map(Removals::read) {
-            Some(Ok(removals)) => {
+        match removals.map(Removals::open) {
+            Some(Ok((pending, departed))) => {
                 if !active(Mutation::DepartedForgotten) {
-                    agent.cx.removals.departed = removals.departed;
+                    agent.cx.removals.departed = departed;
                 }
                 agent.cx.removals.forget_departed(now.wall);
-                for (key, removal) in removals.pending.iter().take(MAX_REMOVALS) {
-                    match Registration::resume_removal(removal.clone(), &mut agent.cx.random) {
+                for (key, removal) in pending.into_iter().take(MAX_REMOVALS) {
+                    match Registration::resume_removal(removal, &mut agent.cx.random) {
                         Some(registration) => {
+                            agent.cx.removals.pending.insert(key, registration.removal());
                             agent.enrol(registration);
-                            agent.cx.removals.pending.insert(key.clone(), removal.clone());
                         }
                         None => agent.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned()),
                     }

@@ -35,7 +35,7 @@ impl Dialog {
             local_tag: local_tag.to_owned(),
             remote_tag: invite.from()?.tag().map(str::to_owned),
             routes,
-            target: invite.contacts().first().filter(|contact| !contact.is_star())?.uri.clone(),
+            target: invite.contacts().first().filter(|contact| !contact.is_star())?.uri.to_owned(),
             cseq: 0,
             remote_cseq: invite.cseq()?.seq,
         })
@@ -44,14 +44,14 @@ impl Dialog {
     /// Returns whether a request belongs to this dialog.
     pub(crate) fn has(&self, request: &Message) -> bool {
         request.call_id() == Some(self.call_id.as_str())
-            && request.to().is_some_and(|to| to.tag() == Some(self.local_tag.as_str()))
+            && request.to_tag() == Some(self.local_tag.as_str())
             && request.from().is_some_and(|from| from.tag() == self.remote_tag.as_deref())
     }
 
     /// Returns whether a response is to a request of this dialog.
     pub(crate) fn is_answered_by(&self, response: &Message) -> bool {
         response.call_id() == Some(self.call_id.as_str())
-            && response.from().is_some_and(|from| from.tag() == Some(self.local_tag.as_str()))
+            && response.from_tag() == Some(self.local_tag.as_str())
             && response.to().is_some_and(|to| to.tag() == self.remote_tag.as_deref())
     }
 
@@ -67,7 +67,7 @@ impl Dialog {
     /// Takes the Contact of a target refresh request or of its response (section 12.2.1.2).
     pub(crate) fn refresh_target(&mut self, message: &Message) {
         if let Some(contact) = message.contacts().first().filter(|contact| !contact.is_star()) {
-            self.target.clone_from(&contact.uri);
+            self.target = contact.uri.to_owned();
         }
     }
 
@@ -86,7 +86,7 @@ impl Dialog {
     fn strict_router(&self) -> Option<String> {
         let first = NameAddr::parse(self.routes.first()?)?;
         let loose = first.parsed().is_some_and(|uri| uri.params.has("lr"));
-        (!loose).then_some(first.uri)
+        (!loose).then(|| first.uri.to_owned())
     }
 
     /// Writes a request with this number; what it carries besides is added by `more`.

@@ -11,7 +11,7 @@ use super::transaction::{Due, Invitation, Purpose};
 use super::{ACCEPT, ALLOW, Progress, Refusal, SUPPORTED, body, phrase, reason};
 use crate::clock::Now;
 use crate::event::{CallChange, Caller, Discard, Ended, FlowId};
-use crate::payload::CallIdentity;
+use crate::payload::{CallIdentity, shown_name};
 use crate::sip::{Builder, Message};
 use crate::uas::TransactionKey;
 use crate::user_agent::UserAgent;
@@ -31,7 +31,7 @@ impl UserAgent {
             return;
         }
         let Some(invitation) = self.receive(flow, key, request) else { return };
-        if request_tag(&invitation.request) {
+        if invitation.request.to_tag().is_some() {
             return self.handle_invite_within(invitation, now);
         }
         if let Some(refusal) = self.refusal(&invitation, now) {
@@ -60,8 +60,7 @@ impl UserAgent {
         {
             self.invitations.remove(oldest);
         }
-        let known = request.to().and_then(|to| to.tag().map(str::to_owned));
-        let tag = known.unwrap_or_else(|| self.cx.random.token());
+        let tag = request.to_tag().map(str::to_owned).unwrap_or_else(|| self.cx.random.token());
         Some(Invitation::new(key, flow, account, request, tag, reliable))
     }
 
@@ -207,10 +206,10 @@ impl UserAgent {
         }
         // The ACK of a 2xx has a branch of its own (13.2.2.4).
         let cseq = ack.cseq().map(|cseq| cseq.seq);
-        let tag = ack.to().and_then(|to| to.tag().map(str::to_owned));
+        let tag = ack.to_tag();
         let known = self.invitations.iter_mut().find(|known| {
             !known.is_open()
-                && tag.as_deref() == Some(known.local_tag())
+                && tag == Some(known.local_tag())
                 && known.request.call_id() == ack.call_id()
                 && known.request.cseq().map(|cseq| cseq.seq) == cseq
         });
@@ -319,10 +318,6 @@ pub(crate) fn unknown_extensions(request: &Message) -> String {
     unknown.join(", ")
 }
 
-fn request_tag(request: &Message) -> bool {
-    request.to().is_some_and(|to| to.tag().is_some())
-}
-
 /// What a late INVITE of a call hears that is over already.
 fn of_ghost(how: Ended) -> (u16, &'static str) {
     match how {
@@ -337,19 +332,14 @@ fn of_ghost(how: Ended) -> (u16, &'static str) {
 fn identity(request: &Message) -> CallIdentity {
     let vendor_id = request.header("X-Push-ID").or(request.header("portsip-push-id"));
     let (from, to) = (request.from(), request.to());
-    CallIdentity::new(
-        request.call_id(),
-        vendor_id,
-        to.as_ref().map(|to| to.uri.as_str()),
-        from.as_ref().map(|from| from.uri.as_str()),
-    )
+    CallIdentity::new(request.call_id(), vendor_id, to.map(|to| to.uri), from.map(|from| from.uri))
 }
 
 pub(crate) fn caller(request: &Message) -> Caller {
     let from = request.from();
     Caller {
-        display_name: from.as_ref().and_then(|from| from.display_name.as_deref()).and_then(crate::payload::shown_name),
-        uri: from.and_then(|from| crate::payload::shown_name(&from.uri)).unwrap_or_default(),
+        display_name: from.and_then(|from| shown_name(&from.display_name()?)),
+        uri: from.and_then(|from| shown_name(from.uri)).unwrap_or_default(),
     }
 }
 

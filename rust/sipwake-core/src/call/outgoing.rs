@@ -228,7 +228,7 @@ impl UserAgent {
 
     /// Section 13.2.2.4: a 2xx that comes again means that its ACK was lost.
     fn acknowledge_again(&mut self, response: &Message, code: u16) -> bool {
-        let Some(cseq) = response.cseq().filter(|cseq| code >= 200 && cseq.method == Method::Invite) else {
+        let Some(cseq) = response.cseq().filter(|cseq| code >= 200 && cseq.method == Method::Invite.as_str()) else {
             return false;
         };
         let again = self.sessions.iter().find_map(|session| {

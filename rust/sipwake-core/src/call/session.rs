@@ -9,7 +9,7 @@ use super::session_timer::SessionTimer;
 use crate::account::AccountKey;
 use crate::event::{Answer, FlowId, Offer};
 use crate::registration::Challenged;
-use crate::sip::{Message, Method};
+use crate::sip::{CSeq, Message, Method};
 use crate::transaction::{ClientTransaction, Due};
 use crate::uas::TransactionKey;
 
@@ -97,8 +97,8 @@ impl Session {
 impl Outgoing {
     /// Whether a response is to this request (RFC 3261 section 17.1.3).
     pub(crate) fn is_answered_by(&self, response: &Message) -> bool {
-        response.via().is_some_and(|via| via.branch() == Some(self.branch.as_str()))
-            && response.cseq().is_some_and(|cseq| cseq.seq == self.cseq && cseq.method == self.method)
+        response.branch() == Some(self.branch.as_str())
+            && response.cseq() == Some(CSeq { seq: self.cseq, method: self.method.as_str() })
     }
 
     pub(crate) fn due(&mut self, now: Duration) -> Option<Due> {

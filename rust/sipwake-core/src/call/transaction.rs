@@ -162,10 +162,9 @@ impl Invitation {
 
     /// RFC 3261 8.2.2.2: the same request on another way.
     pub(crate) fn is_same_request(&self, other: &Message) -> bool {
-        let tag = |message: &Message| message.from().and_then(|from| from.tag().map(str::to_owned));
         self.request.call_id() == other.call_id()
             && self.request.cseq().map(|cseq| cseq.seq) == other.cseq().map(|cseq| cseq.seq)
-            && tag(&self.request) == tag(other)
+            && self.request.from_tag() == other.from_tag()
     }
 
     /// Takes note of the provisional answer that goes out; with `rseq`, one that is repeated until its PRACK comes.

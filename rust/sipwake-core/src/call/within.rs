@@ -59,9 +59,9 @@ impl UserAgent {
 
     /// A request in the dialog of a call that rings.
     fn handle_early(&mut self, flow: FlowId, key: TransactionKey, method: &Method, request: &Message, now: Now) {
-        let tag = request.to().and_then(|to| to.tag().map(str::to_owned));
+        let tag = request.to_tag();
         let rings = |known: &Invitation| {
-            known.is_open() && tag.as_deref() == Some(known.local_tag()) && known.request.call_id() == request.call_id()
+            known.is_open() && tag == Some(known.local_tag()) && known.request.call_id() == request.call_id()
         };
         let found = self.invitations.iter().position(rings);
         let (code, phrase) = match (method, found) {
@@ -106,11 +106,10 @@ impl UserAgent {
     }
 
     fn take_prack(&mut self, request: &Message) -> bool {
-        let tag = request.to().and_then(|to| to.tag().map(str::to_owned));
+        let tag = request.to_tag();
         let rack = request.header("RAck").unwrap_or_default();
-        let of_call = |known: &&mut Invitation| {
-            tag.as_deref() == Some(known.local_tag()) && known.request.call_id() == request.call_id()
-        };
+        let of_call =
+            |known: &&mut Invitation| tag == Some(known.local_tag()) && known.request.call_id() == request.call_id();
         self.invitations.iter_mut().filter(of_call).any(|known| known.prack(rack))
     }
 

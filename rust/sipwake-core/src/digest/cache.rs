@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::Credentials;
 use super::challenge::{Challenge, MAX_LIVE, is_keepable};
 use super::nonce::{Info, Nonce, ServerProof};
-use super::stored::Stored;
 use crate::clock::Now;
 
 /// The name of a header field, as it is sent.
@@ -15,10 +14,9 @@ pub type HeaderName = &'static str;
 ///
 /// # Nonce counts and kills
 ///
-/// A server may refuse a nonce count that it has seen. What is serialized is therefore not the count in use but one
+/// A server may refuse a nonce count that it has seen. What is stored is therefore not the count in use but one
 /// reserved ahead by [`NonceCache::reserve`], so that a process restored from it continues beyond anything sent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(from = "Vec<Stored>", into = "Vec<Stored>")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NonceCache {
     /// Oldest first.
     pub(super) nonces: Vec<Nonce>,

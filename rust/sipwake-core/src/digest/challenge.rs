@@ -6,6 +6,7 @@ use std::fmt;
 
 use super::parameters::{Parameters, Part};
 use super::{Algorithm, Credentials};
+use crate::json::record;
 use crate::redact::hint;
 
 /// Challenges read from one response, for each of the two header fields.
@@ -39,13 +40,15 @@ pub struct Challenge {
 }
 
 /// The `qop` values of a challenge that this client knows; none of them for an RFC 2069 server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QopOffer {
     /// `auth`.
     pub auth: bool,
     /// `auth-int`.
     pub auth_int: bool,
 }
+
+record!(QopOffer { auth, auth_int });
 
 impl fmt::Debug for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -41,6 +41,7 @@ use sha2::{Sha256, Sha512_256};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::FieldError;
+use crate::json::{Json, Kept, record, variants, write_text};
 use crate::redact::Secret;
 
 pub use attempt::{Attempt, Next, Unusable};
@@ -49,8 +50,7 @@ pub use challenge::{Challenge, QopOffer, parse_challenges, pick};
 pub use nonce::ServerProof;
 
 /// The hash that a challenge asks for, and whether its key is made once per session (RFC 7616 section 3.4.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "&'static str")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Algorithm {
     /// `MD5`, also what a challenge without the parameter means.
     #[default]
@@ -137,22 +137,18 @@ impl FromStr for Algorithm {
     }
 }
 
-impl TryFrom<String> for Algorithm {
-    type Error = FieldError;
-
-    fn try_from(token: String) -> Result<Self, FieldError> {
-        token.parse()
+impl Kept for Algorithm {
+    fn read(json: &Json<'_>) -> Option<Self> {
+        json.text()?.parse().ok()
     }
-}
 
-impl From<Algorithm> for &'static str {
-    fn from(algorithm: Algorithm) -> Self {
-        algorithm.token()
+    fn write(&self, out: &mut Vec<u8>) {
+        write_text(out, self.token());
     }
 }
 
 /// What the user can prove who they are with.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// The password itself: answers any realm and algorithm.
     Password(Secret),
@@ -160,8 +156,10 @@ pub enum Credentials {
     Ha1(Vec<RealmHa1>),
 }
 
+variants!(Credentials { Password(password), Ha1(known) });
+
 /// `H(username ":" realm ":" password)` for one realm: as good as the password there, useless elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RealmHa1 {
     /// The realm that went into the hash, compared exactly.
     pub realm: String,
@@ -170,6 +168,8 @@ pub struct RealmHa1 {
     /// The hash in hex.
     pub ha1: Secret,
 }
+
+record!(RealmHa1 { realm, algorithm, ha1 });
 
 impl Credentials {
     /// Returns the HA1 for a realm and algorithm, or `None` if only hashes for others are at hand.
@@ -254,12 +254,12 @@ fn hash_with<H: Digest>(parts: &[&[u8]]) -> Zeroizing<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::Text;
 
     #[test]
     fn an_algorithm_is_stored_by_its_token_and_its_hashes_have_its_length() {
         for algorithm in Algorithm::ALL {
-            let token: &'static str = algorithm.into();
-            assert_eq!(Algorithm::try_from(token.to_owned()), Ok(algorithm));
+            assert_eq!(Algorithm::read(&Json::Text(Text::Borrowed(algorithm.token()))), Some(algorithm));
             assert_eq!(ha1(algorithm, "aaa", "cool", "xxx").expose().len(), algorithm.hex_len());
         }
     }

@@ -8,6 +8,7 @@ use super::challenge::{Challenge, MAX_VALUE, QopOffer, is_keepable};
 use super::parameters::{Parameters, Part};
 use super::{Algorithm, Credentials, hash};
 use crate::clock::Now;
+use crate::json::record;
 use crate::redact::hint;
 
 /// Whether the server proved in `Authentication-Info` that it knows the password too (RFC 7616 section 3.5).
@@ -46,11 +47,13 @@ pub(super) struct Nonce {
 
 /// What the key of a `-sess` algorithm was made of. It outlives `nextnonce`, and ends with the next challenge
 /// (RFC 7616 section 3.4.2 and 3.6).
-#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Session {
     nonce: Box<str>,
     cnonce: Box<str>,
 }
+
+record!(Session { nonce, cnonce });
 
 /// The last request answered, as far as the server's proof covers it.
 #[derive(Clone, PartialEq, Eq)]

@@ -2,84 +2,69 @@
 
 use std::time::Duration;
 
-use super::challenge::{MAX_LIVE, QopOffer};
-use super::nonce::{Nonce, Session};
-use super::{Algorithm, NonceCache};
+use super::NonceCache;
+use super::challenge::MAX_LIVE;
+use super::nonce::Nonce;
+use crate::json::{Json, Kept, write_field, write_list};
 
-/// The form on disk. Whatever is there is read entry by entry; what this version would not have kept is dropped.
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
-pub(super) struct Stored {
-    realm: Box<str>,
-    proxy: bool,
-    nonce: Box<str>,
-    opaque: Option<Box<str>>,
-    algorithm: String,
-    algorithm_token: Option<Box<str>>,
-    qop: QopOffer,
-    userhash: bool,
-    nc: u32,
-    session: Option<Box<Session>>,
-    refused: bool,
-    learnt_ms: u64,
-}
-
-impl From<Vec<Stored>> for NonceCache {
-    fn from(stored: Vec<Stored>) -> Self {
+/// Whatever is there is read entry by entry; what this version would not have kept is dropped.
+impl Kept for NonceCache {
+    fn read(json: &Json<'_>) -> Option<Self> {
         let mut cache = Self::default();
-        for entry in stored.into_iter().filter_map(Stored::restore) {
+        for entry in json.list()?.iter().filter_map(Nonce::read) {
             if cache.nonces.len() < MAX_LIVE && cache.position(&entry.realm, entry.proxy).is_none() {
                 cache.nonces.push(entry);
             }
         }
-        cache
+        Some(cache)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_list(out, &self.nonces);
     }
 }
 
-impl From<NonceCache> for Vec<Stored> {
-    fn from(cache: NonceCache) -> Self {
-        cache.nonces.into_iter().map(Stored::from).collect()
-    }
-}
-
-impl From<Nonce> for Stored {
-    fn from(entry: Nonce) -> Self {
-        Self {
-            realm: entry.realm,
-            proxy: entry.proxy,
-            nonce: entry.value,
-            opaque: entry.opaque,
-            algorithm: entry.algorithm.token().to_owned(),
-            algorithm_token: entry.algorithm_token,
-            qop: entry.qop,
-            userhash: entry.userhash,
-            nc: entry.reserved.max(entry.used),
-            session: entry.session,
-            refused: entry.refused,
-            learnt_ms: u64::try_from(entry.learnt.as_millis()).unwrap_or(u64::MAX),
-        }
-    }
-}
-
-impl Stored {
-    fn restore(self) -> Option<Nonce> {
-        let algorithm: Algorithm = self.algorithm.parse().ok()?;
-        let entry = Nonce {
-            realm: self.realm,
-            proxy: self.proxy,
-            value: self.nonce,
-            opaque: self.opaque,
-            algorithm,
-            algorithm_token: self.algorithm_token,
-            qop: self.qop,
-            userhash: self.userhash,
-            used: self.nc,
-            reserved: self.nc,
-            session: self.session.filter(|_| algorithm.is_session()),
-            refused: self.refused,
-            learnt: Duration::from_millis(self.learnt_ms),
+impl Kept for Nonce {
+    fn read(json: &Json<'_>) -> Option<Self> {
+        let entry = json.object()?;
+        let nc = entry.field("nc")?;
+        let mut entry = Self {
+            realm: entry.field("realm")?,
+            proxy: entry.field("proxy")?,
+            value: entry.field("nonce")?,
+            opaque: entry.field("opaque")?,
+            algorithm: entry.field("algorithm")?,
+            algorithm_token: entry.field("algorithm_token")?,
+            qop: entry.field("qop")?,
+            userhash: entry.field("userhash")?,
+            used: nc,
+            reserved: nc,
+            session: entry.field("session")?,
+            refused: entry.field("refused")?,
+            learnt: Duration::from_millis(entry.field("learnt_ms")?),
             last: None,
         };
+        if !entry.algorithm.is_session() {
+            entry.session = None;
+        }
         entry.is_keepable().then_some(entry)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        write_field(out, "realm", &self.realm);
+        write_field(out, "proxy", &self.proxy);
+        write_field(out, "nonce", &self.value);
+        write_field(out, "opaque", &self.opaque);
+        write_field(out, "algorithm", &self.algorithm);
+        write_field(out, "algorithm_token", &self.algorithm_token);
+        write_field(out, "qop", &self.qop);
+        write_field(out, "userhash", &self.userhash);
+        write_field(out, "nc", &self.reserved.max(self.used));
+        write_field(out, "session", &self.session);
+        write_field(out, "refused", &self.refused);
+        write_field(out, "learnt_ms", &u64::try_from(self.learnt.as_millis()).unwrap_or(u64::MAX));
+        out.push(b'}');
     }
 }
 
@@ -92,6 +77,7 @@ mod tests {
     use super::*;
     use crate::clock::Now;
     use crate::digest::{Credentials, parse_challenges};
+    use crate::json::parse;
     use crate::redact::Secret;
 
     const NOW: Now = Now::new(Duration::ZERO, Duration::from_secs(1_700_000_000));
@@ -108,11 +94,13 @@ mod tests {
     }
 
     fn store(cache: &NonceCache) -> String {
-        serde_json::to_string(cache).expect("a cache is plain data")
+        let mut out = Vec::new();
+        cache.write(&mut out);
+        String::from_utf8(out).expect("JSON is text")
     }
 
     fn restore(disk: &str) -> NonceCache {
-        serde_json::from_str(disk).expect("stored by this version")
+        NonceCache::read(&parse(disk.as_bytes()).expect("JSON")).expect("stored by this version")
     }
 
     #[test]
@@ -216,7 +204,7 @@ mod tests {
 
         #[test]
         fn a_foreign_disk_never_panics(disk in r#"\[(\{"realm":"[a-z]{0,3}","proxy":(true|1),"nonce":"\PC{0,9}"\}?,?){0,3}\]?"#) {
-            let _ = serde_json::from_str::<NonceCache>(&disk);
+            let _ = parse(disk.as_bytes()).map(|json| NonceCache::read(&json));
         }
     }
 }

@@ -12,10 +12,9 @@ mod verdict;
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
-
 use crate::account::MAX_FIELD;
 use crate::error::{FieldError, Rule, check_text};
+use crate::json::{record, variants};
 use crate::sip::{FeatureCaps, is_token, split_list};
 
 pub use mode::{MIZUTECH_GATEWAY, MIZUTECH_PACKAGE, Mode};
@@ -28,7 +27,7 @@ pub use token::{MAX_TOKEN, PushToken};
 pub use verdict::{Asked, Reason, Standing, Verdict};
 
 /// Who delivers the push.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Provider {
     /// Apple's push service; PushKit for calls.
     Apns,
@@ -42,8 +41,10 @@ pub enum Provider {
     Other(String),
 }
 
+variants!(Provider { Apns, Fcm, FcmOnIos, WebPush, Other(name) });
+
 /// Which of APNs' two worlds a token belongs to. A sandbox token fails in production and the other way round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Environment {
     /// The server's own setting decides.
     #[default]
@@ -54,8 +55,10 @@ pub enum Environment {
     Production,
 }
 
+variants!(Environment { ServerDefault, Sandbox, Production });
+
 /// A way of telling the server. Several may be active together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// Mizutech's `X-MPUSH` and `X-PIID` headers.
     XMpush,
@@ -73,8 +76,10 @@ pub enum Dialect {
     AppIdInHeader,
 }
 
+variants!(Dialect { XMpush, Rfc8599, Linphone, PortSip(header), Abto, AppIdInUri, AppIdInHeader });
+
 /// The dialects of an account.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Dialects {
     /// RFC 8599 and `X-MPUSH` together, then whichever the server shows it understands.
     #[default]
@@ -83,8 +88,10 @@ pub enum Dialects {
     Only(Vec<Dialect>),
 }
 
+variants!(Dialects { Auto, Only(dialects) });
+
 /// How a binding is taken away under RFC 8599, where servers disagree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Removal {
     /// The very Contact that was bound, with `Expires: 0`: every registrar finds it, and OpenSIPS only finds it so.
     #[default]
@@ -95,8 +102,10 @@ pub enum Removal {
     NullPrid,
 }
 
+variants!(Removal { SameBinding, WithoutPrid, NullPrid });
+
 /// What an app states about its push set-up; [`Push::parse`] turns it into one that can be trusted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushConfig {
     /// The dialects to speak.
     pub dialects: Dialects,
@@ -121,6 +130,20 @@ pub struct PushConfig {
     /// Linphone: further Contact URI parameters, such as `pn-silent`, `pn-timeout`, `pn-call-str`.
     pub linphone_params: Vec<(String, String)>,
 }
+
+record!(PushConfig {
+    dialects,
+    provider,
+    package,
+    environment,
+    team_id,
+    pn_param,
+    wakes_itself,
+    removal,
+    push_calls,
+    push_messages,
+    linphone_params,
+});
 
 impl PushConfig {
     /// Returns a configuration that lets the server's answer choose the dialect.
@@ -179,7 +202,7 @@ pub enum Binding<'a> {
 }
 
 /// What the server has shown of its understanding, under [`Dialects::Auto`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Shown {
     /// Nothing: both dialects are spoken.
     #[default]
@@ -189,6 +212,8 @@ pub enum Shown {
     /// It answered 555: `pn-*` stay away.
     NoRfc8599,
 }
+
+variants!(Shown { Nothing, Rfc8599, NoRfc8599 });
 
 impl Push {
     /// Checks what the app states.

@@ -1,7 +1,5 @@
 //! The push modes of Mizutech's own SDK (S2, `SetPushNotifications`), as ready-made configurations.
 
-use serde::{Deserialize, Serialize};
-
 use super::{Dialect, Dialects, PushConfig};
 use crate::account::AccountConfig;
 
@@ -11,7 +9,7 @@ pub const MIZUTECH_GATEWAY: &str = "fcm.webvoipphone.com:35060";
 pub const MIZUTECH_PACKAGE: &str = "com.mizuvoip.mizudroid.app";
 
 /// How push is reached, by the names that Mizutech's SDK gives them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
     /// -1 and 1: try what the server understands.
     Auto,

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::Provider;
 use crate::error::{FieldError, Rule, check_text};
+use crate::json::{Json, Kept, record};
 use crate::redact::Secret;
 
 /// The longest token accepted, in bytes. FCM's are some 160 long, a web push subscription may pass 1,000.
@@ -14,25 +13,24 @@ pub const MAX_TOKEN: usize = 4096;
 /// What the provider gave for this installation: where calls are pushed to and, on iOS, where alerts are.
 ///
 /// Clones share one copy: what is wished and what is bound are the same token most of the time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Pair", into = "Pair")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushToken(Arc<Pair>);
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Pair {
     call: Option<Secret>,
     alert: Option<Secret>,
 }
 
-impl From<Pair> for PushToken {
-    fn from(pair: Pair) -> Self {
-        Self(Arc::new(pair))
-    }
-}
+record!(Pair { call, alert });
 
-impl From<PushToken> for Pair {
-    fn from(token: PushToken) -> Self {
-        Self::clone(&token.0)
+impl Kept for PushToken {
+    fn read(json: &Json<'_>) -> Option<Self> {
+        Pair::read(json).map(|pair| Self(Arc::new(pair)))
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
     }
 }
 
@@ -68,7 +66,7 @@ impl PushToken {
     ) -> Result<Option<Self>, FieldError> {
         let call = parse_one("push.token", provider, call)?;
         let alert = parse_one("push.alert_token", provider, alert)?;
-        Ok((call.is_some() || alert.is_some()).then(|| Pair { call, alert }.into()))
+        Ok((call.is_some() || alert.is_some()).then(|| Self(Arc::new(Pair { call, alert }))))
     }
 
     /// Returns the token that calls are pushed to.

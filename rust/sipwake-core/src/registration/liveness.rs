@@ -91,7 +91,7 @@ impl Registration {
             self.liveness.doubted_at = None;
             if let Some(attempt) = self.attempt.take() {
                 log::info!("{}: no answer on an old connection; opening a new one", self.key);
-                self.resume = Some(Box::new(attempt.chain));
+                self.resume = Some(attempt.chain);
                 self.drop_flow(cx);
             }
         }

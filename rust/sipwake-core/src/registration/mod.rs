@@ -21,11 +21,14 @@ use crate::clock::Now;
 use crate::event::{Event, FlowId, Output};
 use crate::few::Few;
 use crate::gateway::Gateways;
+use crate::json::Kept;
 use crate::mutation::{Mutation, active};
 use crate::push::{Asked, Dialect, Push, PushToken, Shown, Verdict};
 use crate::random::Random;
-use crate::sip::Message;
-use crate::snapshot::{Bound, Durability, Memory, REMOVALS, Record, Removal, Removals, TokenWish, binding_key, seal};
+use crate::sip::{CSeq, Message};
+use crate::snapshot::{
+    Bound, Durability, Memory, REMOVALS, Record, Removal, Removals, StoredRemoval, TokenWish, binding_key, seal,
+};
 use crate::transaction::ClientTransaction;
 
 pub(crate) use credentials::Challenged;
@@ -67,7 +70,7 @@ impl Context {
     }
 
     /// Stores the pending log-outs with this one added, changed or, with `None`, delivered.
-    pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<Removal>, durability: Durability) {
+    pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<StoredRemoval>, durability: Durability) {
         match removal {
             Some(removal) => self.removals.pending.insert(key.clone(), removal),
             None => self.removals.pending.remove(key),
@@ -76,13 +79,13 @@ impl Context {
     }
 
     pub(crate) fn save_removals(&mut self, durability: Durability) {
-        let record = Record { key: REMOVALS.to_owned(), bytes: self.removals.write(), durability };
+        let record = Record { key: REMOVALS.to_owned(), bytes: self.removals.seal(), durability };
         self.outputs.push_back(Output::Save(record));
     }
 }
 
 /// What a REGISTER is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Asks {
     /// Keep the binding as it is wished.
     Bind,
@@ -101,7 +104,7 @@ impl Asks {
 }
 
 /// A request and its repetitions after 401, 423, 3xx, 555: what must not be forgotten between them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Chain {
     asks: Asks,
     auth: crate::digest::Attempt,
@@ -112,15 +115,15 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    fn new(asks: Asks) -> Self {
-        Self {
+    fn new(asks: Asks) -> Box<Self> {
+        Box::new(Self {
             asks,
             auth: crate::digest::Attempt::default(),
             requests: 0,
             min_expires: 0,
             without_push: false,
             single_contact: false,
-        }
+        })
     }
 }
 
@@ -153,7 +156,7 @@ struct Attempt {
     spoken: Vec<Dialect>,
     expires: u32,
     piid: Piid,
-    chain: Chain,
+    chain: Box<Chain>,
 }
 
 /// Whether a hop that is named for UDP is reached over TCP, because our requests are too large.
@@ -293,12 +296,12 @@ impl Registration {
     }
 
     /// Returns what is needed to deliver the log-out without the app.
-    pub(crate) fn removal(&self) -> Removal {
+    pub(crate) fn removal(&self) -> StoredRemoval {
         let mut account = self.account.config();
         if !active(Mutation::PasswordStored) {
             account.credentials = self.ha1_only();
         }
-        Removal { account, push: self.push.as_ref().map(|push| push.config()), memory: self.memory.clone() }
+        Removal::written(&account, &self.push.as_ref().map(Push::config), &self.memory)
     }
 
     pub(crate) fn account(&self) -> &Account {
@@ -379,7 +382,7 @@ impl Registration {
             Flow::Up(up) => up.clone(),
             _ => return self.open(cx, now),
         };
-        let chain = self.resume.take().map(|chain| *chain).unwrap_or_else(|| match self.query.take() {
+        let chain = self.resume.take().unwrap_or_else(|| match self.query.take() {
             Some(provider) if !self.leaving => Chain::new(Asks::Query(provider)),
             _ => {
                 self.due = false;
@@ -452,7 +455,7 @@ impl Registration {
         if self.leaving {
             return cx.save_removal(&self.key, Some(self.removal()), durability);
         }
-        let bytes = Some(seal(&self.memory));
+        let bytes = Some(seal(&|out| self.memory.write(out)));
         cx.outputs.push_back(Output::Save(Record { key: binding_key(&self.key), bytes, durability }));
     }
 
@@ -468,13 +471,12 @@ impl Registration {
         }
         let attempt = self.attempt.take().expect("it was there a moment ago");
         self.liveness.answered(attempt.sent_at, now.boot);
-        self.conclude(*attempt, code, message, cx, now);
+        self.conclude(attempt, code, message, cx, now);
         true
     }
 }
 
 /// Whether a response is to the REGISTER of this branch and CSeq (RFC 3261 section 17.1.3).
 fn answers(message: &Message, branch: &str, cseq: u32) -> bool {
-    message.via().is_some_and(|via| via.branch() == Some(branch))
-        && message.cseq().is_some_and(|known| known.seq == cseq && known.method == crate::sip::Method::Register)
+    message.branch() == Some(branch) && message.cseq() == Some(CSeq { seq: cseq, method: "REGISTER" })
 }

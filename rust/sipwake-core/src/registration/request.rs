@@ -19,7 +19,13 @@ pub(super) const MAX_DATAGRAM: usize = 1300;
 
 impl Registration {
     /// Sends the next REGISTER of a chain on a flow that is up.
-    pub(super) fn send(&mut self, mut chain: Chain, flow: &FlowUp, cx: &mut Context, now: Now) -> Result<(), Failure> {
+    pub(super) fn send(
+        &mut self,
+        mut chain: Box<Chain>,
+        flow: &FlowUp,
+        cx: &mut Context,
+        now: Now,
+    ) -> Result<(), Failure> {
         self.interrupt_former(cx, now);
         let secure = flow.transport.is_secure();
         let spoken = if chain.without_push { Vec::new() } else { self.spoken(&chain.asks) };
@@ -82,7 +88,7 @@ impl Registration {
                 self.memory.former.retain(|former| former.uri.expose() != contact.uri);
             }
             self.over_tcp = OverTcp::Wanted;
-            self.resume = Some(Box::new(chain));
+            self.resume = Some(chain);
             self.drop_flow(cx);
             self.open(cx, now);
             return Ok(());

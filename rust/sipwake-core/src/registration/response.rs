@@ -30,8 +30,8 @@ const SKIP_CSEQ: u32 = 1000;
 
 impl Registration {
     /// Deals with a final response to the REGISTER in flight.
-    pub(super) fn conclude(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
-        let asks = attempt.chain.asks.clone();
+    pub(super) fn conclude(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
+        let asks = &attempt.chain.asks;
         self.follow_observed(message);
         self.take_auth_uri(message);
         self.skip_after(code);
@@ -55,7 +55,7 @@ impl Registration {
                 self.again(attempt, code, message, cx, now);
             }
             _ if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
-            404 | 604 if asks == Asks::Remove => self.gone(cx, now),
+            404 | 604 if matches!(asks, Asks::Remove) => self.gone(cx, now),
             403 | 404 | 410 | 416 | 603 | 604 => {
                 self.stop(Failure::Refused { code, reason: reason(message) }, cx);
             }
@@ -98,15 +98,15 @@ impl Registration {
     }
 
     /// Sends the chain's next request, unless it has gone on for too long.
-    fn again(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+    fn again(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
         if attempt.chain.requests >= MAX_REQUESTS {
             log::warn!("{}: {code} {} after {MAX_REQUESTS} requests", self.key, reason(message));
             return self.fail(Failure::Circles, None, cx, now);
         }
-        self.resume = Some(Box::new(attempt.chain));
+        self.resume = Some(attempt.chain);
     }
 
-    fn challenged(&mut self, mut attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+    fn challenged(&mut self, mut attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
         let challenges = parse_challenges(message.headers("WWW-Authenticate"), message.headers("Proxy-Authenticate"));
         // The upper server's realm, for X-PIID: its 401 comes through, a 407 is the proxy's own.
         if let Some(challenge) = challenges.iter().find(|challenge| !challenge.proxy).or(challenges.first()) {
@@ -123,9 +123,11 @@ impl Registration {
         }
     }
 
-    fn interval_too_brief(&mut self, mut attempt: Attempt, message: &Message, cx: &mut Context, now: Now) {
+    fn interval_too_brief(&mut self, mut attempt: Box<Attempt>, message: &Message, cx: &mut Context, now: Now) {
         match message.min_expires() {
-            Some(min) if min > attempt.expires && min <= MAX_MIN_EXPIRES && attempt.chain.asks != Asks::Remove => {
+            Some(min)
+                if min > attempt.expires && min <= MAX_MIN_EXPIRES && !matches!(attempt.chain.asks, Asks::Remove) =>
+            {
                 attempt.chain.min_expires = min;
                 self.min_expires = min;
                 self.again(attempt, 423, message, cx, now);
@@ -134,7 +136,7 @@ impl Registration {
         }
     }
 
-    fn redirected(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+    fn redirected(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
         let target = match &self.flow {
             Flow::Up(up) => message.contacts().iter().filter_map(Contact::parsed).find_map(|uri| {
                 Hop::redirected(up.transport, &uri)
@@ -153,7 +155,7 @@ impl Registration {
     }
 
     /// RFC 8599 4.1.1: a 555 leaves the user without service unless he registers again without push.
-    fn push_refused(&mut self, mut attempt: Attempt, message: &Message, cx: &mut Context, now: Now) {
+    fn push_refused(&mut self, mut attempt: Box<Attempt>, message: &Message, cx: &mut Context, now: Now) {
         if attempt.chain.without_push {
             return self.fail(Failure::Answered { code: 555, reason: reason(message) }, None, cx, now);
         }
@@ -180,7 +182,7 @@ impl Registration {
         cx.tell(Event::Capabilities { account: self.key.clone(), status, providers });
     }
 
-    fn accepted(&mut self, attempt: Attempt, code: u16, message: &Message, cx: &mut Context, now: Now) {
+    fn accepted(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
         if let Flow::Up(up) = &mut self.flow {
             up.proven |= up.id == attempt.flow;
         }
@@ -202,7 +204,7 @@ impl Registration {
         }
 
         let ours = self.ours(&listed, &attempt);
-        let lapsed = match ours.and_then(Contact::expires) {
+        let lapsed = match ours.and_then(|ours| ours.expires()) {
             Some(granted) => granted == 0,
             None => listed.is_empty() && message.expires() == Some(0),
         };
@@ -217,7 +219,7 @@ impl Registration {
             return self.fail(failure, None, cx, now);
         }
         let expires = ours
-            .and_then(Contact::expires)
+            .and_then(|ours| ours.expires())
             .or(message.expires())
             .unwrap_or(attempt.expires)
             .clamp(MIN_GRANTED, MAX_MIN_EXPIRES);
@@ -316,7 +318,7 @@ impl Registration {
         self.memory.former = lingering
             .iter()
             .take(MAX_FORMER)
-            .map(|contact| Former { uri: Secret::new(&contact.uri), expires_at: u64::MAX, refusals: 1 })
+            .map(|contact| Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals: 1 })
             .collect();
         self.due = true;
         self.save(cx, Durability::Progress);
@@ -332,7 +334,7 @@ impl Registration {
     /// Whatever became of the former token, its turn is over; but a log-out that was asked for meanwhile comes first.
     fn bind_next(&mut self) {
         self.due = true;
-        self.resume = (!self.leaving).then(|| Box::new(Chain::new(Asks::Bind)));
+        self.resume = (!self.leaving).then(|| Chain::new(Asks::Bind));
     }
 
     /// Forgets what the gateway in use has just removed. A binding that another one holds is not gone: it is known until the
@@ -350,7 +352,7 @@ impl Registration {
     }
 
     /// Forgets the former Contacts that the 200 lists no more, and finds those that it still does.
-    fn settle_former(&mut self, attempt: &Attempt, listed: &[Contact], ours: Option<&Contact>) {
+    fn settle_former(&mut self, attempt: &Attempt, listed: &[Contact], ours: Option<Contact>) {
         let mut former = std::mem::take(&mut self.memory.former);
         let bound = self.memory.bound.take();
         for bound in bound.iter().chain(self.left_here()).filter(|bound| bound.uri.expose() != attempt.uri) {
@@ -366,7 +368,7 @@ impl Registration {
             let known = || former.iter().any(|known| known.uri.expose() == contact.uri);
             is_uri(contact, &attempt.uri) && !(exactly && known())
         };
-        for contact in listed.iter().filter(|contact| Some(*contact) != ours && !is_ours(contact, &former)) {
+        for contact in listed.iter().filter(|contact| Some(**contact) != ours && !is_ours(contact, &former)) {
             let known = former.iter().find(|known| is_uri(contact, known.uri.expose()));
             if known.is_none() && !self.is_our_leftover(contact, attempt) {
                 continue;
@@ -374,7 +376,7 @@ impl Registration {
             let refusals = known.map_or(0, |known| known.refusals) + 1;
             // The server has just shown that it holds it, whatever our clock says.
             if refusals <= MAX_CLEANUPS && kept.len() < MAX_FORMER {
-                kept.push(Former { uri: Secret::new(&contact.uri), expires_at: u64::MAX, refusals });
+                kept.push(Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals });
             }
         }
         if listed.is_empty() {
@@ -395,9 +397,9 @@ impl Registration {
 
     /// The listed Contact that stands for ours: as we sent it or, where the server rewrites addresses, the longest-lived
     /// with our instance or our token.
-    fn ours<'a>(&self, listed: &'a [Contact], attempt: &Attempt) -> Option<&'a Contact> {
+    fn ours<'a>(&self, listed: &[Contact<'a>], attempt: &Attempt) -> Option<Contact<'a>> {
         let instance = self.account.instance_id();
-        let exact = listed.iter().filter(|contact| is_uri(contact, &attempt.uri));
+        let exact = listed.iter().copied().filter(|contact| is_uri(contact, &attempt.uri));
         if let Some(exact) = exact.max_by_key(|contact| (contact.uri == attempt.uri, contact.instance() == instance)) {
             return Some(exact);
         }
@@ -410,6 +412,7 @@ impl Registration {
         };
         listed
             .iter()
+            .copied()
             .filter(|contact| !known(contact))
             .filter(|contact| {
                 (instance.is_some() && contact.instance() == instance)
@@ -420,7 +423,7 @@ impl Registration {
 
     /// Whether a listed Contact is one of this device that should not be there: known, of our instance, or with our token.
     fn is_our_leftover(&self, contact: &Contact, attempt: &Attempt) -> bool {
-        if attempt.chain.asks == Asks::Bind && is_uri(contact, &attempt.uri) {
+        if matches!(attempt.chain.asks, Asks::Bind) && is_uri(contact, &attempt.uri) {
             return false;
         }
         if active(Mutation::ForeignContactRemoved) {

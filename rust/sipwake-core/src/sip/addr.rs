@@ -1,48 +1,13 @@
 //! The form that From, To, Contact and the routes share: a name, an address, parameters.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::escape::{end_of_quoted, unquote};
-use super::{Params, SipUri};
+use super::{ParamsRef, SipUri};
 use crate::scan::{has_blank, trim};
 
-/// A `name-addr` or `addr-spec` with the parameters behind it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct NameAddr {
-    /// The display name, its quotes and quoted-pairs read.
-    pub display_name: Option<String>,
-    /// The URI as it was received.
-    pub uri: String,
-    /// The header parameters.
-    pub params: Params,
-}
-
-impl NameAddr {
-    /// Reads a From, To or route value. Returns `None` for what its grammar does not allow.
-    pub fn parse(text: &str) -> Option<Self> {
-        let parts = Parts::parse(text)?;
-        Some(Self { display_name: parts.name(), uri: parts.uri.to_owned(), params: Params::parse(parts.params) })
-    }
-
-    /// Returns the `tag` parameter.
-    pub fn tag(&self) -> Option<&str> {
-        self.params.value("tag").filter(|tag| !tag.is_empty())
-    }
-
-    /// Returns the URI, if it is a SIP or SIPS one.
-    pub fn parsed(&self) -> Option<SipUri> {
-        SipUri::parse(&self.uri)
-    }
-}
-
-impl fmt::Debug for NameAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, uri) = (&self.display_name, self.parsed());
-        f.debug_struct("NameAddr").field("name", name).field("uri", &uri).field("params", &self.params).finish()
-    }
-}
-
-/// The slices of a value, before any of them is copied.
+/// A `name-addr` or `addr-spec` with the parameters behind it, where they stand in a text.
 //
 // contact-param  =  (name-addr / addr-spec) *(SEMI contact-params)
 // from-spec      =  ( name-addr / addr-spec ) *( SEMI from-param )
@@ -50,14 +15,18 @@ impl fmt::Debug for NameAddr {
 // display-name   =  *(token LWS) / quoted-string                                   (RFC 3261 section 25.1)
 //
 // Without "<>", what follows a semicolon is a header parameter, and a "?" may not be there (section 20.10).
-pub(super) struct Parts<'a> {
-    name: &'a str,
-    pub(super) uri: &'a str,
-    pub(super) params: &'a str,
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NameAddr<'a> {
+    pub(super) name: &'a str,
+    /// The URI as it was received.
+    pub uri: &'a str,
+    /// The header parameters.
+    pub params: ParamsRef<'a>,
 }
 
-impl<'a> Parts<'a> {
-    pub(super) fn parse(text: &'a str) -> Option<Self> {
+impl<'a> NameAddr<'a> {
+    /// Reads a From, To or route value. Returns `None` for what its grammar does not allow.
+    pub fn parse(text: &'a str) -> Option<Self> {
         let text = trim(text);
         let name_end = if text.starts_with('"') { end_of_quoted(text.as_bytes(), 0)? } else { 0 };
         if let Some(open) = memchr::memchr(b'<', &text.as_bytes()[name_end..]).map(|at| at + name_end) {
@@ -69,19 +38,36 @@ impl<'a> Parts<'a> {
                 return None;
             }
             let uri = address(&text[open + 1..close])?;
-            return Some(Self { name: trim(&text[..open]), uri, params });
+            return Some(Self { name: trim(&text[..open]), uri, params: ParamsRef(params) });
         }
         if name_end > 0 {
             return None;
         }
         let (uri, params) = text.split_at(memchr::memchr(b';', text.as_bytes()).unwrap_or(text.len()));
         let uri = address(uri).filter(|uri| !uri.contains('?'))?;
-        Some(Self { name: "", uri, params })
+        Some(Self { name: "", uri, params: ParamsRef(params) })
     }
 
-    pub(super) fn name(&self) -> Option<String> {
-        let name = unquote(self.name);
-        if name.is_empty() { None } else { Some(name.into_owned()) }
+    /// Returns the display name, its quotes and quoted-pairs read.
+    pub fn display_name(&self) -> Option<Cow<'a, str>> {
+        Some(unquote(self.name)).filter(|name| !name.is_empty())
+    }
+
+    /// Returns the `tag` parameter.
+    pub fn tag(&self) -> Option<&'a str> {
+        self.params.value("tag").filter(|tag| !tag.is_empty())
+    }
+
+    /// Returns the URI, if it is a SIP or SIPS one.
+    pub fn parsed(&self) -> Option<SipUri> {
+        SipUri::parse(self.uri)
+    }
+}
+
+impl fmt::Debug for NameAddr<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, uri) = (&self.display_name(), self.parsed());
+        f.debug_struct("NameAddr").field("name", name).field("uri", &uri).field("params", &self.params).finish()
     }
 }
 
@@ -98,7 +84,7 @@ mod tests {
 
     fn read(text: &str) -> (Option<String>, String, String) {
         let addr = NameAddr::parse(text).unwrap_or_else(|| panic!("{text} is an address"));
-        (addr.display_name, addr.uri, addr.params.to_string())
+        (addr.display_name().map(Cow::into_owned), addr.uri.to_owned(), addr.params.0.to_owned())
     }
 
     #[test]

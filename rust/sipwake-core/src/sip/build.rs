@@ -61,7 +61,10 @@ pub enum BuildError {
 /// # Ok::<(), sipwake_core::sip::BuildError>(())
 /// ```
 #[must_use = "nothing is built before finish"]
-pub struct Builder {
+pub struct Builder(Box<Draft>);
+
+/// In a box, because it is handed on with each header.
+struct Draft {
     text: String,
     top_via: Option<Range<usize>>,
     body: Vec<u8>,
@@ -94,11 +97,11 @@ impl Builder {
         }
         builder.line(&["SIP/2.0 ", &code.to_string(), " ", reason]);
         for via in request.values("Via") {
-            let begin = builder.text.len() + "Via: ".len();
+            let begin = builder.0.text.len() + "Via: ".len();
             builder.copy("Via", via, "", "");
-            builder.top_via.get_or_insert(begin..begin + via.len());
+            builder.0.top_via.get_or_insert(begin..begin + via.len());
         }
-        if builder.top_via.is_none() {
+        if builder.0.top_via.is_none() {
             builder.fail(BuildError::Unanswerable("Via"));
         }
         for name in ["From", "To", "Call-ID", "CSeq"] {
@@ -121,9 +124,9 @@ impl Builder {
     /// section 18.2.1), and both `received` and `rport` when the client asked for `rport` (RFC 3581 section 4).
     /// What the client claimed there is replaced.
     pub fn source(mut self, source: SocketAddr) -> Self {
-        let Some(range) = self.top_via.clone() else { return self };
-        let Some(via) = self.text.get(range.clone()).and_then(Via::parse) else { return self };
-        let raw = &self.text[range.clone()];
+        let Some(range) = self.0.top_via.clone() else { return self };
+        let Some(via) = self.0.text.get(range.clone()).and_then(Via::parse) else { return self };
+        let raw = &self.0.text[range.clone()];
         let (sent, params) = raw.split_at(raw.find(';').unwrap_or(raw.len()));
         let ip = source.ip().to_canonical();
         let mut params = Params::parse(params);
@@ -136,8 +139,8 @@ impl Builder {
             params.push("rport", Some(&source.port().to_string()));
         }
         let told = format!("{}{params}", sent.trim_end_matches([' ', '\t']));
-        self.text.replace_range(range.clone(), &told);
-        self.top_via = Some(range.start..range.start + told.len());
+        self.0.text.replace_range(range.clone(), &told);
+        self.0.top_via = Some(range.start..range.start + told.len());
         self
     }
 
@@ -169,11 +172,11 @@ impl Builder {
         if !is_token(name) || is_reserved(name) {
             return self.header(name, "");
         }
-        self.text.push_str(name);
-        self.text.push_str(": ");
-        let begin = self.text.len();
+        self.0.text.push_str(name);
+        self.0.text.push_str(": ");
+        let begin = self.0.text.len();
         self.line(parts);
-        if has_control(&self.text[begin..self.text.len() - "\r\n".len()]) {
+        if has_control(&self.0.text[begin..self.0.text.len() - "\r\n".len()]) {
             self.fail(BuildError::HeaderValue { name: name.to_owned() });
         }
         self
@@ -183,11 +186,11 @@ impl Builder {
     pub fn body(mut self, content_type: &str, bytes: &[u8]) -> Self {
         if has_control(content_type) {
             self.fail(BuildError::HeaderValue { name: "Content-Type".to_owned() });
-        } else if !self.body.is_empty() {
+        } else if !self.0.body.is_empty() {
             self.fail(BuildError::Reserved { name: "Content-Type".to_owned() });
         } else if !bytes.is_empty() {
             self.line(&["Content-Type: ", content_type]);
-            self.body.extend_from_slice(bytes);
+            self.0.body.extend_from_slice(bytes);
         }
         self
     }
@@ -196,32 +199,33 @@ impl Builder {
     ///
     /// # Errors
     /// The first mistake made on the way here. Nothing can leave that holds CR, LF or NUL outside its line ends and its body.
-    pub fn finish(mut self) -> Result<Vec<u8>, BuildError> {
-        if let Some(error) = self.failed {
+    pub fn finish(self) -> Result<Vec<u8>, BuildError> {
+        let Draft { mut text, mut body, failed, .. } = *self.0;
+        if let Some(error) = failed {
             return Err(error);
         }
-        write!(self.text, "Content-Length: {}\r\n\r\n", self.body.len()).expect("writing to a String cannot fail");
-        if self.text.len() + self.body.len() > MAX_MESSAGE {
+        write!(text, "Content-Length: {}\r\n\r\n", body.len()).expect("writing to a String cannot fail");
+        if text.len() + body.len() > MAX_MESSAGE {
             return Err(BuildError::TooLarge);
         }
-        let mut bytes = self.text.into_bytes();
-        bytes.append(&mut self.body);
+        let mut bytes = text.into_bytes();
+        bytes.append(&mut body);
         Ok(bytes)
     }
 
     fn empty() -> Self {
-        Self { text: String::with_capacity(ROOM), top_via: None, body: Vec::new(), failed: None }
+        Self(Box::new(Draft { text: String::with_capacity(ROOM), top_via: None, body: Vec::new(), failed: None }))
     }
 
     fn fail(&mut self, error: BuildError) {
-        self.failed.get_or_insert(error);
+        self.0.failed.get_or_insert(error);
     }
 
     fn line(&mut self, parts: &[&str]) {
         for part in parts {
-            self.text.push_str(part);
+            self.0.text.push_str(part);
         }
-        self.text.push_str("\r\n");
+        self.0.text.push_str("\r\n");
     }
 
     /// Copies a received value. Of control characters only those are refused that could end a line: others may be

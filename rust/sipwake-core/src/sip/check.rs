@@ -1,7 +1,6 @@
 //! What a well-read message may still lack before it can be acted on.
 
-use super::addr::Parts;
-use super::{Message, Via};
+use super::{Message, NameAddr, Via};
 
 /// Why a message cannot be acted on: a request is answered with 400, a response is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,9 +43,9 @@ impl Message {
             return Err(Fault::Missing(ONCE[index]));
         }
         for index in 0..2 {
-            seen[index].and_then(Parts::parse).ok_or(Fault::Malformed(ONCE[index]))?;
+            seen[index].and_then(NameAddr::parse).ok_or(Fault::Malformed(ONCE[index]))?;
         }
-        if !self.values("Contact").all(|value| value == "*" || Parts::parse(value).is_some()) {
+        if !self.values("Contact").all(|value| value == "*" || NameAddr::parse(value).is_some()) {
             return Err(Fault::Malformed("Contact"));
         }
         let mut vias = 0;
@@ -61,7 +60,7 @@ impl Message {
         }
         let cseq = self.cseq().ok_or(Fault::Malformed("CSeq"))?;
         match self.method() {
-            Some(method) if *method != cseq.method => Err(Fault::OtherMethod),
+            Some(method) if method.as_str() != cseq.method => Err(Fault::OtherMethod),
             _ => Ok(()),
         }
     }

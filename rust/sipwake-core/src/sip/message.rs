@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::escape::{cut, delta_seconds};
+use super::escape::{cut, delta_seconds, is_token};
 use super::head::{Field, Head, MAX_MESSAGE, ParseError, expand};
 use super::{Contact, FeatureCaps, Method, NameAddr, Start, Via};
 use crate::scan::trim;
@@ -31,12 +31,12 @@ pub struct Message {
 }
 
 /// The CSeq of a message (RFC 3261 section 20.16).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CSeq {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CSeq<'a> {
     /// The sequence number.
     pub seq: u32,
     /// The method of the request.
-    pub method: Method,
+    pub method: &'a str,
 }
 
 impl Message {
@@ -117,12 +117,13 @@ impl Message {
     /// Returns the CSeq, unless it is missing, malformed or beyond 32 bits.
     //
     // CSeq  =  "CSeq" HCOLON 1*DIGIT LWS Method
-    pub fn cseq(&self) -> Option<CSeq> {
+    pub fn cseq(&self) -> Option<CSeq<'_>> {
         let (seq, method) = self.header("CSeq")?.split_once([' ', '\t'])?;
-        if !seq.bytes().all(|b| b.is_ascii_digit()) {
+        let method = trim(method);
+        if !seq.bytes().all(|b| b.is_ascii_digit()) || !is_token(method) {
             return None;
         }
-        Some(CSeq { seq: seq.parse().ok()?, method: trim(method).parse().ok()? })
+        Some(CSeq { seq: seq.parse().ok()?, method })
     }
 
     /// Returns the Call-ID. It is compared byte for byte.
@@ -131,22 +132,37 @@ impl Message {
     }
 
     /// Returns the topmost Via.
-    pub fn via(&self) -> Option<Via> {
+    pub fn via(&self) -> Option<Via<'_>> {
         Via::parse(self.values("Via").next()?)
     }
 
+    /// Returns the branch of the topmost Via.
+    pub fn branch(&self) -> Option<&str> {
+        self.via()?.branch()
+    }
+
     /// Returns the From.
-    pub fn from(&self) -> Option<NameAddr> {
+    pub fn from(&self) -> Option<NameAddr<'_>> {
         NameAddr::parse(self.header("From")?)
     }
 
+    /// Returns the tag of the From.
+    pub fn from_tag(&self) -> Option<&str> {
+        self.from()?.tag()
+    }
+
     /// Returns the To.
-    pub fn to(&self) -> Option<NameAddr> {
+    pub fn to(&self) -> Option<NameAddr<'_>> {
         NameAddr::parse(self.header("To")?)
     }
 
+    /// Returns the tag of the To.
+    pub fn to_tag(&self) -> Option<&str> {
+        self.to()?.tag()
+    }
+
     /// Returns the Contacts, malformed ones left out, at most [`MAX_CONTACTS`].
-    pub fn contacts(&self) -> Vec<Contact> {
+    pub fn contacts(&self) -> Vec<Contact<'_>> {
         self.values("Contact").take(MAX_CONTACTS).filter_map(Contact::parse).collect()
     }
 
@@ -235,10 +251,10 @@ mod tests {
         let message = parse(MIZUTECH_REGISTER);
         assert_eq!(message.check(), Ok(()));
         assert_eq!(message.method(), Some(&Method::Register));
-        assert_eq!(message.cseq(), Some(CSeq { seq: 2, method: Method::Register }));
+        assert_eq!(message.cseq(), Some(CSeq { seq: 2, method: "REGISTER" }));
         let to = message.to().map(|to| (to.uri, to.params.is_empty()));
         assert_eq!(to, Some(("sip:1111@gw.mydomain.com".into(), true)));
-        assert_eq!(message.from().as_ref().and_then(|from| from.tag()), Some("tUgBfpF8h"));
+        assert_eq!(message.from_tag(), Some("tUgBfpF8h"));
         assert!(message.via().is_some_and(|via| via.params.has("alias") && via.params.has("rport")));
         assert!(
             message.header("x-mpush").is_some_and(|value| value.starts_with("a:com.mycompany.myapp:c-10-ap_Kt0:G7"))
@@ -266,7 +282,7 @@ mod tests {
     #[test]
     fn folded_lines_and_a_space_before_the_colon_are_read() {
         let message = ok("TO :\r\n sip:v@e ;   tag    = 19\r\nSubject  : a\r\n\t b\r\n  \r\n c\r\nX:\r\n");
-        assert_eq!(message.to().and_then(|to| to.tag().map(str::to_owned)).as_deref(), Some("19"));
+        assert_eq!(message.to_tag(), Some("19"));
         assert_eq!(message.header("Subject"), Some("a b c"));
         assert_eq!(message.header("X"), Some(""));
     }
@@ -283,9 +299,9 @@ mod tests {
             "Contact: \"a,b;c\" <sip:a@b;x=1,2>;expires=1, sip:c@d;expires=2 , <sip:[::1]>;+sip.instance=\"<u,v>\"\r\nm: <tel:+1>\r\nm:,,\r\n",
         );
         let contacts = message.contacts();
-        let uris: Vec<_> = contacts.iter().map(|contact| contact.uri.as_str()).collect();
+        let uris: Vec<_> = contacts.iter().map(|contact| contact.uri).collect();
         assert_eq!(uris, ["sip:a@b;x=1,2", "sip:c@d", "sip:[::1]", "tel:+1"]);
-        assert_eq!(contacts[0].name.as_deref(), Some("a,b;c"));
+        assert_eq!(contacts[0].display_name().as_deref(), Some("a,b;c"));
         assert_eq!(contacts[1].expires(), Some(2));
         assert_eq!(contacts[2].instance(), Some("u,v"));
     }
@@ -306,7 +322,7 @@ mod tests {
             "v: SIP / 2.0 / UDP a ; branch = 1\r\nVia: SIP/2.0/TCP b\r\n",
         ] {
             let message = ok(headers);
-            assert_eq!(message.via().and_then(|via| via.branch().map(str::to_owned)).as_deref(), Some("1"));
+            assert_eq!(message.branch(), Some("1"));
             assert_eq!(message.values("via").count(), 2);
         }
     }
@@ -390,7 +406,7 @@ mod tests {
         for value in ["36893488147419103232 REGISTER", "1", "x REGISTER", "1 RE GISTER", "+1 REGISTER", ""] {
             assert_eq!(ok(&format!("CSeq: {value}\r\n")).cseq(), None, "{value}");
         }
-        assert_eq!(ok("cseq: 0009\r\n  INVITE\r\n").cseq(), Some(CSeq { seq: 9, method: Method::Invite }));
+        assert_eq!(ok("cseq: 0009\r\n  INVITE\r\n").cseq(), Some(CSeq { seq: 9, method: "INVITE" }));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use frame::{Frame, FrameError, Framer};
 pub use head::{MAX_HEADERS, MAX_LINE, MAX_MESSAGE, ParseError};
 pub use message::{CSeq, MAX_CONTACTS, Message, split_list};
 pub use method::Method;
-pub use params::Params;
+pub use params::{Params, ParamsRef};
 pub use start::Start;
 pub use uri::{Host, SipUri, Uri, same_uri};
 pub use via::Via;

@@ -42,8 +42,7 @@ impl Params {
 
     /// Returns the value without the quotes around it; its quoted-pairs stay, see [`unquote`](super::unquote).
     pub fn value(&self, name: &str) -> Option<&str> {
-        let value = self.get(name)??;
-        Some(strip_quotes(value).unwrap_or(value))
+        ParamsRef(&self.0).value(name)
     }
 
     /// Returns `true` when the parameter is there, with or without a value.
@@ -98,7 +97,41 @@ impl fmt::Display for Params {
 /// Shows names, and values only as hints: push tokens travel in parameters.
 impl fmt::Debug for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter().map(|(name, value)| (name, value.map(hint)))).finish()
+        ParamsRef(&self.0).fmt(f)
+    }
+}
+
+/// Parameters as they stand in a text, which need not begin with a semicolon.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct ParamsRef<'a>(pub(super) &'a str);
+
+impl<'a> ParamsRef<'a> {
+    /// Returns the value as it was written: `Some(None)` for a flag, `None` when there is no such parameter.
+    pub fn get(self, name: &str) -> Option<Option<&'a str>> {
+        find(self.0, name)
+    }
+
+    /// Returns the value without the quotes around it; its quoted-pairs stay, see [`unquote`](super::unquote).
+    pub fn value(self, name: &str) -> Option<&'a str> {
+        let value = self.get(name)??;
+        Some(strip_quotes(value).unwrap_or(value))
+    }
+
+    /// Returns `true` when the parameter is there, with or without a value.
+    pub fn has(self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Returns `true` when nothing was written.
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Shows names, and values only as hints: push tokens travel in parameters.
+impl fmt::Debug for ParamsRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(split(self.0).map(|(name, value)| (name, value.map(hint)))).finish()
     }
 }
 

@@ -3,30 +3,30 @@
 use std::net::IpAddr;
 
 use super::uri::hostport_of;
-use super::{Host, Params};
+use super::{Host, ParamsRef};
 use crate::scan::trim;
 
 /// One Via value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Via {
+pub struct Via<'a> {
     /// The transport as it was written: `UDP`, `TCP`, `TLS`, `WS`, `WSS` or another token.
-    pub transport: String,
+    pub transport: &'a str,
     /// The host of `sent-by`.
     pub host: Host,
     /// The port of `sent-by`, when one is written.
     pub port: Option<u16>,
     /// The parameters.
-    pub params: Params,
+    pub params: ParamsRef<'a>,
 }
 
-impl Via {
+impl<'a> Via<'a> {
     /// Reads one Via value of SIP/2.0. White space may stand around the slashes and the colon; an IPv6 address may
     /// lack its brackets.
     //
     // via-parm       =  sent-protocol LWS sent-by *( SEMI via-params )
     // sent-protocol  =  protocol-name SLASH protocol-version SLASH transport
     // sent-by        =  host [ COLON port ]                                              (RFC 3261 section 25.1)
-    pub fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &'a str) -> Option<Self> {
         let (sent, params) = text.split_at(memchr::memchr(b';', text.as_bytes()).unwrap_or(text.len()));
         let (name, rest) = sent.split_once('/')?;
         let (version, rest) = rest.split_once('/')?;
@@ -40,11 +40,11 @@ impl Via {
             Ok(address) => (Host::V6(address), None),
             Err(_) => hostport_of(sent_by)?,
         };
-        Some(Self { transport: transport.to_owned(), host, port, params: Params::parse(params) })
+        Some(Self { transport, host, port, params: ParamsRef(params) })
     }
 
     /// Returns the `branch` parameter.
-    pub fn branch(&self) -> Option<&str> {
+    pub fn branch(&self) -> Option<&'a str> {
         self.params.value("branch")
     }
 
@@ -67,17 +67,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn via(text: &str) -> Via {
+    fn via(text: &str) -> Via<'_> {
         Via::parse(text).unwrap_or_else(|| panic!("{text} is a Via"))
     }
 
     #[test]
     fn white_space_inside_a_via_does_not_matter() {
         let spaced = via("SIP  /   2.0 /UDP 192.0.2.2 : 5060 ;  branch  =   z9hG4bK30239 ; rport = 7");
-        assert_eq!(
-            (spaced.transport.as_str(), spaced.host.to_string(), spaced.port),
-            ("UDP", "192.0.2.2".into(), Some(5060))
-        );
+        assert_eq!((spaced.transport, spaced.host.to_string(), spaced.port), ("UDP", "192.0.2.2".into(), Some(5060)));
         assert_eq!((spaced.branch(), spaced.rport()), (Some("z9hG4bK30239"), Some(7)));
         assert_eq!(via("SIP / 2.0 / TCP     spindle.example.com   ").host, Host::Name("spindle.example.com".into()));
     }

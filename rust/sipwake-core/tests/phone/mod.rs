@@ -277,8 +277,8 @@ impl Caller {
     /// Notes the tag of a response.
     pub(crate) fn hear(&mut self, response: &str) {
         let message = Message::parse(response.as_bytes()).expect("it can be read");
-        if let Some(tag) = message.to().and_then(|to| to.tag().map(str::to_owned)) {
-            self.to_tag = tag;
+        if let Some(tag) = message.to_tag() {
+            self.to_tag = tag.to_owned();
         }
     }
 

@@ -169,23 +169,16 @@ impl AppLog {
 
 #[cfg(target_os = "android")]
 mod platform {
-    use std::ffi::CString;
+    use std::sync::LazyLock;
 
-    use android_log_sys::{__android_log_write, LogPriority};
-    use log::Level;
+    use android_logger::{AndroidLogger, Config};
+    use log::{Level, LevelFilter, Log, Record};
 
-    /// Android cuts what is longer than 4 KB.
+    static LOGCAT: LazyLock<AndroidLogger> =
+        LazyLock::new(|| AndroidLogger::new(Config::default().with_tag("sipwake").with_max_level(LevelFilter::Trace)));
+
     pub(super) fn write(level: Level, target: &str, text: &str) {
-        let priority = match level {
-            Level::Error => LogPriority::ERROR,
-            Level::Warn => LogPriority::WARN,
-            Level::Info => LogPriority::INFO,
-            Level::Debug => LogPriority::DEBUG,
-            Level::Trace => LogPriority::VERBOSE,
-        };
-        let Ok(line) = CString::new(format!("{target}: {text}").replace('\0', " ")) else { return };
-        // SAFETY: both texts end in a NUL and live through the call, which keeps neither.
-        unsafe { __android_log_write(priority as _, c"sipwake".as_ptr(), line.as_ptr()) };
+        LOGCAT.log(&Record::builder().level(level).target(target).args(format_args!("{text}")).build());
     }
 }
 

@@ -240,10 +240,9 @@ impl Addresses {
             let _ = answer.send(ask());
             drop(thread);
         });
-        if Arc::strong_count(&self.looking_up) <= 1 + MAX_LOOK_UPS {
-            if let Err(error) = thread::Builder::new().name("sipwake-dns".to_owned()).spawn(work) {
-                log::warn!("no thread to look a server up: {error}");
-            }
+        let free = Arc::strong_count(&self.looking_up) <= 1 + MAX_LOOK_UPS;
+        if free && let Err(error) = thread::Builder::new().name("sipwake-dns".to_owned()).spawn(work) {
+            log::warn!("no thread to look a server up: {error}");
         }
         answered
     }

@@ -40,6 +40,7 @@ impl From<sipwake::TokenUpdate> for TokenOutcome {
 
 /// What an app wishes of a client.
 #[derive(Clone, PartialEq, Eq, uniffi::Enum)]
+#[expect(clippy::large_enum_variant, reason = "the bridge makes one at a time")]
 pub enum Wish {
     /// Adds an account, or changes the settings of the one with the same AOR and registrar. What was stored of it by an
     /// earlier process lives on. Nothing is sent before the wish `Register`. Refused with `InvalidField`, which names the field

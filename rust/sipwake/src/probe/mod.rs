@@ -272,7 +272,7 @@ impl Prober {
             self.tell(&target.key, gateway, load, response_time).await;
             found.push(GatewayHealth { gateway, load: load.map(Load::value), response_time });
         }
-        found.sort_by_key(|health| health.gateway);
+        found.sort_unstable_by_key(|health| health.gateway);
         found
     }
 

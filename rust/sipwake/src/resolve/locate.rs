@@ -78,8 +78,12 @@ fn addresses_of(resolver: &dyn Resolver, targets: &[Srv]) -> Vec<SocketAddr> {
             beside(scope, Box::new(|| *ips = resolver.addresses(target.target.trim_end_matches('.'))));
         }
     });
-    let addresses = found.iter().flat_map(|(target, ips)| ips.iter().map(|ip| SocketAddr::new(*ip, target.port)));
-    addresses.take(MAX_ADDRESSES).collect()
+    let mut addresses = Vec::new();
+    for (target, ips) in found {
+        addresses.extend(ips.into_iter().take(MAX_ADDRESSES).map(|ip| SocketAddr::new(ip, target.port)));
+    }
+    addresses.truncate(MAX_ADDRESSES);
+    addresses
 }
 
 /// Asks on a thread of its own. A resolver that panics has no answer.

@@ -188,17 +188,22 @@ impl Addresses {
         let stranded = |address: &SocketAddr| address.is_ipv4() && !(self.reaches)(*address);
         if !way.addresses.is_empty() && way.addresses.iter().all(stranded) {
             let prefixes = self.nat64_prefixes().await;
-            let through = way.addresses.iter().flat_map(|address| {
-                prefixes.iter().filter_map(|prefix| prefix.address(address.ip())).map(|ip| (ip, address.port()).into())
-            });
-            let through: Vec<SocketAddr> = through.take(MAX_ADDRESSES).collect();
+            let mut through = Vec::new();
+            for address in &way.addresses {
+                for ip in prefixes.iter().filter_map(|prefix| prefix.address(address.ip())) {
+                    through.push(SocketAddr::new(ip, address.port()));
+                }
+            }
+            through.truncate(MAX_ADDRESSES);
             if !through.is_empty() {
                 way.addresses = through;
             }
         }
         let silent = locked(&self.silent);
-        way.addresses.sort_by_key(|address| silent.get(address).is_some_and(|since| since.elapsed() < SILENT));
-        way
+        let is_silent = |address: &SocketAddr| silent.get(address).is_some_and(|since| since.elapsed() < SILENT);
+        let (last, mut first): (Vec<_>, Vec<_>) = way.addresses.into_iter().partition(is_silent);
+        first.extend(last);
+        Way { addresses: first, ..way }
     }
 
     async fn nat64_prefixes(&self) -> Vec<nat64::Prefix> {
@@ -235,10 +240,9 @@ impl Addresses {
             let _ = answer.send(ask());
             drop(thread);
         });
-        if Arc::strong_count(&self.looking_up) <= 1 + MAX_LOOK_UPS {
-            if let Err(error) = thread::Builder::new().name("sipwake-dns".to_owned()).spawn(work) {
-                log::warn!("no thread to look a server up: {error}");
-            }
+        let free = Arc::strong_count(&self.looking_up) <= 1 + MAX_LOOK_UPS;
+        if free && let Err(error) = thread::Builder::new().name("sipwake-dns".to_owned()).spawn(work) {
+            log::warn!("no thread to look a server up: {error}");
         }
         answered
     }

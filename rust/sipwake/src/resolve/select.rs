@@ -36,7 +36,7 @@ pub(super) fn order(mut records: Vec<Srv>, mut below: impl FnMut(u64) -> u64) ->
     // A single target of "." says that there is no such service.
     records.retain(|record| record.target != "." && !record.target.is_empty());
     // Those without weight stand first, so that they have a small chance.
-    records.sort_by_key(|record| (record.priority, record.weight));
+    records.sort_unstable_by_key(|record| (record.priority, record.weight));
     let mut ordered = Vec::with_capacity(records.len());
     while let Some(first) = records.first() {
         let same = records.iter().take_while(|record| record.priority == first.priority);
@@ -56,7 +56,7 @@ pub(super) fn order(mut records: Vec<Srv>, mut below: impl FnMut(u64) -> u64) ->
 /// Returns the transports that NAPTR records offer among these, best first, each with the name of its SRV records (RFC 3263
 /// section 4.1).
 pub(super) fn services(mut records: Vec<Naptr>, among: &[Transport]) -> Vec<(Transport, String)> {
-    records.sort_by_key(|record| (record.order, record.preference));
+    records.sort_unstable_by_key(|record| (record.order, record.preference));
     let offered = records.iter().filter(|record| record.flags.eq_ignore_ascii_case("s")).filter_map(|record| {
         let transport = among.iter().find(|transport| {
             service(**transport).is_some_and(|(_, service)| record.service.eq_ignore_ascii_case(service))

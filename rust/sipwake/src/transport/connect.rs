@@ -46,12 +46,13 @@ pub(super) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, FlowE
 /// RFC 8305 section 4: the families take turns, the resolver's first choice first.
 fn interleave(addresses: &[SocketAddr]) -> VecDeque<SocketAddr> {
     let prefers_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<SocketAddr>, Vec<SocketAddr>) =
-        addresses.iter().copied().partition(|address| address.is_ipv6() == prefers_v6);
-    let mut second = second.into_iter();
-    let mut order: VecDeque<SocketAddr> =
-        first.into_iter().flat_map(|one| [Some(one), second.next()]).flatten().collect();
-    order.extend(second);
+    let (mut first, mut second): (VecDeque<SocketAddr>, VecDeque<SocketAddr>) =
+        addresses.iter().partition(|address| address.is_ipv6() == prefers_v6);
+    let mut order = VecDeque::with_capacity(addresses.len());
+    while order.len() < addresses.len() {
+        order.extend(first.pop_front());
+        order.extend(second.pop_front());
+    }
     order
 }
 

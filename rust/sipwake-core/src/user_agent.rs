@@ -16,7 +16,7 @@ use crate::account::{Account, AccountKey, Transport};
 use crate::call::CallPolicy;
 use crate::call::session::Session;
 use crate::call::transaction::Invitation;
-use crate::clock::Now;
+use crate::clock::{Now, Soonest};
 use crate::error::FieldError;
 use crate::event::{Answer, CallChange, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
 use crate::few::{Few, FewMap};
@@ -463,11 +463,19 @@ impl UserAgent {
 
     /// Returns the boot time at which [`handle_timeout`](Self::handle_timeout) wants to be called next, and why.
     pub fn poll_timeout(&self) -> Option<(Duration, &'static str)> {
-        let registrations = self.registrations.iter().filter_map(Registration::timeout);
-        let invitations = self.invitations.iter().map(Invitation::timeout);
-        let sessions = self.sessions.iter().filter_map(Session::timeout);
-        let others = self.wake.timeout().into_iter().chain(self.unsaved.timeout());
-        registrations.chain(invitations).chain(sessions).chain(others).min_by_key(|(at, _)| *at)
+        let mut soonest = Soonest::default();
+        for registration in &self.registrations {
+            registration.timeouts(&mut soonest);
+        }
+        for invitation in self.invitations.iter() {
+            soonest.add(Some(invitation.timeout()));
+        }
+        for session in self.sessions.iter() {
+            session.timeouts(&mut soonest);
+        }
+        soonest.add(self.wake.timeout());
+        soonest.add(self.unsaved.timeout());
+        soonest.0
     }
 
     /// Returns what judges pushes from outside: who is logged in, and which calls are known.

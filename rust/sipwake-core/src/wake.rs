@@ -10,6 +10,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::account::AccountKey;
+use crate::clock::{Soonest, Timeout};
 use crate::event::{CallTimes, Caller, Ended};
 use crate::few::Few;
 use crate::mutation::{Mutation, active};
@@ -198,9 +199,12 @@ impl Wake {
         self.pushed(identity, now).map(|index| (self.entries[index].uuid, self.entries[index].state))
     }
 
-    pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
-        let announced = self.entries.iter().filter(|entry| entry.state == State::Announced);
-        announced.map(|entry| (entry.until, "announced call's deadline")).min_by_key(|(at, _)| *at)
+    pub(crate) fn timeout(&self) -> Option<Timeout> {
+        let mut soonest = Soonest::default();
+        for entry in self.entries.iter().filter(|entry| entry.state == State::Announced) {
+            soonest.add_at(Some(entry.until), "announced call's deadline");
+        }
+        soonest.0
     }
 
     /// Ends the announced calls whose INVITE never came, and forgets old tombstones.

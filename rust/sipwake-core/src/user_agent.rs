@@ -424,8 +424,8 @@ impl UserAgent {
         for registration in &mut self.registrations {
             registration.handle_timeout(&mut self.cx, now);
         }
-        for entry in self.wake.expire(now.boot) {
-            self.tell_call(entry.uuid, CallChange::Ended(Ended::Missed), now);
+        for uuid in self.wake.expire(now.boot) {
+            self.tell_call(uuid, CallChange::Ended(Ended::Missed), now);
         }
         self.expire_invitations(now);
         self.expire_sessions(now);
@@ -480,12 +480,14 @@ impl UserAgent {
 
     /// Returns what judges pushes from outside: who is logged in, and which calls are known.
     pub fn gate(&self) -> Gate {
-        let present = self
-            .registrations
-            .iter()
-            .map(|registration| (registration.account().aor().user(), registration.is_silent()));
-        let departed = self.cx.removals.departed.iter().map(|departed| (departed.user.as_str(), true));
-        Gate::new(present.chain(departed), self.wake.clone(), self.policy.window)
+        let mut users = Vec::new();
+        for registration in &self.registrations {
+            users.push((registration.account().aor().user().to_owned(), registration.is_silent()));
+        }
+        for departed in &self.cx.removals.departed {
+            users.push((departed.user.clone(), true));
+        }
+        Gate::new(users, self.wake.clone(), self.policy.window)
     }
 
     /// Returns the last verdict of an account.

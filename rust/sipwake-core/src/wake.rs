@@ -208,13 +208,13 @@ impl Wake {
     }
 
     /// Ends the announced calls whose INVITE never came, and forgets old tombstones.
-    pub(crate) fn expire(&mut self, now: Duration) -> Vec<Entry> {
+    pub(crate) fn expire(&mut self, now: Duration) -> Vec<Uuid> {
         self.entries.retain(|entry| !matches!(entry.state, State::Over(_)) || entry.until > now);
         let overdue =
             |entry: &&Entry| entry.state == State::Announced && entry.until <= now && !active(Mutation::NeverMissed);
-        let missed: Vec<Entry> = self.entries.iter().filter(overdue).cloned().collect();
-        for entry in &missed {
-            self.end(entry.uuid, Ended::Missed, now);
+        let missed: Vec<Uuid> = self.entries.iter().filter(overdue).map(|entry| entry.uuid).collect();
+        for uuid in &missed {
+            self.end(*uuid, Ended::Missed, now);
         }
         missed
     }

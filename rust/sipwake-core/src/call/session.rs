@@ -86,12 +86,14 @@ impl Session {
     /// Whether an offer says nothing new: a refresh (RFC 3264 section 8: the same version in `o=`).
     pub(crate) fn is_known(&self, offer: &Offer) -> bool {
         let Some(known) = &self.remote else { return false };
-        let origin = |offer: &Offer| {
-            let body = String::from_utf8_lossy(&offer.body).into_owned();
-            body.lines().find(|line| line.starts_with("o=")).map(|line| line.trim_end().to_owned())
-        };
         known.body == offer.body || (origin(known).is_some() && origin(known) == origin(offer))
     }
+}
+
+/// The `o=` of a description.
+fn origin(offer: &Offer) -> Option<&[u8]> {
+    let mut lines = offer.body.split(|byte| *byte == b'\n');
+    lines.find(|line| line.starts_with(b"o=")).map(<[u8]>::trim_ascii_end)
 }
 
 impl Outgoing {

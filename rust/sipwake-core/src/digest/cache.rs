@@ -60,14 +60,13 @@ impl NonceCache {
         body: &[u8],
         cnonce: &str,
     ) -> Vec<(HeaderName, String)> {
-        self.nonces
-            .iter_mut()
-            .filter(|entry| entry.is_live())
-            .filter_map(|entry| {
-                let value = entry.authorize(username, credentials, method, uri, body, cnonce)?;
-                Some((if entry.proxy { "Proxy-Authorization" } else { "Authorization" }, value))
-            })
-            .collect()
+        let mut fields = Vec::new();
+        for entry in self.nonces.iter_mut().filter(|entry| entry.is_live()) {
+            if let Some(value) = entry.authorize(username, credentials, method, uri, body, cnonce) {
+                fields.push((if entry.proxy { "Proxy-Authorization" } else { "Authorization" }, value));
+            }
+        }
+        fields
     }
 
     /// Takes the next nonce from `Authentication-Info` (or, with `proxy`, `Proxy-Authentication-Info`) and checks the

@@ -308,16 +308,17 @@ impl Registration {
 
     /// A 200 to the removal ends it, unless its own list shows that the server still holds one of our Contacts.
     fn removed(&mut self, attempt: &Attempt, listed: &[Contact], cx: &mut Context, now: Now) {
-        let lingering: Vec<&Contact> = listed.iter().filter(|contact| self.is_our_leftover(contact, attempt)).collect();
+        let mut lingering = Vec::new();
+        for contact in listed {
+            if lingering.len() < MAX_FORMER && self.is_our_leftover(contact, attempt) {
+                lingering.push(Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals: 1 });
+            }
+        }
         if lingering.is_empty() || self.cleanups >= MAX_CLEANUPS {
             return self.gone(cx, now);
         }
         self.cleanups += 1;
-        self.memory.former = lingering
-            .iter()
-            .take(MAX_FORMER)
-            .map(|contact| Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals: 1 })
-            .collect();
+        self.memory.former = lingering;
         self.due = true;
         self.save(cx, Durability::Progress);
     }
@@ -379,11 +380,9 @@ impl Registration {
         }
         if listed.is_empty() {
             // The server lists nothing: what was asked to be removed counts as removed, the rest waits for its turn.
-            kept = former
-                .into_iter()
-                .filter(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()))
-                .collect();
-            kept.truncate(MAX_FORMER);
+            former.retain(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()));
+            former.truncate(MAX_FORMER);
+            kept = former;
         }
         kept.shrink_to_fit();
         self.memory.former = kept;
@@ -479,16 +478,16 @@ fn observed(message: &Message) -> Option<SocketAddr> {
 /// sr-value      = name-addr *( SEMI rr-param )
 /// ```
 fn service_route(message: &Message) -> Vec<String> {
-    let is_hop = |value: &&str| {
+    let mut route = Vec::new();
+    for value in message.values("Service-Route") {
         let hop = NameAddr::parse(value).filter(|_| value.contains('<') && value.len() <= crate::account::MAX_FIELD);
-        hop.is_some_and(|hop| hop.parsed().is_some())
-    };
-    let route: Vec<&str> = message.values("Service-Route").take(MAX_ROUTE + 1).collect();
-    if route.len() > MAX_ROUTE || !route.iter().all(is_hop) {
-        log::warn!("a Service-Route of {} values cannot be read", route.len());
-        return Vec::new();
+        if route.len() >= MAX_ROUTE || hop.is_none_or(|hop| hop.parsed().is_none()) {
+            log::warn!("a Service-Route cannot be read");
+            return Vec::new();
+        }
+        route.push(value.to_owned());
     }
-    route.into_iter().map(str::to_owned).collect()
+    route
 }
 
 fn reason(message: &Message) -> String {

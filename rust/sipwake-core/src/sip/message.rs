@@ -168,12 +168,20 @@ impl Message {
 
     /// Returns the Contacts, malformed ones left out, at most [`MAX_CONTACTS`].
     pub fn contacts(&self) -> Vec<Contact<'_>> {
-        self.values("Contact").take(MAX_CONTACTS).filter_map(Contact::parse).collect()
+        let mut contacts = Vec::new();
+        for value in self.values("Contact").take(MAX_CONTACTS) {
+            contacts.extend(Contact::parse(value));
+        }
+        contacts
     }
 
     /// Returns the Feature-Caps, one for each value, never merged, at most [`MAX_CONTACTS`].
     pub fn feature_caps(&self) -> Vec<FeatureCaps> {
-        self.values("Feature-Caps").take(MAX_CONTACTS).map(FeatureCaps::parse).collect()
+        let mut caps = Vec::new();
+        for value in self.values("Feature-Caps").take(MAX_CONTACTS) {
+            caps.push(FeatureCaps::parse(value));
+        }
+        caps
     }
 
     /// Returns Expires in seconds. What exceeds 32 bits is the largest number.

@@ -16,6 +16,27 @@ pub struct Now {
     pub wall: Duration,
 }
 
+/// A time to be woken at, in boot time, and why.
+pub(crate) type Timeout = (Duration, &'static str);
+
+/// Finds the soonest of several timeouts: of several at the same time, the first.
+#[derive(Debug, Default)]
+pub(crate) struct Soonest(pub(crate) Option<Timeout>);
+
+impl Soonest {
+    pub(crate) fn add(&mut self, timeout: Option<Timeout>) {
+        if let Some((at, _)) = timeout
+            && self.0.is_none_or(|(soonest, _)| at < soonest)
+        {
+            self.0 = timeout;
+        }
+    }
+
+    pub(crate) fn add_at(&mut self, at: Option<Duration>, why: &'static str) {
+        self.add(at.map(|at| (at, why)));
+    }
+}
+
 impl Now {
     /// Returns the moment with the given boot and wall time.
     pub const fn new(boot: Duration, wall: Duration) -> Self {

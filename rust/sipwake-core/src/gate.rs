@@ -17,8 +17,9 @@ pub struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new<'a>(users: impl Iterator<Item = (&'a str, bool)>, calls: Wake, window: Duration) -> Self {
-        Self { users: users.map(|(user, silent)| (user.to_owned(), silent)).collect(), calls, window }
+    /// `users` are those who are logged in or were lately, and whether pushes for them are silent.
+    pub(crate) fn new(users: Vec<(String, bool)>, calls: Wake, window: Duration) -> Self {
+        Self { users, calls, window }
     }
 
     /// Returns the action as it stands for this client: without a sound if nobody is logged in whom it could be for, or

@@ -94,11 +94,14 @@ impl Gateways {
     }
 
     fn among(&self, now: Duration, eligible: impl Fn(&Health) -> bool) -> Option<usize> {
-        let eligible = (0..self.0.len()).filter(|index| eligible(&self.0[*index]));
-        eligible.min_by_key(|index| {
-            let health = &self.0[*index];
-            (health.rests(now), health.load(), health.response_time.unwrap_or_default(), *index)
-        })
+        let rank = |health: &Health| (health.rests(now), health.load(), health.response_time.unwrap_or_default());
+        let mut best: Option<usize> = None;
+        for (index, health) in self.0.iter().enumerate().filter(|(_, health)| eligible(health)) {
+            if best.is_none_or(|best| rank(health) < rank(&self.0[best])) {
+                best = Some(index);
+            }
+        }
+        best
     }
 
     /// Notes a failure.

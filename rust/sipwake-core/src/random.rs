@@ -40,7 +40,9 @@ impl Random {
         let mut bytes = [0; 16];
         self.stream().fill_bytes(&mut bytes);
         let mut token = String::with_capacity(bytes.len());
-        token.extend(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])));
+        for byte in bytes {
+            token.push(char::from(ALPHABET[usize::from(byte % 32)]));
+        }
         token
     }
 

@@ -46,8 +46,8 @@ pub fn hint(secret: &str) -> String {
     if count < 16 {
         return format!("… ({count})");
     }
-    let tail: String = secret.chars().skip(count - 4).collect();
-    format!("…{tail} ({count})")
+    let tail = secret.char_indices().rev().nth(3).map_or(0, |(at, _)| at);
+    format!("…{} ({count})", &secret[tail..])
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub fn redacted(message: &[u8]) -> String {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let mut shown = String::with_capacity(head.len());
     for line in head.lines() {
-        shown.push_str(&redacted_line(line));
+        write_redacted(line, &mut shown);
         shown.push('\n');
     }
     if !body.is_empty() {
@@ -37,28 +37,34 @@ pub fn redacted(message: &[u8]) -> String {
     shown
 }
 
-fn redacted_line(line: &str) -> String {
+fn write_redacted(line: &str, shown: &mut String) {
     let (name, value) = line.split_once(':').unwrap_or((line, ""));
-    match name.trim().to_ascii_lowercase().as_str() {
-        "x-piid" => return format!("{name}: {}", hint(value.trim())),
-        "x-mpush" if value.trim() != "null" => return format!("{name}: {}", redacted_mpush(value.trim())),
-        _ => {}
+    let value = value.trim();
+    let harmless = if name.trim().eq_ignore_ascii_case("x-piid") {
+        0
+    } else if name.trim().eq_ignore_ascii_case("x-mpush") && value != "null" {
+        before_token(value)
+    } else {
+        return write_parameters(line, shown);
+    };
+    let (harmless, secret) = value.split_at(harmless);
+    for part in [name, ": ", harmless, &hint(secret)] {
+        shown.push_str(part);
     }
-    let mut shown = line.to_owned();
-    for parameter in SECRET_PARAMETERS {
-        shown = redacted_parameter(&shown, parameter);
-    }
-    shown
 }
 
-/// `[ENV:]PROVIDER:PACKAGE:TOKEN`, where only the token may hold further colons.
-fn redacted_mpush(value: &str) -> String {
-    let environment = usize::from(matches!(value.get(..2), Some("s:" | "p:" | "d:")));
-    let parts: Vec<&str> = value.splitn(3 + environment, ':').collect();
-    match parts.split_last() {
-        Some((token, rest)) if !rest.is_empty() => format!("{}:{}", rest.join(":"), hint(token)),
-        _ => hint(value),
+/// Returns where the token begins in `[ENV:]PROVIDER:PACKAGE:TOKEN`, where only it may hold further colons.
+fn before_token(value: &str) -> usize {
+    let before = if matches!(value.get(..2), Some("s:" | "p:" | "d:")) { 3 } else { 2 };
+    value.match_indices(':').take(before).last().map_or(0, |(at, _)| at + 1)
+}
+
+fn write_parameters(line: &str, shown: &mut String) {
+    let mut line = line.to_owned();
+    for parameter in SECRET_PARAMETERS {
+        line = redacted_parameter(&line, parameter);
     }
+    shown.push_str(&line);
 }
 
 fn redacted_parameter(line: &str, parameter: &str) -> String {

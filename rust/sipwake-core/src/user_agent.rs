@@ -16,7 +16,7 @@ use crate::account::{Account, AccountKey, Transport};
 use crate::call::CallPolicy;
 use crate::call::session::Session;
 use crate::call::transaction::Invitation;
-use crate::clock::Now;
+use crate::clock::{Now, Soonest};
 use crate::error::FieldError;
 use crate::event::{Answer, CallChange, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
 use crate::few::{Few, FewMap};
@@ -424,8 +424,8 @@ impl UserAgent {
         for registration in &mut self.registrations {
             registration.handle_timeout(&mut self.cx, now);
         }
-        for entry in self.wake.expire(now.boot) {
-            self.tell_call(entry.uuid, CallChange::Ended(Ended::Missed), now);
+        for uuid in self.wake.expire(now.boot) {
+            self.tell_call(uuid, CallChange::Ended(Ended::Missed), now);
         }
         self.expire_invitations(now);
         self.expire_sessions(now);
@@ -463,21 +463,31 @@ impl UserAgent {
 
     /// Returns the boot time at which [`handle_timeout`](Self::handle_timeout) wants to be called next, and why.
     pub fn poll_timeout(&self) -> Option<(Duration, &'static str)> {
-        let registrations = self.registrations.iter().filter_map(Registration::timeout);
-        let invitations = self.invitations.iter().map(Invitation::timeout);
-        let sessions = self.sessions.iter().filter_map(Session::timeout);
-        let others = self.wake.timeout().into_iter().chain(self.unsaved.timeout());
-        registrations.chain(invitations).chain(sessions).chain(others).min_by_key(|(at, _)| *at)
+        let mut soonest = Soonest::default();
+        for registration in &self.registrations {
+            registration.timeouts(&mut soonest);
+        }
+        for invitation in self.invitations.iter() {
+            soonest.add(Some(invitation.timeout()));
+        }
+        for session in self.sessions.iter() {
+            session.timeouts(&mut soonest);
+        }
+        soonest.add(self.wake.timeout());
+        soonest.add(self.unsaved.timeout());
+        soonest.0
     }
 
     /// Returns what judges pushes from outside: who is logged in, and which calls are known.
     pub fn gate(&self) -> Gate {
-        let present = self
-            .registrations
-            .iter()
-            .map(|registration| (registration.account().aor().user(), registration.is_silent()));
-        let departed = self.cx.removals.departed.iter().map(|departed| (departed.user.as_str(), true));
-        Gate::new(present.chain(departed), self.wake.clone(), self.policy.window)
+        let mut users = Vec::new();
+        for registration in &self.registrations {
+            users.push((registration.account().aor().user().to_owned(), registration.is_silent()));
+        }
+        for departed in &self.cx.removals.departed {
+            users.push((departed.user.clone(), true));
+        }
+        Gate::new(users, self.wake.clone(), self.policy.window)
     }
 
     /// Returns the last verdict of an account.

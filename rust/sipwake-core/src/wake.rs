@@ -10,6 +10,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::account::AccountKey;
+use crate::clock::{Soonest, Timeout};
 use crate::event::{CallTimes, Caller, Ended};
 use crate::few::Few;
 use crate::mutation::{Mutation, active};
@@ -198,19 +199,22 @@ impl Wake {
         self.pushed(identity, now).map(|index| (self.entries[index].uuid, self.entries[index].state))
     }
 
-    pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
-        let announced = self.entries.iter().filter(|entry| entry.state == State::Announced);
-        announced.map(|entry| (entry.until, "announced call's deadline")).min_by_key(|(at, _)| *at)
+    pub(crate) fn timeout(&self) -> Option<Timeout> {
+        let mut soonest = Soonest::default();
+        for entry in self.entries.iter().filter(|entry| entry.state == State::Announced) {
+            soonest.add_at(Some(entry.until), "announced call's deadline");
+        }
+        soonest.0
     }
 
     /// Ends the announced calls whose INVITE never came, and forgets old tombstones.
-    pub(crate) fn expire(&mut self, now: Duration) -> Vec<Entry> {
+    pub(crate) fn expire(&mut self, now: Duration) -> Vec<Uuid> {
         self.entries.retain(|entry| !matches!(entry.state, State::Over(_)) || entry.until > now);
         let overdue =
             |entry: &&Entry| entry.state == State::Announced && entry.until <= now && !active(Mutation::NeverMissed);
-        let missed: Vec<Entry> = self.entries.iter().filter(overdue).cloned().collect();
-        for entry in &missed {
-            self.end(entry.uuid, Ended::Missed, now);
+        let missed: Vec<Uuid> = self.entries.iter().filter(overdue).map(|entry| entry.uuid).collect();
+        for uuid in &missed {
+            self.end(*uuid, Ended::Missed, now);
         }
         missed
     }

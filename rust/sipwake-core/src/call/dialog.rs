@@ -24,9 +24,12 @@ impl Dialog {
     /// Makes the dialog of an INVITE that is accepted with this tag (RFC 3261 section 12.1.1). Returns `None` without a
     /// Contact to send requests to.
     pub(crate) fn accept(invite: &Message, local_tag: &str) -> Option<Self> {
-        let routes: Vec<String> = invite.values("Record-Route").map(str::to_owned).take(MAX_ROUTES + 1).collect();
-        if routes.len() > MAX_ROUTES {
-            return None;
+        let mut routes = Vec::new();
+        for route in invite.values("Record-Route") {
+            if routes.len() >= MAX_ROUTES {
+                return None;
+            }
+            routes.push(route.to_owned());
         }
         Some(Self {
             call_id: invite.call_id()?.to_owned(),

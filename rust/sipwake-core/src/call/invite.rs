@@ -170,7 +170,7 @@ impl UserAgent {
     /// Sends the 180 or 183, reliably if the caller requires it (RFC 3262 section 3).
     pub(crate) fn send_progress(&mut self, index: usize, now: Now) {
         let invitation = &self.invitations[index];
-        let required = invitation.request.values("Require").any(|tag| tag == "100rel");
+        let required = invitation.request.has_value("Require", "100rel");
         let first = || u32::try_from(self.cx.random.below(1 << 30)).unwrap_or(0) + 1;
         let rseq = required.then(|| invitation.last_rseq().map_or_else(first, |last| last + 1));
         let (code, phrase) = match invitation.progress {

@@ -307,7 +307,7 @@ impl UserAgent {
             remote: body::description(request).ok().flatten(),
             change: None,
             timer: SessionTimer::asked(request, now.boot).ok().flatten(),
-            takes_update: request.values("Allow").any(|method| method == "UPDATE"),
+            takes_update: request.has_value("Allow", "UPDATE"),
             request: None,
             last_ack: None,
             leaving: Leaving::No,

@@ -1,30 +1,31 @@
 //! Why a call ends, as the caller says it (RFC 3326).
 
 use crate::event::Ended;
-use crate::sip::{Message, Params};
+use crate::sip::{Message, ParamsRef};
 
 /// Returns how a CANCEL ends a call.
 //
 // Reason        =  "Reason" HCOLON reason-value *(COMMA reason-value)
 // reason-value  =  protocol *(SEMI reason-params)
 pub(crate) fn of_cancel(cancel: &Message) -> Ended {
-    let said: Vec<(u16, String)> = cancel.values("Reason").filter_map(sip_cause).collect();
-    if said.iter().any(|(cause, _)| *cause == 200) {
-        return Ended::AnsweredElsewhere;
+    let mut ended = Ended::Cancelled;
+    for value in cancel.values("Reason") {
+        let (protocol, params) = value.split_once(';').unwrap_or((value, ""));
+        if !protocol.trim().eq_ignore_ascii_case("SIP") {
+            continue;
+        }
+        let params = ParamsRef::of(params);
+        let cause = params.value("cause").and_then(|cause| cause.parse().ok()).unwrap_or(0);
+        let text = params.value("text").unwrap_or_default();
+        // 603 or 600: a proxy cancels the other branches once one has declined for all (RFC 3261 16.7).
+        match cause {
+            200 => return Ended::AnsweredElsewhere,
+            600 | 603 | 607 => ended = Ended::DeclinedElsewhere,
+            _ if text.to_ascii_lowercase().contains("declined elsewhere") => ended = Ended::DeclinedElsewhere,
+            _ => {}
+        }
     }
-    // 603 or 600: a proxy cancels the other branches once one has declined for all (RFC 3261 16.7).
-    let declined = |(cause, text): &(u16, String)| {
-        matches!(cause, 600 | 603 | 607) || text.to_ascii_lowercase().contains("declined elsewhere")
-    };
-    if said.iter().any(declined) { Ended::DeclinedElsewhere } else { Ended::Cancelled }
-}
-
-fn sip_cause(value: &str) -> Option<(u16, String)> {
-    let (protocol, params) = value.split_at(value.find(';').unwrap_or(value.len()));
-    let params = Params::parse(params);
-    let cause = params.value("cause").and_then(|cause| cause.parse().ok()).unwrap_or(0);
-    let text = params.value("text").unwrap_or_default().to_owned();
-    protocol.trim().eq_ignore_ascii_case("SIP").then_some((cause, text))
+    ended
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::dialog::Dialog;
 use super::session_timer::SessionTimer;
 use crate::account::AccountKey;
+use crate::clock::Soonest;
 use crate::event::{Answer, FlowId, Offer};
 use crate::registration::Challenged;
 use crate::sip::{CSeq, Message, Method};
@@ -72,26 +73,27 @@ pub(crate) struct Outgoing {
 }
 
 impl Session {
-    pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
-        let request = self.request.as_ref().map(|request| request.transaction.timeout());
-        let timer =
-            self.timer.as_ref().filter(|_| self.leaving == Leaving::No).map(|timer| (timer.at(), "session timer"));
-        let change = match &self.change {
-            Some(Change::Update { until, .. }) => Some((*until, "offer to be answered")),
-            Some(Change::Invite(_)) | None => None,
-        };
-        [request, timer, change].into_iter().flatten().min_by_key(|(at, _)| *at)
+    pub(crate) fn timeouts(&self, soonest: &mut Soonest) {
+        soonest.add(self.request.as_ref().map(|request| request.transaction.timeout()));
+        if self.leaving == Leaving::No {
+            soonest.add_at(self.timer.as_ref().map(SessionTimer::at), "session timer");
+        }
+        if let Some(Change::Update { until, .. }) = &self.change {
+            soonest.add_at(Some(*until), "offer to be answered");
+        }
     }
 
     /// Whether an offer says nothing new: a refresh (RFC 3264 section 8: the same version in `o=`).
     pub(crate) fn is_known(&self, offer: &Offer) -> bool {
         let Some(known) = &self.remote else { return false };
-        let origin = |offer: &Offer| {
-            let body = String::from_utf8_lossy(&offer.body).into_owned();
-            body.lines().find(|line| line.starts_with("o=")).map(|line| line.trim_end().to_owned())
-        };
         known.body == offer.body || (origin(known).is_some() && origin(known) == origin(offer))
     }
+}
+
+/// The `o=` of a description.
+fn origin(offer: &Offer) -> Option<&[u8]> {
+    let mut lines = offer.body.split(|byte| *byte == b'\n');
+    lines.find(|line| line.starts_with(b"o=")).map(<[u8]>::trim_ascii_end)
 }
 
 impl Outgoing {

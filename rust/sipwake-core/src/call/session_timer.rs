@@ -34,7 +34,7 @@ impl SessionTimer {
     // refresher-param  =  "refresher" EQUAL ("uas" / "uac")
     pub(crate) fn asked(request: &Message, now: Duration) -> Result<Option<Self>, TooSmall> {
         let Some((interval, params)) = session_expires(request) else { return Ok(None) };
-        let peer_knows = request.values("Supported").chain(request.values("Require")).any(|tag| tag == "timer");
+        let peer_knows = request.has_value("Supported", "timer") || request.has_value("Require", "timer");
         if interval < MIN_SE {
             // Section 9: only who knows of 422 gets one; a proxy's short interval is lifted.
             return if peer_knows { Err(TooSmall) } else { Ok(Some(Self::start(MIN_SE, true, false, now))) };

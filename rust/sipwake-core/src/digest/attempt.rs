@@ -78,8 +78,9 @@ impl Attempt {
             return if refused { Next::WrongCredentials } else { Next::NoUsableChallenge(Unusable::EndlessChallenges) };
         }
         self.answers += 1;
-        self.fresh = picked.iter().map(|challenge| (challenge.realm.clone(), challenge.proxy)).collect();
+        self.fresh.clear();
         for challenge in picked {
+            self.fresh.push((challenge.realm.clone(), challenge.proxy));
             cache.learn(challenge, now);
         }
         Next::Answer

@@ -60,14 +60,13 @@ impl NonceCache {
         body: &[u8],
         cnonce: &str,
     ) -> Vec<(HeaderName, String)> {
-        self.nonces
-            .iter_mut()
-            .filter(|entry| entry.is_live())
-            .filter_map(|entry| {
-                let value = entry.authorize(username, credentials, method, uri, body, cnonce)?;
-                Some((if entry.proxy { "Proxy-Authorization" } else { "Authorization" }, value))
-            })
-            .collect()
+        let mut fields = Vec::new();
+        for entry in self.nonces.iter_mut().filter(|entry| entry.is_live()) {
+            if let Some(value) = entry.authorize(username, credentials, method, uri, body, cnonce) {
+                fields.push((if entry.proxy { "Proxy-Authorization" } else { "Authorization" }, value));
+            }
+        }
+        fields
     }
 
     /// Takes the next nonce from `Authentication-Info` (or, with `proxy`, `Proxy-Authentication-Info`) and checks the
@@ -84,25 +83,22 @@ impl NonceCache {
         now: Now,
     ) -> ServerProof {
         let info = Info::parse(authentication_info);
-        let mut candidates: Vec<(ServerProof, &mut Nonce)> = self
-            .nonces
-            .iter_mut()
-            .filter(|entry| entry.proxy == proxy && entry.last.is_some())
-            .map(|entry| (entry.check(&info, username, credentials, body), entry))
-            .collect();
+        let mut answered = 0;
+        let mut wrong = 0;
+        let mut meant = None;
+        for entry in self.nonces.iter_mut().filter(|entry| entry.proxy == proxy && entry.last.is_some()) {
+            let proof = entry.check(&info, username, credentials, body);
+            answered += 1;
+            wrong += u32::from(proof == ServerProof::Mismatch);
+            if !matches!(meant, Some((ServerProof::Verified, _))) {
+                meant = Some((proof, entry));
+            }
+        }
+        let Some((proof, entry)) = meant else { return ServerProof::Absent };
         // The field names no realm: of several that answered, the proof tells which one is meant.
-        let index = match candidates.as_slice() {
-            [] => return ServerProof::Absent,
-            [_] => 0,
-            several => match several.iter().position(|(proof, _)| *proof == ServerProof::Verified) {
-                Some(index) => index,
-                None if several.iter().all(|(proof, _)| *proof == ServerProof::Mismatch) => {
-                    return ServerProof::Mismatch;
-                }
-                None => return ServerProof::Absent,
-            },
-        };
-        let (proof, entry) = candidates.swap_remove(index);
+        if answered > 1 && proof != ServerProof::Verified {
+            return if wrong == answered { ServerProof::Mismatch } else { ServerProof::Absent };
+        }
         if proof != ServerProof::Mismatch
             && let Some(nonce) = info.next_nonce
             && *nonce != *entry.value

@@ -1,7 +1,6 @@
 //! Reads `WWW-Authenticate` and `Proxy-Authenticate`, and chooses which challenges to answer.
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
 use std::fmt;
 
 use super::parameters::{Parameters, Part};
@@ -85,20 +84,32 @@ pub fn parse_challenges<'a>(
     proxy: impl IntoIterator<Item = &'a str>,
 ) -> Vec<Challenge> {
     let mut challenges = Vec::new();
-    let www = www.into_iter().flat_map(|value| Challenges::new(value, false));
-    challenges.extend(www.take(MAX_CHALLENGES_PER_FIELD));
-    let proxy = proxy.into_iter().flat_map(|value| Challenges::new(value, true));
-    challenges.extend(proxy.take(MAX_CHALLENGES_PER_FIELD));
-    // A stable sort: among equals the server's order of preference holds (RFC 8760 section 2.4).
-    challenges.sort_by_key(|challenge| Reverse(challenge.algorithm.strength()));
+    www.into_iter().for_each(|value| read_field(&mut challenges, value, false));
+    proxy.into_iter().for_each(|value| read_field(&mut challenges, value, true));
     challenges
+}
+
+fn read_field(challenges: &mut Vec<Challenge>, value: &str, proxy: bool) {
+    for challenge in Challenges::new(value, proxy) {
+        if challenges.iter().filter(|other| other.proxy == proxy).count() >= MAX_CHALLENGES_PER_FIELD {
+            return;
+        }
+        // Among equals the server's order of preference holds (RFC 8760 section 2.4).
+        let strength = challenge.algorithm.strength();
+        let index = challenges.partition_point(|other| other.algorithm.strength() >= strength);
+        challenges.insert(index, challenge);
+    }
 }
 
 /// Returns the strongest challenge of each realm that the credentials can answer, strongest first.
 pub fn pick<'a>(challenges: &'a [Challenge], credentials: &Credentials) -> Vec<&'a Challenge> {
-    let mut answerable: Vec<&Challenge> =
-        challenges.iter().filter(|challenge| credentials.can_answer(challenge.algorithm, &challenge.realm)).collect();
-    answerable.sort_by_key(|challenge| Reverse(challenge.algorithm.strength()));
+    let mut answerable: Vec<&Challenge> = Vec::new();
+    for challenge in challenges.iter().filter(|challenge| credentials.can_answer(challenge.algorithm, &challenge.realm))
+    {
+        let strength = challenge.algorithm.strength();
+        let index = answerable.partition_point(|other| other.algorithm.strength() >= strength);
+        answerable.insert(index, challenge);
+    }
     let mut picked: Vec<&Challenge> = Vec::new();
     for challenge in answerable {
         let is_new = !picked.iter().any(|other| other.proxy == challenge.proxy && other.realm == challenge.realm);

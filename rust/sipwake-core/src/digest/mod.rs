@@ -241,13 +241,18 @@ fn hash_with<H: Digest>(parts: &[&[u8]]) -> Zeroizing<String> {
         hasher.update(part);
     }
     let mut output = hasher.finalize();
+    let hex = secret_hex(&output);
+    output.as_mut_slice().zeroize();
+    hex
+}
+
+fn secret_hex(bytes: &[u8]) -> Zeroizing<String> {
     // Room for all of it at once: a string that grows would leave copies behind that nobody wipes.
-    let mut hex = Zeroizing::new(String::with_capacity(output.len() * 2));
-    for byte in &output {
+    let mut hex = Zeroizing::new(String::with_capacity(bytes.len() * 2));
+    for byte in bytes {
         hex.push(char::from(hex_digit(byte >> 4)));
         hex.push(char::from(hex_digit(byte & 15)));
     }
-    output.as_mut_slice().zeroize();
     hex
 }
 

@@ -90,9 +90,12 @@ impl Nonce {
     }
 
     pub(super) fn is_keepable(&self) -> bool {
-        let kept = [Some(&self.realm), Some(&self.value), self.opaque.as_ref(), self.algorithm_token.as_ref()];
-        let session = self.session.iter().flat_map(|session| [&session.nonce, &session.cnonce]);
-        kept.into_iter().flatten().chain(session).all(|value| is_keepable(value))
+        let session = self.session.as_deref();
+        is_keepable(&self.realm)
+            && is_keepable(&self.value)
+            && is_keepable(self.opaque.as_deref().unwrap_or_default())
+            && is_keepable(self.algorithm_token.as_deref().unwrap_or_default())
+            && session.is_none_or(|session| is_keepable(&session.nonce) && is_keepable(&session.cnonce))
     }
 
     pub(super) fn authorize(

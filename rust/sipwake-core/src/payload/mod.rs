@@ -111,9 +111,13 @@ impl<'a> Payload<'a> {
             Self::Map(map) => {
                 let mut entries: Vec<_> = map.iter().collect();
                 entries.sort_unstable();
-                let parts =
-                    entries.into_iter().flat_map(|(name, value)| [name.as_bytes(), b"\0", value.as_bytes(), b"\0"]);
-                parts.flatten().copied().take(MAX_PAYLOAD).collect()
+                let mut content = Vec::new();
+                for text in entries.into_iter().flat_map(|(name, value)| [name, value]) {
+                    let room = (MAX_PAYLOAD - content.len()).min(text.len());
+                    content.extend_from_slice(&text.as_bytes()[..room]);
+                    content.extend_from_slice(&b"\0"[..usize::from(content.len() < MAX_PAYLOAD)]);
+                }
+                content
             }
         }
     }

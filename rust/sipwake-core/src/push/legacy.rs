@@ -11,9 +11,11 @@ pub(super) fn write_abto(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
         Provider::Apns => "apple",
         other => super::rfc8599::provider_name(other),
     };
-    tags.contact_param("push-token-type", Some(escape_token(kind)));
-    tags.contact_param("push-token-app", Some(escape_token(push.package())));
-    tags.contact_param("push-token-id", Some(escape_token(token.single())));
+    for (name, value) in
+        [("push-token-type", kind), ("push-token-app", push.package()), ("push-token-id", token.single())]
+    {
+        tags.contact_param(name, Some(escape_token(value)));
+    }
 }
 
 /// Adds `app-id`, `pn-type`, `pn-tok`, in exactly this order, to the Contact URI or, for Kazoo, to the header.
@@ -31,14 +33,12 @@ pub(super) fn write_app_id(in_uri: bool, push: &Push, binding: Binding<'_>, tags
         _ => "",
     };
     let app = [push.package(), suffix].concat();
-    if in_uri {
-        tags.uri_param("app-id", escape_paramchar(&app));
-        tags.uri_param("pn-type", escape_paramchar(kind));
-        tags.uri_param("pn-tok", escape_paramchar(token.single()));
-    } else {
-        tags.contact_param("app-id", Some(escape_token(&app)));
-        tags.contact_param("pn-type", Some(escape_token(kind)));
-        tags.contact_param("pn-tok", Some(escape_token(token.single())));
+    for (name, value) in [("app-id", app.as_str()), ("pn-type", kind), ("pn-tok", token.single())] {
+        if in_uri {
+            tags.uri_param(name, escape_paramchar(value));
+        } else {
+            tags.contact_param(name, Some(escape_token(value)));
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn write(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
         (None, Removal::NullPrid, Binding::LoggedOut(_)) => Some("null".to_owned()),
         (prid, _, _) => prid,
     };
-    tags.uri_param("pn-provider", provider);
+    tags.uri_param("pn-provider", provider.to_owned());
     if !param.is_empty() {
         tags.uri_param("pn-param", escape_paramchar(&param));
     }

@@ -23,7 +23,7 @@ pub(super) fn write(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
             let Some(provider) = letter(push.provider()) else { return };
             tags.header("X-MPUSH", [environment, provider, ":", push.package(), ":", token.single()].concat());
         }
-        Binding::Unbound | Binding::LoggedOut(_) => tags.header("X-MPUSH", "null"),
+        Binding::Unbound | Binding::LoggedOut(_) => tags.header("X-MPUSH", "null".to_owned()),
         Binding::NoneYet | Binding::Query(_) => {}
     }
 }

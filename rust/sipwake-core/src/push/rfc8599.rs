@@ -49,7 +49,7 @@ fn triple(push: &Push, provider: &str, prid: Option<&str>, tags: &mut Tags) {
         tags.uri_param("pn-param", escape_paramchar(&param));
     }
     if let Some(prid) = prid {
-        tags.uri_param("pn-prid", prid);
+        tags.uri_param("pn-prid", prid.to_owned());
     }
 }
 

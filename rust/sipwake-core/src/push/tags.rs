@@ -41,12 +41,12 @@ impl Tags {
         Self { headers: Vec::with_capacity(dialects), uri_params: room(), contact_params: room() }
     }
 
-    pub(crate) fn header(&mut self, name: &'static str, value: impl Into<String>) {
-        self.headers.push(Tag { name: name.into(), value: Some(value.into()) });
+    pub(crate) fn header(&mut self, name: &'static str, value: String) {
+        self.headers.push(Tag { name: name.into(), value: Some(value) });
     }
 
-    pub(crate) fn uri_param(&mut self, name: &'static str, value: impl Into<String>) {
-        self.uri_params.push(Tag { name: name.into(), value: Some(value.into()) });
+    pub(crate) fn uri_param(&mut self, name: &'static str, value: String) {
+        self.uri_params.push(Tag { name: name.into(), value: Some(value) });
     }
 
     pub(crate) fn contact_param(&mut self, name: &'static str, value: Option<String>) {

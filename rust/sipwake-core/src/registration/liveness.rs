@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Context, Flow, Registration};
 use crate::account::Transport;
-use crate::clock::Now;
+use crate::clock::{Now, Soonest};
 use crate::event::{FlowError, FlowId};
 use crate::transaction::T1;
 
@@ -34,9 +34,9 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    pub(super) fn timeout(&self) -> Option<(Duration, &'static str)> {
-        let doubted = self.doubted_at.map(|at| (at, "half-open connection"));
-        doubted.into_iter().chain(self.pong_by.map(|at| (at, "pong"))).min_by_key(|(at, _)| *at)
+    pub(super) fn timeouts(&self, soonest: &mut Soonest) {
+        soonest.add_at(self.doubted_at, "half-open connection");
+        soonest.add_at(self.pong_by, "pong");
     }
 
     /// A flow has just been opened: whatever answers on it, it is not half-open.

@@ -4,24 +4,24 @@ use std::time::Duration;
 
 use super::flow::Flow;
 use super::{Asks, Context, Pace, Registration, backoff};
-use crate::clock::Now;
+use crate::clock::{Now, Soonest};
 use crate::event::{Event, Failure};
 use crate::mutation::{Mutation, active};
 use crate::transaction::Due;
 
 impl Registration {
-    pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
-        let attempt = self.attempt.as_ref().map(|attempt| attempt.transaction.timeout());
-        let silent = self.leave_at().map(|at| (at, "silent gateway"));
-        let pace = match self.pace {
-            Pace::BackingOff(until) => Some((until, "back-off")),
-            _ => None,
-        };
-        let refresh = self.refresh_at.filter(|_| self.pace != Pace::Stopped).map(|at| (at, "binding refresh"));
-        let keep_alive = self.keep_alive_at.map(|at| (at, "keep-alive"));
-        let former = self.former_timeout();
-        let others = [attempt, silent, pace, refresh, keep_alive, self.liveness.timeout(), former];
-        others.into_iter().flatten().min_by_key(|(at, _)| *at)
+    pub(crate) fn timeouts(&self, soonest: &mut Soonest) {
+        soonest.add(self.attempt.as_ref().map(|attempt| attempt.transaction.timeout()));
+        soonest.add_at(self.leave_at(), "silent gateway");
+        if let Pace::BackingOff(until) = self.pace {
+            soonest.add_at(Some(until), "back-off");
+        }
+        if self.pace != Pace::Stopped {
+            soonest.add_at(self.refresh_at, "binding refresh");
+        }
+        soonest.add_at(self.keep_alive_at, "keep-alive");
+        self.liveness.timeouts(soonest);
+        soonest.add(self.former_timeout());
     }
 
     /// When a silent gateway is left for another one: on a wake, long before timer F.

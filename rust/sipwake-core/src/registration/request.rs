@@ -267,20 +267,28 @@ impl Registration {
         }
         // The wall clock may have been set meanwhile; the boot time knows better, as far as this process goes back.
         let lives = self.bound_until.is_some_and(|until| now.boot < until);
-        let bound = self.memory.bound.iter().filter(|bound| lives || bound.expires_at > wall).map(|bound| &bound.uri);
         // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6), and some do so without; a
         // 200 that still lists the old one is reason to remove it all the same.
         let instance = self.account.instance_id().is_some() && !self.memory.no_outbound;
         let replaces = (instance || self.memory.separate_removal) && !asks.removes();
-        // Back at a gateway that was left: what it still holds goes, unless the new binding takes its place there.
-        let bound = bound.chain(self.left_here().map(|left| &left.uri)).filter(|_| !replaces);
-        let former = self.memory.former.iter().filter(|former| former.expires_at > wall);
-        let former = former.filter(|former| !replaces || former.refusals > 0).map(|former| &former.uri);
         let mut removed: Vec<String> = Vec::new();
-        for candidate in former.chain(bound).map(Secret::expose) {
+        let mut remove = |candidate: &Secret| {
+            let candidate = candidate.expose();
             if candidate != uri && !removed.iter().any(|known| known == candidate) {
                 removed.push(candidate.to_owned());
             }
+        };
+        for former in &self.memory.former {
+            if former.expires_at > wall && (!replaces || former.refusals > 0) {
+                remove(&former.uri);
+            }
+        }
+        if !replaces {
+            if let Some(bound) = self.memory.bound.as_ref().filter(|bound| lives || bound.expires_at > wall) {
+                remove(&bound.uri);
+            }
+            // Back at a gateway that was left: what it still holds goes, unless the new binding takes its place there.
+            self.left_here().for_each(|left| remove(&left.uri));
         }
         removed
     }
@@ -330,15 +338,14 @@ impl Registration {
         }
         realms.sort_unstable();
         realms.dedup();
-        let algorithms = [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256];
-        let values = realms.into_iter().flat_map(|realm| {
-            algorithms.map(|algorithm| RealmHa1 {
-                realm: realm.to_owned(),
-                algorithm,
-                ha1: crate::digest::ha1(algorithm, self.account.auth_user(), realm, password.expose()),
-            })
-        });
-        Credentials::Ha1(values.collect())
+        let mut values = Vec::new();
+        for realm in realms {
+            for algorithm in [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256] {
+                let ha1 = crate::digest::ha1(algorithm, self.account.auth_user(), realm, password.expose());
+                values.push(RealmHa1 { realm: realm.to_owned(), algorithm, ha1 });
+            }
+        }
+        Credentials::Ha1(values)
     }
 }
 

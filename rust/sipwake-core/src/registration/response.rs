@@ -137,21 +137,19 @@ impl Registration {
     }
 
     fn redirected(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
-        let target = match &self.flow {
-            Flow::Up(up) => message.contacts().iter().filter_map(Contact::parsed).find_map(|uri| {
-                Hop::redirected(up.transport, &uri)
-                    .map(|hop| Redirect { uri: SipUri { user: None, headers: None, ..uri }.to_string(), hop })
-            }),
-            _ => None,
-        };
-        let Some(target) = target else {
-            return self.fail(Failure::Answered { code, reason: reason(message) }, None, cx, now);
-        };
-        self.drop_flow(cx);
-        self.again(attempt, code, message, cx, now);
-        if self.resume.is_some() {
-            self.redirect = Some(Box::new(target));
+        if let Some(up) = self.flow_up() {
+            for mut uri in message.contacts().iter().filter_map(Contact::parsed) {
+                let Some(hop) = Hop::redirected(up.transport, &uri) else { continue };
+                self.drop_flow(cx);
+                self.again(attempt, code, message, cx, now);
+                if self.resume.is_some() {
+                    (uri.user, uri.headers) = (None, None);
+                    self.redirect = Some(Box::new(Redirect { uri: uri.to_string(), hop }));
+                }
+                return;
+            }
         }
+        self.fail(Failure::Answered { code, reason: reason(message) }, None, cx, now);
     }
 
     /// RFC 8599 4.1.1: a 555 leaves the user without service unless he registers again without push.
@@ -310,16 +308,17 @@ impl Registration {
 
     /// A 200 to the removal ends it, unless its own list shows that the server still holds one of our Contacts.
     fn removed(&mut self, attempt: &Attempt, listed: &[Contact], cx: &mut Context, now: Now) {
-        let lingering: Vec<&Contact> = listed.iter().filter(|contact| self.is_our_leftover(contact, attempt)).collect();
+        let mut lingering = Vec::new();
+        for contact in listed {
+            if lingering.len() < MAX_FORMER && self.is_our_leftover(contact, attempt) {
+                lingering.push(Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals: 1 });
+            }
+        }
         if lingering.is_empty() || self.cleanups >= MAX_CLEANUPS {
             return self.gone(cx, now);
         }
         self.cleanups += 1;
-        self.memory.former = lingering
-            .iter()
-            .take(MAX_FORMER)
-            .map(|contact| Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals: 1 })
-            .collect();
+        self.memory.former = lingering;
         self.due = true;
         self.save(cx, Durability::Progress);
     }
@@ -352,7 +351,7 @@ impl Registration {
     }
 
     /// Forgets the former Contacts that the 200 lists no more, and finds those that it still does.
-    fn settle_former(&mut self, attempt: &Attempt, listed: &[Contact], ours: Option<Contact>) {
+    fn settle_former(&mut self, attempt: &Attempt, listed: &[Contact], ours: Option<&Contact>) {
         let mut former = std::mem::take(&mut self.memory.former);
         let bound = self.memory.bound.take();
         for bound in bound.iter().chain(self.left_here()).filter(|bound| bound.uri.expose() != attempt.uri) {
@@ -368,7 +367,7 @@ impl Registration {
             let known = || former.iter().any(|known| known.uri.expose() == contact.uri);
             is_uri(contact, &attempt.uri) && !(exactly && known())
         };
-        for contact in listed.iter().filter(|contact| Some(**contact) != ours && !is_ours(contact, &former)) {
+        for contact in listed.iter().filter(|contact| Some(*contact) != ours && !is_ours(contact, &former)) {
             let known = former.iter().find(|known| is_uri(contact, known.uri.expose()));
             if known.is_none() && !self.is_our_leftover(contact, attempt) {
                 continue;
@@ -381,11 +380,9 @@ impl Registration {
         }
         if listed.is_empty() {
             // The server lists nothing: what was asked to be removed counts as removed, the rest waits for its turn.
-            kept = former
-                .into_iter()
-                .filter(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()))
-                .collect();
-            kept.truncate(MAX_FORMER);
+            former.retain(|known| !attempt.removed.iter().any(|uri| uri == known.uri.expose()));
+            former.truncate(MAX_FORMER);
+            kept = former;
         }
         kept.shrink_to_fit();
         self.memory.former = kept;
@@ -397,9 +394,9 @@ impl Registration {
 
     /// The listed Contact that stands for ours: as we sent it or, where the server rewrites addresses, the longest-lived
     /// with our instance or our token.
-    fn ours<'a>(&self, listed: &[Contact<'a>], attempt: &Attempt) -> Option<Contact<'a>> {
+    fn ours<'l, 'a>(&self, listed: &'l [Contact<'a>], attempt: &Attempt) -> Option<&'l Contact<'a>> {
         let instance = self.account.instance_id();
-        let exact = listed.iter().copied().filter(|contact| is_uri(contact, &attempt.uri));
+        let exact = listed.iter().filter(|contact| is_uri(contact, &attempt.uri));
         if let Some(exact) = exact.max_by_key(|contact| (contact.uri == attempt.uri, contact.instance() == instance)) {
             return Some(exact);
         }
@@ -412,11 +409,10 @@ impl Registration {
         };
         listed
             .iter()
-            .copied()
-            .filter(|contact| !known(contact))
             .filter(|contact| {
-                (instance.is_some() && contact.instance() == instance)
-                    || contact.parsed().is_some_and(|uri| prid.is_some() && uri.params.value("pn-prid") == prid)
+                let same = (instance.is_some() && contact.instance() == instance)
+                    || contact.parsed().is_some_and(|uri| prid.is_some() && uri.params.value("pn-prid") == prid);
+                same && !known(contact)
             })
             .max_by_key(|contact| contact.expires())
     }
@@ -482,16 +478,16 @@ fn observed(message: &Message) -> Option<SocketAddr> {
 /// sr-value      = name-addr *( SEMI rr-param )
 /// ```
 fn service_route(message: &Message) -> Vec<String> {
-    let is_hop = |value: &&str| {
+    let mut route = Vec::new();
+    for value in message.values("Service-Route") {
         let hop = NameAddr::parse(value).filter(|_| value.contains('<') && value.len() <= crate::account::MAX_FIELD);
-        hop.is_some_and(|hop| hop.parsed().is_some())
-    };
-    let route: Vec<&str> = message.values("Service-Route").take(MAX_ROUTE + 1).collect();
-    if route.len() > MAX_ROUTE || !route.iter().all(is_hop) {
-        log::warn!("a Service-Route of {} values cannot be read", route.len());
-        return Vec::new();
+        if route.len() >= MAX_ROUTE || hop.is_none_or(|hop| hop.parsed().is_none()) {
+            log::warn!("a Service-Route cannot be read");
+            return Vec::new();
+        }
+        route.push(value.to_owned());
     }
-    route.into_iter().map(str::to_owned).collect()
+    route
 }
 
 fn reason(message: &Message) -> String {

@@ -19,10 +19,10 @@ impl FeatureCaps {
     // feature-cap        =  "+" fcap-name [EQUAL LDQUOT (fcap-value-list / fcap-string-value ) RDQUOT]
     // fcap-string-value  =  "<" *(qdtext-no-abkt / quoted-pair ) ">"                    (RFC 6809 section 6.3)
     pub fn parse(text: &str) -> Self {
-        let tags = split(text)
-            .filter(|(name, _)| *name != "*")
-            .map(|(name, value)| (name.to_owned(), value.map(|value| strip_angles(&unquote(value)).to_owned())))
-            .collect();
+        let mut tags = Vec::new();
+        for (name, value) in split(text).filter(|(name, _)| *name != "*") {
+            tags.push((name.to_owned(), value.map(|value| strip_angles(&unquote(value)).to_owned())));
+        }
         Self { tags }
     }
 

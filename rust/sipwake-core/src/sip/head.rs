@@ -216,14 +216,14 @@ fn replaced(bytes: &[u8], start: usize, fields: &[Field]) -> (String, usize, Vec
     let lossy = |(from, to): (u32, u32)| String::from_utf8_lossy(&bytes[from as usize..to as usize]);
     let mut text = String::from_utf8_lossy(&bytes[..start]).into_owned();
     let start = text.len();
-    let moved = fields.iter().map(|field| {
+    let mut moved = Vec::with_capacity(fields.len());
+    for field in fields {
         let begin = text.len();
         text.push_str(&lossy(field.name));
         let middle = text.len();
         text.push_str(&lossy(field.value));
-        Field { name: span(begin, middle), value: span(middle, text.len()) }
-    });
-    let moved = moved.collect();
+        moved.push(Field { name: span(begin, middle), value: span(middle, text.len()) });
+    }
     (text, start, moved)
 }
 

@@ -82,7 +82,12 @@ impl Message {
     ///
     /// Not for challenges and credentials, where a comma separates parameters.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.headers(name).flat_map(split_list)
+        Values { name: long(name), text: &self.text, fields: self.fields.iter(), line: List(None) }
+    }
+
+    /// Returns whether a comma-separated field has this element.
+    pub fn has_value(&self, name: &str, value: &str) -> bool {
+        self.values(name).any(|other| other == value)
     }
 
     /// Returns every field with its long name, in the order of the message.
@@ -163,12 +168,20 @@ impl Message {
 
     /// Returns the Contacts, malformed ones left out, at most [`MAX_CONTACTS`].
     pub fn contacts(&self) -> Vec<Contact<'_>> {
-        self.values("Contact").take(MAX_CONTACTS).filter_map(Contact::parse).collect()
+        let mut contacts = Vec::new();
+        for value in self.values("Contact").take(MAX_CONTACTS) {
+            contacts.extend(Contact::parse(value));
+        }
+        contacts
     }
 
     /// Returns the Feature-Caps, one for each value, never merged, at most [`MAX_CONTACTS`].
     pub fn feature_caps(&self) -> Vec<FeatureCaps> {
-        self.values("Feature-Caps").take(MAX_CONTACTS).map(FeatureCaps::parse).collect()
+        let mut caps = Vec::new();
+        for value in self.values("Feature-Caps").take(MAX_CONTACTS) {
+            caps.push(FeatureCaps::parse(value));
+        }
+        caps
     }
 
     /// Returns Expires in seconds. What exceeds 32 bits is the largest number.
@@ -196,17 +209,47 @@ impl fmt::Debug for Message {
 
 /// Returns the elements of one comma-separated value. Commas inside quotes and `<>` do not separate, empty elements are skipped.
 pub fn split_list(value: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(value);
-    std::iter::from_fn(move || {
+    List(Some(value))
+}
+
+/// What is left of a comma-separated value.
+struct List<'a>(Option<&'a str>);
+
+impl<'a> Iterator for List<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
         loop {
-            let (one, behind) = cut(rest?, b',', true);
-            rest = behind;
+            let (one, behind) = cut(self.0?, b',', true);
+            self.0 = behind;
             let one = trim(one);
             if !one.is_empty() {
                 return Some(one);
             }
         }
-    })
+    }
+}
+
+/// What is left of a comma-separated field: a type of its own, of which there is one `next` for all who ask.
+struct Values<'a> {
+    name: &'a str,
+    text: &'a str,
+    fields: std::slice::Iter<'a, Field>,
+    line: List<'a>,
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        loop {
+            if let Some(value) = self.line.next() {
+                return Some(value);
+            }
+            let field = self.fields.find(|field| field.is(self.text, self.name))?;
+            self.line = List(Some(field.value(self.text)));
+        }
+    }
 }
 
 fn long(name: &str) -> &str {

@@ -106,6 +106,11 @@ impl fmt::Debug for Params {
 pub struct ParamsRef<'a>(pub(super) &'a str);
 
 impl<'a> ParamsRef<'a> {
+    /// Reads `;a=b;c`; the first semicolon may be missing.
+    pub fn of(text: &'a str) -> Self {
+        Self(text)
+    }
+
     /// Returns the value as it was written: `Some(None)` for a flag, `None` when there is no such parameter.
     pub fn get(self, name: &str) -> Option<Option<&'a str>> {
         find(self.0, name)

@@ -59,11 +59,11 @@ impl Start {
     }
 
     fn request_line(line: &str) -> Result<Self, ParseError> {
-        let (rest, _) = rsip::method::Tokenizer::<&str, char>::tokenize(line).map_err(|_| ParseError::StartLine)?;
-        let method = line[..line.len() - rest.len()].parse().map_err(|_| ParseError::StartLine)?;
+        let (method, rest) = line.split_once(' ').ok_or(ParseError::StartLine)?;
+        let method = method.parse().map_err(|_| ParseError::StartLine)?;
         let (uri, version) = rest.trim_end_matches(' ').rsplit_once(' ').ok_or(ParseError::StartLine)?;
         let behind = strip_version(version)?;
-        let uri = uri.strip_prefix(' ').ok_or(ParseError::StartLine)?.trim_matches(' ');
+        let uri = uri.trim_matches(' ');
         if !behind.is_empty() || scheme_of(uri).is_none() {
             return Err(ParseError::StartLine);
         }

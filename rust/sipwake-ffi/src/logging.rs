@@ -178,7 +178,7 @@ mod platform {
         LazyLock::new(|| AndroidLogger::new(Config::default().with_tag("sipwake").with_max_level(LevelFilter::Trace)));
 
     pub(super) fn write(level: Level, target: &str, text: &str) {
-        LOGCAT.log(&Record::builder().level(level).target(target).args(format_args!("{text}")).build());
+        LOGCAT.log(&Record::builder().level(level).target(target).args(format_args!("{target}: {text}")).build());
     }
 }
 

@@ -23,7 +23,7 @@ pub use select::{Naptr, Srv};
 
 /// Hops whose addresses are remembered; addresses that did not answer.
 const MAX_REMEMBERED: usize = 32;
-/// Hops that are looked up at once, one with a resolver that never returns for ever.
+/// Hops that are looked up at once, each on a thread: a resolver that never returns gives none back.
 const MAX_LOOK_UPS: usize = 64;
 /// How long the DNS may take for one hop.
 const LOOK_UP: Duration = Duration::from_secs(10);

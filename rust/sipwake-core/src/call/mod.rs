@@ -382,7 +382,7 @@ impl UserAgent {
         }
     }
 
-    pub(crate) fn refuse_at(&mut self, index: usize, code: u16, phrase: &str, extra: &[(&str, &str)], now: Now) {
+    pub(crate) fn refuse_at(&mut self, index: usize, code: u16, phrase: &str, extra: &[(&str, String)], now: Now) {
         let invitation = &mut self.invitations[index];
         let mut builder = Builder::response(&invitation.request, code, phrase, Some(&invitation.to_tag));
         for (name, value) in extra {
@@ -415,13 +415,13 @@ impl Refusal {
         Self { code, phrase, headers: Vec::new() }
     }
 
+    fn headers(&self) -> Vec<(&str, &str)> {
+        self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect()
+    }
+
     fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
-    }
-
-    fn headers(&self) -> Vec<(&str, &str)> {
-        self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::session::{Leaving, Outgoing, Session};
+use super::session_timer::SessionTimer;
 use super::{ALLOW, SUPPORTED};
 use crate::clock::Now;
 use crate::digest::parse_challenges;
@@ -41,8 +42,10 @@ impl UserAgent {
             let Some(way) = self.way(&session.account, session.flow).filter(|_| session.connected) else { continue };
             match session.leaving {
                 Leaving::Wanted(status) => {
-                    let reason = status.map(|status| format!("SIP;cause={status};text=\"{}\"", super::phrase(status)));
-                    let headers = reason.map(|reason| ("Reason", reason)).into_iter().collect();
+                    let mut headers = Vec::new();
+                    if let Some(status) = status {
+                        headers.push(("Reason", format!("SIP;cause={status};text=\"{}\"", super::phrase(status))));
+                    }
                     self.sessions[index].leaving = Leaving::Sent;
                     self.sessions[index].request = None;
                     self.send_request(index, &Method::Bye, headers, Challenged::default(), now);
@@ -69,7 +72,7 @@ impl UserAgent {
             return;
         }
         let method = if session.takes_update { Method::Update } else { Method::Invite };
-        let mut headers = session.timer.as_ref().map(|timer| timer.refresh().to_vec()).unwrap_or_default();
+        let mut headers = session.timer.as_ref().map(SessionTimer::refresh).unwrap_or_default();
         let Some(contact) = self.contact_of(&session.account) else { return };
         headers.extend([("Contact", contact), ("Supported", SUPPORTED.to_owned()), ("Allow", ALLOW.to_owned())]);
         self.send_request(index, &method, headers, Challenged::default(), now);

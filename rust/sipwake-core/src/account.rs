@@ -287,7 +287,7 @@ record!(AccountConfig {
     keep_alive,
     follow_observed_address,
     allow_cleartext_secrets,
-});
+} into Self::new("", ""));
 
 impl AccountConfig {
     /// Returns a configuration with an AOR and a password, and the defaults for all else.

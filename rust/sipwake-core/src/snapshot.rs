@@ -71,7 +71,7 @@ pub fn binding_key(account: &AccountKey) -> String {
 }
 
 /// What is remembered of one registration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Memory {
     /// One Call-ID for all REGISTERs of a registration (RFC 3261 10.2).
     pub(crate) call_id: Box<str>,
@@ -124,24 +124,7 @@ record!(Memory {
 
 impl Memory {
     pub(crate) fn fresh(random: &mut Random) -> Self {
-        Self {
-            call_id: random.token().into(),
-            from_tag: random.token().into(),
-            cseq_reserved: 0,
-            nonces: NonceCache::default(),
-            realm: None,
-            auth_uri: None,
-            shown: Shown::Nothing,
-            token: TokenWish::NoneYet,
-            bound: None,
-            former: Vec::new(),
-            no_outbound: false,
-            separate_removal: false,
-            local_port: None,
-            asked_only: false,
-            refused_at: None,
-            left: Few::default(),
-        }
+        Self { call_id: random.token().into(), from_tag: random.token().into(), ..Self::default() }
     }
 
     /// What is left when the record cannot be read: a server may hold something, nobody knows what.
@@ -151,9 +134,10 @@ impl Memory {
 }
 
 /// What the app wants of its token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum TokenWish {
     /// There is none yet.
+    #[default]
     NoneYet,
     /// Push to it.
     Bind(PushToken),
@@ -214,7 +198,7 @@ impl Kept for Bound {
 }
 
 /// A Contact that is ours no more.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Former {
     pub(crate) uri: Secret,
     /// Wall time, in seconds since 1970, after which the server has forgotten it by itself.
@@ -269,7 +253,7 @@ pub(crate) struct Removals {
 }
 
 /// A user who logged out: a late push for him is for nobody else. Nothing of this is secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Departed {
     /// The user part of the AOR: all that pushes tell.
     pub(crate) user: String,

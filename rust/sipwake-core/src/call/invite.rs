@@ -43,7 +43,7 @@ impl UserAgent {
     /// Makes room for an INVITE and notes on which account's flow it came.
     fn receive(&mut self, flow: FlowId, key: TransactionKey, request: Message) -> Option<Invitation> {
         let carrier = self.flow_of(flow);
-        let registration = self.registrations.iter().find(|registration| registration.owns(carrier));
+        let registration = self.owner_of(carrier);
         let Some((registration, up)) =
             registration.and_then(|registration| Some((registration, registration.flow_up()?)))
         else {
@@ -74,7 +74,7 @@ impl UserAgent {
         if request.contacts().is_empty() || request.check().is_err() {
             return Some(Refusal::new(400, "Bad Request"));
         }
-        let account = self.registrations.iter().find(|registration| registration.key == invitation.account);
+        let account = self.registration_of(&invitation.account);
         if account.is_some_and(|registration| registration.is_silent() && registration.is_leaving()) {
             return Some(Refusal::new(480, "Temporarily Unavailable"));
         }
@@ -94,8 +94,7 @@ impl UserAgent {
     }
 
     pub(crate) fn is_alive(&self, flow: FlowId) -> bool {
-        let flow = self.flow_of(flow);
-        self.registrations.iter().any(|registration| registration.owns(flow))
+        self.owner_of(self.flow_of(flow)).is_some()
     }
 
     fn ring(&mut self, mut invitation: Invitation, now: Now) {

@@ -344,17 +344,16 @@ impl UserAgent {
 
     /// The flow itself or, if it is gone, the account's present one: the server knows its transactions by their branch.
     pub(crate) fn way(&self, account: &AccountKey, flow: FlowId) -> Option<FlowId> {
-        let ups = || self.registrations.iter().filter_map(|registration| Some((registration, registration.flow_up()?)));
         let carrier = self.flow_of(flow);
-        if ups().any(|(_, up)| up.id == carrier) {
+        if self.registrations.iter().filter_map(Registration::flow_up).any(|up| up.id == carrier) {
             return Some(flow);
         }
-        ups().find(|(registration, _)| registration.key == *account).map(|(_, up)| up.id)
+        self.registration_of(account)?.flow_up().map(|up| up.id)
     }
 
     /// Our Contact in dialogs of an account.
     pub(crate) fn contact_of(&self, account: &AccountKey) -> Option<String> {
-        let registration = self.registrations.iter().find(|registration| registration.key == *account)?;
+        let registration = self.registration_of(account)?;
         let uri = registration.contact_uri(registration.flow_up()?);
         let purr = self.purr(registration).map(|purr| format!(";pn-purr={}", escape_paramchar(purr)));
         Some(format!("<{uri}{}>", purr.unwrap_or_default()))

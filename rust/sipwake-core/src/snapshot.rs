@@ -216,6 +216,9 @@ pub(crate) struct Removal {
     pub(crate) memory: Memory,
 }
 
+/// The log-outs that an earlier process could not deliver.
+pub(crate) type PendingRemovals = Vec<(AccountKey, Removal)>;
+
 /// A [`Removal`] as it is stored.
 pub(crate) type StoredRemoval = Zeroizing<Vec<u8>>;
 
@@ -225,7 +228,7 @@ impl Removal {
         Some(Self { account: object.field("account")?, push: object.field("push")?, memory: object.field("memory")? })
     }
 
-    fn read_all(json: &Json<'_>) -> Option<Vec<(AccountKey, Self)>> {
+    fn read_all(json: &Json<'_>) -> Option<PendingRemovals> {
         let mut removals = Vec::new();
         for (key, removal) in json.entries()? {
             removals.push((AccountKey::parse(key)?, Self::read(removal)?));
@@ -265,7 +268,7 @@ record!(Departed { user, at });
 
 impl Removals {
     /// Reads the log-outs and the users who are gone.
-    pub(crate) fn open(record: &[u8]) -> Result<(Vec<(AccountKey, Removal)>, VecDeque<Departed>), Damage> {
+    pub(crate) fn open(record: &[u8]) -> Result<(PendingRemovals, VecDeque<Departed>), Damage> {
         let json = parse(record)?;
         let object = json.object().ok_or(Damage::Unreadable)?;
         let both = || Some((Removal::read_all(object.find("pending"))?, object.field("departed")?));

@@ -111,11 +111,11 @@ fn parts<'a>(body: &'a [u8], boundary: &str) -> impl Iterator<Item = &'a [u8]> {
 fn next_delimiter(body: &[u8], delimiter: &[u8], from: usize) -> Option<(usize, usize)> {
     let mut at = from;
     loop {
-        let found = at + memchr::memmem::find(body.get(at..)?, delimiter)?;
-        if found == 0 || body[found - 1] == b'\n' {
-            return Some((found, found + delimiter.len()));
+        let rest = body.get(at..)?;
+        if (at == 0 || body[at - 1] == b'\n') && rest.starts_with(delimiter) {
+            return Some((at, at + delimiter.len()));
         }
-        at = found + 1;
+        at += memchr::memchr(b'\n', rest)? + 1;
     }
 }
 
@@ -123,9 +123,9 @@ fn next_delimiter(body: &[u8], delimiter: &[u8], from: usize) -> Option<(usize, 
 pub(crate) fn headers(part: &[u8]) -> (&str, &[u8]) {
     let (head, content) = if let Some(rest) = part.strip_prefix(b"\r\n").or_else(|| part.strip_prefix(b"\n")) {
         (&part[..0], rest)
-    } else if let Some(at) = memchr::memmem::find(part, b"\r\n\r\n") {
+    } else if let Some(at) = part.windows(4).position(|four| four == b"\r\n\r\n") {
         (&part[..at], &part[at + 4..])
-    } else if let Some(at) = memchr::memmem::find(part, b"\n\n") {
+    } else if let Some(at) = part.windows(2).position(|two| two == b"\n\n") {
         (&part[..at], &part[at + 2..])
     } else {
         (&part[..0], part)

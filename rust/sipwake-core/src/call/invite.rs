@@ -193,7 +193,7 @@ impl UserAgent {
     /// Refuses an INVITE that is not among the known ones yet.
     pub(crate) fn refuse_new(&mut self, invitation: Invitation, refusal: &Refusal, now: Now) {
         self.invitations.push(invitation);
-        self.refuse_at(self.invitations.len() - 1, refusal.code, refusal.phrase, &refusal.headers, now);
+        self.refuse_at(self.invitations.len() - 1, refusal.code, refusal.phrase, refusal.header.as_slice(), now);
     }
 
     pub(crate) fn handle_ack(&mut self, key: &TransactionKey, ack: &Message, now: Now) {

@@ -402,24 +402,20 @@ impl UserAgent {
     }
 }
 
-/// Why a request is refused: status, phrase and the headers that go with them.
+/// Why a request is refused: status, phrase and the header that goes with them.
 pub(crate) struct Refusal {
     code: u16,
     phrase: &'static str,
-    headers: Vec<(&'static str, String)>,
+    header: Option<(&'static str, String)>,
 }
 
 impl Refusal {
     fn new(code: u16, phrase: &'static str) -> Self {
-        Self { code, phrase, headers: Vec::new() }
-    }
-
-    fn headers(&self) -> Vec<(&str, &str)> {
-        self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect()
+        Self { code, phrase, header: None }
     }
 
     fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+        self.header = Some((name, value.into()));
         self
     }
 }

@@ -162,7 +162,8 @@ impl UserAgent {
         match self.admit_change(index, request, now) {
             Err(refusal) => {
                 let (code, phrase) = (refusal.code, refusal.phrase);
-                self.answer_request(flow, Some(key), request, code, phrase, &refusal.headers(), now);
+                let header = refusal.header.as_ref().map(|(name, value)| (*name, value.as_str()));
+                self.answer_request(flow, Some(key), request, code, phrase, header.as_slice(), now);
             }
             Ok(None) => {
                 self.sessions[index].change = Some(change(now.boot));

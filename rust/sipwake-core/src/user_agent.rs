@@ -54,7 +54,7 @@ pub struct UserAgent {
     pub(crate) cx: Context,
     pub(crate) registrations: Vec<Registration>,
     pub(crate) wake: Wake,
-    pub(crate) invitations: Few<Invitation>,
+    pub(crate) invitations: Few<Box<Invitation>>,
     pub(crate) answers: Answers,
     pub(crate) sessions: Few<Session>,
     pub(crate) policy: CallPolicy,

@@ -60,7 +60,7 @@ impl UserAgent {
     /// A request in the dialog of a call that rings.
     fn handle_early(&mut self, flow: FlowId, key: TransactionKey, method: &Method, request: &Message, now: Now) {
         let tag = request.to_tag();
-        let rings = |known: &Invitation| {
+        let rings = |known: &Box<Invitation>| {
             known.is_open() && tag == Some(known.local_tag()) && known.request.call_id() == request.call_id()
         };
         let found = self.invitations.iter().position(rings);
@@ -109,7 +109,7 @@ impl UserAgent {
         let tag = request.to_tag();
         let rack = request.header("RAck").unwrap_or_default();
         let of_call =
-            |known: &&mut Invitation| tag == Some(known.local_tag()) && known.request.call_id() == request.call_id();
+            |known: &&mut Box<Invitation>| tag == Some(known.local_tag()) && known.request.call_id() == request.call_id();
         self.invitations.iter_mut().filter(of_call).any(|known| known.prack(rack))
     }
 
@@ -129,7 +129,7 @@ impl UserAgent {
         }
         // The BYE shows that our 2xx was heard, even where its ACK was lost.
         let of_call =
-            |known: &&mut Invitation| matches!(known.purpose, Purpose::Ring(of) | Purpose::Change(of) if of == uuid);
+            |known: &&mut Box<Invitation>| matches!(known.purpose, Purpose::Ring(of) | Purpose::Change(of) if of == uuid);
         for invitation in self.invitations.iter_mut().filter(of_call).filter(|known| known.awaits_ack()) {
             invitation.acknowledge(now.boot);
         }
@@ -137,7 +137,7 @@ impl UserAgent {
         self.end_call(uuid, Ended::HungUpByCaller, now);
     }
 
-    pub(crate) fn handle_invite_within(&mut self, mut invitation: Invitation, now: Now) {
+    pub(crate) fn handle_invite_within(&mut self, mut invitation: Box<Invitation>, now: Now) {
         let Some(index) = self.session_of(&invitation.request) else {
             return self.refuse_new(invitation, &Refusal::new(NO_SUCH_CALL.0, NO_SUCH_CALL.1), now);
         };

@@ -56,7 +56,7 @@ pub struct UserAgent {
     pub(crate) wake: Wake,
     pub(crate) invitations: Few<Box<Invitation>>,
     pub(crate) answers: Answers,
-    pub(crate) sessions: Few<Session>,
+    pub(crate) sessions: Few<Box<Session>>,
     pub(crate) policy: CallPolicy,
     pub(crate) unsolicited: bool,
     pub(crate) strangers: Few<Stranger>,

@@ -301,7 +301,7 @@ impl UserAgent {
     }
 
     pub(crate) fn sessions_of(&mut self, uuid: Uuid) -> Option<&mut Session> {
-        self.sessions.iter_mut().find(|session| session.uuid == uuid)
+        self.sessions.iter_mut().find(|session| session.uuid == uuid).map(Box::as_mut)
     }
 }
 

@@ -293,10 +293,10 @@ impl UserAgent {
         Some(true)
     }
 
-    fn begin_session(&self, call: Uuid, index: usize, flow: FlowId, answer: &Answer, now: Now) -> Option<Session> {
+    fn begin_session(&self, call: Uuid, index: usize, flow: FlowId, answer: &Answer, now: Now) -> Option<Box<Session>> {
         let invitation = &self.invitations[index];
         let request = &invitation.request;
-        Some(Session {
+        Some(Box::new(Session {
             uuid: call,
             account: invitation.account.clone(),
             flow,
@@ -311,7 +311,7 @@ impl UserAgent {
             request: None,
             last_ack: None,
             leaving: Leaving::No,
-        })
+        }))
     }
 
     /// Sends the 2xx to an INVITE. Returns `false` if it cannot be built.

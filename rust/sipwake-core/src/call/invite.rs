@@ -89,8 +89,7 @@ impl UserAgent {
 
     /// RFC 3261 8.2.2.2: the same request that rings already, on another way.
     fn merged(&self, invitation: &Invitation) -> Option<usize> {
-        let same = |known: &Box<Invitation>| known.is_open() && known.is_same_request(&invitation.request);
-        self.invitations.iter().position(same)
+        self.invitations.iter().position(|known| known.is_open() && known.is_same_request(&invitation.request))
     }
 
     pub(crate) fn is_alive(&self, flow: FlowId) -> bool {

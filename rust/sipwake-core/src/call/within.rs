@@ -60,10 +60,10 @@ impl UserAgent {
     /// A request in the dialog of a call that rings.
     fn handle_early(&mut self, flow: FlowId, key: TransactionKey, method: &Method, request: &Message, now: Now) {
         let tag = request.to_tag();
-        let rings = |known: &Box<Invitation>| {
+        let rings = |known: &Invitation| {
             known.is_open() && tag == Some(known.local_tag()) && known.request.call_id() == request.call_id()
         };
-        let found = self.invitations.iter().position(rings);
+        let found = self.invitations.iter().position(|known| rings(known));
         let (code, phrase) = match (method, found) {
             (Method::Prack, Some(_)) if request.body.is_empty() => {
                 if self.take_prack(request) {
@@ -108,8 +108,9 @@ impl UserAgent {
     fn take_prack(&mut self, request: &Message) -> bool {
         let tag = request.to_tag();
         let rack = request.header("RAck").unwrap_or_default();
-        let of_call =
-            |known: &&mut Box<Invitation>| tag == Some(known.local_tag()) && known.request.call_id() == request.call_id();
+        let of_call = |known: &&mut Box<Invitation>| {
+            tag == Some(known.local_tag()) && known.request.call_id() == request.call_id()
+        };
         self.invitations.iter_mut().filter(of_call).any(|known| known.prack(rack))
     }
 
@@ -128,8 +129,7 @@ impl UserAgent {
             None => {}
         }
         // The BYE shows that our 2xx was heard, even where its ACK was lost.
-        let of_call =
-            |known: &&mut Box<Invitation>| matches!(known.purpose, Purpose::Ring(of) | Purpose::Change(of) if of == uuid);
+        let of_call = |known: &&mut Box<Invitation>| matches!(known.purpose, Purpose::Ring(of) | Purpose::Change(of) if of == uuid);
         for invitation in self.invitations.iter_mut().filter(of_call).filter(|known| known.awaits_ack()) {
             invitation.acknowledge(now.boot);
         }

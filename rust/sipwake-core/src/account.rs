@@ -287,7 +287,7 @@ record!(AccountConfig {
     keep_alive,
     follow_observed_address,
     allow_cleartext_secrets,
-});
+} into Self::new("", ""));
 
 impl AccountConfig {
     /// Returns a configuration with an AOR and a password, and the defaults for all else.
@@ -361,13 +361,19 @@ impl Account {
     pub fn parse(config: AccountConfig) -> Result<Self, FieldError> {
         let aor_uri = Aor::uri(&config.aor)?;
         let aor = Aor::of(&aor_uri);
-        check_optional("display_name", config.display_name.as_deref())?;
-        check_optional("auth_user", config.auth_user.as_deref())?;
-        check_optional("realm", config.realm.as_deref())?;
-        check_optional("user_agent", config.user_agent.as_deref())?;
-        check_optional("upper.server", config.upper.server.as_deref())?;
-        check_optional("upper.proxy", config.upper.proxy.as_deref())?;
-        check_optional("upper.domain", config.upper.domain.as_deref())?;
+        for (field, value) in [
+            ("display_name", &config.display_name),
+            ("auth_user", &config.auth_user),
+            ("realm", &config.realm),
+            ("user_agent", &config.user_agent),
+            ("upper.server", &config.upper.server),
+            ("upper.proxy", &config.upper.proxy),
+            ("upper.domain", &config.upper.domain),
+        ] {
+            if let Some(value) = value {
+                check_text(field, value, MAX_FIELD)?;
+            }
+        }
         check_credentials(&config.credentials)?;
         check_instance(config.instance_id.as_deref())?;
         if config.expires == 0 {
@@ -606,10 +612,6 @@ fn parse_uri(field: &'static str, text: &str) -> Result<SipUri, FieldError> {
         || text.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("sips:"));
     let parsed = if has_scheme { SipUri::parse(text) } else { SipUri::parse(&format!("sip:{text}")) };
     parsed.ok_or_else(|| FieldError::malformed(field, "a sip: or sips: URI (RFC 3261 section 19.1)"))
-}
-
-fn check_optional(field: &'static str, value: Option<&str>) -> Result<(), FieldError> {
-    value.map_or(Ok(()), |value| check_text(field, value, MAX_FIELD))
 }
 
 fn check_credentials(credentials: &Credentials) -> Result<(), FieldError> {

@@ -14,7 +14,7 @@ const MAX_TOLD: usize = 64;
 
 impl UserAgent {
     pub(crate) fn handle_chat(&mut self, flow: FlowId, key: Option<TransactionKey>, request: &Message, now: Now) {
-        let Some(registration) = self.registrations.iter().find(|registration| registration.owns(flow)) else {
+        let Some(registration) = self.owner_of(flow) else {
             return self.discard(Discard::DeadFlow);
         };
         if registration.is_leaving() {

@@ -23,13 +23,17 @@ pub(crate) trait Kept {
     fn write(&self, out: &mut Vec<u8>);
 }
 
-/// Keeps a type as an object of all its fields.
+/// Keeps a type as an object of all its fields, which are read into its default or another value of it.
 macro_rules! record {
     ($type:ident { $($field:ident),+ $(,)? }) => {
+        $crate::json::record!($type { $($field),+ } into Self::default());
+    };
+    ($type:ident { $($field:ident),+ $(,)? } into $blank:expr) => {
         impl $crate::json::Kept for $type {
             fn read(json: &$crate::json::Json<'_>) -> Option<Self> {
                 let object = json.object()?;
-                Some(Self { $($field: object.field(stringify!($field))?),+ })
+                let mut record = $blank;
+                ($(object.take(stringify!($field), &mut record.$field))&&+).then_some(record)
             }
 
             fn write(&self, out: &mut Vec<u8>) {
@@ -105,6 +109,17 @@ impl Object<'_> {
     /// Reads a field. One that is missing is read as `null`.
     pub(crate) fn field<T: Kept>(&self, name: &str) -> Option<T> {
         T::read(self.find(name))
+    }
+
+    /// Reads a field into its place. Returns whether it has the form of what is to stand there.
+    pub(crate) fn take<T: Kept>(&self, name: &str, place: &mut T) -> bool {
+        match self.field(name) {
+            Some(value) => {
+                *place = value;
+                true
+            }
+            None => false,
+        }
     }
 
     pub(crate) fn find(&self, name: &str) -> &Json<'_> {
@@ -368,7 +383,7 @@ impl Kept for (String, String) {
 mod tests {
     use super::*;
 
-    #[derive(Debug, PartialEq, Eq)]
+    #[derive(Debug, Default, PartialEq, Eq)]
     struct Everything {
         text: Box<str>,
         secret: Secret,

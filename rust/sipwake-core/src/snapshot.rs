@@ -71,7 +71,7 @@ pub fn binding_key(account: &AccountKey) -> String {
 }
 
 /// What is remembered of one registration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Memory {
     /// One Call-ID for all REGISTERs of a registration (RFC 3261 10.2).
     pub(crate) call_id: Box<str>,
@@ -124,24 +124,7 @@ record!(Memory {
 
 impl Memory {
     pub(crate) fn fresh(random: &mut Random) -> Self {
-        Self {
-            call_id: random.token().into(),
-            from_tag: random.token().into(),
-            cseq_reserved: 0,
-            nonces: NonceCache::default(),
-            realm: None,
-            auth_uri: None,
-            shown: Shown::Nothing,
-            token: TokenWish::NoneYet,
-            bound: None,
-            former: Vec::new(),
-            no_outbound: false,
-            separate_removal: false,
-            local_port: None,
-            asked_only: false,
-            refused_at: None,
-            left: Few::default(),
-        }
+        Self { call_id: random.token().into(), from_tag: random.token().into(), ..Self::default() }
     }
 
     /// What is left when the record cannot be read: a server may hold something, nobody knows what.
@@ -151,9 +134,10 @@ impl Memory {
 }
 
 /// What the app wants of its token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum TokenWish {
     /// There is none yet.
+    #[default]
     NoneYet,
     /// Push to it.
     Bind(PushToken),
@@ -214,7 +198,7 @@ impl Kept for Bound {
 }
 
 /// A Contact that is ours no more.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Former {
     pub(crate) uri: Secret,
     /// Wall time, in seconds since 1970, after which the server has forgotten it by itself.
@@ -232,6 +216,9 @@ pub(crate) struct Removal {
     pub(crate) memory: Memory,
 }
 
+/// The log-outs that an earlier process could not deliver.
+pub(crate) type PendingRemovals = Vec<(AccountKey, Removal)>;
+
 /// A [`Removal`] as it is stored.
 pub(crate) type StoredRemoval = Zeroizing<Vec<u8>>;
 
@@ -241,7 +228,7 @@ impl Removal {
         Some(Self { account: object.field("account")?, push: object.field("push")?, memory: object.field("memory")? })
     }
 
-    fn read_all(json: &Json<'_>) -> Option<Vec<(AccountKey, Self)>> {
+    fn read_all(json: &Json<'_>) -> Option<PendingRemovals> {
         let mut removals = Vec::new();
         for (key, removal) in json.entries()? {
             removals.push((AccountKey::parse(key)?, Self::read(removal)?));
@@ -269,7 +256,7 @@ pub(crate) struct Removals {
 }
 
 /// A user who logged out: a late push for him is for nobody else. Nothing of this is secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Departed {
     /// The user part of the AOR: all that pushes tell.
     pub(crate) user: String,
@@ -281,7 +268,7 @@ record!(Departed { user, at });
 
 impl Removals {
     /// Reads the log-outs and the users who are gone.
-    pub(crate) fn open(record: &[u8]) -> Result<(Vec<(AccountKey, Removal)>, VecDeque<Departed>), Damage> {
+    pub(crate) fn open(record: &[u8]) -> Result<(PendingRemovals, VecDeque<Departed>), Damage> {
         let json = parse(record)?;
         let object = json.object().ok_or(Damage::Unreadable)?;
         let both = || Some((Removal::read_all(object.find("pending"))?, object.field("departed")?));

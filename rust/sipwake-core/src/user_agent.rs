@@ -54,9 +54,9 @@ pub struct UserAgent {
     pub(crate) cx: Context,
     pub(crate) registrations: Vec<Registration>,
     pub(crate) wake: Wake,
-    pub(crate) invitations: Few<Invitation>,
+    pub(crate) invitations: Few<Box<Invitation>>,
     pub(crate) answers: Answers,
-    pub(crate) sessions: Few<Session>,
+    pub(crate) sessions: Few<Box<Session>>,
     pub(crate) policy: CallPolicy,
     pub(crate) unsolicited: bool,
     pub(crate) strangers: Few<Stranger>,
@@ -492,7 +492,7 @@ impl UserAgent {
 
     /// Returns the last verdict of an account.
     pub fn verdict(&self, key: &AccountKey) -> Option<&Verdict> {
-        self.registrations.iter().find(|registration| registration.key == *key)?.verdict.as_ref()
+        self.registration_of(key)?.verdict.as_ref()
     }
 
     /// Returns the route that the registrar last asked for (`Service-Route`, RFC 3608); empty where it asked for none.
@@ -636,6 +636,14 @@ impl UserAgent {
     fn enrol(&mut self, registration: Registration) {
         self.registrations.reserve_exact(1);
         self.registrations.push(registration);
+    }
+
+    pub(crate) fn registration_of(&self, key: &AccountKey) -> Option<&Registration> {
+        self.registrations.iter().find(|registration| registration.key == *key)
+    }
+
+    pub(crate) fn owner_of(&self, flow: FlowId) -> Option<&Registration> {
+        self.registrations.iter().find(|registration| registration.owns(flow))
     }
 
     fn position(&self, key: &AccountKey) -> Result<usize, NoSuchAccount> {

@@ -1,6 +1,6 @@
 //! A dialog as its called side sees it (RFC 3261 section 12).
 
-use crate::sip::{BuildError, Builder, Message, Method, NameAddr};
+use crate::sip::{Builder, Message, Method, NameAddr};
 
 /// Routes of one dialog; a longer way is no way.
 const MAX_ROUTES: usize = 32;
@@ -92,14 +92,8 @@ impl Dialog {
         (!loose).then(|| first.uri.to_owned())
     }
 
-    /// Writes a request with this number; what it carries besides is added by `more`.
-    pub(crate) fn request(
-        &self,
-        method: &Method,
-        cseq: u32,
-        via: &str,
-        more: impl FnOnce(Builder) -> Builder,
-    ) -> Result<Vec<u8>, BuildError> {
+    /// Begins a request with this number; what it carries besides is the caller's to add.
+    pub(crate) fn request(&self, method: &Method, cseq: u32, via: &str) -> Builder {
         let strict = self.strict_router();
         let mut builder = Builder::request(method, strict.as_deref().unwrap_or(&self.target));
         builder = builder.header("Via", via).header("Max-Forwards", "70");
@@ -110,7 +104,7 @@ impl Dialog {
             builder = builder.header("Route", &format!("<{}>", self.target));
         }
         builder = builder.header("From", &self.local).header("To", &self.remote).header("Call-ID", &self.call_id);
-        more(builder.header("CSeq", &format!("{cseq} {method}"))).finish()
+        builder.header("CSeq", &format!("{cseq} {method}"))
     }
 }
 
@@ -128,8 +122,7 @@ mod tests {
 
     fn bye(dialog: &mut Dialog) -> String {
         let cseq = dialog.next_cseq();
-        let bytes =
-            dialog.request(&Method::Bye, cseq, "SIP/2.0/UDP h;branch=z9hG4bK2", |bye| bye).expect("it is sound");
+        let bytes = dialog.request(&Method::Bye, cseq, "SIP/2.0/UDP h;branch=z9hG4bK2").finish().expect("it is sound");
         String::from_utf8(bytes).expect("it is text")
     }
 

@@ -41,9 +41,9 @@ impl UserAgent {
     }
 
     /// Makes room for an INVITE and notes on which account's flow it came.
-    fn receive(&mut self, flow: FlowId, key: TransactionKey, request: Message) -> Option<Invitation> {
+    fn receive(&mut self, flow: FlowId, key: TransactionKey, request: Message) -> Option<Box<Invitation>> {
         let carrier = self.flow_of(flow);
-        let registration = self.registrations.iter().find(|registration| registration.owns(carrier));
+        let registration = self.owner_of(carrier);
         let Some((registration, up)) =
             registration.and_then(|registration| Some((registration, registration.flow_up()?)))
         else {
@@ -61,7 +61,7 @@ impl UserAgent {
             self.invitations.remove(oldest);
         }
         let tag = request.to_tag().map(str::to_owned).unwrap_or_else(|| self.cx.random.token());
-        Some(Invitation::new(key, flow, account, request, tag, reliable))
+        Some(Box::new(Invitation::new(key, flow, account, request, tag, reliable)))
     }
 
     /// Why an INVITE does not even ring.
@@ -74,7 +74,7 @@ impl UserAgent {
         if request.contacts().is_empty() || request.check().is_err() {
             return Some(Refusal::new(400, "Bad Request"));
         }
-        let account = self.registrations.iter().find(|registration| registration.key == invitation.account);
+        let account = self.registration_of(&invitation.account);
         if account.is_some_and(|registration| registration.is_silent() && registration.is_leaving()) {
             return Some(Refusal::new(480, "Temporarily Unavailable"));
         }
@@ -89,16 +89,14 @@ impl UserAgent {
 
     /// RFC 3261 8.2.2.2: the same request that rings already, on another way.
     fn merged(&self, invitation: &Invitation) -> Option<usize> {
-        let same = |known: &Invitation| known.is_open() && known.is_same_request(&invitation.request);
-        self.invitations.iter().position(same)
+        self.invitations.iter().position(|known| known.is_open() && known.is_same_request(&invitation.request))
     }
 
     pub(crate) fn is_alive(&self, flow: FlowId) -> bool {
-        let flow = self.flow_of(flow);
-        self.registrations.iter().any(|registration| registration.owns(flow))
+        self.owner_of(self.flow_of(flow)).is_some()
     }
 
-    fn ring(&mut self, mut invitation: Invitation, now: Now) {
+    fn ring(&mut self, mut invitation: Box<Invitation>, now: Now) {
         let account = invitation.account.clone();
         // No 100: RFC 3261 17.2.1 spares it where another answer leaves within 200 ms, and one would keep the caller from
         // sending its INVITE again, which is all that makes good a lost 180.
@@ -153,7 +151,7 @@ impl UserAgent {
 
     /// A further INVITE of a call that was accepted: if our 200 went to a flow that is gone and its ACK never came, the
     /// gateway tries once more, and hears the same answer.
-    fn invited_again(&mut self, uuid: Uuid, invitation: Invitation, now: Now) {
+    fn invited_again(&mut self, uuid: Uuid, invitation: Box<Invitation>, now: Now) {
         let lost = self.sessions.iter().position(|session| {
             session.uuid == uuid && !session.connected && session.leaving == Leaving::No && !self.is_alive(session.flow)
         });
@@ -192,9 +190,9 @@ impl UserAgent {
     }
 
     /// Refuses an INVITE that is not among the known ones yet.
-    pub(crate) fn refuse_new(&mut self, invitation: Invitation, refusal: &Refusal, now: Now) {
+    pub(crate) fn refuse_new(&mut self, invitation: Box<Invitation>, refusal: &Refusal, now: Now) {
         self.invitations.push(invitation);
-        self.refuse_at(self.invitations.len() - 1, refusal.code, refusal.phrase, &refusal.headers(), now);
+        self.refuse_at(self.invitations.len() - 1, refusal.code, refusal.phrase, refusal.header.as_slice(), now);
     }
 
     pub(crate) fn handle_ack(&mut self, key: &TransactionKey, ack: &Message, now: Now) {
@@ -302,7 +300,7 @@ impl UserAgent {
     }
 
     pub(crate) fn sessions_of(&mut self, uuid: Uuid) -> Option<&mut Session> {
-        self.sessions.iter_mut().find(|session| session.uuid == uuid)
+        self.sessions.iter_mut().find(|session| session.uuid == uuid).map(Box::as_mut)
     }
 }
 

@@ -293,10 +293,10 @@ impl UserAgent {
         Some(true)
     }
 
-    fn begin_session(&self, call: Uuid, index: usize, flow: FlowId, answer: &Answer, now: Now) -> Option<Session> {
+    fn begin_session(&self, call: Uuid, index: usize, flow: FlowId, answer: &Answer, now: Now) -> Option<Box<Session>> {
         let invitation = &self.invitations[index];
         let request = &invitation.request;
-        Some(Session {
+        Some(Box::new(Session {
             uuid: call,
             account: invitation.account.clone(),
             flow,
@@ -311,7 +311,7 @@ impl UserAgent {
             request: None,
             last_ack: None,
             leaving: Leaving::No,
-        })
+        }))
     }
 
     /// Sends the 2xx to an INVITE. Returns `false` if it cannot be built.
@@ -344,17 +344,16 @@ impl UserAgent {
 
     /// The flow itself or, if it is gone, the account's present one: the server knows its transactions by their branch.
     pub(crate) fn way(&self, account: &AccountKey, flow: FlowId) -> Option<FlowId> {
-        let ups = || self.registrations.iter().filter_map(|registration| Some((registration, registration.flow_up()?)));
         let carrier = self.flow_of(flow);
-        if ups().any(|(_, up)| up.id == carrier) {
+        if self.registrations.iter().filter_map(Registration::flow_up).any(|up| up.id == carrier) {
             return Some(flow);
         }
-        ups().find(|(registration, _)| registration.key == *account).map(|(_, up)| up.id)
+        self.registration_of(account)?.flow_up().map(|up| up.id)
     }
 
     /// Our Contact in dialogs of an account.
     pub(crate) fn contact_of(&self, account: &AccountKey) -> Option<String> {
-        let registration = self.registrations.iter().find(|registration| registration.key == *account)?;
+        let registration = self.registration_of(account)?;
         let uri = registration.contact_uri(registration.flow_up()?);
         let purr = self.purr(registration).map(|purr| format!(";pn-purr={}", escape_paramchar(purr)));
         Some(format!("<{uri}{}>", purr.unwrap_or_default()))
@@ -382,7 +381,7 @@ impl UserAgent {
         }
     }
 
-    pub(crate) fn refuse_at(&mut self, index: usize, code: u16, phrase: &str, extra: &[(&str, &str)], now: Now) {
+    pub(crate) fn refuse_at(&mut self, index: usize, code: u16, phrase: &str, extra: &[(&str, String)], now: Now) {
         let invitation = &mut self.invitations[index];
         let mut builder = Builder::response(&invitation.request, code, phrase, Some(&invitation.to_tag));
         for (name, value) in extra {
@@ -403,25 +402,21 @@ impl UserAgent {
     }
 }
 
-/// Why a request is refused: status, phrase and the headers that go with them.
+/// Why a request is refused: status, phrase and the header that goes with them.
 pub(crate) struct Refusal {
     code: u16,
     phrase: &'static str,
-    headers: Vec<(&'static str, String)>,
+    header: Option<(&'static str, String)>,
 }
 
 impl Refusal {
     fn new(code: u16, phrase: &'static str) -> Self {
-        Self { code, phrase, headers: Vec::new() }
+        Self { code, phrase, header: None }
     }
 
     fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+        self.header = Some((name, value.into()));
         self
-    }
-
-    fn headers(&self) -> Vec<(&str, &str)> {
-        self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect()
     }
 }
 

@@ -2,12 +2,13 @@
 
 use uuid::Uuid;
 
-use super::session::{Leaving, Outgoing};
+use super::session::{Leaving, Outgoing, Session};
+use super::session_timer::SessionTimer;
 use super::{ALLOW, SUPPORTED};
 use crate::clock::Now;
 use crate::digest::parse_challenges;
-use crate::event::{CallChange, Ended, Output};
-use crate::registration::Challenged;
+use crate::event::{CallChange, Ended, FlowId, Output};
+use crate::registration::{Challenged, FlowUp, Registration};
 use crate::sip::{Message, Method};
 use crate::transaction::{ClientTransaction, Due};
 use crate::user_agent::UserAgent;
@@ -41,8 +42,10 @@ impl UserAgent {
             let Some(way) = self.way(&session.account, session.flow).filter(|_| session.connected) else { continue };
             match session.leaving {
                 Leaving::Wanted(status) => {
-                    let reason = status.map(|status| format!("SIP;cause={status};text=\"{}\"", super::phrase(status)));
-                    let headers = reason.map(|reason| ("Reason", reason)).into_iter().collect();
+                    let mut headers = Vec::new();
+                    if let Some(status) = status {
+                        headers.push(("Reason", format!("SIP;cause={status};text=\"{}\"", super::phrase(status))));
+                    }
                     self.sessions[index].leaving = Leaving::Sent;
                     self.sessions[index].request = None;
                     self.send_request(index, &Method::Bye, headers, Challenged::default(), now);
@@ -69,7 +72,7 @@ impl UserAgent {
             return;
         }
         let method = if session.takes_update { Method::Update } else { Method::Invite };
-        let mut headers = session.timer.as_ref().map(|timer| timer.refresh().to_vec()).unwrap_or_default();
+        let mut headers = session.timer.as_ref().map(SessionTimer::refresh).unwrap_or_default();
         let Some(contact) = self.contact_of(&session.account) else { return };
         headers.extend([("Contact", contact), ("Supported", SUPPORTED.to_owned()), ("Allow", ALLOW.to_owned())]);
         self.send_request(index, &method, headers, Challenged::default(), now);
@@ -85,13 +88,8 @@ impl UserAgent {
     ) {
         let branch = format!("z9hG4bK{}", self.cx.random.token());
         let session = &self.sessions[index];
-        let up = self.way(&session.account, session.flow).and_then(|way| {
-            let carrier = self.flow_of(way);
-            let mut ups = self.registrations.iter().filter_map(|registration| registration.flow_up());
-            Some((way, ups.find(|up| up.id == carrier)?))
-        });
-        let Some((flow, local, transport)) = up.map(|(way, up)| (way, up.local, up.transport)) else { return };
-        let via = format!("SIP/2.0/{} {local};branch={branch};rport", transport.via());
+        let Some((flow, up)) = self.way_up(session) else { return };
+        let (via, reliable) = (via(up, &branch), up.transport.is_reliable());
         let session = &mut self.sessions[index];
         let cseq = session.dialog.next_cseq();
         let body = (*method == Method::Invite).then_some(&session.local);
@@ -101,16 +99,14 @@ impl UserAgent {
             registration.answer_challenges(&mut challenged, method.as_str(), &uri, bytes, &mut self.cx)
         });
         let answers = answers.unwrap_or_default();
-        let built = session.dialog.request(method, cseq, &via, |mut builder| {
-            for (name, value) in headers.iter().chain(&answers) {
-                builder = builder.header(name, value);
-            }
-            match body {
-                Some(body) => builder.body(&body.content_type, &body.body),
-                None => builder,
-            }
-        });
-        let Ok(bytes) = built else {
+        let mut builder = session.dialog.request(method, cseq, &via);
+        for (name, value) in headers.iter().chain(&answers) {
+            builder = builder.header(name, value);
+        }
+        if let Some(body) = body {
+            builder = builder.body(&body.content_type, &body.body);
+        }
+        let Ok(bytes) = builder.finish() else {
             // What the caller gave for a dialog cannot be written: there is nobody to talk to.
             log::warn!("a {method} cannot be built");
             return;
@@ -120,12 +116,20 @@ impl UserAgent {
             branch,
             cseq,
             bytes: bytes.clone(),
-            transaction: ClientTransaction::start(transport.is_reliable(), now.boot),
+            transaction: ClientTransaction::start(reliable, now.boot),
             headers,
             challenged,
             heard: false,
         });
         self.cx.transmit(flow, bytes);
+    }
+
+    /// The flow that a request of ours takes, and what carries it.
+    fn way_up(&self, session: &Session) -> Option<(FlowId, &FlowUp)> {
+        let way = self.way(&session.account, session.flow)?;
+        let carrier = self.flow_of(way);
+        let up = self.registrations.iter().filter_map(Registration::flow_up).find(|up| up.id == carrier)?;
+        Some((way, up))
     }
 
     /// Takes a response to one of our requests. Returns `false` for one that is to none of them.
@@ -134,10 +138,8 @@ impl UserAgent {
         if self.acknowledge_again(response, code) {
             return true;
         }
-        let ours = |session: &super::session::Session| {
-            session.request.as_ref().is_some_and(|request| request.is_answered_by(response))
-        };
-        let Some(index) = self.sessions.iter().position(ours) else { return false };
+        let ours = |session: &Session| session.request.as_ref().is_some_and(|request| request.is_answered_by(response));
+        let Some(index) = self.sessions.iter().position(|session| ours(session)) else { return false };
         let session = &mut self.sessions[index];
         let Some(request) = session.request.as_mut() else { return false };
         if code < 200 {
@@ -213,14 +215,8 @@ impl UserAgent {
     fn acknowledge(&mut self, index: usize, cseq: u32, code: u16, branch: String) {
         let branch = if code < 300 { format!("z9hG4bK{}", self.cx.random.token()) } else { branch };
         let session = &self.sessions[index];
-        let up = self.way(&session.account, session.flow).and_then(|way| {
-            let carrier = self.flow_of(way);
-            let mut ups = self.registrations.iter().filter_map(|registration| registration.flow_up());
-            Some((way, ups.find(|up| up.id == carrier)?))
-        });
-        let Some((flow, up)) = up else { return };
-        let via = format!("SIP/2.0/{} {};branch={branch};rport", up.transport.via(), up.local);
-        if let Ok(bytes) = session.dialog.request(&Method::Ack, cseq, &via, |ack| ack) {
+        let Some((flow, up)) = self.way_up(session) else { return };
+        if let Ok(bytes) = session.dialog.request(&Method::Ack, cseq, &via(up, &branch)).finish() {
             self.sessions[index].last_ack = Some((cseq, bytes.clone()));
             self.cx.transmit(flow, bytes);
         }
@@ -286,4 +282,8 @@ impl UserAgent {
             None => {}
         }
     }
+}
+
+fn via(up: &FlowUp, branch: &str) -> String {
+    format!("SIP/2.0/{} {};branch={branch};rport", up.transport.via(), up.local)
 }

@@ -69,10 +69,10 @@ impl SessionTimer {
     }
 
     /// The headers of our own refresh.
-    pub(crate) fn refresh(&self) -> [(&'static str, String); 2] {
+    pub(crate) fn refresh(&self) -> Vec<(&'static str, String)> {
         // In our request the roles are the other way round.
         let who = if self.we_refresh { "uac" } else { "uas" };
-        [("Session-Expires", format!("{};refresher={who}", self.interval)), ("Min-SE", MIN_SE.to_string())]
+        vec![("Session-Expires", format!("{};refresher={who}", self.interval)), ("Min-SE", MIN_SE.to_string())]
     }
 
     /// Asks for a longer interval, as a 422 demands.

@@ -63,7 +63,7 @@ impl UserAgent {
         let rings = |known: &Invitation| {
             known.is_open() && tag == Some(known.local_tag()) && known.request.call_id() == request.call_id()
         };
-        let found = self.invitations.iter().position(rings);
+        let found = self.invitations.iter().position(|known| rings(known));
         let (code, phrase) = match (method, found) {
             (Method::Prack, Some(_)) if request.body.is_empty() => {
                 if self.take_prack(request) {
@@ -108,8 +108,9 @@ impl UserAgent {
     fn take_prack(&mut self, request: &Message) -> bool {
         let tag = request.to_tag();
         let rack = request.header("RAck").unwrap_or_default();
-        let of_call =
-            |known: &&mut Invitation| tag == Some(known.local_tag()) && known.request.call_id() == request.call_id();
+        let of_call = |known: &&mut Box<Invitation>| {
+            tag == Some(known.local_tag()) && known.request.call_id() == request.call_id()
+        };
         self.invitations.iter_mut().filter(of_call).any(|known| known.prack(rack))
     }
 
@@ -128,8 +129,7 @@ impl UserAgent {
             None => {}
         }
         // The BYE shows that our 2xx was heard, even where its ACK was lost.
-        let of_call =
-            |known: &&mut Invitation| matches!(known.purpose, Purpose::Ring(of) | Purpose::Change(of) if of == uuid);
+        let of_call = |known: &&mut Box<Invitation>| matches!(known.purpose, Purpose::Ring(of) | Purpose::Change(of) if of == uuid);
         for invitation in self.invitations.iter_mut().filter(of_call).filter(|known| known.awaits_ack()) {
             invitation.acknowledge(now.boot);
         }
@@ -137,7 +137,7 @@ impl UserAgent {
         self.end_call(uuid, Ended::HungUpByCaller, now);
     }
 
-    pub(crate) fn handle_invite_within(&mut self, mut invitation: Invitation, now: Now) {
+    pub(crate) fn handle_invite_within(&mut self, mut invitation: Box<Invitation>, now: Now) {
         let Some(index) = self.session_of(&invitation.request) else {
             return self.refuse_new(invitation, &Refusal::new(NO_SUCH_CALL.0, NO_SUCH_CALL.1), now);
         };
@@ -162,7 +162,8 @@ impl UserAgent {
         match self.admit_change(index, request, now) {
             Err(refusal) => {
                 let (code, phrase) = (refusal.code, refusal.phrase);
-                self.answer_request(flow, Some(key), request, code, phrase, &refusal.headers(), now);
+                let header = refusal.header.as_ref().map(|(name, value)| (*name, value.as_str()));
+                self.answer_request(flow, Some(key), request, code, phrase, header.as_slice(), now);
             }
             Ok(None) => {
                 self.sessions[index].change = Some(change(now.boot));

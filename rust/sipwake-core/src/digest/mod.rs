@@ -159,7 +159,7 @@ pub enum Credentials {
 variants!(Credentials { Password(password), Ha1(known) });
 
 /// `H(username ":" realm ":" password)` for one realm: as good as the password there, useless elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RealmHa1 {
     /// The realm that went into the hash, compared exactly.
     pub realm: String,

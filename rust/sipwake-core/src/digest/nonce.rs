@@ -47,7 +47,7 @@ pub(super) struct Nonce {
 
 /// What the key of a `-sess` algorithm was made of. It outlives `nextnonce`, and ends with the next challenge
 /// (RFC 7616 section 3.4.2 and 3.6).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Session {
     nonce: Box<str>,
     cnonce: Box<str>,

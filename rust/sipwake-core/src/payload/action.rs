@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::identity::{CallIdentity, call_uuid, push_uuid};
 use super::shown::MAX_NAME;
-use super::{AppState, Channel, Hints, Priority, shown};
+use super::{AppState, Channel, Hints, Payload, Priority, shown};
 
 /// How long an announced INVITE is waited for, unless the payload or the app says otherwise.
 pub(crate) const CALL_WINDOW: Duration = Duration::from_secs(40);
@@ -107,14 +107,14 @@ impl PushAction {
         self.deadline = None;
     }
 
-    pub(super) fn from_reading(reading: &Reading<'_>, seen: Seen<'_>, uuid_source: impl FnOnce() -> Vec<u8>) -> Self {
+    pub(super) fn from_reading(reading: &Reading<'_>, seen: Seen<'_>, payload: Payload<'_>) -> Self {
         let Seen { vendor, problem, channel, hints, alert } = seen;
         let identity = CallIdentity::new(reading.call_id, reading.vendor_id, reading.account, reading.caller);
         let is_call = matches!(reading.kind, ActionKind::IncomingCall { .. });
         let uuid = if (is_call || reading.kind == ActionKind::Cancel) && !identity.is_empty() {
             call_uuid(&identity)
         } else {
-            push_uuid(&uuid_source())
+            push_uuid(&payload.content())
         };
         let caller = reading.caller.and_then(|caller| shown::line(caller, MAX_NAME));
         let display_name = reading.display_name.and_then(|name| shown::line(name, MAX_NAME));

@@ -105,7 +105,7 @@ impl<'a> Payload<'a> {
     }
 
     /// Returns bytes that are the same for the same payload, in whatever order a map gives its entries.
-    fn content(self) -> Vec<u8> {
+    pub(super) fn content(self) -> Vec<u8> {
         match self {
             Self::Bytes(bytes) => bytes[..bytes.len().min(MAX_PAYLOAD)].to_vec(),
             Self::Map(map) => {
@@ -237,7 +237,7 @@ fn action_of(fields: Result<Fields<'_>, Problem>, payload: Payload<'_>, channel:
             let known = VENDORS.iter().find_map(|(vendor, read)| Some((*vendor, read(fields, channel)?)));
             if let Some((vendor, reading)) = known {
                 let seen = Seen { vendor: Some(vendor), ..seen };
-                return PushAction::from_reading(&reading, seen, || payload.content());
+                return PushAction::from_reading(&reading, seen, payload);
             }
             Problem::Unrecognised
         }
@@ -253,7 +253,7 @@ fn action_of(fields: Result<Fields<'_>, Problem>, payload: Payload<'_>, channel:
         reading.title = fields.text(fields::Field::Title);
         reading.text = fields.text(fields::Field::Body);
     }
-    PushAction::from_reading(&reading, Seen { problem: Some(problem), ..seen }, || payload.content())
+    PushAction::from_reading(&reading, Seen { problem: Some(problem), ..seen }, payload)
 }
 
 #[cfg(test)]

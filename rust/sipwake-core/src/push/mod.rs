@@ -143,7 +143,7 @@ record!(PushConfig {
     push_calls,
     push_messages,
     linphone_params,
-});
+} into Self::new(Provider::Other(String::new()), ""));
 
 impl PushConfig {
     /// Returns a configuration that lets the server's answer choose the dialect.

@@ -16,7 +16,7 @@ pub const MAX_TOKEN: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushToken(Arc<Pair>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Pair {
     call: Option<Secret>,
     alert: Option<Secret>,

@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(message.method(), Some(&Method::Register));
         assert_eq!(message.cseq(), Some(CSeq { seq: 2, method: "REGISTER" }));
         let to = message.to().map(|to| (to.uri, to.params.is_empty()));
-        assert_eq!(to, Some(("sip:1111@gw.mydomain.com".into(), true)));
+        assert_eq!(to, Some(("sip:1111@gw.mydomain.com", true)));
         assert_eq!(message.from_tag(), Some("tUgBfpF8h"));
         assert!(message.via().is_some_and(|via| via.params.has("alias") && via.params.has("rport")));
         assert!(

@@ -90,6 +90,8 @@ class OnAndroidTest {
         inBackground()
         firebase().onMessageReceived(RemoteMessage(push.data, RemoteMessage.PRIORITY_NORMAL, RemoteMessage.PRIORITY_HIGH))
 
+        // The INVITE may have come first: then it rings on the thread that it came on.
+        until("a notification") { shadowOf(manager).size() == 1 }
         assertNull(shadowOf(app).nextStartedService, "Android would end the app for it")
         val notification = shadowOf(manager).allNotifications.single()
         assertRings(notification)

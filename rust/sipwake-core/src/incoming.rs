@@ -1,10 +1,10 @@
 //! What is done with the requests that come in on a registered flow.
 
-use crate::call::{ALLOW, CAPABILITIES};
+use crate::call::CAPABILITIES;
 use crate::clock::Now;
 use crate::event::{Discard, FlowId};
 use crate::sip::{Builder, Message, Method};
-use crate::uas::TransactionKey;
+use crate::uas::{ALLOW, TransactionKey};
 use crate::user_agent::UserAgent;
 
 impl UserAgent {

@@ -41,7 +41,8 @@ impl sipwake::Decryptor for ForeignDecryptor {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::payload::{Channel, Duty, PushAction, PushHints, PushKind, parse_push};
+    use crate::parse::parse_push;
+    use crate::payload::{Channel, Duty, PushAction, PushHints, PushKind};
 
     /// Opens the payload `{"box":"…"}`, and throws at any other.
     pub(crate) struct Opener;

@@ -14,6 +14,7 @@ mod event;
 mod logging;
 mod options;
 mod outbox;
+mod parse;
 mod payload;
 mod push;
 mod runtime;
@@ -38,9 +39,10 @@ pub use error::{CallbackError, SipWakeError};
 pub use event::{DiscardReason, Event, FailureKind, Registration, Standing, Verdict};
 pub use logging::{LogLevel, LogListener, LogRecord, set_log_level, set_log_listener};
 pub use options::{ClientCertificate, ClientOptions, GatewayProbe, TraceListener, TracedMessage};
+pub use parse::parse_push;
 pub use payload::{
     AppState, Channel, Duty, IgnoreReason, PayloadProblem, Priority, PushAction, PushHints, PushKind, PushPayload,
-    Vendor, parse_push,
+    Vendor,
 };
 pub use push::{Dialect, Environment, NamedValue, Provider, PushConfig, PushMode, Removal};
 pub use store::{EventListener, StateStore};

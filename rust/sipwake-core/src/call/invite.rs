@@ -8,12 +8,12 @@ use super::body::Unreadable;
 use super::session::{Leaving, Session};
 use super::session_timer::{MIN_SE, SessionTimer};
 use super::transaction::{Due, Invitation, Purpose};
-use super::{ACCEPT, ALLOW, Progress, Refusal, SUPPORTED, body, phrase, reason};
+use super::{ACCEPT, Progress, Refusal, SUPPORTED, body, phrase, reason};
 use crate::clock::Now;
 use crate::event::{CallChange, Caller, Discard, Ended, FlowId};
 use crate::payload::{CallIdentity, shown_name};
 use crate::sip::{Builder, Message};
-use crate::uas::TransactionKey;
+use crate::uas::{ALLOW, TransactionKey};
 use crate::user_agent::UserAgent;
 use crate::wake::{Arrival, State};
 

@@ -27,11 +27,10 @@ use crate::clock::Now;
 use crate::event::{Answer, CallChange, CallEvent, CallTimes, Caller, Discard, Ended, Event, FlowId, Offer};
 use crate::registration::Registration;
 use crate::sip::{Builder, Message, escape_paramchar};
+use crate::uas::ALLOW;
 use crate::user_agent::{Decline, UserAgent};
 use crate::wake::State;
 
-/// The methods that are taken in and around a call.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, MESSAGE";
 /// The extensions that an INVITE may require.
 pub(crate) const SUPPORTED: &str = "100rel, timer";
 /// Types of bodies that are read.

@@ -2,15 +2,16 @@
 
 use uuid::Uuid;
 
+use super::SUPPORTED;
 use super::session::{Leaving, Outgoing, Session};
 use super::session_timer::SessionTimer;
-use super::{ALLOW, SUPPORTED};
 use crate::clock::Now;
 use crate::digest::parse_challenges;
 use crate::event::{CallChange, Ended, FlowId, Output};
 use crate::registration::{Challenged, FlowUp, Registration};
 use crate::sip::{Message, Method};
 use crate::transaction::{ClientTransaction, Due};
+use crate::uas::ALLOW;
 use crate::user_agent::UserAgent;
 
 impl UserAgent {

@@ -7,11 +7,11 @@ use super::invite::{CAPABILITIES, too_brief, unknown_extensions};
 use super::session::{Change, Leaving, OFFER_WINDOW};
 use super::session_timer::SessionTimer;
 use super::transaction::{Invitation, Purpose};
-use super::{ALLOW, Refusal, SUPPORTED, body};
+use super::{Refusal, SUPPORTED, body};
 use crate::clock::Now;
 use crate::event::{Answer, CallChange, Discard, Ended, FlowId, Offer};
 use crate::sip::{Builder, Message, Method};
-use crate::uas::TransactionKey;
+use crate::uas::{ALLOW, TransactionKey};
 use crate::user_agent::UserAgent;
 
 const NO_SUCH_CALL: (u16, &str) = (481, "Call/Transaction Does Not Exist");

@@ -2,7 +2,6 @@
 
 use super::{Asks, Attempt, Chain, Context, FlowUp, MAX_FORMER, RESERVE_CSEQ, RESERVE_NC, Registration};
 use crate::account::Transport;
-use crate::call::ALLOW;
 use crate::clock::Now;
 use crate::digest::Algorithm;
 use crate::event::Failure;
@@ -13,6 +12,7 @@ use crate::registration::{OverTcp, Piid};
 use crate::sip::{Builder, Method};
 use crate::snapshot::{Bound, Durability, Former, TokenWish};
 use crate::transaction::ClientTransaction;
+use crate::uas::ALLOW;
 
 /// RFC 3261 18.1.1: the largest request that goes over UDP where the path's MTU is not known, in bytes.
 pub(super) const MAX_DATAGRAM: usize = 1300;

@@ -1,0 +1,73 @@
+//! Reading a push without a client.
+
+use crate::decryptor::{Decryptor, ForeignDecryptor};
+use crate::error::SipWakeError;
+use crate::payload::{Channel, PushAction, PushHints, PushPayload};
+
+/// Says what a push means, without a client and its knowledge of who is logged in. Use the client's `push` where there is one.
+/// A decryptor opens the payload before it is read, also in a notification service extension.
+///
+/// Whatever the payload, there is an action; for a PushKit push it is one that can be shown to CallKit.
+///
+/// # Errors
+/// None of its own: the `Result` is there so that a bug is an error in Swift, too.
+#[uniffi::export]
+pub fn parse_push(
+    payload: PushPayload,
+    channel: Channel,
+    hints: PushHints,
+    decryptor: Option<Box<dyn Decryptor>>,
+) -> Result<PushAction, SipWakeError> {
+    let (channel, hints) = (channel.into(), sipwake::Hints::from(hints));
+    let action = match decryptor.map(ForeignDecryptor) {
+        Some(decryptor) => sipwake::parse_push_with(&decryptor, &payload, channel, &hints),
+        None => sipwake::parse_push(&payload, channel, &hints),
+    };
+    Ok(PushAction::convert(action, hints.received.boot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::{Duty, PayloadProblem, Priority, PushKind};
+
+    fn entries(pairs: &[(&str, &str)]) -> PushPayload {
+        PushPayload::Fields { entries: pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() }
+    }
+
+    #[test]
+    fn a_call_is_a_call_with_time_left() {
+        let hints = PushHints { delivered_priority: Some(Priority::High), ..PushHints::default() };
+        let payload = entries(&[("ntype", "0"), ("nfrom", "1234"), ("nfromusername", "John"), ("ncallid", "c1")]);
+        let action = parse_push(payload, Channel::FcmAndroid, hints, None).expect("total");
+        assert_eq!(action.kind, PushKind::IncomingCall { video: false });
+        assert_eq!(action.duty, Duty::StartForegroundService);
+        assert_eq!(action.caller_label.as_deref(), Some("John"));
+        assert_eq!(action.call_id.as_deref(), Some("c1"));
+        assert_eq!(action.uuid.len(), 36);
+        assert_eq!(action.time_left_ms, Some(40_000));
+    }
+
+    #[test]
+    fn garbage_over_pushkit_is_a_call_to_report_from_nobody_known() {
+        let action =
+            parse_push(PushPayload::Json { bytes: vec![0xff; 4096] }, Channel::PushKit, PushHints::default(), None);
+        let action = action.expect("total");
+        assert_eq!(action.duty, Duty::ReportCall);
+        assert_eq!(action.problem, Some(PayloadProblem::Unreadable));
+        assert_eq!(action.caller_label, None);
+    }
+
+    #[test]
+    fn a_downgraded_call_is_shown_full_screen() {
+        let hints = PushHints {
+            delivered_priority: Some(Priority::Normal),
+            original_priority: Some(Priority::High),
+            ..PushHints::default()
+        };
+        let action =
+            parse_push(entries(&[("ntype", "0"), ("nfrom", "1")]), Channel::FcmAndroid, hints, None).expect("total");
+        assert!(action.downgraded);
+        assert_eq!(action.duty, Duty::ShowNotification { full_screen: true });
+    }
+}

@@ -216,8 +216,8 @@ pub(crate) struct Removal {
     pub(crate) memory: Memory,
 }
 
-/// The log-outs that an earlier process could not deliver.
-pub(crate) type PendingRemovals = Vec<(AccountKey, Removal)>;
+/// The log-outs that an earlier process could not deliver; `None` for each that cannot be read.
+pub(crate) type PendingRemovals = Vec<Option<(AccountKey, Removal)>>;
 
 /// A [`Removal`] as it is stored.
 pub(crate) type StoredRemoval = Zeroizing<Vec<u8>>;
@@ -231,7 +231,7 @@ impl Removal {
     fn read_all(json: &Json<'_>) -> Option<PendingRemovals> {
         let mut removals = Vec::new();
         for (key, removal) in json.entries()? {
-            removals.push((AccountKey::parse(key)?, Self::read(removal)?));
+            removals.push(AccountKey::parse(key).zip(Self::read(removal)));
         }
         Some(removals)
     }
@@ -267,14 +267,12 @@ pub(crate) struct Departed {
 record!(Departed { user, at });
 
 impl Removals {
-    /// Reads the log-outs and the users who are gone.
+    /// Reads the log-outs and the users who are gone. What of it cannot be read takes no other log-out with it.
     pub(crate) fn open(record: &[u8]) -> Result<(PendingRemovals, VecDeque<Departed>), Damage> {
         let json = parse(record)?;
         let object = json.object().ok_or(Damage::Unreadable)?;
-        let both = || Some((Removal::read_all(object.find("pending"))?, object.field("departed")?));
-        // Until departed users were remembered, the record was the pending log-outs alone.
-        let alone = || Some((Removal::read_all(&json)?, VecDeque::new()));
-        both().or_else(alone).ok_or(Damage::Unreadable)
+        let pending = Removal::read_all(object.find("pending")).ok_or(Damage::Unreadable)?;
+        Ok((pending, object.field("departed").unwrap_or_default()))
     }
 
     /// Returns the record; `None` when there is nothing to remember.
@@ -427,26 +425,27 @@ mod tests {
     }
 
     #[test]
-    fn log_outs_stored_before_departed_users_were_remembered_are_read() {
+    fn a_log_out_that_cannot_be_read_takes_no_other_with_it() {
         let config = AccountConfig::new("sip:alice@example.com", "secret");
         let key = crate::account::Account::parse(config.clone()).expect("a sound account").key();
         let written = Removal::written(&config, &None, &memory());
-        let alone = |out: &mut Vec<u8>| {
-            out.push(b'{');
-            write_name(out, key.as_str());
-            out.extend_from_slice(&written);
-            out.push(b'}');
-        };
-        let read = |record: &[u8]| {
-            let (pending, departed) = Removals::open(record).expect("sound");
-            let [(of, Removal { account, push, memory })] = &*pending else { panic!("one log-out") };
-            assert_eq!((of, push, departed.len()), (&key, &None, 0));
-            Removal::written(account, push, memory)
-        };
-        assert_eq!(read(&seal(&alone)), written);
         let mut removals = Removals::default();
         removals.pending.insert(key.clone(), written.clone());
-        assert_eq!(read(&removals.seal().expect("something is pending")), written);
+        removals.depart("alice", Duration::from_secs(1_790_000_000));
+        let sound = removals.seal().expect("something is pending");
+        let (pending, departed) = Removals::open(&sound).expect("sound");
+        let [Some((of, Removal { account, push, memory }))] = &*pending else { panic!("one log-out") };
+        assert_eq!((of, push, departed.len()), (&key, &None, 1));
+        assert_eq!(Removal::written(account, push, memory), written);
+
+        let damaged = seal(&|out: &mut Vec<u8>| {
+            out.extend_from_slice(br#"{"pending":{"0123456789abcdef":{"account":7},"#);
+            out.extend_from_slice(format!("\"{key}\":").as_bytes());
+            out.extend_from_slice(&written);
+            out.extend_from_slice(br#"},"departed":"nobody"}"#);
+        });
+        let (pending, departed) = Removals::open(&damaged).expect("its log-outs can be told apart");
+        assert!(matches!(&*pending, [None, Some((of, _))] if *of == key) && departed.is_empty());
     }
 
     #[test]

@@ -102,9 +102,12 @@ impl UserAgent {
                     agent.cx.removals.departed = departed;
                 }
                 agent.cx.removals.forget_departed(now.wall);
-                for (key, removal) in pending.into_iter().take(MAX_REMOVALS) {
-                    match Registration::resume_removal(removal, &mut agent.cx.random) {
-                        Some(registration) => {
+                for removal in pending.into_iter().take(MAX_REMOVALS) {
+                    let resumed = removal.and_then(|(key, removal)| {
+                        Some((key, Registration::resume_removal(removal, &mut agent.cx.random)?))
+                    });
+                    match resumed {
+                        Some((key, registration)) => {
                             agent.cx.removals.pending.insert(key, registration.removal());
                             agent.enrol(registration);
                         }

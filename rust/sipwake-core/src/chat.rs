@@ -35,7 +35,7 @@ impl UserAgent {
             self.chats.remove(0);
         }
         self.chats.push(name);
-        self.cx.tell(Event::Message {
+        self.outbox.tell(Event::Message {
             account,
             from: text.from.uri,
             display_name: text.from.display_name,

@@ -26,7 +26,7 @@ impl UserAgent {
     fn handle_other(&mut self, flow: FlowId, key: TransactionKey, method: &Method, request: &Message, now: Now) {
         if let Some(bytes) = self.answers.find(&key, now.boot) {
             let bytes = bytes.to_vec();
-            return self.cx.transmit(flow, bytes);
+            return self.outbox.transmit(flow, bytes);
         }
         if self.is_pondered(&key) {
             return;
@@ -57,7 +57,7 @@ impl UserAgent {
         extra: &[(&str, &str)],
         now: Now,
     ) {
-        let tag = self.cx.random.token();
+        let tag = self.outbox.token();
         let mut builder = Builder::response(request, code, phrase, Some(&tag));
         for (name, value) in extra {
             builder = builder.header(name, value);
@@ -68,7 +68,7 @@ impl UserAgent {
         }
         // The app may have thought for longer than the flow lived.
         if self.is_alive(flow) {
-            self.cx.transmit(flow, bytes);
+            self.outbox.transmit(flow, bytes);
         }
     }
 }

@@ -22,6 +22,7 @@ mod json;
 pub mod mutation;
 #[cfg(not(feature = "mutations"))]
 mod mutation;
+mod outbox;
 pub mod payload;
 pub mod push;
 mod random;

@@ -76,8 +76,7 @@ impl UserAgent {
             let oldest = self.strangers.iter().position(idle)?;
             self.strangers.remove(oldest);
         }
-        let name = FlowId(self.cx.next_flow);
-        self.cx.next_flow += 1;
+        let name = self.outbox.flow_id();
         self.strangers.push(Stranger { name, flow, address });
         Some(name)
     }

@@ -6,7 +6,6 @@
 //! returns `None`, doing what it says *in that order*; then sleep until [`UserAgent::poll_timeout`] or the next happening.
 //! An [`Output::Save`] comes before the bytes that depend on it: write it before you send them.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -23,10 +22,10 @@ use crate::few::{Few, FewMap};
 use crate::gate::Gate;
 use crate::gateway::Load;
 use crate::mutation::{Mutation, active};
+use crate::outbox::Outbox;
 use crate::payload::{ActionKind, Ignored, PushAction};
 use crate::push::{Push, PushToken, Verdict};
-use crate::random::Random;
-use crate::registration::{Context, Registration};
+use crate::registration::Registration;
 use crate::sip::{Frame, Framer, Message};
 use crate::snapshot::{Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, REMOVALS, Record, Removals, binding_key, open};
 use crate::stranger::Stranger;
@@ -51,7 +50,7 @@ pub struct NoSuchAccount;
 
 /// The sans-IO client. See the [module](self) for how it is driven.
 pub struct UserAgent {
-    pub(crate) cx: Context,
+    pub(crate) outbox: Outbox,
     pub(crate) registrations: Vec<Registration>,
     pub(crate) wake: Wake,
     pub(crate) invitations: Few<Box<Invitation>>,
@@ -76,12 +75,7 @@ impl UserAgent {
     /// `seed` must be unguessable and new for each process; `removals` is the stored record [`REMOVALS`], if there is one.
     pub fn new(seed: [u8; 32], removals: Option<&[u8]>, now: Now) -> Self {
         let mut agent = Self {
-            cx: Context {
-                random: Random::new(seed),
-                outputs: VecDeque::new(),
-                next_flow: 1,
-                removals: Removals::default(),
-            },
+            outbox: Outbox::new(seed),
             registrations: Vec::new(),
             wake: Wake::default(),
             invitations: Few::default(),
@@ -99,16 +93,16 @@ impl UserAgent {
         match removals.map(Removals::open) {
             Some(Ok((pending, departed))) => {
                 if !active(Mutation::DepartedForgotten) {
-                    agent.cx.removals.departed = departed;
+                    agent.outbox.removals_mut().departed = departed;
                 }
-                agent.cx.removals.forget_departed(now.wall);
+                agent.outbox.removals_mut().forget_departed(now.wall);
                 for removal in pending.into_iter().take(MAX_REMOVALS) {
                     let resumed = removal.and_then(|(key, removal)| {
-                        Some((key, Registration::resume_removal(removal, &mut agent.cx.random)?))
+                        Some((key, Registration::resume_removal(removal, agent.outbox.random())?))
                     });
                     match resumed {
                         Some((key, registration)) => {
-                            agent.cx.removals.pending.insert(key, registration.removal());
+                            agent.outbox.removals_mut().pending.insert(key, registration.removal());
                             agent.enrol(registration);
                         }
                         None => agent.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned()),
@@ -145,7 +139,7 @@ impl UserAgent {
         let present = self.registrations.iter().filter(|registration| !registration.is_leaving()).count();
         let memory = match known {
             Some(index) if !self.registrations[index].is_leaving() => {
-                self.registrations[index].replace_account(account, push, &mut self.cx);
+                self.registrations[index].replace_account(account, push, &mut self.outbox);
                 self.settle(now);
                 return Ok(key);
             }
@@ -154,27 +148,27 @@ impl UserAgent {
             }
             Some(index) => {
                 let mut departing = self.registrations.remove(index);
-                departing.close(&mut self.cx);
+                departing.close(&mut self.outbox);
                 Some(departing.into_memory())
             }
             // The store kept an older record than the one that it was asked to keep.
-            None if self.unsaved.holds(&binding_key(&key)) => Some(Memory::lost(&mut self.cx.random)),
+            None if self.unsaved.holds(&binding_key(&key)) => Some(Memory::lost(self.outbox.random())),
             None => match stored.map(open::<Memory>) {
                 Some(Ok(memory)) => Some(memory),
                 Some(Err(damage)) => {
                     self.store_failed(&binding_key(&key), damage.to_string());
-                    Some(Memory::lost(&mut self.cx.random))
+                    Some(Memory::lost(self.outbox.random()))
                 }
                 None => None,
             },
         };
-        let registration = Registration::new(account, push, memory, &mut self.cx.random);
-        let returns = self.cx.removals.return_of(registration.account().aor().user());
-        if self.cx.removals.pending.contains_key(&key) {
-            registration.save(&mut self.cx, Durability::Wish);
-            self.cx.save_removal(&key, None, Durability::Wish);
+        let registration = Registration::new(account, push, memory, self.outbox.random());
+        let returns = self.outbox.removals_mut().return_of(registration.account().aor().user());
+        if self.outbox.removals().pending.contains_key(&key) {
+            registration.save(&mut self.outbox, Durability::Wish);
+            self.outbox.save_removal(&key, None, Durability::Wish);
         } else if returns {
-            self.cx.save_removals(Durability::Progress);
+            self.outbox.save_removals(Durability::Progress);
         }
         self.enrol(registration);
         self.settle(now);
@@ -201,7 +195,7 @@ impl UserAgent {
     pub fn set_token(&mut self, key: &AccountKey, token: PushToken, now: Now) -> Result<(), NoSuchAccount> {
         let index = self.position(key)?;
         if self.registrations[index].set_token(token) {
-            self.registrations[index].save(&mut self.cx, Durability::Wish);
+            self.registrations[index].save(&mut self.outbox, Durability::Wish);
         }
         self.settle(now);
         Ok(())
@@ -214,7 +208,7 @@ impl UserAgent {
     pub fn unbind_push(&mut self, key: &AccountKey, now: Now) -> Result<(), NoSuchAccount> {
         let index = self.position(key)?;
         if self.registrations[index].unbind_push() {
-            self.registrations[index].save(&mut self.cx, Durability::Wish);
+            self.registrations[index].save(&mut self.outbox, Durability::Wish);
         }
         self.settle(now);
         Ok(())
@@ -235,18 +229,18 @@ impl UserAgent {
         let registration = &mut self.registrations[index];
         registration.log_out();
         if registration.was_ever_sent() {
-            if self.cx.removals.pending.len() >= MAX_REMOVALS {
+            if self.outbox.removals().pending.len() >= MAX_REMOVALS {
                 self.give_up_oldest_removal(key, now);
             }
             let index = self.position_of_leaving(key).ok_or(NoSuchAccount)?;
             let removal = self.registrations[index].removal();
             if !active(Mutation::LogOutNotStored) {
-                self.cx.save_removal(key, Some(removal), Durability::Wish);
+                self.outbox.save_removal(key, Some(removal), Durability::Wish);
             }
         } else {
             registration.finished = true;
         }
-        self.cx.outputs.push_back(forgotten(key));
+        self.outbox.push(forgotten(key));
         self.settle(now);
         Ok(())
     }
@@ -324,7 +318,7 @@ impl UserAgent {
     /// The device's network changed: all flows are opened anew and the bindings follow.
     pub fn network_changed(&mut self, now: Now) {
         for registration in &mut self.registrations {
-            registration.network_changed(&mut self.cx, now);
+            registration.network_changed(&mut self.outbox, now);
         }
         self.framers.clear();
         self.settle(now);
@@ -368,7 +362,7 @@ impl UserAgent {
         self.take_framer(flow);
         for registration in &mut self.registrations {
             if registration.owns(flow) {
-                registration.flow_went_down(error, &mut self.cx, now);
+                registration.flow_went_down(error, &mut self.outbox, now);
                 break;
             }
             if registration.owns_former(flow) {
@@ -401,7 +395,7 @@ impl UserAgent {
                         return self.close_garbled(flow, now);
                     }
                 }
-                Ok(Some(Frame::Ping)) => self.cx.transmit(flow, b"\r\n".to_vec()),
+                Ok(Some(Frame::Ping)) => self.outbox.transmit(flow, b"\r\n".to_vec()),
                 Ok(Some(Frame::Pong)) => {
                     self.registrations.iter_mut().for_each(|registration| registration.ponged(flow))
                 }
@@ -425,7 +419,7 @@ impl UserAgent {
     /// Does what time asks for. Calling it too early or too late harms nothing.
     pub fn handle_timeout(&mut self, now: Now) {
         for registration in &mut self.registrations {
-            registration.handle_timeout(&mut self.cx, now);
+            registration.handle_timeout(&mut self.outbox, now);
         }
         for uuid in self.wake.expire(now.boot) {
             self.tell_call(uuid, CallChange::Ended(Ended::Missed), now);
@@ -451,12 +445,7 @@ impl UserAgent {
 
     /// Returns the next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        let output = self.cx.outputs.pop_front();
-        if output.is_none() {
-            // Nothing is to do for most of a client's life: the room goes back.
-            self.cx.outputs = VecDeque::new();
-            self.cx.random.rest();
-        }
+        let output = self.outbox.pop();
         self.unsaved.polled(match &output {
             Some(Output::Save(record)) => Some(record),
             _ => None,
@@ -487,7 +476,7 @@ impl UserAgent {
         for registration in &self.registrations {
             users.push((registration.account().aor().user().to_owned(), registration.is_silent()));
         }
-        for departed in &self.cx.removals.departed {
+        for departed in &self.outbox.removals().departed {
             users.push((departed.user.clone(), true));
         }
         Gate::new(users, self.wake.clone(), self.policy.window)
@@ -524,20 +513,20 @@ impl UserAgent {
     pub(crate) fn settle(&mut self, now: Now) {
         self.drive_calls(now);
         for registration in &mut self.registrations {
-            registration.drive(&mut self.cx, now);
+            registration.drive(&mut self.outbox, now);
         }
         while let Some(index) = self.registrations.iter().position(|registration| registration.finished) {
             let mut done = self.registrations.remove(index);
-            done.close(&mut self.cx);
-            self.cx.removals.depart(done.account().aor().user(), now.wall);
-            if self.cx.removals.pending.contains_key(&done.key) {
+            done.close(&mut self.outbox);
+            self.outbox.removals_mut().depart(done.account().aor().user(), now.wall);
+            if self.outbox.removals().pending.contains_key(&done.key) {
                 // A kill during the log-out may have left it.
-                self.cx.outputs.push_back(forgotten(&done.key));
-                self.cx.save_removal(&done.key, None, Durability::Wish);
+                self.outbox.push(forgotten(&done.key));
+                self.outbox.save_removal(&done.key, None, Durability::Wish);
             }
             log::info!("{}: logged out", done.key);
             let aor = done.account().aor().to_string();
-            self.cx.tell(Event::LoggedOut { account: done.key, aor });
+            self.outbox.tell(Event::LoggedOut { account: done.key, aor });
         }
         self.forget_strangers();
         let registrations = &self.registrations;
@@ -553,7 +542,7 @@ impl UserAgent {
 
     /// A peer that sends on a connection what is no SIP is not waited for.
     fn close_garbled(&mut self, flow: FlowId, now: Now) {
-        self.cx.outputs.push_back(Output::Close(flow));
+        self.outbox.push(Output::Close(flow));
         self.handle_flow_down(flow, FlowError::Garbage, now);
     }
 
@@ -569,7 +558,7 @@ impl UserAgent {
         };
         if message.code().is_some() {
             let mut registrations = self.registrations.iter_mut();
-            let taken = registrations.any(|registration| registration.handle_response(&message, &mut self.cx, now));
+            let taken = registrations.any(|registration| registration.handle_response(&message, &mut self.outbox, now));
             if !taken && !self.handle_call_response(&message, now) {
                 self.discard(Discard::ForeignResponse);
             }
@@ -590,14 +579,14 @@ impl UserAgent {
         // Told at 1, 2, 4, 8, …: a flood from outside is no flood of events.
         if count.is_power_of_two() {
             let count = *count;
-            self.cx.tell(Event::Discarded { reason, count });
+            self.outbox.tell(Event::Discarded { reason, count });
         }
     }
 
     fn store_failed(&mut self, key: &str, reason: String) {
         log::warn!("record {key}: {reason}");
         if !active(Mutation::StoreFailureSilent) {
-            self.cx.tell(Event::StoreFailed { key: key.to_owned(), reason });
+            self.outbox.tell(Event::StoreFailed { key: key.to_owned(), reason });
         }
     }
 
@@ -606,9 +595,9 @@ impl UserAgent {
         while let Some((key, durability)) = self.unsaved.due(now.boot) {
             let present = self.registrations.iter().find(|r| !r.is_leaving() && binding_key(&r.key) == key);
             match present {
-                Some(registration) => registration.save(&mut self.cx, durability),
-                None if key == REMOVALS => self.cx.save_removals(durability),
-                None => self.cx.outputs.push_back(Output::Save(Record { key, bytes: None, durability })),
+                Some(registration) => registration.save(&mut self.outbox, durability),
+                None if key == REMOVALS => self.outbox.save_removals(durability),
+                None => self.outbox.push(Output::Save(Record { key, bytes: None, durability })),
             }
         }
     }
@@ -668,9 +657,9 @@ impl UserAgent {
     fn give_up_oldest_removal(&mut self, except: &AccountKey, now: Now) {
         let Some(index) = self.registrations.iter().position(|r| r.is_leaving() && r.key != *except) else { return };
         let mut given_up = self.registrations.remove(index);
-        given_up.close(&mut self.cx);
-        self.cx.removals.depart(given_up.account().aor().user(), now.wall);
-        self.cx.save_removal(&given_up.key, None, Durability::Wish);
+        given_up.close(&mut self.outbox);
+        self.outbox.removals_mut().depart(given_up.account().aor().user(), now.wall);
+        self.outbox.save_removal(&given_up.key, None, Durability::Wish);
         self.store_failed(REMOVALS, format!("more than {MAX_REMOVALS} log-outs are pending; the oldest was given up"));
     }
 }

@@ -26,7 +26,7 @@ impl UserAgent {
     pub(crate) fn handle_invite(&mut self, flow: FlowId, key: TransactionKey, request: Message, now: Now) {
         if let Some(index) = self.invitations.iter().position(|known| known.key == key) {
             if let Some(bytes) = self.invitations[index].repeated() {
-                self.cx.transmit(flow, bytes);
+                self.outbox.transmit(flow, bytes);
             }
             return;
         }
@@ -60,7 +60,7 @@ impl UserAgent {
         {
             self.invitations.remove(oldest);
         }
-        let tag = request.to_tag().map(str::to_owned).unwrap_or_else(|| self.cx.random.token());
+        let tag = request.to_tag().map(str::to_owned).unwrap_or_else(|| self.outbox.token());
         Some(Box::new(Invitation::new(key, flow, account, request, tag, reliable)))
     }
 
@@ -169,7 +169,7 @@ impl UserAgent {
     pub(crate) fn send_progress(&mut self, index: usize, now: Now) {
         let invitation = &self.invitations[index];
         let required = invitation.request.has_value("Require", "100rel");
-        let first = || u32::try_from(self.cx.random.below(1 << 30)).unwrap_or(0) + 1;
+        let first = || u32::try_from(self.outbox.random().below(1 << 30)).unwrap_or(0) + 1;
         let rseq = required.then(|| invitation.last_rseq().map_or_else(first, |last| last + 1));
         let (code, phrase) = match invitation.progress {
             Progress::Ringing => (180, "Ringing"),

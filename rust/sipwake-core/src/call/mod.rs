@@ -208,7 +208,7 @@ impl UserAgent {
             stage.get_or_insert(now);
         }
         let (account, times) = (entry.account.clone(), entry.times);
-        self.cx.tell(Event::Call(CallEvent { uuid, account, times, change }));
+        self.outbox.tell(Event::Call(CallEvent { uuid, account, times, change }));
     }
 
     /// Notes who calls. Returns `true` if the app was told somebody else, or less.
@@ -337,7 +337,7 @@ impl UserAgent {
         let way = self.way(&invitation.account, invitation.flow);
         self.invitations[index].unsent = way.is_none();
         if let Some(flow) = way {
-            self.cx.transmit(flow, bytes);
+            self.outbox.transmit(flow, bytes);
         }
     }
 

@@ -7,7 +7,7 @@ use super::session::{Leaving, Outgoing, Session};
 use super::session_timer::SessionTimer;
 use crate::clock::Now;
 use crate::digest::parse_challenges;
-use crate::event::{CallChange, Ended, FlowId, Output};
+use crate::event::{CallChange, Ended, FlowId};
 use crate::registration::{Challenged, FlowUp, Registration};
 use crate::sip::{Message, Method};
 use crate::transaction::{ClientTransaction, Due};
@@ -87,7 +87,7 @@ impl UserAgent {
         mut challenged: Challenged,
         now: Now,
     ) {
-        let branch = format!("z9hG4bK{}", self.cx.random.token());
+        let branch = self.outbox.branch();
         let session = &self.sessions[index];
         let Some((flow, up)) = self.way_up(session) else { return };
         let (via, reliable) = (via(up, &branch), up.transport.is_reliable());
@@ -97,7 +97,7 @@ impl UserAgent {
         let account = self.registrations.iter_mut().find(|registration| registration.key == session.account);
         let answers = account.map(|registration| {
             let (uri, bytes) = (session.dialog.request_uri(), body.map_or(&[][..], |body| &body.body));
-            registration.answer_challenges(&mut challenged, method.as_str(), &uri, bytes, &mut self.cx)
+            registration.answer_challenges(&mut challenged, method.as_str(), &uri, bytes, &mut self.outbox)
         });
         let answers = answers.unwrap_or_default();
         let mut builder = session.dialog.request(method, cseq, &via);
@@ -122,7 +122,7 @@ impl UserAgent {
             challenged,
             heard: false,
         });
-        self.cx.transmit(flow, bytes);
+        self.outbox.transmit(flow, bytes);
     }
 
     /// The flow that a request of ours takes, and what carries it.
@@ -214,12 +214,12 @@ impl UserAgent {
 
     /// Sends the ACK of our re-INVITE: of a 2xx in a transaction of its own, else in the INVITE's.
     fn acknowledge(&mut self, index: usize, cseq: u32, code: u16, branch: String) {
-        let branch = if code < 300 { format!("z9hG4bK{}", self.cx.random.token()) } else { branch };
+        let branch = if code < 300 { self.outbox.branch() } else { branch };
         let session = &self.sessions[index];
         let Some((flow, up)) = self.way_up(session) else { return };
         if let Ok(bytes) = session.dialog.request(&Method::Ack, cseq, &via(up, &branch)).finish() {
             self.sessions[index].last_ack = Some((cseq, bytes.clone()));
-            self.cx.transmit(flow, bytes);
+            self.outbox.transmit(flow, bytes);
         }
     }
 
@@ -235,7 +235,7 @@ impl UserAgent {
         });
         let Some((way, bytes)) = again else { return false };
         if let Some(flow) = way {
-            self.cx.outputs.push_back(Output::Transmit { flow, bytes });
+            self.outbox.transmit(flow, bytes);
         }
         true
     }
@@ -271,7 +271,7 @@ impl UserAgent {
             Some(Due::Retransmit) => {
                 let bytes = request.bytes.clone();
                 if let Some(flow) = self.way(&self.sessions[index].account, self.sessions[index].flow) {
-                    self.cx.transmit(flow, bytes);
+                    self.outbox.transmit(flow, bytes);
                 }
             }
             Some(Due::TimedOut) if request.method == Method::Bye => drop(self.sessions.remove(index)),

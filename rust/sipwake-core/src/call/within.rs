@@ -150,7 +150,7 @@ impl UserAgent {
         invitation.answer_by(now.boot + OFFER_WINDOW);
         if let Ok(trying) = Builder::response(&invitation.request, 100, "Trying", None).finish() {
             invitation.proceed(trying.clone(), None, now.boot);
-            self.cx.transmit(invitation.flow, trying);
+            self.outbox.transmit(invitation.flow, trying);
         }
         self.sessions[index].change = Some(Change::Invite(invitation.key.clone()));
         self.invitations.push(invitation);
@@ -285,7 +285,7 @@ impl UserAgent {
                 };
                 self.answers.keep(key, bytes.clone(), now.boot);
                 match self.way(&self.sessions[at].account, flow) {
-                    Some(flow) => self.cx.transmit(flow, bytes),
+                    Some(flow) => self.outbox.transmit(flow, bytes),
                     None => self.discard(Discard::DeadFlow),
                 }
             }

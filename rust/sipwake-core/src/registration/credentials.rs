@@ -1,8 +1,9 @@
 //! Lends the account's credentials to requests inside calls (RFC 3261 section 22).
 
-use super::{Context, RESERVE_NC, Registration};
+use super::{RESERVE_NC, Registration};
 use crate::clock::Now;
 use crate::digest::{Attempt, Challenge, Next, NonceCache};
+use crate::outbox::Outbox;
 use crate::snapshot::Durability;
 
 /// What one request and its repetitions have been through with those who ask for credentials.
@@ -43,19 +44,19 @@ impl Registration {
         method: &str,
         uri: &str,
         body: &[u8],
-        cx: &mut Context,
+        outbox: &mut Outbox,
     ) -> Vec<(&'static str, String)> {
         let cache = match challenged.answers {
             None => return Vec::new(),
             Some(Answers::Others) => &mut challenged.nonces,
             Some(Answers::Registrars) => {
                 if self.memory.nonces.reserve(RESERVE_NC) {
-                    self.save(cx, Durability::Progress);
+                    self.save(outbox, Durability::Progress);
                 }
                 &mut self.memory.nonces
             }
         };
-        let cnonce = cx.random.token();
+        let cnonce = outbox.token();
         cache.authorize(self.account.auth_user(), self.account.credentials(), method, uri, body, &cnonce)
     }
 }

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Context, OverTcp, Pace, Registration, backoff};
+use super::{OverTcp, Pace, Registration, backoff};
 use crate::account::{Hop, Transport};
 use crate::clock::Now;
 use crate::event::{Failure, FlowError, FlowId, Output};
 use crate::mutation::{Mutation, active};
+use crate::outbox::Outbox;
 
 /// A flow that can be sent on.
 #[derive(Debug, Clone)]
@@ -41,15 +42,14 @@ pub(super) struct Opening {
 
 impl Opening {
     /// Asks for a flow to a hop, over TCP where our requests are too large for UDP.
-    pub(super) fn ask(mut hop: Hop, over_tcp: OverTcp, local_port: Option<u16>, cx: &mut Context) -> Self {
+    pub(super) fn ask(mut hop: Hop, over_tcp: OverTcp, local_port: Option<u16>, outbox: &mut Outbox) -> Self {
         let for_size = hop.transport == Transport::Udp && over_tcp == OverTcp::Wanted;
         if for_size {
             hop.transport = Transport::Tcp;
         }
-        let (id, explicit) = (FlowId(cx.next_flow), hop.explicit_transport);
+        let (id, explicit) = (outbox.flow_id(), hop.explicit_transport);
         let opening = Self { id, transport: hop.transport, explicit, for_size };
-        cx.next_flow += 1;
-        cx.outputs.push_back(Output::Open { flow: opening.id, hop, local_port });
+        outbox.push(Output::Open { flow: opening.id, hop, local_port });
         opening
     }
 
@@ -94,7 +94,7 @@ impl Registration {
         }
     }
 
-    pub(super) fn open(&mut self, cx: &mut Context, now: Now) {
+    pub(super) fn open(&mut self, outbox: &mut Outbox, now: Now) {
         let hop = match &self.redirect {
             Some(redirect) => redirect.hop.clone(),
             None => {
@@ -110,7 +110,7 @@ impl Registration {
                 self.account.hops()[self.hop].clone()
             }
         };
-        self.flow = Flow::Opening(Opening::ask(hop, self.over_tcp, self.local_port, cx));
+        self.flow = Flow::Opening(Opening::ask(hop, self.over_tcp, self.local_port, outbox));
     }
 
     /// Another gateway may listen on TCP though one did not; and one that could not be reached may have been down.
@@ -156,7 +156,7 @@ impl Registration {
         }
     }
 
-    pub(crate) fn flow_went_down(&mut self, error: FlowError, cx: &mut Context, now: Now) {
+    pub(crate) fn flow_went_down(&mut self, error: FlowError, outbox: &mut Outbox, now: Now) {
         let idle = self.attempt.is_none() && matches!(self.flow, Flow::Up(_));
         let for_size = matches!(&self.flow, Flow::Opening(opening) if opening.for_size);
         let proven = self.flow_up().is_some_and(|up| up.proven);
@@ -178,14 +178,14 @@ impl Registration {
             if proven {
                 return;
             }
-            return self.fail(Failure::Flow(error), None, cx, now);
+            return self.fail(Failure::Flow(error), None, outbox, now);
         }
         // A server that closes what it just accepted would otherwise be called in a loop.
         const SETTLED: Duration = Duration::from_secs(60);
         self.due = true;
         self.redirect = None;
         if self.registered_at.is_none_or(|at| now.boot.saturating_sub(at) < SETTLED) {
-            self.pace = Pace::BackingOff(now.boot + backoff::wait(self.short_flows, &mut cx.random));
+            self.pace = Pace::BackingOff(now.boot + backoff::wait(self.short_flows, outbox.random()));
             self.short_flows += 1;
         } else {
             self.short_flows = 0;
@@ -193,9 +193,9 @@ impl Registration {
     }
 
     /// The device's network changed: the old flow is worth nothing.
-    pub(crate) fn network_changed(&mut self, cx: &mut Context, now: Now) {
-        self.drop_flow(cx);
-        self.give_former_up(cx, now);
+    pub(crate) fn network_changed(&mut self, outbox: &mut Outbox, now: Now) {
+        self.drop_flow(outbox);
+        self.give_former_up(outbox, now);
         self.interrupt();
         self.due = true;
         if self.pace != Pace::Stopped {
@@ -208,16 +208,16 @@ impl Registration {
     }
 
     /// Closes every flow: the registration is given up.
-    pub(crate) fn close(&mut self, cx: &mut Context) {
-        self.drop_flow(cx);
-        self.close_former(cx);
+    pub(crate) fn close(&mut self, outbox: &mut Outbox) {
+        self.drop_flow(outbox);
+        self.close_former(outbox);
     }
 
-    pub(crate) fn drop_flow(&mut self, cx: &mut Context) {
+    pub(crate) fn drop_flow(&mut self, outbox: &mut Outbox) {
         match std::mem::replace(&mut self.flow, Flow::None) {
             Flow::None => {}
             Flow::Opening(Opening { id: flow, .. }) | Flow::Up(FlowUp { id: flow, .. }) => {
-                cx.outputs.push_back(Output::Close(flow))
+                outbox.push(Output::Close(flow))
             }
         }
         self.keep_alive_at = None;

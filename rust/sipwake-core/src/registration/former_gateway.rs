@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use super::flow::Opening;
 use super::request::MAX_DATAGRAM;
-use super::{Context, FlowUp, OverTcp, Registration, answers};
+use super::{FlowUp, OverTcp, Registration, answers};
 use crate::account::Transport;
 use crate::clock::Now;
 use crate::digest::{Attempt, Next, NonceCache, parse_challenges};
 use crate::event::{FlowId, Output};
 use crate::mutation::{Mutation, active};
+use crate::outbox::Outbox;
 use crate::push::{Binding, Removal, write_upper};
 use crate::sip::Message;
 use crate::snapshot::{Bound, Durability, MAX_LEFT};
@@ -137,7 +138,7 @@ impl Registration {
     }
 
     /// The gateway in use accepted a binding in place of `bound`, or its removal: what was bound elsewhere is taken back there.
-    pub(super) fn settle_at(&mut self, bound: Option<Bound>, cx: &mut Context, now: Now) {
+    pub(super) fn settle_at(&mut self, bound: Option<Bound>, outbox: &mut Outbox, now: Now) {
         let Some(here) = self.here().map(str::to_owned) else { return };
         let elsewhere = |bound: &Bound| bound.gateway.as_deref().is_some_and(|gateway| gateway != here);
         let before = self.memory.left.len();
@@ -147,7 +148,7 @@ impl Registration {
         if bound.is_none() && self.memory.left.len() == before {
             return;
         }
-        self.close_former(cx);
+        self.close_former(outbox);
         if let Some(bound) = bound {
             if active(Mutation::OneLeftRemembered) {
                 self.memory.left.clear();
@@ -199,9 +200,9 @@ impl Registration {
     }
 
     /// The gateway whose turn it is holds nothing any more, or is not to be asked again.
-    fn forget_former(&mut self, cx: &mut Context, now: Now) {
+    fn forget_former(&mut self, outbox: &mut Outbox, now: Now) {
         let Some(turn) = self.former_gateway.as_ref().map(|former| former.turn) else { return };
-        self.close_former_flow(cx);
+        self.close_former_flow(outbox);
         if turn < self.memory.left.len() {
             self.memory.left.remove(turn);
         }
@@ -226,19 +227,19 @@ impl Registration {
         }
     }
 
-    fn close_former_flow(&self, cx: &mut Context) {
+    fn close_former_flow(&self, outbox: &mut Outbox) {
         if let Some(flow) = self.former_gateway.as_ref().and_then(|former| former.flow()) {
-            cx.outputs.push_back(Output::Close(flow));
+            outbox.push(Output::Close(flow));
         }
     }
 
-    pub(super) fn close_former(&mut self, cx: &mut Context) {
-        self.close_former_flow(cx);
+    pub(super) fn close_former(&mut self, outbox: &mut Outbox) {
+        self.close_former_flow(outbox);
         self.former_gateway = None;
     }
 
     /// Opens the flow to the former gateway, and asks it once nothing else is on its way.
-    pub(super) fn drive_former(&mut self, cx: &mut Context, now: Now) {
+    pub(super) fn drive_former(&mut self, outbox: &mut Outbox, now: Now) {
         if self.is_busy() {
             return;
         }
@@ -247,7 +248,7 @@ impl Registration {
                 State::Waiting(until) if now.boot >= *until => {}
                 State::Ready(up) => {
                     let up = up.clone();
-                    self.ask_former(up, cx, now);
+                    self.ask_former(up, outbox, now);
                     return;
                 }
                 State::Waiting(_) | State::Opening(_) | State::Asked(_) => return,
@@ -258,7 +259,7 @@ impl Registration {
             let (turn, over_tcp) = (former.turn, former.over_tcp);
             match self.memory.left.get(turn).map(|left| self.place_of(left)) {
                 Some(Some(place)) => {
-                    let opening = Opening::ask(self.account.hops()[place].clone(), over_tcp, None, cx);
+                    let opening = Opening::ask(self.account.hops()[place].clone(), over_tcp, None, outbox);
                     if let Some(former) = &mut self.former_gateway {
                         former.state = State::Opening(opening);
                     }
@@ -272,14 +273,14 @@ impl Registration {
         self.finished |= self.gone;
     }
 
-    fn ask_former(&mut self, up: FlowUp, cx: &mut Context, now: Now) {
+    fn ask_former(&mut self, up: FlowUp, outbox: &mut Outbox, now: Now) {
         let Some(mut former) = self.former_gateway.take() else { return };
         if self.reserve() {
-            self.save(cx, Durability::Progress);
+            self.save(outbox, Durability::Progress);
         }
         self.cseq += 1;
-        let branch = ["z9hG4bK", &cx.random.token()].concat();
-        let Some(bound) = self.memory.left.get(former.turn) else { return cx.outputs.push_back(Output::Close(up.id)) };
+        let branch = outbox.branch();
+        let Some(bound) = self.memory.left.get(former.turn) else { return outbox.push(Output::Close(up.id)) };
         let spoken = self.push.as_ref().map(|push| push.spoken_to_remove(self.memory.shown)).unwrap_or_default();
         let tags = self.push.as_ref().map(|push| push.write(&spoken, Binding::LoggedOut(bound.token.as_ref()), None));
         let mut tags = tags.unwrap_or_default();
@@ -301,23 +302,23 @@ impl Registration {
         }
         let (user, credentials) = (self.account.auth_user(), self.account.credentials());
         let uri = self.memory.auth_uri.as_deref().unwrap_or(self.account.registrar());
-        let cnonce = cx.random.token();
+        let cnonce = outbox.token();
         for (name, value) in former.nonces.authorize(user, credentials, "REGISTER", uri, b"", &cnonce) {
             builder = builder.header(name, &value);
         }
         let Ok(bytes) = builder.finish() else {
-            cx.outputs.push_back(Output::Close(up.id));
+            outbox.push(Output::Close(up.id));
             return;
         };
         if up.transport == Transport::Udp && bytes.len() > MAX_DATAGRAM && former.over_tcp == OverTcp::Not {
             former.over_tcp = OverTcp::Wanted;
             former.wait(now.boot);
             self.former_gateway = Some(former);
-            return cx.outputs.push_back(Output::Close(up.id));
+            return outbox.push(Output::Close(up.id));
         }
         let reliable = up.transport.is_reliable();
         let repeats = if reliable { Vec::new() } else { bytes.clone() };
-        cx.transmit(up.id, bytes);
+        outbox.transmit(up.id, bytes);
         former.state = State::Asked(Box::new(Asked {
             up,
             transaction: ClientTransaction::start(reliable, now.boot),
@@ -348,30 +349,30 @@ impl Registration {
     }
 
     /// Tries again in the next round, or no more.
-    pub(super) fn give_former_up(&mut self, cx: &mut Context, now: Now) {
+    pub(super) fn give_former_up(&mut self, outbox: &mut Outbox, now: Now) {
         let Some(former) = self.former_gateway.as_ref().filter(|former| former.flow().is_some()) else { return };
         let turn = former.turn + 1;
-        self.close_former_flow(cx);
+        self.close_former_flow(outbox);
         self.next_turn(turn, now);
     }
 
     /// The registration in use needs a REGISTER, and there is one on its way at a time: the removal is tried again later.
-    pub(super) fn interrupt_former(&mut self, cx: &mut Context, now: Now) {
+    pub(super) fn interrupt_former(&mut self, outbox: &mut Outbox, now: Now) {
         if self.former_gateway.as_ref().is_some_and(|former| matches!(former.state, State::Asked(_))) {
-            self.give_former_up(cx, now);
+            self.give_former_up(outbox, now);
         }
     }
 
-    pub(super) fn expire_former(&mut self, cx: &mut Context, now: Now) {
+    pub(super) fn expire_former(&mut self, outbox: &mut Outbox, now: Now) {
         let Some(State::Asked(asked)) = self.former_gateway.as_mut().map(|former| &mut former.state) else { return };
         match asked.transaction.due(now.boot) {
-            Some(Due::Retransmit) => cx.transmit(asked.up.id, asked.bytes.clone()),
-            Some(Due::TimedOut) => self.give_former_up(cx, now),
+            Some(Due::Retransmit) => outbox.transmit(asked.up.id, asked.bytes.clone()),
+            Some(Due::TimedOut) => self.give_former_up(outbox, now),
             None => {}
         }
     }
 
-    pub(super) fn handle_former_response(&mut self, message: &Message, cx: &mut Context, now: Now) -> bool {
+    pub(super) fn handle_former_response(&mut self, message: &Message, outbox: &mut Outbox, now: Now) -> bool {
         let Some(former) = &mut self.former_gateway else { return false };
         let State::Asked(asked) = &mut former.state else { return false };
         let Some(code) = message.code().filter(|_| answers(message, &asked.branch, asked.cseq)) else {
@@ -387,18 +388,18 @@ impl Registration {
                     former.state = State::Ready(asked.up.clone());
                 } else {
                     // A password that one refused is not tried again and again.
-                    self.close_former(cx);
+                    self.close_former(outbox);
                 }
             }
             _ if !is_final(code) => {
                 self.skip_after(code);
-                self.give_former_up(cx, now);
+                self.give_former_up(outbox, now);
             }
             _ => {
                 self.due |= asked.rebind && code < 300 && !self.leaving;
                 log::info!("{}: the gateway that was left answered {code} to the removal of its binding", self.key);
-                self.forget_former(cx, now);
-                self.save(cx, Durability::Progress);
+                self.forget_former(outbox, now);
+                self.save(outbox, Durability::Progress);
             }
         }
         true

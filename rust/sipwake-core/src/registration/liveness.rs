@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use super::{Context, Flow, Registration};
+use super::{Flow, Registration};
 use crate::account::Transport;
 use crate::clock::{Now, Soonest};
 use crate::event::{FlowError, FlowId};
+use crate::outbox::Outbox;
 use crate::transaction::T1;
 
 /// RFC 6298's first retransmission time-out, which is also how long an answer may take before an old flow is doubted.
@@ -85,26 +86,26 @@ impl Registration {
     }
 
     /// Leaves a flow that has given no sign of life in time: the REGISTER goes out again on a new one.
-    pub(super) fn check_liveness(&mut self, cx: &mut Context, now: Now) {
+    pub(super) fn check_liveness(&mut self, outbox: &mut Outbox, now: Now) {
         let due = |at: Option<Duration>| at.is_some_and(|at| now.boot >= at);
         if due(self.liveness.doubted_at) {
             self.liveness.doubted_at = None;
             if let Some(attempt) = self.attempt.take() {
                 log::info!("{}: no answer on an old connection; opening a new one", self.key);
                 self.resume = Some(attempt.chain);
-                self.drop_flow(cx);
+                self.drop_flow(outbox);
             }
         }
         if due(self.liveness.pong_by) {
             self.liveness.pong_by = None;
-            self.drop_flow_as_failed(cx, now);
+            self.drop_flow_as_failed(outbox, now);
         }
     }
 
-    fn drop_flow_as_failed(&mut self, cx: &mut Context, now: Now) {
+    fn drop_flow_as_failed(&mut self, outbox: &mut Outbox, now: Now) {
         let Flow::Up(up) = &self.flow else { return };
-        cx.outputs.push_back(crate::event::Output::Close(up.id));
-        self.flow_went_down(FlowError::Unreachable("no answer to a keep-alive".into()), cx, now);
+        outbox.push(crate::event::Output::Close(up.id));
+        self.flow_went_down(FlowError::Unreachable("no answer to a keep-alive".into()), outbox, now);
     }
 
     /// Whether CRLF keep-alives are of use: a WebSocket has its own.

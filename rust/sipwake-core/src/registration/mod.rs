@@ -13,22 +13,20 @@ mod request;
 mod response;
 mod wishes;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::account::{Account, AccountKey};
 use crate::clock::Now;
-use crate::event::{Event, FlowId, Output};
+use crate::event::{FlowId, Output};
 use crate::few::Few;
 use crate::gateway::Gateways;
 use crate::json::Kept;
 use crate::mutation::{Mutation, active};
+use crate::outbox::Outbox;
 use crate::push::{Asked, Dialect, Push, PushToken, Shown, Verdict};
 use crate::random::Random;
 use crate::sip::{CSeq, Message};
-use crate::snapshot::{
-    Bound, Durability, Memory, REMOVALS, Record, Removal, Removals, StoredRemoval, TokenWish, binding_key, seal,
-};
+use crate::snapshot::{Bound, Durability, Memory, Record, Removal, StoredRemoval, TokenWish, binding_key, seal};
 use crate::transaction::ClientTransaction;
 
 pub(crate) use credentials::Challenged;
@@ -50,39 +48,6 @@ const MAX_MOVES: u8 = 2;
 const MAX_REFUSAL: Duration = Duration::from_secs(24 * 3600);
 /// Requests of one chain: one, its answers to challenges and its corrections.
 const MAX_REQUESTS: u8 = 8;
-
-/// What all registrations of a client share.
-pub(crate) struct Context {
-    pub(crate) random: Random,
-    pub(crate) outputs: VecDeque<Output>,
-    pub(crate) next_flow: u64,
-    /// The log-outs that the server has not confirmed and the users who are gone, as they are stored.
-    pub(crate) removals: Removals,
-}
-
-impl Context {
-    pub(crate) fn transmit(&mut self, flow: FlowId, bytes: Vec<u8>) {
-        self.outputs.push_back(Output::Transmit { flow, bytes });
-    }
-
-    pub(crate) fn tell(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(Box::new(event)));
-    }
-
-    /// Stores the pending log-outs with this one added, changed or, with `None`, delivered.
-    pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<StoredRemoval>, durability: Durability) {
-        match removal {
-            Some(removal) => self.removals.pending.insert(key.clone(), removal),
-            None => self.removals.pending.remove(key),
-        };
-        self.save_removals(durability);
-    }
-
-    pub(crate) fn save_removals(&mut self, durability: Durability) {
-        let record = Record { key: REMOVALS.to_owned(), bytes: self.removals.seal(), durability };
-        self.outputs.push_back(Output::Save(record));
-    }
-}
 
 /// What a REGISTER is for.
 #[derive(Debug)]
@@ -331,7 +296,7 @@ impl Registration {
     }
 
     /// Keeps the Call-ID, CSeq and Contacts of an earlier life of the same account, and takes over new settings.
-    pub(crate) fn replace_account(&mut self, account: Account, push: Option<Push>, cx: &mut Context) {
+    pub(crate) fn replace_account(&mut self, account: Account, push: Option<Push>, outbox: &mut Outbox) {
         if account.credentials() != self.account.credentials() || account.auth_user() != self.account.auth_user() {
             self.memory.nonces.clear();
         }
@@ -341,7 +306,7 @@ impl Registration {
         let moved = account.hops() != self.account.hops();
         if moved {
             self.gateways = Gateways::new(account.hops().len());
-            self.close_former(cx);
+            self.close_former(outbox);
         }
         self.account = account;
         self.push = push;
@@ -349,7 +314,7 @@ impl Registration {
         if moved {
             self.take_up_former(false);
             self.due |= !matches!(self.flow, Flow::None);
-            self.drop_flow(cx);
+            self.drop_flow(outbox);
             self.interrupt();
             self.redirect = None;
         }
@@ -359,12 +324,12 @@ impl Registration {
     }
 
     /// Does what is due, if it may be done now.
-    pub(crate) fn drive(&mut self, cx: &mut Context, now: Now) {
-        self.drive_binding(cx, now);
-        self.drive_former(cx, now);
+    pub(crate) fn drive(&mut self, outbox: &mut Outbox, now: Now) {
+        self.drive_binding(outbox, now);
+        self.drive_former(outbox, now);
     }
 
-    fn drive_binding(&mut self, cx: &mut Context, now: Now) {
+    fn drive_binding(&mut self, outbox: &mut Outbox, now: Now) {
         let waits = self.attempt.is_some() && !active(Mutation::TwoInFlight);
         if self.finished || self.gone || waits || matches!(self.flow, Flow::Opening(_)) {
             return;
@@ -380,7 +345,7 @@ impl Registration {
         }
         let up = match &self.flow {
             Flow::Up(up) => up.clone(),
-            _ => return self.open(cx, now),
+            _ => return self.open(outbox, now),
         };
         let chain = self.resume.take().unwrap_or_else(|| match self.query.take() {
             Some(provider) if !self.leaving => Chain::new(Asks::Query(provider)),
@@ -394,8 +359,8 @@ impl Registration {
                 })
             }
         });
-        if let Err(failure) = self.send(chain, &up, cx, now) {
-            self.stop(failure, cx);
+        if let Err(failure) = self.send(chain, &up, outbox, now) {
+            self.stop(failure, outbox);
         }
     }
 
@@ -421,21 +386,21 @@ impl Registration {
     }
 
     /// The server holds nothing that is ours any more: the user is logged out or, after a mere question, as before it.
-    fn gone(&mut self, cx: &mut Context, now: Now) {
+    fn gone(&mut self, outbox: &mut Outbox, now: Now) {
         let bound = self.memory.bound.take();
         if self.leaving {
-            self.settle_at(bound, cx, now);
+            self.settle_at(bound, outbox, now);
             // However often they were down: they are asked anew for it.
             if !active(Mutation::LogOutAsksNobodyAnew) {
-                self.close_former(cx);
+                self.close_former(outbox);
                 self.take_up_former(false);
             }
             self.gone = true;
             self.refresh_at = None;
-            self.drop_flow(cx);
+            self.drop_flow(outbox);
             // Where nobody is left to be told, the log-out's record goes at once.
             if self.former_gateway.is_some() {
-                self.save(cx, Durability::Progress);
+                self.save(outbox, Durability::Progress);
             }
             return;
         }
@@ -447,22 +412,22 @@ impl Registration {
         self.started = false;
         self.due = false;
         self.memory.former.clear();
-        self.close(cx);
-        self.save(cx, Durability::Progress);
+        self.close(outbox);
+        self.save(outbox, Durability::Progress);
     }
 
-    pub(crate) fn save(&self, cx: &mut Context, durability: Durability) {
+    pub(crate) fn save(&self, outbox: &mut Outbox, durability: Durability) {
         if self.leaving {
-            return cx.save_removal(&self.key, Some(self.removal()), durability);
+            return outbox.save_removal(&self.key, Some(self.removal()), durability);
         }
         let bytes = Some(seal(&|out| self.memory.write(out)));
-        cx.outputs.push_back(Output::Save(Record { key: binding_key(&self.key), bytes, durability }));
+        outbox.push(Output::Save(Record { key: binding_key(&self.key), bytes, durability }));
     }
 
-    pub(crate) fn handle_response(&mut self, message: &Message, cx: &mut Context, now: Now) -> bool {
-        let Some(attempt) = &mut self.attempt else { return self.handle_former_response(message, cx, now) };
+    pub(crate) fn handle_response(&mut self, message: &Message, outbox: &mut Outbox, now: Now) -> bool {
+        let Some(attempt) = &mut self.attempt else { return self.handle_former_response(message, outbox, now) };
         let Some(code) = message.code().filter(|_| answers(message, &attempt.branch, attempt.cseq)) else {
-            return self.handle_former_response(message, cx, now);
+            return self.handle_former_response(message, outbox, now);
         };
         if code < 200 {
             attempt.transaction.proceed(now.boot);
@@ -471,7 +436,7 @@ impl Registration {
         }
         let attempt = self.attempt.take().expect("it was there a moment ago");
         self.liveness.answered(attempt.sent_at, now.boot);
-        self.conclude(attempt, code, message, cx, now);
+        self.conclude(attempt, code, message, outbox, now);
         true
     }
 }

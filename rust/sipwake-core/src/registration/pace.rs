@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::flow::Flow;
-use super::{Asks, Context, Pace, Registration, backoff};
+use super::{Asks, Pace, Registration, backoff};
 use crate::clock::{Now, Soonest};
 use crate::event::{Event, Failure};
 use crate::mutation::{Mutation, active};
+use crate::outbox::Outbox;
 use crate::transaction::Due;
 
 impl Registration {
@@ -30,17 +31,17 @@ impl Registration {
         self.gateways.has_another(self.hop).then_some(at)
     }
 
-    pub(crate) fn handle_timeout(&mut self, cx: &mut Context, now: Now) {
-        self.check_liveness(cx, now);
-        self.expire_former(cx, now);
+    pub(crate) fn handle_timeout(&mut self, outbox: &mut Outbox, now: Now) {
+        self.check_liveness(outbox, now);
+        self.expire_former(outbox, now);
         let silent = self.leave_at().filter(|at| now.boot >= *at).map(|_| Due::TimedOut);
         if let Some(attempt) = &mut self.attempt {
             match silent.or(attempt.transaction.due(now.boot)) {
-                Some(Due::Retransmit) => cx.transmit(attempt.flow, attempt.bytes.clone()),
+                Some(Due::Retransmit) => outbox.transmit(attempt.flow, attempt.bytes.clone()),
                 Some(Due::TimedOut) => {
                     self.interrupt();
-                    self.drop_flow(cx);
-                    self.fail(Failure::TimedOut, None, cx, now);
+                    self.drop_flow(outbox);
+                    self.fail(Failure::TimedOut, None, outbox, now);
                 }
                 None => {}
             }
@@ -51,7 +52,7 @@ impl Registration {
             // Not on a push: then the gateway that works is the one that will send the INVITE.
             if self.attempt.is_none() && self.gateways.should_leave(self.hop, now.boot) {
                 log::info!("{}: a better gateway may be used again", self.key);
-                self.drop_flow(cx);
+                self.drop_flow(outbox);
             }
         }
         if let (Some(at), Some(period), Flow::Up(up)) = (self.keep_alive_at, self.account.keep_alive(), &self.flow)
@@ -59,7 +60,7 @@ impl Registration {
         {
             if Self::wants_keep_alive(up.transport) {
                 // RFC 5626 3.5.1: a double CRLF; over UDP it keeps the address translation open.
-                cx.transmit(up.id, b"\r\n\r\n".to_vec());
+                outbox.transmit(up.id, b"\r\n\r\n".to_vec());
                 self.liveness.pinged(now.boot);
             }
             self.keep_alive_at = Some(now.boot + period);
@@ -67,12 +68,12 @@ impl Registration {
     }
 
     /// Notes a failure: the next gateway at once, and after the last of them a wait.
-    pub(super) fn fail(&mut self, failure: Failure, retry_after: Option<Duration>, cx: &mut Context, now: Now) {
+    pub(super) fn fail(&mut self, failure: Failure, retry_after: Option<Duration>, outbox: &mut Outbox, now: Now) {
         self.finished |= self.leaving && active(Mutation::LogOutGivenUp);
         self.due = true;
         self.failures += 1;
         if self.redirect.take().is_some() {
-            self.drop_flow(cx);
+            self.drop_flow(outbox);
         }
         if let Some(Asks::Query(provider)) = self.resume.take().map(|chain| chain.asks) {
             self.query.get_or_insert(provider);
@@ -81,7 +82,7 @@ impl Registration {
         let hops = self.account.hops().len();
         self.gateways.failed(self.hop, retry_after, now.boot);
         if hops > 1 {
-            self.drop_flow(cx);
+            self.drop_flow(outbox);
         }
         if self.gateways.next(now.boot).is_some() {
             log::info!("{}: {failure}; trying the next gateway", self.key);
@@ -97,21 +98,21 @@ impl Registration {
                 self.hurry = hurry - 1;
                 backoff::hurried(hurry)
             }
-            None => backoff::wait(rounds, &mut cx.random),
+            None => backoff::wait(rounds, outbox.random()),
         };
         self.pace = Pace::BackingOff(now.boot + wait);
         log::info!("{}: {failure}; trying again in {} s", self.key, wait.as_secs());
         if !active(Mutation::FailureSilent) {
-            cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: Some(wait) });
+            outbox.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: Some(wait) });
         }
     }
 
     /// Stops until the app changes something: what was refused for good is not asked again in a loop.
-    pub(super) fn stop(&mut self, failure: Failure, cx: &mut Context) {
+    pub(super) fn stop(&mut self, failure: Failure, outbox: &mut Outbox) {
         self.pace = Pace::Stopped;
         self.due = true;
         self.refresh_at = None;
         log::warn!("{}: {failure}; nothing more is sent until the app asks for it", self.key);
-        cx.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: None });
+        outbox.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: None });
     }
 }

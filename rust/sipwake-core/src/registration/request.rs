@@ -1,11 +1,12 @@
 //! Writes the REGISTER: which Contacts, which tags, which credentials.
 
-use super::{Asks, Attempt, Chain, Context, FlowUp, MAX_FORMER, RESERVE_CSEQ, RESERVE_NC, Registration};
+use super::{Asks, Attempt, Chain, FlowUp, MAX_FORMER, RESERVE_CSEQ, RESERVE_NC, Registration};
 use crate::account::Transport;
 use crate::clock::Now;
 use crate::digest::Algorithm;
 use crate::event::Failure;
 use crate::mutation::{Mutation, active};
+use crate::outbox::Outbox;
 use crate::push::{Asked, Binding, Dialect, PushToken, Removal, Tags, piid, write_upper};
 use crate::redact::Secret;
 use crate::registration::{OverTcp, Piid};
@@ -23,10 +24,10 @@ impl Registration {
         &mut self,
         mut chain: Box<Chain>,
         flow: &FlowUp,
-        cx: &mut Context,
+        outbox: &mut Outbox,
         now: Now,
     ) -> Result<(), Failure> {
-        self.interrupt_former(cx, now);
+        self.interrupt_former(outbox, now);
         let secure = flow.transport.is_secure();
         let spoken = if chain.without_push { Vec::new() } else { self.spoken(&chain.asks) };
         let sent_by = self.sent_by(flow);
@@ -39,14 +40,14 @@ impl Registration {
             save |= !active(Mutation::NonceCountReused);
         }
         if save && !active(Mutation::SavedAfterSending) {
-            self.save(cx, Durability::Progress);
+            self.save(outbox, Durability::Progress);
         }
         if active(Mutation::AlwaysChallenged) && chain.requests == 0 {
             self.memory.nonces.clear();
         }
 
         self.cseq += 1;
-        let branch = ["z9hG4bK", &cx.random.token()].concat();
+        let branch = outbox.branch();
         let request_uri = self.redirect.as_ref().map_or(self.account.registrar(), |redirect| &redirect.uri);
         let transport = flow.transport;
         let expires = if chain.asks.removes() { 0 } else { self.wanted_expires(&chain) };
@@ -70,7 +71,7 @@ impl Registration {
             builder = builder.header(&tag.name, tag.value.as_deref().unwrap_or_default());
         }
         let digest_uri = self.memory.auth_uri.as_deref().unwrap_or(request_uri);
-        let cnonce = cx.random.token();
+        let cnonce = outbox.token();
         let answers = self.memory.nonces.authorize(
             self.account.auth_user(),
             self.account.credentials(),
@@ -89,8 +90,8 @@ impl Registration {
             }
             self.over_tcp = OverTcp::Wanted;
             self.resume = Some(chain);
-            self.drop_flow(cx);
-            self.open(cx, now);
+            self.drop_flow(outbox);
+            self.open(outbox, now);
             return Ok(());
         }
 
@@ -105,9 +106,9 @@ impl Registration {
             _ => None,
         };
         let repeats = if transport.is_reliable() { Vec::new() } else { bytes.clone() };
-        cx.transmit(flow.id, bytes);
+        outbox.transmit(flow.id, bytes);
         if save && active(Mutation::SavedAfterSending) {
-            self.save(cx, Durability::Progress);
+            self.save(outbox, Durability::Progress);
         }
         self.liveness.asked(transport.is_reliable(), now.boot);
         self.attempt = Some(Box::new(Attempt {

@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{
-    Asks, Attempt, Chain, Context, Flow, MAX_FORMER, MAX_MOVES, MAX_REQUESTS, Pace, Piid, Redirect, Registration,
-};
+use super::{Asks, Attempt, Chain, Flow, MAX_FORMER, MAX_MOVES, MAX_REQUESTS, Pace, Piid, Redirect, Registration};
 use crate::account::Hop;
 use crate::clock::Now;
 use crate::digest::{Next, ServerProof, parse_challenges};
 use crate::event::{Event, Failure, Registered};
 use crate::mutation::{Mutation, active};
+use crate::outbox::Outbox;
 use crate::push::{Asked, Shown, Standing, Verdict};
 use crate::redact::Secret;
 use crate::sip::{Contact, Message, NameAddr, SipUri, same_uri, unescape};
@@ -30,39 +29,46 @@ const SKIP_CSEQ: u32 = 1000;
 
 impl Registration {
     /// Deals with a final response to the REGISTER in flight.
-    pub(super) fn conclude(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
+    pub(super) fn conclude(
+        &mut self,
+        attempt: Box<Attempt>,
+        code: u16,
+        message: &Message,
+        outbox: &mut Outbox,
+        now: Now,
+    ) {
         let asks = &attempt.chain.asks;
         self.follow_observed(message);
         self.take_auth_uri(message);
         self.skip_after(code);
         match code {
-            200..=299 => self.accepted(attempt, code, message, cx, now),
-            401 | 407 => self.challenged(attempt, code, message, cx, now),
+            200..=299 => self.accepted(attempt, code, message, outbox, now),
+            401 | 407 => self.challenged(attempt, code, message, outbox, now),
             // Its Contact at least is removed beside the new one.
             _ if matches!(asks, Asks::Vacate(_)) => self.bind_next(),
-            423 => self.interval_too_brief(attempt, message, cx, now),
-            300..=399 => self.redirected(attempt, code, message, cx, now),
-            555 if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
-            555 => self.push_refused(attempt, message, cx, now),
+            423 => self.interval_too_brief(attempt, message, outbox, now),
+            300..=399 => self.redirected(attempt, code, message, outbox, now),
+            555 if matches!(asks, Asks::Query(_)) => self.queried(code, message, outbox),
+            555 => self.push_refused(attempt, message, outbox, now),
             // RFC 5626 11.6: the edge proxy cannot do outbound.
             439 if !self.memory.no_outbound => {
                 self.memory.no_outbound = true;
-                self.again(attempt, code, message, cx, now);
+                self.again(attempt, code, message, outbox, now);
             }
             400 if !attempt.removed.is_empty() && !attempt.chain.single_contact => {
                 let mut attempt = attempt;
                 attempt.chain.single_contact = true;
-                self.again(attempt, code, message, cx, now);
+                self.again(attempt, code, message, outbox, now);
             }
-            _ if matches!(asks, Asks::Query(_)) => self.queried(code, message, cx),
-            404 | 604 if matches!(asks, Asks::Remove) => self.gone(cx, now),
+            _ if matches!(asks, Asks::Query(_)) => self.queried(code, message, outbox),
+            404 | 604 if matches!(asks, Asks::Remove) => self.gone(outbox, now),
             403 | 404 | 410 | 416 | 603 | 604 => {
-                self.stop(Failure::Refused { code, reason: reason(message) }, cx);
+                self.stop(Failure::Refused { code, reason: reason(message) }, outbox);
             }
             _ => {
                 let retry_after = message.retry_after().map(|seconds| Duration::from_secs(u64::from(seconds)));
                 let failure = Failure::Answered { code, reason: reason(message) };
-                self.fail(failure, retry_after.map(|wait| wait.min(MAX_RETRY_AFTER)), cx, now);
+                self.fail(failure, retry_after.map(|wait| wait.min(MAX_RETRY_AFTER)), outbox, now);
             }
         }
         self.memory.nonces.forget_answers();
@@ -98,15 +104,15 @@ impl Registration {
     }
 
     /// Sends the chain's next request, unless it has gone on for too long.
-    fn again(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
+    fn again(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, outbox: &mut Outbox, now: Now) {
         if attempt.chain.requests >= MAX_REQUESTS {
             log::warn!("{}: {code} {} after {MAX_REQUESTS} requests", self.key, reason(message));
-            return self.fail(Failure::Circles, None, cx, now);
+            return self.fail(Failure::Circles, None, outbox, now);
         }
         self.resume = Some(attempt.chain);
     }
 
-    fn challenged(&mut self, mut attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
+    fn challenged(&mut self, mut attempt: Box<Attempt>, code: u16, message: &Message, outbox: &mut Outbox, now: Now) {
         let challenges = parse_challenges(message.headers("WWW-Authenticate"), message.headers("Proxy-Authenticate"));
         // The upper server's realm, for X-PIID: its 401 comes through, a 407 is the proxy's own.
         if let Some(challenge) = challenges.iter().find(|challenge| !challenge.proxy).or(challenges.first()) {
@@ -114,34 +120,34 @@ impl Registration {
         }
         let judged = attempt.chain.auth.judge(&challenges, self.account.credentials(), &mut self.memory.nonces, now);
         match judged {
-            Next::Answer => self.again(attempt, code, message, cx, now),
+            Next::Answer => self.again(attempt, code, message, outbox, now),
             Next::WrongCredentials if active(Mutation::WrongPasswordRetried) => {
-                self.fail(Failure::WrongCredentials, None, cx, now);
+                self.fail(Failure::WrongCredentials, None, outbox, now);
             }
-            Next::WrongCredentials => self.stop(Failure::WrongCredentials, cx),
-            Next::NoUsableChallenge(unusable) => self.stop(Failure::Unanswerable(unusable), cx),
+            Next::WrongCredentials => self.stop(Failure::WrongCredentials, outbox),
+            Next::NoUsableChallenge(unusable) => self.stop(Failure::Unanswerable(unusable), outbox),
         }
     }
 
-    fn interval_too_brief(&mut self, mut attempt: Box<Attempt>, message: &Message, cx: &mut Context, now: Now) {
+    fn interval_too_brief(&mut self, mut attempt: Box<Attempt>, message: &Message, outbox: &mut Outbox, now: Now) {
         match message.min_expires() {
             Some(min)
                 if min > attempt.expires && min <= MAX_MIN_EXPIRES && !matches!(attempt.chain.asks, Asks::Remove) =>
             {
                 attempt.chain.min_expires = min;
                 self.min_expires = min;
-                self.again(attempt, 423, message, cx, now);
+                self.again(attempt, 423, message, outbox, now);
             }
-            _ => self.fail(Failure::Answered { code: 423, reason: reason(message) }, None, cx, now),
+            _ => self.fail(Failure::Answered { code: 423, reason: reason(message) }, None, outbox, now),
         }
     }
 
-    fn redirected(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
+    fn redirected(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, outbox: &mut Outbox, now: Now) {
         if let Some(up) = self.flow_up() {
             for mut uri in message.contacts().iter().filter_map(Contact::parsed) {
                 let Some(hop) = Hop::redirected(up.transport, &uri) else { continue };
-                self.drop_flow(cx);
-                self.again(attempt, code, message, cx, now);
+                self.drop_flow(outbox);
+                self.again(attempt, code, message, outbox, now);
                 if self.resume.is_some() {
                     (uri.user, uri.headers) = (None, None);
                     self.redirect = Some(Box::new(Redirect { uri: uri.to_string(), hop }));
@@ -149,13 +155,13 @@ impl Registration {
                 return;
             }
         }
-        self.fail(Failure::Answered { code, reason: reason(message) }, None, cx, now);
+        self.fail(Failure::Answered { code, reason: reason(message) }, None, outbox, now);
     }
 
     /// RFC 8599 4.1.1: a 555 leaves the user without service unless he registers again without push.
-    fn push_refused(&mut self, mut attempt: Box<Attempt>, message: &Message, cx: &mut Context, now: Now) {
+    fn push_refused(&mut self, mut attempt: Box<Attempt>, message: &Message, outbox: &mut Outbox, now: Now) {
         if attempt.chain.without_push {
-            return self.fail(Failure::Answered { code: 555, reason: reason(message) }, None, cx, now);
+            return self.fail(Failure::Answered { code: 555, reason: reason(message) }, None, outbox, now);
         }
         let spoke_rfc8599 = self.push.as_ref().and_then(|push| push.pn_provider(&attempt.spoken)).is_some();
         // What the server refuses it does not hold, and its `pn-*` would be refused again if it were named for removal.
@@ -171,16 +177,16 @@ impl Registration {
         } else {
             attempt.chain.without_push = true;
         }
-        self.again(attempt, 555, message, cx, now);
+        self.again(attempt, 555, message, outbox, now);
     }
 
-    fn queried(&mut self, status: u16, message: &Message, cx: &mut Context) {
+    fn queried(&mut self, status: u16, message: &Message, outbox: &mut Outbox) {
         let providers = crate::push::providers(&message.feature_caps());
         self.due = true;
-        cx.tell(Event::Capabilities { account: self.key.clone(), status, providers });
+        outbox.tell(Event::Capabilities { account: self.key.clone(), status, providers });
     }
 
-    fn accepted(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, cx: &mut Context, now: Now) {
+    fn accepted(&mut self, attempt: Box<Attempt>, code: u16, message: &Message, outbox: &mut Outbox, now: Now) {
         if let Flow::Up(up) = &mut self.flow {
             up.proven |= up.id == attempt.flow;
         }
@@ -193,11 +199,11 @@ impl Registration {
         let listed = message.contacts();
         match &attempt.chain.asks {
             Asks::Query(_) => {
-                self.save(cx, Durability::Progress);
-                return self.queried(code, message, cx);
+                self.save(outbox, Durability::Progress);
+                return self.queried(code, message, outbox);
             }
-            Asks::Remove => return self.removed(&attempt, &listed, cx, now),
-            Asks::Vacate(_) => return self.vacated(&attempt, cx),
+            Asks::Remove => return self.removed(&attempt, &listed, outbox, now),
+            Asks::Vacate(_) => return self.vacated(&attempt, outbox),
             Asks::Bind => {}
         }
 
@@ -210,11 +216,11 @@ impl Registration {
             // The server reads one Contact only, or takes the old one and the new one for the same binding and removed both.
             self.memory.separate_removal = true;
             self.forget_removed(&attempt);
-            return self.again(attempt, code, message, cx, now);
+            return self.again(attempt, code, message, outbox, now);
         }
         if lapsed {
             let failure = Failure::Answered { code, reason: "with a binding that is over already".to_owned() };
-            return self.fail(failure, None, cx, now);
+            return self.fail(failure, None, outbox, now);
         }
         let expires = ours
             .and_then(|ours| ours.expires())
@@ -227,7 +233,7 @@ impl Registration {
         let expires_at = now.wall.saturating_add(expires).as_secs();
         let here = self.here().map(Into::into);
         self.memory.bound = Bound::new(&attempt.base, &attempt.uri, attempt.token.clone(), expires_at, here);
-        self.settle_at(replaced, cx, now);
+        self.settle_at(replaced, outbox, now);
         self.memory.local_port = self.flow_up().map(|up| up.local.port());
         self.due &= !self.is_satisfied_by(&attempt);
 
@@ -242,12 +248,12 @@ impl Registration {
         self.verdict = Some(verdict.clone());
         let service_route = service_route(message);
         self.service_route = service_route.clone().into();
-        self.save(cx, Durability::Progress);
+        self.save(outbox, Durability::Progress);
         if self.leaving {
             return;
         }
         log::info!("{}: registered for {} s; push {:?}", self.key, expires.as_secs(), verdict.standing);
-        cx.tell(Event::Registered {
+        outbox.tell(Event::Registered {
             account: self.key.clone(),
             registered: Registered {
                 expires,
@@ -307,7 +313,7 @@ impl Registration {
     }
 
     /// A 200 to the removal ends it, unless its own list shows that the server still holds one of our Contacts.
-    fn removed(&mut self, attempt: &Attempt, listed: &[Contact], cx: &mut Context, now: Now) {
+    fn removed(&mut self, attempt: &Attempt, listed: &[Contact], outbox: &mut Outbox, now: Now) {
         let mut lingering = Vec::new();
         for contact in listed {
             if lingering.len() < MAX_FORMER && self.is_our_leftover(contact, attempt) {
@@ -315,19 +321,19 @@ impl Registration {
             }
         }
         if lingering.is_empty() || self.cleanups >= MAX_CLEANUPS {
-            return self.gone(cx, now);
+            return self.gone(outbox, now);
         }
         self.cleanups += 1;
         self.memory.former = lingering;
         self.due = true;
-        self.save(cx, Durability::Progress);
+        self.save(outbox, Durability::Progress);
     }
 
     /// The former token's binding is gone: the new one is bound now.
-    fn vacated(&mut self, attempt: &Attempt, cx: &mut Context) {
+    fn vacated(&mut self, attempt: &Attempt, outbox: &mut Outbox) {
         self.forget_removed(attempt);
         self.bind_next();
-        self.save(cx, Durability::Progress);
+        self.save(outbox, Durability::Progress);
     }
 
     /// Whatever became of the former token, its turn is over; but a log-out that was asked for meanwhile comes first.

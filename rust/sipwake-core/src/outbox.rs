@@ -1,0 +1,88 @@
+//! What all parts write to: the queue of outputs, the randomness, and the names of flows.
+
+use std::collections::VecDeque;
+
+use crate::account::AccountKey;
+use crate::event::{Event, FlowId, Output};
+use crate::random::Random;
+use crate::snapshot::{Durability, REMOVALS, Record, Removals, StoredRemoval};
+
+pub(crate) struct Outbox {
+    random: Random,
+    outputs: VecDeque<Output>,
+    next_flow: u64,
+    /// The log-outs that the server has not confirmed and the users who are gone, as they are stored.
+    removals: Removals,
+}
+
+impl Outbox {
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        Self { random: Random::new(seed), outputs: VecDeque::new(), next_flow: 1, removals: Removals::default() }
+    }
+
+    pub(crate) fn push(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn transmit(&mut self, flow: FlowId, bytes: Vec<u8>) {
+        self.push(Output::Transmit { flow, bytes });
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.push(Output::Event(Box::new(event)));
+    }
+
+    /// Returns the next output.
+    pub(crate) fn pop(&mut self) -> Option<Output> {
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            // A client is idle for most of its life: give the memory back.
+            self.outputs = VecDeque::new();
+            self.random.rest();
+        }
+        output
+    }
+
+    /// Returns a name that no flow had before.
+    pub(crate) fn flow_id(&mut self) -> FlowId {
+        let flow = FlowId(self.next_flow);
+        self.next_flow += 1;
+        flow
+    }
+
+    pub(crate) fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
+    /// Returns an unguessable token, for a tag or a cnonce.
+    pub(crate) fn token(&mut self) -> String {
+        self.random.token()
+    }
+
+    /// Returns a branch for a new transaction (RFC 3261 section 8.1.1.7).
+    pub(crate) fn branch(&mut self) -> String {
+        ["z9hG4bK", &self.token()].concat()
+    }
+
+    pub(crate) fn removals(&self) -> &Removals {
+        &self.removals
+    }
+
+    pub(crate) fn removals_mut(&mut self) -> &mut Removals {
+        &mut self.removals
+    }
+
+    /// Stores the pending log-outs with this one added, changed or, with `None`, delivered.
+    pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<StoredRemoval>, durability: Durability) {
+        match removal {
+            Some(removal) => self.removals.pending.insert(key.clone(), removal),
+            None => self.removals.pending.remove(key),
+        };
+        self.save_removals(durability);
+    }
+
+    pub(crate) fn save_removals(&mut self, durability: Durability) {
+        let record = Record { key: REMOVALS.to_owned(), bytes: self.removals.seal(), durability };
+        self.push(Output::Save(record));
+    }
+}

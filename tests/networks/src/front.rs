@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 
 /// What is taken off a connection.
 #[derive(Clone)]
@@ -131,6 +131,12 @@ async fn carry(client: TcpStream, to: SocketAddr, layers: Layers) {
 async fn unframe<S: AsyncRead + AsyncWrite + Unpin>(client: S, mut server: TcpStream) {
     #[allow(clippy::result_large_err, reason = "tungstenite's own type")]
     let agree = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
+        // As OpenSIPS does.
+        if !request.headers().contains_key("Origin") {
+            let mut refusal = ErrorResponse::new(None);
+            *refusal.status_mut() = StatusCode::BAD_REQUEST;
+            return Err(refusal);
+        }
         if request.headers().get("Sec-WebSocket-Protocol").is_some_and(|asked| asked == "sip") {
             response.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("sip"));
         }

@@ -1,7 +1,6 @@
 //! The Contact parameters that came before RFC 8599: ABTO's (S1), and Flexisip's and Kazoo's `app-id` trio.
 
 use super::{Binding, Environment, Provider, Push, Tags};
-use crate::sip::{ByteSet, escape, escape_paramchar};
 
 /// Adds ABTO's parameters of the Contact *header*: `;push-token-type=firebase;push-token-app=NAME;push-token-id=TOKEN`.
 pub(super) fn write_abto(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
@@ -14,7 +13,7 @@ pub(super) fn write_abto(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
     for (name, value) in
         [("push-token-type", kind), ("push-token-app", push.package()), ("push-token-id", token.single())]
     {
-        tags.contact_param(name, Some(escape_token(value)));
+        tags.contact_param(name, value);
     }
 }
 
@@ -35,16 +34,9 @@ pub(super) fn write_app_id(in_uri: bool, push: &Push, binding: Binding<'_>, tags
     let app = [push.package(), suffix].concat();
     for (name, value) in [("app-id", app.as_str()), ("pn-type", kind), ("pn-tok", token.single())] {
         if in_uri {
-            tags.uri_param(name, escape_paramchar(value));
+            tags.uri_param(name, value);
         } else {
-            tags.contact_param(name, Some(escape_token(value)));
+            tags.contact_param(name, value);
         }
     }
 }
-
-/// A Contact header parameter's value is a `token` (RFC 3261 25.1), which knows no `:`; ABTO's sample writes `%3a` for it.
-fn escape_token(value: &str) -> String {
-    escape(value, &TOKENCHARS, b"0123456789abcdef")
-}
-
-const TOKENCHARS: ByteSet = ByteSet::of(b"-.!*_+`'~");

@@ -5,7 +5,6 @@
 //! ```
 
 use super::{Binding, Environment, Provider, Push, Removal, Tags};
-use crate::sip::escape_paramchar;
 
 /// Adds the `pn-*` parameters with as many services as there are tokens.
 pub(super) fn write(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
@@ -36,16 +35,16 @@ pub(super) fn write(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
         (None, Removal::NullPrid, Binding::LoggedOut(_)) => Some("null".to_owned()),
         (prid, _, _) => prid,
     };
-    tags.uri_param("pn-provider", provider.to_owned());
+    tags.uri_param("pn-provider", provider);
     if !param.is_empty() {
-        tags.uri_param("pn-param", escape_paramchar(&param));
+        tags.uri_param("pn-param", &param);
     }
     if let Some(prid) = prid {
-        tags.uri_param("pn-prid", escape_paramchar(&prid));
+        tags.uri_param("pn-prid", &prid);
     }
     if matches!(binding, Binding::Token(_)) {
         for (name, value) in push.linphone_params() {
-            tags.uri_params.push(super::Tag { name: name.clone().into(), value: Some(escape_paramchar(value)) });
+            tags.named_uri_param(name, value);
         }
     }
 }

@@ -6,7 +6,7 @@
 //! ```
 
 use super::{Binding, Provider, Push, Removal, Tags};
-use crate::sip::{FeatureCaps, escape_paramchar};
+use crate::sip::FeatureCaps;
 
 /// The `pn-provider` value of a provider.
 pub(super) fn provider_name(provider: &Provider) -> &str {
@@ -18,14 +18,14 @@ pub(super) fn provider_name(provider: &Provider) -> &str {
     }
 }
 
-/// Adds the `pn-*` parameters. They are escaped the same way every time: servers compare bytes.
+/// Adds the `pn-*` parameters.
 pub(super) fn write(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
     let provider = provider_name(push.provider());
     match binding {
         Binding::Token(token) => {
-            triple(push, provider, Some(&escape_paramchar(token.single())), tags);
+            triple(push, provider, Some(token.single()), tags);
             if push.wakes_itself() {
-                tags.contact_param("+sip.pnsreg", None);
+                tags.bare_contact_param("+sip.pnsreg");
             }
         }
         Binding::Unbound if push.removal() == Removal::NullPrid => triple(push, provider, Some("null"), tags),
@@ -33,23 +33,23 @@ pub(super) fn write(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
         Binding::LoggedOut(last) => match (push.removal(), last) {
             (Removal::NullPrid, _) => triple(push, provider, Some("null"), tags),
             (Removal::SameBinding, Some(token)) => {
-                triple(push, provider, Some(&escape_paramchar(token.single())), tags);
+                triple(push, provider, Some(token.single()), tags);
             }
             (Removal::SameBinding, None) => {}
             (Removal::WithoutPrid, _) => triple(push, provider, None, tags),
         },
-        Binding::Query(Some(asked)) => tags.uri_param("pn-provider", escape_paramchar(asked)),
-        Binding::Query(None) => tags.uri_params.push(super::Tag { name: "pn-provider".into(), value: None }),
+        Binding::Query(Some(asked)) => tags.uri_param("pn-provider", asked),
+        Binding::Query(None) => tags.bare_uri_param("pn-provider"),
     }
 }
 
 fn triple(push: &Push, provider: &str, prid: Option<&str>, tags: &mut Tags) {
-    tags.uri_param("pn-provider", escape_paramchar(provider));
+    tags.uri_param("pn-provider", provider);
     if let Some(param) = push.pn_param() {
-        tags.uri_param("pn-param", escape_paramchar(&param));
+        tags.uri_param("pn-param", &param);
     }
     if let Some(prid) = prid {
-        tags.uri_param("pn-prid", prid.to_owned());
+        tags.uri_param("pn-prid", prid);
     }
 }
 

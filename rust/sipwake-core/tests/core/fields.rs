@@ -315,6 +315,9 @@ proptest! {
             let speaks = |dialect| matches!(&config.dialects, Dialects::Only(all) if all.contains(&dialect));
             if binding == Binding::Token(&token) {
                 let single = token.call().or(token.alert()).map(str::to_owned);
+                if let (Provider::Other(name), Some(said)) = (&provider, contact.uri_params.get("pn-provider")) {
+                    prop_assert_eq!(said.as_ref(), Some(name));
+                }
                 if speaks(Dialect::Rfc8599) || config.dialects == Dialects::Auto {
                     prop_assert_eq!(contact.uri_params.get("pn-prid"), Some(&single));
                     let param = contact.uri_params.get("pn-param").cloned().flatten();
@@ -379,6 +382,25 @@ fn a_password_of_any_shape_is_hashed_and_never_sent() {
     assert!(!stage.one().text.contains("p\\\"a"));
     let config = account(|config| config.credentials = Credentials::Password(Secret::new("a\r\nb")));
     assert_eq!(Account::parse(config).expect_err("a line break").rule, Rule::ControlCharacter);
+}
+
+#[test]
+fn what_a_contact_carries_is_escaped_whichever_field_it_comes_from() {
+    for dialect in [Dialect::Rfc8599, Dialect::Linphone, Dialect::Abto, Dialect::AppIdInUri, Dialect::AppIdInHeader] {
+        let mut config = push_config(Provider::Other("50%`".into()), &[dialect]);
+        config.package = "app%?`".into();
+        config.linphone_params = vec![("pn-%41".into(), "100%".into())];
+        let push = Push::parse(config).expect("each is a token or free text");
+        let token = push.parse_token(Some("to%k?n"), None).expect("valid").expect("a token");
+        let tags = push.tags(Binding::Token(&token));
+        let contact = reader::contact(&format!("<sip:a@b{}>{}", tags.uri_params_text(), tags.contact_params_text()));
+        let said: Vec<_> = contact.uri_params.into_iter().chain(contact.params).filter_map(|(_, said)| said).collect();
+        for field in ["50%`", "app%?`", "to%k?n"] {
+            assert!(said.iter().any(|said| said == field), "{dialect:?} {field}: {said:?}");
+        }
+        let named = tags.uri_params_text().contains(";pn-%2541=100%25");
+        assert_eq!(named, dialect == Dialect::Linphone, "a name is escaped, too");
+    }
 }
 
 #[test]

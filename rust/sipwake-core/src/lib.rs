@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+mod binding;
 pub mod call;
 mod chat;
 pub mod clock;
@@ -14,6 +15,7 @@ pub mod error;
 pub mod event;
 #[doc(hidden)]
 pub mod few;
+mod flows;
 pub mod gate;
 pub mod gateway;
 mod incoming;

@@ -145,6 +145,17 @@ pub(crate) enum TokenWish {
     Unbind(Option<PushToken>),
 }
 
+impl TokenWish {
+    /// The token that is bound, or was.
+    pub(crate) fn last(&self) -> Option<&PushToken> {
+        match self {
+            Self::NoneYet => None,
+            Self::Bind(token) => Some(token),
+            Self::Unbind(last) => last.as_ref(),
+        }
+    }
+}
+
 variants!(TokenWish { NoneYet, Bind(token), Unbind(token) });
 
 /// A Contact that a 200 confirmed.

@@ -82,7 +82,7 @@ impl UserAgent {
     }
 
     pub(crate) fn forget_strangers(&mut self) {
-        let registrations = &self.registrations;
-        self.strangers.retain(|stranger| registrations.iter().any(|registration| registration.owns(stranger.flow)));
+        let flows = &self.flows;
+        self.strangers.retain(|stranger| flows.get(stranger.flow).is_some());
     }
 }

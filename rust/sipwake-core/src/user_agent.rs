@@ -19,6 +19,7 @@ use crate::clock::{Now, Soonest};
 use crate::error::FieldError;
 use crate::event::{Answer, CallChange, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
 use crate::few::{Few, FewMap};
+use crate::flows::{Flow, Flows};
 use crate::gate::Gate;
 use crate::gateway::Load;
 use crate::mutation::{Mutation, active};
@@ -26,7 +27,7 @@ use crate::outbox::Outbox;
 use crate::payload::{ActionKind, Ignored, PushAction};
 use crate::push::{Push, PushToken, Verdict};
 use crate::registration::Registration;
-use crate::sip::{Frame, Framer, Message};
+use crate::sip::{Frame, Message};
 use crate::snapshot::{Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, REMOVALS, Record, Removals, binding_key, open};
 use crate::stranger::Stranger;
 use crate::uas::Answers;
@@ -51,6 +52,7 @@ pub struct NoSuchAccount;
 /// The sans-IO client. See the [module](self) for how it is driven.
 pub struct UserAgent {
     pub(crate) outbox: Outbox,
+    pub(crate) flows: Flows,
     pub(crate) registrations: Vec<Registration>,
     pub(crate) wake: Wake,
     pub(crate) invitations: Few<Box<Invitation>>,
@@ -63,8 +65,6 @@ pub struct UserAgent {
     pub(crate) held_answers: FewMap<Uuid, Answer>,
     /// Messages told lately: a gateway sends them again to a new Contact.
     pub(crate) chats: Few<String>,
-    /// Messages of which only a part has come.
-    framers: Few<(FlowId, Framer)>,
     unsaved: Unsaved,
     discarded: FewMap<Discard, u64>,
 }
@@ -76,6 +76,7 @@ impl UserAgent {
     pub fn new(seed: [u8; 32], removals: Option<&[u8]>, now: Now) -> Self {
         let mut agent = Self {
             outbox: Outbox::new(seed),
+            flows: Flows::default(),
             registrations: Vec::new(),
             wake: Wake::default(),
             invitations: Few::default(),
@@ -86,7 +87,6 @@ impl UserAgent {
             strangers: Few::default(),
             held_answers: FewMap::default(),
             chats: Few::default(),
-            framers: Few::default(),
             unsaved: Unsaved::default(),
             discarded: FewMap::default(),
         };
@@ -139,7 +139,7 @@ impl UserAgent {
         let present = self.registrations.iter().filter(|registration| !registration.is_leaving()).count();
         let memory = match known {
             Some(index) if !self.registrations[index].is_leaving() => {
-                self.registrations[index].replace_account(account, push, &mut self.outbox);
+                self.registrations[index].replace_account(account, push, &mut self.flows, &mut self.outbox);
                 self.settle(now);
                 return Ok(key);
             }
@@ -148,7 +148,7 @@ impl UserAgent {
             }
             Some(index) => {
                 let mut departing = self.registrations.remove(index);
-                departing.close(&mut self.outbox);
+                departing.close(&mut self.flows, &mut self.outbox);
                 Some(departing.into_memory())
             }
             // The store kept an older record than the one that it was asked to keep.
@@ -238,7 +238,7 @@ impl UserAgent {
                 self.outbox.save_removal(key, Some(removal), Durability::Wish);
             }
         } else {
-            registration.finished = true;
+            registration.finish();
         }
         self.outbox.push(forgotten(key));
         self.settle(now);
@@ -309,7 +309,7 @@ impl UserAgent {
         }
         for index in addressed {
             if !self.registrations[index].is_silent() {
-                self.registrations[index].wake(repeated, now);
+                self.registrations[index].wake(repeated, &self.flows, now);
             }
         }
         self.settle(now);
@@ -318,9 +318,8 @@ impl UserAgent {
     /// The device's network changed: all flows are opened anew and the bindings follow.
     pub fn network_changed(&mut self, now: Now) {
         for registration in &mut self.registrations {
-            registration.network_changed(&mut self.outbox, now);
+            registration.network_changed(&mut self.flows, &mut self.outbox, now);
         }
-        self.framers.clear();
         self.settle(now);
     }
 
@@ -343,50 +342,40 @@ impl UserAgent {
     /// The flow that is being opened leads over another transport than its hop names, because the DNS says so (RFC 3263
     /// section 4.1). Ignored for a hop whose transport was given, and where it would lead from a secure transport to a clear one.
     pub fn handle_flow_transport(&mut self, flow: FlowId, transport: Transport) {
-        for registration in &mut self.registrations {
-            registration.flow_transport_chosen(flow, transport);
-        }
+        self.flows.choose_transport(flow, transport);
     }
 
     /// The flow is open: `local` is our address on it. Again for an open flow: it has moved to another address of the server
     /// because the first one did not answer, so what is in flight is sent anew (RFC 3263 section 4.3).
     pub fn handle_flow_up(&mut self, flow: FlowId, local: SocketAddr, now: Now) {
-        for registration in &mut self.registrations {
-            registration.flow_came_up(flow, local);
+        if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
+            registration.flow_came_up(flow, local, &mut self.flows);
         }
         self.settle(now);
     }
 
     /// The flow could not be opened, or broke.
     pub fn handle_flow_down(&mut self, flow: FlowId, error: FlowError, now: Now) {
-        self.take_framer(flow);
-        for registration in &mut self.registrations {
-            if registration.owns(flow) {
-                registration.flow_went_down(error, &mut self.outbox, now);
-                break;
-            }
-            if registration.owns_former(flow) {
-                registration.former_flow_went_down(now);
-                break;
-            }
+        if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
+            registration.flow_went_down(flow, error, &mut self.flows, &mut self.outbox, now);
         }
         self.settle(now);
     }
 
     /// Takes the bytes that came in on a flow: one datagram, or any piece of a stream.
     pub fn handle_input(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
-        let Some(transport) = self.transport_of(flow) else { return self.discard(Discard::DeadFlow) };
-        for registration in &mut self.registrations {
+        let Some(up) = self.flows.up(flow) else { return self.discard(Discard::DeadFlow) };
+        if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
             registration.heard(flow, now);
         }
-        if transport == Transport::Udp || transport.is_websocket() {
+        if self.is_stream(flow) != Some(true) {
             let empty = bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0);
-            if !empty && !self.handle_message(flow, bytes, now) && transport != Transport::Udp {
+            if !empty && !self.handle_message(flow, bytes, now) && up.transport != Transport::Udp {
                 return self.close_garbled(flow, now);
             }
             return self.settle(now);
         }
-        let mut framer = self.take_framer(flow);
+        let mut framer = self.flows.take_framer(flow);
         let mut pushed = framer.push(bytes);
         loop {
             match pushed.and_then(|()| framer.next()) {
@@ -397,12 +386,12 @@ impl UserAgent {
                 }
                 Ok(Some(Frame::Ping)) => self.outbox.transmit(flow, b"\r\n".to_vec()),
                 Ok(Some(Frame::Pong)) => {
-                    self.registrations.iter_mut().for_each(|registration| registration.ponged(flow))
+                    if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
+                        registration.ponged(flow);
+                    }
                 }
                 Ok(None) => {
-                    if !framer.is_idle() && self.transport_of(flow).is_some() {
-                        self.framers.push((flow, framer));
-                    }
+                    self.flows.keep_framer(flow, framer);
                     break;
                 }
                 Err(error) => {
@@ -419,7 +408,7 @@ impl UserAgent {
     /// Does what time asks for. Calling it too early or too late harms nothing.
     pub fn handle_timeout(&mut self, now: Now) {
         for registration in &mut self.registrations {
-            registration.handle_timeout(&mut self.outbox, now);
+            registration.handle_timeout(&mut self.flows, &mut self.outbox, now);
         }
         for uuid in self.wake.expire(now.boot) {
             self.tell_call(uuid, CallChange::Ended(Ended::Missed), now);
@@ -513,11 +502,11 @@ impl UserAgent {
     pub(crate) fn settle(&mut self, now: Now) {
         self.drive_calls(now);
         for registration in &mut self.registrations {
-            registration.drive(&mut self.outbox, now);
+            registration.drive(&mut self.flows, &mut self.outbox, now);
         }
-        while let Some(index) = self.registrations.iter().position(|registration| registration.finished) {
+        while let Some(index) = self.registrations.iter().position(Registration::is_finished) {
             let mut done = self.registrations.remove(index);
-            done.close(&mut self.outbox);
+            done.close(&mut self.flows, &mut self.outbox);
             self.outbox.removals_mut().depart(done.account().aor().user(), now.wall);
             if self.outbox.removals().pending.contains_key(&done.key) {
                 // A kill during the log-out may have left it.
@@ -529,15 +518,6 @@ impl UserAgent {
             self.outbox.tell(Event::LoggedOut { account: done.key, aor });
         }
         self.forget_strangers();
-        let registrations = &self.registrations;
-        self.framers.retain(|(flow, _)| {
-            registrations.iter().any(|registration| registration.owns(*flow) || registration.owns_former(*flow))
-        });
-    }
-
-    fn take_framer(&mut self, flow: FlowId) -> Framer {
-        let index = self.framers.iter().position(|(owner, _)| *owner == flow);
-        index.map(|index| self.framers.remove(index).1).unwrap_or_default()
     }
 
     /// A peer that sends on a connection what is no SIP is not waited for.
@@ -557,14 +537,15 @@ impl UserAgent {
             }
         };
         if message.code().is_some() {
+            let (flows, outbox) = (&mut self.flows, &mut self.outbox);
             let mut registrations = self.registrations.iter_mut();
-            let taken = registrations.any(|registration| registration.handle_response(&message, &mut self.outbox, now));
+            let taken = registrations.any(|registration| registration.handle_response(&message, flows, outbox, now));
             if !taken && !self.handle_call_response(&message, now) {
                 self.discard(Discard::ForeignResponse);
             }
             return true;
         }
-        if self.registrations.iter().any(|registration| registration.owns_former(flow)) {
+        if self.flows.get(flow).is_some_and(|flow| !flow.carries_calls()) {
             // A call over the gateway that was left comes over the one in use as well, or again.
             self.discard(Discard::DeadFlow);
             return true;
@@ -615,13 +596,8 @@ impl UserAgent {
     /// Returns whether a flow is a stream, in which messages are not told apart by how they are read; `None` for a flow that
     /// is not in use.
     pub fn is_stream(&self, flow: FlowId) -> Option<bool> {
-        self.transport_of(flow).map(|transport| transport != Transport::Udp && !transport.is_websocket())
-    }
-
-    fn transport_of(&self, flow: FlowId) -> Option<Transport> {
-        let used = self.registrations.iter().filter_map(Registration::flow_up);
-        let former = self.registrations.iter().filter_map(Registration::former_flow_up);
-        used.chain(former).find(|up| up.id == flow).map(|up| up.transport)
+        self.flows.up(flow)?;
+        self.flows.get(flow).map(Flow::is_stream)
     }
 
     /// Most clients have one account: room for four would be most of what an idle one takes.
@@ -635,7 +611,8 @@ impl UserAgent {
     }
 
     pub(crate) fn owner_of(&self, flow: FlowId) -> Option<&Registration> {
-        self.registrations.iter().find(|registration| registration.owns(flow))
+        let flow = self.flows.get(flow).filter(|flow| flow.carries_calls())?;
+        self.registration_of(flow.account())
     }
 
     fn position(&self, key: &AccountKey) -> Result<usize, NoSuchAccount> {
@@ -657,11 +634,17 @@ impl UserAgent {
     fn give_up_oldest_removal(&mut self, except: &AccountKey, now: Now) {
         let Some(index) = self.registrations.iter().position(|r| r.is_leaving() && r.key != *except) else { return };
         let mut given_up = self.registrations.remove(index);
-        given_up.close(&mut self.outbox);
+        given_up.close(&mut self.flows, &mut self.outbox);
         self.outbox.removals_mut().depart(given_up.account().aor().user(), now.wall);
         self.outbox.save_removal(&given_up.key, None, Durability::Wish);
         self.store_failed(REMOVALS, format!("more than {MAX_REMOVALS} log-outs are pending; the oldest was given up"));
     }
+}
+
+/// The registration whose flow it is, in use or to a gateway that was left.
+fn owner<'a>(flows: &Flows, registrations: &'a mut [Registration], flow: FlowId) -> Option<&'a mut Registration> {
+    let account = flows.get(flow)?.account();
+    registrations.iter_mut().find(|registration| registration.key == *account)
 }
 
 /// Removes an account's own record.

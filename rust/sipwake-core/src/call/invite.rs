@@ -45,7 +45,7 @@ impl UserAgent {
         let carrier = self.flow_of(flow);
         let registration = self.owner_of(carrier);
         let Some((registration, up)) =
-            registration.and_then(|registration| Some((registration, registration.flow_up()?)))
+            registration.and_then(|registration| Some((registration, self.flows.up(carrier)?)))
         else {
             self.discard(Discard::DeadFlow);
             return None;

@@ -344,16 +344,16 @@ impl UserAgent {
     /// The flow itself or, if it is gone, the account's present one: the server knows its transactions by their branch.
     pub(crate) fn way(&self, account: &AccountKey, flow: FlowId) -> Option<FlowId> {
         let carrier = self.flow_of(flow);
-        if self.registrations.iter().filter_map(Registration::flow_up).any(|up| up.id == carrier) {
+        if self.owner_of(carrier).is_some() && self.flows.up(carrier).is_some() {
             return Some(flow);
         }
-        self.registration_of(account)?.flow_up().map(|up| up.id)
+        self.registration_of(account)?.flow_up(&self.flows).map(|up| up.id)
     }
 
     /// Our Contact in dialogs of an account.
     pub(crate) fn contact_of(&self, account: &AccountKey) -> Option<String> {
         let registration = self.registration_of(account)?;
-        let uri = registration.contact_uri(registration.flow_up()?);
+        let uri = registration.contact_uri(&self.flows)?;
         let purr = self.purr(registration).map(|purr| format!(";pn-purr={}", escape_paramchar(purr)));
         Some(format!("<{uri}{}>", purr.unwrap_or_default()))
     }

@@ -8,7 +8,8 @@ use super::session_timer::SessionTimer;
 use crate::clock::Now;
 use crate::digest::parse_challenges;
 use crate::event::{CallChange, Ended, FlowId};
-use crate::registration::{Challenged, FlowUp, Registration};
+use crate::flows::Up;
+use crate::registration::Challenged;
 use crate::sip::{Message, Method};
 use crate::transaction::{ClientTransaction, Due};
 use crate::uas::ALLOW;
@@ -90,7 +91,7 @@ impl UserAgent {
         let branch = self.outbox.branch();
         let session = &self.sessions[index];
         let Some((flow, up)) = self.way_up(session) else { return };
-        let (via, reliable) = (via(up, &branch), up.transport.is_reliable());
+        let (via, reliable) = (via(&up, &branch), up.transport.is_reliable());
         let session = &mut self.sessions[index];
         let cseq = session.dialog.next_cseq();
         let body = (*method == Method::Invite).then_some(&session.local);
@@ -126,10 +127,10 @@ impl UserAgent {
     }
 
     /// The flow that a request of ours takes, and what carries it.
-    fn way_up(&self, session: &Session) -> Option<(FlowId, &FlowUp)> {
+    fn way_up(&self, session: &Session) -> Option<(FlowId, Up)> {
         let way = self.way(&session.account, session.flow)?;
         let carrier = self.flow_of(way);
-        let up = self.registrations.iter().filter_map(Registration::flow_up).find(|up| up.id == carrier)?;
+        let up = self.flows.up(carrier)?;
         Some((way, up))
     }
 
@@ -217,7 +218,7 @@ impl UserAgent {
         let branch = if code < 300 { self.outbox.branch() } else { branch };
         let session = &self.sessions[index];
         let Some((flow, up)) = self.way_up(session) else { return };
-        if let Ok(bytes) = session.dialog.request(&Method::Ack, cseq, &via(up, &branch)).finish() {
+        if let Ok(bytes) = session.dialog.request(&Method::Ack, cseq, &via(&up, &branch)).finish() {
             self.sessions[index].last_ack = Some((cseq, bytes.clone()));
             self.outbox.transmit(flow, bytes);
         }
@@ -285,6 +286,6 @@ impl UserAgent {
     }
 }
 
-fn via(up: &FlowUp, branch: &str) -> String {
+fn via(up: &Up, branch: &str) -> String {
     format!("SIP/2.0/{} {};branch={branch};rport", up.transport.via(), up.local)
 }

@@ -1,6 +1,7 @@
 //! Lends the account's credentials to requests inside calls (RFC 3261 section 22).
 
-use super::{RESERVE_NC, Registration};
+use super::Registration;
+use crate::binding::RESERVE_NC;
 use crate::clock::Now;
 use crate::digest::{Attempt, Challenge, Next, NonceCache};
 use crate::outbox::Outbox;
@@ -25,16 +26,17 @@ enum Answers {
 impl Registration {
     /// Decides about a 401 or 407 to a request other than REGISTER. Returns `true` if it is to be sent again.
     pub(crate) fn is_answerable(&mut self, challenges: &[Challenge], challenged: &mut Challenged, now: Now) -> bool {
+        let (account, nonces) = self.who.credentials();
         let known = |challenge: &Challenge| {
-            self.memory.nonces.realms().any(|(realm, proxy)| realm == challenge.realm && proxy == challenge.proxy)
+            nonces.realms().any(|(realm, proxy)| realm == challenge.realm && proxy == challenge.proxy)
         };
         let answers = if challenges.iter().all(known) { Answers::Registrars } else { Answers::Others };
         let cache = match answers {
-            Answers::Registrars => &mut self.memory.nonces,
+            Answers::Registrars => nonces,
             Answers::Others => &mut challenged.nonces,
         };
         challenged.answers = Some(answers);
-        challenged.attempt.judge(challenges, self.account.credentials(), cache, now) == Next::Answer
+        challenged.attempt.judge(challenges, account.credentials(), cache, now) == Next::Answer
     }
 
     /// Returns the header fields that answer what was asked; none where nothing was.
@@ -46,17 +48,16 @@ impl Registration {
         body: &[u8],
         outbox: &mut Outbox,
     ) -> Vec<(&'static str, String)> {
+        if challenged.answers == Some(Answers::Registrars) && self.who.memory_mut().nonces.reserve(RESERVE_NC) {
+            self.save(outbox, Durability::Progress);
+        }
+        let (account, nonces) = self.who.credentials();
         let cache = match challenged.answers {
             None => return Vec::new(),
             Some(Answers::Others) => &mut challenged.nonces,
-            Some(Answers::Registrars) => {
-                if self.memory.nonces.reserve(RESERVE_NC) {
-                    self.save(outbox, Durability::Progress);
-                }
-                &mut self.memory.nonces
-            }
+            Some(Answers::Registrars) => nonces,
         };
         let cnonce = outbox.token();
-        cache.authorize(self.account.auth_user(), self.account.credentials(), method, uri, body, &cnonce)
+        cache.authorize(account.auth_user(), account.credentials(), method, uri, body, &cnonce)
     }
 }

@@ -2,87 +2,70 @@
 
 use std::time::Duration;
 
-use super::flow::Flow;
-use super::{Asks, Pace, Registration, backoff};
+use super::{Due, Life, Pace, Registration, backoff};
+use crate::binding::Purpose;
 use crate::clock::{Now, Soonest};
 use crate::event::{Event, Failure};
+use crate::flows::Flows;
 use crate::mutation::{Mutation, active};
 use crate::outbox::Outbox;
-use crate::transaction::Due;
 
 impl Registration {
     pub(crate) fn timeouts(&self, soonest: &mut Soonest) {
-        soonest.add(self.attempt.as_ref().map(|attempt| attempt.transaction.timeout()));
-        soonest.add_at(self.leave_at(), "silent gateway");
+        self.here.timeouts(self.gateways.has_another(self.hop), soonest);
         if let Pace::BackingOff(until) = self.pace {
             soonest.add_at(Some(until), "back-off");
         }
         if self.pace != Pace::Stopped {
             soonest.add_at(self.refresh_at, "binding refresh");
         }
-        soonest.add_at(self.keep_alive_at, "keep-alive");
-        self.liveness.timeouts(soonest);
-        soonest.add(self.former_timeout());
+        self.left_timeouts(soonest);
     }
 
-    /// When a silent gateway is left for another one: on a wake, long before timer F.
-    pub(super) fn leave_at(&self) -> Option<Duration> {
-        let at = self.attempt.as_ref()?.leave_at?;
-        self.gateways.has_another(self.hop).then_some(at)
-    }
-
-    pub(crate) fn handle_timeout(&mut self, outbox: &mut Outbox, now: Now) {
-        self.check_liveness(outbox, now);
-        self.expire_former(outbox, now);
-        let silent = self.leave_at().filter(|at| now.boot >= *at).map(|_| Due::TimedOut);
-        if let Some(attempt) = &mut self.attempt {
-            match silent.or(attempt.transaction.due(now.boot)) {
-                Some(Due::Retransmit) => outbox.transmit(attempt.flow, attempt.bytes.clone()),
-                Some(Due::TimedOut) => {
-                    self.interrupt();
-                    self.drop_flow(outbox);
-                    self.fail(Failure::TimedOut, None, outbox, now);
-                }
-                None => {}
-            }
+    pub(crate) fn handle_timeout(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+        self.check_liveness(flows, outbox, now);
+        self.expire_left(flows, outbox, now);
+        if self.here.is_timed_out(self.gateways.has_another(self.hop), outbox, now) {
+            self.interrupt();
+            self.here.close(flows, outbox);
+            self.fail(Failure::TimedOut, None, flows, outbox, now);
         }
-        if self.refresh_at.is_some_and(|at| now.boot >= at) {
-            self.refresh_at = None;
-            self.due |= self.attempt.is_none();
+        if self.refresh_at.take_if(|at| now.boot >= *at).is_some() && !self.here.is_asking() {
+            self.due.insert(Due::Binding);
             // Not on a push: then the gateway that works is the one that will send the INVITE.
-            if self.attempt.is_none() && self.gateways.should_leave(self.hop, now.boot) {
+            if self.gateways.should_leave(self.hop, now.boot) {
                 log::info!("{}: a better gateway may be used again", self.key);
-                self.drop_flow(outbox);
+                self.here.close(flows, outbox);
             }
         }
-        if let (Some(at), Some(period), Flow::Up(up)) = (self.keep_alive_at, self.account.keep_alive(), &self.flow)
-            && now.boot >= at
-        {
-            if Self::wants_keep_alive(up.transport) {
-                // RFC 5626 3.5.1: a double CRLF; over UDP it keeps the address translation open.
-                outbox.transmit(up.id, b"\r\n\r\n".to_vec());
-                self.liveness.pinged(now.boot);
-            }
-            self.keep_alive_at = Some(now.boot + period);
-        }
+        self.here.ping(self.who.account().keep_alive(), flows, outbox, now);
     }
 
     /// Notes a failure: the next gateway at once, and after the last of them a wait.
-    pub(super) fn fail(&mut self, failure: Failure, retry_after: Option<Duration>, outbox: &mut Outbox, now: Now) {
-        self.finished |= self.leaving && active(Mutation::LogOutGivenUp);
-        self.due = true;
+    pub(super) fn fail(
+        &mut self,
+        failure: Failure,
+        retry_after: Option<Duration>,
+        flows: &mut Flows,
+        outbox: &mut Outbox,
+        now: Now,
+    ) {
+        if self.is_leaving() && active(Mutation::LogOutGivenUp) {
+            self.life = Life::Finished;
+        }
+        self.due.insert(Due::Binding);
         self.failures += 1;
-        if self.redirect.take().is_some() {
-            self.drop_flow(outbox);
+        if self.here.end_redirect() {
+            self.here.close(flows, outbox);
         }
-        if let Some(Asks::Query(provider)) = self.resume.take().map(|chain| chain.asks) {
-            self.query.get_or_insert(provider);
+        if let Some(Purpose::Query(provider)) = self.here.take_more().map(|chain| chain.into_purpose()) {
+            self.due.insert(Due::Query(provider));
         }
-        self.hope_for_tcp();
-        let hops = self.account.hops().len();
+        self.here.hope_for_tcp();
+        let hops = self.account().hops().len();
         self.gateways.failed(self.hop, retry_after, now.boot);
         if hops > 1 {
-            self.drop_flow(outbox);
+            self.here.close(flows, outbox);
         }
         if self.gateways.next(now.boot).is_some() {
             log::info!("{}: {failure}; trying the next gateway", self.key);
@@ -110,9 +93,19 @@ impl Registration {
     /// Stops until the app changes something: what was refused for good is not asked again in a loop.
     pub(super) fn stop(&mut self, failure: Failure, outbox: &mut Outbox) {
         self.pace = Pace::Stopped;
-        self.due = true;
+        self.due.insert(Due::Binding);
         self.refresh_at = None;
         log::warn!("{}: {failure}; nothing more is sent until the app asks for it", self.key);
         outbox.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: None });
+    }
+
+    /// Gives up waiting for the answer in flight; what it asked for is due again.
+    pub(super) fn interrupt(&mut self) {
+        if let Some(purpose) = self.here.interrupt() {
+            self.due.insert(Due::Binding);
+            if let Purpose::Query(provider) = purpose {
+                self.due.insert(Due::Query(provider));
+            }
+        }
     }
 }

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::{Flow, Registration};
-use crate::account::Transport;
+use super::Binding;
 use crate::clock::{Now, Soonest};
-use crate::event::{FlowError, FlowId};
+use crate::event::FlowId;
+use crate::flows::Flows;
 use crate::outbox::Outbox;
 use crate::transaction::T1;
 
@@ -28,21 +28,38 @@ pub(super) struct Liveness {
     round_trip: Option<Duration>,
     /// When the REGISTER in flight is taken for lost with its flow.
     doubted_at: Option<Duration>,
+    /// When the next keep-alive is due.
+    keep_alive_at: Option<Duration>,
     /// When a pong must have come.
     pong_by: Option<Duration>,
     /// The server has answered a ping before: only then is silence a sign.
     pongs: bool,
 }
 
+/// A flow gave no sign of life in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silent {
+    /// A REGISTER on an old connection got no answer.
+    Answer,
+    /// A ping got no pong.
+    Pong,
+}
+
 impl Liveness {
     pub(super) fn timeouts(&self, soonest: &mut Soonest) {
         soonest.add_at(self.doubted_at, "half-open connection");
         soonest.add_at(self.pong_by, "pong");
+        soonest.add_at(self.keep_alive_at, "keep-alive");
     }
 
     /// A flow has just been opened: whatever answers on it, it is not half-open.
     pub(super) fn opened(&mut self) {
         *self = Self::default();
+    }
+
+    /// There is no flow to be kept alive.
+    pub(super) fn rest(&mut self) {
+        self.keep_alive_at = None;
     }
 
     /// A REGISTER leaves on the flow.
@@ -57,7 +74,7 @@ impl Liveness {
         self.round_trip = Some(now.saturating_sub(sent_at).max(T1 / 10));
     }
 
-    pub(super) fn pinged(&mut self, now: Duration) {
+    fn pinged(&mut self, now: Duration) {
         if self.pongs && self.pong_by.is_none() {
             self.pong_by = Some(now + PONG);
         }
@@ -70,7 +87,7 @@ impl Liveness {
     }
 }
 
-impl Registration {
+impl Binding {
     /// The peer sent something, whatever it was.
     pub(crate) fn heard(&mut self, flow: FlowId, now: Now) {
         if self.owns(flow) {
@@ -85,31 +102,38 @@ impl Registration {
         }
     }
 
-    /// Leaves a flow that has given no sign of life in time: the REGISTER goes out again on a new one.
-    pub(super) fn check_liveness(&mut self, outbox: &mut Outbox, now: Now) {
-        let due = |at: Option<Duration>| at.is_some_and(|at| now.boot >= at);
-        if due(self.liveness.doubted_at) {
-            self.liveness.doubted_at = None;
-            if let Some(attempt) = self.attempt.take() {
-                log::info!("{}: no answer on an old connection; opening a new one", self.key);
-                self.resume = Some(attempt.chain);
-                self.drop_flow(outbox);
+    /// Returns which sign of life is overdue.
+    pub(crate) fn silent(&mut self, now: Now) -> Option<Silent> {
+        for (at, silent) in
+            [(&mut self.liveness.doubted_at, Silent::Answer), (&mut self.liveness.pong_by, Silent::Pong)]
+        {
+            if at.take_if(|at| now.boot >= *at).is_some() {
+                return Some(silent);
             }
         }
-        if due(self.liveness.pong_by) {
-            self.liveness.pong_by = None;
-            self.drop_flow_as_failed(outbox, now);
+        None
+    }
+
+    /// Keeps the flow alive from here on, or no more.
+    pub(crate) fn keep_alive(&mut self, period: Option<Duration>, now: Now) {
+        self.liveness.keep_alive_at = period.map(|period| now.boot + period);
+    }
+
+    pub(crate) fn stop_keep_alive(&mut self) {
+        self.liveness.keep_alive_at = None;
+    }
+
+    /// Sends a keep-alive that is due: a double CRLF (RFC 5626 3.5.1); over UDP it keeps the address translation open. A
+    /// WebSocket has its own.
+    pub(crate) fn ping(&mut self, period: Option<Duration>, flows: &Flows, outbox: &mut Outbox, now: Now) {
+        let (Some(period), Some(up)) = (period, self.up(flows)) else { return };
+        if self.liveness.keep_alive_at.is_none_or(|at| now.boot < at) {
+            return;
         }
-    }
-
-    fn drop_flow_as_failed(&mut self, outbox: &mut Outbox, now: Now) {
-        let Flow::Up(up) = &self.flow else { return };
-        outbox.push(crate::event::Output::Close(up.id));
-        self.flow_went_down(FlowError::Unreachable("no answer to a keep-alive".into()), outbox, now);
-    }
-
-    /// Whether CRLF keep-alives are of use: a WebSocket has its own.
-    pub(super) fn wants_keep_alive(transport: Transport) -> bool {
-        !transport.is_websocket()
+        if !up.transport.is_websocket() {
+            outbox.transmit(up.id, b"\r\n\r\n".to_vec());
+            self.liveness.pinged(now.boot);
+        }
+        self.keep_alive(Some(period), now);
     }
 }

@@ -1,0 +1,126 @@
+//! Our Contact, and those that go away beside it.
+
+use std::net::SocketAddr;
+
+use super::{Binding, Purpose, Registrant};
+use crate::account::Transport;
+use crate::clock::Now;
+use crate::flows::{Flows, Up};
+use crate::mutation::{Mutation, active};
+use crate::push::{self, Dialect, Removal, Tag, Tags};
+use crate::redact::Secret;
+use crate::snapshot::{Bound, TokenWish};
+
+pub(super) struct OurContact {
+    pub(super) uri: String,
+    pub(super) params: String,
+    pub(super) headers: Vec<Tag>,
+}
+
+impl Binding {
+    /// Returns the Contact URI without push parameters; `None` while the flow is not up.
+    pub(crate) fn contact_base(&self, who: &Registrant, flows: &Flows) -> Option<String> {
+        let up = self.up(flows)?;
+        Some(who.contact_base_at(&up, self.seen.as_deref(), &who.sent_by(&up)))
+    }
+}
+
+impl Registrant {
+    pub(super) fn contact_base_at(&self, up: &Up, seen: Option<&SocketAddr>, sent_by: &str) -> String {
+        let user = self.account.aor().user();
+        let seen = seen.map(|seen| seen.to_string());
+        let address = seen.as_deref().unwrap_or(sent_by);
+        match up.transport {
+            Transport::Udp => ["sip:", user, "@", address].concat(),
+            // RFC 7118 5.2.2: the URI's transport is `ws` for both, TLS or not. The name goes nowhere, so it can stay the
+            // same on every connection: the binding is renewed and leaves no old Contact behind.
+            Transport::Ws | Transport::Wss => ["sip:", user, "@", sent_by, ";transport=ws"].concat(),
+            transport => ["sip:", user, "@", address, ";transport=", transport.param()].concat(),
+        }
+    }
+
+    /// What stands for us in Via: our address or, where nobody could connect to it, a name that goes nowhere (RFC 7118 5.1).
+    pub(super) fn sent_by(&self, up: &Up) -> String {
+        if up.transport.is_websocket() {
+            return format!("{}.invalid", self.memory.from_tag);
+        }
+        up.local.to_string()
+    }
+
+    pub(super) fn contact(&self, spoken: &[Dialect], purpose: &Purpose, base: &str) -> OurContact {
+        let bound = match purpose {
+            Purpose::Remove => self.memory.bound.as_ref(),
+            Purpose::Vacate(bound) => Some(&**bound),
+            Purpose::Bind | Purpose::Query(_) => None,
+        };
+        let base = bound.map_or(base, Bound::base);
+        let tags = match &self.push {
+            Some(push) => push.write(spoken, self.says(purpose), self.memory.token.last()),
+            None => Tags::default(),
+        };
+        let mut params = self.instance_params();
+        tags.write_contact_params(&mut params);
+        let same = self.push.as_ref().is_none_or(|push| push.removal() == Removal::SameBinding);
+        let uri = match bound.filter(|_| same) {
+            Some(bound) => bound.uri.expose().to_owned(),
+            None => {
+                let mut uri = base.to_owned();
+                tags.write_uri_params(&mut uri);
+                uri
+            }
+        };
+        OurContact { uri, params, headers: tags.headers }
+    }
+
+    /// What a REGISTER says about push.
+    fn says<'a>(&'a self, purpose: &'a Purpose) -> push::Binding<'a> {
+        let bound = self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref());
+        match (purpose, &self.memory.token) {
+            (Purpose::Query(provider), _) => push::Binding::Query(provider.as_deref()),
+            (Purpose::Remove, wish) => push::Binding::LoggedOut(bound.or(wish.last())),
+            (Purpose::Vacate(bound), wish) => push::Binding::LoggedOut(bound.token.as_ref().or(wish.last())),
+            (Purpose::Bind, TokenWish::Bind(token)) => push::Binding::Token(token),
+            (Purpose::Bind, TokenWish::Unbind(_)) => push::Binding::Unbound,
+            (Purpose::Bind, TokenWish::NoneYet) => push::Binding::NoneYet,
+        }
+    }
+
+    /// The Contacts that go with `;expires=0` beside ours.
+    pub(super) fn contacts_to_remove(
+        &self,
+        uri: &str,
+        purpose: &Purpose,
+        gateway: Option<&str>,
+        lives: bool,
+        now: Now,
+    ) -> Vec<String> {
+        let wall = now.wall.as_secs();
+        if active(Mutation::OldContactStays) {
+            return Vec::new();
+        }
+        // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6), and some do so without; a
+        // 200 that still lists the old one is reason to remove it all the same.
+        let instance = self.account.instance_id().is_some() && !self.memory.no_outbound;
+        let replaces = (instance || self.memory.separate_removal) && !purpose.removes();
+        let mut removed: Vec<String> = Vec::new();
+        let mut remove = |candidate: &Secret| {
+            let candidate = candidate.expose();
+            if candidate != uri && !removed.iter().any(|known| known == candidate) {
+                removed.push(candidate.to_owned());
+            }
+        };
+        for former in &self.memory.former {
+            if former.expires_at > wall && (!replaces || former.refusals > 0) {
+                remove(&former.uri);
+            }
+        }
+        if !replaces {
+            if let Some(bound) = self.memory.bound.as_ref().filter(|bound| lives || bound.expires_at > wall) {
+                remove(&bound.uri);
+            }
+            // Back at a gateway that was left: what it still holds goes, unless the new binding takes its place there.
+            self.left_at(gateway).for_each(|left| remove(&left.uri));
+        }
+        removed
+    }
+}

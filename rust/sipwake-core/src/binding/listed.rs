@@ -1,0 +1,145 @@
+//! The Contacts that a 200 lists: which is ours, and which of this device should not be there.
+
+use std::net::SocketAddr;
+
+use super::registrant::MAX_FORMER;
+use super::{Purpose, Registrant, Sent};
+use crate::mutation::{Mutation, active};
+use crate::redact::Secret;
+use crate::sip::{Contact, Message, SipUri, same_uri, unescape};
+use crate::snapshot::{Bound, Former};
+
+/// How often a leftover that a 200 still lists is asked to be removed again.
+pub(crate) const MAX_CLEANUPS: u8 = 2;
+
+impl Registrant {
+    /// The listed Contact that stands for ours: as we sent it or, where the server rewrites addresses, the longest-lived
+    /// with our instance or our token.
+    pub(crate) fn ours<'l, 'a>(&self, listed: &'l [Contact<'a>], sent: &Sent) -> Option<&'l Contact<'a>> {
+        let instance = self.account.instance_id();
+        let exact = listed.iter().filter(|contact| is_uri(contact, &sent.uri));
+        if let Some(exact) = exact.max_by_key(|contact| (contact.uri == sent.uri, contact.instance() == instance)) {
+            return Some(exact);
+        }
+        let uri = SipUri::parse(&sent.uri);
+        let prid = uri.as_ref().and_then(|uri| uri.params.value("pn-prid"));
+        let known = |contact: &Contact| {
+            let mut known = self.memory.former.iter().map(|former| &former.uri);
+            known.any(|uri| uri.expose() != sent.uri && is_uri(contact, uri.expose()))
+                || self.memory.bound.as_ref().is_some_and(|bound| is_uri(contact, bound.uri.expose()))
+        };
+        let ours = listed.iter().filter(|contact| {
+            let same = (instance.is_some() && contact.instance() == instance)
+                || contact.parsed().is_some_and(|uri| prid.is_some() && uri.params.value("pn-prid") == prid);
+            same && !known(contact)
+        });
+        ours.max_by_key(|contact| contact.expires())
+    }
+
+    /// Whether a listed Contact is one of this device that should not be there: known, of our instance, or with our token.
+    fn is_our_leftover(&self, contact: &Contact, sent: &Sent) -> bool {
+        if matches!(sent.purpose(), Purpose::Bind) && is_uri(contact, &sent.uri) {
+            return false;
+        }
+        if active(Mutation::ForeignContactRemoved) {
+            return true;
+        }
+        let bound = self.memory.bound.iter().map(|bound| &bound.uri);
+        let mut known = self.memory.former.iter().map(|former| &former.uri).chain(bound).map(Secret::expose);
+        if known.any(|uri| is_uri(contact, uri)) || is_uri(contact, &sent.uri) {
+            return true;
+        }
+        let instance = self.account.instance_id();
+        if instance.is_some() && contact.instance() == instance {
+            return true;
+        }
+        let tokens = [self.memory.token.last(), self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref())];
+        let prid =
+            contact.parsed().and_then(|uri| unescape(uri.params.value("pn-prid")?).ok().map(|prid| prid.into_owned()));
+        prid.is_some_and(|prid| tokens.into_iter().flatten().any(|token| token.call() == Some(prid.as_str())))
+    }
+
+    /// Returns which Contacts of ours the 200 to a removal still lists.
+    pub(crate) fn lingering(&self, sent: &Sent, listed: &[Contact]) -> Vec<Former> {
+        let ours = listed.iter().filter(|contact| self.is_our_leftover(contact, sent)).take(MAX_FORMER);
+        ours.map(|contact| Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals: 1 }).collect()
+    }
+
+    /// Forgets what a gateway has just removed. A binding that another one holds is not gone: it is known until the next one
+    /// is accepted in its place, and then taken back where it is.
+    pub(crate) fn forget_removed(&mut self, sent: &Sent, gateway: Option<&str>) {
+        if self.memory.bound.as_ref().is_some_and(|bound| bound.gateway.as_deref() == gateway)
+            || active(Mutation::BoundElsewhereForgotten)
+        {
+            self.memory.bound = None;
+        }
+        let gone = |uri: &str| uri == sent.uri || sent.removed.iter().any(|removed| removed == uri);
+        self.memory.left.retain(|left| left.gateway.as_deref() != gateway || !gone(left.uri.expose()));
+        self.memory.former.retain(|known| !sent.removed.iter().any(|uri| uri == known.uri.expose()));
+    }
+
+    /// Forgets the former Contacts that the 200 lists no more, and finds those that it still does.
+    pub(crate) fn settle_former(
+        &mut self,
+        sent: &Sent,
+        listed: &[Contact],
+        ours: Option<&Contact>,
+        gateway: Option<&str>,
+    ) {
+        let mut former = std::mem::take(&mut self.memory.former);
+        let bound = self.memory.bound.take();
+        for bound in bound.iter().chain(self.left_at(gateway)).filter(|bound| bound.uri.expose() != sent.uri) {
+            if !former.iter().any(|known| known.uri == bound.uri) {
+                former.push(Former { uri: bound.uri.clone(), expires_at: bound.expires_at, refusals: 0 });
+            }
+        }
+        former.retain(|known| known.uri.expose() != sent.uri);
+        let mut kept: Vec<Former> = Vec::new();
+        // A query's Contact differs from ours only in what RFC 3261 19.1.4 overlooks: where both are listed, each is its own.
+        let exactly = listed.iter().any(|contact| contact.uri == sent.uri);
+        let is_ours = |contact: &Contact, former: &[Former]| {
+            let known = || former.iter().any(|known| known.uri.expose() == contact.uri);
+            is_uri(contact, &sent.uri) && !(exactly && known())
+        };
+        for contact in listed.iter().filter(|contact| Some(*contact) != ours && !is_ours(contact, &former)) {
+            let known = former.iter().find(|known| is_uri(contact, known.uri.expose()));
+            if known.is_none() && !self.is_our_leftover(contact, sent) {
+                continue;
+            }
+            let refusals = known.map_or(0, |known| known.refusals) + 1;
+            // The server has just shown that it holds it, whatever our clock says.
+            if refusals <= MAX_CLEANUPS && kept.len() < MAX_FORMER {
+                kept.push(Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals });
+            }
+        }
+        if listed.is_empty() {
+            // The server lists nothing: what was asked to be removed counts as removed, the rest waits for its turn.
+            former.retain(|known| !sent.removed.iter().any(|uri| uri == known.uri.expose()));
+            former.truncate(MAX_FORMER);
+            kept = former;
+        }
+        kept.shrink_to_fit();
+        self.memory.former = kept;
+    }
+
+    /// The binding that a 200 has just confirmed.
+    pub(crate) fn bind(&mut self, sent: &Sent, expires_at: u64, gateway: Option<Box<str>>) {
+        self.memory.bound = Bound::new(&sent.base, &sent.uri, sent.token.clone(), expires_at, gateway);
+    }
+}
+
+fn is_uri(contact: &Contact, uri: &str) -> bool {
+    contact.uri == uri
+        || match (contact.parsed(), SipUri::parse(uri)) {
+            (Some(listed), Some(known)) => {
+                listed.params.value("pn-prid") == known.params.value("pn-prid") && same_uri(&listed, &known)
+            }
+            _ => false,
+        }
+}
+
+/// Our address as the top Via shows it (RFC 3581 section 4).
+pub(crate) fn observed(message: &Message) -> Option<SocketAddr> {
+    let via = message.via()?;
+    Some(SocketAddr::new(via.received()?, via.rport()?))
+}

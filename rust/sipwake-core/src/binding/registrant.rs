@@ -1,0 +1,190 @@
+//! Whose bindings they are: the account, what is remembered of it, and the numbers that all its REGISTERs share.
+
+use crate::account::{Account, AccountKey};
+use crate::clock::Now;
+use crate::digest::{Algorithm, Credentials, NonceCache, RealmHa1};
+use crate::json::Kept;
+use crate::mutation::{Mutation, active};
+use crate::outbox::Outbox;
+use crate::push::{Dialect, Push};
+use crate::random::Random;
+use crate::redact::Secret;
+use crate::snapshot::{Bound, Durability, Former, Memory, Record, Removal, StoredRemoval, binding_key, seal};
+
+/// CSeq numbers reserved by one write to the store.
+const RESERVE_CSEQ: u32 = 32;
+/// Where a Call-ID has had enough of them: a CSeq stays below 2^31 (RFC 3261 section 8.1.1.5).
+const MAX_CSEQ: u32 = 1 << 30;
+/// Former Contacts remembered for removal.
+pub(super) const MAX_FORMER: usize = 8;
+/// How far ahead the CSeq goes after a 400 or 500. RFC 3261 section 10.3 has a registrar refuse a CSeq that is not above the
+/// last one, without saying so; a process whose predecessor could not store its numbers begins below it.
+const SKIP_CSEQ: u32 = 1000;
+
+/// The account that registers, the same at each gateway.
+pub(crate) struct Registrant {
+    pub(super) key: AccountKey,
+    pub(super) account: Account,
+    pub(super) push: Option<Push>,
+    pub(super) memory: Memory,
+    cseq: u32,
+    /// The user logged out: what is remembered is stored as a pending log-out.
+    pub(super) leaving: bool,
+}
+
+impl Registrant {
+    pub(crate) fn new(account: Account, push: Option<Push>, memory: Option<Memory>, random: &mut Random) -> Self {
+        let mut memory = match memory {
+            Some(memory) if memory.cseq_reserved < MAX_CSEQ => memory,
+            Some(memory) => Memory { call_id: random.token().into(), cseq_reserved: 1, ..memory },
+            None => Memory::fresh(random),
+        };
+        if active(Mutation::CallIdChanges) {
+            memory.call_id = random.token().into();
+        }
+        if active(Mutation::CseqReused) {
+            memory.cseq_reserved = memory.cseq_reserved.saturating_sub(RESERVE_CSEQ);
+        }
+        Self { key: account.key(), cseq: memory.cseq_reserved, account, push, memory, leaving: false }
+    }
+
+    pub(crate) fn key(&self) -> &AccountKey {
+        &self.key
+    }
+
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    pub(crate) fn push(&self) -> Option<&Push> {
+        self.push.as_ref()
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(crate) fn memory_mut(&mut self) -> &mut Memory {
+        &mut self.memory
+    }
+
+    /// Returns the account and the nonces that its credentials answer.
+    pub(crate) fn credentials(&mut self) -> (&Account, &mut NonceCache) {
+        (&self.account, &mut self.memory.nonces)
+    }
+
+    pub(crate) fn into_memory(self) -> Memory {
+        self.memory
+    }
+
+    pub(crate) fn replace(&mut self, account: Account, push: Option<Push>) {
+        self.account = account;
+        self.push = push;
+    }
+
+    /// From here on what is remembered is stored as a log-out.
+    pub(crate) fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    pub(crate) fn save(&self, outbox: &mut Outbox, durability: Durability) {
+        if self.leaving {
+            return outbox.save_removal(&self.key, Some(self.removal()), durability);
+        }
+        let bytes = Some(seal(&|out| self.memory.write(out)));
+        outbox.push(crate::event::Output::Save(Record { key: binding_key(&self.key), bytes, durability }));
+    }
+
+    /// Returns what is needed to deliver the log-out without the app.
+    pub(crate) fn removal(&self) -> StoredRemoval {
+        let mut account = self.account.config();
+        if !active(Mutation::PasswordStored) {
+            account.credentials = self.ha1_only();
+        }
+        Removal::written(&account, &self.push.as_ref().map(Push::config), &self.memory)
+    }
+
+    /// The HA1 values that are needed to deliver a removal without the password: for each realm that has asked
+    /// and, where none has yet, for the domain of the AOR, which is most servers' realm.
+    fn ha1_only(&self) -> Credentials {
+        let password = match self.account.credentials() {
+            Credentials::Password(password) => password,
+            known @ Credentials::Ha1(_) => return known.clone(),
+        };
+        let mut realms: Vec<&str> = self.memory.nonces.realms().map(|(realm, _)| realm).collect();
+        realms.extend(self.memory.realm.as_deref());
+        realms.extend(self.account.realm());
+        if realms.is_empty() {
+            realms.extend(self.account.aor().as_str().rsplit('@').next());
+        }
+        realms.sort_unstable();
+        realms.dedup();
+        let mut values = Vec::new();
+        for realm in realms {
+            for algorithm in [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256] {
+                let ha1 = crate::digest::ha1(algorithm, self.account.auth_user(), realm, password.expose());
+                values.push(RealmHa1 { realm: realm.to_owned(), algorithm, ha1 });
+            }
+        }
+        Credentials::Ha1(values)
+    }
+
+    /// Reserves CSeq numbers ahead, so that none is used twice across a kill. Returns whether the record must be stored.
+    pub(super) fn reserve(&mut self) -> bool {
+        if self.cseq < self.memory.cseq_reserved {
+            return false;
+        }
+        self.memory.cseq_reserved = self.cseq + RESERVE_CSEQ;
+        true
+    }
+
+    pub(super) fn next_cseq(&mut self) -> u32 {
+        self.cseq += 1;
+        self.cseq
+    }
+
+    pub(super) fn skip_after(&mut self, code: u16) {
+        if matches!(code, 400 | 500) {
+            self.cseq += SKIP_CSEQ;
+        }
+    }
+
+    /// The Contact parameters of RFC 5626.
+    pub(super) fn instance_params(&self) -> String {
+        match self.account.instance_id() {
+            Some(instance) if self.memory.no_outbound => [";+sip.instance=\"<", instance, ">\""].concat(),
+            Some(instance) => [";+sip.instance=\"<", instance, ">\";reg-id=1"].concat(),
+            None => String::new(),
+        }
+    }
+
+    pub(super) fn spoken_to_remove(&self) -> Vec<Dialect> {
+        self.push.as_ref().map(|push| push.spoken_to_remove(self.memory.shown)).unwrap_or_default()
+    }
+
+    /// Remembers, before it is sent, a Contact that the server may soon hold: a kill must not make it an unknown leftover.
+    pub(super) fn remember_contact(&mut self, uri: &str, now: Now) -> bool {
+        let known = |secret: &Secret| secret.expose() == uri;
+        if self.memory.bound.as_ref().is_some_and(|bound| known(&bound.uri))
+            || self.memory.former.iter().any(|former| known(&former.uri))
+        {
+            return false;
+        }
+        let expires_at = now.wall.as_secs().saturating_add(u64::from(self.account.expires().max(3600)));
+        if self.memory.former.len() >= MAX_FORMER {
+            self.memory.former.remove(0);
+        }
+        self.memory.former.push(Former { uri: Secret::new(uri), expires_at, refusals: 0 });
+        true
+    }
+
+    pub(super) fn forget_contact(&mut self, uri: &str) {
+        self.memory.former.retain(|former| former.uri.expose() != uri);
+    }
+
+    /// What a gateway holds of the time before it was left.
+    pub(crate) fn left_at<'a>(&'a self, gateway: Option<&'a str>) -> impl Iterator<Item = &'a Bound> {
+        let left = self.memory.left.iter().filter(|_| !active(Mutation::LeftHereStays));
+        left.filter(move |left| left.gateway.as_deref() == gateway)
+    }
+}

@@ -1,0 +1,188 @@
+//! Writes the REGISTER: which Contacts, which tags, which credentials.
+
+use super::{Binding, Chain, OverTcp, Piid, Purpose, Registrant, Sent};
+use crate::account::Transport;
+use crate::clock::Now;
+use crate::event::Failure;
+use crate::flows::Flows;
+use crate::mutation::{Mutation, active};
+use crate::outbox::Outbox;
+use crate::push::{Asked, Dialect, Tags, piid, write_upper};
+use crate::sip::{Builder, Method};
+use crate::snapshot::{Durability, TokenWish};
+use crate::transaction::ClientTransaction;
+use crate::uas::ALLOW;
+
+/// RFC 3261 18.1.1: the largest request that goes over UDP where the path's MTU is not known, in bytes.
+const MAX_DATAGRAM: usize = 1300;
+/// Nonce counts reserved by one write. Kamailio refuses a count above 255, so a restart must not skip many.
+pub(crate) const RESERVE_NC: u32 = 8;
+
+/// What became of a REGISTER that was to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sending {
+    Sent,
+    /// It is too large for UDP: the flow is closed, and the chain goes on over TCP.
+    TooLarge,
+}
+
+impl Binding {
+    /// Sends the next REGISTER of a chain on the flow, which is up.
+    ///
+    /// `gateway` names the gateway, where there is a choice; `lives` tells that by boot time the present binding has not lapsed.
+    pub(crate) fn send(
+        &mut self,
+        mut chain: Box<Chain>,
+        who: &mut Registrant,
+        (gateway, lives): (Option<&str>, bool),
+        flows: &mut Flows,
+        outbox: &mut Outbox,
+        now: Now,
+    ) -> Result<Sending, Failure> {
+        let Some(up) = self.up(flows) else { return Err(Failure::Unbuildable) };
+        let transport = up.transport;
+        let spoken = if chain.without_push { Vec::new() } else { who.spoken(&chain.purpose) };
+        let sent_by = who.sent_by(&up);
+        let base = who.contact_base_at(&up, self.seen.as_deref(), &sent_by);
+        let contact = who.contact(&spoken, &chain.purpose, &base);
+        let mut save = who.reserve();
+        let new_contact = !chain.purpose.removes() && who.remember_contact(&contact.uri, now);
+        save |= new_contact;
+        let kept = self.nonces.is_none();
+        if self.nonces(who).reserve(RESERVE_NC) {
+            save |= kept && !active(Mutation::NonceCountReused);
+        }
+        if save && !active(Mutation::SavedAfterSending) {
+            who.save(outbox, Durability::Progress);
+        }
+        if active(Mutation::AlwaysChallenged) && chain.requests == 0 {
+            self.nonces(who).clear();
+        }
+
+        let cseq = who.next_cseq();
+        let branch = outbox.branch();
+        let redirected = self.redirect.as_ref().map(|redirect| redirect.uri.clone());
+        let request_uri = redirected.unwrap_or_else(|| who.account.registrar().to_owned());
+        let expires = if chain.purpose.removes() { 0 } else { self.wanted_expires(&chain, who) };
+        let removed = if chain.single_contact {
+            Vec::new()
+        } else {
+            who.contacts_to_remove(&contact.uri, &chain.purpose, gateway, lives, now)
+        };
+
+        let via = ["SIP/2.0/", transport.via(), " ", &sent_by, ";branch=", &branch, ";rport"].concat();
+        let mut builder = Builder::request(&Method::Register, &request_uri)
+            .header("Via", &via)
+            .header("Max-Forwards", "70")
+            .header_of("From", &[&who.account.name_addr(), ";tag=", &who.memory.from_tag])
+            .header_of("To", &["<", who.account.aor().as_str(), ">"])
+            .header("Call-ID", &who.memory.call_id)
+            .header_of("CSeq", &[&cseq.to_string(), " REGISTER"]);
+        if let Some(route) = who.account.route() {
+            builder = builder.header_of("Route", &["<", route, ">"]);
+        }
+        // The old ones first: a server that takes them for the new one's binding then removes it before it makes it.
+        for uri in &removed {
+            builder = builder.header_of("Contact", &["<", uri, ">;expires=0"]);
+        }
+        builder = builder
+            .header_of("Contact", &["<", &contact.uri, ">", &contact.params])
+            .header("Expires", &expires.to_string())
+            .header("Supported", if who.account.instance_id().is_some() { "path, outbound" } else { "path" })
+            .header("Allow", ALLOW);
+        if let Some(agent) = who.account.user_agent() {
+            builder = builder.header("User-Agent", agent);
+        }
+        let mut headers = Tags::default();
+        let piid = who.write_piid(&spoken, &chain.purpose, transport.is_secure(), &mut headers);
+        if !matches!(chain.purpose, Purpose::Query(_)) {
+            write_upper(who.account.upper(), &mut headers);
+        }
+        for tag in contact.headers.iter().chain(&headers.headers) {
+            builder = builder.header(&tag.name, tag.value.as_deref().unwrap_or_default());
+        }
+        let digest_uri = who.memory.auth_uri.as_deref().unwrap_or(&request_uri).to_owned();
+        let cnonce = outbox.token();
+        let nonces = self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces);
+        let (user, credentials) = (who.account.auth_user(), who.account.credentials());
+        for (name, value) in nonces.authorize(user, credentials, "REGISTER", &digest_uri, b"", &cnonce) {
+            builder = builder.header(name, &value);
+        }
+        let bytes = builder.finish().map_err(|_| Failure::Unbuildable)?;
+        if transport == Transport::Udp && bytes.len() > MAX_DATAGRAM && self.over_tcp == OverTcp::Not {
+            if new_contact {
+                who.forget_contact(&contact.uri);
+            }
+            self.over_tcp = OverTcp::Wanted;
+            self.chain = Some(chain);
+            self.close(flows, outbox);
+            return Ok(Sending::TooLarge);
+        }
+
+        chain.requests += 1;
+        let (asked, token) = match (&chain.purpose, &who.memory.token) {
+            (Purpose::Remove | Purpose::Vacate(_), _) | (_, TokenWish::Unbind(_)) => (Asked::NoPush, None),
+            (Purpose::Query(_), _) | (_, TokenWish::NoneYet) => (Asked::Nothing, None),
+            (Purpose::Bind, TokenWish::Bind(token)) => (Asked::Push, Some(token.clone())),
+        };
+        let reliable = transport.is_reliable();
+        let repeats = if reliable { Vec::new() } else { bytes.clone() };
+        outbox.transmit(up.id, bytes);
+        if save && active(Mutation::SavedAfterSending) {
+            who.save(outbox, Durability::Progress);
+        }
+        self.liveness.asked(reliable, now.boot);
+        self.sent = Some(Box::new(Sent {
+            transaction: ClientTransaction::start(reliable, now.boot),
+            leave_at: None,
+            sent_at: now.boot,
+            flow: up.id,
+            branch,
+            cseq,
+            bytes: repeats,
+            base,
+            uri: contact.uri,
+            removed,
+            token,
+            asked,
+            spoken,
+            beside_contact: !contact.headers.is_empty(),
+            expires,
+            piid,
+            chain,
+        }));
+        Ok(Sending::Sent)
+    }
+
+    fn wanted_expires(&self, chain: &Chain, who: &Registrant) -> u32 {
+        chain.min_expires.max(self.min_expires).max(who.account.expires())
+    }
+}
+
+impl Registrant {
+    fn spoken(&self, purpose: &Purpose) -> Vec<Dialect> {
+        let Some(push) = &self.push else { return Vec::new() };
+        let removes = purpose.removes() || matches!(self.memory.token, TokenWish::Unbind(_));
+        if removes { self.spoken_to_remove() } else { push.spoken(self.memory.shown) }
+    }
+
+    fn write_piid(&self, spoken: &[Dialect], purpose: &Purpose, secure: bool, tags: &mut Tags) -> Piid {
+        // Mizutech's gateways take it beside RFC 8599 as well (S2, "RFC 8599").
+        let gateway = !self.account.gateways().is_empty() && spoken.contains(&Dialect::Rfc8599);
+        let speaks = spoken.contains(&Dialect::XMpush) || gateway;
+        let wants = speaks
+            && matches!(self.memory.token, TokenWish::Bind(_))
+            && !self.leaving
+            && !purpose.removes()
+            && !self.memory.asked_only;
+        let Some(realm) = self.account.realm().or(self.memory.realm.as_deref()).filter(|_| wants) else {
+            return Piid::None;
+        };
+        if !secure && !self.account.allows_cleartext_secrets() {
+            return Piid::Withheld;
+        }
+        let Some(value) = piid(self.account.auth_user(), realm, self.account.credentials()) else { return Piid::None };
+        tags.headers.push(crate::push::Tag { name: "X-PIID".into(), value: Some(value.expose().to_owned()) });
+        if secure { Piid::Sent } else { Piid::InTheClear }
+    }
+}

@@ -1,0 +1,135 @@
+//! Which flow is whose: its account, what it carries, its transport, our address on it, and what has come of its next message.
+
+use std::net::SocketAddr;
+
+use crate::account::{AccountKey, Hop, Transport};
+use crate::event::{FlowId, Output};
+use crate::mutation::{Mutation, active};
+use crate::outbox::Outbox;
+use crate::sip::Framer;
+
+/// What a flow was opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carries {
+    /// The registration in use, and the calls that come over it.
+    Calls,
+    /// Removals at a gateway that was left.
+    Removals,
+}
+
+/// One flow that was asked for, until it is closed or breaks.
+pub(crate) struct Flow {
+    id: FlowId,
+    account: AccountKey,
+    carries: Carries,
+    transport: Transport,
+    /// The hop named its transport: the DNS chooses no other.
+    explicit: bool,
+    /// Our address on it, once it is open.
+    local: Option<SocketAddr>,
+    /// A message of which only a part has come.
+    framer: Option<Box<Framer>>,
+}
+
+impl Flow {
+    pub(crate) fn account(&self) -> &AccountKey {
+        &self.account
+    }
+
+    pub(crate) fn carries_calls(&self) -> bool {
+        self.carries == Carries::Calls
+    }
+
+    /// Whether messages must be cut out of a stream of bytes.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.transport.is_reliable() && !self.transport.is_websocket()
+    }
+}
+
+/// A flow that can be sent on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Up {
+    pub(crate) id: FlowId,
+    pub(crate) transport: Transport,
+    pub(crate) local: SocketAddr,
+}
+
+/// All flows of a client.
+#[derive(Default)]
+pub(crate) struct Flows(Vec<Flow>);
+
+impl Flows {
+    /// Asks for a flow.
+    pub(crate) fn open(
+        &mut self,
+        account: &AccountKey,
+        carries: Carries,
+        hop: Hop,
+        local_port: Option<u16>,
+        outbox: &mut Outbox,
+    ) -> FlowId {
+        let id = outbox.flow_id();
+        let (transport, explicit) = (hop.transport, hop.explicit_transport);
+        // Most clients have one flow: room for four would be most of what an idle one takes.
+        self.0.reserve_exact(1);
+        self.0.push(Flow { id, account: account.clone(), carries, transport, explicit, local: None, framer: None });
+        outbox.push(Output::Open { flow: id, hop, local_port });
+        id
+    }
+
+    pub(crate) fn close(&mut self, id: FlowId, outbox: &mut Outbox) {
+        self.forget(id);
+        outbox.push(Output::Close(id));
+    }
+
+    /// The flow broke, or never opened.
+    pub(crate) fn forget(&mut self, id: FlowId) {
+        self.0.retain(|flow| flow.id != id);
+    }
+
+    pub(crate) fn get(&self, id: FlowId) -> Option<&Flow> {
+        self.0.iter().find(|flow| flow.id == id)
+    }
+
+    /// Returns a flow that is open.
+    pub(crate) fn up(&self, id: FlowId) -> Option<Up> {
+        let flow = self.get(id)?;
+        Some(Up { id, transport: flow.transport, local: flow.local? })
+    }
+
+    pub(crate) fn came_up(&mut self, id: FlowId, local: SocketAddr) {
+        if let Some(flow) = self.get_mut(id) {
+            flow.local = Some(local);
+            flow.framer = None;
+        }
+    }
+
+    /// The DNS chose the transport of a flow that is being opened: never in place of one that was given, and never a clear one
+    /// in place of a secure one.
+    pub(crate) fn choose_transport(&mut self, id: FlowId, chosen: Transport) {
+        if let Some(flow) = self.get_mut(id)
+            && flow.local.is_none()
+            && !flow.explicit
+            && (chosen.is_secure() || !flow.transport.is_secure())
+            && !(active(Mutation::FormerIgnoresDns) && flow.carries == Carries::Removals)
+        {
+            flow.transport = chosen;
+        }
+    }
+
+    /// Takes the framer of a stream, to be given back with [`keep_framer`](Self::keep_framer).
+    pub(crate) fn take_framer(&mut self, id: FlowId) -> Framer {
+        self.get_mut(id).and_then(|flow| flow.framer.take()).map(|framer| *framer).unwrap_or_default()
+    }
+
+    /// Keeps what has come of a message.
+    pub(crate) fn keep_framer(&mut self, id: FlowId, framer: Framer) {
+        if let Some(flow) = self.get_mut(id).filter(|_| !framer.is_idle()) {
+            flow.framer = Some(Box::new(framer));
+        }
+    }
+
+    fn get_mut(&mut self, id: FlowId) -> Option<&mut Flow> {
+        self.0.iter_mut().find(|flow| flow.id == id)
+    }
+}

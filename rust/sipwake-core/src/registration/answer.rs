@@ -1,0 +1,243 @@
+//! Decides what follows from the answer to a REGISTER.
+
+use std::time::Duration;
+
+use super::{Chain, Due, Life, Outcome, Pace, Purpose, Registration};
+use crate::binding::{MAX_CLEANUPS, MAX_MIN_EXPIRES, Piid, Sent, observed, reason};
+use crate::clock::Now;
+use crate::digest::ServerProof;
+use crate::event::{Event, Failure, Registered};
+use crate::flows::Flows;
+use crate::mutation::{Mutation, active};
+use crate::outbox::Outbox;
+use crate::push::{Asked, Shown, Standing, Verdict};
+use crate::redact::Secret;
+use crate::sip::{Contact, Message, NameAddr};
+use crate::snapshot::{Durability, TokenWish};
+
+/// Proxies that a `Service-Route` may name.
+const MAX_ROUTE: usize = 8;
+/// A granted lifetime below this is not worth a timer that fires all the time, in seconds.
+const MIN_GRANTED: u32 = 10;
+
+impl Registration {
+    /// Deals with the answer to the REGISTER in flight.
+    pub(super) fn conclude(
+        &mut self,
+        outcome: Outcome,
+        message: &Message,
+        flows: &mut Flows,
+        outbox: &mut Outbox,
+        now: Now,
+    ) {
+        let (sent, code, failure, retry_after) = match outcome {
+            Outcome::Provisional | Outcome::Again => return,
+            Outcome::Accepted(sent, proof) => return self.accepted(sent, proof, message, flows, outbox, now),
+            Outcome::Denied(Failure::WrongCredentials) if active(Mutation::WrongPasswordRetried) => {
+                return self.fail(Failure::WrongCredentials, None, flows, outbox, now);
+            }
+            Outcome::Denied(failure) => return self.stop(failure, outbox),
+            Outcome::Refused { sent, code, failure, retry_after } => (sent, code, failure, retry_after),
+        };
+        match (sent.purpose(), code) {
+            // Its Contact at least is removed beside the new one.
+            (Purpose::Vacate(_), _) => self.bind_next(),
+            (Purpose::Query(_), code) if failure != Failure::Circles && !matches!(code, 300..=399 | 423) => {
+                self.queried(code, message, outbox);
+            }
+            (Purpose::Remove, 404 | 604) => self.gone(flows, outbox, now),
+            (_, 403 | 404 | 410 | 416 | 603 | 604) => {
+                self.stop(Failure::Refused { code, reason: reason(message) }, outbox);
+            }
+            _ => self.fail(failure, retry_after, flows, outbox, now),
+        }
+    }
+
+    fn queried(&mut self, status: u16, message: &Message, outbox: &mut Outbox) {
+        let providers = crate::push::providers(&message.feature_caps());
+        self.due.insert(Due::Binding);
+        outbox.tell(Event::Capabilities { account: self.key.clone(), status, providers });
+    }
+
+    fn accepted(
+        &mut self,
+        sent: Box<Sent>,
+        proof: ServerProof,
+        message: &Message,
+        flows: &mut Flows,
+        outbox: &mut Outbox,
+        now: Now,
+    ) {
+        self.failures = 0;
+        self.gateways.worked(self.hop);
+        self.pace = Pace::Free;
+        self.hurry = 0;
+        let code = message.code().unwrap_or_default();
+        let listed = message.contacts();
+        match sent.purpose() {
+            Purpose::Query(_) => {
+                self.save(outbox, Durability::Progress);
+                return self.queried(code, message, outbox);
+            }
+            Purpose::Remove => return self.removed(&sent, &listed, flows, outbox, now),
+            Purpose::Vacate(_) => return self.vacated(&sent, outbox),
+            Purpose::Bind => {}
+        }
+
+        let ours = self.who.ours(&listed, &sent);
+        let lapsed = match ours.and_then(|ours| ours.expires()) {
+            Some(granted) => granted == 0,
+            None => listed.is_empty() && message.expires() == Some(0),
+        };
+        let gateway = self.gateway_in_use().map(str::to_owned);
+        if (ours.is_none() || lapsed) && sent.names_others() && !self.who.memory().separate_removal {
+            // The server reads one Contact only, or takes the old one and the new one for the same binding and removed both.
+            self.who.memory_mut().separate_removal = true;
+            self.who.forget_removed(&sent, gateway.as_deref());
+            if let Outcome::Refused { failure, .. } = self.here.again(sent, code, message) {
+                self.fail(failure, None, flows, outbox, now);
+            }
+            return;
+        }
+        if lapsed {
+            let failure = Failure::Answered { code, reason: "with a binding that is over already".to_owned() };
+            return self.fail(failure, None, flows, outbox, now);
+        }
+        let expires = ours
+            .and_then(|ours| ours.expires())
+            .or(message.expires())
+            .unwrap_or(sent.expires())
+            .clamp(MIN_GRANTED, MAX_MIN_EXPIRES);
+        let expires = Duration::from_secs(u64::from(expires));
+        let replaced = self.who.memory().bound.clone().filter(|bound| bound.gateway.is_some());
+        self.who.settle_former(&sent, &listed, ours, gateway.as_deref());
+        if self.needs_cleanup() {
+            self.cleanups += 1;
+            self.due.insert(Due::Binding);
+        }
+        self.who.bind(&sent, now.wall.saturating_add(expires).as_secs(), gateway.map(Into::into));
+        self.settle_at(replaced, flows, outbox, now);
+        self.who.memory_mut().local_port = self.here.up(flows).map(|up| up.local.port());
+        if self.is_satisfied_by(&sent) {
+            self.due.remove(&Due::Binding);
+        }
+
+        // Seen elsewhere than our Contact says: told at once, and the old Contact removed.
+        if self.contact_uri(flows).is_some_and(|base| base != sent.base()) {
+            self.due.insert(Due::Binding);
+        }
+
+        let verdict = self.read_verdict(&sent, code, message);
+        self.registered_at = Some(now.boot);
+        self.bound_until = Some(now.boot + expires);
+        self.refresh_at = (!active(Mutation::NeverRefreshed)).then(|| now.boot + refresh_after(expires, &verdict));
+        self.here.keep_alive(self.account().keep_alive(), now);
+        self.verdict = Some(verdict.clone());
+        let service_route = service_route(message);
+        self.service_route = service_route.clone().into();
+        self.save(outbox, Durability::Progress);
+        if self.is_leaving() {
+            return;
+        }
+        log::info!("{}: registered for {} s; push {:?}", self.key, expires.as_secs(), verdict.standing);
+        outbox.tell(Event::Registered {
+            account: self.key.clone(),
+            registered: Registered {
+                expires,
+                verdict,
+                token: sent.token().cloned(),
+                contact: Secret::new(sent.uri()),
+                observed: observed(message),
+                service_route,
+                suspicious_server: proof == ServerProof::Mismatch,
+            },
+        });
+    }
+
+    fn is_satisfied_by(&self, sent: &Sent) -> bool {
+        let token = match &self.who.memory().token {
+            TokenWish::Bind(token) => sent.token() == Some(token),
+            TokenWish::Unbind(_) => sent.asked_nothing_of_push(),
+            TokenWish::NoneYet => true,
+        };
+        token && !self.is_leaving() && !self.outdated && !self.needs_cleanup()
+    }
+
+    fn needs_cleanup(&self) -> bool {
+        self.who.memory().former.iter().any(|former| former.refusals > 0) && self.cleanups <= MAX_CLEANUPS
+    }
+
+    fn read_verdict(&mut self, sent: &Sent, code: u16, message: &Message) -> Verdict {
+        let Some(push) = self.who.push() else { return Verdict::without_push() };
+        let asked = sent.asked();
+        let shown = self.who.memory().shown;
+        let mut verdict = Verdict::read(push, sent.spoken(), shown, asked, code, &message.feature_caps());
+        if active(Mutation::VerdictGuessed) && asked == Asked::Push {
+            verdict.standing = Standing::Confirmed;
+        }
+        verdict.piid_withheld = sent.piid() == Piid::Withheld;
+        verdict.piid_in_the_clear = sent.piid() == Piid::InTheClear;
+        if verdict.standing == Standing::Confirmed && push.is_auto() {
+            self.who.memory_mut().shown = Shown::Rfc8599;
+        }
+        verdict
+    }
+
+    /// A 200 to the removal ends it, unless its own list shows that the server still holds one of our Contacts.
+    fn removed(&mut self, sent: &Sent, listed: &[Contact], flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+        let lingering = self.who.lingering(sent, listed);
+        if lingering.is_empty() || self.cleanups >= MAX_CLEANUPS {
+            return self.gone(flows, outbox, now);
+        }
+        self.cleanups += 1;
+        self.who.memory_mut().former = lingering;
+        self.due.insert(Due::Binding);
+        self.save(outbox, Durability::Progress);
+    }
+
+    /// The former token's binding is gone: the new one is bound now.
+    fn vacated(&mut self, sent: &Sent, outbox: &mut Outbox) {
+        let gateway = self.gateway_in_use().map(str::to_owned);
+        self.who.forget_removed(sent, gateway.as_deref());
+        self.bind_next();
+        self.save(outbox, Durability::Progress);
+    }
+
+    /// Whatever became of the former token, its turn is over; but a log-out that was asked for meanwhile comes first.
+    fn bind_next(&mut self) {
+        self.due.insert(Due::Binding);
+        if self.life != Life::Leaving {
+            self.here.go_on_with(Chain::new(Purpose::Bind));
+        }
+    }
+}
+
+/// When to refresh: before the binding lapses, or, where the server has promised to push before it does, only if it did not.
+fn refresh_after(expires: Duration, verdict: &Verdict) -> Duration {
+    let lead = match (verdict.standing, verdict.refresh_lead) {
+        (Standing::Confirmed, Some(lead)) => Duration::from_secs(u64::from(lead)) + Duration::from_secs(4),
+        (Standing::Confirmed, None) => return expires,
+        _ => (expires / 10).clamp(Duration::from_secs(4), Duration::from_secs(120)),
+    };
+    expires.saturating_sub(lead).max(expires / 2)
+}
+
+/// The route that the registrar wants requests to take, as each 2xx tells it anew (RFC 3608 section 6.1). Of one that cannot
+/// be read as a whole nothing is taken: a part of a way leads elsewhere.
+///
+/// ```abnf
+/// Service-Route = "Service-Route" HCOLON sr-value *( COMMA sr-value)
+/// sr-value      = name-addr *( SEMI rr-param )
+/// ```
+fn service_route(message: &Message) -> Vec<String> {
+    let mut route = Vec::new();
+    for value in message.values("Service-Route") {
+        let hop = NameAddr::parse(value).filter(|_| value.contains('<') && value.len() <= crate::account::MAX_FIELD);
+        if route.len() >= MAX_ROUTE || hop.is_none_or(|hop| hop.parsed().is_none()) {
+            log::warn!("a Service-Route cannot be read");
+            return Vec::new();
+        }
+        route.push(value.to_owned());
+    }
+    route
+}

@@ -1,0 +1,268 @@
+//! Takes the bindings back from the gateways that were left, beside the registration at the one in use.
+//!
+//! Which gateways these are survives the process, and the log-out waits for them. They are asked one after the other, the
+//! last one first, in three rounds, which begin anew with each move and with a log-out. Of one that was down each time the
+//! binding lapses by itself, unless a later process comes first. At most [`MAX_LEFT`] are remembered.
+
+use std::time::Duration;
+
+use super::{Due, Life, Registration};
+use crate::binding::{Binding, Chain, Outcome, Purpose, Sending, Sent};
+use crate::clock::{Now, Soonest};
+use crate::flows::Flows;
+use crate::mutation::{Mutation, active};
+use crate::outbox::Outbox;
+use crate::sip::Message;
+use crate::snapshot::{Bound, Durability, MAX_LEFT};
+
+/// How long after the one before each round begins: a gateway that was left may well be down.
+const ROUNDS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(600)];
+/// How long after its expiry a binding may live on: what pushes for it may not know of the expiry.
+const LINGERS: u64 = 24 * 3600;
+
+/// The rounds. What the gateways may still hold is in [`Memory::left`](crate::snapshot::Memory::left).
+pub(super) struct Left {
+    /// Begun by a process that has but the wall clock to tell how long ago these gateways were left.
+    restored: bool,
+    round: usize,
+    /// The place in [`Memory::left`](crate::snapshot::Memory::left) of the one that is asked.
+    turn: usize,
+    /// Before that, no flow is opened to it.
+    waits_until: Duration,
+    there: Binding,
+}
+
+impl Left {
+    fn begin_turn(&mut self, turn: usize, until: Duration) {
+        self.turn = turn;
+        self.waits_until = until;
+        self.there = Binding::left();
+    }
+}
+
+/// Whether the gateway need not be asked again: it holds nothing more, or will not be moved.
+fn is_final(code: u16) -> bool {
+    matches!(code, 200..=399 | 403 | 404 | 410 | 416 | 603 | 604) || active(Mutation::TroubleTakenForGone)
+}
+
+fn is_over(bound: &Bound, now: Now) -> bool {
+    bound.expires_at.saturating_add(LINGERS) <= now.wall.as_secs()
+}
+
+impl Registration {
+    /// The name of the gateway in use; `None` where there is no choice of gateways.
+    pub(super) fn gateway_in_use(&self) -> Option<&str> {
+        let chosen = self.account().hops().len() > 1 && !self.here.is_redirected();
+        self.account().gateways().get(self.hop).filter(|_| chosen).map(String::as_str)
+    }
+
+    /// The gateway that holds the present binding, by its place in the list.
+    pub(super) fn home(&self) -> Option<usize> {
+        self.place_of(self.who.memory().bound.as_ref()?)
+    }
+
+    fn place_of(&self, bound: &Bound) -> Option<usize> {
+        let name = bound.gateway.as_deref()?;
+        self.account().gateways().iter().position(|gateway| gateway == name)
+    }
+
+    /// The gateway in use accepted a binding in place of `bound`, or its removal: what was bound elsewhere is taken back there.
+    pub(super) fn settle_at(&mut self, bound: Option<Bound>, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+        let Some(here) = self.gateway_in_use().map(str::to_owned) else { return };
+        let elsewhere = |bound: &Bound| bound.gateway.as_deref().is_some_and(|gateway| gateway != here);
+        let left = &mut self.who.memory_mut().left;
+        let before = left.len();
+        left.retain(elsewhere);
+        let bound = bound.filter(elsewhere);
+        let bound = bound.filter(|bound| !(active(Mutation::LeftForgottenByTheClock) && is_over(bound, now)));
+        if bound.is_none() && left.len() == before {
+            return;
+        }
+        if let Some(bound) = bound {
+            if active(Mutation::OneLeftRemembered) {
+                left.clear();
+            }
+            if left.len() >= MAX_LEFT {
+                left.remove(MAX_LEFT - 1);
+            }
+            left.push(bound);
+            left.rotate_right(1);
+        }
+        self.close_left(flows, outbox);
+        self.take_up_left(false);
+    }
+
+    /// Means to ask the gateways that were left, by this process or an earlier one, as soon as there is nothing else to do.
+    pub(super) fn take_up_left(&mut self, restored: bool) {
+        let known = self.who.memory().left.iter().any(|left| self.place_of(left).is_some());
+        let there = || Binding::left();
+        self.left =
+            known.then(|| Box::new(Left { restored, round: 0, turn: 0, waits_until: Duration::ZERO, there: there() }));
+    }
+
+    pub(super) fn left_timeouts(&self, soonest: &mut Soonest) {
+        let Some(left) = &self.left else { return };
+        if left.there.flow().is_none() {
+            soonest.add_at((!self.is_busy()).then_some(left.waits_until), "removal at the former gateway");
+        }
+        left.there.timeouts(false, soonest);
+    }
+
+    /// The registration in use comes first; before there is one, nothing is asked.
+    fn is_busy(&self) -> bool {
+        self.life != Life::Gone && (self.here.is_asking() || self.wants_to_send() || self.registered_at.is_none())
+    }
+
+    /// The gateway whose turn it is holds nothing any more, or is not to be asked again.
+    fn forget_left(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+        let Some(left) = &mut self.left else { return };
+        left.there.close(flows, outbox);
+        let turn = left.turn;
+        if turn < self.who.memory().left.len() {
+            self.who.memory_mut().left.remove(turn);
+        }
+        self.next_turn(turn, now);
+    }
+
+    /// The turn of the next one, or of the first one in the next round, or the end.
+    fn next_turn(&mut self, turn: usize, now: Now) {
+        let Some(left) = &mut self.left else { return };
+        let known = self.who.memory().left.len();
+        if turn < known {
+            return left.begin_turn(turn, now.boot);
+        }
+        left.round += 1;
+        match ROUNDS.get(left.round).filter(|_| known > 0) {
+            Some(wait) => left.begin_turn(0, now.boot + *wait),
+            None => {
+                // Not before they were asked: the wall clock may be wrong.
+                if left.restored {
+                    self.who.memory_mut().left.retain(|left| !is_over(left, now));
+                }
+                self.left = None;
+            }
+        }
+    }
+
+    pub(super) fn close_left(&mut self, flows: &mut Flows, outbox: &mut Outbox) {
+        if let Some(mut left) = self.left.take() {
+            left.there.close(flows, outbox);
+        }
+    }
+
+    /// Opens the flow to a gateway that was left, and asks it once nothing else is on its way.
+    pub(super) fn drive_left(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+        if self.is_busy() {
+            return;
+        }
+        while let Some(left) = &mut self.left {
+            let turn = left.turn;
+            if let Some(flow) = left.there.flow() {
+                if left.there.is_asking() || flows.up(flow).is_none() {
+                    return;
+                }
+                let Some(bound) = self.who.memory().left.get(turn) else { return self.close_left(flows, outbox) };
+                let vacate = || Chain::new(Purpose::Vacate(Box::new(bound.clone()))).alone();
+                let chain = left.there.take_more().unwrap_or_else(vacate);
+                match left.there.send(chain, &mut self.who, (None, false), flows, outbox, now) {
+                    Ok(Sending::Sent) => return,
+                    Ok(Sending::TooLarge) => continue,
+                    Err(_) => return self.close_left(flows, outbox),
+                }
+            }
+            if now.boot < left.waits_until {
+                return;
+            }
+            left.there.expect_size_of(&self.here);
+            match self.who.memory().left.get(turn).map(|bound| self.place_of(bound)) {
+                Some(Some(place)) => {
+                    let hop = &self.who.account().hops()[place];
+                    if let Some(left) = &mut self.left {
+                        left.there.open(&self.key, hop, flows, outbox);
+                    }
+                    return;
+                }
+                // The account names it no more.
+                Some(None) => self.next_turn(turn + 1, now),
+                None => self.next_turn(turn, now),
+            }
+        }
+        if self.life == Life::Gone {
+            self.life = Life::Finished;
+        }
+    }
+
+    /// Its flow could not be opened, or broke.
+    pub(super) fn left_went_down(&mut self, was_up: bool, now: Now) {
+        let Some(left) = &mut self.left else { return };
+        left.there.went_down();
+        left.there.interrupt();
+        if !was_up && left.there.give_up_tcp() {
+            left.waits_until = now.boot;
+            return;
+        }
+        let turn = left.turn + 1;
+        self.next_turn(turn, now);
+    }
+
+    /// Tries again in the next round, or no more.
+    pub(super) fn give_left_up(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+        let Some(left) = self.left.as_mut().filter(|left| left.there.flow().is_some()) else { return };
+        left.there.close(flows, outbox);
+        let turn = left.turn + 1;
+        self.next_turn(turn, now);
+    }
+
+    /// The registration in use needs a REGISTER, and there is one on its way at a time: the removal is tried again later.
+    pub(super) fn interrupt_left(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+        if self.left.as_ref().is_some_and(|left| left.there.is_asking()) {
+            self.give_left_up(flows, outbox, now);
+        }
+    }
+
+    pub(super) fn expire_left(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+        if self.left.as_mut().is_some_and(|left| left.there.is_timed_out(false, outbox, now)) {
+            self.give_left_up(flows, outbox, now);
+        }
+    }
+
+    pub(super) fn handle_left_response(
+        &mut self,
+        message: &Message,
+        flows: &mut Flows,
+        outbox: &mut Outbox,
+        now: Now,
+    ) -> bool {
+        let Some(left) = &mut self.left else { return false };
+        let Some(outcome) = left.there.handle_response(message, &mut self.who, flows, outbox, now) else {
+            return false;
+        };
+        match outcome {
+            Outcome::Provisional | Outcome::Again => {}
+            Outcome::Accepted(sent, _) => {
+                if self.is_rebound_after(&sent) && !self.is_leaving() {
+                    self.due.insert(Due::Binding);
+                }
+                self.told_left("accepted", flows, outbox, now);
+            }
+            Outcome::Refused { code, .. } if is_final(code) => self.told_left("refused", flows, outbox, now),
+            Outcome::Refused { .. } => self.give_left_up(flows, outbox, now),
+            // A password that one refused is not tried again and again.
+            Outcome::Denied(_) => self.close_left(flows, outbox),
+        }
+        true
+    }
+
+    fn told_left(&mut self, how: &str, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+        log::info!("{}: the gateway that was left {how} the removal of its binding", self.key);
+        self.forget_left(flows, outbox, now);
+        self.save(outbox, Durability::Progress);
+    }
+
+    /// The gateways may share a registrar, which then takes the new binding for the old one: it is made once more.
+    fn is_rebound_after(&self, sent: &Sent) -> bool {
+        let Purpose::Vacate(left) = sent.purpose() else { return false };
+        let same = self.who.memory().bound.as_ref().is_some_and(|bound| bound.base() == left.base());
+        same || sent.says_beside_contact() || self.account().instance_id().is_some()
+    }
+}

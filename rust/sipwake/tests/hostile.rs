@@ -220,7 +220,7 @@ async fn outcome(events: &mut Events) -> Result<usize, Failure> {
             }
         }
     };
-    timeout(Duration::from_secs(20), wait).await.expect("an outcome in bounded time")
+    timeout(Duration::from_secs(120), wait).await.expect("an outcome in bounded time")
 }
 
 async fn headers_without_end_close_the_connection(over: Transport) {

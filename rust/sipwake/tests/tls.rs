@@ -134,7 +134,7 @@ async fn outcome(events: &mut Events) -> Result<(), Failure> {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("an outcome in time")
+    tokio::time::timeout(Duration::from_secs(120), wait).await.expect("an outcome in time")
 }
 
 async fn register(trust: Trust, host: &str, server: &Server) -> Result<(), Failure> {

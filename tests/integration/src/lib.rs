@@ -10,6 +10,7 @@ pub mod leaks;
 pub mod peer;
 pub mod proxy;
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -32,7 +33,7 @@ pub const TOKEN: &str = "c-10-ap_Kt0:APA91bFirstTokenOfThisPhone0001";
 /// Another token of the same phone.
 pub const SECOND_TOKEN: &str = "c-10-ap_Kt0:APA91bSecondTokenOfThisPhone02";
 /// How long any single step may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Makes two tests of each function: one over UDP, one over TCP.
 #[macro_export]
@@ -141,8 +142,17 @@ impl Stage {
         self.gateway.messages().all().last().map_or(0, |entry| entry.seq)
     }
 
-    /// Returns the requests of this method that came in after a mark, retransmissions included.
+    /// Returns the requests of this method that came in after a mark, each once: on a busy machine timer E of RFC 3261 may
+    /// run out though nothing was lost.
     pub fn requests_since(&self, mark: u64, method: &str) -> Vec<Entry> {
+        let mut requests = self.sent_since(mark, method);
+        let mut seen = HashSet::new();
+        requests.retain(|entry| seen.insert(entry.text.clone()));
+        requests
+    }
+
+    /// Returns the requests of this method that came in after a mark, retransmissions included.
+    pub fn sent_since(&self, mark: u64, method: &str) -> Vec<Entry> {
         let after = self.gateway.messages().after(mark);
         after.into_iter().filter(|e| e.direction == Direction::Received && e.is_request(method)).collect()
     }

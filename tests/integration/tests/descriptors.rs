@@ -33,7 +33,7 @@ async fn a_thousand_lives_leave_no_file_and_no_task_behind() {
     let (files, tasks) = baseline.expect("there were more than a hundred lives");
     // The server's end of a connection closes a moment later, so a few may still be under way.
     let settled = async || {
-        for _ in 0..200 {
+        for _ in 0..2400 {
             if open_files() <= files + 8 && handle.metrics().num_alive_tasks() <= tasks + 8 {
                 return true;
             }

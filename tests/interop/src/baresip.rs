@@ -48,7 +48,7 @@ impl Baresip {
     /// # Panics
     /// When it does not leave.
     pub async fn leave(mut self) -> String {
-        let left = tokio::time::timeout(Duration::from_secs(40), self.process.wait()).await;
+        let left = tokio::time::timeout(Duration::from_secs(120), self.process.wait()).await;
         let log = std::fs::read(self.folder.path().join("log")).unwrap_or_default();
         let log = String::from_utf8_lossy(&log).into_owned();
         assert!(left.is_ok(), "baresip stays:\n{log}");

@@ -19,7 +19,7 @@ pub const PASSWORD: &str = "wonder/land+1";
 pub const DOMAIN: &str = "example.com";
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The digest algorithm that the server asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,12 +163,12 @@ impl Kamailio {
                 }
             }
         };
-        timeout(Duration::from_secs(5), exchange).await.ok().flatten()
+        timeout(PATIENCE, exchange).await.ok().flatten()
     }
 
     async fn wait_until_up(&mut self) {
         let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(20) {
+        while begin.elapsed() < PATIENCE {
             if let Ok(Some(status)) = self.process.try_wait() {
                 panic!("kamailio ended with {status}:\n{}", self.log());
             }

@@ -48,7 +48,7 @@ impl Sipp {
             .arg("-sf")
             .arg(scenario)
             .args(["-s", user, "-i", "127.0.0.1", "-l", "1", "-r", "100", "-nostdin", "-trace_err"])
-            .args(["-m", &count.to_string(), "-timeout", &(25 + count).to_string(), "-error_file"])
+            .args(["-m", &count.to_string(), "-timeout", &(120 + count).to_string(), "-error_file"])
             .arg(folder.path().join("trace"))
             .args(id.iter().flatten())
             .current_dir(folder.path())

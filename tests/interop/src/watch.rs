@@ -11,7 +11,7 @@ use sipwake::{
 };
 
 /// How long anything on loopback may take.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Counts the requests that leave.
 #[derive(Default)]

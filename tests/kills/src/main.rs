@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "the test reads it")]
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -99,7 +100,7 @@ async fn main() {
     let app = App(Path::new(&folder).join("app"));
     let store = Arc::new(MortalStore(store, death.clone()));
     let (client, mut events) = Client::start_traced(store, Some(Arc::new(MortalTrace(death))));
-    let told = tokio::time::timeout(Duration::from_secs(20), live(&client, &mut events, &app, &address)).await;
+    let told = tokio::time::timeout(Duration::from_secs(240), live(&client, &mut events, &app, &address)).await;
     println!("{}", if told.is_ok() { "done" } else { "stuck" });
 }
 
@@ -127,8 +128,21 @@ async fn live(client: &Client, events: &mut Events, app: &App, address: &str) {
         }
         return;
     }
-    // An earlier process logged out; this one delivers it, if that one could not.
-    let _ = tokio::time::timeout(Duration::from_millis(400), logged_out(events)).await;
+    // An earlier process logged out; this one delivers it, if that one could not. It ends when its standard input does, and
+    // a moment later, so that what is still under way is seen too.
+    let (holds, released) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read(&mut [0]);
+        drop(holds);
+    });
+    let released = async {
+        let _ = released.await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    };
+    tokio::select! {
+        () = logged_out(events) => {}
+        () = released => {}
+    }
 }
 
 async fn log_out(client: &Client, events: &mut Events, app: &App, key: &AccountKey) {

@@ -9,7 +9,7 @@ use mock_gateway::{Config, MockGateway, Profile};
 use sipwake::{AccountConfig, AccountKey, Client, Event, Events, FileStore, Provider, PushConfig, Transport};
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn mock() -> MockGateway {
     let profile = Profile::named("rfc8599").expect("a known profile");

@@ -3,25 +3,40 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use mock_gateway::{Config, MockGateway, Profile};
 use tokio::process::Command;
 
 const PROFILES: [&str; 4] = ["rfc8599", "xmpush", "opensips", "portsip"];
+/// How long a log-out may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// More points than any story has.
 const MAX_POINTS: u32 = 200;
 
 /// Runs the process; returns what it said, or `None` if it was killed.
 async fn run(mock: &MockGateway, folder: &Path, kill_at: Option<u32>, stay: bool) -> Option<String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_victim"));
-    command.arg(mock.addr().to_string()).arg(folder).stdout(Stdio::piped());
+    command.arg(mock.addr().to_string()).arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
     if let Some(at) = kill_at {
         command.env("KILL_AT", at.to_string());
     }
     if stay {
         command.env("STAY", "1");
     }
-    let output = command.output().await.expect("the victim was built beside this test");
+    let mut victim = command.spawn().expect("the victim was built beside this test");
+    let stdin = victim.stdin.take();
+    let gone = mock.wait_until(async || mock.bindings("alice").await.is_empty(), PATIENCE);
+    let ended = victim.wait_with_output();
+    tokio::pin!(ended);
+    let output = tokio::select! {
+        output = &mut ended => output,
+        _ = gone => {
+            drop(stdin);
+            ended.await
+        }
+    };
+    let output = output.expect("it can be waited for");
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 

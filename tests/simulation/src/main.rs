@@ -2,21 +2,27 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a command's output")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use simulation::{Script, play, processor_time, run_shown, shrink};
 
-const HELP: &str = "simulate [--seeds N] [--from SEED] | --seed SEED | --script FILE | --show FILE";
+const HELP: &str =
+    "simulate [--seeds N | --seconds N] [--from SEED] [--keep FOLDER] | --seed SEED | --script FILE | --show FILE";
 
 fn main() -> ExitCode {
-    let mut seeds = 10_000;
-    let mut from = 0;
+    let mut many = Many { from: 0, seeds: 10_000, length: None, keep: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().unwrap_or_default();
         match (word.as_str(), value.parse::<u64>()) {
-            ("--seeds", Ok(count)) => seeds = count,
-            ("--from", Ok(seed)) => from = seed,
+            ("--seeds", Ok(count)) => many.seeds = count,
+            ("--seconds", Ok(seconds)) => {
+                (many.seeds, many.length) = (u64::MAX, Some(Duration::from_secs(seconds)));
+            }
+            ("--from", Ok(seed)) => many.from = seed,
+            ("--keep", _) => many.keep = Some(value.into()),
             ("--seed", Ok(seed)) => return one(&Script::from_seed(seed)),
             ("--show", _) => match std::fs::read_to_string(&value).map(|text| Script::parse(&text)) {
                 Ok(Ok(script)) => {
@@ -31,11 +37,11 @@ fn main() -> ExitCode {
             },
             _ => {
                 println!("{HELP}");
-                return ExitCode::from(2);
+                return ExitCode::from(64);
             }
         }
     }
-    many(from, seeds)
+    many.play()
 }
 
 fn one(script: &Script) -> ExitCode {
@@ -46,22 +52,43 @@ fn one(script: &Script) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn many(from: u64, seeds: u64) -> ExitCode {
-    let (began, mut days, mut registers, mut violations) = (processor_time(), 0.0, 0, 0);
-    for seed in from..from + seeds {
-        let outcome = play(&Script::from_seed(seed));
-        days += outcome.simulated as f64 / 86_400_000.0;
-        registers += outcome.registers;
-        if let Some(broken) = outcome.broken {
-            violations += 1;
-            println!("seed {seed}: {broken}");
+struct Many {
+    from: u64,
+    seeds: u64,
+    length: Option<Duration>,
+    /// Where a failing story is written to, made short.
+    keep: Option<PathBuf>,
+}
+
+impl Many {
+    fn play(&self) -> ExitCode {
+        let (began, used) = (Instant::now(), processor_time());
+        let (mut played, mut days, mut registers, mut violations) = (0, 0.0, 0, 0);
+        for seed in self.from..self.from.saturating_add(self.seeds) {
+            if self.length.is_some_and(|length| began.elapsed() >= length) {
+                break;
+            }
+            let script = Script::from_seed(seed);
+            let outcome = play(&script);
+            played += 1;
+            days += outcome.simulated as f64 / 86_400_000.0;
+            registers += outcome.registers;
+            if let Some(broken) = outcome.broken {
+                violations += 1;
+                println!("seed {seed}: {broken}");
+                if let Some(folder) = &self.keep {
+                    let path = folder.join(format!("seed-{seed}.jsonl"));
+                    let text = format!("# {broken}\n{}", shrink(&script).to_text());
+                    println!("{}: {:?}", path.display(), std::fs::write(&path, text));
+                }
+            }
         }
+        let seconds = (processor_time() - used).as_secs_f64().max(0.01);
+        println!(
+            "{played} seeds, {days:.0} days, {registers} REGISTERs in {seconds:.1} s of processor time: {:.0} seeds a second, {:.0} days a minute; {violations} violations",
+            played as f64 / seconds,
+            days / seconds * 60.0
+        );
+        if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
-    let seconds = (processor_time() - began).as_secs_f64().max(0.01);
-    println!(
-        "{seeds} seeds, {days:.0} days, {registers} REGISTERs in {seconds:.1} s of processor time: {:.0} seeds a second, {:.0} days a minute; {violations} violations",
-        seeds as f64 / seconds,
-        days / seconds * 60.0
-    );
-    if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

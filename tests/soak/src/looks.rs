@@ -150,21 +150,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_open_file_a_task_a_thread_and_a_megabyte_are_seen() {
+    async fn open_files_a_task_threads_and_megabytes_are_seen() {
+        // More of each than what other tests of this process may give back between the two looks.
+        const MANY: usize = 32;
         let before = Look::now(&Handle::current()).expect("a look");
-        let file = std::fs::File::open("/proc/self/status").expect("it is there");
+        let files = [(); MANY].map(|()| std::fs::File::open("/proc/self/status").expect("it is there"));
         let task = tokio::spawn(std::future::pending::<()>());
-        let (hold, held) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::spawn(move || held.recv());
-        let memory = vec![1_u8; 8 << 20];
+        let done = std::sync::Arc::new(std::sync::Barrier::new(MANY + 1));
+        let threads = [(); MANY].map(|()| {
+            let done = done.clone();
+            std::thread::spawn(move || done.wait())
+        });
+        let memory = vec![1_u8; MANY << 20];
         let after = Look::now(&Handle::current()).expect("a look");
-        // Other tests of this process come and go.
         assert!(after.descriptors > before.descriptors, "{before:?} {after:?}");
         assert_eq!(after.tasks, before.tasks + 1);
         assert!(after.threads > before.threads, "{before:?} {after:?}");
         assert!(after.resident_kib > before.resident_kib + 4096, "{before:?} {after:?}");
-        drop((file, memory, hold));
+        drop((files, memory));
         task.abort();
-        let _ = thread.join();
+        done.wait();
+        threads.into_iter().for_each(|thread| drop(thread.join().expect("it waited")));
     }
 }

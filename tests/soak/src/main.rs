@@ -28,7 +28,7 @@ const SERVE: &str = "--serve";
 const LOOKS: u32 = 90;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long what is left behind may take to go: a closed flow may linger for a second, an idle thread for ten.
-const SETTLED: Duration = Duration::from_secs(30);
+const SETTLED: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();

@@ -22,7 +22,7 @@ pub(crate) const USER: &str = "alice";
 pub(crate) const PASSWORD: &str = "wonderland-7-Qx";
 const SDP: &str = "v=0\r\no=- 7 7 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n";
 /// How long anything may take on a busy machine: a request may be lost over UDP while the server starts anew.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// After how long a call whose INVITE never comes is missed: not 40 seconds, so that some are.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Calls that no INVITE ever follows, at once: at the core's 128 announced calls no other would be told.
@@ -446,7 +446,7 @@ impl Phone {
 
     /// Waits until the call is over for the caller.
     async fn over(&mut self, call: &Value) -> Step {
-        self.ask(json!({"op": "wait_call", "call": call["call"], "timeout_ms": 40_000})).await
+        self.ask(json!({"op": "wait_call", "call": call["call"], "timeout_ms": 120_000})).await
     }
 
     async fn cancelled_by_push(&mut self) -> Step {

@@ -84,7 +84,7 @@ struct Phone {
     }
 
     func until(_ what: String, _ holds: () -> Bool) async throws {
-        for _ in 0..<1_000 {
+        for _ in 0..<12_000 {
             if holds() { return }
             try await Task.sleep(nanoseconds: 10_000_000)
         }

@@ -26,6 +26,9 @@ func alice(_ gateway: MockGateway? = nil, transport: Transport? = nil) -> Accoun
 
 struct Timeout: Error {}
 
+/// How many seconds a test waits for what must come, at most: a busy machine is slow, not wrong.
+let patience = 120.0
+
 /// The outcome of the work, if it comes within so many seconds.
 func within<T: Sendable>(_ seconds: Double, _ work: @escaping @Sendable () async throws -> T) async throws -> T {
     try await withThrowingTaskGroup(of: T.self) { group in
@@ -53,7 +56,7 @@ final class App: Sendable {
 
     /// The next event of which there is something to say.
     func next<T: Sendable>(_ wanted: @escaping @Sendable (SipWakeEvent) -> T?) async throws -> T {
-        try await within(10) { [events] in
+        try await within(patience) { [events] in
             for await event in events {
                 if case .registrationFailed = event { Issue.record("\(event)") }
                 if let found = wanted(event) { return found }

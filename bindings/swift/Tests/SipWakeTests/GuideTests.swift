@@ -120,7 +120,7 @@ extension Opener {
         try await client.setToken(token, for: alice)
         try await client.register(alice)
         // end register
-        try await within(10) { while try gateway.tokens().isEmpty { try await Task.sleep(nanoseconds: 20_000_000) } }
+        try await within(patience) { while try gateway.tokens().isEmpty { try await Task.sleep(nanoseconds: 20_000_000) } }
         try gateway.ask("sleep", ["user": "alice"])
         let call = try gateway.placeCall()
         let payload = try gateway.nextPush()
@@ -134,9 +134,9 @@ extension Opener {
         // begin logout
         try await client.logOut(alice)
         // end logout
-        try await within(10) { while try !gateway.bindings().isEmpty { try await Task.sleep(nanoseconds: 20_000_000) } }
+        try await within(patience) { while try !gateway.bindings().isEmpty { try await Task.sleep(nanoseconds: 20_000_000) } }
         client.shutdown()
-        try await within(5) { await listener.value }
+        try await within(patience) { await listener.value }
     }
 
     @Test func theGuideShowsWhatIsCompiledHere() throws {

@@ -15,13 +15,18 @@ private final class Broken: StateStore {
     func remove(key: String) throws { throw DiskFull() }
 }
 
+/// Takes a record only once it is opened.
 private final class Slow: StateStore {
     let memory = Memory()
+    let asked = DispatchSemaphore(value: 0)
+    let opened = DispatchSemaphore(value: 0)
 
     func load(key: String) -> Data? { memory.load(key: key) }
     func remove(key: String) { memory.remove(key: key) }
     func save(key: String, bytes: Data) {
-        Thread.sleep(forTimeInterval: 0.5)
+        asked.signal()
+        opened.wait()
+        opened.signal()
         memory.save(key: key, bytes: bytes)
     }
 }
@@ -29,7 +34,7 @@ private final class Slow: StateStore {
 @Suite(.serialized) struct HardCasesTests {
     @Test func aHundredCallsAtOnceAreAllAnswered() async throws {
         let app = try App(store: Memory(), setup: alice())
-        let taken = try await within(20) {
+        let taken = try await within(patience) {
             try await withThrowingTaskGroup(of: TokenOutcome.self) { group in
                 for number in 0..<100 {
                     let token = String(format: "%064x", number)
@@ -48,7 +53,7 @@ private final class Slow: StateStore {
             let events = client.events()
             let reader = Task { for await _ in events {} }
             reader.cancel()
-            try await within(5) { await reader.value }
+            try await within(patience) { await reader.value }
         }
         let events = client.events()
         let reader = Task {
@@ -56,18 +61,24 @@ private final class Slow: StateStore {
             return false
         }
         try await client.logOut(account)
-        #expect(try await within(5) { await reader.value })
+        #expect(try await within(patience) { await reader.value })
     }
 
     @Test func aCancelledCallStopsWaitingAtOnceAndItsWishIsDoneAllTheSame() async throws {
         let store = Slow()
         let app = try App(store: store, setup: alice())
         let call = Task { try await app.client.setToken(firstToken, for: app.account) }
-        try await Task.sleep(nanoseconds: 50_000_000)
-        let started = Date()
+        await withCheckedContinuation { reached in
+            Thread.detachNewThread {
+                store.asked.wait()
+                reached.resume()
+            }
+        }
         call.cancel()
-        await #expect(throws: CancellationError.self) { try await call.value }
-        #expect(Date().timeIntervalSince(started) < 0.3, "it waited for the store")
+        await #expect(throws: CancellationError.self, "it waited for the store") {
+            try await within(patience) { try await call.value }
+        }
+        store.opened.signal()
         // Who comes after the cancelled call is served after it.
         #expect(try await app.client.setToken(firstToken, for: app.account) == .taken)
         app.client.shutdown()
@@ -79,7 +90,7 @@ private final class Slow: StateStore {
         let reader = Task { for await _ in events {} }
         app.client.shutdown()
         app.client.shutdown()
-        try await within(5) { await reader.value }
+        try await within(patience) { await reader.value }
         do {
             try await app.client.register(app.account)
             Issue.record("it registered without a client")

@@ -64,7 +64,7 @@ final class MockGateway: @unchecked Sendable {
     }
 
     func waitCall(_ call: Int, _ state: String) throws {
-        let answer = try ask("wait_call", ["call": call, "state": state, "timeout_ms": 10_000])
+        let answer = try ask("wait_call", ["call": call, "state": state, "timeout_ms": 120_000])
         let seen = ((answer["call"] as? [String: Any]) ?? answer)["state"] as? String
         try #require(seen == state)
     }
@@ -104,7 +104,7 @@ private final class Lines {
             descriptor = socket(AF_INET, SOCK_STREAM, 0)
         #endif
         owned = true
-        var patience = timeval(tv_sec: 20, tv_usec: 0)
+        var patience = timeval(tv_sec: 130, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)

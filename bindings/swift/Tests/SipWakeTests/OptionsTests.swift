@@ -69,7 +69,7 @@ private final class Heard<T: Sendable>: @unchecked Sendable {
         let account = try setup.account.id()
         try await client.setToken(firstToken, for: account)
         try await client.register(account)
-        try await within(10) {
+        try await within(patience) {
             while !heard.list.contains(where: { !$0.sent && $0.text.contains("200 OK") }) {
                 try await Task.sleep(nanoseconds: 10_000_000)
             }
@@ -86,7 +86,7 @@ private final class Heard<T: Sendable>: @unchecked Sendable {
         defer { try? SipWakeLog.setListener(nil) }
         // A decryptor that throws is worth a warning.
         _ = readPush(["broken": 1], channel: .pushKit, opening: Envelope())
-        try await within(10) {
+        try await within(patience) {
             while !heard.list.contains(where: { $0.text.contains("decryptor") }) {
                 try await Task.sleep(nanoseconds: 10_000_000)
             }

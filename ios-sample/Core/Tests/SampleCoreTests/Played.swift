@@ -106,7 +106,7 @@ struct Run {
     }
 
     func until(_ what: String, _ holds: (SampleState) -> Bool) async throws {
-        for _ in 0..<1_000 {
+        for _ in 0..<12_000 {
             if holds(model.state) { return }
             try await Task.sleep(nanoseconds: 10_000_000)
         }

@@ -148,7 +148,7 @@ import Testing
         (carol.aor, carol.password) = ("sip:carol@mock.example", "rabbit")
         #expect(await app.model.save(carol) == nil)
         try await app.until("registered anew") { $0.settings?.aor == carol.aor && $0.isBound }
-        for _ in 0..<1_000 where try !gateway.bindings().isEmpty { try await Task.sleep(nanoseconds: 10_000_000) }
+        for _ in 0..<12_000 where try !gateway.bindings().isEmpty { try await Task.sleep(nanoseconds: 10_000_000) }
         #expect(try gateway.bindings().isEmpty, "alice's")
     }
 

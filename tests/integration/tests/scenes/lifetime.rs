@@ -71,7 +71,7 @@ async fn a_shutdown_while_the_server_does_not_answer_does_not_wait_for_it(transp
     stage.gateway.faults(vec![deaf]).await;
     let app = stage.app().await;
     app.client.register(&app.account).await.expect("the account is there");
-    timeout(Duration::from_secs(10), app.client.shutdown()).await.expect("long before timer F");
+    timeout(Duration::from_secs(25), app.client.shutdown()).await.expect("long before timer F");
 }
 
 /// Waits until the server sees no connection any more; UDP has none.
@@ -99,6 +99,6 @@ async fn a_client_ends_while_it_waits_for_a_connection() {
     account.transport = Some(Transport::Tcp);
     let account = client.add_account(account, None).await.expect("a good account");
     client.register(&account).await.expect("the account is there");
-    timeout(Duration::from_secs(5), client.shutdown()).await.expect("it does not wait for the connection");
+    timeout(Duration::from_secs(25), client.shutdown()).await.expect("it does not wait for the connection");
     while events.next().await.is_some() {}
 }

@@ -208,6 +208,4 @@ async fn a_restarted_server_does_not_keep_the_client_from_being_bound_again(tran
     stage.wait_for_tokens(&[TOKEN]).await;
     let registers = stage.requests_since(mark, "REGISTER").len();
     assert_eq!(registers, 2, "one with the nonce that the server forgot, one with its new one");
-    let sent = stage.gateway.messages().after(mark);
-    assert_eq!(sent.iter().filter(|e| e.direction == Direction::Sent && e.is_response(401, "REGISTER")).count(), 1);
 }

@@ -162,7 +162,7 @@ class CallTest {
             val offered = next<SipWakeEvent.CallOffered>()
             assertEquals("v=0\r\ns=$status\r\n", offered.offer?.text)
             client.respondOffer(uuid, answer)
-            withTimeout(10_000) { while (gateway.statuses(call).last() != status) delay(20) }
+            withTimeout(PATIENCE_MS) { while (gateway.statuses(call).last() != status) delay(20) }
         }
         assertEquals(ErrorKind.NO_SUCH_CALL, assertFailsWith<SipWakeException> { client.respondOffer(uuid, ANSWER) }.kind)
         client.hangUp(uuid)
@@ -181,7 +181,7 @@ class CallTest {
     fun `a hundred calls at once are all answered and all ended`() = onThePhone { gateway ->
         val calls = List(100) { gateway.placeCall() }
         val ended = HashSet<UUID>()
-        withTimeout(120_000) {
+        withTimeout(PATIENCE_MS) {
             while (ended.size < calls.size) {
                 when (val event = wait { it is SipWakeEvent.Call }) {
                     is SipWakeEvent.CallRinging -> client.answer(event.uuid)

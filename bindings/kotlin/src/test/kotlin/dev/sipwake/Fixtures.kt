@@ -9,6 +9,9 @@ import kotlinx.coroutines.channels.Channel as Queue
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withTimeout
 
+/** How long a test waits for what must come, at most: a busy machine is slow, not wrong. */
+const val PATIENCE_MS = 120_000L
+
 const val FIRST_TOKEN = "c-10-ap_Kt0:APA91bFirstTokenOfThisPhone0001"
 const val SECOND_TOKEN = "c-10-ap_Kt0:APA91bSecondTokenOfThisPhone02"
 
@@ -53,7 +56,7 @@ class App(store: StateStore, setup: AccountSetup) : AutoCloseable {
     suspend inline fun <reified E : SipWakeEvent> next(noinline wanted: (E) -> Boolean = { true }): E =
         wait { it is E && wanted(it) } as E
 
-    suspend fun wait(wanted: (SipWakeEvent) -> Boolean): SipWakeEvent = withTimeout(10_000) {
+    suspend fun wait(wanted: (SipWakeEvent) -> Boolean): SipWakeEvent = withTimeout(PATIENCE_MS) {
         while (true) {
             val event = events.receive()
             if (event is SipWakeEvent.RegistrationFailed) error("$event")

@@ -155,7 +155,7 @@ class GuideTest {
     private fun open(box: String?): Map<String, String>? = box?.let { mapOf("ntype" to "0", "nfrom" to it) }
 
     private suspend fun MockGateway.await(condition: MockGateway.() -> Boolean) {
-        val held = withTimeoutOrNull(10_000) {
+        val held = withTimeoutOrNull(PATIENCE_MS) {
             while (!condition()) kotlinx.coroutines.delay(20)
             true
         }

@@ -6,6 +6,7 @@ import java.io.File
 import java.io.IOException
 import java.util.UUID
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.CountDownLatch
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -47,7 +48,7 @@ class HardCasesTest {
             val waiting = async { client.events.first { it is SipWakeEvent.LoggedOut } }
             delay(100)
             client.logOut(id)
-            withTimeout(5_000) { waiting.await() }
+            withTimeout(PATIENCE_MS) { waiting.await() }
         }
         Unit
     }
@@ -55,18 +56,22 @@ class HardCasesTest {
     @Test
     fun `a cancelled call stops waiting at once, and its wish is done all the same`() = runBlocking {
         val memory = Memory()
+        val opened = CountDownLatch(1)
         val slow = object : StateStore by memory {
             override fun save(key: String, bytes: ByteArray) {
-                Thread.sleep(2_000)
+                opened.await()
                 memory.save(key, bytes)
             }
         }
         SipWakeClient(slow, listOf(setup)).use { client ->
-            val started = System.nanoTime()
             val job = launch(Dispatchers.Default, CoroutineStart.UNDISPATCHED) { client.setToken(id, FIRST_TOKEN) }
-            job.cancelAndJoin()
-            assertTrue((System.nanoTime() - started) / 1_000_000 < 1_500, "it waited for the store")
-            withTimeout(20_000) {
+            try {
+                withTimeout(PATIENCE_MS) { job.cancelAndJoin() }
+                assertTrue(memory.records.isEmpty(), "the store is still shut")
+            } finally {
+                opened.countDown()
+            }
+            withTimeout(PATIENCE_MS) {
                 while (memory.records.values.none { FIRST_TOKEN in it.decodeToString() }) delay(20)
             }
         }
@@ -79,7 +84,7 @@ class HardCasesTest {
         delay(100)
         client.close()
         client.close()
-        withTimeout(5_000) { collected.await() }
+        withTimeout(PATIENCE_MS) { collected.await() }
         assertEquals(ErrorKind.SHUT_DOWN, assertFailsWith<SipWakeException> { client.register(id) }.kind)
         assertIs<PushAction.IncomingCall>(client.push(mapOf("ntype" to "0", "nfrom" to "1")))
         Unit
@@ -94,7 +99,7 @@ class HardCasesTest {
                 override fun remove(key: String) = throw thrown
             }
             SipWakeClient(store, listOf(setup)).use { client ->
-                val failed = withTimeout(5_000) { client.events.first { it is SipWakeEvent.StoreFailed } }
+                val failed = withTimeout(PATIENCE_MS) { client.events.first { it is SipWakeEvent.StoreFailed } }
                 assertTrue("$failed".contains(thrown.message!!), "$failed")
                 assertEquals(TokenOutcome.TAKEN, client.setToken(id, FIRST_TOKEN))
             }
@@ -113,7 +118,7 @@ class HardCasesTest {
             client.logOut(id)
             client.addAccount(setup)
             client.logOut(id)
-            withTimeout(5_000) { failures.await() }
+            withTimeout(PATIENCE_MS) { failures.await() }
             assertTrue(heard.size >= 2, "$heard")
         }
     }
@@ -164,6 +169,7 @@ class HardCasesTest {
             "${(System.nanoTime() - started) / 1_000 / (batch * (batches - 1))} µs each, threads $threads then ${threadCount()}")
         // A client that stayed would cost some 100 KiB; one kilobyte of each, left behind, is too much too.
         assertTrue(grown[grown.size / 2] < batch, "$grown KiB in the batches of $batch")
+        runBlocking { withTimeoutOrNull(PATIENCE_MS) { while (threadCount() > threads + 8) delay(20) } }
         assertTrue(threadCount() <= threads + 8, "${threadCount()} threads, $threads before")
     }
 

@@ -55,14 +55,14 @@ class MockGateway(profile: String = "mizutech", user: String = "alice", password
         val reply = CompletableFuture<JsonObject>().also { waiting[id] = it }
         val request = JsonObject(mapOf("id" to JsonPrimitive(id), "op" to JsonPrimitive(op)) + fields)
         synchronized(socket) { socket.getOutputStream().write("$request\n".toByteArray()) }
-        val answer = reply.get(20, TimeUnit.SECONDS)
+        val answer = reply.get(PATIENCE_MS + 10_000, TimeUnit.MILLISECONDS)
         check(answer.getValue("ok").jsonPrimitive.boolean) { "$op: $answer" }
         return answer
     }
 
     /** The next push as an app receives it: FCM's data. */
     fun nextPush(): Map<String, String> {
-        val push = assertNotNull(pushes.poll(10, TimeUnit.SECONDS), "no push came")
+        val push = assertNotNull(pushes.poll(PATIENCE_MS, TimeUnit.MILLISECONDS), "no push came")
         return push.getValue("payload").jsonObject.mapValues { it.value.jsonPrimitive.content }
     }
 
@@ -70,7 +70,7 @@ class MockGateway(profile: String = "mizutech", user: String = "alice", password
         ask("place_call", "user" to JsonPrimitive(user), *options).call("call").long
 
     fun waitCall(call: Long, state: String) {
-        val fields = mapOf("state" to JsonPrimitive(state), "timeout_ms" to JsonPrimitive(10_000))
+        val fields = mapOf("state" to JsonPrimitive(state), "timeout_ms" to JsonPrimitive(PATIENCE_MS))
         val seen = ask("wait_call", "call" to JsonPrimitive(call), *fields.toList().toTypedArray()).call("state").content
         check(seen == state) { "the call is $seen, not $state" }
     }

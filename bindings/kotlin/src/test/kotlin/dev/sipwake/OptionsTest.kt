@@ -92,8 +92,8 @@ class OptionsTest {
             SipWakeClient(Memory(), listOf(setup), options = options).use { client ->
                 client.setToken(setup.account.id(), FIRST_TOKEN)
                 client.register(setup.account.id())
-                withTimeout(20_000) { client.events.first { it is SipWakeEvent.Registered } }
-                withTimeout(20_000) { while (seen.none { !it.sent && " 200 " in it.text }) delay(20) }
+                withTimeout(PATIENCE_MS) { client.events.first { it is SipWakeEvent.Registered } }
+                withTimeout(PATIENCE_MS) { while (seen.none { !it.sent && " 200 " in it.text }) delay(20) }
             }
             val all = seen.joinToString("\n") { it.text }
             assertTrue(seen.any { it.sent && it.text.startsWith("REGISTER ") && "uthorization" in it.text }, all)

@@ -63,7 +63,7 @@ class StoryTest {
 
         app.client.setToken(app.account, SECOND_TOKEN)
         app.next<SipWakeEvent.Registered> { it.registration.token == SECOND_TOKEN }
-        withTimeout(10_000) { while (gateway.tokens() != listOf(SECOND_TOKEN)) delay(20) }
+        withTimeout(PATIENCE_MS) { while (gateway.tokens() != listOf(SECOND_TOKEN)) delay(20) }
 
         app.client.logOut(app.account)
         val late = app.takePush(push)

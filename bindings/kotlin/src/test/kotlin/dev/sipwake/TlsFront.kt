@@ -72,7 +72,7 @@ fun registerOverTls(options: (TlsFront) -> ClientOptions): SipWakeEvent = runBlo
             SipWakeClient(Memory(), listOf(setup), options = options(front)).use { client ->
                 client.setToken(setup.account.id(), FIRST_TOKEN)
                 client.register(setup.account.id())
-                withTimeout(20_000) {
+                withTimeout(PATIENCE_MS) {
                     client.events.first { it is SipWakeEvent.Registered || it is SipWakeEvent.RegistrationFailed }
                 }
             }

@@ -176,7 +176,7 @@ class OnAndroidTest {
     private fun idle(): Unit = shadowOf(Looper.getMainLooper()).idle()
 
     private fun until(what: String, condition: () -> Boolean) {
-        val end = System.nanoTime() + 20_000_000_000
+        val end = System.nanoTime() + PATIENCE_MS * 1_000_000
         while (!condition()) {
             assertTrue(System.nanoTime() < end, "not seen: $what, but ${app.phone.state.value}")
             idle()

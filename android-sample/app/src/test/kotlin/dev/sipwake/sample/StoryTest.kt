@@ -37,7 +37,7 @@ import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
 
 const val TOKEN = "c-10-ap_Kt0:APA91bTokenOfThisPhone0001"
-private const val PATIENCE_MS = 20_000L
+internal const val PATIENCE_MS = 120_000L
 
 private class Memory : StateStore {
     val records = ConcurrentHashMap<String, ByteArray>()

@@ -4,6 +4,7 @@ import dev.sipwake.ClientOptions
 import dev.sipwake.GatewayProbe
 import dev.sipwake.Memory
 import dev.sipwake.MockGateway
+import dev.sipwake.PATIENCE_MS
 import dev.sipwake.SipWakeClient
 import dev.sipwake.SipWakeEvent
 import dev.sipwake.TlsFront
@@ -70,7 +71,7 @@ class SystemTrustTest {
                 val options = ClientOptions(probing = GatewayProbe.WsLoad(https = true, port = front.port))
                 SipWakeClient(Memory(), listOf(setup), options = options).use { client ->
                     runBlocking { client.register(setup.account.id()) }
-                    val end = System.nanoTime() + 20_000_000_000
+                    val end = System.nanoTime() + PATIENCE_MS * 1_000_000
                     while (nobody.asked.isEmpty() && System.nanoTime() < end) Thread.sleep(10)
                 }
             }

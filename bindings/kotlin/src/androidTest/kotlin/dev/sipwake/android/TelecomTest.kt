@@ -9,6 +9,7 @@ import dev.sipwake.AccountConfig
 import dev.sipwake.AccountSetup
 import dev.sipwake.Caller
 import dev.sipwake.EndReason
+import dev.sipwake.PATIENCE_MS
 import dev.sipwake.Provider
 import dev.sipwake.PushAction
 import dev.sipwake.PushConfig
@@ -81,7 +82,7 @@ class TelecomTest {
     }
 
     private fun until(condition: () -> Boolean) {
-        val end = System.nanoTime() + 20_000_000_000
+        val end = System.nanoTime() + PATIENCE_MS * 1_000_000
         while (!condition() && System.nanoTime() < end) {
             shadowOf(Looper.getMainLooper()).idle()
             Thread.sleep(10)

@@ -33,9 +33,23 @@ apt_install() {
   ) >"$cache/apt.log" 2>&1 || { echo "no $* ($what_for); apt could not install it: $(tail -n 1 "$cache/apt.log")" >&2; return 69; }
 }
 
+readonly DEBIAN_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# Prints where this machine's apt fetches Debian from, or nothing.
+debian_mirror() {
+  if [[ -n ${SIPWAKE_DEBIAN_MIRROR:-} ]]; then
+    echo "$SIPWAKE_DEBIAN_MIRROR"
+    return
+  fi
+  # shellcheck disable=SC2016 # the $(…) are apt's own
+  apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+    sed -n 's/^Debian|Debian|//p' | head -n 1
+}
+
 need_rust() {
   [[ -d $HOME/.cargo/bin ]] && PATH=$PATH:$HOME/.cargo/bin
   command -v cargo >/dev/null || lacking "no cargo on PATH; install Rust 1.88 or newer from https://rustup.rs"
+  [[ -f /etc/ssl/certs/ca-certificates.crt || $(uname -s) != Linux ]] || apt_install "cargo downloads with it" ca-certificates || true
   command -v cc >/dev/null || apt_install "cargo links with it" gcc libc6-dev || lacking "no C compiler, which cargo links with"
 }
 

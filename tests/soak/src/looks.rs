@@ -170,6 +170,8 @@ mod tests {
         drop((files, memory));
         task.abort();
         done.wait();
-        threads.into_iter().for_each(|thread| drop(thread.join().expect("it waited")));
+        for thread in threads {
+            thread.join().expect("it waited");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use integration::{App, PASSWORD, PATIENCE, Stage, TOKEN, USER, named, over_udp_and_tcp, quiet_address};
-use mock_gateway::{Action, Config, Direction, Fault, MockGateway};
+use mock_gateway::{Action, Config, Fault, MockGateway};
 use sipwake::{Client, Event, Transport};
 
 over_udp_and_tcp!(

@@ -3,7 +3,8 @@
 use crate::call::body::{MAX_BODY, field, headers};
 use crate::call::caller;
 use crate::clock::Now;
-use crate::event::{Caller, Discard, Event, FlowId};
+use crate::event::{Caller, Discard, Event};
+use crate::outbox::Way;
 use crate::redact::Secret;
 use crate::sip::{Message, NameAddr};
 use crate::uas::TransactionKey;
@@ -13,19 +14,19 @@ use crate::user_agent::UserAgent;
 const MAX_TOLD: usize = 64;
 
 impl UserAgent {
-    pub(crate) fn handle_chat(&mut self, flow: FlowId, key: Option<TransactionKey>, request: &Message, now: Now) {
-        let Some(registration) = self.owner_of(flow) else {
+    pub(crate) fn handle_chat(&mut self, way: Way, key: Option<TransactionKey>, request: &Message, now: Now) {
+        let Some(registration) = self.owner_of(way.flow) else {
             return self.discard(Discard::DeadFlow);
         };
         if registration.is_leaving() {
-            return self.answer_request(flow, key, request, 480, "Temporarily Unavailable", &[], now);
+            return self.answer_request(way, key, request, 480, "Temporarily Unavailable", &[], now);
         }
         let account = registration.key.clone();
         let Some(text) = Text::read(request) else {
             let accept = [("Accept", "text/plain, message/cpim")];
-            return self.answer_request(flow, key, request, 415, "Unsupported Media Type", &accept, now);
+            return self.answer_request(way, key, request, 415, "Unsupported Media Type", &accept, now);
         };
-        self.answer_request(flow, key, request, 200, "OK", &[], now);
+        self.answer_request(way, key, request, 200, "OK", &[], now);
         let call_id = request.call_id().unwrap_or_default().to_owned();
         let name = format!("{call_id} {} {account}", request.cseq().map_or(0, |cseq| cseq.seq));
         if self.chats.contains(&name) {

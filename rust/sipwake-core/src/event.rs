@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::account::{AccountKey, Hop};
+use crate::account::{AccountKey, Hop, Transport};
 use crate::clock::Now;
 use crate::digest::Unusable;
 use crate::push::{PushToken, Verdict};
@@ -15,11 +15,11 @@ use crate::snapshot::Record;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowId(pub u64);
 
-/// One thing for the driver to do. They come in the order in which they must be done: a record is stored before
-/// what depends on it is sent.
+/// One thing for the driver to do, complete in itself. They come in the order in which they must be done: a record is
+/// stored before what depends on it is sent.
 #[derive(Debug)]
 pub enum Output {
-    /// Store this record, or remove it.
+    /// Store this record, or remove it, and tell what became of it ([`handle_saved`](crate::user_agent::UserAgent::handle_saved)).
     Save(Record),
     /// Open a flow, then report it up or down.
     Open {
@@ -36,7 +36,20 @@ pub enum Output {
     Transmit {
         /// On this flow.
         flow: FlowId,
+        /// The flow's transport.
+        transport: Transport,
+        /// Over UDP, the address to send to if that is not the flow's peer.
+        to: Option<SocketAddr>,
         /// One message, or a keep-alive.
+        bytes: Vec<u8>,
+    },
+    /// Show this received message in a trace. Only after [`trace_received`](crate::user_agent::UserAgent::trace_received).
+    Received {
+        /// The flow that it came on.
+        flow: FlowId,
+        /// Over UDP, its sender if that is not the flow's peer.
+        from: Option<SocketAddr>,
+        /// One whole message with its secrets.
         bytes: Vec<u8>,
     },
     /// Tell the app.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::account::{AccountKey, Hop, Transport};
 use crate::event::{FlowId, Output};
 use crate::mutation::{Mutation, active};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Way};
 use crate::sip::Framer;
 
 /// What a flow was opened for.
@@ -52,6 +52,13 @@ pub(crate) struct Up {
     pub(crate) id: FlowId,
     pub(crate) transport: Transport,
     pub(crate) local: SocketAddr,
+}
+
+impl Up {
+    /// How what is sent to the flow's peer goes.
+    pub(crate) fn way(self) -> Way {
+        Way { flow: self.id, transport: self.transport, to: None }
+    }
 }
 
 /// All flows of a client.

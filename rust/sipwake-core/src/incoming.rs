@@ -2,13 +2,14 @@
 
 use crate::call::CAPABILITIES;
 use crate::clock::Now;
-use crate::event::{Discard, FlowId};
+use crate::event::Discard;
+use crate::outbox::Way;
 use crate::sip::{Builder, Message, Method};
 use crate::uas::{ALLOW, TransactionKey};
 use crate::user_agent::UserAgent;
 
 impl UserAgent {
-    pub(crate) fn handle_request(&mut self, flow: FlowId, request: Message, now: Now) {
+    pub(crate) fn handle_request(&mut self, way: Way, request: Message, now: Now) {
         let (Some(key), Some(method)) = (TransactionKey::of(&request), request.method().cloned()) else {
             return self.discard(Discard::Malformed);
         };
@@ -16,32 +17,32 @@ impl UserAgent {
             return self.discard(Discard::Malformed);
         }
         match method {
-            Method::Invite => self.handle_invite(flow, key, request, now),
+            Method::Invite => self.handle_invite(way, key, request, now),
             Method::Ack => self.handle_ack(&key, &request, now),
-            Method::Cancel => self.handle_cancel(flow, &key, &request, now),
-            _ => self.handle_other(flow, key, &method, &request, now),
+            Method::Cancel => self.handle_cancel(way, &key, &request, now),
+            _ => self.handle_other(way, key, &method, &request, now),
         }
     }
 
-    fn handle_other(&mut self, flow: FlowId, key: TransactionKey, method: &Method, request: &Message, now: Now) {
+    fn handle_other(&mut self, way: Way, key: TransactionKey, method: &Method, request: &Message, now: Now) {
         if let Some(bytes) = self.answers.find(&key, now.boot) {
             let bytes = bytes.to_vec();
-            return self.outbox.transmit(flow, bytes);
+            return self.outbox.transmit(way, bytes);
         }
         if self.is_pondered(&key) {
             return;
         }
         if request.to_tag().is_some() {
-            return self.handle_within(flow, key, method, request, now);
+            return self.handle_within(way, key, method, request, now);
         }
         let key = Some(key);
         match method {
-            Method::Options => self.answer_request(flow, key, request, 200, "OK", &CAPABILITIES, now),
-            Method::Message => self.handle_chat(flow, key, request, now),
+            Method::Options => self.answer_request(way, key, request, 200, "OK", &CAPABILITIES, now),
+            Method::Message => self.handle_chat(way, key, request, now),
             Method::Bye | Method::Prack | Method::Update | Method::Info | Method::Notify | Method::Refer => {
-                self.answer_request(flow, key, request, 481, "Call/Transaction Does Not Exist", &[], now);
+                self.answer_request(way, key, request, 481, "Call/Transaction Does Not Exist", &[], now);
             }
-            _ => self.answer_request(flow, key, request, 405, "Method Not Allowed", &[("Allow", ALLOW)], now),
+            _ => self.answer_request(way, key, request, 405, "Method Not Allowed", &[("Allow", ALLOW)], now),
         }
     }
 
@@ -49,7 +50,7 @@ impl UserAgent {
     #[expect(clippy::too_many_arguments, reason = "one answer, all of whose parts differ")]
     pub(crate) fn answer_request(
         &mut self,
-        flow: FlowId,
+        way: Way,
         key: Option<TransactionKey>,
         request: &Message,
         code: u16,
@@ -67,8 +68,8 @@ impl UserAgent {
             self.answers.keep(key, bytes.clone(), now.boot);
         }
         // The app may have thought for longer than the flow lived.
-        if self.is_alive(flow) {
-            self.outbox.transmit(flow, bytes);
+        if self.is_alive(way) {
+            self.outbox.transmit(way, bytes);
         }
     }
 }

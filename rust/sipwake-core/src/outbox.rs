@@ -1,31 +1,56 @@
-//! What all parts write to: the queue of outputs, the randomness, and the names of flows.
+//! What all parts write to: the queue of outputs, the randomness, and the names of flows and saves.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
-use crate::account::AccountKey;
+use crate::account::{AccountKey, Transport};
 use crate::event::{Event, FlowId, Output};
 use crate::random::Random;
-use crate::snapshot::{Durability, REMOVALS, Record, Removals, StoredRemoval};
+use crate::snapshot::{Durability, REMOVALS, Record, Removals, SaveId, StoredRemoval};
+
+/// How a message goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) flow: FlowId,
+    pub(crate) transport: Transport,
+    /// Over UDP, the address of somebody else than the flow's peer.
+    pub(crate) to: Option<SocketAddr>,
+}
 
 pub(crate) struct Outbox {
     random: Random,
     outputs: VecDeque<Output>,
     next_flow: u64,
+    next_save: u64,
     /// The log-outs that the server has not confirmed and the users who are gone, as they are stored.
     removals: Removals,
 }
 
 impl Outbox {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
-        Self { random: Random::new(seed), outputs: VecDeque::new(), next_flow: 1, removals: Removals::default() }
+        Self {
+            random: Random::new(seed),
+            outputs: VecDeque::new(),
+            next_flow: 1,
+            next_save: 1,
+            removals: Removals::default(),
+        }
     }
 
     pub(crate) fn push(&mut self, output: Output) {
         self.outputs.push_back(output);
     }
 
-    pub(crate) fn transmit(&mut self, flow: FlowId, bytes: Vec<u8>) {
-        self.push(Output::Transmit { flow, bytes });
+    pub(crate) fn transmit(&mut self, way: Way, bytes: Vec<u8>) {
+        let Way { flow, transport, to } = way;
+        self.push(Output::Transmit { flow, transport, to, bytes });
+    }
+
+    /// Stores a record ahead of what is pushed after it; `None` removes it.
+    pub(crate) fn save(&mut self, key: String, bytes: Option<Vec<u8>>, durability: Durability) {
+        let id = SaveId(self.next_save);
+        self.next_save += 1;
+        self.push(Output::Save(Record { id, key, bytes, durability }));
     }
 
     pub(crate) fn tell(&mut self, event: Event) {
@@ -82,7 +107,6 @@ impl Outbox {
     }
 
     pub(crate) fn save_removals(&mut self, durability: Durability) {
-        let record = Record { key: REMOVALS.to_owned(), bytes: self.removals.seal(), durability };
-        self.push(Output::Save(record));
+        self.save(REMOVALS.to_owned(), self.removals.seal(), durability);
     }
 }

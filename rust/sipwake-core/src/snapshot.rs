@@ -38,9 +38,15 @@ pub(crate) const MAX_LEFT: usize = 4;
 /// all else, so that damage there does not lose them.
 pub const REMOVALS: &str = "removals";
 
+/// Names one [`Output::Save`](crate::event::Output::Save).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SaveId(pub u64);
+
 /// One record for the store.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
+    /// By which [`handle_saved`](crate::user_agent::UserAgent::handle_saved) tells what became of it.
+    pub id: SaveId,
     /// Where it is kept: [`REMOVALS`], or `binding-` and an account's key.
     pub key: String,
     /// What is kept; `None` removes the record. Holds secrets, tokens and HA1 values: overwrite it once it is stored.

@@ -1,67 +1,126 @@
-//! Records that the store refused: kept in memory, and stored again until it takes them.
+//! Saves that the driver has not answered, and records that the store refused: these are stored again until it takes them.
 
 use std::time::Duration;
 
-use crate::few::FewMap;
-use crate::snapshot::{Durability, MAX_ACCOUNTS, MAX_REMOVALS, Record};
+use crate::snapshot::{Durability, MAX_ACCOUNTS, MAX_REMOVALS, Record, SaveId};
 
-/// Each account has a record, each account that is logged out had one, and there is that of the log-outs.
-const MAX_UNSAVED: usize = MAX_ACCOUNTS + MAX_REMOVALS + 1;
+/// Each account has a record, each account that is logged out had one, and there are two for the whole client.
+const MAX_UNSAVED: usize = MAX_ACCOUNTS + MAX_REMOVALS + 2;
 const FIRST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(600);
+/// How long an asynchronous store may take for one record before that counts as a failure: a caller waits for what is
+/// queued behind it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 struct Refused {
+    key: String,
+    id: SaveId,
     durability: Durability,
     times: u32,
     /// When to store it again; `None` while that is under way.
     again: Option<Duration>,
 }
 
+#[derive(Debug)]
+struct Asked {
+    id: SaveId,
+    key: String,
+    durability: Durability,
+    at: Duration,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Unsaved {
-    refused: FewMap<String, Refused>,
-    /// What the driver was asked to store last, and has not said that it failed.
-    storing: Option<(String, Durability)>,
+    refused: Vec<Refused>,
+    /// The save that the driver took last and has not answered.
+    asked: Option<Asked>,
+    /// What follows a save waits for its answer.
+    holds: bool,
+    /// The latest boot time that was handed in.
+    now: Duration,
 }
 
 impl Unsaved {
-    /// The driver takes this output: what it took before is stored.
-    pub(crate) fn polled(&mut self, record: Option<&Record>) {
-        if let Some((key, _)) = self.storing.take() {
-            self.refused.remove(&key);
-        }
-        self.storing = record.map(|record| (record.key.clone(), record.durability));
+    /// Sets whether what follows a save waits for its answer.
+    pub(crate) fn hold(&mut self, hold: bool) {
+        self.holds = hold;
     }
 
-    /// The store refused a record, or could not read it: then there is nothing to be stored again.
-    pub(crate) fn failed(&mut self, key: &str, now: Duration) {
-        let Some((key, durability)) = self.storing.take_if(|(storing, _)| storing == key) else { return };
-        if self.refused.len() >= MAX_UNSAVED && !self.refused.contains_key(&key) {
-            return;
+    /// Whether the queue stands still until a save is answered.
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds && self.asked.is_some()
+    }
+
+    pub(crate) fn settle(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// The driver takes its next output: without an answer, the one before counts as stored.
+    pub(crate) fn polled(&mut self, record: Option<&Record>) {
+        if let Some(asked) = self.asked.take() {
+            self.stored(asked.id);
         }
-        let refused = self.refused.get_or_insert(key, Refused { durability, times: 0, again: None });
-        let wait = FIRST.saturating_mul(1 << refused.times.min(16)).min(LONGEST);
-        refused.times += 1;
-        refused.durability = durability;
-        refused.again = Some(now + wait);
+        let asked = |record: &Record| Asked {
+            id: record.id,
+            key: record.key.clone(),
+            durability: record.durability,
+            at: self.now,
+        };
+        self.asked = record.map(asked);
+    }
+
+    /// The store took a record.
+    pub(crate) fn stored(&mut self, id: SaveId) {
+        let key = match self.asked.take_if(|asked| asked.id == id) {
+            Some(asked) => Some(asked.key),
+            // An answer that came too late, or to what was asked before.
+            None => self.refused.iter().find(|refused| refused.id == id).map(|refused| refused.key.clone()),
+        };
+        self.refused.retain(|refused| Some(&refused.key) != key.as_ref());
+    }
+
+    /// The store refused a record. Returns its key, or `None` if no save of this name waits for an answer.
+    pub(crate) fn failed(&mut self, id: SaveId) -> Option<String> {
+        let Asked { key, durability, .. } = self.asked.take_if(|asked| asked.id == id)?;
+        let now = self.now;
+        if let Some(refused) = self.refused.iter_mut().find(|refused| refused.key == key) {
+            let wait = FIRST.saturating_mul(1 << refused.times.min(16)).min(LONGEST);
+            *refused = Refused { id, durability, times: refused.times + 1, again: Some(now + wait), key: key.clone() };
+        } else if self.refused.len() < MAX_UNSAVED {
+            self.refused.push(Refused { key: key.clone(), id, durability, times: 1, again: Some(now + FIRST) });
+        }
+        Some(key)
+    }
+
+    /// The save of this key that waits for its answer.
+    pub(crate) fn asked(&self, key: &str) -> Option<SaveId> {
+        self.asked.as_ref().filter(|asked| asked.key == key).map(|asked| asked.id)
+    }
+
+    /// Returns the save that was not answered in time.
+    pub(crate) fn overdue(&self) -> Option<SaveId> {
+        let asked = self.asked.as_ref().filter(|_| self.holds)?;
+        (self.now >= asked.at + PATIENCE).then_some(asked.id)
     }
 
     /// Whether what the store has under this key is out of date.
     pub(crate) fn holds(&self, key: &str) -> bool {
-        self.refused.contains_key(key)
+        self.refused.iter().any(|refused| refused.key == key)
     }
 
     pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
-        let again = self.refused.iter().filter_map(|(_, refused)| refused.again).min();
-        again.map(|at| (at, "a record to be stored again"))
+        let again = self.refused.iter().filter_map(|refused| refused.again).min();
+        let again = again.map(|at| (at, "a record to be stored again"));
+        let patience = self.asked.as_ref().filter(|_| self.holds).map(|asked| asked.at + PATIENCE);
+        again.into_iter().chain(patience.map(|at| (at, "a store that does not answer"))).min()
     }
 
     /// Returns a record that is to be stored again.
     pub(crate) fn due(&mut self, now: Duration) -> Option<(String, Durability)> {
-        let (key, refused) = self.refused.iter_mut().find(|(_, refused)| refused.again.is_some_and(|at| now >= at))?;
+        let refused = self.refused.iter_mut().find(|refused| refused.again.is_some_and(|at| now >= at))?;
         refused.again = None;
-        Some((key.clone(), refused.durability))
+        Some((refused.key.clone(), refused.durability))
     }
 }
 
@@ -69,8 +128,11 @@ impl Unsaved {
 mod tests {
     use super::*;
 
-    fn record(key: &str) -> Record {
-        Record { key: key.to_owned(), bytes: None, durability: Durability::Wish }
+    fn refuse(unsaved: &mut Unsaved, id: u64, key: &str, now: Duration) {
+        unsaved.settle(now);
+        let id = SaveId(id);
+        unsaved.polled(Some(&Record { id, key: key.to_owned(), bytes: None, durability: Durability::Wish }));
+        assert_eq!(unsaved.failed(id).as_deref(), Some(key));
     }
 
     #[test]
@@ -78,9 +140,8 @@ mod tests {
         let mut unsaved = Unsaved::default();
         let mut waits = Vec::new();
         let mut now = Duration::ZERO;
-        for _ in 0..10 {
-            unsaved.polled(Some(&record("removals")));
-            unsaved.failed("removals", now);
+        for id in 0..10 {
+            refuse(&mut unsaved, id, "removals", now);
             let (at, _) = unsaved.timeout().expect("to be stored again");
             waits.push((at - now).as_secs());
             now = at;
@@ -89,20 +150,19 @@ mod tests {
         }
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 600, 600, 600]);
         for number in 0..1000 {
-            let key = format!("binding-{number}");
-            unsaved.polled(Some(&record(&key)));
-            unsaved.failed(&key, now);
+            refuse(&mut unsaved, 10 + number, &format!("binding-{number}"), now);
         }
         assert_eq!(unsaved.refused.len(), MAX_UNSAVED);
     }
 
     #[test]
-    fn what_could_not_be_read_is_not_stored_again() {
+    fn an_answer_to_another_save_changes_nothing() {
         let mut unsaved = Unsaved::default();
-        unsaved.failed("removals", Duration::ZERO);
-        unsaved.polled(Some(&record("removals")));
-        unsaved.polled(None);
-        unsaved.failed("removals", Duration::ZERO);
-        assert_eq!(unsaved.timeout(), None);
+        refuse(&mut unsaved, 1, "removals", Duration::ZERO);
+        assert_eq!(unsaved.failed(SaveId(1)), None, "it was answered already");
+        unsaved.stored(SaveId(7));
+        assert!(unsaved.holds("removals"));
+        unsaved.stored(SaveId(1));
+        assert!(!unsaved.holds("removals"), "the store took it after all");
     }
 }

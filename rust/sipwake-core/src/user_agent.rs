@@ -4,7 +4,9 @@
 //!
 //! Hand in whatever happened (`handle_*`, or one of the app's wishes), then drain [`UserAgent::poll_output`] until it
 //! returns `None`, doing what it says *in that order*; then sleep until [`UserAgent::poll_timeout`] or the next happening.
-//! An [`Output::Save`] comes before the bytes that depend on it: write it before you send them.
+//! An [`Output::Save`] comes before the bytes that depend on it: store it before you send them, and tell a failure with
+//! [`UserAgent::handle_saved`] before you poll on. With a store that answers later, say
+//! [`UserAgent::hold_until_saved`] first: then the queue stands still at each save until it is answered.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,13 +25,12 @@ use crate::flows::{Flow, Flows};
 use crate::gate::Gate;
 use crate::gateway::Load;
 use crate::mutation::{Mutation, active};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Way};
 use crate::payload::{ActionKind, Ignored, PushAction};
 use crate::push::{Push, PushToken, Verdict};
 use crate::registration::Registration;
 use crate::sip::{Frame, Message};
-use crate::snapshot::{Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, REMOVALS, Record, Removals, binding_key, open};
-use crate::stranger::Stranger;
+use crate::snapshot::{Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, REMOVALS, Removals, SaveId, binding_key, open};
 use crate::uas::Answers;
 use crate::unsaved::Unsaved;
 use crate::wake::{Arrival, State, Wake};
@@ -60,12 +61,13 @@ pub struct UserAgent {
     pub(crate) sessions: Few<Box<Session>>,
     pub(crate) policy: CallPolicy,
     pub(crate) unsolicited: bool,
-    pub(crate) strangers: Few<Stranger>,
     /// Answers that wait for a flow.
     pub(crate) held_answers: FewMap<Uuid, Answer>,
     /// Messages told lately: a gateway sends them again to a new Contact.
     pub(crate) chats: Few<String>,
     unsaved: Unsaved,
+    /// Received messages become outputs.
+    traces: bool,
     discarded: FewMap<Discard, u64>,
 }
 
@@ -84,10 +86,10 @@ impl UserAgent {
             sessions: Few::default(),
             policy: CallPolicy::default(),
             unsolicited: false,
-            strangers: Few::default(),
             held_answers: FewMap::default(),
             chats: Few::default(),
             unsaved: Unsaved::default(),
+            traces: false,
             discarded: FewMap::default(),
         };
         match removals.map(Removals::open) {
@@ -240,7 +242,7 @@ impl UserAgent {
         } else {
             registration.finish();
         }
-        self.outbox.push(forgotten(key));
+        self.forget_record(key);
         self.settle(now);
         Ok(())
     }
@@ -368,9 +370,9 @@ impl UserAgent {
         if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
             registration.heard(flow, now);
         }
-        if self.is_stream(flow) != Some(true) {
+        if !self.flows.get(flow).is_some_and(Flow::is_stream) {
             let empty = bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0);
-            if !empty && !self.handle_message(flow, bytes, now) && up.transport != Transport::Udp {
+            if !empty && !self.handle_message(up.way(), bytes, now) && up.transport != Transport::Udp {
                 return self.close_garbled(flow, now);
             }
             return self.settle(now);
@@ -380,11 +382,11 @@ impl UserAgent {
         loop {
             match pushed.and_then(|()| framer.next()) {
                 Ok(Some(Frame::Message(message))) => {
-                    if !self.handle_message(flow, &message, now) {
+                    if !self.handle_message(up.way(), &message, now) {
                         return self.close_garbled(flow, now);
                     }
                 }
-                Ok(Some(Frame::Ping)) => self.outbox.transmit(flow, b"\r\n".to_vec()),
+                Ok(Some(Frame::Ping)) => self.outbox.transmit(up.way(), b"\r\n".to_vec()),
                 Ok(Some(Frame::Pong)) => {
                     if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
                         registration.ponged(flow);
@@ -407,6 +409,7 @@ impl UserAgent {
 
     /// Does what time asks for. Calling it too early or too late harms nothing.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.unsaved.settle(now.boot);
         for registration in &mut self.registrations {
             registration.handle_timeout(&mut self.flows, &mut self.outbox, now);
         }
@@ -415,18 +418,41 @@ impl UserAgent {
         }
         self.expire_invitations(now);
         self.expire_sessions(now);
+        if let Some(id) = self.unsaved.overdue() {
+            self.save_failed(id, "the store did not answer".to_owned());
+        }
         self.store_again(now);
         self.settle(now);
     }
 
-    /// A record could not be stored, or read. What is reported before the next [`poll_output`](Self::poll_output) is that the
-    /// store refused the record of the last [`Output::Save`]: it is stored again after 5 seconds, then after twice as long each
-    /// time, at most ten minutes, until the store takes it.
-    pub fn handle_store_failure(&mut self, key: &str, reason: String, now: Now) {
-        if !active(Mutation::NotStoredAgain) {
-            self.unsaved.failed(key, now.boot);
+    /// Takes what became of an [`Output::Save`]. A record that the store refused is stored again after 5 seconds, then after
+    /// twice as long each time, at most ten minutes, until the store takes it.
+    ///
+    /// Unless the driver has said [`hold_until_saved`](Self::hold_until_saved), a failure is told before the next
+    /// [`poll_output`](Self::poll_output), and to poll on without an answer says that the record is stored.
+    pub fn handle_saved(&mut self, id: SaveId, result: Result<(), String>, now: Now) {
+        self.unsaved.settle(now.boot);
+        match result {
+            Ok(()) => self.unsaved.stored(id),
+            Err(reason) => self.save_failed(id, reason),
         }
-        self.store_failed(key, reason);
+        self.settle(now);
+    }
+
+    /// Says that the store is asynchronous: from here on [`poll_output`](Self::poll_output) returns nothing after an
+    /// [`Output::Save`] until [`handle_saved`](Self::handle_saved) has answered it, so that nothing is sent before what it
+    /// depends on is stored. A save that is not answered within ten seconds counts as refused.
+    pub fn hold_until_saved(&mut self, hold: bool) {
+        self.unsaved.hold(hold);
+    }
+
+    /// A record could not be read, or the one of the last [`Output::Save`] could not be stored.
+    pub fn handle_store_failure(&mut self, key: &str, reason: String, now: Now) {
+        self.unsaved.settle(now.boot);
+        match self.unsaved.asked(key) {
+            Some(id) => self.save_failed(id, reason),
+            None => self.store_failed(key, reason),
+        }
         self.settle(now);
     }
 
@@ -434,12 +460,20 @@ impl UserAgent {
 
     /// Returns the next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if self.unsaved.is_held() {
+            return None;
+        }
         let output = self.outbox.pop();
         self.unsaved.polled(match &output {
             Some(Output::Save(record)) => Some(record),
             _ => None,
         });
         output
+    }
+
+    /// Sets whether each whole message that is received comes as an [`Output::Received`], too. Not by default.
+    pub fn trace_received(&mut self, trace: bool) {
+        self.traces = trace;
     }
 
     /// Returns the boot time at which [`handle_timeout`](Self::handle_timeout) wants to be called next, and why.
@@ -500,6 +534,7 @@ impl UserAgent {
     // Inside.
 
     pub(crate) fn settle(&mut self, now: Now) {
+        self.unsaved.settle(now.boot);
         self.drive_calls(now);
         for registration in &mut self.registrations {
             registration.drive(&mut self.flows, &mut self.outbox, now);
@@ -510,14 +545,13 @@ impl UserAgent {
             self.outbox.removals_mut().depart(done.account().aor().user(), now.wall);
             if self.outbox.removals().pending.contains_key(&done.key) {
                 // A kill during the log-out may have left it.
-                self.outbox.push(forgotten(&done.key));
+                self.forget_record(&done.key);
                 self.outbox.save_removal(&done.key, None, Durability::Wish);
             }
             log::info!("{}: logged out", done.key);
             let aor = done.account().aor().to_string();
             self.outbox.tell(Event::LoggedOut { account: done.key, aor });
         }
-        self.forget_strangers();
     }
 
     /// A peer that sends on a connection what is no SIP is not waited for.
@@ -527,7 +561,8 @@ impl UserAgent {
     }
 
     /// Returns whether it was a message at all.
-    fn handle_message(&mut self, flow: FlowId, bytes: &[u8], now: Now) -> bool {
+    fn handle_message(&mut self, way: Way, bytes: &[u8], now: Now) -> bool {
+        self.trace(way.flow, way.to, bytes);
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(error) => {
@@ -545,13 +580,19 @@ impl UserAgent {
             }
             return true;
         }
-        if self.flows.get(flow).is_some_and(|flow| !flow.carries_calls()) {
+        if self.flows.get(way.flow).is_some_and(|flow| !flow.carries_calls()) {
             // A call over the gateway that was left comes over the one in use as well, or again.
             self.discard(Discard::DeadFlow);
             return true;
         }
-        self.handle_request(flow, message, now);
+        self.handle_request(way, message, now);
         true
+    }
+
+    pub(crate) fn trace(&mut self, flow: FlowId, from: Option<SocketAddr>, bytes: &[u8]) {
+        if self.traces {
+            self.outbox.push(Output::Received { flow, from, bytes: bytes.to_vec() });
+        }
     }
 
     pub(crate) fn discard(&mut self, reason: Discard) {
@@ -562,6 +603,19 @@ impl UserAgent {
             let count = *count;
             self.outbox.tell(Event::Discarded { reason, count });
         }
+    }
+
+    /// Removes an account's own record.
+    fn forget_record(&mut self, key: &AccountKey) {
+        self.outbox.save(binding_key(key), None, Durability::Wish);
+    }
+
+    fn save_failed(&mut self, id: SaveId, reason: String) {
+        let Some(key) = self.unsaved.failed(id) else { return };
+        if active(Mutation::NotStoredAgain) {
+            self.unsaved.stored(id);
+        }
+        self.store_failed(&key, reason);
     }
 
     fn store_failed(&mut self, key: &str, reason: String) {
@@ -578,7 +632,7 @@ impl UserAgent {
             match present {
                 Some(registration) => registration.save(&mut self.outbox, durability),
                 None if key == REMOVALS => self.outbox.save_removals(durability),
-                None => self.outbox.push(Output::Save(Record { key, bytes: None, durability })),
+                None => self.outbox.save(key, None, durability),
             }
         }
     }
@@ -591,13 +645,6 @@ impl UserAgent {
             .filter(|index| self.registrations[*index].account().aor().user().eq_ignore_ascii_case(user))
             .collect();
         if named.is_empty() { all() } else { named }
-    }
-
-    /// Returns whether a flow is a stream, in which messages are not told apart by how they are read; `None` for a flow that
-    /// is not in use.
-    pub fn is_stream(&self, flow: FlowId) -> Option<bool> {
-        self.flows.up(flow)?;
-        self.flows.get(flow).map(Flow::is_stream)
     }
 
     /// Most clients have one account: room for four would be most of what an idle one takes.
@@ -645,9 +692,4 @@ impl UserAgent {
 fn owner<'a>(flows: &Flows, registrations: &'a mut [Registration], flow: FlowId) -> Option<&'a mut Registration> {
     let account = flows.get(flow)?.account();
     registrations.iter_mut().find(|registration| registration.key == *account)
-}
-
-/// Removes an account's own record.
-fn forgotten(key: &AccountKey) -> Output {
-    Output::Save(Record { key: binding_key(key), bytes: None, durability: Durability::Wish })
 }

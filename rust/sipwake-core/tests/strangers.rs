@@ -24,9 +24,8 @@ fn sent(phone: &mut Phone) -> Vec<(Option<SocketAddr>, String)> {
     let mut sent = Vec::new();
     while let Some(output) = phone.agent.poll_output() {
         match output {
-            Output::Transmit { flow, bytes } => {
-                let (carrier, to) = phone.agent.destination(flow);
-                assert_eq!(Some(carrier), phone.flow);
+            Output::Transmit { flow, transport, to, bytes } => {
+                assert_eq!((Some(flow), transport), (phone.flow, Transport::Udp));
                 sent.push((to, String::from_utf8(bytes).expect("text")));
             }
             Output::Event(event) => phone.events.push(*event),

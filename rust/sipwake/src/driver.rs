@@ -8,7 +8,6 @@ use sipwake_core::clock::Now;
 use sipwake_core::event::{Event, FlowId, Output};
 use sipwake_core::few::FewMap;
 use sipwake_core::gate::Gate;
-use sipwake_core::sip::{Frame, Framer};
 use sipwake_core::snapshot::{Durability, Record};
 use sipwake_core::trace::redacted;
 use sipwake_core::user_agent::UserAgent;
@@ -56,19 +55,14 @@ pub(crate) struct Driver {
     pub(crate) running: watch::Sender<()>,
 }
 
-type Flows = FewMap<FlowId, Flow>;
-
-struct Flow {
-    handle: FlowHandle,
-    /// What is traced of a stream, up to the end of a message: a part of one may hold half a secret.
-    heard: Framer,
-}
+type Flows = FewMap<FlowId, FlowHandle>;
 
 impl Driver {
     /// Runs until the last handle is gone or one of them said stop; then the flows are closed, each with its queue sent.
     pub(crate) async fn run(mut self) {
         let (sender, mut happenings) = mpsc::channel(HAPPENINGS);
         let mut flows = Flows::default();
+        self.agent.trace_received(self.trace.is_some());
         loop {
             self.drain(&mut flows, &sender);
             let wait = self.agent.poll_timeout().map(|(at, _)| at.saturating_sub(now().boot).min(LONGEST_SLEEP));
@@ -100,18 +94,14 @@ impl Driver {
 
     fn happened(&mut self, flow: FlowId, happening: Happening, flows: &mut Flows) {
         // What a flow said before it was closed may still be queued.
-        let Some(Flow { heard, .. }) = flows.get_mut(&flow) else { return };
+        if !flows.contains_key(&flow) {
+            return;
+        }
         match happening {
             Happening::Up(local) => self.agent.handle_flow_up(flow, local, now()),
             Happening::Chosen(transport) => self.agent.handle_flow_transport(flow, transport),
-            Happening::Input(bytes) => {
-                self.trace_input(flow, &bytes, heard);
-                self.agent.handle_input(flow, &bytes, now());
-            }
-            Happening::Stranger(source, bytes) => {
-                self.trace(false, flow, &bytes);
-                self.agent.handle_stranger(flow, source, &bytes, now());
-            }
+            Happening::Input(bytes) => self.agent.handle_input(flow, &bytes, now()),
+            Happening::Stranger(source, bytes) => self.agent.handle_stranger(flow, source, &bytes, now()),
             Happening::Down(error) => {
                 flows.remove(&flow);
                 self.agent.handle_flow_down(flow, error, now());
@@ -129,16 +119,16 @@ impl Driver {
                 }
                 Output::Open { flow, hop, local_port } => {
                     let handle = FlowHandle::open(flow, hop, local_port, self.network.clone(), happenings.clone());
-                    flows.insert(flow, Flow { handle, heard: Framer::new() });
+                    flows.insert(flow, handle);
                 }
                 Output::Close(flow) => flows.remove(&flow),
-                Output::Transmit { flow, bytes } => {
+                Output::Transmit { flow, to, bytes, .. } => {
                     self.trace(true, flow, &bytes);
-                    let (flow, to) = self.agent.destination(flow);
-                    if let Some(flow) = flows.get(&flow) {
-                        flow.handle.send_to(bytes, to);
+                    if let Some(handle) = flows.get(&flow) {
+                        handle.send_to(bytes, to);
                     }
                 }
+                Output::Received { flow, bytes, .. } => self.trace(false, flow, &bytes),
                 Output::Event(event) => {
                     changed = true;
                     // The gate goes first: who hears of the end of a call must not be rung by its late push.
@@ -159,25 +149,7 @@ impl Driver {
             None => self.store.remove(&record.key),
         };
         record.bytes.zeroize();
-        if let Err(error) = result {
-            self.agent.handle_store_failure(&record.key, error.to_string(), now());
-        }
-    }
-
-    fn trace_input(&self, flow: FlowId, bytes: &[u8], heard: &mut Framer) {
-        match self.agent.is_stream(flow).filter(|_| self.trace.is_some()) {
-            Some(true) => {}
-            Some(false) => return self.trace(false, flow, bytes),
-            None => return,
-        }
-        let mut pushed = heard.push(bytes);
-        // What cannot be framed closes the flow, and is not shown.
-        while let Ok(Some(frame)) = pushed.and_then(|()| heard.next()) {
-            if let Frame::Message(message) = frame {
-                self.trace(false, flow, &message);
-            }
-            pushed = Ok(());
-        }
+        self.agent.handle_saved(record.id, result.map_err(|error| error.to_string()), now());
     }
 
     fn trace(&self, sent: bool, flow: FlowId, bytes: &[u8]) {

@@ -160,7 +160,7 @@ fn answer_all(agent: &mut UserAgent, data: &[u8], _: Transport) {
                         head = text.lines().filter(wanted).map(|line| format!("{line}\r\n")).collect();
                     }
                 }
-                Output::Save(_) | Output::Close(_) | Output::Event(_) => {}
+                Output::Save(_) | Output::Close(_) | Output::Received { .. } | Output::Event(_) => {}
             }
         }
         let Some(answer) = answers.next() else { return };

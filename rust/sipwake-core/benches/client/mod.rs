@@ -42,7 +42,7 @@ pub(crate) fn let_register(agent: &mut UserAgent) -> FlowId {
                 up = Some(flow);
                 agent.handle_flow_up(flow, SocketAddr::from(LOCAL), NOW);
             }
-            Output::Transmit { flow, bytes } => agent.handle_input(flow, &answer(&bytes), NOW),
+            Output::Transmit { flow, bytes, .. } => agent.handle_input(flow, &answer(&bytes), NOW),
             Output::Event(event) => registered |= matches!(*event, Event::Registered { .. }),
             _ => {}
         }

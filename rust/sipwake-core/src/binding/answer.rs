@@ -64,7 +64,7 @@ impl Binding {
         who.skip_after(code);
         let outcome = match code {
             200..=299 => {
-                self.proven |= self.flow == Some(sent.flow);
+                self.proven |= self.flow == Some(sent.way.flow);
                 Outcome::Accepted(sent, self.take_next_nonce(message, who, now))
             }
             401 | 407 => self.challenged(sent, code, message, who, now),

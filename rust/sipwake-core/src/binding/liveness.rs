@@ -131,7 +131,7 @@ impl Binding {
             return;
         }
         if !up.transport.is_websocket() {
-            outbox.transmit(up.id, b"\r\n\r\n".to_vec());
+            outbox.transmit(up.way(), b"\r\n\r\n".to_vec());
             self.liveness.pinged(now.boot);
         }
         self.keep_alive(Some(period), now);

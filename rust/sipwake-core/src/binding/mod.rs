@@ -17,7 +17,7 @@ use crate::digest::{self, NonceCache};
 use crate::event::FlowId;
 use crate::flows::{Carries, Flows, Up};
 use crate::mutation::{Mutation, active};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Way};
 use crate::push::{Asked, Dialect, PushToken};
 use crate::snapshot::Bound;
 use crate::transaction::{ClientTransaction, Due};
@@ -102,7 +102,7 @@ pub(crate) struct Sent {
     /// On a wake: when its gateway is left, if it is silent until then and there is another one.
     leave_at: Option<Duration>,
     sent_at: Duration,
-    flow: FlowId,
+    way: Way,
     branch: String,
     cseq: u32,
     /// To be sent again; empty over a transport that loses nothing.
@@ -388,7 +388,7 @@ impl Binding {
         }
         let Some(sent) = &mut self.sent else { return false };
         match sent.transaction.due(now.boot) {
-            Some(Due::Retransmit) => outbox.transmit(sent.flow, sent.bytes.clone()),
+            Some(Due::Retransmit) => outbox.transmit(sent.way, sent.bytes.clone()),
             Some(Due::TimedOut) => return true,
             None => {}
         }

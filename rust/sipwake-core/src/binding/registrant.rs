@@ -9,7 +9,7 @@ use crate::outbox::Outbox;
 use crate::push::{Dialect, Push};
 use crate::random::Random;
 use crate::redact::Secret;
-use crate::snapshot::{Bound, Durability, Former, Memory, Record, Removal, StoredRemoval, binding_key, seal};
+use crate::snapshot::{Bound, Durability, Former, Memory, Removal, StoredRemoval, binding_key, seal};
 
 /// CSeq numbers reserved by one write to the store.
 const RESERVE_CSEQ: u32 = 32;
@@ -92,7 +92,7 @@ impl Registrant {
             return outbox.save_removal(&self.key, Some(self.removal()), durability);
         }
         let bytes = Some(seal(&|out| self.memory.write(out)));
-        outbox.push(crate::event::Output::Save(Record { key: binding_key(&self.key), bytes, durability }));
+        outbox.save(binding_key(&self.key), bytes, durability);
     }
 
     /// Returns what is needed to deliver the log-out without the app.

@@ -127,7 +127,7 @@ impl Binding {
         };
         let reliable = transport.is_reliable();
         let repeats = if reliable { Vec::new() } else { bytes.clone() };
-        outbox.transmit(up.id, bytes);
+        outbox.transmit(up.way(), bytes);
         if save && active(Mutation::SavedAfterSending) {
             who.save(outbox, Durability::Progress);
         }
@@ -136,7 +136,7 @@ impl Binding {
             transaction: ClientTransaction::start(reliable, now.boot),
             leave_at: None,
             sent_at: now.boot,
-            flow: up.id,
+            way: up.way(),
             branch,
             cseq,
             bytes: repeats,

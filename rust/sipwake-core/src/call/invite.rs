@@ -10,7 +10,8 @@ use super::session_timer::{MIN_SE, SessionTimer};
 use super::transaction::{Due, Invitation, Purpose};
 use super::{ACCEPT, Progress, Refusal, SUPPORTED, body, phrase, reason};
 use crate::clock::Now;
-use crate::event::{CallChange, Caller, Discard, Ended, FlowId};
+use crate::event::{CallChange, Caller, Discard, Ended};
+use crate::outbox::Way;
 use crate::payload::{CallIdentity, shown_name};
 use crate::sip::{Builder, Message};
 use crate::uas::{ALLOW, TransactionKey};
@@ -23,14 +24,14 @@ const MAX_OPEN: usize = 256;
 const MAX_REMEMBERED: usize = 512;
 
 impl UserAgent {
-    pub(crate) fn handle_invite(&mut self, flow: FlowId, key: TransactionKey, request: Message, now: Now) {
+    pub(crate) fn handle_invite(&mut self, way: Way, key: TransactionKey, request: Message, now: Now) {
         if let Some(index) = self.invitations.iter().position(|known| known.key == key) {
             if let Some(bytes) = self.invitations[index].repeated() {
-                self.outbox.transmit(flow, bytes);
+                self.outbox.transmit(way, bytes);
             }
             return;
         }
-        let Some(invitation) = self.receive(flow, key, request) else { return };
+        let Some(invitation) = self.receive(way, key, request) else { return };
         if invitation.request.to_tag().is_some() {
             return self.handle_invite_within(invitation, now);
         }
@@ -41,11 +42,10 @@ impl UserAgent {
     }
 
     /// Makes room for an INVITE and notes on which account's flow it came.
-    fn receive(&mut self, flow: FlowId, key: TransactionKey, request: Message) -> Option<Box<Invitation>> {
-        let carrier = self.flow_of(flow);
-        let registration = self.owner_of(carrier);
+    fn receive(&mut self, way: Way, key: TransactionKey, request: Message) -> Option<Box<Invitation>> {
+        let registration = self.owner_of(way.flow);
         let Some((registration, up)) =
-            registration.and_then(|registration| Some((registration, self.flows.up(carrier)?)))
+            registration.and_then(|registration| Some((registration, self.flows.up(way.flow)?)))
         else {
             self.discard(Discard::DeadFlow);
             return None;
@@ -61,7 +61,7 @@ impl UserAgent {
             self.invitations.remove(oldest);
         }
         let tag = request.to_tag().map(str::to_owned).unwrap_or_else(|| self.outbox.token());
-        Some(Box::new(Invitation::new(key, flow, account, request, tag, reliable)))
+        Some(Box::new(Invitation::new(key, way, account, request, tag, reliable)))
     }
 
     /// Why an INVITE does not even ring.
@@ -78,7 +78,7 @@ impl UserAgent {
         if account.is_some_and(|registration| registration.is_silent() && registration.is_leaving()) {
             return Some(Refusal::new(480, "Temporarily Unavailable"));
         }
-        if self.merged(invitation).is_some_and(|index| self.is_alive(self.invitations[index].flow)) {
+        if self.merged(invitation).is_some_and(|index| self.is_alive(self.invitations[index].way)) {
             return Some(Refusal::new(482, "Loop Detected"));
         }
         if SessionTimer::asked(request, now.boot).is_err() {
@@ -92,8 +92,8 @@ impl UserAgent {
         self.invitations.iter().position(|known| known.is_open() && known.is_same_request(&invitation.request))
     }
 
-    pub(crate) fn is_alive(&self, flow: FlowId) -> bool {
-        self.owner_of(self.flow_of(flow)).is_some()
+    pub(crate) fn is_alive(&self, way: Way) -> bool {
+        self.owner_of(way.flow).is_some()
     }
 
     fn ring(&mut self, mut invitation: Box<Invitation>, now: Now) {
@@ -153,7 +153,7 @@ impl UserAgent {
     /// gateway tries once more, and hears the same answer.
     fn invited_again(&mut self, uuid: Uuid, invitation: Box<Invitation>, now: Now) {
         let lost = self.sessions.iter().position(|session| {
-            session.uuid == uuid && !session.connected && session.leaving == Leaving::No && !self.is_alive(session.flow)
+            session.uuid == uuid && !session.connected && session.leaving == Leaving::No && !self.is_alive(session.way)
         });
         let Some(index) = lost else { return self.refuse_new(invitation, &Refusal::new(486, "Busy Here"), now) };
         let session = self.sessions.remove(index);
@@ -236,11 +236,11 @@ impl UserAgent {
         }
     }
 
-    pub(crate) fn handle_cancel(&mut self, flow: FlowId, key: &TransactionKey, request: &Message, now: Now) {
+    pub(crate) fn handle_cancel(&mut self, way: Way, key: &TransactionKey, request: &Message, now: Now) {
         let Some(index) = self.invitations.iter().position(|known| known.key == *key) else {
-            return self.answer_request(flow, None, request, 481, "Call/Transaction Does Not Exist", &[], now);
+            return self.answer_request(way, None, request, 481, "Call/Transaction Does Not Exist", &[], now);
         };
-        self.answer_request(flow, None, request, 200, "OK", &[], now);
+        self.answer_request(way, None, request, 200, "OK", &[], now);
         if !self.invitations[index].is_open() {
             return;
         }

@@ -24,7 +24,9 @@ use self::session::{Leaving, Session};
 use self::session_timer::SessionTimer;
 use crate::account::AccountKey;
 use crate::clock::Now;
-use crate::event::{Answer, CallChange, CallEvent, CallTimes, Caller, Discard, Ended, Event, FlowId, Offer};
+use crate::event::{Answer, CallChange, CallEvent, CallTimes, Caller, Discard, Ended, Event, Offer};
+use crate::flows::Up;
+use crate::outbox::Way;
 use crate::registration::Registration;
 use crate::sip::{Builder, Message, escape_paramchar};
 use crate::uas::ALLOW;
@@ -269,15 +271,15 @@ impl UserAgent {
     fn best_invitation(&self, call: Uuid) -> Option<usize> {
         let rings = |index: &usize| self.invitations[*index].rings(call);
         let newest = || (0..self.invitations.len()).rev().filter(rings);
-        newest().find(|index| self.is_alive(self.invitations[*index].flow)).or_else(|| newest().next())
+        newest().find(|index| self.is_alive(self.invitations[*index].way)).or_else(|| newest().next())
     }
 
     /// Sends the 200. Returns `None` while there is no flow to send it on.
     fn carry_out_answer(&mut self, call: Uuid, answer: &Answer, now: Now) -> Option<bool> {
         let Some(index) = self.best_invitation(call) else { return Some(false) };
-        let (account, flow) = (self.invitations[index].account.clone(), self.invitations[index].flow);
-        let flow = self.way(&account, flow)?;
-        let Some(mut session) = self.begin_session(call, index, flow, answer, now) else { return Some(false) };
+        let (account, way) = (self.invitations[index].account.clone(), self.invitations[index].way);
+        let way = self.way(&account, way)?;
+        let Some(mut session) = self.begin_session(call, index, way, answer, now) else { return Some(false) };
         let headers = session.timer.as_ref().map(SessionTimer::agreement).unwrap_or_default();
         if !self.send_accepting(index, &headers, answer, now) {
             return Some(false);
@@ -292,13 +294,13 @@ impl UserAgent {
         Some(true)
     }
 
-    fn begin_session(&self, call: Uuid, index: usize, flow: FlowId, answer: &Answer, now: Now) -> Option<Box<Session>> {
+    fn begin_session(&self, call: Uuid, index: usize, way: Way, answer: &Answer, now: Now) -> Option<Box<Session>> {
         let invitation = &self.invitations[index];
         let request = &invitation.request;
         Some(Box::new(Session {
             uuid: call,
             account: invitation.account.clone(),
-            flow,
+            way,
             dialog: Dialog::accept(request, &invitation.to_tag)?,
             connected: false,
             awaits_answer: false,
@@ -334,20 +336,19 @@ impl UserAgent {
     /// Sends the answer to an INVITE, now or when there is a flow again.
     pub(crate) fn send_answer(&mut self, index: usize, bytes: Vec<u8>) {
         let invitation = &self.invitations[index];
-        let way = self.way(&invitation.account, invitation.flow);
+        let way = self.way(&invitation.account, invitation.way);
         self.invitations[index].unsent = way.is_none();
-        if let Some(flow) = way {
-            self.outbox.transmit(flow, bytes);
+        if let Some(way) = way {
+            self.outbox.transmit(way, bytes);
         }
     }
 
     /// The flow itself or, if it is gone, the account's present one: the server knows its transactions by their branch.
-    pub(crate) fn way(&self, account: &AccountKey, flow: FlowId) -> Option<FlowId> {
-        let carrier = self.flow_of(flow);
-        if self.owner_of(carrier).is_some() && self.flows.up(carrier).is_some() {
-            return Some(flow);
+    pub(crate) fn way(&self, account: &AccountKey, way: Way) -> Option<Way> {
+        if self.owner_of(way.flow).is_some() && self.flows.up(way.flow).is_some() {
+            return Some(way);
         }
-        self.registration_of(account)?.flow_up(&self.flows).map(|up| up.id)
+        self.registration_of(account)?.flow_up(&self.flows).map(Up::way)
     }
 
     /// Our Contact in dialogs of an account.

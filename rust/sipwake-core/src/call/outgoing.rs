@@ -7,8 +7,9 @@ use super::session::{Leaving, Outgoing, Session};
 use super::session_timer::SessionTimer;
 use crate::clock::Now;
 use crate::digest::parse_challenges;
-use crate::event::{CallChange, Ended, FlowId};
+use crate::event::{CallChange, Ended};
 use crate::flows::Up;
+use crate::outbox::Way;
 use crate::registration::Challenged;
 use crate::sip::{Message, Method};
 use crate::transaction::{ClientTransaction, Due};
@@ -41,7 +42,7 @@ impl UserAgent {
     pub(crate) fn drive_sessions(&mut self, now: Now) {
         for index in 0..self.sessions.len() {
             let session = &self.sessions[index];
-            let Some(way) = self.way(&session.account, session.flow).filter(|_| session.connected) else { continue };
+            let Some(way) = self.way(&session.account, session.way).filter(|_| session.connected) else { continue };
             match session.leaving {
                 Leaving::Wanted(status) => {
                     let mut headers = Vec::new();
@@ -53,8 +54,8 @@ impl UserAgent {
                     self.send_request(index, &Method::Bye, headers, Challenged::default(), now);
                 }
                 // The caller learns the Contact on the new flow (RFC 3261 section 12.2: a target refresh).
-                Leaving::No if way != session.flow && session.request.is_none() => {
-                    self.sessions[index].flow = way;
+                Leaving::No if way != session.way && session.request.is_none() => {
+                    self.sessions[index].way = way;
                     self.refresh(index, now);
                 }
                 Leaving::No | Leaving::Sent => {}
@@ -90,7 +91,7 @@ impl UserAgent {
     ) {
         let branch = self.outbox.branch();
         let session = &self.sessions[index];
-        let Some((flow, up)) = self.way_up(session) else { return };
+        let Some((way, up)) = self.way_up(session) else { return };
         let (via, reliable) = (via(&up, &branch), up.transport.is_reliable());
         let session = &mut self.sessions[index];
         let cseq = session.dialog.next_cseq();
@@ -123,14 +124,13 @@ impl UserAgent {
             challenged,
             heard: false,
         });
-        self.outbox.transmit(flow, bytes);
+        self.outbox.transmit(way, bytes);
     }
 
     /// The flow that a request of ours takes, and what carries it.
-    fn way_up(&self, session: &Session) -> Option<(FlowId, Up)> {
-        let way = self.way(&session.account, session.flow)?;
-        let carrier = self.flow_of(way);
-        let up = self.flows.up(carrier)?;
+    fn way_up(&self, session: &Session) -> Option<(Way, Up)> {
+        let way = self.way(&session.account, session.way)?;
+        let up = self.flows.up(way.flow)?;
         Some((way, up))
     }
 
@@ -217,10 +217,10 @@ impl UserAgent {
     fn acknowledge(&mut self, index: usize, cseq: u32, code: u16, branch: String) {
         let branch = if code < 300 { self.outbox.branch() } else { branch };
         let session = &self.sessions[index];
-        let Some((flow, up)) = self.way_up(session) else { return };
+        let Some((way, up)) = self.way_up(session) else { return };
         if let Ok(bytes) = session.dialog.request(&Method::Ack, cseq, &via(&up, &branch)).finish() {
             self.sessions[index].last_ack = Some((cseq, bytes.clone()));
-            self.outbox.transmit(flow, bytes);
+            self.outbox.transmit(way, bytes);
         }
     }
 
@@ -232,11 +232,11 @@ impl UserAgent {
         let again = self.sessions.iter().find_map(|session| {
             let (acknowledged, bytes) = session.last_ack.as_ref()?;
             let same = *acknowledged == cseq.seq && session.dialog.is_answered_by(response);
-            same.then(|| (self.way(&session.account, session.flow), bytes.clone()))
+            same.then(|| (self.way(&session.account, session.way), bytes.clone()))
         });
         let Some((way, bytes)) = again else { return false };
-        if let Some(flow) = way {
-            self.outbox.transmit(flow, bytes);
+        if let Some(way) = way {
+            self.outbox.transmit(way, bytes);
         }
         true
     }
@@ -271,8 +271,8 @@ impl UserAgent {
         match request.due(now.boot) {
             Some(Due::Retransmit) => {
                 let bytes = request.bytes.clone();
-                if let Some(flow) = self.way(&self.sessions[index].account, self.sessions[index].flow) {
-                    self.outbox.transmit(flow, bytes);
+                if let Some(way) = self.way(&self.sessions[index].account, self.sessions[index].way) {
+                    self.outbox.transmit(way, bytes);
                 }
             }
             Some(Due::TimedOut) if request.method == Method::Bye => drop(self.sessions.remove(index)),

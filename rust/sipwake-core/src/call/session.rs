@@ -8,7 +8,8 @@ use super::dialog::Dialog;
 use super::session_timer::SessionTimer;
 use crate::account::AccountKey;
 use crate::clock::Soonest;
-use crate::event::{Answer, FlowId, Offer};
+use crate::event::{Answer, Offer};
+use crate::outbox::Way;
 use crate::registration::Challenged;
 use crate::sip::{CSeq, Message, Method};
 use crate::transaction::{ClientTransaction, Due};
@@ -21,7 +22,7 @@ pub(crate) const OFFER_WINDOW: Duration = Duration::from_secs(20);
 pub(crate) struct Session {
     pub(crate) uuid: Uuid,
     pub(crate) account: AccountKey,
-    pub(crate) flow: FlowId,
+    pub(crate) way: Way,
     pub(crate) dialog: Dialog,
     /// The first ACK came.
     pub(crate) connected: bool,
@@ -54,7 +55,7 @@ pub(crate) enum Change {
     /// In a re-INVITE.
     Invite(TransactionKey),
     /// In an UPDATE.
-    Update { key: TransactionKey, flow: FlowId, request: Box<Message>, until: Duration },
+    Update { key: TransactionKey, way: Way, request: Box<Message>, until: Duration },
 }
 
 /// A request of ours.

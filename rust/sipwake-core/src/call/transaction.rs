@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Progress;
 use crate::account::AccountKey;
-use crate::event::FlowId;
+use crate::outbox::Way;
 use crate::sip::Message;
 use crate::transaction::{T1, T2, T4};
 use crate::uas::TransactionKey;
@@ -27,7 +27,7 @@ pub(crate) enum Purpose {
 #[derive(Debug)]
 pub(crate) struct Invitation {
     pub(crate) key: TransactionKey,
-    pub(crate) flow: FlowId,
+    pub(crate) way: Way,
     pub(crate) account: AccountKey,
     pub(crate) purpose: Purpose,
     /// What its caller is to hear.
@@ -109,7 +109,7 @@ impl Repeat {
 impl Invitation {
     pub(crate) fn new(
         key: TransactionKey,
-        flow: FlowId,
+        way: Way,
         account: AccountKey,
         request: Message,
         to_tag: String,
@@ -117,7 +117,7 @@ impl Invitation {
     ) -> Self {
         Self {
             key,
-            flow,
+            way,
             account,
             purpose: Purpose::Refused,
             progress: Progress::Ringing,

@@ -9,7 +9,8 @@ use super::session_timer::SessionTimer;
 use super::transaction::{Invitation, Purpose};
 use super::{Refusal, SUPPORTED, body};
 use crate::clock::Now;
-use crate::event::{Answer, CallChange, Discard, Ended, FlowId, Offer};
+use crate::event::{Answer, CallChange, Discard, Ended, Offer};
+use crate::outbox::Way;
 use crate::sip::{Builder, Message, Method};
 use crate::uas::{ALLOW, TransactionKey};
 use crate::user_agent::UserAgent;
@@ -20,17 +21,17 @@ impl UserAgent {
     /// A request other than INVITE, ACK and CANCEL that carries a tag in its To.
     pub(crate) fn handle_within(
         &mut self,
-        flow: FlowId,
+        way: Way,
         key: TransactionKey,
         method: &Method,
         request: &Message,
         now: Now,
     ) {
         let respond = |agent: &mut Self, code: u16, phrase: &str, extra: &[(&str, &str)]| {
-            agent.answer_request(flow, Some(key.clone()), request, code, phrase, extra, now);
+            agent.answer_request(way, Some(key.clone()), request, code, phrase, extra, now);
         };
         let Some(index) = self.session_of(request) else {
-            return self.handle_early(flow, key, method, request, now);
+            return self.handle_early(way, key, method, request, now);
         };
         let unknown = unknown_extensions(request);
         if !unknown.is_empty() {
@@ -46,10 +47,10 @@ impl UserAgent {
                 self.hung_up_by_caller(index, now);
             }
             Method::Options => respond(self, 200, "OK", &CAPABILITIES),
-            Method::Update => self.handle_update(index, flow, key, request, now),
+            Method::Update => self.handle_update(index, way, key, request, now),
             Method::Info if request.body.is_empty() => respond(self, 200, "OK", &[]),
             Method::Info => respond(self, 415, "Unsupported Media Type", &[("Accept", "")]),
-            Method::Message => self.handle_chat(flow, Some(key), request, now),
+            Method::Message => self.handle_chat(way, Some(key), request, now),
             // RFC 3262 section 3: the 200 may overtake the PRACK of a 180.
             Method::Prack if self.take_prack(request) => respond(self, 200, "OK", &[]),
             Method::Prack | Method::Notify => respond(self, NO_SUCH_CALL.0, NO_SUCH_CALL.1, &[]),
@@ -58,7 +59,7 @@ impl UserAgent {
     }
 
     /// A request in the dialog of a call that rings.
-    fn handle_early(&mut self, flow: FlowId, key: TransactionKey, method: &Method, request: &Message, now: Now) {
+    fn handle_early(&mut self, way: Way, key: TransactionKey, method: &Method, request: &Message, now: Now) {
         let tag = request.to_tag();
         let rings = |known: &Invitation| {
             known.is_open() && tag == Some(known.local_tag()) && known.request.call_id() == request.call_id()
@@ -91,7 +92,7 @@ impl UserAgent {
             (Method::Update, 500, _) => vec![("Retry-After", "5")],
             _ => Vec::new(),
         };
-        self.answer_request(flow, Some(key), request, code, phrase, &extra, now);
+        self.answer_request(way, Some(key), request, code, phrase, &extra, now);
         if let Some(index) = overdue {
             self.send_progress(index, now);
         }
@@ -123,8 +124,8 @@ impl UserAgent {
                     self.refuse_at(index, 487, "Request Terminated", &[], now);
                 }
             }
-            Some(Change::Update { key, flow, request, .. }) => {
-                self.answer_request(flow, Some(key), &request, 487, "Request Terminated", &[], now);
+            Some(Change::Update { key, way, request, .. }) => {
+                self.answer_request(way, Some(key), &request, 487, "Request Terminated", &[], now);
             }
             None => {}
         }
@@ -150,20 +151,20 @@ impl UserAgent {
         invitation.answer_by(now.boot + OFFER_WINDOW);
         if let Ok(trying) = Builder::response(&invitation.request, 100, "Trying", None).finish() {
             invitation.proceed(trying.clone(), None, now.boot);
-            self.outbox.transmit(invitation.flow, trying);
+            self.outbox.transmit(invitation.way, trying);
         }
         self.sessions[index].change = Some(Change::Invite(invitation.key.clone()));
         self.invitations.push(invitation);
         self.offered(index, offer, now);
     }
 
-    fn handle_update(&mut self, index: usize, flow: FlowId, key: TransactionKey, request: &Message, now: Now) {
-        let change = |until| Change::Update { key: key.clone(), flow, request: Box::new(request.clone()), until };
+    fn handle_update(&mut self, index: usize, way: Way, key: TransactionKey, request: &Message, now: Now) {
+        let change = |until| Change::Update { key: key.clone(), way, request: Box::new(request.clone()), until };
         match self.admit_change(index, request, now) {
             Err(refusal) => {
                 let (code, phrase) = (refusal.code, refusal.phrase);
                 let header = refusal.header.as_ref().map(|(name, value)| (*name, value.as_str()));
-                self.answer_request(flow, Some(key), request, code, phrase, header.as_slice(), now);
+                self.answer_request(way, Some(key), request, code, phrase, header.as_slice(), now);
             }
             Ok(None) => {
                 self.sessions[index].change = Some(change(now.boot));
@@ -235,8 +236,8 @@ impl UserAgent {
                     self.refuse_at(index, 488, "Not Acceptable Here", &[], now);
                 }
             }
-            Some(Change::Update { key, flow, request, .. }) => {
-                self.answer_request(flow, Some(key), &request, 488, "Not Acceptable Here", &[], now);
+            Some(Change::Update { key, way, request, .. }) => {
+                self.answer_request(way, Some(key), &request, 488, "Not Acceptable Here", &[], now);
             }
             None => {}
         }
@@ -267,7 +268,7 @@ impl UserAgent {
                 }
                 self.sessions[at].awaits_answer = offer.is_none();
             }
-            Change::Update { key, flow, request, .. } => {
+            Change::Update { key, way, request, .. } => {
                 let Some(contact) = self.contact_of(&self.sessions[at].account) else { return false };
                 let mut builder = Builder::response(&request, 200, "OK", None)
                     .header("Contact", &contact)
@@ -280,12 +281,12 @@ impl UserAgent {
                     builder = builder.body(&answer.content_type, &answer.body);
                 }
                 let Ok(bytes) = builder.finish() else {
-                    self.answer_request(flow, Some(key), &request, 488, "Not Acceptable Here", &[], now);
+                    self.answer_request(way, Some(key), &request, 488, "Not Acceptable Here", &[], now);
                     return false;
                 };
                 self.answers.keep(key, bytes.clone(), now.boot);
-                match self.way(&self.sessions[at].account, flow) {
-                    Some(flow) => self.outbox.transmit(flow, bytes),
+                match self.way(&self.sessions[at].account, way) {
+                    Some(way) => self.outbox.transmit(way, bytes),
                     None => self.discard(Discard::DeadFlow),
                 }
             }

@@ -165,13 +165,14 @@ impl World {
                 // There is one flow: nothing more can be heard of what went out on it.
                 self.flow_gone();
             }
-            Output::Transmit { flow, bytes } => {
+            Output::Transmit { flow, bytes, .. } => {
                 prop_assert!(self.up.contains(&flow), "sent on a flow that is not up");
                 let sent = Sent { flow, text: String::from_utf8(bytes).expect("UTF-8") };
                 if sent.is_register() {
                     self.take_register(sent)?;
                 }
             }
+            Output::Received { .. } => {}
             Output::Event(event) => {
                 if matches!(*event, Event::LoggedOut { .. }) {
                     prop_assert!(!self.present, "told only of who logged out");

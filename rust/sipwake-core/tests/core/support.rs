@@ -250,7 +250,7 @@ impl Stage {
         while let Some(output) = self.agent.poll_output() {
             match output {
                 Output::Save(record) if self.store_refuses => {
-                    self.agent.handle_store_failure(&record.key, "the disk is full".into(), self.now);
+                    self.agent.handle_saved(record.id, Err("the disk is full".into()), self.now);
                 }
                 Output::Save(record) => {
                     self.saves += 1;
@@ -271,7 +271,7 @@ impl Stage {
                     self.up.remove(&flow);
                     self.opening.retain(|opening| *opening != flow);
                 }
-                Output::Transmit { flow, bytes } => {
+                Output::Transmit { flow, bytes, .. } => {
                     assert!(self.up.contains(&flow), "sent on a flow that is not up");
                     if bytes.iter().all(u8::is_ascii_whitespace) {
                         self.keep_alives += 1;
@@ -279,6 +279,7 @@ impl Stage {
                     }
                     self.sent.push_back(Sent { flow, text: String::from_utf8(bytes).expect("we write UTF-8") });
                 }
+                Output::Received { .. } => {}
                 Output::Event(event) => self.events.push(*event),
             }
         }

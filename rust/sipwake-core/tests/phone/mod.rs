@@ -96,7 +96,7 @@ impl Phone {
                 Output::Transmit { bytes, .. } => self.transmitted(String::from_utf8(bytes).expect("text")),
                 Output::Close(flow) if self.flow == Some(flow) => self.flow = None,
                 Output::Event(event) => self.events.push(*event),
-                Output::Open { .. } | Output::Close(_) | Output::Save(_) => {}
+                Output::Open { .. } | Output::Close(_) | Output::Save(_) | Output::Received { .. } => {}
             }
         }
     }

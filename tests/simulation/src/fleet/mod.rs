@@ -234,7 +234,7 @@ impl Fleet {
                     self.later(delay, index, what);
                 }
                 Output::Close(flow) if known.flow == Some(flow) => known.flow = None,
-                Output::Transmit { flow, bytes } if known.flow == Some(flow) => {
+                Output::Transmit { flow, bytes, .. } if known.flow == Some(flow) => {
                     if let Some(second) = self.at.checked_sub(DISASTER)
                         && let Some(count) = self.course.registers.get_mut((second / SECOND) as usize)
                     {

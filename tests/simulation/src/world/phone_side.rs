@@ -44,7 +44,8 @@ impl World<'_> {
                     self.watch.flow_closed(flow);
                     self.reacted = true;
                 }
-                Output::Transmit { flow, bytes } => self.transmit(self.flow(flow), bytes),
+                Output::Transmit { flow, bytes, .. } => self.transmit(self.flow(flow), bytes),
+                Output::Received { .. } => {}
                 Output::Event(event) => self.hear(&event),
             }
         }
@@ -59,7 +60,7 @@ impl World<'_> {
         if refused {
             let now = self.phone.now(self.at);
             if let Some(agent) = &mut self.phone.agent {
-                agent.handle_store_failure(&record.key, "the disk is full".to_owned(), now);
+                agent.handle_saved(record.id, Err("the disk is full".to_owned()), now);
             }
             self.untold.push(record.key.clone());
             self.phone.unstored.insert(record.key.clone());
@@ -204,7 +205,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 
 fn shown(output: &Output) -> String {
     match output {
-        Output::Transmit { flow, bytes } => format!("    -> {} {}", flow.0, summary(bytes)),
+        Output::Transmit { flow, bytes, .. } => format!("    -> {} {}", flow.0, summary(bytes)),
         other => format!("    {other:?}"),
     }
 }

@@ -452,7 +452,7 @@ fn the_dns_may_choose_the_transport_to_the_gateway_that_was_left() {
     grant(&mut stage, &second);
     let removal = came_up_over(&mut stage, Transport::Tcp);
     assert_eq!((last_opened(&stage), removal.header("Expires")), ("a.example", Some("0")));
-    assert_eq!(stage.agent.is_stream(removal.flow), Some(true));
+    assert_eq!(removal.transport(), "TCP");
     stage.advance(seconds(5));
     stage.silent();
     for piece in response(&removal, 200, "OK", &[]).as_bytes().chunks(100) {

@@ -28,10 +28,6 @@ impl<T> Few<T> {
         }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.0 = None;
-    }
-
     fn shrink(&mut self) {
         self.0.take_if(|items| items.is_empty());
     }

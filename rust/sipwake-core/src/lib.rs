@@ -19,7 +19,6 @@ mod flows;
 pub mod gate;
 pub mod gateway;
 mod incoming;
-mod json;
 #[cfg(feature = "mutations")]
 pub mod mutation;
 #[cfg(not(feature = "mutations"))]

@@ -100,8 +100,8 @@ impl Outbox {
     /// Stores the pending log-outs with this one added, changed or, with `None`, delivered.
     pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<StoredRemoval>, durability: Durability) {
         match removal {
-            Some(removal) => self.removals.pending.insert(key.clone(), removal),
-            None => self.removals.pending.remove(key),
+            Some(removal) => self.removals.insert(key.clone(), removal),
+            None => self.removals.remove(key),
         };
         self.save_removals(durability);
     }

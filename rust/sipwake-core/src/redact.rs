@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// A secret text: no `Display`, a `Debug` that shows only its length, wiped when dropped.
-#[derive(Clone, PartialEq, Eq, Default, Zeroize, ZeroizeOnDrop)]
+/// A secret text: no `Display`, a `Debug` that shows only its length, wiped when dropped. Serialized it is in the clear: for stores.
+#[derive(Clone, PartialEq, Eq, Default, Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Secret(Box<str>);
 
 impl Secret {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::few::Few;
 use crate::sip::Message;
 use crate::transaction::T1;
 
@@ -35,7 +34,7 @@ impl TransactionKey {
 /// The answers given to requests other than INVITE, for the time in which these may come again (timer J).
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    given: Few<(TransactionKey, Vec<u8>, Duration)>,
+    given: Vec<(TransactionKey, Vec<u8>, Duration)>,
 }
 
 impl Answers {

@@ -104,7 +104,7 @@ impl UserAgent {
                     });
                     match resumed {
                         Some((key, registration)) => {
-                            agent.outbox.removals_mut().pending.insert(key, registration.removal());
+                            agent.outbox.removals_mut().insert(key, registration.removal());
                             agent.enrol(registration);
                         }
                         None => agent.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned()),
@@ -166,7 +166,7 @@ impl UserAgent {
         };
         let registration = Registration::new(account, push, memory, self.outbox.random());
         let returns = self.outbox.removals_mut().return_of(registration.account().aor().user());
-        if self.outbox.removals().pending.contains_key(&key) {
+        if self.outbox.removals().holds(&key) {
             registration.save(&mut self.outbox, Durability::Wish);
             self.outbox.save_removal(&key, None, Durability::Wish);
         } else if returns {
@@ -231,7 +231,7 @@ impl UserAgent {
         let registration = &mut self.registrations[index];
         registration.log_out();
         if registration.was_ever_sent() {
-            if self.outbox.removals().pending.len() >= MAX_REMOVALS {
+            if self.outbox.removals().len() >= MAX_REMOVALS {
                 self.give_up_oldest_removal(key, now);
             }
             let index = self.position_of_leaving(key).ok_or(NoSuchAccount)?;
@@ -543,7 +543,7 @@ impl UserAgent {
             let mut done = self.registrations.remove(index);
             done.close(&mut self.flows, &mut self.outbox);
             self.outbox.removals_mut().depart(done.account().aor().user(), now.wall);
-            if self.outbox.removals().pending.contains_key(&done.key) {
+            if self.outbox.removals().holds(&done.key) {
                 // A kill during the log-out may have left it.
                 self.forget_record(&done.key);
                 self.outbox.save_removal(&done.key, None, Durability::Wish);

@@ -1,10 +1,12 @@
 //! Where a request goes next, and over what.
 
-use crate::json::{Json, Kept, write_text};
+use serde::{Deserialize, Serialize};
+
 use crate::sip::{Host, SipUri};
 
 /// The transport that a flow runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// RFC 3261 over UDP.
     Udp,
@@ -71,16 +73,6 @@ impl Transport {
             Self::Ws => 80,
             Self::Wss => 443,
         }
-    }
-}
-
-impl Kept for Transport {
-    fn read(json: &Json<'_>) -> Option<Self> {
-        Self::parse(json.text()?)
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        write_text(out, self.param());
     }
 }
 

@@ -5,10 +5,10 @@ mod hop;
 use std::time::Duration;
 
 pub use hop::{Hop, Transport};
+use serde::{Deserialize, Serialize};
 
 use crate::digest::{Credentials, hex};
 use crate::error::{FieldError, check_text};
-use crate::json::record;
 use crate::sip::{SipUri, quote};
 
 /// The longest text that any account field may hold, in bytes.
@@ -79,7 +79,7 @@ impl std::fmt::Display for Aor {
 }
 
 /// Mizutech's `X-Sy.*` request headers: which SIP server stands behind the gateway.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpperServer {
     /// `X-Sy.Uppersrv`: the target SIP server.
     pub server: Option<String>,
@@ -89,10 +89,10 @@ pub struct UpperServer {
     pub domain: Option<String>,
 }
 
-record!(UpperServer { server, proxy, domain });
-
 /// What an app states about an account, as plain text; [`Account::parse`] turns it into one that can be trusted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Serialized it shows the credentials: keep it where secrets are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountConfig {
     /// The address of record, `sip:alice@example.com` or `alice@example.com`.
     pub aor: String,
@@ -125,29 +125,12 @@ pub struct AccountConfig {
     pub keep_alive: Option<u32>,
     /// Registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that send calls
     /// to the Contact itself, whatever they saw. Not for WebSocket, whose Contact is no address.
+    #[serde(default)]
     pub follow_observed_address: bool,
     /// Lets `X-PIID`, which is as good as the password, leave over a transport that others can read.
+    #[serde(default)]
     pub allow_cleartext_secrets: bool,
 }
-
-record!(AccountConfig {
-    aor,
-    display_name,
-    auth_user,
-    credentials,
-    registrar,
-    outbound_proxy,
-    gateways,
-    upper,
-    realm,
-    transport,
-    expires,
-    user_agent,
-    instance_id,
-    keep_alive,
-    follow_observed_address,
-    allow_cleartext_secrets,
-} into Self::new("", ""));
 
 impl AccountConfig {
     /// Returns a configuration with an AOR and a password, and the defaults for all else.
@@ -298,6 +281,13 @@ impl Account {
             follow_observed_address: config.follow_observed_address,
             allow_cleartext_secrets: config.allow_cleartext_secrets,
         })
+    }
+
+    /// Parses what was stored for an account of ours. The realms of its HA1 values are a server's words, which may be empty,
+    /// long or odd.
+    pub(crate) fn restore(mut config: AccountConfig) -> Result<Self, FieldError> {
+        let credentials = std::mem::replace(&mut config.credentials, Credentials::Ha1(Vec::new()));
+        Ok(Self { credentials, ..Self::parse(config)? })
     }
 
     /// Returns the address of record.

@@ -3,7 +3,6 @@
 use crate::account::{Account, AccountKey};
 use crate::clock::Now;
 use crate::digest::{Algorithm, Credentials, NonceCache, RealmHa1};
-use crate::json::Kept;
 use crate::mutation::{Mutation, active};
 use crate::outbox::Outbox;
 use crate::push::{Dialect, Push};
@@ -91,7 +90,7 @@ impl Registrant {
         if self.leaving {
             return outbox.save_removal(&self.key, Some(self.removal()), durability);
         }
-        let bytes = Some(seal(&|out| self.memory.write(out)));
+        let bytes = Some(seal(&self.memory));
         outbox.save(binding_key(&self.key), bytes, durability);
     }
 

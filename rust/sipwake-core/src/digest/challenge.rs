@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::parameters::{Parameters, Part};
 use super::{Algorithm, Credentials};
-use crate::json::record;
 use crate::redact::hint;
 
 /// Challenges read from one response, for each of the two header fields.
@@ -39,15 +40,13 @@ pub struct Challenge {
 }
 
 /// The `qop` values of a challenge that this client knows; none of them for an RFC 2069 server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct QopOffer {
     /// `auth`.
     pub auth: bool,
     /// `auth-int`.
     pub auth_int: bool,
 }
-
-record!(QopOffer { auth, auth_int });
 
 impl fmt::Debug for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

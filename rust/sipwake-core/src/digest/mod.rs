@@ -36,12 +36,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use md5::Md5;
+use serde::{Deserialize, Serialize};
 use sha2::digest::Digest;
 use sha2::{Sha256, Sha512_256};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::FieldError;
-use crate::json::{Json, Kept, record, variants, write_text};
 use crate::redact::Secret;
 
 pub use attempt::{Attempt, Next, Unusable};
@@ -50,20 +50,26 @@ pub use challenge::{Challenge, QopOffer, parse_challenges, pick};
 pub use nonce::ServerProof;
 
 /// The hash that a challenge asks for, and whether its key is made once per session (RFC 7616 section 3.4.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Algorithm {
     /// `MD5`, also what a challenge without the parameter means.
     #[default]
+    #[serde(rename = "MD5")]
     Md5,
     /// `MD5-sess`.
+    #[serde(rename = "MD5-sess")]
     Md5Sess,
     /// `SHA-256`.
+    #[serde(rename = "SHA-256")]
     Sha256,
     /// `SHA-256-sess`.
+    #[serde(rename = "SHA-256-sess")]
     Sha256Sess,
     /// `SHA-512-256`: SHA-512/256 of FIPS 180-4, not the first half of SHA-512.
+    #[serde(rename = "SHA-512-256")]
     Sha512_256,
     /// `SHA-512-256-sess`.
+    #[serde(rename = "SHA-512-256-sess")]
     Sha512_256Sess,
 }
 
@@ -137,18 +143,8 @@ impl FromStr for Algorithm {
     }
 }
 
-impl Kept for Algorithm {
-    fn read(json: &Json<'_>) -> Option<Self> {
-        json.text()?.parse().ok()
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        write_text(out, self.token());
-    }
-}
-
 /// What the user can prove who they are with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Credentials {
     /// The password itself: answers any realm and algorithm.
     Password(Secret),
@@ -156,10 +152,8 @@ pub enum Credentials {
     Ha1(Vec<RealmHa1>),
 }
 
-variants!(Credentials { Password(password), Ha1(known) });
-
 /// `H(username ":" realm ":" password)` for one realm: as good as the password there, useless elsewhere.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RealmHa1 {
     /// The realm that went into the hash, compared exactly.
     pub realm: String,
@@ -168,8 +162,6 @@ pub struct RealmHa1 {
     /// The hash in hex.
     pub ha1: Secret,
 }
-
-record!(RealmHa1 { realm, algorithm, ha1 });
 
 impl Credentials {
     /// Returns the HA1 for a realm and algorithm, or `None` if only hashes for others are at hand.
@@ -259,12 +251,12 @@ fn secret_hex(bytes: &[u8]) -> Zeroizing<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::Text;
 
     #[test]
     fn an_algorithm_is_stored_by_its_token_and_its_hashes_have_its_length() {
         for algorithm in Algorithm::ALL {
-            assert_eq!(Algorithm::read(&Json::Text(Text::Borrowed(algorithm.token()))), Some(algorithm));
+            assert_eq!(serde_json::to_value(algorithm).expect("a name"), algorithm.token());
+            assert_eq!(serde_json::from_value(algorithm.token().into()).ok(), Some(algorithm));
             assert_eq!(ha1(algorithm, "aaa", "cool", "xxx").expose().len(), algorithm.hex_len());
         }
     }

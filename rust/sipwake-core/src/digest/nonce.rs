@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::answer::{FieldValue, Proof, Qop, nonce_count};
 use super::challenge::{Challenge, MAX_VALUE, QopOffer, is_keepable};
 use super::parameters::{Parameters, Part};
 use super::{Algorithm, Credentials, hash};
 use crate::clock::Now;
-use crate::json::record;
 use crate::redact::hint;
 
 /// Whether the server proved in `Authentication-Info` that it knows the password too (RFC 7616 section 3.5).
@@ -23,37 +24,43 @@ pub enum ServerProof {
 }
 
 /// A nonce and all that its challenge said about answering with it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Nonce {
     pub(super) realm: Box<str>,
+    #[serde(default)]
     pub(super) proxy: bool,
+    #[serde(rename = "nonce")]
     pub(super) value: Box<str>,
     pub(super) opaque: Option<Box<str>>,
     pub(super) algorithm: Algorithm,
     pub(super) algorithm_token: Option<Box<str>>,
     pub(super) qop: QopOffer,
+    #[serde(default)]
     pub(super) userhash: bool,
     /// The last nonce count sent, 0 before the first.
+    #[serde(skip)]
     pub(super) used: u32,
-    /// The count that a restored process begins after.
+    /// The count that a restored process begins after, never below `used`.
+    #[serde(rename = "nc")]
     pub(super) reserved: u32,
     pub(super) session: Option<Box<Session>>,
+    #[serde(default)]
     pub(super) refused: bool,
     /// Wall time.
+    #[serde(rename = "learnt_ms", with = "super::stored::milliseconds")]
     pub(super) learnt: Duration,
     /// Kept while its answer is waited for.
+    #[serde(skip)]
     pub(super) last: Option<Box<Answered>>,
 }
 
 /// What the key of a `-sess` algorithm was made of. It outlives `nextnonce`, and ends with the next challenge
 /// (RFC 7616 section 3.4.2 and 3.6).
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Session {
     nonce: Box<str>,
     cnonce: Box<str>,
 }
-
-record!(Session { nonce, cnonce });
 
 /// The last request answered, as far as the server's proof covers it.
 #[derive(Clone, PartialEq, Eq)]
@@ -118,6 +125,7 @@ impl Nonce {
             QopOffer { .. } => None,
         };
         self.used += 1;
+        self.reserved = self.reserved.max(self.used);
         let nc = nonce_count(self.used);
         let proof = Proof {
             algorithm: self.algorithm,

@@ -2,69 +2,46 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::NonceCache;
 use super::challenge::MAX_LIVE;
 use super::nonce::Nonce;
-use crate::json::{Json, Kept, write_field, write_list};
+use crate::snapshot::each_readable;
 
-/// Whatever is there is read entry by entry; what this version would not have kept is dropped.
-impl Kept for NonceCache {
-    fn read(json: &Json<'_>) -> Option<Self> {
-        let mut cache = Self::default();
-        for entry in json.list()?.iter().filter_map(Nonce::read) {
-            if cache.nonces.len() < MAX_LIVE && cache.position(&entry.realm, entry.proxy).is_none() {
-                cache.nonces.push(entry);
-            }
-        }
-        Some(cache)
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        write_list(out, &self.nonces);
+impl Serialize for NonceCache {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.nonces.serialize(serializer)
     }
 }
 
-impl Kept for Nonce {
-    fn read(json: &Json<'_>) -> Option<Self> {
-        let entry = json.object()?;
-        let nc = entry.field("nc")?;
-        let mut entry = Self {
-            realm: entry.field("realm")?,
-            proxy: entry.field("proxy")?,
-            value: entry.field("nonce")?,
-            opaque: entry.field("opaque")?,
-            algorithm: entry.field("algorithm")?,
-            algorithm_token: entry.field("algorithm_token")?,
-            qop: entry.field("qop")?,
-            userhash: entry.field("userhash")?,
-            used: nc,
-            reserved: nc,
-            session: entry.field("session")?,
-            refused: entry.field("refused")?,
-            learnt: Duration::from_millis(entry.field("learnt_ms")?),
-            last: None,
-        };
-        if !entry.algorithm.is_session() {
-            entry.session = None;
+/// Whatever is there is read entry by entry; what this version would not have kept is dropped.
+impl<'de> Deserialize<'de> for NonceCache {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut cache = Self::default();
+        for mut entry in each_readable::<_, Nonce, Vec<_>>(deserializer)? {
+            entry.used = entry.reserved;
+            if !entry.algorithm.is_session() {
+                entry.session = None;
+            }
+            let is_new = cache.nonces.len() < MAX_LIVE && cache.position(&entry.realm, entry.proxy).is_none();
+            if is_new && entry.is_keepable() {
+                cache.nonces.push(entry);
+            }
         }
-        entry.is_keepable().then_some(entry)
+        Ok(cache)
+    }
+}
+
+pub(super) mod milliseconds {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
-        out.push(b'{');
-        write_field(out, "realm", &self.realm);
-        write_field(out, "proxy", &self.proxy);
-        write_field(out, "nonce", &self.value);
-        write_field(out, "opaque", &self.opaque);
-        write_field(out, "algorithm", &self.algorithm);
-        write_field(out, "algorithm_token", &self.algorithm_token);
-        write_field(out, "qop", &self.qop);
-        write_field(out, "userhash", &self.userhash);
-        write_field(out, "nc", &self.reserved.max(self.used));
-        write_field(out, "session", &self.session);
-        write_field(out, "refused", &self.refused);
-        write_field(out, "learnt_ms", &u64::try_from(self.learnt.as_millis()).unwrap_or(u64::MAX));
-        out.push(b'}');
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
     }
 }
 
@@ -77,7 +54,6 @@ mod tests {
     use super::*;
     use crate::clock::Now;
     use crate::digest::{Credentials, parse_challenges};
-    use crate::json::parse;
     use crate::redact::Secret;
 
     const NOW: Now = Now::new(Duration::ZERO, Duration::from_secs(1_700_000_000));
@@ -94,13 +70,11 @@ mod tests {
     }
 
     fn store(cache: &NonceCache) -> String {
-        let mut out = Vec::new();
-        cache.write(&mut out);
-        String::from_utf8(out).expect("JSON is text")
+        serde_json::to_string(cache).expect("it has only text keys")
     }
 
     fn restore(disk: &str) -> NonceCache {
-        NonceCache::read(&parse(disk.as_bytes()).expect("JSON")).expect("stored by this version")
+        serde_json::from_str(disk).expect("stored by this version")
     }
 
     #[test]
@@ -204,7 +178,7 @@ mod tests {
 
         #[test]
         fn a_foreign_disk_never_panics(disk in r#"\[(\{"realm":"[a-z]{0,3}","proxy":(true|1),"nonce":"\PC{0,9}"\}?,?){0,3}\]?"#) {
-            let _ = parse(disk.as_bytes()).map(|json| NonceCache::read(&json));
+            let _ = serde_json::from_str::<NonceCache>(&disk);
         }
     }
 }

@@ -12,9 +12,10 @@ mod verdict;
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use crate::account::MAX_FIELD;
 use crate::error::{FieldError, Rule, check_text};
-use crate::json::{record, variants};
 use crate::sip::{FeatureCaps, is_token, split_list};
 
 pub use mode::{MIZUTECH_GATEWAY, MIZUTECH_PACKAGE, Mode};
@@ -27,7 +28,7 @@ pub use token::{MAX_TOKEN, PushToken};
 pub use verdict::{Asked, Reason, Standing, Verdict};
 
 /// Who delivers the push.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Provider {
     /// Apple's push service; PushKit for calls.
     Apns,
@@ -41,10 +42,8 @@ pub enum Provider {
     Other(String),
 }
 
-variants!(Provider { Apns, Fcm, FcmOnIos, WebPush, Other(name) });
-
 /// Which of APNs' two worlds a token belongs to. A sandbox token fails in production and the other way round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Environment {
     /// The server's own setting decides.
     #[default]
@@ -55,10 +54,8 @@ pub enum Environment {
     Production,
 }
 
-variants!(Environment { ServerDefault, Sandbox, Production });
-
 /// A way of telling the server. Several may be active together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Dialect {
     /// Mizutech's `X-MPUSH` and `X-PIID` headers.
     XMpush,
@@ -76,10 +73,8 @@ pub enum Dialect {
     AppIdInHeader,
 }
 
-variants!(Dialect { XMpush, Rfc8599, Linphone, PortSip(header), Abto, AppIdInUri, AppIdInHeader });
-
 /// The dialects of an account.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Dialects {
     /// RFC 8599 and `X-MPUSH` together, then whichever the server shows it understands.
     #[default]
@@ -88,10 +83,8 @@ pub enum Dialects {
     Only(Vec<Dialect>),
 }
 
-variants!(Dialects { Auto, Only(dialects) });
-
 /// How a binding is taken away under RFC 8599, where servers disagree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Removal {
     /// The very Contact that was bound, with `Expires: 0`: every registrar finds it, and OpenSIPS only finds it so.
     #[default]
@@ -102,10 +95,8 @@ pub enum Removal {
     NullPrid,
 }
 
-variants!(Removal { SameBinding, WithoutPrid, NullPrid });
-
 /// What an app states about its push set-up; [`Push::parse`] turns it into one that can be trusted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushConfig {
     /// The dialects to speak.
     pub dialects: Dialects,
@@ -130,20 +121,6 @@ pub struct PushConfig {
     /// Linphone: further Contact URI parameters, such as `pn-silent`, `pn-timeout`, `pn-call-str`.
     pub linphone_params: Vec<(String, String)>,
 }
-
-record!(PushConfig {
-    dialects,
-    provider,
-    package,
-    environment,
-    team_id,
-    pn_param,
-    wakes_itself,
-    removal,
-    push_calls,
-    push_messages,
-    linphone_params,
-} into Self::new(Provider::Other(String::new()), ""));
 
 impl PushConfig {
     /// Returns a configuration that lets the server's answer choose the dialect.
@@ -202,7 +179,7 @@ pub enum Binding<'a> {
 }
 
 /// What the server has shown of its understanding, under [`Dialects::Auto`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Shown {
     /// Nothing: both dialects are spoken.
     #[default]
@@ -212,8 +189,6 @@ pub enum Shown {
     /// It answered 555: `pn-*` stay away.
     NoRfc8599,
 }
-
-variants!(Shown { Nothing, Rfc8599, NoRfc8599 });
 
 impl Push {
     /// Checks what the app states.

@@ -4,11 +4,12 @@
 //! X-Push: device-os=ios|android;device-uid=TOKEN;allow-call-push=true|false;allow-message-push=true|false;app-id=BUNDLE
 //! ```
 
+use serde::{Deserialize, Serialize};
+
 use super::{Binding, Provider, Push, PushToken, Tags};
-use crate::json::variants;
 
 /// The header's name, which changed with the PBX's versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum PortSipHeader {
     /// `X-Push`.
     #[default]
@@ -18,8 +19,6 @@ pub enum PortSipHeader {
     /// `portsip-push`, before that.
     PortsipPush,
 }
-
-variants!(PortSipHeader { XPush, XPPush, PortsipPush });
 
 /// Adds the header. Disabling keeps the device but allows neither calls nor messages.
 pub(super) fn write(

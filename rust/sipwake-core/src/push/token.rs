@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::Provider;
 use crate::error::{FieldError, Rule, check_text};
-use crate::json::{Json, Kept, record};
 use crate::redact::Secret;
 
 /// The longest token accepted, in bytes. FCM's are some 160 long, a web push subscription may pass 1,000.
@@ -16,21 +17,21 @@ pub const MAX_TOKEN: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushToken(Arc<Pair>);
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Pair {
     call: Option<Secret>,
     alert: Option<Secret>,
 }
 
-record!(Pair { call, alert });
-
-impl Kept for PushToken {
-    fn read(json: &Json<'_>) -> Option<Self> {
-        Pair::read(json).map(|pair| Self(Arc::new(pair)))
+impl Serialize for PushToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
     }
+}
 
-    fn write(&self, out: &mut Vec<u8>) {
-        self.0.write(out);
+impl<'de> Deserialize<'de> for PushToken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Pair::deserialize(deserializer).map(|pair| Self(Arc::new(pair)))
     }
 }
 

@@ -129,7 +129,7 @@ impl Registration {
         if active(Mutation::LogOutForgotten) {
             return None;
         }
-        let account = Account::parse(removal.account).ok()?;
+        let account = Account::restore(removal.account).ok()?;
         let push = removal.push.map(Push::parse).transpose().ok()?;
         let mut registration = Self::new(account, push, Some(removal.memory), random);
         registration.leave();

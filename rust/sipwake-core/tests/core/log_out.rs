@@ -1,5 +1,7 @@
 //! A user who logs out is forgotten by the server, however long that takes.
 
+use std::collections::BTreeMap;
+
 use sipwake_core::account::AccountConfig;
 use sipwake_core::digest::Credentials;
 use sipwake_core::event::{Event, Failure};
@@ -7,7 +9,7 @@ use sipwake_core::payload::{ActionKind, Channel, Hints, parse_push};
 use sipwake_core::redact::Secret;
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 
-use crate::support::{CHALLENGE, Stage, account, fcm, mpush, seconds};
+use crate::support::{CHALLENGE, START, Stage, account, fcm, mpush, seconds};
 
 /// Who logged out is remembered by name, so that a late push for him is no push for another; nothing else is kept.
 fn assert_only_the_name_is_left(stage: &Stage) {
@@ -389,4 +391,46 @@ fn a_contact_that_was_never_confirmed_is_removed_again_where_it_lingers() {
     let removal = stage.one();
     stage.reply(&removal, 200, &[&format!("Contact: {};expires=3000", unanswered.contact())]);
     assert!(stage.one().removed().contains(&unanswered.contact_uri()));
+}
+
+#[test]
+fn a_stored_log_out_is_delivered_whatever_the_server_calls_its_realm() {
+    for realm in ["", " ", "my\trealm", "\u{202e}mlaer", &"r".repeat(4000)] {
+        let mut stage = Stage::mpush();
+        stage.set_token(fcm("a:1"));
+        let first = stage.register();
+        stage.reply(&first, 401, &[&format!("WWW-Authenticate: Digest realm=\"{realm}\", nonce=\"n1\", qop=\"auth\"")]);
+        let second = stage.one();
+        stage.ok(&second, &[]);
+        stage.log_out();
+        let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
+        let removal = later.one();
+        assert_eq!((removal.header("X-MPUSH"), removal.header("Expires")), (Some("null"), Some("0")), "{realm:?}");
+        assert_eq!(removal.auth("realm"), Some(realm));
+    }
+}
+
+#[test]
+fn sixteen_log_outs_are_delivered_after_a_kill_however_long_the_challenges_were() {
+    let challenge = |number: usize| {
+        let [realm, nonce, opaque] = [("r", 200), ("n", 3500), ("o", 3500)].map(|(letter, times)| letter.repeat(times));
+        format!(
+            "WWW-Authenticate: Digest realm=\"{number}{realm}\", nonce=\"{nonce}\", opaque=\"{opaque}\", qop=\"auth\""
+        )
+    };
+    let challenges: Vec<String> = (0..4).map(challenge).collect();
+    let challenges: Vec<&str> = challenges.iter().map(String::as_str).collect();
+    let mut stage = Stage::without_account(BTreeMap::new(), START, 1);
+    for user in 0..16 {
+        stage.add(account(|config| config.aor = format!("sip:user{user}@example.com")), mpush());
+        stage.set_token(fcm("a:1"));
+        let first = stage.register();
+        stage.reply(&first, 401, &challenges);
+        let second = stage.one();
+        stage.ok(&second, &[]);
+        stage.log_out();
+        stage.all();
+    }
+    let later = Stage::without_account(stage.store.clone(), stage.now, 9);
+    assert_eq!(later.sent.len(), 16, "{:?}", later.events);
 }

@@ -25,15 +25,6 @@ outlined() {
   [[ $1 != arm64-v8a ]] || printf -- '-Cllvm-args=%s\n' -enable-machine-outliner=always -outliner-benefit-threshold=40
 }
 
-# UniFFI exports functions for futures of every type, and Kotlin looks up all that it declares. Ours bring a buffer: of what they and the
-# others have, only the buffers' functions are declared and, where we link, exported.
-readonly OTHER_FUTURES='ffi_sipwake_ffi_rust_future_[a-z]*_([fiu][0-9]*|void)'
-
-without_other_futures() {
-  awk -v begins="external fun ${OTHER_FUTURES}[(]" '$0 ~ begins { left_out = 1 } !left_out; /^ *\): / { left_out = 0 }' "$1" >"$1.ours"
-  mv "$1.ours" "$1"
-}
-
 # Options of cargo: the core, which Cargo.toml has built for phones to be quick, is small for emulators.
 small_core() {
   [[ $1 != x86* ]] || printf '%s\n' --config 'profile.release.package.sipwake-core.opt-level="z"'

@@ -41,7 +41,7 @@ pub enum CallChange {
         /// The caller's answer, if the INVITE had no offer and ours was sent.
         answer: Option<SessionOffer>,
     },
-    /// The caller offers other media: respond with the wish `RespondOffer`; after 20 seconds it counts as refused.
+    /// The caller offers other media: respond with `respond_offer`; after 20 seconds it counts as refused.
     Offered {
         /// The new offer; absent: the caller wants ours.
         offer: Option<SessionOffer>,
@@ -87,36 +87,6 @@ pub struct Caller {
     pub uri: String,
     /// The name to show.
     pub display_name: Option<String>,
-}
-
-/// What an app wishes for a call.
-#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
-pub enum CallWish {
-    /// Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here, `AnswerWanted` brings its
-    /// offer, which `Accept` answers. Not for a call that was accepted already.
-    Answer,
-    /// Says that the app rings, where `CallPolicy::session_progress` holds back the 180 until then.
-    Ringing,
-    /// Accepts a ringing call, whose INVITE is here. `Connected` follows with the caller's ACK.
-    Accept {
-        /// The answer to its offer or, if it had none, our offer; not empty.
-        answer: SessionOffer,
-    },
-    /// Declines a call that rings or was announced.
-    Decline {
-        /// For whom.
-        how: DeclineHow,
-    },
-    /// Ends a call, whatever its state: announced, ringing or answered.
-    End {
-        /// Why.
-        why: HangUp,
-    },
-    /// Responds to `Offered`.
-    RespondOffer {
-        /// The app's answer; absent: the offer is refused, and the call goes on as it was.
-        answer: Option<SessionOffer>,
-    },
 }
 
 /// How a call ended.

@@ -1,7 +1,6 @@
 //! The client.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sipwake::{AccountKey, Client, Events, Uuid, now};
@@ -9,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
 use crate::account::AccountSetup;
-use crate::call::{CallPolicy, CallWish};
+use crate::call::{CallPolicy, DeclineHow, HangUp, SessionOffer};
 use crate::decryptor::Decryptor;
 use crate::error::SipWakeError;
 use crate::logging;
@@ -38,85 +37,6 @@ impl From<sipwake::TokenUpdate> for TokenOutcome {
     }
 }
 
-/// What an app wishes of a client.
-#[derive(Clone, PartialEq, Eq, uniffi::Enum)]
-#[expect(clippy::large_enum_variant, reason = "the bridge makes one at a time")]
-pub enum Wish {
-    /// Adds an account, or changes the settings of the one with the same AOR and registrar. What was stored of it by an
-    /// earlier process lives on. Nothing is sent before the wish `Register`. Refused with `InvalidField`, which names the field
-    /// and the rule.
-    AddAccount {
-        /// The account.
-        setup: AccountSetup,
-    },
-    /// Something for an account; refused with `NoSuchAccount`.
-    ForAccount {
-        /// Its id.
-        account: String,
-        /// What.
-        wish: AccountWish,
-    },
-    /// Something for a call; refused with `NoSuchCall` where the call is not known or over, or the wish does not fit.
-    ForCall {
-        /// Its UUID.
-        call: String,
-        /// What.
-        wish: CallWish,
-    },
-    /// Treats calls so from here on.
-    SetCallPolicy {
-        /// How.
-        policy: CallPolicy,
-    },
-    /// Takes notice that the device's network changed: flows are opened anew, the bindings follow.
-    NetworkChanged,
-}
-
-/// What is said to a wish.
-#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
-pub enum Granted {
-    /// It is stored, and under way.
-    Done,
-    /// To `AddAccount`.
-    Account {
-        /// The account's id.
-        id: String,
-    },
-    /// To `SetToken`.
-    Token {
-        /// What became of the token.
-        outcome: TokenOutcome,
-    },
-}
-
-/// What an app wishes for an account.
-#[derive(Clone, PartialEq, Eq, uniffi::Enum)]
-pub enum AccountWish {
-    /// Registers now, also after a refusal. To be wished at every start of the app. The outcome comes as an event.
-    Register,
-    /// Removes the push binding and stays registered. Stored before the call returns; from there on no push makes a sound.
-    UnbindPush,
-    /// Logs the user out: the wish is stored before the call returns, and delivered until the server confirms it
-    /// (`LoggedOut`), by later processes if need be. From there on no push makes a sound.
-    LogOut,
-    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
-    /// the event `Capabilities`.
-    QueryPush {
-        /// The provider; all of them when absent.
-        provider: Option<String>,
-    },
-    /// Hands over the push token that the provider gave: the one for calls (FCM's, PushKit's) and, on iOS, the one for alerts.
-    ///
-    /// A null, empty or "not yet" token is ignored; the same token costs no traffic. Refused with `InvalidField` for a token of
-    /// the wrong shape, `NoPush` for an account without push settings.
-    SetToken {
-        /// The token for calls.
-        token: Option<String>,
-        /// The token for alerts (iOS).
-        alert: Option<String>,
-    },
-}
-
 /// Accounts, bindings and calls. One client is meant to live as long as the process.
 ///
 /// What is asked for is stored and under way when a call returns; what becomes of it comes as an event. Accounts are named
@@ -136,7 +56,7 @@ impl SipWakeClient {
     /// Makes a client that knows these accounts. Log-outs that an earlier process could not deliver go out at once.
     ///
     /// Hand over the accounts of the logged-in users here: a push that comes right after is then judged with them. A client
-    /// without accounts makes no sound for any push. Nothing is registered before the wish `Register`.
+    /// without accounts makes no sound for any push. Nothing is registered before `register`.
     ///
     /// Reads the store from another thread, and waits for it.
     ///
@@ -171,17 +91,133 @@ impl SipWakeClient {
         Ok(Arc::new(Self { runtime, client, failures, first: Mutex::new(Some(first)) }))
     }
 
-    /// Does what the app wishes. One function for all of it: each asynchronous one brings kilobytes of the bridge.
+    /// Adds an account, or changes the settings of the one with the same AOR and registrar. Returns its id. What was stored of
+    /// it by an earlier process lives on. Nothing is sent before `register`.
     ///
     /// # Errors
-    /// As the wish says; `ShutDown`.
-    pub async fn wish(&self, wish: Wish) -> Result<Granted, SipWakeError> {
-        let mut over = self.runtime.over();
-        tokio::select! {
-            biased;
-            () = over.wait() => Err(SipWakeError::shut_down()),
-            granted = self.grant(wish) => granted,
-        }
+    /// `InvalidField`, which names the field and the rule; `ShutDown`.
+    pub async fn add_account(&self, setup: AccountSetup) -> Result<String, SipWakeError> {
+        let (account, push) = setup.into_parts();
+        let key = self.unless_over(self.client.add_account(account, push)).await?;
+        Ok(key.to_string())
+    }
+
+    /// Registers now, also after a refusal. To be called at every start of the app. The outcome comes as an event.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `ShutDown`.
+    pub async fn register(&self, account: String) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.register(&key(&account)?)).await
+    }
+
+    /// Hands over the push token that the provider gave: the one for calls (FCM's, PushKit's) and, on iOS, the one for alerts.
+    ///
+    /// A null, empty or "not yet" token is ignored; the same token costs no traffic.
+    ///
+    /// # Errors
+    /// `InvalidField` for a token of the wrong shape, `NoPush` for an account without push settings, `NoSuchAccount`,
+    /// `ShutDown`.
+    pub async fn set_token(
+        &self,
+        account: String,
+        token: Option<String>,
+        alert: Option<String>,
+    ) -> Result<TokenOutcome, SipWakeError> {
+        let account = key(&account)?;
+        let update = self.unless_over(self.client.set_tokens(&account, token.as_deref(), alert.as_deref())).await?;
+        Ok(update.into())
+    }
+
+    /// Removes the push binding and stays registered. Stored before the call returns; from there on no push makes a sound.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `ShutDown`.
+    pub async fn unbind_push(&self, account: String) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.unbind_push(&key(&account)?)).await
+    }
+
+    /// Logs the user out: stored before the call returns, and delivered until the server confirms it (`LoggedOut`), by later
+    /// processes if need be. From there on no push makes a sound.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `ShutDown`.
+    pub async fn log_out(&self, account: String) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.log_out(&key(&account)?)).await
+    }
+
+    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by the
+    /// event `Capabilities`.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `ShutDown`.
+    pub async fn query_push(&self, account: String, provider: Option<String>) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.query_push(&key(&account)?, provider)).await
+    }
+
+    /// Says that the user answers, at any moment from the push on. Once the INVITE is here, `AnswerWanted` brings its offer,
+    /// which `accept` answers.
+    ///
+    /// # Errors
+    /// `NoSuchCall` for a call that is not known, over or accepted already; `ShutDown`.
+    pub async fn answer(&self, call: String) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.answer(uuid(&call)?)).await
+    }
+
+    /// Says that the app rings, where `CallPolicy::session_progress` holds back the 180 until then.
+    ///
+    /// # Errors
+    /// `NoSuchCall` for a call that is not ringing; `ShutDown`.
+    pub async fn ringing(&self, call: String) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.ringing(uuid(&call)?)).await
+    }
+
+    /// Accepts a ringing call, whose INVITE is here, with the answer to its offer or, if it had none, with our offer.
+    /// `Connected` follows with the caller's ACK.
+    ///
+    /// # Errors
+    /// `NoSuchCall` for a call that is not ringing, or an empty answer; `ShutDown`.
+    pub async fn accept(&self, call: String, answer: SessionOffer) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.accept(uuid(&call)?, answer.into())).await
+    }
+
+    /// Declines a call that rings or was announced.
+    ///
+    /// # Errors
+    /// `NoSuchCall`, `ShutDown`.
+    pub async fn decline(&self, call: String, how: DeclineHow) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.decline(uuid(&call)?, how.into())).await
+    }
+
+    /// Ends a call, whatever its state: announced, ringing or answered.
+    ///
+    /// # Errors
+    /// `NoSuchCall` for a call that is not known or over; `ShutDown`.
+    pub async fn hang_up(&self, call: String, why: HangUp) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.hang_up(uuid(&call)?, why.into())).await
+    }
+
+    /// Responds to `Offered` with the app's answer; without one the offer is refused, and the call goes on as it was.
+    ///
+    /// # Errors
+    /// `NoSuchCall` if no offer waits for a response; `ShutDown`.
+    pub async fn respond_offer(&self, call: String, answer: Option<SessionOffer>) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.respond_offer(uuid(&call)?, answer.map(Into::into))).await
+    }
+
+    /// Sets how calls are treated from here on.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub async fn set_call_policy(&self, policy: CallPolicy) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.set_call_policy(policy.into())).await
+    }
+
+    /// Says that the device's network changed: flows are opened anew, the bindings follow.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub async fn network_changed(&self) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.network_changed()).await
     }
 
     /// Says what a push means for the operating system, at once, and wakes the account behind it.
@@ -217,45 +253,17 @@ impl SipWakeClient {
 }
 
 impl SipWakeClient {
-    async fn grant(&self, wish: Wish) -> Result<Granted, SipWakeError> {
-        let client = &self.client;
-        let account_key;
-        // In a box, so that there is one of what awaits them.
-        let granted: Pin<Box<dyn Future<Output = Result<(), sipwake::Error>> + Send>> = match wish {
-            Wish::AddAccount { setup } => {
-                let (account, push) = setup.into_parts();
-                let id = client.add_account(account, push).await?.to_string();
-                return Ok(Granted::Account { id });
-            }
-            Wish::ForAccount { account, wish } => {
-                account_key = key(&account)?;
-                match wish {
-                    AccountWish::Register => Box::pin(client.register(&account_key)),
-                    AccountWish::UnbindPush => Box::pin(client.unbind_push(&account_key)),
-                    AccountWish::LogOut => Box::pin(client.log_out(&account_key)),
-                    AccountWish::QueryPush { provider } => Box::pin(client.query_push(&account_key, provider)),
-                    AccountWish::SetToken { token, alert } => {
-                        let update = client.set_tokens(&account_key, token.as_deref(), alert.as_deref()).await?;
-                        return Ok(Granted::Token { outcome: update.into() });
-                    }
-                }
-            }
-            Wish::ForCall { call, wish } => {
-                let call = uuid(&call)?;
-                match wish {
-                    CallWish::Answer => Box::pin(client.answer(call)),
-                    CallWish::Ringing => Box::pin(client.ringing(call)),
-                    CallWish::Accept { answer } => Box::pin(client.accept(call, answer.into())),
-                    CallWish::Decline { how } => Box::pin(client.decline(call, how.into())),
-                    CallWish::End { why } => Box::pin(client.hang_up(call, why.into())),
-                    CallWish::RespondOffer { answer } => Box::pin(client.respond_offer(call, answer.map(Into::into))),
-                }
-            }
-            Wish::SetCallPolicy { policy } => Box::pin(client.set_call_policy(policy.into())),
-            Wish::NetworkChanged => Box::pin(client.network_changed()),
-        };
-        granted.await?;
-        Ok(Granted::Done)
+    /// Waits for a command, but not past the end of the client.
+    async fn unless_over<T>(
+        &self,
+        command: impl Future<Output = Result<T, sipwake::Error>>,
+    ) -> Result<T, SipWakeError> {
+        let mut over = self.runtime.over();
+        tokio::select! {
+            biased;
+            () = over.wait() => Err(SipWakeError::shut_down()),
+            outcome = command => outcome.map_err(Into::into),
+        }
     }
 }
 

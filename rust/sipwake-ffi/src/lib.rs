@@ -29,10 +29,8 @@ uniffi::setup_scaffolding!();
 pub use account::{
     AccountConfig, AccountSetup, Credentials, DigestAlgorithm, RealmHa1, Transport, UpperServer, account_id,
 };
-pub use call::{
-    CallChange, CallPolicy, CallTimes, CallWish, Caller, DeclineHow, EndReason, HangUp, Moment, SessionOffer,
-};
-pub use client::{AccountWish, Granted, SipWakeClient, TokenOutcome, Wish};
+pub use call::{CallChange, CallPolicy, CallTimes, Caller, DeclineHow, EndReason, HangUp, Moment, SessionOffer};
+pub use client::{SipWakeClient, TokenOutcome};
 pub use companion::{RegisterTags, Tag, TagsBinding, TagsCompanion};
 pub use decryptor::Decryptor;
 pub use error::{CallbackError, SipWakeError};

@@ -48,15 +48,14 @@ public final class SipWakeClient: Sendable {
     /// - Throws: ``SipWakeError/invalidField(name:reason:)``, which names the field and the rule.
     @discardableResult
     public func addAccount(_ setup: AccountSetup) async throws -> AccountID {
-        guard case .account(let id) = try await wish(.addAccount(setup: setup)) else { preconditionFailure("another answer") }
-        return AccountID(rawValue: id)
+        AccountID(rawValue: try await waiting { [ffi] in try await ffi.addAccount(setup: setup) })
     }
 
     /// Registers now, also after a refusal. Call it at every start of the app. The outcome comes as an event.
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     public func register(_ account: AccountID) async throws {
-        try await wish(.forAccount(account: account.rawValue, wish: .register))
+        try await waiting { [ffi] in try await ffi.register(account: account.rawValue) }
     }
 
     /// Hands over the push tokens: PushKit's for calls, and the one for alerts. A nil or empty token is ignored; the same
@@ -66,16 +65,14 @@ public final class SipWakeClient: Sendable {
     ///   ``SipWakeError/noSuchAccount(reason:)``.
     @discardableResult
     public func setToken(_ token: String?, alert: String? = nil, for account: AccountID) async throws -> TokenOutcome {
-        let granted = try await wish(.forAccount(account: account.rawValue, wish: .setToken(token: token, alert: alert)))
-        guard case .token(let outcome) = granted else { preconditionFailure("another answer") }
-        return outcome
+        try await waiting { [ffi] in try await ffi.setToken(account: account.rawValue, token: token, alert: alert) }
     }
 
     /// Removes the push binding and stays registered. Stored before this returns; from here on no push makes a sound.
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     public func unbindPush(_ account: AccountID) async throws {
-        try await wish(.forAccount(account: account.rawValue, wish: .unbindPush))
+        try await waiting { [ffi] in try await ffi.unbindPush(account: account.rawValue) }
     }
 
     /// Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
@@ -83,7 +80,7 @@ public final class SipWakeClient: Sendable {
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     public func logOut(_ account: AccountID) async throws {
-        try await wish(.forAccount(account: account.rawValue, wish: .logOut))
+        try await waiting { [ffi] in try await ffi.logOut(account: account.rawValue) }
     }
 
     /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
@@ -91,7 +88,7 @@ public final class SipWakeClient: Sendable {
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     public func queryPush(_ account: AccountID, provider: String? = nil) async throws {
-        try await wish(.forAccount(account: account.rawValue, wish: .queryPush(provider: provider)))
+        try await waiting { [ffi] in try await ffi.queryPush(account: account.rawValue, provider: provider) }
     }
 
     /// Says what a push means for the operating system, at once, and wakes the account behind it.
@@ -113,14 +110,14 @@ public final class SipWakeClient: Sendable {
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not known, over, or accepted already.
     public func answer(_ call: UUID) async throws {
-        try await wish(.forCall(call: call.uuidString, wish: .answer))
+        try await waiting { [ffi] in try await ffi.answer(call: call.uuidString) }
     }
 
     /// Says that the app rings, where ``CallPolicy`` holds back the 180 until then (`sessionProgress`).
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not ringing.
     public func ringing(_ call: UUID) async throws {
-        try await wish(.forCall(call: call.uuidString, wish: .ringing))
+        try await waiting { [ffi] in try await ffi.ringing(call: call.uuidString) }
     }
 
     /// Accepts a ringing call with the answer to its offer or, if it had none, with our offer. The change `connected` follows
@@ -128,48 +125,43 @@ public final class SipWakeClient: Sendable {
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not ringing, or an empty description.
     public func accept(_ call: UUID, with session: SessionDescription) async throws {
-        try await wish(.forCall(call: call.uuidString, wish: .accept(answer: session)))
+        try await waiting { [ffi] in try await ffi.accept(call: call.uuidString, answer: session) }
     }
 
     /// Declines a call that rings or was announced.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)``.
     public func decline(_ call: UUID, _ how: DeclineHow = .everywhere) async throws {
-        try await wish(.forCall(call: call.uuidString, wish: .decline(how: how)))
+        try await waiting { [ffi] in try await ffi.decline(call: call.uuidString, how: how) }
     }
 
     /// Ends a call, whatever its state: announced, ringing or answered.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not known or over.
     public func hangUp(_ call: UUID, _ why: HangUp = .normal) async throws {
-        try await wish(.forCall(call: call.uuidString, wish: .end(why: why)))
+        try await waiting { [ffi] in try await ffi.hangUp(call: call.uuidString, why: why) }
     }
 
     /// Responds to the change `offered` with our description; refuses with nil, and the call goes on as it was.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` if no offer waits for a response.
     public func respond(toOfferOf call: UUID, with session: SessionDescription?) async throws {
-        try await wish(.forCall(call: call.uuidString, wish: .respondOffer(answer: session)))
+        try await waiting { [ffi] in try await ffi.respondOffer(call: call.uuidString, answer: session) }
     }
 
     /// Sets how calls are treated from here on.
     public func setCallPolicy(_ policy: CallPolicy) async throws {
-        try await wish(.setCallPolicy(policy: policy))
+        try await waiting { [ffi] in try await ffi.setCallPolicy(policy: policy) }
     }
 
     /// Says that the device's network changed: flows are opened anew, the bindings follow.
     public func networkChanged() async throws {
-        try await wish(.networkChanged)
+        try await waiting { [ffi] in try await ffi.networkChanged() }
     }
 
     /// Ends the client at once: who waits gets ``SipWakeError/shutDown(reason:)``, streams end, sockets close. Bindings stay on
     /// their servers.
     public func shutdown() {
         try? ffi.shutdown()
-    }
-
-    @discardableResult
-    private func wish(_ wish: Wish) async throws -> Granted {
-        try await waiting { [ffi] in try await ffi.wish(wish: wish) }
     }
 }

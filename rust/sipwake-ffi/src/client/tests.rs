@@ -82,16 +82,6 @@ fn client(accounts: Vec<AccountSetup>) -> Arc<SipWakeClient> {
     made(Records::default(), accounts, None).expect("a client")
 }
 
-/// What the client says to a wish for an account.
-fn for_account(client: &SipWakeClient, account: &str, wish: AccountWish) -> Result<Granted, SipWakeError> {
-    wait(client.wish(Wish::ForAccount { account: account.to_owned(), wish }))
-}
-
-/// What the client says to a wish for a call.
-fn for_call(client: &SipWakeClient, call: &str, wish: CallWish) -> Result<Granted, SipWakeError> {
-    wait(client.wish(Wish::ForCall { call: call.to_owned(), wish }))
-}
-
 /// How long a test waits for what must come, at most: a busy machine is slow, not wrong.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -124,7 +114,7 @@ fn a_registration_that_waits_for_probes_needs_no_runtime_of_its_caller() {
     let id = account_id(setup.account.clone()).expect("valid");
     let options = ClientOptions { probing: Some(GatewayProbe::SipOptions), ..ClientOptions::default() };
     let client = SipWakeClient::new(Box::new(Records::default()), vec![setup], None, options, None, None, None);
-    assert_eq!(for_account(&client.expect("a client"), &id, AccountWish::Register), Ok(Granted::Done));
+    assert_eq!(wait(client.expect("a client").register(id)), Ok(()));
 }
 
 fn call_push() -> PushPayload {
@@ -147,7 +137,7 @@ fn a_push_makes_no_sound_without_an_account_and_after_the_log_out() {
     assert_eq!(action.kind, silent);
 
     let client = client(vec![setup()]);
-    for_account(&client, &account_id(alice()).expect("valid"), AccountWish::LogOut).expect("logged out");
+    wait(client.log_out(account_id(alice()).expect("valid"))).expect("logged out");
     let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total");
     assert_eq!(action.kind, silent);
 }
@@ -156,7 +146,7 @@ fn a_push_makes_no_sound_without_an_account_and_after_the_log_out() {
 fn an_account_that_is_not_there_is_an_error_of_its_own() {
     let client = client(Vec::new());
     for id in ["", "no id", "0123456789abcdef"] {
-        let error = for_account(&client, id, AccountWish::Register).expect_err("there is none");
+        let error = wait(client.register(id.to_owned())).expect_err("there is none");
         assert!(matches!(error, SipWakeError::NoSuchAccount { .. }), "{error:?}");
     }
 }
@@ -165,30 +155,28 @@ fn an_account_that_is_not_there_is_an_error_of_its_own() {
 fn a_token_that_means_none_yet_is_ignored_and_a_bad_one_refused() {
     let client = client(vec![setup()]);
     let id = account_id(alice()).expect("valid");
-    let hand_over = |token: Option<&str>| {
-        for_account(&client, &id, AccountWish::SetToken { token: token.map(str::to_owned), alert: None })
-    };
+    let hand_over = |token: Option<&str>| wait(client.set_token(id.clone(), token.map(str::to_owned), None));
     for none in [None, Some(""), Some("null")] {
-        assert_eq!(hand_over(none), Ok(Granted::Token { outcome: TokenOutcome::Ignored }));
+        assert_eq!(hand_over(none), Ok(TokenOutcome::Ignored));
     }
     let error = hand_over(Some("a b")).expect_err("refused");
     assert!(matches!(error, SipWakeError::InvalidField { ref field, .. } if field == "push.token"), "{error:?}");
-    assert_eq!(hand_over(Some("c-10:APA91b")), Ok(Granted::Token { outcome: TokenOutcome::Taken }));
+    assert_eq!(hand_over(Some("c-10:APA91b")), Ok(TokenOutcome::Taken));
 }
 
 #[test]
 fn an_account_that_is_added_later_is_told_with_its_id() {
     let client = client(Vec::new());
     let id = account_id(alice()).expect("valid");
-    assert_eq!(wait(client.wish(Wish::AddAccount { setup: setup() })), Ok(Granted::Account { id: id.clone() }));
-    assert_eq!(for_account(&client, &id, AccountWish::Register), Ok(Granted::Done));
+    assert_eq!(wait(client.add_account(setup())), Ok(id.clone()));
+    assert_eq!(wait(client.register(id)), Ok(()));
 }
 
 #[test]
 fn a_store_that_fails_is_an_event_and_a_listener_that_panics_another() {
     let client = made(Broken, vec![setup()], Some(Box::new(Broken))).expect("a client");
     let stream = client.events().expect("a stream");
-    for_account(&client, &account_id(alice()).expect("valid"), AccountWish::UnbindPush).expect("the client goes on");
+    wait(client.unbind_push(account_id(alice()).expect("valid"))).expect("the client goes on");
     let (mut store, mut listener) = (false, false);
     while !(store && listener) {
         match wait(stream.next_event()).expect("no error").expect("an event") {
@@ -212,7 +200,7 @@ fn who_waits_is_told_of_the_end() {
     });
     assert!(wait(first.next_event()).expect("no error").is_none());
     thread.join().expect("the thread ended well");
-    let error = wait(client.wish(Wish::NetworkChanged)).expect_err("it is over");
+    let error = wait(client.network_changed()).expect_err("it is over");
     assert!(matches!(error, SipWakeError::ShutDown { .. }), "{error:?}");
     let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total, even now");
     assert_eq!(action.kind, PushKind::IncomingCall { video: false });
@@ -234,7 +222,7 @@ fn a_listener_cannot_make_a_client() {
     let (sender, made) = mpsc::channel();
     let maker = Box::new(Maker(sender));
     let client = self::made(Broken, vec![setup()], Some(maker)).expect("a client");
-    for_account(&client, &account_id(alice()).expect("valid"), AccountWish::UnbindPush).expect("known");
+    wait(client.unbind_push(account_id(alice()).expect("valid"))).expect("known");
     let error = made.recv_timeout(PATIENCE).expect("the store's failure is an event");
     assert!(matches!(error, Some(SipWakeError::Unavailable { .. })), "{error:?}");
 }
@@ -251,16 +239,16 @@ fn a_call_that_is_not_there_is_an_error_whatever_is_asked_of_it() {
     let client = client(vec![setup()]);
     let sdp = || SessionOffer { content_type: "application/sdp".into(), body: b"v=0".into() };
     for call in ["no uuid", "00000000-0000-0000-0000-000000000007"] {
-        let wishes = [
-            CallWish::Answer,
-            CallWish::Ringing,
-            CallWish::Accept { answer: sdp() },
-            CallWish::Decline { how: DeclineHow::Busy },
-            CallWish::End { why: HangUp::Failed { status: 488 } },
-            CallWish::RespondOffer { answer: Some(sdp()) },
+        let call = || call.to_owned();
+        let results = [
+            wait(client.answer(call())),
+            wait(client.ringing(call())),
+            wait(client.accept(call(), sdp())),
+            wait(client.decline(call(), DeclineHow::Busy)),
+            wait(client.hang_up(call(), HangUp::Failed { status: 488 })),
+            wait(client.respond_offer(call(), Some(sdp()))),
         ];
-        for wish in wishes {
-            let result = for_call(&client, call, wish);
+        for result in results {
             assert!(matches!(result, Err(SipWakeError::NoSuchCall { .. })), "{result:?}");
         }
     }
@@ -272,10 +260,10 @@ fn an_announced_call_is_answered_and_hung_up_before_its_invite() {
     let stream = client.events().expect("a stream");
     let policy =
         CallPolicy { window_ms: 30_000, ring_limit_ms: 60_000, mid_call_wakeups: true, session_progress: false };
-    wait(client.wish(Wish::SetCallPolicy { policy })).expect("set");
+    wait(client.set_call_policy(policy)).expect("set");
     let call = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total").uuid;
-    for_call(&client, &call, CallWish::Answer).expect("known from the push on");
-    for_call(&client, &call, CallWish::End { why: HangUp::Normal }).expect("it is live");
+    wait(client.answer(call.clone())).expect("known from the push on");
+    wait(client.hang_up(call.clone(), HangUp::Normal)).expect("it is live");
     loop {
         let event = wait(stream.next_event()).expect("no error").expect("an event");
         if let Event::Call { uuid, change: CallChange::Ended { reason, status }, times, .. } = event {

@@ -6,12 +6,62 @@ import dev.sipwake.ffi.AccountConfig as FfiAccount
 import dev.sipwake.ffi.AccountSetup as FfiSetup
 import dev.sipwake.ffi.Credentials as FfiCredentials
 import dev.sipwake.ffi.RealmHa1 as FfiRealmHa1
+import dev.sipwake.ffi.Transport as FfiTransport
+import dev.sipwake.ffi.UpperServer as FfiUpperServer
 import dev.sipwake.ffi.accountId as ffiAccountId
 
 /** Names an account in every client and event: 16 hexadecimal digits, the same across restarts. */
 @JvmInline
 public value class AccountId(public val value: String) {
     override fun toString(): String = value
+}
+
+/** The transport that a flow runs on. */
+public enum class Transport {
+    /** RFC 3261 over UDP. */
+    UDP,
+
+    /** RFC 3261 over TCP. */
+    TCP,
+
+    /** RFC 3261 over TLS. */
+    TLS,
+
+    /** RFC 7118 over WebSocket. */
+    WS,
+
+    /** RFC 7118 over WebSocket and TLS. */
+    WSS,
+}
+
+/** The hash that a digest challenge asks for (RFC 7616 section 6.1). */
+public enum class DigestAlgorithm {
+    /** `MD5`. */
+    MD5,
+
+    /** `SHA-256`. */
+    SHA256,
+
+    /** `SHA-512-256`. */
+    SHA512_SLASH256,
+}
+
+/**
+ * Mizutech's `X-Sy.*` request headers: which SIP server stands behind the gateway.
+ *
+ * @property server `X-Sy.Uppersrv`: the target SIP server
+ * @property proxy `X-Sy.Upperproxy`: its proxy
+ * @property domain `X-Sy.Uppersrvd`: its logical domain when the address differs
+ */
+public data class UpperServer(val server: String? = null, val proxy: String? = null, val domain: String? = null)
+
+/** What became of a token. */
+public enum class TokenOutcome {
+    /** It is stored, and sent if it is new. */
+    TAKEN,
+
+    /** It was empty or `null`: the good token that may be there stays. */
+    IGNORED,
 }
 
 /** What proves who the user is. It never shows in `toString`. */
@@ -92,16 +142,16 @@ public data class AccountConfig(
         credentials = when (credentials) {
             is Credentials.Password -> FfiCredentials.Password(credentials.password)
             is Credentials.Hashes ->
-                FfiCredentials.Hashes(credentials.hashes.map { FfiRealmHa1(it.realm, it.algorithm, it.ha1) })
+                FfiCredentials.Hashes(credentials.hashes.map { FfiRealmHa1(it.realm, it.algorithm.named(), it.ha1) })
         },
         displayName = displayName,
         authUser = authUser,
         registrar = registrar,
         outboundProxy = outboundProxy,
         gateways = gateways,
-        upper = upper,
+        upper = upper?.let { FfiUpperServer(it.server, it.proxy, it.domain) },
         realm = realm,
-        transport = transport,
+        transport = transport?.named<FfiTransport>(),
         expiresSeconds = seconds(expires),
         userAgent = userAgent,
         instanceId = instanceId,

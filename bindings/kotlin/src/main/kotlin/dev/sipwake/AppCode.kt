@@ -3,10 +3,7 @@ package dev.sipwake
 import dev.sipwake.ffi.CallbackException
 import dev.sipwake.ffi.Event as FfiEvent
 import dev.sipwake.ffi.EventListener as FfiEventListener
-import dev.sipwake.ffi.LogListener as FfiLogListener
 import dev.sipwake.ffi.StateStore as FfiStateStore
-import dev.sipwake.ffi.setLogLevel as ffiSetLogLevel
-import dev.sipwake.ffi.setLogListener as ffiSetLogListener
 
 /**
  * Keeps a handful of small records. They hold secrets: encrypt them, and let no backup take them along.
@@ -31,29 +28,6 @@ public fun interface EventListener {
     public fun onEvent(event: SipWakeEvent)
 }
 
-/** Hears of every line of the log, on a thread made for it. */
-public fun interface LogListener {
-    /** Takes a line. */
-    public fun onLog(record: LogRecord)
-}
-
-/** The log of the whole process. */
-public object SipWakeLog {
-    /**
-     * Sets how much is logged from here on; [LogLevel.INFO] until then.
-     *
-     * @throws SipWakeException of the kind [ErrorKind.UNAVAILABLE]
-     */
-    public fun setLevel(level: LogLevel): Unit = translating { ffiSetLogLevel(level) }
-
-    /**
-     * Shows the log to the app, beside the platform's own log, until it is given null.
-     *
-     * @throws SipWakeException of the kind [ErrorKind.UNAVAILABLE]
-     */
-    public fun setListener(listener: LogListener?): Unit = translating { ffiSetLogListener(listener?.let(::SafeLogListener)) }
-}
-
 // UniFFI's callbacks catch an Exception; an Error would end in JNA's hands, and Rust would take its call for a success.
 
 internal class SafeStore(private val store: StateStore) : FfiStateStore {
@@ -65,10 +39,6 @@ internal class SafeStore(private val store: StateStore) : FfiStateStore {
 
 internal class SafeListener(private val listener: EventListener) : FfiEventListener {
     override fun onEvent(event: FfiEvent): Unit = guarded { listener.onEvent(event.toEvent()) }
-}
-
-private class SafeLogListener(private val listener: LogListener) : FfiLogListener {
-    override fun onLog(record: LogRecord): Unit = guarded { listener.onLog(record) }
 }
 
 internal inline fun <T> guarded(block: () -> T): T = try {

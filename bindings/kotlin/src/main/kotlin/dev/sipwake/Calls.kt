@@ -6,9 +6,63 @@ import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import dev.sipwake.ffi.CallPolicy as FfiPolicy
 import dev.sipwake.ffi.CallTimes as FfiTimes
+import dev.sipwake.ffi.Caller as FfiCaller
 import dev.sipwake.ffi.HangUp as FfiHangUp
 import dev.sipwake.ffi.Moment as FfiMoment
 import dev.sipwake.ffi.SessionOffer as FfiSession
+
+/**
+ * Who calls.
+ *
+ * @property uri the caller's URI or number; may be empty
+ * @property displayName the name to show
+ */
+public data class Caller(val uri: String, val displayName: String?)
+
+/** How a call ended. */
+public enum class EndReason {
+    /** The caller gave up. */
+    CANCELLED,
+
+    /** Another device of the user answered (RFC 3326). */
+    ANSWERED_ELSEWHERE,
+
+    /** Another device of the user declined for all of them (RFC 3326). */
+    DECLINED_ELSEWHERE,
+
+    /** We declined. */
+    DECLINED,
+
+    /** The caller hung up. */
+    HUNG_UP_BY_CALLER,
+
+    /** We hung up. */
+    HUNG_UP,
+
+    /** It failed; the status tells why: 408 without an ACK or a refresh of the session, 481 if the caller does not know the call any more, 504 without a PRACK, or what the app gave. */
+    FAILED,
+
+    /** The announced INVITE never came. */
+    MISSED,
+
+    /** It rang until its time was over. */
+    UNANSWERED,
+
+    /** The user logged out. */
+    LOGGED_OUT,
+
+    /** Anything else. */
+    OTHER,
+}
+
+/** How a ringing call is declined. */
+public enum class DeclineHow {
+    /** 603: on all of the user's devices. */
+    EVERYWHERE,
+
+    /** 486: this device is busy; others go on ringing. */
+    BUSY,
+}
 
 /** A session description, an offer or an answer, as opaque bytes. `toString` does not show them: they may hold keys. */
 public class SessionDescription(
@@ -105,6 +159,8 @@ internal fun HangUp.toFfi(): FfiHangUp = when (this) {
     HangUp.Normal -> FfiHangUp.Normal
     is HangUp.Failed -> FfiHangUp.Failed(status.coerceIn(0, UShort.MAX_VALUE.toInt()).toUShort())
 }
+
+internal fun FfiCaller.toCaller() = Caller(uri, displayName)
 
 internal fun FfiSession.toSession() = SessionDescription(contentType, body)
 

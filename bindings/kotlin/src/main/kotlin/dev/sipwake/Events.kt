@@ -5,7 +5,30 @@ import kotlin.time.Duration
 import kotlin.time.Duration.Companion.milliseconds
 import dev.sipwake.ffi.CallChange as FfiCallChange
 import dev.sipwake.ffi.Event as FfiEvent
-import dev.sipwake.ffi.Registration as FfiRegistration
+
+/** Why something from the network was dropped. */
+public enum class DiscardReason {
+    /** No SIP message. */
+    MALFORMED,
+
+    /** A response that no request of ours waits for. */
+    FOREIGN_RESPONSE,
+
+    /** A request that cannot be answered. */
+    STRAY_REQUEST,
+
+    /** It came from a flow that is closed. */
+    DEAD_FLOW,
+
+    /** Too many calls at once. */
+    TOO_MANY_CALLS,
+
+    /** A request that came past the registrar. */
+    UNSOLICITED,
+
+    /** Anything else. */
+    OTHER,
+}
 
 /** What an app gets to know. More kinds may come: give a `when` an `else`. */
 public sealed interface SipWakeEvent {
@@ -189,36 +212,11 @@ public sealed interface SipWakeEvent {
     public data class Other(val description: String) : SipWakeEvent
 }
 
-/**
- * What a registrar granted. `toString` shows no token.
- *
- * @property expires how long the binding lives
- * @property verdict what the server says about push
- * @property token the token that calls are pushed to
- * @property alertToken the token that alerts are pushed to (iOS)
- * @property observedAddress our address and port as the server saw them (RFC 3581)
- * @property suspiciousServer the server proved wrong knowledge of the password: someone may stand between
- * @property serviceRoute the routes that the registrar gives for requests outside of dialogs, in their order (RFC 3608)
- */
-public data class Registration(
-    val expires: Duration,
-    val verdict: Verdict,
-    val token: String?,
-    val alertToken: String?,
-    val observedAddress: String?,
-    val suspiciousServer: Boolean,
-    val serviceRoute: List<String> = emptyList(),
-) {
-    override fun toString(): String =
-        "Registration(expires=$expires, verdict=$verdict, token=${token?.let { "…" }}, observedAddress=$observedAddress, " +
-            "suspiciousServer=$suspiciousServer)"
-}
-
 internal fun FfiEvent.toEvent(): SipWakeEvent = when (this) {
     is FfiEvent.Registered -> SipWakeEvent.Registered(AccountId(account), registration.toRegistration())
     is FfiEvent.RegistrationFailed -> SipWakeEvent.RegistrationFailed(
         AccountId(account),
-        kind,
+        kind.named(),
         status?.toInt(),
         reason,
         retryInMs?.toLong()?.milliseconds,
@@ -230,31 +228,21 @@ internal fun FfiEvent.toEvent(): SipWakeEvent = when (this) {
         SipWakeEvent.ChatMessage(AccountId(account), from, displayName, contentType, text, callId, messageId, date)
     is FfiEvent.StoreFailed -> SipWakeEvent.StoreFailed(key, reason)
     is FfiEvent.ListenerFailed -> SipWakeEvent.ListenerFailed(reason)
-    is FfiEvent.Discarded -> SipWakeEvent.Discarded(reason, count.toLong())
+    is FfiEvent.Discarded -> SipWakeEvent.Discarded(reason.named(), count.toLong())
     is FfiEvent.EventsLost -> SipWakeEvent.EventsLost(count.toLong())
     is FfiEvent.Other -> SipWakeEvent.Other(description)
 }
 
 private fun FfiEvent.Call.toCall(uuid: UUID, account: AccountId?, times: CallTimes): SipWakeEvent = when (val change = change) {
-    is FfiCallChange.Announced -> SipWakeEvent.CallAnnounced(uuid, account, change.caller, times)
+    is FfiCallChange.Announced -> SipWakeEvent.CallAnnounced(uuid, account, change.caller.toCaller(), times)
     is FfiCallChange.Ringing ->
-        SipWakeEvent.CallRinging(uuid, account, change.caller, change.announced, change.offer?.toSession(), times)
+        SipWakeEvent.CallRinging(uuid, account, change.caller.toCaller(), change.announced, change.offer?.toSession(), times)
     is FfiCallChange.AnswerWanted ->
-        SipWakeEvent.CallAnswerWanted(uuid, account, change.caller, change.offer?.toSession(), times)
-    is FfiCallChange.CallerChanged -> SipWakeEvent.CallerChanged(uuid, account, change.caller, times)
+        SipWakeEvent.CallAnswerWanted(uuid, account, change.caller.toCaller(), change.offer?.toSession(), times)
+    is FfiCallChange.CallerChanged -> SipWakeEvent.CallerChanged(uuid, account, change.caller.toCaller(), times)
     is FfiCallChange.Connected -> SipWakeEvent.CallConnected(uuid, account, change.answer?.toSession(), times)
     is FfiCallChange.Offered -> SipWakeEvent.CallOffered(uuid, account, change.offer?.toSession(), times)
     is FfiCallChange.Answered -> SipWakeEvent.CallOfferAnswered(uuid, account, change.answer.toSession(), times)
-    is FfiCallChange.Ended -> SipWakeEvent.CallEnded(uuid, account, change.reason, change.status?.toInt(), times)
+    is FfiCallChange.Ended -> SipWakeEvent.CallEnded(uuid, account, change.reason.named(), change.status?.toInt(), times)
     is FfiCallChange.Other -> SipWakeEvent.Other("call $uuid: ${change.description}")
 }
-
-private fun FfiRegistration.toRegistration() = Registration(
-    expiresMs.toLong().milliseconds,
-    verdict,
-    token,
-    alertToken,
-    observedAddress,
-    suspiciousServer,
-    serviceRoute,
-)

@@ -3,11 +3,117 @@ package dev.sipwake
 import java.util.UUID
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.milliseconds
+import dev.sipwake.ffi.AppState as FfiAppState
 import dev.sipwake.ffi.Duty as FfiDuty
+import dev.sipwake.ffi.Priority as FfiPriority
 import dev.sipwake.ffi.PushAction as FfiAction
+import dev.sipwake.ffi.PushHints as FfiHints
 import dev.sipwake.ffi.PushKind
 import dev.sipwake.ffi.PushPayload as FfiPayload
 import dev.sipwake.ffi.parsePush as ffiParsePush
+
+/** The way a push came to the app. */
+public enum class Channel {
+    /** FCM on Android: `RemoteMessage.getData()`. */
+    FCM_ANDROID,
+
+    /** Apple's VoIP pushes: `PKPushPayload.dictionaryPayload`. */
+    PUSH_KIT,
+
+    /** FCM on iOS: the notification's user info. */
+    FCM_IOS,
+
+    /** APNs without FCM: the notification's user info. */
+    APNS_ALERT,
+
+    /** A browser's service worker. */
+    WEB_PUSH,
+}
+
+/** The priority of an FCM message. */
+public enum class Priority {
+    /** `PRIORITY_HIGH`. */
+    HIGH,
+
+    /** `PRIORITY_NORMAL`. */
+    NORMAL,
+}
+
+/** What the app was doing when the push came. */
+public enum class AppState {
+    /** Nobody said. */
+    UNKNOWN,
+
+    /** In front, with the user looking at it. */
+    FOREGROUND,
+
+    /** Running, out of sight. */
+    BACKGROUND,
+
+    /** Started by this push. */
+    NOT_RUNNING,
+}
+
+/** Whose payload a push carries. */
+public enum class Vendor {
+    /** Mizutech's server, gateway and SDKs. */
+    MIZUTECH,
+
+    /** Flexisip (Linphone). */
+    FLEXISIP,
+
+    /** PortSIP PBX. */
+    PORT_SIP,
+}
+
+/** Why a payload could not be understood. A VoIP push is a call from an unknown caller all the same. */
+public enum class PayloadProblem {
+    /** There was nothing in it. */
+    EMPTY,
+
+    /** It is no JSON. */
+    UNREADABLE,
+
+    /** It is longer than 64 KiB. */
+    TOO_LARGE,
+
+    /** It is readable, and no vendor's. */
+    UNRECOGNISED,
+}
+
+/** Why a push asks for nothing. */
+public enum class IgnoreReason {
+    /** It could not be understood; see [PushDetails.problem]. */
+    NOT_UNDERSTOOD,
+
+    /** Nobody is logged in whom it could be for. */
+    LOGGED_OUT,
+
+    /** Its call is over. */
+    CALL_OVER,
+}
+
+/**
+ * What the operating system says about a push beside its content. Leave out what is not known.
+ *
+ * @property mustReport `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later); unknown means yes
+ * @property deliveredPriority `RemoteMessage.getPriority()`
+ * @property originalPriority `RemoteMessage.getOriginalPriority()`
+ * @property appState what the app was doing
+ */
+public data class PushHints(
+    val mustReport: Boolean? = null,
+    val deliveredPriority: Priority? = null,
+    val originalPriority: Priority? = null,
+    val appState: AppState? = null,
+) {
+    internal fun toFfi() = FfiHints(
+        mustReport,
+        deliveredPriority?.named<FfiPriority>(),
+        originalPriority?.named<FfiPriority>(),
+        appState?.named<FfiAppState>(),
+    )
+}
 
 /** What the operating system must be told about a push, at once and on the same thread. */
 public sealed interface Duty {
@@ -130,11 +236,11 @@ public fun parsePush(
     data: Map<String, String>,
     channel: Channel = Channel.FCM_ANDROID,
     hints: PushHints = PushHints(),
-): PushAction = ffiParsePush(fields(data), channel, hints, null).toAction()
+): PushAction = ffiParsePush(fields(data), channel.named(), hints.toFfi(), null).toAction()
 
 /** As the other [parsePush], for a payload that is JSON text. */
 public fun parsePush(json: ByteArray, channel: Channel, hints: PushHints = PushHints()): PushAction =
-    ffiParsePush(FfiPayload.Json(json), channel, hints, null).toAction()
+    ffiParsePush(FfiPayload.Json(json), channel.named(), hints.toFfi(), null).toAction()
 
 /** As the other [parsePush], with the app's own decryption first. */
 public fun parsePush(
@@ -142,7 +248,7 @@ public fun parsePush(
     data: Map<String, String>,
     channel: Channel = Channel.FCM_ANDROID,
     hints: PushHints = PushHints(),
-): PushAction = ffiParsePush(fields(data), channel, hints, SafeDecryptor(decryptor)).toAction()
+): PushAction = ffiParsePush(fields(data), channel.named(), hints.toFfi(), SafeDecryptor(decryptor)).toAction()
 
 /** As the other [parsePush], with the app's own decryption first, for a payload that is JSON text. */
 public fun parsePush(
@@ -150,7 +256,7 @@ public fun parsePush(
     json: ByteArray,
     channel: Channel,
     hints: PushHints = PushHints(),
-): PushAction = ffiParsePush(FfiPayload.Json(json), channel, hints, SafeDecryptor(decryptor)).toAction()
+): PushAction = ffiParsePush(FfiPayload.Json(json), channel.named(), hints.toFfi(), SafeDecryptor(decryptor)).toAction()
 
 /** Java hands over maps whose values may be null, no strings, or half a character, whatever their type says. */
 internal fun strings(data: Map<String, String>): Map<String, String> {
@@ -175,9 +281,9 @@ internal fun FfiAction.toAction(): PushAction {
             FfiDuty.StartForegroundService -> Duty.StartForegroundService
             FfiDuty.Nothing -> Duty.None
         },
-        channel = channel,
-        vendor = vendor,
-        problem = problem,
+        channel = channel.named(),
+        vendor = vendor?.named<Vendor>(),
+        problem = problem?.named<PayloadProblem>(),
         account = account,
         caller = caller,
         displayName = displayName,
@@ -195,6 +301,6 @@ internal fun FfiAction.toAction(): PushAction {
         PushKind.Cancel -> PushAction.Cancel(details)
         is PushKind.Custom -> PushAction.Custom(details, kind.ntype)
         PushKind.RefreshBinding -> PushAction.RefreshBinding(details)
-        is PushKind.Ignore -> PushAction.Ignore(details, kind.reason)
+        is PushKind.Ignore -> PushAction.Ignore(details, kind.reason.named())
     }
 }

@@ -1,9 +1,11 @@
 package dev.sipwake
 
+import dev.sipwake.ffi.Environment as FfiEnvironment
 import dev.sipwake.ffi.NamedValue
 import dev.sipwake.ffi.Provider as FfiProvider
 import dev.sipwake.ffi.PushConfig as FfiPushConfig
 import dev.sipwake.ffi.PushMode as FfiPushMode
+import dev.sipwake.ffi.Removal as FfiRemoval
 
 /** Who delivers the push. */
 public sealed interface Provider {
@@ -21,6 +23,60 @@ public sealed interface Provider {
 
     /** Any other, by the name that `pn-provider` shall carry. */
     public data class Other(val name: String) : Provider
+}
+
+/** Which of APNs' two worlds a token belongs to. A sandbox token fails in production and the other way round. */
+public enum class Environment {
+    /** The server's own setting decides. */
+    SERVER_DEFAULT,
+
+    /** Apps run from Xcode. */
+    SANDBOX,
+
+    /** TestFlight and the App Store. */
+    PRODUCTION,
+}
+
+/** A way of telling the server where to push to. Several may be spoken together. */
+public enum class Dialect {
+    /** Mizutech's `X-MPUSH` and `X-PIID` headers. */
+    X_MPUSH,
+
+    /** RFC 8599's `pn-*` Contact URI parameters. */
+    RFC8599,
+
+    /** Linphone's double-token form of RFC 8599. */
+    LINPHONE,
+
+    /** PortSIP's `X-Push` header. */
+    PORT_SIP,
+
+    /** PortSIP PBX 12, whose header is called `x-p-push`. */
+    PORT_SIP_PBX12,
+
+    /** Older PortSIP, whose header is called `portsip-push`. */
+    PORT_SIP_OLD,
+
+    /** ABTO's `push-token-*` Contact header parameters. */
+    ABTO,
+
+    /** `app-id;pn-type;pn-tok` as Contact URI parameters (Flexisip before RFC 8599). */
+    APP_ID_IN_URI,
+
+    /** `app-id;pn-type;pn-tok` as Contact header parameters (Kazoo). */
+    APP_ID_IN_HEADER,
+}
+
+/** How a binding is taken away under RFC 8599, where servers disagree. */
+public enum class Removal {
+    /** The very Contact that was bound, with `Expires: 0`: every registrar finds it, and OpenSIPS only finds it so. */
+    SAME_BINDING,
+
+    /** RFC 8599 section 4.1.2 to the letter: without `pn-prid`. */
+    WITHOUT_PRID,
+
+    /** Mizutech: `pn-prid=null`. */
+    NULL_PRID,
 }
 
 /** How push is reached, by the names that Mizutech's SDK gives its modes. */
@@ -86,12 +142,12 @@ public data class PushConfig(
             is Provider.Other -> FfiProvider.Other(provider.name)
         },
         `package` = packageName,
-        dialects = dialects,
-        environment = environment,
+        dialects = dialects?.map { it.named() },
+        environment = environment?.named<FfiEnvironment>(),
         teamId = teamId,
         pnParam = pnParam,
         wakesItself = wakesItself,
-        removal = removal,
+        removal = removal?.named<FfiRemoval>(),
         pushCalls = pushCalls,
         pushMessages = pushMessages,
         linphoneParams = linphoneParams.map { (name, value) -> NamedValue(name, value) },

@@ -3,12 +3,8 @@ package dev.sipwake
 import java.util.UUID
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.flow
-import dev.sipwake.ffi.AccountWish
-import dev.sipwake.ffi.CallWish
-import dev.sipwake.ffi.Granted
 import dev.sipwake.ffi.PushPayload as FfiPayload
 import dev.sipwake.ffi.SipWakeClient as FfiClient
-import dev.sipwake.ffi.Wish
 import dev.sipwake.ffi.parsePush as ffiParsePush
 
 /**
@@ -58,14 +54,14 @@ public class SipWakeClient(
      * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD], which names the field and the rule
      */
     public suspend fun addAccount(setup: AccountSetup): AccountId =
-        AccountId((wish(Wish.AddAccount(setup.toFfi())) as Granted.Account).id)
+        translating { AccountId(ffi.addAccount(setup.toFfi())) }
 
     /**
      * Registers now, also after a refusal. Call it at every start of the app. The outcome comes as an event.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
-    public suspend fun register(account: AccountId) { wish(account, AccountWish.Register) }
+    public suspend fun register(account: AccountId): Unit = translating { ffi.register(account.value) }
 
     /**
      * Hands over the push token that the provider gave. A null, empty or "not yet" token is ignored; the same token costs no
@@ -76,14 +72,14 @@ public class SipWakeClient(
      * [ErrorKind.NO_SUCH_ACCOUNT]
      */
     public suspend fun setToken(account: AccountId, token: String?, alert: String? = null): TokenOutcome =
-        (wish(account, AccountWish.SetToken(token, alert)) as Granted.Token).outcome
+        translating { ffi.setToken(account.value, token, alert).named() }
 
     /**
      * Removes the push binding and stays registered. Stored before this returns; from here on no push makes a sound.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
-    public suspend fun unbindPush(account: AccountId) { wish(account, AccountWish.UnbindPush) }
+    public suspend fun unbindPush(account: AccountId): Unit = translating { ffi.unbindPush(account.value) }
 
     /**
      * Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
@@ -91,7 +87,7 @@ public class SipWakeClient(
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
-    public suspend fun logOut(account: AccountId) { wish(account, AccountWish.LogOut) }
+    public suspend fun logOut(account: AccountId): Unit = translating { ffi.logOut(account.value) }
 
     /**
      * Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
@@ -99,9 +95,8 @@ public class SipWakeClient(
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
-    public suspend fun queryPush(account: AccountId, provider: String? = null) {
-        wish(account, AccountWish.QueryPush(provider))
-    }
+    public suspend fun queryPush(account: AccountId, provider: String? = null): Unit =
+        translating { ffi.queryPush(account.value, provider) }
 
     /**
      * Says what a push means for the operating system, at once, and wakes the account behind it.
@@ -120,9 +115,9 @@ public class SipWakeClient(
         push(FfiPayload.Json(json), channel, hints)
 
     private fun push(payload: FfiPayload, channel: Channel, hints: PushHints): PushAction = try {
-        ffi.push(payload, channel, hints)
+        ffi.push(payload, channel.named(), hints.toFfi())
     } catch (_: IllegalStateException) {
-        ffiParsePush(payload, channel, hints, decryptor)
+        ffiParsePush(payload, channel.named(), hints.toFfi(), decryptor)
     }.toAction()
 
     /**
@@ -131,14 +126,14 @@ public class SipWakeClient(
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not known, over, or accepted already
      */
-    public suspend fun answer(call: UUID) { wish(call, CallWish.Answer) }
+    public suspend fun answer(call: UUID): Unit = translating { ffi.answer(call.toString()) }
 
     /**
      * Says that the app rings, where [CallPolicy.sessionProgress] holds back the 180 until then.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not ringing
      */
-    public suspend fun ringing(call: UUID) { wish(call, CallWish.Ringing) }
+    public suspend fun ringing(call: UUID): Unit = translating { ffi.ringing(call.toString()) }
 
     /**
      * Accepts a ringing call with the answer to its offer or, if it had none, with our offer. [SipWakeEvent.CallConnected]
@@ -147,42 +142,38 @@ public class SipWakeClient(
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not ringing (its INVITE is not here yet,
      * or it is over), or an empty answer
      */
-    public suspend fun accept(call: UUID, answer: SessionDescription) {
-        wish(call, CallWish.Accept(answer.toFfi()))
-    }
+    public suspend fun accept(call: UUID, answer: SessionDescription): Unit =
+        translating { ffi.accept(call.toString(), answer.toFfi()) }
 
     /**
      * Declines a call that rings or was announced.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL]
      */
-    public suspend fun decline(call: UUID, how: DeclineHow = DeclineHow.EVERYWHERE) {
-        wish(call, CallWish.Decline(how))
-    }
+    public suspend fun decline(call: UUID, how: DeclineHow = DeclineHow.EVERYWHERE): Unit =
+        translating { ffi.decline(call.toString(), how.named()) }
 
     /**
      * Ends a call, whatever its state: announced, ringing or answered.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not known or over
      */
-    public suspend fun hangUp(call: UUID, why: HangUp = HangUp.Normal) {
-        wish(call, CallWish.End(why.toFfi()))
-    }
+    public suspend fun hangUp(call: UUID, why: HangUp = HangUp.Normal): Unit =
+        translating { ffi.hangUp(call.toString(), why.toFfi()) }
 
     /**
      * Responds to [SipWakeEvent.CallOffered] with the app's answer, or refuses with null; the call goes on as it was.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] if no offer waits for a response
      */
-    public suspend fun respondOffer(call: UUID, answer: SessionDescription?) {
-        wish(call, CallWish.RespondOffer(answer?.toFfi()))
-    }
+    public suspend fun respondOffer(call: UUID, answer: SessionDescription?): Unit =
+        translating { ffi.respondOffer(call.toString(), answer?.toFfi()) }
 
     /** Sets how calls are treated from here on. */
-    public suspend fun setCallPolicy(policy: CallPolicy) { wish(Wish.SetCallPolicy(policy.toFfi())) }
+    public suspend fun setCallPolicy(policy: CallPolicy): Unit = translating { ffi.setCallPolicy(policy.toFfi()) }
 
     /** Says that the device's network changed: flows are opened anew, the bindings follow. */
-    public suspend fun networkChanged() { wish(Wish.NetworkChanged) }
+    public suspend fun networkChanged(): Unit = translating { ffi.networkChanged() }
 
     /** Ends the client at once: who waits gets [ErrorKind.SHUT_DOWN], [events] ends, sockets close. Bindings stay on their servers. */
     override fun close() {
@@ -194,10 +185,4 @@ public class SipWakeClient(
         }
         ffi.close()
     }
-
-    private suspend fun wish(account: AccountId, wish: AccountWish) = wish(Wish.ForAccount(account.value, wish))
-
-    private suspend fun wish(call: UUID, wish: CallWish) = wish(Wish.ForCall(call.toString(), wish))
-
-    private suspend fun wish(wish: Wish): Granted = translating { ffi.wish(wish) }
 }

@@ -71,7 +71,7 @@ public class TagsCompanion(push: PushConfig) : AutoCloseable {
     /** Reads what a server's response to a REGISTER with these tags says about push. */
     public fun verdict(status: Int, headers: List<Pair<String, String>>): Verdict = translating {
         val known = status.coerceIn(0, UShort.MAX_VALUE.toInt()).toUShort()
-        ffi.verdict(known, headers.map { (name, value) -> NamedValue(name, value) })
+        ffi.verdict(known, headers.map { (name, value) -> NamedValue(name, value) }).toVerdict()
     }
 
     override fun close(): Unit = ffi.close()

@@ -31,10 +31,7 @@ private const val WIDTH = 720
 private const val HEIGHT = 1280
 
 private val settings = Settings("push.example.com:5061", "sip:alice@example.com", "wonderland", project = "my-project")
-private val verdict = Verdict(
-    Standing.CONFIRMED, "the server accepted the push parameters", "", vapid = null, refreshLeadSeconds = null, purr = null,
-    piidWithheld = false, piidInTheClear = false,
-)
+private val verdict = Verdict(Standing.CONFIRMED, "the server accepted the push parameters")
 private val registered = SampleState(
     settings = settings,
     user = User(AccountId("0123456789abcdef"), settings.address),

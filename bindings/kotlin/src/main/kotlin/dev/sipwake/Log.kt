@@ -1,0 +1,66 @@
+package dev.sipwake
+
+import dev.sipwake.ffi.LogListener as FfiLogListener
+import dev.sipwake.ffi.LogRecord as FfiLogRecord
+import dev.sipwake.ffi.setLogLevel as ffiSetLogLevel
+import dev.sipwake.ffi.setLogListener as ffiSetLogListener
+
+/** How much is logged. */
+public enum class LogLevel {
+    /** Nothing. */
+    OFF,
+
+    /** What should not happen. */
+    ERROR,
+
+    /** What a developer should know. */
+    WARN,
+
+    /** Milestones: registered, logged out. */
+    INFO,
+
+    /** For looking into a problem. */
+    DEBUG,
+
+    /** Everything. */
+    TRACE,
+}
+
+/**
+ * One line of the log. It holds no secrets.
+ *
+ * @property level how grave
+ * @property target the part of the SDK that says so
+ * @property text what
+ * @property droppedBefore how many lines before this one were dropped because the listener was too slow
+ */
+public data class LogRecord(val level: LogLevel, val target: String, val text: String, val droppedBefore: Long)
+
+/** Hears of every line of the log, on a thread made for it. */
+public fun interface LogListener {
+    /** Takes a line. */
+    public fun onLog(record: LogRecord)
+}
+
+/** The log of the whole process. */
+public object SipWakeLog {
+    /**
+     * Sets how much is logged from here on; [LogLevel.INFO] until then.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.UNAVAILABLE]
+     */
+    public fun setLevel(level: LogLevel): Unit = translating { ffiSetLogLevel(level.named()) }
+
+    /**
+     * Shows the log to the app, beside the platform's own log, until it is given null.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.UNAVAILABLE]
+     */
+    public fun setListener(listener: LogListener?): Unit = translating { ffiSetLogListener(listener?.let(::SafeLogListener)) }
+}
+
+private class SafeLogListener(private val listener: LogListener) : FfiLogListener {
+    override fun onLog(record: FfiLogRecord): Unit = guarded {
+        listener.onLog(LogRecord(record.level.named(), record.target, record.text, record.droppedBefore.toLong()))
+    }
+}

@@ -1,0 +1,21 @@
+package dev.sipwake
+
+import java.util.concurrent.ConcurrentHashMap
+
+/**
+ * Keeps records for as long as the process lives. For tests and tools: after a restart nobody knows which log-outs were still
+ * to be delivered.
+ */
+public class MemoryStore : StateStore {
+    private val records = ConcurrentHashMap<String, ByteArray>()
+
+    override fun load(key: String): ByteArray? = records[key]
+
+    override fun save(key: String, bytes: ByteArray) {
+        records[key] = bytes
+    }
+
+    override fun remove(key: String) {
+        records.remove(key)
+    }
+}

@@ -1,0 +1,121 @@
+package dev.sipwake
+
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.seconds
+import dev.sipwake.ffi.Registration as FfiRegistration
+import dev.sipwake.ffi.Verdict as FfiVerdict
+
+/**
+ * What a registrar granted. `toString` shows no token.
+ *
+ * @property expires how long the binding lives
+ * @property verdict what the server says about push
+ * @property token the token that calls are pushed to
+ * @property alertToken the token that alerts are pushed to (iOS)
+ * @property observedAddress our address and port as the server saw them (RFC 3581)
+ * @property suspiciousServer the server proved wrong knowledge of the password: someone may stand between
+ * @property serviceRoute the routes that the registrar gives for requests outside of dialogs, in their order (RFC 3608)
+ */
+public data class Registration(
+    val expires: Duration,
+    val verdict: Verdict,
+    val token: String?,
+    val alertToken: String?,
+    val observedAddress: String?,
+    val suspiciousServer: Boolean,
+    val serviceRoute: List<String> = emptyList(),
+) {
+    override fun toString(): String =
+        "Registration(expires=$expires, verdict=$verdict, token=${token?.let { "…" }}, observedAddress=$observedAddress, " +
+            "suspiciousServer=$suspiciousServer)"
+}
+
+/** Whether the app may count on being woken. */
+public enum class Standing {
+    /** The server said that it will push. */
+    CONFIRMED,
+
+    /** The server accepted the REGISTER and said nothing about push; many that push never say so. */
+    UNCONFIRMED,
+
+    /** The server said that it will not push. */
+    REFUSED,
+
+    /** Push was not asked for. */
+    NOT_ASKED,
+}
+
+/**
+ * What a response says about push.
+ *
+ * @property standing whether the app may count on being woken
+ * @property reason why, in words
+ * @property advice what a developer can do about it; empty when there is nothing to do
+ * @property vapid the server's VAPID key, for web push (RFC 8292)
+ * @property refreshLead the time before expiry at which an app that wakes itself must refresh at the latest (`+sip.pnsreg`)
+ * @property purr the value that dialogs we answer must carry as `pn-purr` in their Contact (`+sip.pnspurr`)
+ * @property piidWithheld `X-PIID` was left out because the transport can be read by others
+ * @property piidInTheClear `X-PIID` went over a transport that others can read, as the app allowed
+ */
+public data class Verdict(
+    val standing: Standing,
+    val reason: String,
+    val advice: String = "",
+    val vapid: String? = null,
+    val refreshLead: Duration? = null,
+    val purr: String? = null,
+    val piidWithheld: Boolean = false,
+    val piidInTheClear: Boolean = false,
+)
+
+/** Why a registration failed, coarsely. */
+public enum class FailureKind {
+    /** The server refused the user name or password. Nothing is sent until the credentials change. */
+    WRONG_CREDENTIALS,
+
+    /** The server's challenge cannot be answered. */
+    UNANSWERABLE_CHALLENGE,
+
+    /** The server refuses this account. Nothing is sent until the app asks again. */
+    REFUSED,
+
+    /** The server answered with an error that is worth another try later. */
+    ANSWERED,
+
+    /** No answer in time. */
+    TIMED_OUT,
+
+    /** No way to the server, or it broke. */
+    UNREACHABLE,
+
+    /** The server's certificate was refused; the reason says why. */
+    CERTIFICATE,
+
+    /** The server keeps sending the request round in circles. */
+    CIRCLES,
+
+    /** Anything else. */
+    OTHER,
+}
+
+internal fun FfiRegistration.toRegistration() = Registration(
+    expiresMs.toLong().milliseconds,
+    verdict.toVerdict(),
+    token,
+    alertToken,
+    observedAddress,
+    suspiciousServer,
+    serviceRoute,
+)
+
+internal fun FfiVerdict.toVerdict() = Verdict(
+    standing.named(),
+    reason,
+    advice,
+    vapid,
+    refreshLeadSeconds?.toLong()?.seconds,
+    purr,
+    piidWithheld,
+    piidInTheClear,
+)

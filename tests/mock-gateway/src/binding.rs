@@ -135,13 +135,29 @@ pub(crate) struct User {
     pub(crate) bindings: Vec<Binding>,
     pub(crate) scripted: VecDeque<Scripted>,
     pub(crate) wrong_passwords: u32,
+    /// REGISTERs that came.
+    pub(crate) asked: u32,
+    /// REGISTERs that were answered with 200.
+    pub(crate) registered: u32,
+    /// Answers to a challenge that were refused as stale out of habit.
+    pub(crate) staled: u32,
     pub(crate) upstream: Option<Upstream>,
 }
 
 impl User {
     pub(crate) fn new(config: UserConfig, default: &Profile) -> User {
         let profile = config.profile.clone().unwrap_or_else(|| default.clone());
-        User { config, profile, bindings: Vec::new(), scripted: VecDeque::new(), wrong_passwords: 0, upstream: None }
+        User {
+            config,
+            profile,
+            bindings: Vec::new(),
+            scripted: VecDeque::new(),
+            wrong_passwords: 0,
+            asked: 0,
+            registered: 0,
+            staled: 0,
+            upstream: None,
+        }
     }
 
     /// Lets lapsed bindings go; a kept push binding stays behind without its registration.
@@ -150,7 +166,8 @@ impl User {
         for binding in &mut self.bindings {
             binding.registered &= binding.until > now;
         }
-        self.bindings.retain(|b| b.registered || (keeps && b.push.is_some()));
+        let habits = self.profile.habits;
+        self.bindings.retain(|b| b.registered || b.push.as_ref().is_some_and(|push| keeps || habits.keeps(push)));
     }
 }
 

@@ -138,6 +138,22 @@ pub enum CallState {
 }
 
 impl CallState {
+    /// What [`as_str`](Self::as_str) can return.
+    pub(crate) const NAMES: [&'static str; 12] = [
+        "held",
+        "calling",
+        "ringing",
+        "answered",
+        "cancelled",
+        "elsewhere",
+        "no_answer",
+        "rejected",
+        "unreachable",
+        "hung_up_by_caller",
+        "hung_up_by_callee",
+        "delivered",
+    ];
+
     /// Tells whether nothing more can happen.
     pub fn is_over(self) -> bool {
         !matches!(self, CallState::Held | CallState::Calling | CallState::Ringing | CallState::Answered)

@@ -5,12 +5,15 @@ use tokio::time::Instant;
 use crate::build::{Builder, quote};
 use crate::call::{Answered, Call, CallOptions, CallReport, CallState, Leg, LegState, Phase, PushWhen};
 use crate::gateway::{Gateway, Timer};
+use crate::habits::Habit;
 use crate::parse::{Message, NameAddr, Uri};
 use crate::push::PushKind;
 use crate::transaction::{ClientTransaction, Owner, T1, TIMEOUT};
 use crate::transport::FlowId;
 
 const MAX_CALLS: usize = 1000;
+/// What a server keeps of a To that cuts it out of habit.
+const TO_LIMIT: usize = 255;
 pub(crate) const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 
 impl Gateway {
@@ -36,11 +39,14 @@ impl Gateway {
             answered: None,
             ended: None,
         };
+        let habits = self.users.get(name).map(|u| u.profile.habits).unwrap_or_default();
+        let user = if habits.has(Habit::AliasInTo) { "ring-group" } else { name };
+        let long = if habits.has(Habit::ToCut) { format!(";x={}", "x".repeat(TO_LIMIT)) } else { String::new() };
         let hold = options.hold.or_else(|| self.users.get(name).map(|u| u.profile.hold)).unwrap_or_default();
         let call = Call {
             report,
             method,
-            to_uri: format!("sip:{name}@{}", self.local.ip()),
+            to_uri: format!("sip:{user}@{}{long}", self.local.ip()),
             from: format!("{display}<{}>", options.from),
             from_tag: self.fresh_tag(),
             push_id: format!("push-{id}"),
@@ -246,6 +252,7 @@ impl Gateway {
     fn leg_response(&mut self, flow: FlowId, owner: Owner, status: u16, message: &Message, again: bool) {
         let Some(call) = self.calls.get_mut(&owner.call) else { return };
         let (over, invite) = (call.is_over(), call.method == "INVITE");
+        let cut = self.users.get(&call.report.user).is_some_and(|u| u.profile.habits.has(Habit::ToCut));
         let taken = call.answered_leg().is_some_and(|l| l != owner.leg);
         let Some(leg) = call.legs.get_mut(owner.leg) else { return };
         match status {
@@ -269,6 +276,9 @@ impl Gateway {
                     leg.status = Some(status);
                     leg.flow = flow;
                     leg.to = message.header("To").unwrap_or_default().to_owned();
+                    if cut {
+                        leg.to = leg.to.chars().take(TO_LIMIT).collect();
+                    }
                     leg.to_tag = message.tag("To").unwrap_or_default();
                     leg.routes = message.list("Record-Route").into_iter().rev().collect();
                     match message.list("Contact").first() {

@@ -2,8 +2,10 @@
 //!
 //! The protocol is described op by op in this crate's README.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,47 +14,80 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::binding::Scripted;
+use crate::call::CallState;
 use crate::config::UserConfig;
-use crate::handle::{MockGateway, WeakGateway};
-use crate::json::{self, Args};
+use crate::habits::Habit;
+use crate::handle::{CallHandle, MockGateway, WeakGateway};
+use crate::json;
 use crate::push::{Delivery, PushKind};
-use crate::record::{Direction, ladder};
+use crate::record::ladder;
+use crate::request::{DeliveryName, Ms, Request, WaitMessage, What};
 
 const MAX_LINE: u64 = 1 << 20;
 const MAX_CLIENTS: usize = 64;
 const MAX_OPEN: usize = 256;
 
-/// Opens the control port of a mock; it closes when the mock ends. Returns its address.
+/// An open control port.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What a client that is not on loopback must say first, `{"op":"hello","code":…}`. It is good once; the answer has the next.
+    pub code: String,
+}
+
+/// Opens the control port of a mock on loopback; it closes when the mock ends. Returns its address.
+///
+/// # Errors
+/// The address cannot be bound, or is not on loopback: see [`open`].
+pub async fn listen(mock: &MockGateway, address: SocketAddr) -> io::Result<SocketAddr> {
+    if !address.ip().is_loopback() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "off loopback the port needs a code: use open"));
+    }
+    open(mock, address).await.map(|control| control.address)
+}
+
+/// Opens the control port of a mock on any address; it closes when the mock ends.
 ///
 /// # Errors
 /// The address cannot be bound.
-pub async fn listen(mock: &MockGateway, address: SocketAddr) -> io::Result<SocketAddr> {
+pub async fn open(mock: &MockGateway, address: SocketAddr) -> io::Result<Control> {
     let listener = TcpListener::bind(address).await?;
-    let local = listener.local_addr()?;
-    let weak = mock.weak();
-    let served = mock.ask(move |g| drop(g.tasks.spawn(accept(listener, weak)))).await;
-    served.map(|()| local).map_err(io::Error::other)
+    let address = listener.local_addr()?;
+    let (weak, code) = (mock.weak(), fresh_code());
+    let next = Arc::new(Mutex::new(code.clone()));
+    let served = mock.ask(move |g| drop(g.tasks.spawn(accept(listener, weak, next)))).await;
+    served.map(|()| Control { address, code }).map_err(io::Error::other)
 }
 
-async fn accept(listener: TcpListener, weak: WeakGateway) {
+/// Returns 128 bits that nobody can guess: the standard library's hash keys come from the system's random source.
+fn fresh_code() -> String {
+    let half = || RandomState::new().hash_one(());
+    format!("{:016x}{:016x}", half(), half())
+}
+
+async fn accept(listener: TcpListener, weak: WeakGateway, code: Arc<Mutex<String>>) {
     let mut clients = JoinSet::new();
     loop {
         while clients.try_join_next().is_some() {}
         match listener.accept().await {
-            Ok((stream, _)) if clients.len() < MAX_CLIENTS => drop(clients.spawn(serve(stream, weak.clone()))),
+            Ok((stream, peer)) if clients.len() < MAX_CLIENTS => {
+                let trusted = peer.ip().to_canonical().is_loopback();
+                clients.spawn(serve(stream, weak.clone(), code.clone(), trusted));
+            }
             Ok(_) => {}
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     }
 }
 
-async fn serve(stream: TcpStream, weak: WeakGateway) {
+/// Serves one client. The first line that is no JSON object ends it: what speaks HTTP here is a web page that tries its luck.
+async fn serve(stream: TcpStream, weak: WeakGateway, code: Arc<Mutex<String>>, mut trusted: bool) {
     let (read, mut write) = stream.into_split();
     let (lines, mut outgoing) = mpsc::channel::<String>(1024);
     let mut reader = BufReader::new(read);
     let mut work = JoinSet::new();
-    work.spawn(async move {
+    let writer = tokio::spawn(async move {
         while let Some(line) = outgoing.recv().await {
             if write.write_all(line.as_bytes()).await.is_err() {
                 return;
@@ -60,60 +95,83 @@ async fn serve(stream: TcpStream, weak: WeakGateway) {
         }
     });
     let mut line = Vec::new();
-    loop {
+    let refusal = loop {
         line.clear();
         match (&mut reader).take(MAX_LINE).read_until(b'\n', &mut line).await {
             Ok(1..) if line.ends_with(b"\n") => {}
-            _ => return,
+            _ => break None,
         }
         while work.try_join_next().is_some() {}
-        let request = serde_json::from_slice::<Value>(&line);
-        match request {
-            Ok(request) if request.is_object() && work.len() < MAX_OPEN => {
-                work.spawn(answer(weak.clone(), request, lines.clone()));
+        let Ok(Value::Object(mut fields)) = serde_json::from_slice(&line) else { break Some("not a JSON object") };
+        let id = fields.remove("id").unwrap_or(Value::Null);
+        if !trusted || fields.get("op").is_some_and(|op| op == "hello") {
+            let Ok(Request::Hello { code: said }) = Request::read(fields) else {
+                break Some("hello with the code comes first");
+            };
+            let Some(next) = spend(&code, &said) else { break Some("this is not the code") };
+            trusted = true;
+            send(&lines, json!({"id": id, "ok": true, "next_code": next})).await;
+        } else if work.len() >= MAX_OPEN {
+            send(&lines, json!({"id": id, "ok": false, "error": "too many requests at once"})).await;
+        } else {
+            match Request::read(fields) {
+                Ok(request) => drop(work.spawn(answer(weak.clone(), request, id, lines.clone()))),
+                Err(error) => send(&lines, json!({"id": id, "ok": false, "error": error})).await,
             }
-            Ok(_) => send(&lines, json!({ "ok": false, "error": "not an object, or too many requests at once" })).await,
-            Err(error) => send(&lines, json!({ "ok": false, "error": error.to_string() })).await,
         }
+    };
+    work.shutdown().await;
+    if let Some(error) = refusal {
+        send(&lines, json!({"ok": false, "error": error})).await;
     }
+    drop(lines);
+    let _ = writer.await;
+}
+
+/// Takes the code if it is the right one, and returns the one that is good from here on.
+fn spend(code: &Mutex<String>, said: &str) -> Option<String> {
+    let mut code = code.lock().unwrap_or_else(PoisonError::into_inner);
+    (*code == said).then(|| {
+        *code = fresh_code();
+        code.clone()
+    })
 }
 
 async fn send(lines: &mpsc::Sender<String>, value: Value) {
     let _ = lines.send(format!("{value}\n")).await;
 }
 
-async fn answer(weak: WeakGateway, request: Value, lines: mpsc::Sender<String>) {
-    let args = Args(&request);
-    let id = request.get("id").cloned().unwrap_or(Value::Null);
-    if args.str("op") == Some("subscribe") {
-        return subscribe(weak, &args, id, lines).await;
+async fn answer(weak: WeakGateway, request: Request, id: Value, lines: mpsc::Sender<String>) {
+    if let Request::Subscribe { what, token, after } = request {
+        return subscribe(weak, &what, token.as_deref(), after, id, lines).await;
     }
     let result = match weak.upgrade() {
-        Some(mock) => perform(&mock, &args).await,
+        Some(mock) => perform(&mock, request).await,
         None => Err("the mock has ended".into()),
     };
-    let mut reply = match result {
-        Ok(Value::Object(map)) => Value::Object(map),
-        Ok(other) => json!({ "result": other }),
-        Err(error) => json!({ "error": error }),
-    };
+    let mut reply = result.unwrap_or_else(|error| json!({ "error": error }));
     reply["ok"] = json!(reply.get("error").is_none());
     reply["id"] = id;
     send(&lines, reply).await;
 }
 
-async fn subscribe(weak: WeakGateway, args: &Args<'_>, id: Value, lines: mpsc::Sender<String>) {
+async fn subscribe(
+    weak: WeakGateway,
+    what: &[What],
+    token: Option<&str>,
+    after: u64,
+    id: Value,
+    lines: mpsc::Sender<String>,
+) {
     let Some(mock) = weak.upgrade() else { return };
-    let what = args.strings("what");
-    let wants = |name: &str| what.iter().any(|w| w == name);
-    let (pushes, messages) = (wants("pushes"), wants("messages"));
+    let (pushes, messages) = (what.contains(&What::Pushes), what.contains(&What::Messages));
     if !pushes && !messages {
         return send(&lines, json!({ "id": id, "ok": false, "error": "what: [\"pushes\", \"messages\"]" })).await;
     }
     send(&lines, json!({ "id": id, "ok": true })).await;
-    let mut stream = mock.pushes(args.str("token"));
+    let mut stream = mock.pushes(token);
     let record = mock.messages().clone();
-    let (mut changes, mut seen) = (record.changes(), args.number("after").unwrap_or(0));
+    let (mut changes, mut seen) = (record.changes(), after);
     // A subscription must not keep the mock alive.
     drop(mock);
     loop {
@@ -131,201 +189,243 @@ async fn subscribe(weak: WeakGateway, args: &Args<'_>, id: Value, lines: mpsc::S
     }
 }
 
-async fn perform(mock: &MockGateway, args: &Args<'_>) -> Result<Value, String> {
-    let user = args.str("user");
-    let need_user = || user.ok_or_else(|| "user is missing".to_owned());
-    let limit = args.ms("timeout_ms").unwrap_or(Duration::from_secs(5)).min(Duration::from_secs(120));
-    match args.str("op").ok_or("op is missing")? {
-        "info" => Ok(json!({
-            "address": mock.addr().to_string(),
-            "upper": mock.upper().map(|u| u.addr().to_string()),
-            "profiles": crate::Profile::NAMES,
-        })),
-        "set_user" => {
-            let profile = args.value("profile").map(|p| json::profile(Some(p), None)).transpose()?;
-            let auth_name = args.str("auth_name").map(str::to_owned);
-            let plain = UserConfig::new(need_user()?, args.str("password").unwrap_or_default());
-            mock.set_user(UserConfig { auth_name, profile, ..plain }).await;
-            Ok(json!({}))
+async fn perform(mock: &MockGateway, request: Request) -> Result<Value, String> {
+    if let Some(user) = request.user()
+        && !mock.knows(user).await
+    {
+        return Err(format!("user: there is no {user}"));
+    }
+    match request {
+        Request::Hello { .. } | Request::Subscribe { .. } => {}
+        Request::Info {} => {
+            let habits =
+                Habit::ALL.map(|habit| json!({"name": habit.name(), "does": habit.does(), "seen": habit.seen()}));
+            return Ok(json!({
+                "address": mock.addr().to_string(),
+                "upper": mock.upper().map(|u| u.addr().to_string()),
+                "profiles": crate::Profile::NAMES,
+                "habits": habits.as_slice(),
+            }));
         }
-        "set_profile" => {
-            mock.set_profile(user, json::profile(args.value("profile"), args.value("flags"))?).await;
-            Ok(json!({}))
+        Request::SetUser { user, password, auth_name, profile } => {
+            let profile = profile.map(|profile| profile.0);
+            mock.set_user(UserConfig { auth_name, profile, ..UserConfig::new(&user, &password) }).await;
         }
-        "change_profile" => {
-            let flags = args.value("flags").cloned().ok_or("flags is missing")?;
-            json::change_profile(&mut crate::Profile::plain(), &flags)?;
-            mock.change_profile(user, move |p| drop(json::change_profile(p, &flags))).await;
-            Ok(json!({}))
+        Request::SetProfile { user, profile, flags } => {
+            let mut profile = profile.0;
+            flags.change(&mut profile);
+            mock.set_profile(user.as_deref(), profile).await;
         }
-        "set_challenge" => {
-            mock.set_challenges(user, json::challenges(args)?).await;
-            Ok(json!({}))
+        Request::ChangeProfile { user, flags } => {
+            mock.change_profile(user.as_deref(), move |profile| flags.clone().change(profile)).await;
         }
-        "set_realm" => {
-            mock.set_realm(args.str("realm").ok_or("realm is missing")?).await;
-            Ok(json!({}))
+        Request::SetHabits { user, habits } => mock.set_habits(user.as_deref(), &habits).await,
+        Request::SetChallenge(mut challenge) => {
+            let user = challenge.user.take();
+            mock.set_challenges(user.as_deref(), challenge.challenges()).await;
         }
-        "forget_nonces" => {
-            mock.forget_nonces().await;
-            Ok(json!({}))
+        Request::SetRealm { realm } => mock.set_realm(&realm).await,
+        Request::ForgetNonces {} => mock.forget_nonces().await,
+        Request::Script { user, replies } => {
+            mock.script(&user, replies.into_iter().map(|reply| reply.scripted()).collect()).await;
         }
-        "script" => {
-            let replies = args.list("replies").iter().map(scripted).collect::<Result<Vec<_>, _>>()?;
-            mock.script(need_user()?, replies).await;
-            Ok(json!({}))
+        Request::PlaceCall(call) => {
+            if call.text.is_some() {
+                return Err("text: goes with send_chat".into());
+            }
+            let user = call.user.clone();
+            return Ok(json::report(&mock.place_call(&user, call.options()).await.report().await));
         }
-        "place_call" => {
-            let call = mock.place_call(need_user()?, json::call_options(args)?).await;
-            Ok(json::report(&call.report().await))
+        Request::SendChat(mut call) => {
+            let (user, text) = (call.user.clone(), call.text.take().ok_or("text is missing")?);
+            return Ok(json::report(&mock.send_chat(&user, &text, call.options()).await.report().await));
         }
-        "send_chat" => {
-            let text = args.str("text").ok_or("text is missing")?;
-            let call = mock.send_chat(need_user()?, text, json::call_options(args)?).await;
-            Ok(json::report(&call.report().await))
+        Request::Calls {} => {
+            let calls: Vec<Value> = mock.calls().await.into_iter().map(|call| json::report(&Some(call))).collect();
+            return Ok(json!({ "calls": calls }));
         }
-        "calls" => {
-            Ok(json!({ "calls": mock.calls().await.into_iter().map(|c| json::report(&Some(c))).collect::<Vec<_>>() }))
-        }
-        op @ ("call" | "wait_call" | "cancel" | "answered_elsewhere" | "bye" | "reinvite" | "options") => {
-            in_call(mock, op, args, limit).await
-        }
-        "bindings" => {
-            let bindings: Vec<Value> = mock.bindings(need_user()?).await.iter().map(json::binding).collect();
-            Ok(json!({ "bindings": bindings }))
-        }
-        "expire_binding" => Ok(json!({ "expired": mock.expire_binding(need_user()?).await })),
-        "sleep" => {
-            mock.sleep(need_user()?, args.bool("close").unwrap_or(false)).await;
-            Ok(json!({}))
-        }
-        "send_push" => {
-            let kind = args.number("ntype").and_then(PushKind::from_number).unwrap_or(PushKind::Custom);
-            let text = args.str("text").unwrap_or_default();
-            Ok(json!({ "pushed": mock.send_push(need_user()?, kind, text, args.value("payload").cloned()).await }))
-        }
-        "set_delivery" => {
-            let delivery = match args.str("delivery") {
-                Some("prompt") => Delivery::Prompt,
-                Some("late") => Delivery::Late(args.ms("delay_ms").unwrap_or(Duration::from_secs(1))),
-                Some("lost") => Delivery::Lost,
-                Some("twice") => Delivery::Twice,
-                Some("unregistered") => Delivery::Unregistered,
-                _ => return Err("delivery: prompt, late, lost, twice or unregistered".into()),
+        Request::Call { call } => return known(mock, call).await.map(|(_, report)| report),
+        Request::WaitCall { call, state, timeout_ms } => {
+            let (handle, _) = known(mock, call).await?;
+            let wanted = |now: CallState| match &state {
+                Some(state) if state.0 != "over" => now.as_str() == state.0,
+                _ => now.is_over(),
             };
-            mock.set_delivery(args.str("token").ok_or("token is missing")?, delivery);
-            Ok(json!({}))
+            let reached = handle.wait(wanted, limit(timeout_ms)).await;
+            return reached.map(|report| json::report(&Some(report))).ok_or_else(|| "wait_call: timed out".into());
         }
-        "pushes" => {
+        Request::Cancel { call } => {
+            let (handle, _) = known(mock, call).await?;
+            handle.cancel().await;
+            return Ok(json::report(&handle.report().await));
+        }
+        Request::AnsweredElsewhere { call } => {
+            let (handle, _) = known(mock, call).await?;
+            handle.answered_elsewhere().await;
+            return Ok(json::report(&handle.report().await));
+        }
+        Request::Bye { call } => {
+            let (handle, _) = known(mock, call).await?;
+            return in_call(&handle, handle.bye().await).await;
+        }
+        Request::Reinvite { call, sdp } => {
+            let (handle, _) = known(mock, call).await?;
+            return in_call(&handle, handle.reinvite(sdp.as_deref().unwrap_or("v=0\r\n")).await).await;
+        }
+        Request::Options { call } => {
+            let (handle, _) = known(mock, call).await?;
+            return in_call(&handle, handle.options().await).await;
+        }
+        Request::Bindings { user } => {
+            let bindings: Vec<Value> = mock.bindings(&user).await.iter().map(json::binding).collect();
+            return Ok(json!({ "bindings": bindings }));
+        }
+        Request::ExpireBinding { user } => return Ok(json!({ "expired": mock.expire_binding(&user).await })),
+        Request::Sleep { user, close } => mock.sleep(&user, close).await,
+        Request::SendPush { user, ntype, text, payload } => {
+            let kind = ntype.map_or(PushKind::Custom, |ntype| ntype.0);
+            return Ok(json!({ "pushed": mock.send_push(&user, kind, &text, payload).await }));
+        }
+        Request::SetDelivery { token, delivery, delay_ms } => {
+            if delay_ms.is_some() && !matches!(delivery, DeliveryName::Late) {
+                return Err("delay_ms: goes with the delivery late".into());
+            }
+            let delivery = match delivery {
+                DeliveryName::Prompt => Delivery::Prompt,
+                DeliveryName::Late => Delivery::Late(delay_ms.map_or(Duration::from_secs(1), Ms::duration)),
+                DeliveryName::Lost => Delivery::Lost,
+                DeliveryName::Twice => Delivery::Twice,
+                DeliveryName::Unregistered => Delivery::Unregistered,
+            };
+            mock.set_delivery(&token, delivery);
+        }
+        Request::Pushes {} => {
             let pushes: Vec<Value> = mock.push_service().history().iter().map(json::push).collect();
-            Ok(json!({ "pushes": pushes }))
+            return Ok(json!({ "pushes": pushes }));
         }
-        "messages" => {
-            let entries = mock.messages().after(args.number("after").unwrap_or(0));
-            Ok(json!({ "messages": entries.iter().map(json::entry).collect::<Vec<_>>() }))
+        Request::Messages { after } => {
+            let entries = mock.messages().after(after);
+            return Ok(json!({ "messages": entries.iter().map(json::entry).collect::<Vec<_>>() }));
         }
-        "wait_message" => wait_message(mock, args, limit).await,
-        "ladder" => Ok(json!({ "ladder": ladder(&mock.messages().after(args.number("after").unwrap_or(0))) })),
-        "violations" => {
+        Request::WaitMessage(wanted) => return wait_message(mock, wanted).await,
+        Request::Ladder { after } => return Ok(json!({ "ladder": ladder(&mock.messages().after(after)) })),
+        Request::Violations {} => {
             let all = mock.violations();
             let list = all.iter().map(|v| json!({ "at_ms": json::ms(v.at), "kind": v.kind, "detail": v.detail }));
-            Ok(json!({ "violations": list.collect::<Vec<_>>() }))
+            return Ok(json!({ "violations": list.collect::<Vec<_>>() }));
         }
-        "clear_messages" => {
-            mock.messages().clear();
-            Ok(json!({}))
-        }
-        "faults" => {
-            let faults = args.list("faults").iter().map(json::fault).collect::<Result<Vec<_>, _>>()?;
+        Request::ClearMessages {} => mock.messages().clear(),
+        Request::Faults { faults } => {
+            let faults = faults.into_iter().map(|fault| fault.fault()).collect::<Result<Vec<_>, _>>()?;
             mock.faults(faults).await;
-            Ok(json!({}))
         }
-        "clear_faults" => Ok(json!({ "left": mock.clear_faults().await })),
-        "upstream" => {
+        Request::ClearFaults {} => return Ok(json!({ "left": mock.clear_faults().await })),
+        Request::Upstream { user } => {
             let upper = match mock.upper() {
-                Some(upper) => upper.bindings(need_user()?).await.iter().map(json::binding).collect(),
+                Some(upper) => upper.bindings(&user).await.iter().map(json::binding).collect(),
                 None => Vec::new(),
             };
-            Ok(
-                json!({ "upstream": mock.upstream(need_user()?).await.as_ref().map(json::upstream), "upper_bindings": upper }),
-            )
+            let upstream = mock.upstream(&user).await;
+            return Ok(json!({ "upstream": upstream.as_ref().map(json::upstream), "upper_bindings": upper }));
         }
-        "refresh_upstream" => {
-            mock.refresh_upstream(need_user()?).await;
-            Ok(json!({}))
-        }
-        "restart" => {
-            mock.restart(args.bool("keep_bindings").unwrap_or(false)).await;
-            Ok(json!({}))
-        }
-        "shutdown" => {
+        Request::RefreshUpstream { user } => mock.refresh_upstream(&user).await,
+        Request::Restart { keep_bindings } => mock.restart(keep_bindings).await,
+        Request::Shutdown {} => {
             // The reply must be on its way before the port closes.
             let mock = mock.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 mock.shutdown().await;
             });
-            Ok(json!({}))
         }
-        other => Err(format!("unknown op {other}")),
     }
+    Ok(json!({}))
 }
 
-fn scripted(value: &Value) -> Result<Scripted, String> {
-    let args = Args(value);
-    let status = args.number("status").and_then(|s| u16::try_from(s).ok()).filter(|s| (100..700).contains(s));
-    Ok(Scripted {
-        status: status.ok_or("status is missing")?,
-        headers: args.headers("headers"),
-        after_auth: args.bool("after_auth").unwrap_or(false),
-    })
+fn limit(timeout: Option<Ms>) -> Duration {
+    timeout.map_or(Duration::from_secs(5), Ms::duration).min(Duration::from_secs(120))
 }
 
-async fn in_call(mock: &MockGateway, op: &str, args: &Args<'_>, limit: Duration) -> Result<Value, String> {
-    let call = mock.call(args.number("call").ok_or("call is missing")?);
-    if call.report().await.is_none() {
-        return Err("no such call".into());
+/// Returns a call that is still remembered, and how it stands.
+async fn known(mock: &MockGateway, call: u64) -> Result<(CallHandle, Value), String> {
+    let handle = mock.call(call);
+    let report = handle.report().await;
+    if report.is_none() {
+        return Err(format!("call: there is no {call}"));
     }
-    let done = match op {
-        "bye" => call.bye().await,
-        "reinvite" => call.reinvite(args.str("sdp").unwrap_or("v=0\r\n")).await,
-        "options" => call.options().await,
-        "cancel" => {
-            call.cancel().await;
-            true
-        }
-        "answered_elsewhere" => {
-            call.answered_elsewhere().await;
-            true
-        }
-        "wait_call" => {
-            let wanted = args.str("state").unwrap_or("over");
-            call.wait(|s| s.as_str() == wanted || (wanted == "over" && s.is_over()), limit).await.is_some()
-        }
-        _ => true,
-    };
-    if done { Ok(json::report(&call.report().await)) } else { Err(format!("{op}: not possible, or timed out")) }
+    Ok((handle, json::report(&report)))
 }
 
-async fn wait_message(mock: &MockGateway, args: &Args<'_>, limit: Duration) -> Result<Value, String> {
-    let direction = match args.str("direction") {
-        Some("sent") => Some(Direction::Sent),
-        Some("received") | None => Some(Direction::Received),
-        Some(_) => None,
-    };
-    let after = args.number("after").unwrap_or(0);
-    let (method, status, contains) = (args.str("method"), args.number("status"), args.str("contains"));
+async fn in_call(handle: &CallHandle, done: bool) -> Result<Value, String> {
+    if done { Ok(json::report(&handle.report().await)) } else { Err("nobody has answered this call".into()) }
+}
+
+async fn wait_message(mock: &MockGateway, wanted: WaitMessage) -> Result<Value, String> {
+    let direction = wanted.direction.direction();
+    let status = wanted.status.map(|status| status.0);
     let found = mock.wait_for(
         |entry| {
             let message = entry.message();
-            entry.seq > after
+            entry.seq > wanted.after
                 && direction.is_none_or(|d| d == entry.direction)
-                && method.is_none_or(|m| message.as_ref().is_some_and(|x| x.method() == m))
-                && message.as_ref().and_then(|m| m.status()).map(u64::from) == status
-                && contains.is_none_or(|c| entry.text.contains(c))
+                && wanted.method.as_ref().is_none_or(|m| message.as_ref().is_some_and(|x| x.method() == m.0))
+                && message.as_ref().and_then(|m| m.status()) == status
+                && wanted.contains.as_deref().is_none_or(|c| entry.text.contains(c))
         },
-        limit,
+        limit(wanted.timeout_ms),
     );
     let found = found.await.ok_or("no such message in time")?;
     Ok(json!({ "message": json::entry(&found) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Profile};
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// A connection as one from another machine is served, and what it is answered until it is closed.
+    async fn from_elsewhere(mock: &MockGateway, code: &Arc<Mutex<String>>, lines: &[Value]) -> Vec<Value> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
+        let address = listener.local_addr().expect("it is bound");
+        let mut client = TcpStream::connect(address).await.expect("listening");
+        let (stream, _) = listener.accept().await.expect("it has connected");
+        let (reader, mut writer) = client.split();
+        for line in lines {
+            writer.write_all(format!("{line}\n").as_bytes()).await.expect("open");
+        }
+        let served = serve(stream, mock.weak(), code.clone(), false);
+        let answers = async {
+            let mut answers = Vec::new();
+            let mut reader = BufReader::new(reader).lines();
+            while answers.len() < lines.len()
+                && let Ok(Some(line)) = reader.next_line().await
+            {
+                answers.push(serde_json::from_str(&line).expect("JSON"));
+            }
+            answers
+        };
+        let talk = async {
+            tokio::select! { answers = answers => answers, () = async { served.await; std::future::pending().await } => Vec::new() }
+        };
+        tokio::time::timeout(LIMIT, talk).await.expect("it is answered, or closed")
+    }
+
+    #[tokio::test]
+    async fn off_loopback_nothing_is_done_before_the_code_was_said() {
+        let profile = Profile::named("none").expect("known");
+        let mock = MockGateway::start(Config::new(profile)).await.expect("loopback is there");
+        let code = Arc::new(Mutex::new("secret".to_owned()));
+        let info = json!({"op": "info"});
+        let hello = |code: &str| json!({"op": "hello", "code": code});
+        for first in [&info, &hello("guess")] {
+            let answers = from_elsewhere(&mock, &code, &[first.clone(), info.clone()]).await;
+            assert!(answers.iter().all(|answer| answer["ok"] == false), "{first}: {answers:?}");
+        }
+        let answers = from_elsewhere(&mock, &code, &[hello("secret"), info.clone()]).await;
+        assert!(answers.len() == 2 && answers.iter().all(|answer| answer["ok"] == true), "{answers:?}");
+        let again = from_elsewhere(&mock, &code, &[hello("secret")]).await;
+        assert_eq!(again[0]["ok"], false, "the code was good once");
+    }
 }

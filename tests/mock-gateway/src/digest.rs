@@ -268,6 +268,11 @@ impl Nonces {
         NonceUse::Good
     }
 
+    /// Tells whether a nonce that is known has been used.
+    pub(crate) fn was_used(&self, nonce: &str) -> bool {
+        self.issued.get(nonce).is_some_and(|issued| issued.uses > 0)
+    }
+
     pub(crate) fn forget_all(&mut self) {
         self.issued.clear();
         self.order.clear();

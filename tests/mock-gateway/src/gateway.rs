@@ -14,6 +14,7 @@ use crate::call::{Call, LegState};
 use crate::config::Config;
 use crate::digest::Nonces;
 use crate::faults::{Action, Faults, foreign, with_wrong_branch};
+use crate::habits::Habit;
 use crate::parse::Message;
 use crate::push::{Push, PushService};
 use crate::record::{Direction, Entry, Record};
@@ -21,6 +22,8 @@ use crate::transaction::{ClientTransaction, Replies};
 use crate::transport::{Arrival, FlowId, Flows, Transport};
 
 const MAX_TIMERS: usize = 100_000;
+/// How long a server takes that is slow out of habit.
+const SLOW: Duration = Duration::from_secs(6);
 
 /// Work for the gateway's task.
 pub(crate) type Command = Box<dyn FnOnce(&mut Gateway) + Send>;
@@ -255,7 +258,7 @@ impl Gateway {
         if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
             let ping = bytes == b"\r\n\r\n" && self.flows.get(flow).is_some_and(|f| f.transport.is_reliable());
             // RFC 5626, 3.5.1: a double CRLF is answered by a single one.
-            if ping {
+            if ping && !self.config.profile.habits.has(Habit::NoPong) {
                 self.send_now(flow, b"\r\n".to_vec(), None);
             }
             return;
@@ -299,11 +302,17 @@ impl Gateway {
         if let Some(key) = Replies::key(request) {
             self.replies.keep(key, text.clone());
         }
+        if request.method() == "REGISTER" && self.config.profile.habits.has(Habit::Slow) {
+            return self.timer(SLOW, Timer::Send { flow, text });
+        }
         self.send(flow, text);
     }
 
     /// Fills in `received` and `rport` (RFC 3261, 18.2.1; RFC 3581).
     fn with_received(&self, flow: FlowId, text: String) -> String {
+        if self.config.profile.habits.has(Habit::ViaUnfilled) {
+            return text;
+        }
         let Some(remote) = self.flows.get(flow).map(|f| f.remote) else { return text };
         let Some(line_end) = text.find("\r\nVia:").and_then(|at| text[at + 2..].find("\r\n").map(|n| at + 2 + n))
         else {

@@ -16,6 +16,7 @@ use crate::config::{Config, UserConfig};
 use crate::digest::Challenges;
 use crate::faults::Fault;
 use crate::gateway::{Command, Gateway};
+use crate::habits::{Habit, Habits};
 use crate::profile::Profile;
 use crate::push::{Delivery, PushKind, PushService, PushStream};
 use crate::record::{Entry, Record, Violation};
@@ -139,6 +140,12 @@ impl MockGateway {
         self.change_profile(user, move |p| *p = profile.clone()).await;
     }
 
+    /// Gives the server these habits and no others, for one user or for all.
+    pub async fn set_habits(&self, user: Option<&str>, habits: &[Habit]) {
+        let habits = Habits::of(habits);
+        self.change_profile(user, move |p| p.habits = habits).await;
+    }
+
     /// Changes how REGISTER is challenged, for one user or for all.
     pub async fn set_challenges(&self, user: Option<&str>, challenges: Challenges) {
         self.change_profile(user, move |p| p.challenges = challenges.clone()).await;
@@ -156,6 +163,11 @@ impl MockGateway {
         })
         .await
         .expect("the mock is running");
+    }
+
+    pub(crate) async fn knows(&self, user: &str) -> bool {
+        let user = user.to_owned();
+        self.ask(move |g| g.users.contains_key(&user)).await.unwrap_or(false)
     }
 
     /// Changes the digest realm.

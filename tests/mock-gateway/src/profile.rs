@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::digest::{Algorithm, Challenges, Offer};
+use crate::habits::Habits;
 
 /// How a server lists its push services in a 200.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +99,8 @@ pub struct Profile {
     pub hold: Duration,
     /// How long a leg stays silent before its client counts as asleep and is pushed.
     pub silence: Duration,
+    /// What it does otherwise than the standards say.
+    pub habits: Habits,
 }
 
 impl Profile {
@@ -220,6 +223,7 @@ impl Profile {
             auth_uri: None,
             hold: Duration::from_secs(40),
             silence: Duration::from_millis(1500),
+            habits: Habits::default(),
         }
     }
 

@@ -8,10 +8,11 @@ use crate::binding::{Binding, BindingView, User, same_binding};
 use crate::build::quote;
 use crate::digest::{Answer, Challenges, NonceUse, Secret};
 use crate::gateway::{Gateway, Timer};
+use crate::habits::{Habit, Habits};
 use crate::parse::{Message, NameAddr, Uri};
-use crate::profile::{FeatureCaps, Profile};
+use crate::profile::{ContactMatch, FeatureCaps, Profile};
 use crate::tags::{self, Tags};
-use crate::transport::FlowId;
+use crate::transport::{FlowId, Transport};
 
 const MAX_BINDINGS: usize = 64;
 const MAX_CALL_IDS: usize = 4096;
@@ -32,11 +33,21 @@ impl Gateway {
             .and_then(|to| Uri::parse(&NameAddr::parse(to).uri))
             .and_then(|uri| uri.user)
             .unwrap_or_default();
-        let Some(profile) = self.users.get(&name).map(|u| u.profile.clone()) else {
+        let Some(user) = self.users.get_mut(&name) else {
             return self.reply(flow, message, 404, &[]);
         };
+        user.asked = user.asked.wrapping_add(1);
+        let (profile, asked, registered) = (user.profile.clone(), user.asked, user.registered);
+        let habits = profile.habits;
+        if habits.has(Habit::Silent) {
+            return;
+        }
         if !self.cseq_grows(message) {
             return self.reply(flow, message, 500, &[]);
+        }
+        let transport = self.flows.get(flow).map_or(Transport::Udp, |f| f.transport);
+        if let Some((status, headers)) = habits.refusal(asked, message, &self.own_uri("", transport)) {
+            return self.reply(flow, message, status, &headers);
         }
         if let Some(status) = self.scripted(&name, false) {
             return self.reply(flow, message, status.0, &status.1);
@@ -48,7 +59,7 @@ impl Gateway {
         if let Some(status) = self.scripted(&name, true) {
             return self.reply(flow, message, status.0, &status.1);
         }
-        let wishes = match self.wishes(&profile, message) {
+        let wishes = match self.wishes(&profile, message, registered) {
             Ok(wishes) => wishes,
             Err((status, headers)) => return self.reply(flow, message, status, &headers),
         };
@@ -60,6 +71,11 @@ impl Gateway {
             for binding in user.bindings.iter().filter(|b| b.registered) {
                 headers.push(("Contact".into(), binding.contact_line(now)));
             }
+        }
+        let ours: Vec<String> = wishes.iter().map(|wish| wish.contact.uri.clone()).collect();
+        habits.twist(&mut headers, &ours, self.flows.get(flow).map(|f| f.remote));
+        if let Some(user) = self.users.get_mut(&name) {
+            user.registered = user.registered.wrapping_add(1);
         }
         if let Some(route) = &profile.service_route {
             headers.push(("Service-Route".into(), route.clone()));
@@ -75,6 +91,9 @@ impl Gateway {
             if !early.contains(&binding) {
                 self.woken(&name, binding);
             }
+        }
+        if habits.has(Habit::ClosesAfterwards) && transport.is_reliable() {
+            self.end_flow(flow, false);
         }
         self.bump();
     }
@@ -119,9 +138,9 @@ impl Gateway {
             return Ok(Vec::new());
         }
         let field = if rules.status == 407 { "Proxy-Authorization" } else { "Authorization" };
-        let realm = self.config.realm.clone();
+        let realm = self.realm_for(name, profile.habits);
         let answer = message.all(field).filter_map(Answer::parse).find(|a| a.get("realm") == Some(&realm));
-        let Some(answer) = answer else { return Err(self.challenge(profile, false)) };
+        let Some(answer) = answer else { return Err(self.challenge(name, profile, false)) };
         let Some(user) = self.users.get_mut(name) else { return Err((404, Vec::new())) };
         let login = user.config.auth_name.as_deref().unwrap_or(name);
         let offered = answer.algorithm().and_then(|a| rules.offers.iter().find(|o| o.algorithm == a));
@@ -132,18 +151,22 @@ impl Gateway {
         });
         if offered.is_none() {
             self.record.violation("not-as-offered", format!("{:?} {:?}", answer.algorithm(), answer.get("qop")));
-            return Err(self.challenge(profile, false));
+            return Err(self.challenge(name, profile, false));
         }
         let nc = answer.get("qop").map_or(Some(0), |_| answer.get("nc").and_then(nc_of));
         let Some(nc) = nc else {
             self.record.violation("bad-nc", answer.get("nc").unwrap_or_default().into());
-            return Err(self.challenge(profile, false));
+            return Err(self.challenge(name, profile, false));
         };
+        let nonce = answer.get("nonce").unwrap_or_default();
+        if let Some(status) = profile.habits.nonce_once().filter(|_| self.nonces.was_used(nonce)) {
+            return Err((status, Vec::new()));
+        }
         let told = profile.auth_uri.as_deref().filter(|_| message.method() == "REGISTER");
         let uri = told.or(message.request_uri()).unwrap_or_default();
         if answer.get("uri") != Some(uri) {
             self.record.violation("digest-uri", answer.get("uri").unwrap_or_default().into());
-            return Err(self.challenge(profile, false));
+            return Err(self.challenge(name, profile, false));
         }
         let right = answer.get("username") == Some(login)
             && answer.matches(&Secret::Password(&user.config.password), message.method(), &message.body);
@@ -153,16 +176,20 @@ impl Gateway {
                 self.record.violation("password-hammering", format!("{} wrong answers in a row", user.wrong_passwords));
             }
             return Err(match rules.wrong_password_status {
-                401 | 407 => self.challenge(profile, false),
+                401 | 407 => self.challenge(name, profile, false),
                 other => (other, Vec::new()),
             });
         }
-        match self.nonces.spend(answer.get("nonce").unwrap_or_default(), nc, rules, Instant::now()) {
+        if profile.habits.has(Habit::StaleFourTimes) && user.staled < 4 {
+            user.staled += 1;
+            return Err(self.challenge(name, profile, true));
+        }
+        match self.nonces.spend(nonce, nc, rules, Instant::now()) {
             NonceUse::Good => {}
-            NonceUse::Stale => return Err(self.challenge(profile, true)),
+            NonceUse::Stale => return Err(self.challenge(name, profile, true)),
             NonceUse::Replayed => {
                 self.record.violation("nc-not-growing", answer.get("nc").unwrap_or_default().into());
-                return Err(self.challenge(profile, true));
+                return Err(self.challenge(name, profile, true));
             }
         }
         if let Some(user) = self.users.get_mut(name) {
@@ -173,32 +200,44 @@ impl Gateway {
         Ok(next.map(|nonce| (field.to_owned(), format!("nextnonce=\"{nonce}\""))).into_iter().collect())
     }
 
-    fn challenge(&mut self, profile: &Profile, stale: bool) -> (u16, Headers) {
+    /// Returns the realm that a user is asked for.
+    fn realm_for(&self, name: &str, habits: Habits) -> String {
+        let moved = habits.has(Habit::RealmChanges) && self.users.get(name).is_some_and(|u| u.registered > 0);
+        if moved { format!("{}-2", self.config.realm) } else { self.config.realm.clone() }
+    }
+
+    fn challenge(&mut self, name: &str, profile: &Profile, stale: bool) -> (u16, Headers) {
+        let (habits, realm) = (profile.habits, self.realm_for(name, profile.habits));
         let Challenges { offers, status, stale_flag, opaque, .. } = &profile.challenges;
         let field = if *status == 407 { "Proxy-Authenticate" } else { "WWW-Authenticate" };
         let mut headers = Vec::new();
         for offer in offers {
             let nonce = self.nonces.issue(self.salt, Instant::now());
-            let mut value = format!("Digest realm={}, nonce=\"{nonce}\"", quote(&self.config.realm));
+            let mut value = format!("Digest realm={}, nonce=\"{nonce}\"", quote(&realm));
             if let Some(qop) = &offer.qop {
                 value.push_str(&format!(", qop=\"{qop}\""));
             }
-            if offer.names_algorithm {
+            if habits.has(Habit::AlgorithmUnknown) {
+                value.push_str(", algorithm=AKAv2-SHA-256");
+            } else if offer.names_algorithm {
                 value.push_str(&format!(", algorithm={}", offer.algorithm.token()));
             }
             if let Some(opaque) = opaque {
                 value.push_str(&format!(", opaque={}", quote(opaque)));
             }
-            if stale && *stale_flag {
+            if habits.has(Habit::StaleAlways) || (stale && *stale_flag && !habits.has(Habit::StaleMissing)) {
                 value.push_str(", stale=true");
             }
             headers.push((field.to_owned(), value));
         }
-        headers.extend(profile.auth_uri.iter().map(|uri| ("X-Sy.AuthURI".to_owned(), uri.clone())));
+        let elsewhere = habits.has(Habit::AuthUriElsewhere).then(|| "sip:elsewhere.example".to_owned());
+        headers.extend(elsewhere.or(profile.auth_uri.clone()).map(|uri| ("X-Sy.AuthURI".to_owned(), uri)));
         (*status, headers)
     }
 
-    fn wishes(&mut self, profile: &Profile, message: &Message) -> Result<Vec<Wish>, (u16, Headers)> {
+    fn wishes(&mut self, profile: &Profile, message: &Message, registered: u32) -> Result<Vec<Wish>, (u16, Headers)> {
+        let habits = profile.habits;
+        let longest = if habits.has(Habit::LifetimeCut) { profile.max_expires.min(60) } else { profile.max_expires };
         let of_message = message.header("Expires").and_then(|v| v.parse::<u32>().ok());
         let contacts = message.list("Contact");
         let star = contacts.iter().any(|c| c == "*");
@@ -211,10 +250,13 @@ impl Gateway {
             let contact = NameAddr::parse(contact);
             let asked =
                 contact.param("expires").and_then(|v| v.parse().ok()).or(of_message).unwrap_or(profile.max_expires);
+            if let Some(refusal) = habits.contact_refusal(&contact, asked, registered) {
+                return Err(refusal);
+            }
             if asked > 0 && asked < profile.min_expires {
                 return Err((423, vec![("Min-Expires".into(), profile.min_expires.to_string())]));
             }
-            let tags = tags::read(profile, message, &contact);
+            let mut tags = tags::read(profile, message, &contact);
             for (kind, detail) in &tags.wrong {
                 self.record.violation(kind, detail.clone());
             }
@@ -226,7 +268,10 @@ impl Gateway {
             if profile.sends_555 && asked > 0 && (refused || queried.is_some_and(|q| !profile.serves(q))) {
                 return Err((555, Vec::new()));
             }
-            wishes.push(Wish { expires: asked.min(profile.max_expires), contact, tags });
+            if habits.has(Habit::PushStripped) {
+                tags.bind = None;
+            }
+            wishes.push(Wish { expires: asked.min(longest), contact, tags });
         }
         Ok(wishes)
     }
@@ -243,6 +288,8 @@ impl Gateway {
         let now = Instant::now();
         let (call_id, cseq) = (message.call_id(), message.cseq().map_or(0, |(n, _)| n));
         let piid = message.header("X-PIID").is_some();
+        let apart = profile.habits.has(Habit::OldTokenStays);
+        let rule = if apart { ContactMatch::Exact } else { profile.contact_match };
         let mut touched = Vec::new();
         for wish in wishes {
             let id = self.serial();
@@ -254,9 +301,13 @@ impl Gateway {
             if wish.tags.unbind {
                 unbind(user, profile, &wish.contact, call_id);
             }
-            let found =
-                user.bindings.iter().position(|b| same_binding(profile.contact_match, &b.contact, &wish.contact));
+            let found = user.bindings.iter().position(|b| same_binding(rule, &b.contact, &wish.contact));
             if wish.expires == 0 {
+                // As another device's, the old token's Contact is not this one's to remove.
+                let another = profile.habits.has(Habit::OldTokenStays) && wishes.iter().any(|w| w.expires > 0);
+                if profile.habits.has(Habit::RemovalNotDone) || another {
+                    continue;
+                }
                 if let Some(at) = found
                     && !outlives_unregister(profile, &mut user.bindings[at])
                 {
@@ -284,7 +335,7 @@ impl Gateway {
                 && profile.reads_mpush
             {
                 // One token is one device: a client that came back on another port replaces itself.
-                let same = |b: &Binding| b.push.as_ref().is_some_and(|p| p.token == push.token);
+                let same = |b: &Binding| !apart && b.push.as_ref().is_some_and(|p| p.token == push.token);
                 if user.bindings.iter().any(|b| same(b) && b.call_id != call_id) {
                     self.record.violation("call-id-changed", format!("{call_id}, with the same token"));
                 }
@@ -348,7 +399,7 @@ impl Gateway {
 
 /// Tells whether a binding survives its unregister as a push binding, and marks it if so.
 fn outlives_unregister(profile: &Profile, binding: &mut Binding) -> bool {
-    let keeps = profile.keeps_push && binding.push.is_some();
+    let keeps = binding.push.as_ref().is_some_and(|push| profile.keeps_push || profile.habits.keeps(push));
     if keeps {
         binding.registered = false;
         binding.asleep = true;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::gateway::{Gateway, Timer};
+use crate::habits::Habit;
 use crate::parse::Uri;
 use crate::push::{Content, Delivery, Push, PushKind, payload};
 use crate::tags::PushTarget;
@@ -19,6 +20,9 @@ impl Gateway {
         own: Option<serde_json::Value>,
     ) -> bool {
         let Some(user) = self.users.get_mut(name) else { return false };
+        if user.profile.habits.has(Habit::PushNever) {
+            return false;
+        }
         let delivery = self.pushes.delivery(&target.token);
         let unregistered = delivery == Delivery::Unregistered;
         let channel = target.channel();
@@ -105,6 +109,7 @@ impl Gateway {
             .filter(|t| if chat { t.chats } else { t.calls });
         let (Some(target), Some(call)) = (target, self.calls.get(&call_id)) else { return false };
         let number = Uri::parse(&call.options.from).and_then(|u| u.user).unwrap_or_else(|| call.options.from.clone());
+        let renamed = self.users.get(&name).is_some_and(|u| u.profile.habits.has(Habit::CallIdRenamed));
         let text = if chat { call.options.body.clone().unwrap_or_default() } else { String::new() };
         let content = Content {
             kind,
@@ -113,7 +118,7 @@ impl Gateway {
             from_uri: call.options.from.clone(),
             to: name.clone(),
             text: text.chars().take(200).collect(),
-            call_id: call.report.call_id.clone(),
+            call_id: if renamed { format!("announced-{}", call.report.call_id) } else { call.report.call_id.clone() },
             push_id: call.push_id.clone(),
         };
         let own = call.options.payload.clone().filter(|_| kind != PushKind::Cancel);

@@ -112,10 +112,49 @@ async fn the_control_port_drives_a_call_from_push_to_end() {
     let bindings = control.ask(json!({"id": 7, "op": "bindings", "user": "alice"})).await;
     assert_eq!(bindings["bindings"][0]["push"]["token"], "tok");
     assert_eq!(control.ask(json!({"id": 8, "op": "no such"})).await["ok"], false);
-    control.say(json!("not an object")).await;
-    assert_eq!(control.line().await["ok"], false);
     let bad = control.ask(json!({"id": 9, "op": "faults", "faults": [{"action": "explode"}]})).await;
     assert_eq!(bad["ok"], false);
+    let nobody = control.ask(json!({"id": 10, "op": "bindings", "user": "alcie"})).await;
+    assert!(nobody["error"].as_str().is_some_and(|error| error.contains("alcie")), "{nobody}");
+}
+
+#[tokio::test]
+async fn the_control_port_closes_on_a_line_that_is_no_json_object_and_does_nothing_of_what_follows() {
+    let mock = peer::mock("none").await;
+    let address = control::listen(&mock, "127.0.0.1:0".parse().expect("an address")).await.expect("loopback is there");
+    for first in
+        ["POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n\r\n", "[]\n", "\"shutdown\"\n", "\n"]
+    {
+        let mut stream = TcpStream::connect(address).await.expect("listening");
+        let text = format!("{first}{}\n", json!({"op": "set_realm", "realm": "stolen"}));
+        stream.write_all(text.as_bytes()).await.expect("open");
+        let mut answer = Vec::new();
+        // The rest of what was written may reset the connection; closed it is either way.
+        let _ = timeout(LIMIT, stream.read_to_end(&mut answer)).await.expect("it closes");
+        assert!(!String::from_utf8_lossy(&answer).contains("\"ok\":true"), "{first:?}: {answer:?}");
+    }
+    let mut peer = Peer::new(&mock).await;
+    let text = peer.register_text(&Register { expires: 60, ..Register::default() });
+    peer.send(&text).await;
+    let challenge = format!("{:?}", peer.receive().await);
+    assert!(challenge.contains("asterisk"), "the realm is as before: {challenge}");
+}
+
+#[tokio::test]
+async fn a_code_is_good_once() {
+    let mock = open_mock("none").await;
+    let any = "0.0.0.0:0".parse().expect("an address");
+    assert!(control::listen(&mock, any).await.is_err(), "who listens there needs the code");
+    let open = control::open(&mock, any).await.expect("it can be bound");
+    let near = std::net::SocketAddr::from(([127, 0, 0, 1], open.address.port()));
+    let connect = async |to| Control(BufReader::new(TcpStream::connect(to).await.expect("listening")));
+    let hello = |code: &str| json!({"op": "hello", "code": code});
+    let mut first = connect(near).await;
+    assert_eq!(first.ask(json!({"op": "info"})).await["ok"], true, "loopback needs no code");
+    let answer = first.ask(hello(&open.code)).await;
+    let next = answer["next_code"].as_str().expect("the next one").to_owned();
+    assert_eq!(connect(near).await.ask(hello(&open.code)).await["ok"], false, "it was good once");
+    assert_eq!(connect(near).await.ask(hello(&next)).await["ok"], true);
 }
 
 #[tokio::test]

@@ -9,12 +9,15 @@ macro_rules! println {
 }
 
 mod demo;
-mod gateway;
+mod input;
 mod ladder;
 mod payload;
 mod register;
+mod say;
+mod server;
 mod settings;
 mod tags;
+mod verdict;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -37,25 +40,37 @@ enum Command {
     Register(Box<register::Options>),
     /// Print the tags that another SIP stack must put into its REGISTER
     Tags(tags::Options),
+    /// Say what the answer to such a REGISTER means for push
+    Verdict(verdict::Options),
     /// Say what a push payload means for the operating system
     Payload(payload::Options),
-    /// Run the mock gateway alone: a registrar, a push gateway and a fake APNs/FCM, on loopback
-    Gateway(gateway::Options),
+    /// Run the mock gateway alone: a registrar, a push gateway and a fake APNs/FCM
+    Gateway(mock_gateway::program::Options),
 }
 
 fn main() -> ExitCode {
     log_to_standard_error();
+    let command = match Options::try_parse() {
+        Ok(options) => options.command,
+        Err(told) => {
+            if let Err(error) = told.print() {
+                end_without_a_reader(&error);
+            }
+            return if told.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("no runtime: {error}")),
     };
     let result = runtime.block_on(async {
-        match Options::parse().command {
+        match command {
             Command::Demo(options) => demo::run(options).await,
             Command::Register(options) => register::run(*options).await,
             Command::Tags(options) => tags::run(&options),
+            Command::Verdict(options) => verdict::run(&options),
             Command::Payload(options) => payload::run(&options),
-            Command::Gateway(options) => gateway::run(options).await,
+            Command::Gateway(options) => mock_gateway::program::run(options, |text| println!("{text}")).await,
         }
     });
     // A read of standard input may still hold a thread: don't wait for it.
@@ -99,13 +114,27 @@ fn log_to_standard_error() {
 const BROKEN_PIPE: i32 = 128 + 13;
 
 fn line(text: std::fmt::Arguments<'_>) {
-    if writeln!(std::io::stdout(), "{text}").is_err() {
-        std::process::exit(BROKEN_PIPE);
+    if let Err(error) = writeln!(std::io::stdout(), "{text}") {
+        end_without_a_reader(&error);
     }
 }
 
-fn failed(reason: &str) -> ExitCode {
+/// Ends the process where standard output takes nothing more: quietly if its reader went away, else with the reason.
+fn end_without_a_reader(error: &std::io::Error) -> ! {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        std::process::exit(BROKEN_PIPE);
+    }
+    note(&format!("standard output: {error}"));
+    std::process::exit(1);
+}
+
+/// Tells the user something beside the output.
+fn note(text: &str) {
     // Standard error may be gone too; the exit code says enough then.
-    let _ = writeln!(std::io::stderr(), "sipwake: {reason}");
+    let _ = writeln!(std::io::stderr(), "sipwake: {text}");
+}
+
+fn failed(reason: &str) -> ExitCode {
+    note(reason);
     ExitCode::FAILURE
 }

@@ -2,70 +2,36 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use serde_json::json;
 use sipwake::core::account::Account;
-use sipwake::core::redact::Secret;
 use sipwake::core::snapshot::binding_key;
-use sipwake::{
-    AccountConfig, Client, Credentials, Event, Events, FileStore, MemoryStore, Registered, SpkiPin, StateStore, Trace,
-    Transport, Trust,
-};
+use sipwake::{AccountKey, Client, Event, Events, FileStore, MemoryStore, Push, Registered, StateStore, Trace};
 
-use crate::settings::PushSettings;
+use crate::server::ServerOptions;
+use crate::settings::{self, PushSettings};
+use crate::{say, verdict};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The address of record, such as sip:alice@example.com
-    #[arg(long)]
-    aor: String,
-    /// The password; better in the environment, where no process list shows it
-    #[arg(long, env = "SIPWAKE_PASSWORD", hide_env_values = true)]
-    password: String,
-    /// Where to send the REGISTER, host[:port] or a SIP URI, if it is not the AOR's domain
-    #[arg(long)]
-    server: Option<String>,
-    /// The transport
-    #[arg(long, value_enum, default_value = "udp")]
-    transport: TransportName,
-    /// The path of a WebSocket server
-    #[arg(long, default_value = "/")]
-    path: String,
-    /// Trust the authorities in this PEM file, and no others
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// Demand that the server's key is this one, sha256/BASE64; may be given again
-    #[arg(long)]
-    pin: Vec<String>,
-    /// A certificate to show to the server, PEM; with --client-key
-    #[arg(long, value_name = "FILE", requires = "client_key")]
-    client_certificate: Option<PathBuf>,
-    /// Its private key, PEM
-    #[arg(long, value_name = "FILE", requires = "client_certificate")]
-    client_key: Option<PathBuf>,
-    /// The user name of the digest answer, if it differs from the AOR's
-    #[arg(long)]
-    auth_user: Option<String>,
-    /// The lifetime to ask for, in seconds
-    #[arg(long, default_value_t = 3600)]
-    expires: u32,
+    #[command(flatten)]
+    server: ServerOptions,
     /// The device token
     #[arg(long)]
     token: Option<String>,
     #[command(flatten)]
     push: PushSettings,
-    /// Let X-PIID, which is as good as the password, leave over UDP or TCP
-    #[arg(long)]
-    allow_cleartext_secrets: bool,
     /// Keep the binding's state here, as an app would; without it, nothing is kept
-    #[arg(long)]
+    #[arg(long, value_name = "FOLDER")]
     state_dir: Option<PathBuf>,
     /// Ask which push providers the server supports (RFC 8599 section 4.1.3)
     #[arg(long)]
     query: bool,
-    /// Log out, wait for the server's confirmation, and end
-    #[arg(long)]
+    /// Log out, wait for the server's answer, and end: what --state-dir remembers, or what was bound with --token
+    #[arg(long, conflicts_with = "query")]
     log_out: bool,
     /// End after the first answer
     #[arg(long)]
@@ -78,121 +44,196 @@ pub(crate) struct Options {
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum TransportName {
-    Udp,
-    Tcp,
-    Tls,
-    Ws,
-    Wss,
-}
-
 /// How long an answer is waited for: a little more than timer F.
 const PATIENCE: Duration = Duration::from_secs(35);
 
-struct Printer;
+/// Counts the REGISTERs, and prints every message where that is wanted.
+struct Wire {
+    prints: bool,
+    registers: AtomicUsize,
+}
 
-impl Trace for Printer {
+impl Trace for Wire {
     fn message(&self, sent: bool, flow: u64, text: &str) {
-        println!("{} flow {flow}", if sent { ">>>" } else { "<<<" });
-        for line in text.lines() {
-            println!("    {line}");
+        if sent && text.starts_with("REGISTER ") {
+            self.registers.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.prints {
+            println!("{} flow {flow}", if sent { ">>>" } else { "<<<" });
+            for line in text.lines() {
+                println!("    {line}");
+            }
         }
     }
+}
+
+/// A client with its one account.
+struct Session {
+    options: Options,
+    client: Client,
+    events: Events,
+    account: AccountKey,
+    /// An earlier process has registered this account.
+    known: bool,
+    wire: Arc<Wire>,
 }
 
 pub(crate) async fn run(options: Options) -> Result<(), String> {
-    let store: Arc<dyn StateStore> = match &options.state_dir {
-        Some(folder) => Arc::new(FileStore::open(folder).map_err(|error| format!("{}: {error}", folder.display()))?),
-        None => Arc::new(MemoryStore::default()),
-    };
-    let key = Account::parse(options.account()).map_err(|error| error.to_string())?.key();
-    let known = store.load(&binding_key(&key)).map_err(|error| error.to_string())?.is_some();
-    let mut network = sipwake::Options::default().trust(options.trust()?);
-    if options.trace {
-        network = network.trace(Arc::new(Printer));
+    if options.log_out && options.token.is_none() && options.state_dir.is_none() {
+        return Err("--log-out: never registered from here, so what is bound is not known and nothing was removed; \
+                    give --token (what was bound) or --state-dir (where it is remembered)"
+            .to_owned());
     }
-    let (client, mut events) = Client::start_with(store, network);
-    let wants_push = options.token.is_some() || options.query || options.log_out;
-    let account = client
-        .add_account(options.account(), wants_push.then(|| options.push.config()))
-        .await
-        .map_err(|error| error.to_string())?;
-    let failed = |error: sipwake::Error| error.to_string();
-    if let Some(token) = &options.token {
-        client.set_token(&account, token).await.map_err(failed)?;
-    }
-    if options.query {
-        let provider = None;
-        client.query_push(&account, provider).await.map_err(failed)?;
-    }
-    // Without a memory of it there is nothing to be removed: the binding is made ours first.
-    if !options.log_out || !known {
-        client.register(&account).await.map_err(failed)?;
-        first_outcome(&mut events, &options).await?;
-    }
-    if options.log_out {
-        client.log_out(&account).await.map_err(failed)?;
-        first_outcome(&mut events, &options).await?;
-    }
-    if options.once || options.log_out {
-        client.shutdown().await;
-        return Ok(());
-    }
-    println!("waiting for calls and messages; Ctrl-C ends this and leaves the binding as it is");
-    loop {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-            event = events.next() => match event {
-                Some(event) => println!("{event:?}"),
-                None => return Ok(()),
-            },
+    let push = Push::parse(options.push.config()).map_err(|error| say::refused(&error))?;
+    settings::token(&push, "--token", options.token.as_deref(), None)?;
+    let mut session = Session::start(options).await?;
+    let result = session.run().await;
+    session.client.shutdown().await;
+    result
+}
+
+impl Session {
+    async fn start(options: Options) -> Result<Self, String> {
+        let config = options.server.account()?;
+        let key = Account::parse(config.clone()).map_err(|error| say::refused(&error))?.key();
+        let trust = options.server.trust()?;
+        let store: Arc<dyn StateStore> = match &options.state_dir {
+            Some(folder) => {
+                Arc::new(FileStore::open(folder).map_err(|error| format!("--state-dir {}: {error}", folder.display()))?)
+            }
+            None => Arc::new(MemoryStore::default()),
+        };
+        let known = store.load(&binding_key(&key)).map_err(|error| error.to_string())?.is_some();
+        let wire = Arc::new(Wire { prints: options.trace, registers: AtomicUsize::new(0) });
+        let network = sipwake::Options::default().trust(trust).trace(wire.clone());
+        let (client, events) = Client::start_with(store, network);
+        let wants_push = options.token.is_some() || options.query || options.log_out;
+        let push = wants_push.then(|| options.push.config());
+        let account = client.add_account(config, push).await.map_err(say::failed)?;
+        if let Some(token) = &options.token {
+            client.set_token(&account, token).await.map_err(say::failed)?;
         }
+        Ok(Self { options, client, events, account, known, wire })
+    }
+
+    async fn run(&mut self) -> Result<(), String> {
+        if self.options.log_out {
+            return self.log_out().await;
+        }
+        if self.options.query {
+            self.client.query_push(&self.account, None).await.map_err(say::failed)?;
+            self.outcome(|event| matches!(event, Event::Capabilities { .. })).await?;
+            if self.options.once && self.options.token.is_none() && !self.known {
+                return self.forget_query().await;
+            }
+        }
+        self.client.register(&self.account).await.map_err(say::failed)?;
+        self.outcome(|event| matches!(event, Event::Registered { .. })).await?;
+        if self.options.token.is_some() {
+            self.options.push.tell_assumed_package();
+        }
+        if self.options.once {
+            return Ok(());
+        }
+        self.say("waiting for calls and messages; Ctrl-C ends this and leaves the binding as it is");
+        loop {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => return Ok(()),
+                event = self.events.next() => match event {
+                    Some(event) => self.say(&say::event(&event)),
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    async fn log_out(&mut self) -> Result<(), String> {
+        let takes_over = self.options.state_dir.is_none();
+        if takes_over {
+            // No memory says which Contact was bound: the token's binding is made ours first.
+            self.client.register(&self.account).await.map_err(say::failed)?;
+            let registered = self.next(|event| matches!(event, Event::Registered { .. })).await;
+            registered.map_err(|reason| {
+                format!("{reason}; nothing was removed, and nothing is stored without --state-dir")
+            })?;
+        }
+        self.client.log_out(&self.account).await.map_err(say::failed)?;
+        let told = self.next(|event| matches!(event, Event::LoggedOut { .. })).await;
+        let event = told.map_err(|reason| match &self.options.state_dir {
+            Some(folder) => format!(
+                "{reason}; the log-out is stored in {}, and every start of sipwake with this --state-dir tries it again",
+                folder.display()
+            ),
+            None => format!("{reason}; the log-out is not proven, and nothing is stored without --state-dir"),
+        })?;
+        let asked = self.wire.registers.load(Ordering::Relaxed) > 0;
+        let mut text = say::event(&event);
+        text.push_str(match (asked, takes_over) {
+            (false, _) => " already, or never registered from this --state-dir: the server was not asked",
+            (true, true) => {
+                "; the server accepted it. What another address bound with this token may be left: that is not proven"
+            }
+            (true, false) => "; the server accepted it",
+        });
+        self.say(&text);
+        Ok(())
+    }
+
+    /// Takes away the binding that servers such as OpenSIPS leave behind when they are asked.
+    async fn forget_query(&mut self) -> Result<(), String> {
+        self.client.log_out(&self.account).await.map_err(say::failed)?;
+        let told = self.next(|event| matches!(event, Event::LoggedOut { .. })).await;
+        told.map(drop).map_err(|reason| format!("{reason}; the query may have left a binding behind"))
+    }
+
+    /// Waits for an outcome and prints it.
+    async fn outcome(&mut self, wanted: impl Fn(&Event) -> bool) -> Result<(), String> {
+        match self.next(wanted).await? {
+            Event::Registered { registered, .. } => show(&registered, self.options.json),
+            event => self.say(&say::event(&event)),
+        }
+        Ok(())
+    }
+
+    /// Waits for an event. What else happens is printed; a failure ends the wait where nothing follows it or the command is
+    /// to end.
+    async fn next(&mut self, wanted: impl Fn(&Event) -> bool) -> Result<Event, String> {
+        let ends = self.options.once || self.options.log_out;
+        let search = async {
+            while let Some(event) = self.events.next().await {
+                match &event {
+                    event if wanted(event) => {}
+                    Event::RegistrationFailed { failure, retry_in, .. } if ends || retry_in.is_none() => {
+                        return Err(failure.to_string());
+                    }
+                    other => {
+                        say_in(self.options.json, &say::event(other));
+                        continue;
+                    }
+                }
+                return Ok(event);
+            }
+            Err("the client ended".to_owned())
+        };
+        tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| Err("the server did not answer".to_owned()))
+    }
+
+    fn say(&self, text: &str) {
+        say_in(self.options.json, text);
     }
 }
 
-async fn first_outcome(events: &mut Events, options: &Options) -> Result<(), String> {
-    let outcome = tokio::time::timeout(PATIENCE, follow(events, options)).await;
-    outcome.unwrap_or_else(|_| Err("the server did not answer".into()))
-}
-
-/// Waits for the first outcome and prints it.
-async fn follow(events: &mut Events, options: &Options) -> Result<(), String> {
-    while let Some(event) = events.next().await {
-        match event {
-            Event::Registered { registered, .. } => {
-                show(&registered, options.json);
-                return Ok(());
-            }
-            Event::LoggedOut { aor, .. } => {
-                if options.json {
-                    println!("{}", serde_json::json!({"logged_out": aor}));
-                } else {
-                    println!("{aor}: logged out, the server has confirmed it");
-                }
-                return Ok(());
-            }
-            Event::RegistrationFailed { failure, retry_in, .. } => {
-                if options.once || options.log_out || retry_in.is_none() {
-                    return Err(failure.to_string());
-                }
-                println!("{failure}; trying again in {} s", retry_in.unwrap_or_default().as_secs());
-            }
-            Event::Capabilities { status, providers, .. } => {
-                println!(
-                    "push providers ({status}): {}",
-                    if providers.is_empty() { "none named".into() } else { providers.join(", ") }
-                );
-            }
-            other => println!("{other:?}"),
-        }
+fn say_in(json: bool, text: &str) {
+    if json {
+        println!("{}", json!({"said": text}));
+    } else {
+        println!("{text}");
     }
-    Ok(())
 }
 
 fn show(registered: &Registered, json: bool) {
     if json {
-        let line = serde_json::json!({
+        let line = json!({
             "expires": registered.expires.as_secs(),
             "verdict": registered.verdict,
             "observed": registered.observed.map(|address| address.to_string()),
@@ -201,59 +242,8 @@ fn show(registered: &Registered, json: bool) {
         return;
     }
     println!("registered for {} s", registered.expires.as_secs());
-    let verdict = &registered.verdict;
-    println!("push: {:?}: {}", verdict.standing, verdict.text());
-    if verdict.piid_withheld {
-        println!("X-PIID was left out: the transport can be read by others (--allow-cleartext-secrets sends it)");
-    }
+    verdict::show(&registered.verdict);
     if let Some(address) = registered.observed {
         println!("the server sees us as {address}");
-    }
-}
-
-impl Options {
-    fn trust(&self) -> Result<Trust, String> {
-        let read = |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
-        let mut trust = Trust::default();
-        if let Some(path) = &self.ca {
-            trust = trust.only_authorities(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))?;
-        }
-        for pin in &self.pin {
-            trust = trust.pin(SpkiPin::parse(pin).map_err(|error| error.to_string())?);
-        }
-        if let (Some(certificate), Some(key)) = (&self.client_certificate, &self.client_key) {
-            trust = trust.client_certificate(&read(certificate)?, &read(key)?).map_err(|error| error.to_string())?;
-        }
-        Ok(trust)
-    }
-
-    /// Where to connect to: a WebSocket server is named as a whole, with its path.
-    fn gateway(&self) -> Option<String> {
-        let scheme = match self.transport {
-            TransportName::Ws => "ws",
-            TransportName::Wss => "wss",
-            TransportName::Udp | TransportName::Tcp | TransportName::Tls => return self.server.clone(),
-        };
-        let server = self.server.as_deref().or(self.aor.split_once('@').map(|(_, domain)| domain))?;
-        let named = server.contains("://");
-        Some(if named { server.to_owned() } else { format!("{scheme}://{server}{}", self.path) })
-    }
-
-    fn account(&self) -> AccountConfig {
-        let mut account = AccountConfig::new(&self.aor, "");
-        account.credentials = Credentials::Password(Secret::new(&self.password));
-        account.auth_user.clone_from(&self.auth_user);
-        account.gateways = self.gateway().into_iter().collect();
-        account.expires = self.expires;
-        account.allow_cleartext_secrets = self.allow_cleartext_secrets;
-        account.user_agent = Some(concat!("sipwake/", env!("CARGO_PKG_VERSION")).to_owned());
-        account.transport = Some(match self.transport {
-            TransportName::Udp => Transport::Udp,
-            TransportName::Tcp => Transport::Tcp,
-            TransportName::Tls => Transport::Tls,
-            TransportName::Ws => Transport::Ws,
-            TransportName::Wss => Transport::Wss,
-        });
-        account
     }
 }

@@ -1,7 +1,12 @@
 //! The push settings that several commands take.
 
 use clap::{Args, ValueEnum};
-use sipwake::{Dialect, Dialects, Environment, PortSipHeader, Provider, PushConfig, Removal};
+use sipwake::{Dialect, Dialects, Environment, PortSipHeader, Provider, Push, PushConfig, PushToken, Removal};
+
+use crate::say;
+
+/// What the mock gateway takes as well as any other.
+const EXAMPLE: &str = "com.example.app";
 
 /// Who delivers the push, and how the server is told.
 #[derive(Args, Clone)]
@@ -9,9 +14,9 @@ pub(crate) struct PushSettings {
     /// Who delivers: apns, fcm, fcm-ios, webpush, or any other name that the server knows
     #[arg(long, default_value = "fcm")]
     provider: String,
-    /// The Apple bundle id, or what the server knows the Android app by
-    #[arg(long, default_value = "com.example.app")]
-    package: String,
+    /// The Apple bundle id, or what the server knows the Android app by: of FCM the project
+    #[arg(long)]
+    package: Option<String>,
     /// Apple's team id, for pn-param
     #[arg(long)]
     team: Option<String>,
@@ -76,7 +81,7 @@ impl PushSettings {
     }
 
     pub(crate) fn config(&self) -> PushConfig {
-        let mut config = PushConfig::new(self.provider(), &self.package);
+        let mut config = PushConfig::new(self.provider(), self.package.as_deref().unwrap_or(EXAMPLE));
         config.team_id.clone_from(&self.team);
         config.pn_param.clone_from(&self.pn_param);
         config.wakes_itself = self.wakes_itself;
@@ -95,6 +100,41 @@ impl PushSettings {
         }
         config
     }
+
+    pub(crate) fn parse(&self) -> Result<Push, String> {
+        Push::parse(self.config()).map_err(|error| say::refused(&error))
+    }
+
+    pub(crate) fn speaks_only_xmpush(&self) -> bool {
+        self.dialect.iter().all(|name| *name == DialectName::Xmpush)
+    }
+
+    /// Says so where a server was told a package that nobody named.
+    pub(crate) fn tell_assumed_package(&self) {
+        if self.package.is_none() {
+            crate::note(&format!(
+                "--package was not given: {EXAMPLE} stands in its place, which no real server pushes to"
+            ));
+        }
+    }
+}
+
+/// Reads a token that `flag` gave. An empty shell variable, and the words that languages write for none, are refused: to end
+/// push is another wish.
+pub(crate) fn token(
+    push: &Push,
+    flag: &str,
+    token: Option<&str>,
+    alert: Option<&str>,
+) -> Result<Option<PushToken>, String> {
+    for (flag, text) in [(flag, token), ("--alert-token", alert)] {
+        let Some(text) = text else { continue };
+        let parsed = push.parse_token(Some(text), None).map_err(|error| format!("{flag}: {}", error.rule))?;
+        if parsed.is_none() {
+            return Err(format!("{flag}: must be a token; {text:?} means that there is none"));
+        }
+    }
+    push.parse_token(token, alert).map_err(|error| say::refused(&error))
 }
 
 impl DialectName {

@@ -179,7 +179,7 @@ fn a_traced_life(profile: &str, transport: &str, dialect: &str) -> (String, Stri
     let output = process.wait_with_output().expect("it ends");
     let (said, log) = (text(&output.stdout), text(&output.stderr));
     let wire = gateway.ask(&json!({"op": "messages"}))["messages"].to_string();
-    assert!(wire.contains(CHAT) && said.contains("Message {") && said.contains(">>> flow"), "{said}");
+    assert!(wire.contains(CHAT) && said.contains("a message from") && said.contains(">>> flow"), "{said}");
     assert!(log.contains("sipwake_core"), "{log}");
     let both = format!("{said}{log}");
     assert!(!both.contains(CHAT), "{profile} over {transport}: {both}");
@@ -235,11 +235,15 @@ fn a_payload_is_read_from_standard_input_or_a_file() {
     assert_eq!(action["kind"]["type"], "incoming_call");
     assert_eq!(action["caller"], "1234");
     let output = run_with_input(&["payload", "-", "--channel", "pushkit"], b"\xff not JSON");
-    assert!(output.status.success(), "there is an action for any bytes: {output:?}");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(text(&output.stderr), "sipwake: the payload is not JSON\n");
+    // There is an action for any bytes.
     let shown = text(&output.stdout);
     assert!(shown.contains("problem: unreadable") && shown.contains("report_call"), "{shown}");
-    let output = run_with_input(&["payload", "-"], &vec![b'['; 3 << 20]);
-    assert!(output.status.success(), "{output:?}");
+    for garbage in [&vec![b'['; 3 << 20], &vec![b'['; 100 << 10], &Vec::new()] {
+        let output = run_with_input(&["payload", "-"], garbage);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
 
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("push.json");
@@ -258,9 +262,9 @@ fn tags_are_printed_for_other_stacks() {
     let tags: Value = serde_json::from_str(&succeeds(&["tags", "--json", "--dialect", "xmpush"])).expect("JSON");
     assert_eq!(tags["headers"], json!([{"name": "X-MPUSH", "value": "null"}]));
     let reason = fails(&["tags", "--token", "two words"]);
-    assert!(reason.contains("push.token"), "{reason}");
+    assert!(reason.contains("--token: "), "{reason}");
     let reason = fails(&["tags", "--package", "a:b"]);
-    assert!(reason.contains("push.package"), "{reason}");
+    assert!(reason.contains("--package: "), "{reason}");
 }
 
 #[test]
@@ -313,7 +317,13 @@ fn what_goes_wrong_is_one_line_and_exit_code_1() {
     let reason = fails(&nobody);
     assert!(reason.contains("flow to the server failed"), "{reason}");
     let reason = fails(&["register", "--aor", "not an address", "--once"]);
-    assert!(reason.contains("aor: "), "{reason}");
+    assert!(reason.starts_with("sipwake: --aor: "), "{reason}");
+    let reason = fails(&["register", "--aor", "alice@mock.example", "--server", "127.0.0.1:99999", "--once"]);
+    assert!(reason.starts_with("sipwake: --server: ") && reason.contains("65535"), "{reason}");
+    let reason = fails(&["register", "--aor", "alice@mock.example", "--transport", "ws", "--path", "nope", "--once"]);
+    assert!(reason.starts_with("sipwake: --path: "), "{reason}");
+    let reason = fails(&gateway.register(&["--once", "--pin", "sha1/x"]));
+    assert!(reason.starts_with("sipwake: --pin "), "{reason}");
     let reason = fails(&gateway.register(&["--once", "--state-dir", "/dev/null/state"]));
     assert!(reason.contains("/dev/null/state"), "{reason}");
     let taken = gateway.address.clone();
@@ -346,6 +356,207 @@ fn a_process_killed_in_the_middle_of_a_register_is_taken_up_by_the_next() {
     assert_eq!(after.len(), 1, "{after:?}");
     assert_eq!(after[0]["call_id"], before["call_id"]);
     assert!(after[0]["cseq"].as_u64() > before["cseq"].as_u64());
+}
+
+#[test]
+fn a_payload_is_judged_by_its_priority_and_its_deadline_counts_from_now() {
+    let payload = br#"{"ntype":"0","nfrom":"1234"}"#;
+    let action = |more: &[&str]| -> Value {
+        let arguments = [&["payload", "-", "--json"], more].concat();
+        serde_json::from_slice(&run_with_input(&arguments, payload).stdout).expect("JSON")
+    };
+    let high = action(&["--priority", "high"]);
+    assert_eq!(high["duty"]["type"], "start_foreground_service", "{high}");
+    assert_eq!(high["deadline_in_seconds"], 40, "{high}");
+    assert!(high.get("deadline_ms").is_none(), "{high}");
+    let normal = action(&["--priority", "normal", "--sent-priority", "high"]);
+    assert_ne!(normal["duty"], high["duty"]);
+    assert_eq!(normal["downgraded"], true, "{normal}");
+}
+
+#[test]
+fn an_empty_shell_variable_is_no_wish_to_unbind() {
+    for token in ["", " ", "\t", "null", "NULL", "(null)", "nil", "undefined"] {
+        for purpose in [&[][..], &["--unbind"], &["--log-out"]] {
+            let reason = fails(&[&["tags", "--token", token], purpose].concat());
+            assert!(reason.starts_with("sipwake: --token: "), "{token:?} {purpose:?}: {reason}");
+            let reason = fails(&[&["tags", "--dialect", "xmpush", "--token", token], purpose].concat());
+            assert!(reason.starts_with("sipwake: --token: "), "{token:?} {purpose:?}: {reason}");
+        }
+        let reason = fails(&["tags", "--token", TOKEN, "--old-token", token]);
+        assert!(reason.starts_with("sipwake: --old-token: "), "{token:?}: {reason}");
+        for purpose in ["--once", "--log-out"] {
+            let reason = fails(&["register", "--aor", "alice@mock.example", "--token", token, purpose]);
+            assert!(reason.starts_with("sipwake: --token: "), "{token:?} {purpose}: {reason}");
+        }
+    }
+    for arguments in [&["tags"][..], &["tags", "--unbind"], &["tags", "--log-out"]] {
+        assert!(fails(arguments).contains("--token"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn tags_name_what_was_bound_for_each_purpose() {
+    let bound = format!(";pn-provider=fcm;pn-param=my-project;pn-prid={TOKEN}");
+    let tags = |more: &[&str]| succeeds(&[&["tags", "--package", "my-project", "--token", TOKEN], more].concat());
+    assert_eq!(
+        tags(&["--log-out"]),
+        format!("X-MPUSH: null\nContact: <sip:user@host{bound}>\nExpires: 0\n"),
+        "the Contact that was bound, for servers that compare it"
+    );
+    assert_eq!(
+        tags(&["--unbind"]),
+        format!("X-MPUSH: null\nContact: <sip:user@host>\nContact: <sip:user@host{bound}>;expires=0\n")
+    );
+    let rotated = succeeds(&["tags", "--package", "my-project", "--token", "new:token", "--old-token", TOKEN]);
+    assert_eq!(
+        rotated,
+        format!(
+            "X-MPUSH: a:my-project:new:token\nContact: <sip:user@host{}>\nContact: <sip:user@host{bound}>;expires=0\n",
+            bound.replace(TOKEN, "new:token")
+        )
+    );
+    for dialect in ["linphone", "rfc8599"] {
+        let shown = tags(&["--dialect", dialect, "--log-out"]);
+        assert!(shown.contains("APA91bFirstTokenOf") && shown.contains("Expires: 0"), "{dialect}: {shown}");
+    }
+    let portsip = tags(&["--dialect", "portsip", "--unbind"]);
+    assert!(portsip.contains(TOKEN) && portsip.contains("allow-call-push=false"), "{portsip}");
+    // A null beside a live token could take that.
+    let null = succeeds(&["tags", "--token", "new:token", "--old-token", TOKEN, "--removal", "null-prid"]);
+    assert_eq!(null.matches("Contact").count(), 1, "{null}");
+}
+
+#[test]
+fn a_package_that_nobody_named_is_told() {
+    let output = run(&["tags", "--token", TOKEN]);
+    assert!(text(&output.stderr).contains("--package"), "{output:?}");
+    let output = run(&["tags", "--token", TOKEN, "--package", "my-project"]);
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn a_verdict_is_read_from_standard_input() {
+    let response = b"SIP/2.0 200 OK\r\nCSeq: 1 REGISTER\r\nFeature-Caps: *;+sip.pns=\"fcm\"\r\n\r\n";
+    let output = run_with_input(&["verdict"], response);
+    assert!(output.status.success() && text(&output.stdout).starts_with("push: Confirmed: "), "{output:?}");
+    let output = run_with_input(&["verdict", "-", "--json", "--provider", "apns", "--dialect", "rfc8599"], response);
+    let verdict: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(verdict["standing"], "refused");
+    for garbage in [&b""[..], b"\xff", b"HTTP/1.1 200 OK\r\n\r\n", b"SIP/2.0 100 Trying\r\n\r\n", &[b'x'; 2 << 20]] {
+        let output = run_with_input(&["verdict"], garbage);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+    }
+}
+
+/// The REGISTERs that a gateway received, as text.
+fn registers(gateway: &mut Gateway) -> Vec<String> {
+    let messages = gateway.ask(&json!({"op": "messages"}))["messages"].as_array().expect("a list").clone();
+    let texts = messages.iter().filter(|message| message["direction"] == "received");
+    texts
+        .filter_map(|message| message["text"].as_str().map(str::to_owned))
+        .filter(|t| t.starts_with("REGISTER"))
+        .collect()
+}
+
+#[test]
+fn a_log_out_that_nothing_is_known_of_says_so_and_sends_nothing() {
+    let mut gateway = Gateway::start("rfc8599");
+    let reason = fails(&["register", "--aor", "alice@mock.example", "--server", &gateway.address, "--log-out"]);
+    assert!(reason.contains("never registered") && !reason.contains("confirmed"), "{reason}");
+    assert_eq!(registers(&mut gateway), [] as [String; 0]);
+}
+
+#[test]
+fn a_second_log_out_binds_nothing_anew() {
+    let mut gateway = Gateway::start("rfc8599");
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().to_str().expect("UTF-8").to_owned();
+    succeeds(&gateway.register(&["--state-dir", &state, "--once"]));
+    succeeds(&gateway.register(&["--state-dir", &state, "--log-out"]));
+    let before = registers(&mut gateway).len();
+    succeeds(&gateway.register(&["--state-dir", &state, "--log-out"]));
+    let after = registers(&mut gateway);
+    assert!(after[before..].iter().all(|register| register.contains("\r\nExpires: 0\r\n")), "{:?}", &after[before..]);
+    assert_eq!(gateway.bindings(), [] as [Value; 0]);
+}
+
+#[test]
+fn a_log_out_that_the_server_does_not_take_is_stored_and_said_to_be_so() {
+    let mut gateway = Gateway::start("rfc8599");
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().to_str().expect("UTF-8").to_owned();
+    let tcp = ["--transport", "tcp", "--state-dir", &state];
+    succeeds(&gateway.register(&[&tcp[..], &["--once"]].concat()));
+    gateway.ask(&json!({"op": "faults", "faults": [{"action": "close", "direction": "received", "method": "REGISTER", "count": 1000}]}));
+    let reason = fails(&gateway.register(&[&tcp[..], &["--log-out"]].concat()));
+    assert!(reason.contains("the log-out is stored in") && reason.contains(&state), "{reason}");
+    gateway.ask(&json!({"op": "clear_faults"}));
+    let before = registers(&mut gateway).len();
+    succeeds(&gateway.register(&[&tcp[..], &["--log-out"]].concat()));
+    assert_eq!(gateway.bindings(), [] as [Value; 0]);
+    let after = registers(&mut gateway);
+    assert!(after[before..].iter().all(|register| register.contains("\r\nExpires: 0\r\n")), "nothing was bound anew");
+}
+
+#[test]
+fn a_query_leaves_no_binding_behind() {
+    let mut gateway = Gateway::start("opensips");
+    let shown =
+        succeeds(&["register", "--aor", "alice@mock.example", "--server", &gateway.address, "--query", "--once"]);
+    assert!(shown.contains("pushes through apns, fcm, webpush"), "{shown}");
+    assert_eq!(gateway.bindings(), [] as [Value; 0]);
+}
+
+#[test]
+fn a_password_on_the_command_line_is_warned_of_and_a_file_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("password");
+    std::fs::write(&file, "wonderland\n").expect("it can be written");
+    let file = file.to_str().expect("UTF-8");
+    for (arguments, warns) in [(["--password", "wonderland"], true), (["--password-file", file], false)] {
+        let gateway = Gateway::start("mizutech");
+        let mut command = sipwake(&gateway.register(&["--once", "--package", "my-project"]));
+        let output = command.args(arguments).env_remove("SIPWAKE_PASSWORD").output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(text(&output.stderr).contains("process list"), warns, "{output:?}");
+    }
+    let gateway = Gateway::start("mizutech");
+    let output = sipwake(&gateway.register(&["--once"])).env_remove("SIPWAKE_PASSWORD").output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("SIPWAKE_PASSWORD"), "{output:?}");
+}
+
+#[test]
+fn the_gateway_refuses_what_it_does_not_know() {
+    let mut gateway = Gateway::start("mizutech");
+    for request in [
+        json!({"op": "plcae_call", "user": "alice"}),
+        json!({"op": "place_call", "user": "alice", "ring_time": 5}),
+        json!({"op": "wait_message", "direction": "recieved"}),
+        json!({"op": "bindings", "user": "alcie"}),
+    ] {
+        writeln!(gateway.control.get_mut(), "{request}").expect("it listens");
+        let mut line = String::new();
+        gateway.control.read_line(&mut line).expect("an answer");
+        let answer: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(answer["ok"], false, "{request}: {answer}");
+    }
+    assert_eq!(run(&["gateway", "--habit", "contact-rewriten"]).status.code(), Some(2));
+    let habits = succeeds(&["gateway", "--list-habits"]);
+    assert!(habits.lines().count() >= 30, "{habits}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_and_no_reader_that_went_away() {
+    for arguments in [&["tags", "--token", TOKEN][..], &["register", "--help"], &["--version"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let output = sipwake(arguments).stdout(full).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+        assert!(text(&output.stderr).contains("standard output: "), "{arguments:?}: {output:?}");
+    }
 }
 
 #[cfg(unix)]

@@ -9,6 +9,19 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$repository/target}
 
 readonly CARGO_DENY_VERSION=0.20.2 CARGO_MUTANTS_VERSION=27.1.0 CARGO_NDK_VERSION=4.1.2
 
+# What scripts/test has cargo build: the whole workspace with one set of features, whichever part asks first. Else cargo
+# compiles what parts share once for each.
+readonly WORKSPACE=(--workspace --features sipwake-ffi/test-support)
+
+# What to have cargo build, in words: the packages named, or within scripts/test the whole workspace.
+packages() {
+  if [[ -n ${SIPWAKE_WHOLE_WORKSPACE:-} ]]; then
+    echo "${WORKSPACE[@]}"
+  else
+    printf -- '--package %s ' "$@"
+  fi
+}
+
 lacking() {
   echo "$program: $*" >&2
   exit 69
@@ -51,6 +64,11 @@ need_rust() {
   command -v cargo >/dev/null || lacking "no cargo on PATH; install Rust 1.88 or newer from https://rustup.rs"
   [[ -f /etc/ssl/certs/ca-certificates.crt || $(uname -s) != Linux ]] || apt_install "cargo downloads with it" ca-certificates || true
   command -v cc >/dev/null || apt_install "cargo links with it" gcc libc6-dev || lacking "no C compiler, which cargo links with"
+}
+
+# Whether a subcommand of cargo need not be built first.
+is_built() {
+  command -v "cargo-$1" >/dev/null || [[ -x $cache/cargo-$1-$2/bin/cargo-$1 ]]
 }
 
 # Prints where a subcommand of cargo is: the one on PATH, else one built into the cache (a minute or two, once).

@@ -8,7 +8,7 @@ use simulation::{Script, play};
 /// Runs a range of seeds on all processors; `SIMULATION_SEEDS` says how many.
 fn seeds() -> u64 {
     let asked = std::env::var("SIMULATION_SEEDS").ok().and_then(|count| count.parse().ok());
-    asked.unwrap_or(if cfg!(debug_assertions) { 300 } else { 10_000 })
+    asked.unwrap_or(10_000)
 }
 
 #[test]

@@ -15,6 +15,11 @@ use crate::snapshot::Record;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowId(pub u64);
 
+impl FlowId {
+    /// From here on the driver names what a flow was before it moved to another address.
+    pub const FIRST_LEFT: Self = Self(1 << 63);
+}
+
 /// One thing for the driver to do, complete in itself. They come in the order in which they must be done: a record is
 /// stored before what depends on it is sent.
 #[derive(Debug)]
@@ -32,6 +37,15 @@ pub enum Output {
     },
     /// Close a flow; nothing more is reported of it.
     Close(FlowId),
+    /// Move a flow to the server's next address (RFC 3263 section 4.3), then report it up or down.
+    NextAddress(FlowId),
+    /// Over UDP, whether datagrams from elsewhere than the flow's peer are wanted.
+    HearPeers {
+        /// On the port of this flow.
+        flow: FlowId,
+        /// From here on.
+        wanted: bool,
+    },
     /// Send these bytes.
     Transmit {
         /// On this flow.

@@ -29,11 +29,19 @@ pub(crate) struct Flow {
     local: Option<SocketAddr>,
     /// A message of which only a part has come.
     framer: Option<Box<Framer>>,
+    /// The server has other addresses, which were not tried.
+    leads_on: bool,
+    /// It is not at the server's first address any more.
+    moved: bool,
 }
 
 impl Flow {
     pub(crate) fn account(&self) -> &AccountKey {
         &self.account
+    }
+
+    pub(crate) fn has_moved(&self) -> bool {
+        self.moved
     }
 
     pub(crate) fn carries_calls(&self) -> bool {
@@ -79,7 +87,9 @@ impl Flows {
         let (transport, explicit) = (hop.transport, hop.explicit_transport);
         // Most clients have one flow: room for four would be most of what an idle one takes.
         self.0.reserve_exact(1);
-        self.0.push(Flow { id, account: account.clone(), carries, transport, explicit, local: None, framer: None });
+        let account = account.clone();
+        let (local, framer, leads_on, moved) = (None, None, false, false);
+        self.0.push(Flow { id, account, carries, transport, explicit, local, framer, leads_on, moved });
         outbox.push(Output::Open { flow: id, hop, local_port });
         id
     }
@@ -106,9 +116,33 @@ impl Flows {
 
     pub(crate) fn came_up(&mut self, id: FlowId, local: SocketAddr) {
         if let Some(flow) = self.get_mut(id) {
+            flow.moved |= flow.local.is_some();
             flow.local = Some(local);
             flow.framer = None;
         }
+    }
+
+    pub(crate) fn leads_on(&mut self, id: FlowId, leads_on: bool) {
+        if let Some(flow) = self.get_mut(id) {
+            flow.leads_on = leads_on;
+        }
+    }
+
+    /// Asks for a flow's next address. Returns whether there is one: then the flow is down until it comes up there.
+    pub(crate) fn next_address(&mut self, id: FlowId, outbox: &mut Outbox) -> bool {
+        let Some(flow) = self.get_mut(id).filter(|flow| flow.leads_on) else { return false };
+        (flow.local, flow.leads_on, flow.moved) = (None, false, true);
+        outbox.push(Output::NextAddress(id));
+        true
+    }
+
+    /// A flow moves to another address; what still comes at the one before comes on `left`.
+    pub(crate) fn leave(&mut self, id: FlowId, left: FlowId) {
+        let Some(flow) = self.get_mut(id) else { return };
+        let (account, carries) = (flow.account.clone(), Carries::Removals);
+        let was = Flow { id: left, account, carries, framer: None, leads_on: false, ..*flow };
+        (flow.local, flow.moved) = (None, true);
+        self.0.push(was);
     }
 
     /// The DNS chose the transport of a flow that is being opened: never in place of one that was given, and never a clear one

@@ -347,6 +347,21 @@ impl UserAgent {
         self.flows.choose_transport(flow, transport);
     }
 
+    /// Says, before the flow is reported up, whether the server has addresses that were not tried: the flow can be asked to
+    /// move to one of them by [`Output::NextAddress`].
+    pub fn handle_flow_leads_on(&mut self, flow: FlowId, leads_on: bool) {
+        self.flows.leads_on(flow, leads_on);
+    }
+
+    /// Says, before a flow is reported up again, what it was until now. Under this name, from [`FlowId::FIRST_LEFT`] on, a late
+    /// answer may come in. It ends by [`Output::Close`], or is reported down.
+    pub fn handle_flow_left(&mut self, flow: FlowId, left: FlowId, now: Now) {
+        if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
+            registration.flow_left(flow, left, &mut self.flows, &mut self.outbox);
+        }
+        self.settle(now);
+    }
+
     /// The flow is open: `local` is our address on it. Again for an open flow: it has moved to another address of the server
     /// because the first one did not answer, so what is in flight is sent anew (RFC 3263 section 4.3).
     pub fn handle_flow_up(&mut self, flow: FlowId, local: SocketAddr, now: Now) {

@@ -17,7 +17,7 @@ use zeroize::Zeroize;
 use crate::clock::now;
 use crate::error::Error;
 use crate::store::StateStore;
-use crate::transport::{FlowHandle, Happening, Happenings, Network};
+use crate::transport::{FlowHandle, Happening, Happenings, Network, Up};
 
 /// Something that a handle wants done to the core.
 pub(crate) type Work = Box<dyn FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Result<(), Error> + Send>;
@@ -98,7 +98,14 @@ impl Driver {
             return;
         }
         match happening {
-            Happening::Up(local) => self.agent.handle_flow_up(flow, local, now()),
+            Happening::Up(Up { local, leads_on, left }) => {
+                self.agent.handle_flow_leads_on(flow, leads_on);
+                if let Some((left, handle)) = left {
+                    flows.insert(left, handle);
+                    self.agent.handle_flow_left(flow, left, now());
+                }
+                self.agent.handle_flow_up(flow, local, now());
+            }
             Happening::Chosen(transport) => self.agent.handle_flow_transport(flow, transport),
             Happening::Input(bytes) => self.agent.handle_input(flow, &bytes, now()),
             Happening::Stranger(source, bytes) => self.agent.handle_stranger(flow, source, &bytes, now()),
@@ -122,6 +129,16 @@ impl Driver {
                     flows.insert(flow, handle);
                 }
                 Output::Close(flow) => flows.remove(&flow),
+                Output::NextAddress(flow) => {
+                    if let Some(flow) = flows.get(&flow) {
+                        flow.next_address();
+                    }
+                }
+                Output::HearPeers { flow, wanted } => {
+                    if let Some(flow) = flows.get(&flow) {
+                        flow.hear_peers(wanted);
+                    }
+                }
                 Output::Transmit { flow, to, bytes, .. } => {
                     self.trace(true, flow, &bytes);
                     if let Some(handle) = flows.get(&flow) {

@@ -56,7 +56,7 @@ impl Options {
     /// Lets calls over UDP ring that come past the registrar, from any address that finds the phone. By default only
     /// the server that an account is registered with can call.
     ///
-    /// The sockets then hear everybody, and no more of the network's own word that a server is unreachable.
+    /// A second socket on the port of each flow hears everybody.
     #[must_use]
     pub fn unsolicited_calls(mut self, allow: bool) -> Self {
         self.unsolicited_calls = allow;

@@ -17,6 +17,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 
+/// Any port of this machine.
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// What is taken off a connection.
 #[derive(Clone)]
 enum Layers {
@@ -67,29 +70,35 @@ impl Authority {
 /// A running front; dropping it closes what it carries.
 pub struct Front {
     addr: SocketAddr,
+    layers: Layers,
     _tasks: JoinSet<()>,
 }
 
 impl Front {
     /// Takes TLS off.
     pub async fn tls(to: SocketAddr, config: Arc<ServerConfig>) -> Self {
-        Self::start(to, Layers::Tls(config.into())).await
+        Self::start(LOOPBACK, to, Layers::Tls(config.into())).await
     }
 
     /// Takes WebSocket off.
     pub async fn ws(to: SocketAddr) -> Self {
-        Self::start(to, Layers::Ws).await
+        Self::start(LOOPBACK, to, Layers::Ws).await
     }
 
     /// Takes WebSocket inside of TLS off.
     pub async fn wss(to: SocketAddr, config: Arc<ServerConfig>) -> Self {
-        Self::start(to, Layers::Wss(config.into())).await
+        Self::start(LOOPBACK, to, Layers::Wss(config.into())).await
     }
 
-    async fn start(to: SocketAddr, layers: Layers) -> Self {
-        let any: IpAddr = Ipv4Addr::LOCALHOST.into();
-        let listener = TcpListener::bind((any, 0)).await.expect("a free port");
+    /// Takes the same off on the same port of another address, before another server.
+    pub async fn twin(&self, address: IpAddr, to: SocketAddr) -> Self {
+        Self::start(SocketAddr::new(address, self.addr.port()), to, self.layers.clone()).await
+    }
+
+    async fn start(at: SocketAddr, to: SocketAddr, layers: Layers) -> Self {
+        let listener = TcpListener::bind(at).await.expect("a free port");
         let addr = listener.local_addr().expect("it is bound");
+        let front = layers.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
@@ -99,7 +108,7 @@ impl Front {
                 connections.spawn(carry(client, to, layers.clone()));
             }
         });
-        Self { addr, _tasks: tasks }
+        Self { addr, layers: front, _tasks: tasks }
     }
 
     /// Returns where clients reach it.

@@ -134,6 +134,12 @@ impl Sent {
         &self.base
     }
 
+    /// What a 2xx to it has bound.
+    pub(crate) fn bound(&self, now: Now) -> Option<Bound> {
+        let expires_at = now.wall.as_secs().saturating_add(self.expires.into());
+        Bound::new(&self.base, &self.uri, self.token.clone(), expires_at, None)
+    }
+
     pub(crate) fn uri(&self) -> &str {
         &self.uri
     }
@@ -328,6 +334,36 @@ impl Binding {
     /// On another network requests may be small enough again.
     pub(crate) fn forget_tcp(&mut self) {
         self.over_tcp = OverTcp::Not;
+    }
+
+    /// Our flow moves to another address: what was learnt at this one counts no more. Returns the address that the server saw.
+    fn moves_on(&mut self, flow: FlowId) -> Option<Option<Box<SocketAddr>>> {
+        (self.flow == Some(flow)).then(|| {
+            (self.proven, self.moves) = (false, 0);
+            self.seen.take()
+        })
+    }
+
+    /// Asks for the server's next address. Returns whether there is one.
+    pub(crate) fn next_address(&mut self, flows: &mut Flows, outbox: &mut Outbox) -> bool {
+        let Some(flow) = self.flow else { return false };
+        if flows.next_address(flow, outbox) {
+            self.moves_on(flow);
+            return true;
+        }
+        if flows.get(flow).is_some_and(|flow| flow.has_moved()) {
+            // The next try begins at the first address.
+            self.close(flows, outbox);
+        }
+        false
+    }
+
+    /// Our flow moves to another address. Returns, where the REGISTER of a binding is in flight, what waits for its answer at
+    /// the one that is left.
+    pub(crate) fn part(&mut self, flow: FlowId, left: FlowId) -> Option<Self> {
+        let seen = self.moves_on(flow)?;
+        let sent = self.sent.take_if(|sent| matches!(sent.purpose(), Purpose::Bind))?;
+        Some(Self { flow: Some(left), seen, sent: Some(sent), over_tcp: self.over_tcp, ..Self::left() })
     }
 
     // The exchange.

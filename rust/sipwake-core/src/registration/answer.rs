@@ -39,6 +39,10 @@ impl Registration {
             Outcome::Denied(failure) => return self.stop(failure, outbox),
             Outcome::Refused { sent, code, failure, retry_after } => (sent, code, failure, retry_after),
         };
+        if matches!(code, 408 | 503) && self.here.next_address(flows, outbox) {
+            log::info!("{}: {failure}; trying the server's next address", self.key);
+            return self.here.go_on_with(Chain::new(sent.into_purpose()));
+        }
         match (sent.purpose(), code) {
             // Its Contact at least is removed beside the new one.
             (Purpose::Vacate(_), _) => self.bind_next(),

@@ -54,6 +54,9 @@ impl Registration {
     ) {
         let was_up = flows.up(flow).is_some();
         flows.forget(flow);
+        if self.late_went_down(flow) {
+            return;
+        }
         if !self.here.owns(flow) {
             return self.left_went_down(was_up, now);
         }
@@ -91,6 +94,7 @@ impl Registration {
     /// The device's network changed: the old flow is worth nothing.
     pub(crate) fn network_changed(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         self.here.close(flows, outbox);
+        self.close_late(flows, outbox);
         self.give_left_up(flows, outbox, now);
         self.interrupt();
         self.due.insert(Due::Binding);
@@ -106,6 +110,7 @@ impl Registration {
     /// Closes every flow: the registration is given up.
     pub(crate) fn close(&mut self, flows: &mut Flows, outbox: &mut Outbox) {
         self.here.close(flows, outbox);
+        self.close_late(flows, outbox);
         self.close_left(flows, outbox);
     }
 

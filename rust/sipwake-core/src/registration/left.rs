@@ -260,7 +260,7 @@ impl Registration {
     }
 
     /// The gateways may share a registrar, which then takes the new binding for the old one: it is made once more.
-    fn is_rebound_after(&self, sent: &Sent) -> bool {
+    pub(super) fn is_rebound_after(&self, sent: &Sent) -> bool {
         let Purpose::Vacate(left) = sent.purpose() else { return false };
         let same = self.who.memory().bound.as_ref().is_some_and(|bound| bound.base() == left.base());
         same || sent.says_beside_contact() || self.account().instance_id().is_some()

@@ -8,6 +8,7 @@ mod answer;
 pub(crate) mod backoff;
 mod credentials;
 mod flow;
+mod late;
 mod left;
 mod pace;
 mod wishes;
@@ -29,6 +30,7 @@ use crate::sip::Message;
 use crate::snapshot::{Bound, Durability, Memory, Removal, StoredRemoval, TokenWish};
 
 pub(crate) use credentials::Challenged;
+use late::Late;
 use left::Left;
 
 /// How long a 555 is remembered: a server that was upgraded meanwhile is asked for RFC 8599 again.
@@ -86,6 +88,8 @@ pub(crate) struct Registration {
     /// The binding at the gateway in use.
     here: Binding,
     left: Option<Box<Left>>,
+    /// Addresses of the gateway in use that were left with a REGISTER unanswered.
+    late: Vec<Late>,
     refresh_at: Option<Duration>,
     registered_at: Option<Duration>,
     /// Boot time at which the binding lapses.
@@ -113,6 +117,7 @@ impl Registration {
             gateways,
             hop: 0,
             left: None,
+            late: Vec::new(),
             refresh_at: None,
             registered_at: None,
             bound_until: None,
@@ -227,6 +232,7 @@ impl Registration {
     /// Does what is due, if it may be done now.
     pub(crate) fn drive(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         self.drive_here(flows, outbox, now);
+        self.drive_late(flows, outbox, now);
         self.drive_left(flows, outbox, now);
     }
 
@@ -350,6 +356,6 @@ impl Registration {
             self.conclude(outcome, message, flows, outbox, now);
             return true;
         }
-        self.handle_left_response(message, flows, outbox, now)
+        self.handle_late_response(message, flows, outbox, now) || self.handle_left_response(message, flows, outbox, now)
     }
 }

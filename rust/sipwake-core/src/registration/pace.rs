@@ -20,11 +20,13 @@ impl Registration {
             soonest.add_at(self.refresh_at, "binding refresh");
         }
         self.left_timeouts(soonest);
+        self.late_timeouts(soonest);
     }
 
     pub(crate) fn handle_timeout(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         self.check_liveness(flows, outbox, now);
         self.expire_left(flows, outbox, now);
+        self.expire_late(flows, outbox, now);
         if self.here.is_timed_out(self.gateways.has_another(self.hop), outbox, now) {
             self.interrupt();
             self.here.close(flows, outbox);

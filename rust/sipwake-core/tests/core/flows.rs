@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use sipwake_core::account::Transport;
-use sipwake_core::event::{Event, Failure, FlowError};
+use sipwake_core::event::{Event, Failure, FlowError, FlowId};
 use sipwake_core::push::{Dialect, Provider};
 
-use crate::support::{Stage, account, mpush, over, push_config, response, seconds, token};
+use crate::support::{CHALLENGE, Stage, account, mpush, over, push_config, response, seconds, token};
 
 fn accept(stage: &mut Stage, request: &crate::support::Sent) {
     let contact = format!("Contact: <{}>;expires=600", request.contact_uri());
@@ -30,6 +30,85 @@ fn a_503_with_retry_after_leads_to_the_next_gateway_at_once() {
         accept(&mut stage, &second);
         assert!(stage.failures().is_empty(), "{code}: the app is told nothing while a gateway works");
     }
+}
+
+#[test]
+fn upon_a_408_or_503_the_servers_next_address_is_asked_before_the_app_hears_of_a_failure() {
+    for code in [408, 503] {
+        let mut stage = Stage::new(account(|_| {}), None);
+        let first = stage.register();
+        stage.agent.handle_flow_leads_on(first.flow, true);
+        stage.reply(&first, code, &[]);
+        assert_eq!(stage.next_addresses, [first.flow]);
+        stage.silent();
+        assert!(stage.failures().is_empty(), "{code}: another address may serve");
+
+        stage.agent.handle_flow_leads_on(first.flow, false);
+        stage.agent.handle_flow_up(first.flow, stage.local, stage.now);
+        stage.drain();
+        let second = stage.one();
+        assert!(second.cseq() > first.cseq() && second.header("Call-ID") == first.header("Call-ID"));
+        stage.reply(&second, code, &[]);
+        assert_eq!(stage.next_addresses.len(), 1, "there is no third address");
+        assert_eq!(stage.failures().len(), 1, "{code}");
+        assert!(!stage.has_a_flow(), "the next try begins at the first address");
+    }
+}
+
+#[test]
+fn a_2xx_from_an_address_that_was_left_is_a_binding_to_be_removed_there() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    let first = stage.register();
+    let left = FlowId(FlowId::FIRST_LEFT.0);
+    stage.agent.handle_flow_left(first.flow, left, stage.now);
+    stage.up.insert(left);
+    stage.drain();
+    stage.silent();
+    stage.agent.handle_flow_up(first.flow, "192.0.2.9:5999".parse().expect("an address"), stage.now);
+    stage.drain();
+    let second = stage.one();
+    assert_ne!(second.contact_uri(), first.contact_uri());
+
+    stage.input_on(left, response(&first, 200, "OK", &[&format!("Contact: <{}>;expires=600", first.contact_uri())]));
+    stage.silent();
+    stage.ok(&second, &[]);
+    assert_eq!(stage.registrations().len(), 1, "the late answer is no registration");
+    let removal = stage.one();
+    assert_eq!((removal.flow, removal.contact_uri()), (left, first.contact_uri()), "where it was made");
+    assert_eq!(removal.header("Expires"), Some("0"));
+    assert!(removal.cseq() > second.cseq() && removal.header("Call-ID") == second.header("Call-ID"));
+    stage.input_on(left, response(&removal, 401, "Who?", &[CHALLENGE]));
+    let answered = stage.one();
+    assert!(answered.flow == left && answered.header("Authorization").is_some());
+    stage.input_on(left, response(&answered, 200, "OK", &[]));
+    stage.silent();
+    assert!(!stage.up.contains(&left), "it is over");
+}
+
+#[test]
+fn an_address_that_was_left_and_refuses_late_is_asked_nothing_more() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    let first = stage.register();
+    let left = FlowId(FlowId::FIRST_LEFT.0);
+    stage.agent.handle_flow_left(first.flow, left, stage.now);
+    stage.up.insert(left);
+    stage.agent.handle_flow_up(first.flow, stage.local, stage.now);
+    stage.drain();
+    let second = stage.one();
+    stage.input_on(left, response(&first, 401, "Who?", &[CHALLENGE]));
+    assert!(!stage.up.contains(&left));
+    stage.ok(&second, &[]);
+    stage.silent();
+    assert_eq!(stage.registrations().len(), 1);
+}
+
+#[test]
+fn a_server_with_one_address_is_asked_again_on_its_flow_after_a_503() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    let first = stage.register();
+    stage.reply(&first, 503, &[]);
+    assert!(stage.next_addresses.is_empty() && stage.has_a_flow());
+    assert_eq!(stage.failures().len(), 1);
 }
 
 #[test]

@@ -133,13 +133,14 @@ pub(crate) struct Stage {
     pub(crate) opened: Vec<String>,
     /// The local port that each flow was asked to have.
     pub(crate) ports: Vec<Option<u16>>,
+    pub(crate) next_addresses: Vec<FlowId>,
     /// How often a record was to be stored.
     pub(crate) saves: usize,
     pub(crate) local: SocketAddr,
     /// Whether flows come up as soon as they are asked for.
     pub(crate) opens: bool,
     pub(crate) opening: Vec<FlowId>,
-    up: BTreeSet<FlowId>,
+    pub(crate) up: BTreeSet<FlowId>,
     pub(crate) keep_alives: usize,
     /// Whether the store refuses whatever it is asked to keep or to remove.
     pub(crate) store_refuses: bool,
@@ -219,6 +220,7 @@ impl Stage {
             events: Vec::new(),
             opened: Vec::new(),
             ports: Vec::new(),
+            next_addresses: Vec::new(),
             saves: 0,
             local: LOCAL.parse().expect("an address"),
             opens: true,
@@ -271,6 +273,8 @@ impl Stage {
                     self.up.remove(&flow);
                     self.opening.retain(|opening| *opening != flow);
                 }
+                Output::NextAddress(flow) => self.next_addresses.push(flow),
+                Output::HearPeers { .. } => {}
                 Output::Transmit { flow, bytes, .. } => {
                     assert!(self.up.contains(&flow), "sent on a flow that is not up");
                     if bytes.iter().all(u8::is_ascii_whitespace) {

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant as Tick, sleep_until};
 
 use crate::driver::Trace;
-use crate::transport::{FlowHandle, Happening, Network};
+use crate::transport::{FlowHandle, Happening, Network, Up};
 
 /// RFC 3261 section 17.1.2.2: the first wait of timer E, and its longest.
 const T1: Duration = Duration::from_millis(500);
@@ -46,7 +46,7 @@ pub(super) async fn ask(
         tokio::select! {
             happening = happenings.recv() => match happening?.1 {
                 Happening::Chosen(chosen) => transport = chosen,
-                Happening::Up(local) => {
+                Happening::Up(Up { local, .. }) => {
                     request = build(transport, local, aor, registrar, &call_id)?;
                     (asked, wait) = (Instant::now(), T1);
                     again = (transport == Transport::Udp).then(|| Tick::now() + wait);

@@ -56,17 +56,27 @@ pub(super) fn find(resolver: &dyn Resolver, hop: &Hop) -> Option<Way> {
     if services.is_empty() {
         services = guessed.iter().map(|(transport, name, _)| (*transport, name.clone())).collect();
     }
+    let mut absent = Vec::new();
     for (transport, name) in services {
         let known = guessed.iter().find(|(_, asked, _)| asked.eq_ignore_ascii_case(&name));
         let records = known.map_or_else(|| resolver.srv(&name), |(_, _, records)| records.clone());
+        if select::denies_service(&records) {
+            absent.push(transport);
+        }
         let addresses = addresses_of(resolver, &select::order(records, random_below));
         if !addresses.is_empty() {
             return Some(Way { transport, addresses });
         }
     }
-    let port = hop.port.unwrap_or(hop.transport.default_port());
+    // Where the domain's own addresses are all that remains, a service that it denies is not sought there.
+    let transport = match candidates.iter().find(|candidate| !absent.contains(candidate)) {
+        Some(candidate) => *candidate,
+        None if candidates.is_empty() => hop.transport,
+        None => return None,
+    };
+    let port = hop.port.unwrap_or(transport.default_port());
     let addresses: Vec<_> = own.into_iter().take(MAX_ADDRESSES).map(|ip| SocketAddr::new(ip, port)).collect();
-    (!addresses.is_empty()).then_some(Way { transport: hop.transport, addresses })
+    (!addresses.is_empty()).then_some(Way { transport, addresses })
 }
 
 /// Looks up all targets at once.
@@ -118,7 +128,7 @@ pub(super) mod tests {
         fn addresses(&self, host: &str) -> Vec<IpAddr> {
             self.asked.fetch_add(1, Ordering::SeqCst);
             let text = match host {
-                "example.com" => "192.0.2.1",
+                "example.com" | "noudp.example.com" | "nothing.example.com" => "192.0.2.1",
                 "one.example.com" => "192.0.2.11",
                 "two.example.com" => "2001:db8::2",
                 "tcponly.example.com" => "192.0.2.12",
@@ -135,6 +145,8 @@ pub(super) mod tests {
                 "_sips._tcp.secure.example.com" => vec![srv(1, 5071, "one.example.com")],
                 "_sip._udp.secure.example.com" => vec![srv(1, 5072, "one.example.com")],
                 "special.example.com" => vec![srv(1, 7000, "two.example.com")],
+                "_sip._udp.noudp.example.com" | "_sip._udp.nothing.example.com" => vec![srv(0, 0, ".")],
+                "_sip._tcp.nothing.example.com" | "_sips._tcp.nothing.example.com" => vec![srv(0, 0, ".")],
                 _ => Vec::new(),
             }
         }
@@ -203,6 +215,15 @@ pub(super) mod tests {
         assert_eq!(chosen("example.com"), (Transport::Udp, "192.0.2.11:5061".into()));
         assert_eq!(chosen("one.example.com"), (Transport::Udp, "192.0.2.11:5060".into()));
         assert_eq!(chosen("tcponly.example.com:5099"), (Transport::Udp, "192.0.2.12:5099".into()), "a port ends it");
+    }
+
+    #[test]
+    fn a_service_that_the_domain_denies_is_not_sought_at_its_own_addresses() {
+        assert!(found("noudp.example.com", Some(Transport::Udp)).is_empty());
+        assert_eq!(found("noudp.example.com", Some(Transport::Tcp)), ["192.0.2.1:5060"]);
+        assert_eq!(chosen("noudp.example.com"), (Transport::Tcp, "192.0.2.1:5060".into()));
+        assert!(found("nothing.example.com", None).is_empty());
+        assert_eq!(found("nothing.example.com:5060", None), ["192.0.2.1:5060"], "a port asks for no service");
     }
 
     #[test]

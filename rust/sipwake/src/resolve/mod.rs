@@ -29,6 +29,11 @@ const MAX_LOOK_UPS: usize = 64;
 const LOOK_UP: Duration = Duration::from_secs(10);
 /// How long an address that did not answer comes after the others.
 const SILENT: Duration = Duration::from_secs(600);
+/// How long an address may leave a request unanswered while there is another one: four transmissions over UDP at the default
+/// timers. RFC 3263 section 4.3 would wait for timer F, 32 seconds, in which an announced call is lost.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// The same for an address that is known to answer late.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(32);
 
 /// Looks names up. Each call may block: it is made on a thread of its own, and several are made at once. No answer is an empty
 /// one; after ten seconds a server counts as one that cannot be found.
@@ -113,6 +118,8 @@ pub(crate) struct Addresses {
     looking_up: Arc<()>,
     /// Addresses that did not answer: they come last for a while.
     silent: Mutex<FewMap<SocketAddr, Instant>>,
+    /// Addresses that answer late, and how long they may take.
+    slow: Mutex<FewMap<SocketAddr, Duration>>,
     nat64: Mutex<Option<Vec<nat64::Prefix>>>,
     /// Whether this network leads to an IPv4 address.
     reaches: fn(SocketAddr) -> bool,
@@ -138,6 +145,7 @@ impl Addresses {
             known: Arc::default(),
             looking_up: Arc::default(),
             silent: Mutex::default(),
+            slow: Mutex::default(),
             nat64: Mutex::default(),
             reaches: nat64::has_route,
         }
@@ -176,10 +184,35 @@ impl Addresses {
         silent.insert(address, Instant::now());
     }
 
+    /// Notes how long an address took to answer.
+    pub(crate) fn answered(&self, address: SocketAddr, took: Duration) {
+        locked(&self.silent).remove(&address);
+        let mut slow = locked(&self.slow);
+        if took > PATIENCE / 2 {
+            if slow.len() >= MAX_REMEMBERED && !slow.contains_key(&address) {
+                *slow = FewMap::default();
+            }
+            slow.insert(address, (took * 2).min(LONGEST_PATIENCE));
+        } else {
+            slow.remove(&address);
+        }
+    }
+
+    /// How long an address may leave a request unanswered while there is another one.
+    pub(crate) fn patience(&self, address: SocketAddr) -> Duration {
+        locked(&self.slow).get(&address).copied().unwrap_or(PATIENCE).max(PATIENCE)
+    }
+
+    /// Whether an address did not answer when it was asked last.
+    pub(crate) fn is_silent(&self, address: SocketAddr) -> bool {
+        locked(&self.silent).get(&address).is_some_and(|since| since.elapsed() < SILENT)
+    }
+
     /// Forgets everything: another network may have other answers.
     pub(crate) fn forget(&self) {
         *locked(&self.known) = FewMap::default();
         *locked(&self.silent) = FewMap::default();
+        *locked(&self.slow) = FewMap::default();
         *locked(&self.nat64) = None;
     }
 
@@ -199,9 +232,8 @@ impl Addresses {
                 way.addresses = through;
             }
         }
-        let silent = locked(&self.silent);
-        let is_silent = |address: &SocketAddr| silent.get(address).is_some_and(|since| since.elapsed() < SILENT);
-        let (last, mut first): (Vec<_>, Vec<_>) = way.addresses.into_iter().partition(is_silent);
+        let (last, mut first): (Vec<_>, Vec<_>) =
+            way.addresses.into_iter().partition(|address| self.is_silent(*address));
         first.extend(last);
         Way { addresses: first, ..way }
     }

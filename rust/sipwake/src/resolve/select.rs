@@ -30,10 +30,14 @@ pub struct Naptr {
     pub replacement: String,
 }
 
+/// Whether the records say that there is decidedly no such service (RFC 2782): a lone target of ".".
+pub(super) fn denies_service(records: &[Srv]) -> bool {
+    matches!(records, [record] if record.target == ".")
+}
+
 /// Orders SRV records as RFC 2782 says: by priority and, within one, at random by weight. `below` returns a number smaller
 /// than its argument.
 pub(super) fn order(mut records: Vec<Srv>, mut below: impl FnMut(u64) -> u64) -> Vec<Srv> {
-    // A single target of "." says that there is no such service.
     records.retain(|record| record.target != "." && !record.target.is_empty());
     // Those without weight stand first, so that they have a small chance.
     records.sort_unstable_by_key(|record| (record.priority, record.weight));
@@ -114,6 +118,8 @@ mod tests {
 
     #[test]
     fn a_lone_dot_says_that_there_is_no_such_service() {
-        assert!(order(vec![record(0, 0, ".")], |_| 0).is_empty());
+        assert!(denies_service(&[record(0, 0, ".")]));
+        assert!(!denies_service(&[]) && !denies_service(&[record(0, 0, "."), record(1, 0, "a")]));
+        assert_eq!(names(vec![record(0, 0, "."), record(1, 0, "a")], |_| 0), "a");
     }
 }

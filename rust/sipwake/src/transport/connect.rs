@@ -11,32 +11,37 @@ use tokio::time::{sleep, timeout};
 use super::unreachable;
 use crate::task::Handful;
 
-/// How long one address may take: well within the 32 seconds of timer F.
-const CONNECT: Duration = Duration::from_secs(6);
+/// How long one of several addresses may take: two SYNs more than one lost.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long the only address may take: a third SYN goes out after 3 seconds.
+const CONNECT_ALONE: Duration = Duration::from_secs(6);
 /// RFC 8305 section 5: the Connection Attempt Delay.
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// Connects to the first address that answers. Another one is tried beside it after 250 ms, or as soon as one has failed.
-pub(super) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, FlowError> {
+/// Each that fails is told to `failed`. Returns `None` when all have.
+pub(super) async fn connect(
+    addresses: &[SocketAddr],
+    mut failed: impl FnMut(SocketAddr, FlowError),
+) -> Option<(SocketAddr, TcpStream)> {
+    let limit = if addresses.len() > 1 { CONNECT } else { CONNECT_ALONE };
     let mut waiting = interleave(addresses);
     let mut attempts = Handful::new();
-    let mut last = FlowError::Unresolved;
     loop {
         if let Some(remote) = waiting.pop_front() {
-            attempts.push(timeout(CONNECT, TcpStream::connect(remote)));
+            attempts.push(async move { (remote, timeout(limit, TcpStream::connect(remote)).await) });
         }
         tokio::select! {
-            done = attempts.next() => match done {
-                Some(Ok(Ok(stream))) => {
+            done = attempts.next() => match done? {
+                (remote, Ok(Ok(stream))) => {
                     // A REGISTER is one segment; waiting to fill it up only delays the ring.
                     if let Err(error) = stream.set_nodelay(true) {
                         log::debug!("TCP_NODELAY: {error}");
                     }
-                    return Ok(stream);
+                    return Some((remote, stream));
                 }
-                Some(Ok(Err(error))) => last = unreachable(&error),
-                Some(Err(_)) => last = FlowError::Unreachable("no answer to the connection".into()),
-                None => return Err(last),
+                (remote, Ok(Err(error))) => failed(remote, unreachable(&error)),
+                (remote, Err(_)) => failed(remote, FlowError::Unreachable("no answer to the connection".into())),
             },
             () = sleep(STAGGER), if !waiting.is_empty() => {}
         }
@@ -83,17 +88,19 @@ mod tests {
         // TEST-NET-1: refused at once, or swallowed.
         let dead = "192.0.2.1:5060".parse().expect("an address");
         let begin = Instant::now();
-        let stream = connect(&[dead, alive]).await.expect("the second address answers");
-        assert_eq!(stream.peer_addr().expect("connected"), alive);
+        let (remote, _) = connect(&[dead, alive], |_, _| {}).await.expect("the second address answers");
+        assert_eq!(remote, alive);
         assert!(begin.elapsed() < Duration::from_secs(2));
     }
 
     #[tokio::test]
-    async fn the_last_failure_is_reported_when_all_fail() {
+    async fn each_failure_is_told_when_all_fail() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let closed = listener.local_addr().expect("bound");
         drop(listener);
-        assert!(matches!(connect(&[closed]).await, Err(FlowError::Unreachable(_))));
-        assert!(matches!(connect(&[]).await, Err(FlowError::Unresolved)));
+        let mut failures = Vec::new();
+        assert!(connect(&[closed, closed], |remote, error| failures.push((remote, error))).await.is_none());
+        assert_eq!(failures.len(), 2);
+        assert!(failures.iter().all(|(remote, error)| *remote == closed && matches!(error, FlowError::Unreachable(_))));
     }
 }

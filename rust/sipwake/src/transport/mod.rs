@@ -1,6 +1,9 @@
 //! Flows: one task each, which opens it, carries bytes both ways, and says when it is over.
 
 mod connect;
+mod flow;
+mod line;
+mod route;
 mod stream;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
@@ -16,23 +19,21 @@ use sipwake_core::account::{Hop, Transport};
 use sipwake_core::event::{FlowError, FlowId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
-#[cfg(any(feature = "tls", feature = "ws"))]
-use tokio::time::Instant;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::sleep;
 
-use crate::resolve::{Addresses, Found, Way};
+use crate::resolve::Addresses;
 use crate::task::spawn;
+use flow::Flow;
+#[cfg(feature = "tls")]
+pub(crate) use flow::HANDSHAKES;
+use route::Route;
 
 /// Messages waiting to be sent on one flow, and happenings waiting for the driver. A full queue makes its writer wait, which a
 /// TCP peer feels as a closed window.
 const QUEUE: usize = 64;
 /// How long a closed flow may take to get rid of what was queued before: a refusal sent just before the end still leaves.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long a server may take to shake hands, TLS and WebSocket together. A segment lost three times in a row is made good
-/// within it (RFC 6298: after 1, 2 and 4 seconds), and a gateway that stalls leaves most of a caller's 40 seconds to the next.
-#[cfg(any(feature = "tls", feature = "ws"))]
-pub(crate) const HANDSHAKES: Duration = Duration::from_secs(8);
 /// The largest piece read at once; the largest datagram.
 const PIECE: usize = 65_535;
 
@@ -44,14 +45,24 @@ pub(crate) type Stream = Box<dyn Connection>;
 /// What happens on a flow.
 #[derive(Debug)]
 pub(crate) enum Happening {
-    /// The flow is open, from this address of ours; again when it moved to another address of the server.
-    Up(SocketAddr),
+    /// The flow is open; again when it moved to another address of the server.
+    Up(Up),
     /// The DNS has chosen this transport for a flow that is being opened.
     Chosen(Transport),
     Input(Vec<u8>),
     /// A datagram from elsewhere than the flow's peer.
     Stranger(SocketAddr, Vec<u8>),
     Down(FlowError),
+}
+
+#[derive(Debug)]
+pub(crate) struct Up {
+    /// Our address.
+    pub(crate) local: SocketAddr,
+    /// The server has other addresses that were not tried.
+    pub(crate) leads_on: bool,
+    /// What the flow was before it moved. It may hear an answer yet.
+    pub(crate) left: Option<(FlowId, FlowHandle)>,
 }
 
 /// One message to be sent.
@@ -64,7 +75,7 @@ pub(crate) struct Outgoing {
 
 /// What all flows of a client share.
 pub(crate) struct Network {
-    /// UDP sockets hear everybody.
+    /// Over UDP everybody is heard, not only the server.
     pub(crate) unsolicited: bool,
     pub(crate) addresses: Addresses,
     #[cfg(feature = "tls")]
@@ -74,7 +85,11 @@ pub(crate) struct Network {
 impl Network {
     /// Opens a stream of TCP to a hop, for what is not SIP.
     pub(crate) async fn dial_tcp(&self, hop: &Hop) -> Result<TcpStream, FlowError> {
-        dial(hop, self).await?.1.ok_or(FlowError::Unsupported)
+        let mut route = Route::find(hop, self).await?;
+        match flow::dial(&mut route).await {
+            Some((_, stream)) => Ok(stream),
+            None => Err(route.fault()),
+        }
     }
 }
 
@@ -84,7 +99,16 @@ pub(crate) type Happenings = mpsc::Sender<(FlowId, Happening)>;
 #[derive(Debug)]
 pub(crate) struct FlowHandle {
     outgoing: mpsc::Sender<Outgoing>,
+    orders: Arc<Orders>,
     _alive: oneshot::Sender<()>,
+}
+
+/// What a flow is asked besides what it carries.
+#[derive(Debug)]
+struct Orders {
+    next_address: Notify,
+    /// Whether datagrams from elsewhere than the peer are wanted.
+    peers: watch::Sender<bool>,
 }
 
 impl FlowHandle {
@@ -97,13 +121,23 @@ impl FlowHandle {
         happenings: Happenings,
     ) -> Self {
         let (outgoing, queue) = mpsc::channel(QUEUE);
+        let orders = Arc::new(Orders { next_address: Notify::new(), peers: watch::channel(network.unsolicited).0 });
+        let flow = Flow { id, network, orders: orders.clone(), happenings: happenings.clone() };
+        Self::carry(async move { flow.run(&hop, local_port, queue).await }, id, happenings, outgoing, orders)
+    }
+
+    /// Returns the driver's end of what is carried from here on, until it ends or is let go of.
+    fn carry(
+        carried: impl Future<Output = Result<(), FlowError>> + Send + 'static,
+        id: FlowId,
+        happenings: Happenings,
+        outgoing: mpsc::Sender<Outgoing>,
+        orders: Arc<Orders>,
+    ) -> Self {
         let (alive, dropped) = oneshot::channel::<()>();
         spawn(async move {
             let carry = async {
-                let error = match run(id, &hop, local_port, &network, queue, &happenings).await {
-                    Ok(()) => FlowError::Closed,
-                    Err(error) => error,
-                };
+                let error = carried.await.err().unwrap_or(FlowError::Closed);
                 // The driver may be gone already.
                 let _ = happenings.send((id, Happening::Down(error))).await;
             };
@@ -116,7 +150,17 @@ impl FlowHandle {
                 () = linger => {}
             }
         });
-        Self { outgoing, _alive: alive }
+        Self { outgoing, orders, _alive: alive }
+    }
+
+    /// Leaves the address that the flow is at, if there is another one.
+    pub(crate) fn next_address(&self) {
+        self.orders.next_address.notify_one();
+    }
+
+    /// Says whether datagrams from elsewhere than the peer are wanted.
+    pub(crate) fn hear_peers(&self, wanted: bool) {
+        self.orders.peers.send_replace(wanted);
     }
 
     /// Queues bytes for the peer, as [`send_to`](Self::send_to) does.
@@ -130,62 +174,6 @@ impl FlowHandle {
             log::warn!("a flow does not take what is sent; dropped");
         }
     }
-}
-
-async fn run(
-    id: FlowId,
-    hop: &Hop,
-    local_port: Option<u16>,
-    network: &Network,
-    queue: mpsc::Receiver<Outgoing>,
-    happenings: &Happenings,
-) -> Result<(), FlowError> {
-    let (way, stream) = dial(hop, network).await?;
-    if way.transport != hop.transport && happenings.send((id, Happening::Chosen(way.transport))).await.is_err() {
-        return Ok(());
-    }
-    let hop = &Hop { transport: way.transport, ..hop.clone() };
-    let Some(stream) = stream else {
-        return udp::run(id, &way.addresses, local_port, queue, happenings, network).await;
-    };
-    if hop.transport.is_websocket() && !cfg!(feature = "ws") {
-        return Err(FlowError::Unsupported);
-    }
-    let local = stream.local_addr().map_err(|error| unreachable(&error))?;
-    #[cfg(any(feature = "tls", feature = "ws"))]
-    let by = Instant::now() + HANDSHAKES;
-    let stream: Stream = match hop.transport {
-        Transport::Udp | Transport::Tcp | Transport::Ws => Box::new(stream),
-        #[cfg(feature = "tls")]
-        Transport::Tls | Transport::Wss => Box::new(tls::handshake(stream, &hop.host, network.tls.clone()?, by).await?),
-        #[cfg(not(feature = "tls"))]
-        Transport::Tls | Transport::Wss => return Err(FlowError::Unsupported),
-    };
-    #[cfg(feature = "ws")]
-    if hop.transport.is_websocket() {
-        return ws::run(id, stream, hop, (local, by), queue, happenings).await;
-    }
-    stream::run(id, stream, local, queue, happenings).await
-}
-
-/// Finds a hop and, unless UDP leads there, connects to it. What is remembered may be out of date: then the DNS is asked once.
-async fn dial(hop: &Hop, network: &Network) -> Result<(Way, Option<TcpStream>), FlowError> {
-    let Found { way, remembered } = network.addresses.of(hop).await?;
-    match connect(&way).await {
-        Err(_) if remembered => {
-            let way = network.addresses.look_up(hop).await?;
-            let stream = connect(&way).await?;
-            Ok((way, stream))
-        }
-        stream => Ok((way, stream?)),
-    }
-}
-
-async fn connect(way: &Way) -> Result<Option<TcpStream>, FlowError> {
-    if way.transport == Transport::Udp {
-        return Ok(None);
-    }
-    connect::connect(&way.addresses).await.map(Some)
 }
 
 fn unreachable(error: &std::io::Error) -> FlowError {

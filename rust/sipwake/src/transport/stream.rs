@@ -1,27 +1,23 @@
 //! SIP over a stream, TCP or TLS. Messages are framed by the core.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 
-use sipwake_core::event::{FlowError, FlowId};
+use sipwake_core::event::FlowError;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 use tokio::sync::mpsc;
 
-use super::{Happening, Happenings, Outgoing, Stream, broken};
+use super::line::Line;
+use super::{Outgoing, Stream, broken};
 
 /// The largest piece read at once.
 const PIECE: usize = 16 * 1024;
 
 /// Carries bytes both ways until one side has had enough.
-pub(super) async fn run(
-    id: FlowId,
+pub(super) async fn carry(
     stream: Stream,
-    local: SocketAddr,
     mut queue: mpsc::Receiver<Outgoing>,
-    happenings: &Happenings,
+    line: Arc<Line>,
 ) -> Result<(), FlowError> {
-    if happenings.send((id, Happening::Up(local))).await.is_err() {
-        return Ok(());
-    }
     let (mut reader, mut writer) = split(stream);
     let reading = async {
         let mut buffer = vec![0; PIECE];
@@ -29,7 +25,7 @@ pub(super) async fn run(
             match reader.read(&mut buffer).await {
                 Ok(0) => return Err(FlowError::Closed),
                 Ok(length) => {
-                    if happenings.send((id, Happening::Input(buffer[..length].to_vec()))).await.is_err() {
+                    if line.input(buffer[..length].to_vec()).await.is_none() {
                         return Ok(());
                     }
                 }

@@ -1,11 +1,11 @@
 //! SIP over WebSocket (RFC 7118): each message is one of WebSocket's.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use sipwake_core::account::Hop;
-use sipwake_core::event::{FlowError, FlowId};
+use sipwake_core::event::FlowError;
 use sipwake_core::sip::MAX_MESSAGE;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -16,29 +16,20 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::{Happening, Happenings, Outgoing, Stream, broken};
+use super::line::Line;
+use super::{Outgoing, Stream, broken};
 
 /// How long the connection may be silent before we ping: proxies close what is idle for a minute.
 const PING: Duration = Duration::from_secs(25);
 /// How long after a ping the server may be silent (RFC 5626 section 4.4.1 has the same for its pong).
 const PONG: Duration = Duration::from_secs(10);
 
-/// Agrees with the server to speak SIP, then carries messages both ways.
-pub(super) async fn run(
-    id: FlowId,
-    stream: Stream,
-    hop: &Hop,
-    (local, by): (SocketAddr, Instant),
+/// Carries messages both ways until one side has had enough.
+pub(super) async fn carry(
+    mut socket: WebSocketStream<Stream>,
     mut queue: mpsc::Receiver<Outgoing>,
-    happenings: &Happenings,
+    line: Arc<Line>,
 ) -> Result<(), FlowError> {
-    let mut socket = match timeout_at(by, open(stream, hop)).await {
-        Ok(opened) => opened.map_err(|error| flow_error(&error))?,
-        Err(_) => return Err(FlowError::WebSocket("no answer to the handshake".into())),
-    };
-    if happenings.send((id, Happening::Up(local))).await.is_err() {
-        return Ok(());
-    }
     let mut pinged = false;
     let mut deadline = Instant::now() + PING;
     loop {
@@ -61,7 +52,7 @@ pub(super) async fn run(
                     }
                     None => return Err(FlowError::Closed),
                 };
-                if happenings.send((id, Happening::Input(bytes))).await.is_err() {
+                if line.input(bytes).await.is_none() {
                     return Ok(());
                 }
             }
@@ -86,6 +77,14 @@ pub(super) async fn run(
                 socket.send(Message::Ping(Bytes::new())).await.map_err(|error| flow_error(&error))?;
             }
         }
+    }
+}
+
+/// Agrees with the server to speak SIP.
+pub(super) async fn handshake(stream: Stream, hop: &Hop, by: Instant) -> Result<WebSocketStream<Stream>, FlowError> {
+    match timeout_at(by, open(stream, hop)).await {
+        Ok(opened) => opened.map_err(|error| flow_error(&error)),
+        Err(_) => Err(FlowError::WebSocket("no answer to the handshake".into())),
     }
 }
 

@@ -8,7 +8,7 @@
 pub mod account;
 mod binding;
 pub mod call;
-mod chat;
+mod calls;
 pub mod clock;
 pub mod digest;
 pub mod error;
@@ -16,9 +16,8 @@ pub mod event;
 #[doc(hidden)]
 pub mod few;
 mod flows;
-pub mod gate;
 pub mod gateway;
-mod incoming;
+pub mod judge;
 #[cfg(feature = "mutations")]
 pub mod mutation;
 #[cfg(not(feature = "mutations"))]
@@ -32,10 +31,7 @@ mod registration;
 mod scan;
 pub mod sip;
 pub mod snapshot;
-mod stranger;
 pub mod trace;
 mod transaction;
-mod uas;
 mod unsaved;
 pub mod user_agent;
-mod wake;

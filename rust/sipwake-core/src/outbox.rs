@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::account::{AccountKey, Transport};
-use crate::event::{Event, FlowId, Output};
+use crate::event::{Discard, Event, FlowId, Output};
 use crate::random::Random;
 use crate::snapshot::{Durability, REMOVALS, Record, Removals, SaveId, StoredRemoval};
 
@@ -22,6 +22,7 @@ pub(crate) struct Outbox {
     outputs: VecDeque<Output>,
     next_flow: u64,
     next_save: u64,
+    discarded: Vec<(Discard, u64)>,
     /// The log-outs that the server has not confirmed and the users who are gone, as they are stored.
     removals: Removals,
 }
@@ -33,6 +34,7 @@ impl Outbox {
             outputs: VecDeque::new(),
             next_flow: 1,
             next_save: 1,
+            discarded: Vec::new(),
             removals: Removals::default(),
         }
     }
@@ -55,6 +57,20 @@ impl Outbox {
 
     pub(crate) fn tell(&mut self, event: Event) {
         self.push(Output::Event(Box::new(event)));
+    }
+
+    /// Counts what was dropped, and tells it at 1, 2, 4, 8, …: a flood from outside is no flood of events.
+    pub(crate) fn discard(&mut self, reason: Discard) {
+        let index = self.discarded.iter().position(|(known, _)| *known == reason).unwrap_or_else(|| {
+            self.discarded.push((reason, 0));
+            self.discarded.len() - 1
+        });
+        let count = &mut self.discarded[index].1;
+        *count += 1;
+        if count.is_power_of_two() {
+            let count = *count;
+            self.tell(Event::Discarded { reason, count });
+        }
     }
 
     /// Returns the next output.

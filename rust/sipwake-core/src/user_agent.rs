@@ -14,16 +14,16 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::account::{Account, AccountKey, Transport};
-use crate::call::CallPolicy;
-use crate::call::session::Session;
-use crate::call::transaction::Invitation;
+pub use crate::call::Decline;
+use crate::call::{CallPolicy, HangUp};
+use crate::calls::{Accounts, Calls, Cx};
 use crate::clock::{Now, Soonest};
+use crate::digest::{Challenge, Challenged};
 use crate::error::FieldError;
-use crate::event::{Answer, CallChange, Caller, Discard, Ended, Event, FlowError, FlowId, Output};
-use crate::few::{Few, FewMap};
-use crate::flows::{Flow, Flows};
-use crate::gate::Gate;
+use crate::event::{Answer, CallTimes, Discard, Event, FlowError, FlowId, Output};
+use crate::flows::{Flow, Flows, Up};
 use crate::gateway::Load;
+use crate::judge::Gate;
 use crate::mutation::{Mutation, active};
 use crate::outbox::{Outbox, Way};
 use crate::payload::{ActionKind, Ignored, PushAction};
@@ -31,19 +31,7 @@ use crate::push::{Push, PushToken, Verdict};
 use crate::registration::Registration;
 use crate::sip::{Frame, Message};
 use crate::snapshot::{Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, REMOVALS, Removals, SaveId, binding_key, open};
-use crate::uas::Answers;
 use crate::unsaved::Unsaved;
-use crate::wake::{Arrival, State, Wake};
-
-/// How a ringing call is declined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Decline {
-    /// 603: on all of the user's devices.
-    #[default]
-    Everywhere,
-    /// 486: this device is busy; others go on ringing.
-    Busy,
-}
 
 /// Names no account of this client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,23 +40,13 @@ pub struct NoSuchAccount;
 
 /// The sans-IO client. See the [module](self) for how it is driven.
 pub struct UserAgent {
-    pub(crate) outbox: Outbox,
-    pub(crate) flows: Flows,
-    pub(crate) registrations: Vec<Registration>,
-    pub(crate) wake: Wake,
-    pub(crate) invitations: Few<Box<Invitation>>,
-    pub(crate) answers: Answers,
-    pub(crate) sessions: Few<Box<Session>>,
-    pub(crate) policy: CallPolicy,
-    pub(crate) unsolicited: bool,
-    /// Answers that wait for a flow.
-    pub(crate) held_answers: FewMap<Uuid, Answer>,
-    /// Messages told lately: a gateway sends them again to a new Contact.
-    pub(crate) chats: Few<String>,
+    outbox: Outbox,
+    flows: Flows,
+    registrations: Vec<Registration>,
+    calls: Calls,
     unsaved: Unsaved,
     /// Received messages become outputs.
     traces: bool,
-    discarded: FewMap<Discard, u64>,
 }
 
 impl UserAgent {
@@ -80,17 +58,9 @@ impl UserAgent {
             outbox: Outbox::new(seed),
             flows: Flows::default(),
             registrations: Vec::new(),
-            wake: Wake::default(),
-            invitations: Few::default(),
-            answers: Answers::default(),
-            sessions: Few::default(),
-            policy: CallPolicy::default(),
-            unsolicited: false,
-            held_answers: FewMap::default(),
-            chats: Few::default(),
+            calls: Calls::default(),
             unsaved: Unsaved::default(),
             traces: false,
-            discarded: FewMap::default(),
         };
         match removals.map(Removals::open) {
             Some(Ok((pending, departed))) => {
@@ -227,7 +197,7 @@ impl UserAgent {
     /// [`NoSuchAccount`].
     pub fn log_out(&mut self, key: &AccountKey, now: Now) -> Result<(), NoSuchAccount> {
         let index = self.position(key)?;
-        self.end_calls_of(key, now);
+        self.with_calls(now, |calls, cx| calls.end_calls_of(key, cx));
         let registration = &mut self.registrations[index];
         registration.log_out();
         if registration.was_ever_sent() {
@@ -259,6 +229,65 @@ impl UserAgent {
         Ok(())
     }
 
+    // Calls.
+
+    /// Sets how calls are treated from here on.
+    pub fn set_call_policy(&mut self, policy: CallPolicy) {
+        self.calls.set_policy(policy);
+    }
+
+    /// Says that the phone rings: the callers of [`Progress::Session`](crate::call::Progress::Session) hear 180, one who
+    /// required reliable responses once its PRACK of the 183 is here (RFC 3262 section 3).
+    ///
+    /// Returns `false` for a call that is not ringing, or whose caller has heard so.
+    pub fn ringing(&mut self, call: Uuid, now: Now) -> bool {
+        self.wish(now, |calls, cx| calls.ringing(call, cx))
+    }
+
+    /// Takes the user's wish to answer, at any moment from the push on.
+    ///
+    /// When the INVITE is here, now or later, [`AnswerWanted`](crate::event::CallChange::AnswerWanted) tells its offer; the
+    /// app then calls [`accept`](Self::accept) with its session description. Returns `false` for a call that is not known,
+    /// over, or accepted already.
+    pub fn answer(&mut self, call: Uuid, now: Now) -> bool {
+        self.wish(now, |calls, cx| calls.answer(call, cx))
+    }
+
+    /// Accepts a call whose INVITE is here, with the answer to its offer or, if it had none, with our offer. The 200 goes
+    /// out at once, or as soon as there is a flow; [`Connected`](crate::event::CallChange::Connected) follows with the ACK.
+    ///
+    /// Returns `false` for a call that is not ringing: not known, not here yet, accepted already, or over.
+    pub fn accept(&mut self, call: Uuid, answer: Answer, now: Now) -> bool {
+        self.wish(now, |calls, cx| calls.accept(call, answer, cx))
+    }
+
+    /// Declines a call that rings or was announced; the refusal of an announced one is sent when its INVITE comes.
+    /// Returns `false` for a call that is not known, answered or over.
+    pub fn decline(&mut self, call: Uuid, how: Decline, now: Now) -> bool {
+        self.wish(now, |calls, cx| calls.decline(call, how, cx))
+    }
+
+    /// Ends a call, whatever its state. Returns `false` for a call that is not known or over.
+    pub fn hang_up(&mut self, call: Uuid, why: HangUp, now: Now) -> bool {
+        self.wish(now, |calls, cx| calls.hang_up(call, why, cx))
+    }
+
+    /// Responds to an [`Offered`](crate::event::CallChange::Offered): with the app's answer (or, if it had no offer, its
+    /// own), or with `None` to refuse (488); the call goes on as it was. Returns `false` if no offer waits for a response.
+    pub fn respond_offer(&mut self, call: Uuid, answer: Option<Answer>, now: Now) -> bool {
+        self.wish(now, |calls, cx| calls.respond_offer(call, answer, cx))
+    }
+
+    /// Returns the times of a call, also of one that ended within the last hour.
+    pub fn call_times(&self, call: Uuid) -> Option<CallTimes> {
+        self.calls.call_times(call)
+    }
+
+    /// Allows calls from addresses that are not the registrar's, or refuses them (the default).
+    pub fn allow_unsolicited_calls(&mut self, allow: bool) {
+        self.calls.allow_unsolicited(allow);
+    }
+
     // Occasions.
 
     /// Takes a push that [`parse_push`](crate::payload::parse_push) read: registers, and expects the call it announces.
@@ -267,48 +296,14 @@ impl UserAgent {
         if addressed.iter().all(|index| self.registrations[*index].is_silent()) && !addressed.is_empty() {
             return;
         }
-        let mut repeated = false;
-        match &action.kind {
-            ActionKind::IncomingCall { .. } => {
-                let account = match addressed.as_slice() {
-                    [one] => Some(self.registrations[*one].key.clone()),
-                    _ => None,
-                };
-                let window = action.age.deadline(self.policy.window).saturating_sub(now.boot);
-                let caller = Caller {
-                    uri: action.caller.clone().unwrap_or_default(),
-                    display_name: action.display_name.clone(),
-                };
-                match self.wake.announce(&action.identity, account, window, now.boot) {
-                    Arrival::New(uuid) => {
-                        self.learn_caller(uuid, &caller);
-                        self.tell_call(uuid, CallChange::Announced(caller), now);
-                    }
-                    arrival @ (Arrival::Repeated(uuid) | Arrival::Joined(uuid)) => {
-                        repeated = matches!(arrival, Arrival::Repeated(_));
-                        // What the INVITE says of its caller stands above what a late push says.
-                        let entry = self.wake.get(uuid).filter(|entry| entry.state != State::Announced);
-                        let told = entry.and_then(|entry| entry.caller.as_ref());
-                        let known = told.is_some_and(|caller| caller.display_name.is_some());
-                        if !known && self.learn_caller(uuid, &caller) {
-                            self.tell_call(uuid, CallChange::CallerChanged(caller), now);
-                        }
-                    }
-                    Arrival::Ghost(..) => repeated = true,
-                    Arrival::Full => self.discard(Discard::TooManyCalls),
-                }
-            }
-            ActionKind::Cancel => {
-                if let Some((uuid, _)) = self.wake.cancel(&action.identity, now.boot) {
-                    self.tell_call(uuid, CallChange::Ended(Ended::Cancelled), now);
-                    self.held_answers.remove(&uuid);
-                    self.refuse_invitations(uuid, 487, "Request Terminated", now);
-                }
-            }
-            ActionKind::Ignore { reason: Ignored::LoggedOut } => return,
-            ActionKind::Ignore { reason: Ignored::CallOver } => repeated = true,
-            _ => {}
+        if action.kind == (ActionKind::Ignore { reason: Ignored::LoggedOut }) {
+            return;
         }
+        let account = match addressed.as_slice() {
+            [one] => Some(self.registrations[*one].key.clone()),
+            _ => None,
+        };
+        let repeated = self.with_calls(now, |calls, cx| calls.handle_push(action, account, cx));
         for index in addressed {
             if !self.registrations[index].is_silent() {
                 self.registrations[index].wake(repeated, &self.flows, now);
@@ -381,7 +376,7 @@ impl UserAgent {
 
     /// Takes the bytes that came in on a flow: one datagram, or any piece of a stream.
     pub fn handle_input(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
-        let Some(up) = self.flows.up(flow) else { return self.discard(Discard::DeadFlow) };
+        let Some(up) = self.flows.up(flow) else { return self.outbox.discard(Discard::DeadFlow) };
         if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
             registration.heard(flow, now);
         }
@@ -413,7 +408,7 @@ impl UserAgent {
                 }
                 Err(error) => {
                     log::warn!("closing a flow: {error}");
-                    self.discard(Discard::Malformed);
+                    self.outbox.discard(Discard::Malformed);
                     return self.close_garbled(flow, now);
                 }
             }
@@ -422,17 +417,20 @@ impl UserAgent {
         self.settle(now);
     }
 
+    /// Takes a datagram that came in on a flow's socket from another address than the flow's peer. It is dropped and
+    /// counted, unless unsolicited calls are allowed and it belongs to one.
+    pub fn handle_stranger(&mut self, flow: FlowId, source: SocketAddr, bytes: &[u8], now: Now) {
+        self.trace(flow, Some(source), bytes);
+        self.wish(now, |calls, cx| calls.handle_stranger(flow, source, bytes, cx));
+    }
+
     /// Does what time asks for. Calling it too early or too late harms nothing.
     pub fn handle_timeout(&mut self, now: Now) {
         self.unsaved.settle(now.boot);
         for registration in &mut self.registrations {
             registration.handle_timeout(&mut self.flows, &mut self.outbox, now);
         }
-        for uuid in self.wake.expire(now.boot) {
-            self.tell_call(uuid, CallChange::Ended(Ended::Missed), now);
-        }
-        self.expire_invitations(now);
-        self.expire_sessions(now);
+        self.with_calls(now, Calls::handle_timeout);
         if let Some(id) = self.unsaved.overdue() {
             self.save_failed(id, "the store did not answer".to_owned());
         }
@@ -497,13 +495,7 @@ impl UserAgent {
         for registration in &self.registrations {
             registration.timeouts(&mut soonest);
         }
-        for invitation in self.invitations.iter() {
-            soonest.add(Some(invitation.timeout()));
-        }
-        for session in self.sessions.iter() {
-            session.timeouts(&mut soonest);
-        }
-        soonest.add(self.wake.timeout());
+        self.calls.timeouts(&mut soonest);
         soonest.add(self.unsaved.timeout());
         soonest.0
     }
@@ -517,7 +509,7 @@ impl UserAgent {
         for departed in &self.outbox.removals().departed {
             users.push((departed.user.clone(), true));
         }
-        Gate::new(users, self.wake.clone(), self.policy.window)
+        Gate::new(users, self.calls.table().clone(), self.calls.policy().window)
     }
 
     /// Returns the last verdict of an account.
@@ -548,9 +540,9 @@ impl UserAgent {
 
     // Inside.
 
-    pub(crate) fn settle(&mut self, now: Now) {
+    fn settle(&mut self, now: Now) {
         self.unsaved.settle(now.boot);
-        self.drive_calls(now);
+        self.with_calls(now, Calls::drive);
         for registration in &mut self.registrations {
             registration.drive(&mut self.flows, &mut self.outbox, now);
         }
@@ -582,7 +574,7 @@ impl UserAgent {
             Ok(message) => message,
             Err(error) => {
                 log::debug!("dropped {} bytes: {error}", bytes.len());
-                self.discard(Discard::Malformed);
+                self.outbox.discard(Discard::Malformed);
                 return false;
             }
         };
@@ -590,33 +582,23 @@ impl UserAgent {
             let (flows, outbox) = (&mut self.flows, &mut self.outbox);
             let mut registrations = self.registrations.iter_mut();
             let taken = registrations.any(|registration| registration.handle_response(&message, flows, outbox, now));
-            if !taken && !self.handle_call_response(&message, now) {
-                self.discard(Discard::ForeignResponse);
+            if !taken && !self.with_calls(now, |calls, cx| calls.handle_call_response(&message, cx)) {
+                self.outbox.discard(Discard::ForeignResponse);
             }
             return true;
         }
         if self.flows.get(way.flow).is_some_and(|flow| !flow.carries_calls()) {
             // A call over the gateway that was left comes over the one in use as well, or again.
-            self.discard(Discard::DeadFlow);
+            self.outbox.discard(Discard::DeadFlow);
             return true;
         }
-        self.handle_request(way, message, now);
+        self.with_calls(now, |calls, cx| calls.handle_request(way, message, cx));
         true
     }
 
-    pub(crate) fn trace(&mut self, flow: FlowId, from: Option<SocketAddr>, bytes: &[u8]) {
+    fn trace(&mut self, flow: FlowId, from: Option<SocketAddr>, bytes: &[u8]) {
         if self.traces {
             self.outbox.push(Output::Received { flow, from, bytes: bytes.to_vec() });
-        }
-    }
-
-    pub(crate) fn discard(&mut self, reason: Discard) {
-        let count = self.discarded.get_or_insert(reason, 0);
-        *count += 1;
-        // Told at 1, 2, 4, 8, …: a flood from outside is no flood of events.
-        if count.is_power_of_two() {
-            let count = *count;
-            self.outbox.tell(Event::Discarded { reason, count });
         }
     }
 
@@ -668,13 +650,20 @@ impl UserAgent {
         self.registrations.push(registration);
     }
 
-    pub(crate) fn registration_of(&self, key: &AccountKey) -> Option<&Registration> {
+    fn registration_of(&self, key: &AccountKey) -> Option<&Registration> {
         self.registrations.iter().find(|registration| registration.key == *key)
     }
 
-    pub(crate) fn owner_of(&self, flow: FlowId) -> Option<&Registration> {
-        let flow = self.flows.get(flow).filter(|flow| flow.carries_calls())?;
-        self.registration_of(flow.account())
+    fn with_calls<T>(&mut self, now: Now, act: impl FnOnce(&mut Calls, &mut Cx<'_>) -> T) -> T {
+        let Self { calls, registrations, flows, outbox, .. } = self;
+        act(calls, &mut Cx { accounts: registrations, flows, outbox, now })
+    }
+
+    /// Does what the app wishes of a call.
+    fn wish<T>(&mut self, now: Now, act: impl FnOnce(&mut Calls, &mut Cx<'_>) -> T) -> T {
+        let done = self.with_calls(now, act);
+        self.settle(now);
+        done
     }
 
     fn position(&self, key: &AccountKey) -> Result<usize, NoSuchAccount> {
@@ -701,6 +690,54 @@ impl UserAgent {
         self.outbox.save_removal(&given_up.key, None, Durability::Wish);
         self.store_failed(REMOVALS, format!("more than {MAX_REMOVALS} log-outs are pending; the oldest was given up"));
     }
+}
+
+impl Accounts for Vec<Registration> {
+    fn is_known(&self, account: &AccountKey) -> bool {
+        find(self, account).is_some()
+    }
+
+    fn is_leaving(&self, account: &AccountKey) -> bool {
+        find(self, account).is_some_and(Registration::is_leaving)
+    }
+
+    fn up(&self, account: &AccountKey, flows: &Flows) -> Option<Up> {
+        find(self, account)?.flow_up(flows)
+    }
+
+    fn contact_uri(&self, account: &AccountKey, flows: &Flows) -> Option<String> {
+        find(self, account)?.contact_uri(flows)
+    }
+
+    fn purr(&self, account: &AccountKey) -> Option<&str> {
+        find(self, account)?.verdict.as_ref()?.purr.as_deref()
+    }
+
+    fn is_answerable(
+        &mut self,
+        account: &AccountKey,
+        challenges: &[Challenge],
+        challenged: &mut Challenged,
+        now: Now,
+    ) -> bool {
+        let registration = self.iter_mut().find(|registration| registration.key == *account);
+        registration.is_some_and(|registration| registration.is_answerable(challenges, challenged, now))
+    }
+
+    fn answer_challenges(
+        &mut self,
+        account: &AccountKey,
+        challenged: &mut Challenged,
+        request: (&str, &str, &[u8]),
+        outbox: &mut Outbox,
+    ) -> Vec<(&'static str, String)> {
+        let registration = self.iter_mut().find(|registration| registration.key == *account);
+        registration.map(|registration| registration.answer_challenges(challenged, request, outbox)).unwrap_or_default()
+    }
+}
+
+fn find<'a>(registrations: &'a [Registration], account: &AccountKey) -> Option<&'a Registration> {
+    registrations.iter().find(|registration| registration.key == *account)
 }
 
 /// The registration whose flow it is, in use or to a gateway that was left.

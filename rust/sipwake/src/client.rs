@@ -10,7 +10,7 @@ use sipwake_core::clock::Now;
 #[cfg(feature = "tls")]
 use sipwake_core::error::{FieldError, Rule};
 use sipwake_core::event::{Answer, Event};
-use sipwake_core::gate::Gate;
+use sipwake_core::judge::Gate;
 use sipwake_core::payload::{Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with};
 use sipwake_core::push::{Push, PushConfig};
 use sipwake_core::snapshot::{REMOVALS, binding_key};

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use sipwake_core::clock::Now;
 use sipwake_core::event::{Event, FlowId, Output};
 use sipwake_core::few::FewMap;
-use sipwake_core::gate::Gate;
+use sipwake_core::judge::Gate;
 use sipwake_core::snapshot::{Durability, Record};
 use sipwake_core::trace::redacted;
 use sipwake_core::user_agent::UserAgent;

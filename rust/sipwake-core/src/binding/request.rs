@@ -8,10 +8,9 @@ use crate::flows::Flows;
 use crate::mutation::{Mutation, active};
 use crate::outbox::Outbox;
 use crate::push::{Asked, Dialect, Tags, piid, write_upper};
-use crate::sip::{Builder, Method};
+use crate::sip::{ALLOW, Builder, Method};
 use crate::snapshot::{Durability, TokenWish};
 use crate::transaction::ClientTransaction;
-use crate::uas::ALLOW;
 
 /// RFC 3261 18.1.1: the largest request that goes over UDP where the path's MTU is not known, in bytes.
 const MAX_DATAGRAM: usize = 1300;

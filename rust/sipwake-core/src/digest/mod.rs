@@ -28,6 +28,7 @@ mod answer;
 mod attempt;
 mod cache;
 mod challenge;
+mod challenged;
 mod nonce;
 mod parameters;
 mod stored;
@@ -47,6 +48,7 @@ use crate::redact::Secret;
 pub use attempt::{Attempt, Next, Unusable};
 pub use cache::{HeaderName, NonceCache};
 pub use challenge::{Challenge, QopOffer, parse_challenges, pick};
+pub(crate) use challenged::Challenged;
 pub use nonce::ServerProof;
 
 /// The hash that a challenge asks for, and whether its key is made once per session (RFC 7616 section 3.4.2).

@@ -29,7 +29,6 @@ use crate::random::Random;
 use crate::sip::Message;
 use crate::snapshot::{Bound, Durability, Memory, Removal, StoredRemoval, TokenWish};
 
-pub(crate) use credentials::Challenged;
 use late::Late;
 use left::Left;
 

@@ -108,6 +108,9 @@ impl fmt::Display for Method {
     }
 }
 
+/// The methods that are taken.
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, MESSAGE";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,6 +40,7 @@ pub use feature_caps::FeatureCaps;
 pub use frame::{Frame, FrameError, Framer};
 pub use head::{MAX_HEADERS, MAX_LINE, MAX_MESSAGE, ParseError};
 pub use message::{CSeq, MAX_CONTACTS, Message, split_list};
+pub(crate) use method::ALLOW;
 pub use method::Method;
 pub use params::{Params, ParamsRef};
 pub use start::Start;

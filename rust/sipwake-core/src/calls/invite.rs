@@ -7,52 +7,48 @@ use uuid::Uuid;
 use super::body::Unreadable;
 use super::session::{Leaving, Session};
 use super::session_timer::{MIN_SE, SessionTimer};
+use super::table::{Arrival, State};
 use super::transaction::{Due, Invitation, Purpose};
-use super::{ACCEPT, Progress, Refusal, SUPPORTED, body, phrase, reason};
-use crate::clock::Now;
+use super::uas::TransactionKey;
+use super::{ACCEPT, Calls, Cx, Refusal, SUPPORTED, body, phrase, reason};
+use crate::call::Progress;
 use crate::event::{CallChange, Caller, Discard, Ended};
 use crate::outbox::Way;
 use crate::payload::{CallIdentity, shown_name};
-use crate::sip::{Builder, Message};
-use crate::uas::{ALLOW, TransactionKey};
-use crate::user_agent::UserAgent;
-use crate::wake::{Arrival, State};
+use crate::sip::{ALLOW, Builder, Message};
 
 /// INVITEs that ring or wait for their ACK at once: a fork or a retry for each call.
 const MAX_OPEN: usize = 256;
 /// INVITEs remembered, so that a late retransmission is not a new call; the oldest finished one goes first.
 const MAX_REMEMBERED: usize = 512;
 
-impl UserAgent {
-    pub(crate) fn handle_invite(&mut self, way: Way, key: TransactionKey, request: Message, now: Now) {
+impl Calls {
+    pub(crate) fn handle_invite(&mut self, way: Way, key: TransactionKey, request: Message, cx: &mut Cx<'_>) {
         if let Some(index) = self.invitations.iter().position(|known| known.key == key) {
             if let Some(bytes) = self.invitations[index].repeated() {
-                self.outbox.transmit(way, bytes);
+                cx.outbox.transmit(way, bytes);
             }
             return;
         }
-        let Some(invitation) = self.receive(way, key, request) else { return };
+        let Some(invitation) = self.receive(way, key, request, cx) else { return };
         if invitation.request.to_tag().is_some() {
-            return self.handle_invite_within(invitation, now);
+            return self.handle_invite_within(invitation, cx);
         }
-        if let Some(refusal) = self.refusal(&invitation, now) {
-            return self.refuse_new(invitation, &refusal, now);
+        if let Some(refusal) = self.refusal(&invitation, cx) {
+            return self.refuse_new(invitation, &refusal, cx);
         }
-        self.ring(invitation, now);
+        self.ring(invitation, cx);
     }
 
     /// Makes room for an INVITE and notes on which account's flow it came.
-    fn receive(&mut self, way: Way, key: TransactionKey, request: Message) -> Option<Box<Invitation>> {
-        let registration = self.owner_of(way.flow);
-        let Some((registration, up)) =
-            registration.and_then(|registration| Some((registration, self.flows.up(way.flow)?)))
-        else {
-            self.discard(Discard::DeadFlow);
+    fn receive(&mut self, way: Way, key: TransactionKey, request: Message, cx: &mut Cx<'_>) -> Option<Invitation> {
+        let Some(account) = cx.owner(way.flow).cloned() else {
+            cx.outbox.discard(Discard::DeadFlow);
             return None;
         };
-        let (account, reliable) = (registration.key.clone(), up.transport.is_reliable());
+        let reliable = way.transport.is_reliable();
         if self.invitations.iter().filter(|known| known.is_open() || known.awaits_ack()).count() >= MAX_OPEN {
-            self.discard(Discard::TooManyCalls);
+            cx.outbox.discard(Discard::TooManyCalls);
             return None;
         }
         if self.invitations.len() >= MAX_REMEMBERED
@@ -60,12 +56,12 @@ impl UserAgent {
         {
             self.invitations.remove(oldest);
         }
-        let tag = request.to_tag().map(str::to_owned).unwrap_or_else(|| self.outbox.token());
-        Some(Box::new(Invitation::new(key, way, account, request, tag, reliable)))
+        let tag = request.to_tag().map(str::to_owned).unwrap_or_else(|| cx.outbox.token());
+        Some(Invitation::new(key, way, account, request, tag, reliable))
     }
 
     /// Why an INVITE does not even ring.
-    fn refusal(&self, invitation: &Invitation, now: Now) -> Option<Refusal> {
+    fn refusal(&self, invitation: &Invitation, cx: &Cx<'_>) -> Option<Refusal> {
         let request = &invitation.request;
         let unknown = unknown_extensions(request);
         if !unknown.is_empty() {
@@ -74,14 +70,13 @@ impl UserAgent {
         if request.contacts().is_empty() || request.check().is_err() {
             return Some(Refusal::new(400, "Bad Request"));
         }
-        let account = self.registration_of(&invitation.account);
-        if account.is_some_and(|registration| registration.is_silent() && registration.is_leaving()) {
+        if cx.accounts.is_leaving(&invitation.account) {
             return Some(Refusal::new(480, "Temporarily Unavailable"));
         }
-        if self.merged(invitation).is_some_and(|index| self.is_alive(self.invitations[index].way)) {
+        if self.merged(invitation).is_some_and(|index| cx.is_alive(self.invitations[index].way)) {
             return Some(Refusal::new(482, "Loop Detected"));
         }
-        if SessionTimer::asked(request, now.boot).is_err() {
+        if SessionTimer::asked(request, cx.now.boot).is_err() {
             return Some(too_brief());
         }
         body::description(request).err().map(Unreadable::refusal)
@@ -92,84 +87,80 @@ impl UserAgent {
         self.invitations.iter().position(|known| known.is_open() && known.is_same_request(&invitation.request))
     }
 
-    pub(crate) fn is_alive(&self, way: Way) -> bool {
-        self.owner_of(way.flow).is_some()
-    }
-
-    fn ring(&mut self, mut invitation: Box<Invitation>, now: Now) {
+    fn ring(&mut self, mut invitation: Invitation, cx: &mut Cx<'_>) {
         let account = invitation.account.clone();
         // No 100: RFC 3261 17.2.1 spares it where another answer leaves within 200 ms, and one would keep the caller from
         // sending its INVITE again, which is all that makes good a lost 180.
         let caller = caller(&invitation.request);
-        let (uuid, announced, tell) = match self.wake.invite(&identity(&invitation.request), account, now.boot) {
+        let (uuid, announced, tell) = match self.table.invite(&identity(&invitation.request), account, cx.now.boot) {
             Arrival::New(uuid) => (uuid, false, true),
             Arrival::Joined(uuid) => (uuid, true, true),
             // The gateway tries again towards the Contact that came meanwhile: the same call, the same ring.
             Arrival::Repeated(uuid) => (uuid, true, false),
             Arrival::Ghost(uuid, how) => {
-                let refused = self.wake.get(uuid).and_then(|entry| entry.refusal);
+                let refused = self.table.get(uuid).and_then(|entry| entry.refusal);
                 let (code, phrase) = refused.map_or_else(|| of_ghost(how), |code| (code, phrase(code)));
-                return self.refuse_new(invitation, &Refusal::new(code, phrase), now);
+                return self.refuse_new(invitation, &Refusal::new(code, phrase), cx);
             }
             Arrival::Full => {
-                self.discard(Discard::TooManyCalls);
-                return self.refuse_new(invitation, &Refusal::new(486, "Busy Here"), now);
+                cx.outbox.discard(Discard::TooManyCalls);
+                return self.refuse_new(invitation, &Refusal::new(486, "Busy Here"), cx);
             }
         };
-        if self.wake.get(uuid).is_some_and(|entry| entry.state == State::Answered) {
-            return self.invited_again(uuid, invitation, now);
+        if self.table.get(uuid).is_some_and(|entry| entry.state == State::Answered) {
+            return self.invited_again(uuid, invitation, cx);
         }
         if let Some(index) = self.merged(&invitation) {
             // Its flow is gone: nobody hears what is answered there.
             self.invitations.remove(index);
         }
         let rings = invitation.request.expires().map_or(self.policy.ring_limit, |s| Duration::from_secs(u64::from(s)));
-        invitation.answer_by(now.boot + rings.min(self.policy.ring_limit).max(Duration::from_secs(1)));
+        invitation.answer_by(cx.now.boot + rings.min(self.policy.ring_limit).max(Duration::from_secs(1)));
         invitation.purpose = Purpose::Ring(uuid);
         invitation.progress = self.policy.progress;
         let offer = body::description(&invitation.request).ok().flatten();
         self.invitations.push(invitation);
-        self.send_progress(self.invitations.len() - 1, now);
-        let told_before = self.wake.get(uuid).is_some_and(|entry| entry.caller.is_some());
+        self.send_progress(self.invitations.len() - 1, cx);
+        let told_before = self.table.get(uuid).is_some_and(|entry| entry.caller.is_some());
         let changed = self.learn_caller(uuid, &caller);
         if !tell {
             if changed {
-                self.tell_call(uuid, CallChange::CallerChanged(caller), now);
+                self.tell_call(uuid, CallChange::CallerChanged(caller), cx);
             }
             return;
         }
-        let known = self.wake.get(uuid).and_then(|entry| entry.caller.clone()).filter(|_| told_before && !changed);
+        let known = self.table.get(uuid).and_then(|entry| entry.caller.clone()).filter(|_| told_before && !changed);
         // An INVITE that knows less than its push did takes nothing away.
         let name = caller.display_name.clone().or(known.and_then(|known| known.display_name));
         let caller = Caller { display_name: name, ..caller };
-        if self.wake.get(uuid).is_some_and(|entry| entry.answer_wanted) {
-            self.tell_call(uuid, CallChange::AnswerWanted { caller, offer }, now);
+        if self.table.get(uuid).is_some_and(|entry| entry.answer_wanted) {
+            self.tell_call(uuid, CallChange::AnswerWanted { caller, offer }, cx);
         } else {
-            self.tell_call(uuid, CallChange::Ringing { caller, announced, offer }, now);
+            self.tell_call(uuid, CallChange::Ringing { caller, announced, offer }, cx);
         }
     }
 
     /// A further INVITE of a call that was accepted: if our 200 went to a flow that is gone and its ACK never came, the
     /// gateway tries once more, and hears the same answer.
-    fn invited_again(&mut self, uuid: Uuid, invitation: Box<Invitation>, now: Now) {
+    fn invited_again(&mut self, uuid: Uuid, invitation: Invitation, cx: &mut Cx<'_>) {
         let lost = self.sessions.iter().position(|session| {
-            session.uuid == uuid && !session.connected && session.leaving == Leaving::No && !self.is_alive(session.way)
+            session.uuid == uuid && !session.connected && session.leaving == Leaving::No && !cx.is_alive(session.way)
         });
-        let Some(index) = lost else { return self.refuse_new(invitation, &Refusal::new(486, "Busy Here"), now) };
+        let Some(index) = lost else { return self.refuse_new(invitation, &Refusal::new(486, "Busy Here"), cx) };
         let session = self.sessions.remove(index);
         self.invitations.retain(|known| known.purpose != Purpose::Ring(uuid));
         let mut invitation = invitation;
         invitation.purpose = Purpose::Ring(uuid);
-        invitation.answer_by(now.boot + self.policy.ring_limit);
+        invitation.answer_by(cx.now.boot + self.policy.ring_limit);
         self.invitations.push(invitation);
         self.held_answers.insert(uuid, session.local);
     }
 
     /// Sends the 180 or 183, reliably if the caller requires it (RFC 3262 section 3).
-    pub(crate) fn send_progress(&mut self, index: usize, now: Now) {
+    pub(crate) fn send_progress(&mut self, index: usize, cx: &mut Cx<'_>) {
         let invitation = &self.invitations[index];
         let required = invitation.request.has_value("Require", "100rel");
-        let first = || u32::try_from(self.outbox.random().below(1 << 30)).unwrap_or(0) + 1;
+        let first = || u32::try_from(cx.outbox.random().below(1 << 30)).unwrap_or(0) + 1;
         let rseq = required.then(|| invitation.last_rseq().map_or_else(first, |last| last + 1));
         let (code, phrase) = match invitation.progress {
             Progress::Ringing => (180, "Ringing"),
@@ -178,27 +169,27 @@ impl UserAgent {
         let mut builder = Builder::response(&invitation.request, code, phrase, Some(&invitation.to_tag))
             .record_route(&invitation.request)
             .header("Allow", ALLOW);
-        if let Some(contact) = self.contact_of(&invitation.account) {
+        if let Some(contact) = self.contact_of(&invitation.account, cx) {
             builder = builder.header("Contact", &contact);
         }
         if let Some(rseq) = rseq {
             builder = builder.header("Require", "100rel").header("RSeq", &rseq.to_string());
         }
-        let Ok(bytes) = builder.finish() else { return self.discard(Discard::Malformed) };
-        self.invitations[index].proceed(bytes.clone(), rseq, now.boot);
-        self.send_answer(index, bytes);
+        let Ok(bytes) = builder.finish() else { return cx.outbox.discard(Discard::Malformed) };
+        self.invitations[index].proceed(bytes.clone(), rseq, cx.now.boot);
+        self.send_answer(index, bytes, cx);
     }
 
     /// Refuses an INVITE that is not among the known ones yet.
-    pub(crate) fn refuse_new(&mut self, invitation: Box<Invitation>, refusal: &Refusal, now: Now) {
+    pub(crate) fn refuse_new(&mut self, invitation: Invitation, refusal: &Refusal, cx: &mut Cx<'_>) {
         self.invitations.push(invitation);
-        self.refuse_at(self.invitations.len() - 1, refusal.code, refusal.phrase, refusal.header.as_slice(), now);
+        self.refuse_at(self.invitations.len() - 1, refusal.code, refusal.phrase, refusal.header.as_slice(), cx);
     }
 
-    pub(crate) fn handle_ack(&mut self, key: &TransactionKey, ack: &Message, now: Now) {
+    pub(crate) fn handle_ack(&mut self, key: &TransactionKey, ack: &Message, cx: &mut Cx<'_>) {
         if let Some(refused) = self.invitations.iter_mut().find(|known| known.key == *key) {
-            if !refused.acknowledge(now.boot) {
-                self.discard(Discard::StrayRequest);
+            if !refused.acknowledge(cx.now.boot) {
+                cx.outbox.discard(Discard::StrayRequest);
             }
             return;
         }
@@ -211,16 +202,16 @@ impl UserAgent {
                 && known.request.call_id() == ack.call_id()
                 && known.request.cseq().map(|cseq| cseq.seq) == cseq
         });
-        let Some(known) = known else { return self.discard(Discard::StrayRequest) };
+        let Some(known) = known else { return cx.outbox.discard(Discard::StrayRequest) };
         if !known.awaits_ack() {
             return;
         }
-        known.acknowledge(now.boot);
+        known.acknowledge(cx.now.boot);
         let (Purpose::Ring(uuid) | Purpose::Change(uuid)) = known.purpose else { return };
-        self.acknowledged(uuid, ack, now);
+        self.acknowledged(uuid, ack, cx);
     }
 
-    fn acknowledged(&mut self, uuid: Uuid, ack: &Message, now: Now) {
+    fn acknowledged(&mut self, uuid: Uuid, ack: &Message, cx: &mut Cx<'_>) {
         let Some(session) = self.sessions.iter_mut().find(|session| session.uuid == uuid) else { return };
         let answer =
             if std::mem::take(&mut session.awaits_answer) { body::description(ack).ok().flatten() } else { None };
@@ -228,37 +219,37 @@ impl UserAgent {
             session.remote.clone_from(&answer);
         }
         let first = !std::mem::replace(&mut session.connected, true);
-        let live = self.wake.live_mut(uuid).is_some();
+        let live = self.table.live_mut(uuid).is_some();
         if live && first {
-            self.tell_call(uuid, CallChange::Connected { answer }, now);
+            self.tell_call(uuid, CallChange::Connected { answer }, cx);
         } else if live && let Some(answer) = answer {
-            self.tell_call(uuid, CallChange::Answered(answer), now);
+            self.tell_call(uuid, CallChange::Answered(answer), cx);
         }
     }
 
-    pub(crate) fn handle_cancel(&mut self, way: Way, key: &TransactionKey, request: &Message, now: Now) {
+    pub(crate) fn handle_cancel(&mut self, way: Way, key: &TransactionKey, request: &Message, cx: &mut Cx<'_>) {
         let Some(index) = self.invitations.iter().position(|known| known.key == *key) else {
-            return self.answer_request(way, None, request, 481, "Call/Transaction Does Not Exist", &[], now);
+            return self.answer_request(way, None, request, 481, "Call/Transaction Does Not Exist", &[], cx);
         };
-        self.answer_request(way, None, request, 200, "OK", &[], now);
+        self.answer_request(way, None, request, 200, "OK", &[], cx);
         if !self.invitations[index].is_open() {
             return;
         }
-        self.refuse_at(index, 487, "Request Terminated", &[], now);
+        self.refuse_at(index, 487, "Request Terminated", &[], cx);
         match self.invitations[index].purpose {
             // A gateway that forks cancels one branch while another goes on.
             Purpose::Ring(uuid) if !self.invitations.iter().any(|known| known.rings(uuid)) => {
-                self.end_call(uuid, reason::of_cancel(request), now);
+                self.end_call(uuid, reason::of_cancel(request), cx);
             }
             Purpose::Change(uuid) => self.forget_change(uuid),
             Purpose::Ring(_) | Purpose::Refused => {}
         }
     }
 
-    pub(crate) fn expire_invitations(&mut self, now: Now) {
+    pub(crate) fn expire_invitations(&mut self, cx: &mut Cx<'_>) {
         let mut due: Vec<(TransactionKey, Due)> = Vec::new();
         for invitation in self.invitations.iter_mut() {
-            if let Some(what) = invitation.due(now.boot) {
+            if let Some(what) = invitation.due(cx.now.boot) {
                 due.push((invitation.key.clone(), what));
             }
         }
@@ -268,20 +259,20 @@ impl UserAgent {
             match (what, purpose) {
                 (Due::Repeat, _) => {
                     let bytes = self.invitations[index].last();
-                    self.send_answer(index, bytes);
+                    self.send_answer(index, bytes, cx);
                 }
                 (Due::Done, _) => drop(self.invitations.remove(index)),
                 (Due::Unanswered, Purpose::Change(uuid)) => {
-                    self.respond_change(uuid, None, now);
+                    self.respond_change(uuid, None, cx);
                     if self.invitations[index].is_open() {
-                        self.refuse_at(index, 500, "Server Internal Error", &[], now);
+                        self.refuse_at(index, 500, "Server Internal Error", &[], cx);
                     }
                 }
-                (Due::Unanswered, _) => self.give_up_ringing(index, 480, Ended::Unanswered, now),
-                (Due::NoPrack, _) => self.give_up_ringing(index, 504, Ended::Failed(504), now),
+                (Due::Unanswered, _) => self.give_up_ringing(index, 480, Ended::Unanswered, cx),
+                (Due::NoPrack, _) => self.give_up_ringing(index, 504, Ended::Failed(504), cx),
                 (Due::NoAck, Purpose::Ring(uuid) | Purpose::Change(uuid)) => {
                     self.invitations.remove(index);
-                    self.fail_session(uuid, 408, now);
+                    self.fail_session(uuid, 408, cx);
                 }
                 (Due::NoAck, Purpose::Refused) => drop(self.invitations.remove(index)),
             }
@@ -289,18 +280,18 @@ impl UserAgent {
     }
 
     /// Refuses one INVITE; with the last of them its call is over.
-    fn give_up_ringing(&mut self, index: usize, code: u16, how: Ended, now: Now) {
+    fn give_up_ringing(&mut self, index: usize, code: u16, how: Ended, cx: &mut Cx<'_>) {
         let phrase = if code == 504 { "Server Time-out" } else { "Temporarily Unavailable" };
-        self.refuse_at(index, code, phrase, &[], now);
+        self.refuse_at(index, code, phrase, &[], cx);
         if let Purpose::Ring(uuid) = self.invitations[index].purpose
             && !self.invitations.iter().any(|known| known.rings(uuid))
         {
-            self.end_call(uuid, how, now);
+            self.end_call(uuid, how, cx);
         }
     }
 
     pub(crate) fn sessions_of(&mut self, uuid: Uuid) -> Option<&mut Session> {
-        self.sessions.iter_mut().find(|session| session.uuid == uuid).map(Box::as_mut)
+        self.sessions.iter_mut().find(|session| session.uuid == uuid)
     }
 }
 

@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use super::dialog::Dialog;
 use super::session_timer::SessionTimer;
+use super::uas::TransactionKey;
 use crate::account::AccountKey;
 use crate::clock::Soonest;
+use crate::digest::Challenged;
 use crate::event::{Answer, Offer};
 use crate::outbox::Way;
-use crate::registration::Challenged;
 use crate::sip::{CSeq, Message, Method};
 use crate::transaction::{ClientTransaction, Due};
-use crate::uas::TransactionKey;
 
 /// How long the app may think about a new offer, below Timer C and a human's patience.
 pub(crate) const OFFER_WINDOW: Duration = Duration::from_secs(20);

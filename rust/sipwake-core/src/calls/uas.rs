@@ -5,8 +5,6 @@ use std::time::Duration;
 use crate::sip::Message;
 use crate::transaction::T1;
 
-/// The methods that are taken.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, MESSAGE";
 /// Answers kept for retransmitted requests; the oldest goes first.
 const MAX_ANSWERS: usize = 256;
 

@@ -2,36 +2,32 @@
 
 use uuid::Uuid;
 
-use super::SUPPORTED;
 use super::session::{Leaving, Outgoing, Session};
 use super::session_timer::SessionTimer;
-use crate::clock::Now;
-use crate::digest::parse_challenges;
+use super::{Calls, Cx, SUPPORTED};
+use crate::digest::{Challenged, parse_challenges};
 use crate::event::{CallChange, Ended};
 use crate::flows::Up;
 use crate::outbox::Way;
-use crate::registration::Challenged;
-use crate::sip::{Message, Method};
+use crate::sip::{ALLOW, Message, Method};
 use crate::transaction::{ClientTransaction, Due};
-use crate::uas::ALLOW;
-use crate::user_agent::UserAgent;
 
-impl UserAgent {
+impl Calls {
     /// Leaves a call: the BYE goes out as soon as it may.
-    pub(crate) fn leave(&mut self, call: Uuid, status: Option<u16>, now: Now) {
+    pub(crate) fn leave(&mut self, call: Uuid, status: Option<u16>, cx: &mut Cx<'_>) {
         if let Some(session) = self.sessions_of(call)
             && session.leaving == Leaving::No
         {
             session.leaving = Leaving::Wanted(status);
             session.timer = None;
         }
-        self.respond_change(call, None, now);
+        self.respond_change(call, None, cx);
     }
 
     /// Ends an answered call that cannot go on: an ACK or a refresh never came.
-    pub(crate) fn fail_session(&mut self, call: Uuid, status: u16, now: Now) {
-        self.end_call(call, Ended::Failed(status), now);
-        self.leave(call, Some(status), now);
+    pub(crate) fn fail_session(&mut self, call: Uuid, status: u16, cx: &mut Cx<'_>) {
+        self.end_call(call, Ended::Failed(status), cx);
+        self.leave(call, Some(status), cx);
         if let Some(session) = self.sessions_of(call) {
             // 15: without the ACK, the BYE may go out once it is no longer waited for.
             session.connected = true;
@@ -39,10 +35,10 @@ impl UserAgent {
     }
 
     /// Sends what is due in each call, if there is a flow for it.
-    pub(crate) fn drive_sessions(&mut self, now: Now) {
+    pub(crate) fn drive_sessions(&mut self, cx: &mut Cx<'_>) {
         for index in 0..self.sessions.len() {
             let session = &self.sessions[index];
-            let Some(way) = self.way(&session.account, session.way).filter(|_| session.connected) else { continue };
+            let Some(way) = cx.way(&session.account, session.way).filter(|_| session.connected) else { continue };
             match session.leaving {
                 Leaving::Wanted(status) => {
                     let mut headers = Vec::new();
@@ -51,34 +47,33 @@ impl UserAgent {
                     }
                     self.sessions[index].leaving = Leaving::Sent;
                     self.sessions[index].request = None;
-                    self.send_request(index, &Method::Bye, headers, Challenged::default(), now);
+                    self.send_request(index, &Method::Bye, headers, Challenged::default(), cx);
                 }
                 // The caller learns the Contact on the new flow (RFC 3261 section 12.2: a target refresh).
                 Leaving::No if way != session.way && session.request.is_none() => {
                     self.sessions[index].way = way;
-                    self.refresh(index, now);
+                    self.refresh(index, cx);
                 }
                 Leaving::No | Leaving::Sent => {}
             }
         }
-        let registrations = &self.registrations;
         self.sessions.retain(|session| {
             let over = session.leaving == Leaving::Sent && session.request.is_none();
-            !over && registrations.iter().any(|registration| registration.key == session.account)
+            !over && cx.accounts.is_known(&session.account)
         });
     }
 
     /// Sends UPDATE or, where the caller does not take it, a re-INVITE with what was agreed before.
-    fn refresh(&mut self, index: usize, now: Now) {
+    fn refresh(&mut self, index: usize, cx: &mut Cx<'_>) {
         let session = &self.sessions[index];
         if session.change.is_some() {
             return;
         }
         let method = if session.takes_update { Method::Update } else { Method::Invite };
         let mut headers = session.timer.as_ref().map(SessionTimer::refresh).unwrap_or_default();
-        let Some(contact) = self.contact_of(&session.account) else { return };
+        let Some(contact) = self.contact_of(&session.account, cx) else { return };
         headers.extend([("Contact", contact), ("Supported", SUPPORTED.to_owned()), ("Allow", ALLOW.to_owned())]);
-        self.send_request(index, &method, headers, Challenged::default(), now);
+        self.send_request(index, &method, headers, Challenged::default(), cx);
     }
 
     fn send_request(
@@ -87,21 +82,18 @@ impl UserAgent {
         method: &Method,
         headers: Vec<(&'static str, String)>,
         mut challenged: Challenged,
-        now: Now,
+        cx: &mut Cx<'_>,
     ) {
-        let branch = self.outbox.branch();
+        let branch = cx.outbox.branch();
         let session = &self.sessions[index];
-        let Some((way, up)) = self.way_up(session) else { return };
+        let Some((way, up)) = way_up(session, cx) else { return };
         let (via, reliable) = (via(&up, &branch), up.transport.is_reliable());
         let session = &mut self.sessions[index];
         let cseq = session.dialog.next_cseq();
         let body = (*method == Method::Invite).then_some(&session.local);
-        let account = self.registrations.iter_mut().find(|registration| registration.key == session.account);
-        let answers = account.map(|registration| {
-            let (uri, bytes) = (session.dialog.request_uri(), body.map_or(&[][..], |body| &body.body));
-            registration.answer_challenges(&mut challenged, method.as_str(), &uri, bytes, &mut self.outbox)
-        });
-        let answers = answers.unwrap_or_default();
+        let (uri, bytes) = (session.dialog.request_uri(), body.map_or(&[][..], |body| &body.body));
+        let request = (method.as_str(), uri.as_str(), bytes);
+        let answers = cx.accounts.answer_challenges(&session.account, &mut challenged, request, cx.outbox);
         let mut builder = session.dialog.request(method, cseq, &via);
         for (name, value) in headers.iter().chain(&answers) {
             builder = builder.header(name, value);
@@ -119,25 +111,18 @@ impl UserAgent {
             branch,
             cseq,
             bytes: bytes.clone(),
-            transaction: ClientTransaction::start(reliable, now.boot),
+            transaction: ClientTransaction::start(reliable, cx.now.boot),
             headers,
             challenged,
             heard: false,
         });
-        self.outbox.transmit(way, bytes);
-    }
-
-    /// The flow that a request of ours takes, and what carries it.
-    fn way_up(&self, session: &Session) -> Option<(Way, Up)> {
-        let way = self.way(&session.account, session.way)?;
-        let up = self.flows.up(way.flow)?;
-        Some((way, up))
+        cx.outbox.transmit(way, bytes);
     }
 
     /// Takes a response to one of our requests. Returns `false` for one that is to none of them.
-    pub(crate) fn handle_call_response(&mut self, response: &Message, now: Now) -> bool {
+    pub(crate) fn handle_call_response(&mut self, response: &Message, cx: &mut Cx<'_>) -> bool {
         let Some(code) = response.code() else { return false };
-        if self.acknowledge_again(response, code) {
+        if self.acknowledge_again(response, code, cx) {
             return true;
         }
         let ours = |session: &Session| session.request.as_ref().is_some_and(|request| request.is_answered_by(response));
@@ -146,17 +131,17 @@ impl UserAgent {
         let Some(request) = session.request.as_mut() else { return false };
         if code < 200 {
             request.heard = true;
-            request.transaction.proceed(now.boot);
+            request.transaction.proceed(cx.now.boot);
             return true;
         }
         let (method, cseq, branch) = (request.method.clone(), request.cseq, request.branch.clone());
         let concluded = session.request.take();
         if method == Method::Invite {
-            self.acknowledge(index, cseq, code, branch);
+            self.acknowledge(index, cseq, code, branch, cx);
         }
         if matches!(code, 401 | 407)
             && let Some(request) = concluded
-            && self.answer_with_credentials(index, request, response, now)
+            && self.answer_with_credentials(index, request, response, cx)
         {
             return true;
         }
@@ -166,29 +151,29 @@ impl UserAgent {
             (Method::Bye, _) => drop(self.sessions.remove(index)),
             (_, 200..=299) => {
                 session.dialog.refresh_target(response);
-                let timer = session.timer.as_ref().and_then(|timer| timer.refreshed(response, now.boot));
+                let timer = session.timer.as_ref().and_then(|timer| timer.refreshed(response, cx.now.boot));
                 session.timer = timer;
                 let described = super::body::description(response).ok().flatten();
                 if let Some(answer) = described.filter(|answer| !session.is_known(answer)) {
                     session.remote = Some(answer.clone());
                     let uuid = session.uuid;
-                    self.tell_call(uuid, CallChange::Answered(answer), now);
+                    self.tell_call(uuid, CallChange::Answered(answer), cx);
                 }
             }
             (_, 422) => {
                 let min_se = response.header("Min-SE").and_then(|value| value.trim().parse().ok()).unwrap_or(0);
                 if session.timer.as_mut().is_some_and(|timer| timer.lengthen(min_se)) {
-                    self.refresh(index, now);
+                    self.refresh(index, cx);
                 }
             }
             (Method::Update, 405 | 501) => {
                 session.takes_update = false;
-                self.refresh(index, now);
+                self.refresh(index, cx);
             }
             // Section 12.2.1.2: the caller knows nothing of this call.
             (_, 408 | 481) => {
                 let uuid = session.uuid;
-                self.fail_session(uuid, code, now);
+                self.fail_session(uuid, code, cx);
             }
             // Anything else leaves the session as it was (14.1); its timer decides.
             _ => {}
@@ -198,92 +183,101 @@ impl UserAgent {
 
     /// Sends a request again with the account's credentials (RFC 3261 section 22.1). Returns `false` where they were
     /// refused, or nothing that asks for them can be answered.
-    fn answer_with_credentials(&mut self, index: usize, request: Outgoing, response: &Message, now: Now) -> bool {
+    fn answer_with_credentials(
+        &mut self,
+        index: usize,
+        request: Outgoing,
+        response: &Message,
+        cx: &mut Cx<'_>,
+    ) -> bool {
         let account = &self.sessions[index].account;
-        let Some(registration) = self.registrations.iter_mut().find(|registration| registration.key == *account) else {
-            return false;
-        };
         let challenges = parse_challenges(response.headers("WWW-Authenticate"), response.headers("Proxy-Authenticate"));
         let Outgoing { method, headers, mut challenged, .. } = request;
-        if !registration.is_answerable(&challenges, &mut challenged, now) {
-            log::warn!("{}: a {method} in a call asks for credentials that nobody here has", registration.key);
+        if !cx.accounts.is_answerable(account, &challenges, &mut challenged, cx.now) {
+            log::warn!("{}: a {method} in a call asks for credentials that nobody here has", account);
             return false;
         }
-        self.send_request(index, &method, headers, challenged, now);
+        self.send_request(index, &method, headers, challenged, cx);
         self.sessions[index].request.is_some()
     }
 
     /// Sends the ACK of our re-INVITE: of a 2xx in a transaction of its own, else in the INVITE's.
-    fn acknowledge(&mut self, index: usize, cseq: u32, code: u16, branch: String) {
-        let branch = if code < 300 { self.outbox.branch() } else { branch };
+    fn acknowledge(&mut self, index: usize, cseq: u32, code: u16, branch: String, cx: &mut Cx<'_>) {
+        let branch = if code < 300 { cx.outbox.branch() } else { branch };
         let session = &self.sessions[index];
-        let Some((way, up)) = self.way_up(session) else { return };
+        let Some((way, up)) = way_up(session, cx) else { return };
         if let Ok(bytes) = session.dialog.request(&Method::Ack, cseq, &via(&up, &branch)).finish() {
             self.sessions[index].last_ack = Some((cseq, bytes.clone()));
-            self.outbox.transmit(way, bytes);
+            cx.outbox.transmit(way, bytes);
         }
     }
 
     /// Section 13.2.2.4: a 2xx that comes again means that its ACK was lost.
-    fn acknowledge_again(&mut self, response: &Message, code: u16) -> bool {
+    fn acknowledge_again(&mut self, response: &Message, code: u16, cx: &mut Cx<'_>) -> bool {
         let Some(cseq) = response.cseq().filter(|cseq| code >= 200 && cseq.method == Method::Invite.as_str()) else {
             return false;
         };
         let again = self.sessions.iter().find_map(|session| {
             let (acknowledged, bytes) = session.last_ack.as_ref()?;
             let same = *acknowledged == cseq.seq && session.dialog.is_answered_by(response);
-            same.then(|| (self.way(&session.account, session.way), bytes.clone()))
+            same.then(|| (cx.way(&session.account, session.way), bytes.clone()))
         });
         let Some((way, bytes)) = again else { return false };
         if let Some(way) = way {
-            self.outbox.transmit(way, bytes);
+            cx.outbox.transmit(way, bytes);
         }
         true
     }
 
-    pub(crate) fn expire_sessions(&mut self, now: Now) {
+    pub(crate) fn expire_sessions(&mut self, cx: &mut Cx<'_>) {
         let calls: Vec<Uuid> = self.sessions.iter().map(|session| session.uuid).collect();
         for call in calls {
             let Some(index) = self.sessions.iter().position(|session| session.uuid == call) else { continue };
-            self.expire_request(index, now);
+            self.expire_request(index, cx);
             let Some(session) = self.sessions_of(call) else { continue };
-            if matches!(&session.change, Some(super::session::Change::Update { until, .. }) if now.boot >= *until) {
-                self.respond_change(call, None, now);
+            if matches!(&session.change, Some(super::session::Change::Update { until, .. }) if cx.now.boot >= *until) {
+                self.respond_change(call, None, cx);
             }
             let Some(index) = self.sessions.iter().position(|session| session.uuid == call) else { continue };
             let session = &mut self.sessions[index];
-            let Some(timer) = session.timer.as_mut().filter(|timer| now.boot >= timer.at()) else { continue };
-            if timer.is_over(now.boot) {
+            let Some(timer) = session.timer.as_mut().filter(|timer| cx.now.boot >= timer.at()) else { continue };
+            if timer.is_over(cx.now.boot) {
                 // RFC 4028 section 10.
-                self.fail_session(call, 408, now);
+                self.fail_session(call, 408, cx);
             } else if session.leaving == Leaving::No && session.request.is_none() {
                 timer.asked_already();
-                self.refresh(index, now);
+                self.refresh(index, cx);
             } else {
                 timer.asked_already();
             }
         }
     }
 
-    fn expire_request(&mut self, index: usize, now: Now) {
+    fn expire_request(&mut self, index: usize, cx: &mut Cx<'_>) {
         let session = &mut self.sessions[index];
         let Some(request) = session.request.as_mut() else { return };
-        match request.due(now.boot) {
+        match request.due(cx.now.boot) {
             Some(Due::Retransmit) => {
                 let bytes = request.bytes.clone();
-                if let Some(way) = self.way(&self.sessions[index].account, self.sessions[index].way) {
-                    self.outbox.transmit(way, bytes);
+                if let Some(way) = cx.way(&self.sessions[index].account, self.sessions[index].way) {
+                    cx.outbox.transmit(way, bytes);
                 }
             }
             Some(Due::TimedOut) if request.method == Method::Bye => drop(self.sessions.remove(index)),
             Some(Due::TimedOut) => {
                 let uuid = session.uuid;
                 session.request = None;
-                self.fail_session(uuid, 408, now);
+                self.fail_session(uuid, 408, cx);
             }
             None => {}
         }
     }
+}
+
+/// The flow that a request of ours takes, and what carries it.
+fn way_up(session: &Session, cx: &Cx<'_>) -> Option<(Way, Up)> {
+    let way = cx.way(&session.account, session.way)?;
+    Some((way, cx.flows.up(way.flow)?))
 }
 
 fn via(up: &Up, branch: &str) -> String {

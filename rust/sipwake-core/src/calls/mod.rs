@@ -3,100 +3,145 @@
 //! A call has one name, its UUID, and one end. The app wishes at any moment; a wish is carried out when it can be: an
 //! answer before the INVITE came waits for it ([`CallChange::AnswerWanted`]), a hang-up before the ACK waits for that.
 
-pub(crate) mod body;
+mod accounts;
+mod body;
+mod chat;
 mod dialog;
+mod incoming;
 mod invite;
 mod outgoing;
 mod reason;
-pub(crate) mod session;
+mod session;
 mod session_timer;
-pub(crate) mod transaction;
+mod stranger;
+mod table;
+mod transaction;
+mod uas;
 mod within;
 
-use std::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
 
 use uuid::Uuid;
 
-pub(crate) use self::invite::{CAPABILITIES, caller};
-
+pub(crate) use self::accounts::{Accounts, Cx};
 use self::dialog::Dialog;
 use self::session::{Leaving, Session};
 use self::session_timer::SessionTimer;
+use self::table::Arrival;
+pub(crate) use self::table::{State, Table};
+use self::transaction::Invitation;
+use self::uas::Answers;
 use crate::account::AccountKey;
-use crate::clock::Now;
+use crate::call::{CallPolicy, Decline, HangUp, Progress};
+use crate::clock::Soonest;
 use crate::event::{Answer, CallChange, CallEvent, CallTimes, Caller, Discard, Ended, Event, Offer};
-use crate::flows::Up;
 use crate::outbox::Way;
-use crate::registration::Registration;
-use crate::sip::{Builder, Message, escape_paramchar};
-use crate::uas::ALLOW;
-use crate::user_agent::{Decline, UserAgent};
-use crate::wake::State;
+use crate::payload::{ActionKind, Ignored, PushAction};
+use crate::sip::{ALLOW, Builder, Message, escape_paramchar};
 
 /// The extensions that an INVITE may require.
 pub(crate) const SUPPORTED: &str = "100rel, timer";
 /// Types of bodies that are read.
 pub(crate) const ACCEPT: &str = "application/sdp, text/plain, message/cpim";
 
-/// How calls are treated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallPolicy {
-    /// The longest that an announced INVITE is waited for, if its payload's time to live does not say less; 40 seconds by
-    /// default. Counts from when the push came or, where the payload tells no time to live, from when it was sent.
-    pub window: Duration,
-    /// The longest that a phone rings, if the INVITE's `Expires` does not say less; 180 seconds by default.
-    pub ring_limit: Duration,
-    /// Whether the Contact of an answered call carries `pn-purr`, so that a registrar that gave one (RFC 8599 section 6)
-    /// can wake the app for requests inside the call. Not by default.
-    pub mid_call_wakeups: bool,
-    /// What the caller hears first; [`Progress::Ringing`] by default.
-    pub progress: Progress,
+/// All calls of a client, from their push or INVITE to their end.
+#[derive(Default)]
+pub(crate) struct Calls {
+    table: Table,
+    invitations: Vec<Invitation>,
+    sessions: Vec<Session>,
+    answers: Answers,
+    policy: CallPolicy,
+    /// Calls from others than the registrar's flow are taken.
+    unsolicited: bool,
+    /// Answers that wait for a flow.
+    held_answers: BTreeMap<Uuid, Answer>,
+    /// Messages told lately: a gateway sends them again to a new Contact.
+    chats: VecDeque<String>,
 }
 
-/// What the caller hears of a call before it is answered (RFC 3261 section 13.3.1.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Progress {
-    /// 180 (Ringing) as soon as the INVITE is here.
-    #[default]
-    Ringing,
-    /// 183 (Session Progress), for an app that shows the call later than it hears of it; 180 follows with
-    /// [`UserAgent::ringing`].
-    Session,
-}
-
-impl Default for CallPolicy {
-    fn default() -> Self {
-        Self {
-            window: crate::payload::CALL_WINDOW,
-            ring_limit: Duration::from_secs(180),
-            mid_call_wakeups: false,
-            progress: Progress::Ringing,
-        }
-    }
-}
-
-/// Why the app ends a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum HangUp {
-    /// The user wants it: 603 while it rings, BYE once it is answered.
-    #[default]
-    Normal,
-    /// It cannot go on, for example with 488 for an offer that the media engine does not take: this status while it rings,
-    /// BYE with a `Reason` (RFC 3326) once it is answered. What is no status from 400 to 699 becomes 500.
-    Failed(u16),
-}
-
-impl UserAgent {
-    /// Sets how calls are treated from here on.
-    pub fn set_call_policy(&mut self, policy: CallPolicy) {
+impl Calls {
+    pub(crate) fn set_policy(&mut self, policy: CallPolicy) {
         self.policy = policy;
+    }
+
+    pub(crate) fn policy(&self) -> &CallPolicy {
+        &self.policy
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    pub(crate) fn timeouts(&self, soonest: &mut Soonest) {
+        for invitation in &self.invitations {
+            soonest.add(Some(invitation.timeout()));
+        }
+        for session in &self.sessions {
+            session.timeouts(soonest);
+        }
+        soonest.add(self.table.timeout());
+    }
+
+    /// Does what time asks for.
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Cx<'_>) {
+        for uuid in self.table.expire(cx.now.boot) {
+            self.tell_call(uuid, CallChange::Ended(Ended::Missed), cx);
+        }
+        self.expire_invitations(cx);
+        self.expire_sessions(cx);
+    }
+
+    /// Takes a push, for this account where only one can be meant. Returns whether it was answered already.
+    pub(crate) fn handle_push(&mut self, action: &PushAction, account: Option<AccountKey>, cx: &mut Cx<'_>) -> bool {
+        match &action.kind {
+            ActionKind::IncomingCall { .. } => {
+                let window = action.age.deadline(self.policy.window).saturating_sub(cx.now.boot);
+                let caller = Caller {
+                    uri: action.caller.clone().unwrap_or_default(),
+                    display_name: action.display_name.clone(),
+                };
+                match self.table.announce(&action.identity, account, window, cx.now.boot) {
+                    Arrival::New(uuid) => {
+                        self.learn_caller(uuid, &caller);
+                        self.tell_call(uuid, CallChange::Announced(caller), cx);
+                        false
+                    }
+                    arrival @ (Arrival::Repeated(uuid) | Arrival::Joined(uuid)) => {
+                        // What the INVITE says of its caller stands above what a late push says.
+                        let entry = self.table.get(uuid).filter(|entry| entry.state != State::Announced);
+                        let told = entry.and_then(|entry| entry.caller.as_ref());
+                        let known = told.is_some_and(|caller| caller.display_name.is_some());
+                        if !known && self.learn_caller(uuid, &caller) {
+                            self.tell_call(uuid, CallChange::CallerChanged(caller), cx);
+                        }
+                        matches!(arrival, Arrival::Repeated(_))
+                    }
+                    Arrival::Ghost(..) => true,
+                    Arrival::Full => {
+                        cx.outbox.discard(Discard::TooManyCalls);
+                        false
+                    }
+                }
+            }
+            ActionKind::Cancel => {
+                if let Some((uuid, _)) = self.table.cancel(&action.identity, cx.now.boot) {
+                    self.tell_call(uuid, CallChange::Ended(Ended::Cancelled), cx);
+                    self.held_answers.remove(&uuid);
+                    self.refuse_invitations(uuid, 487, "Request Terminated", cx);
+                }
+                false
+            }
+            ActionKind::Ignore { reason: Ignored::CallOver } => true,
+            _ => false,
+        }
     }
 
     /// Says that the phone rings: the callers of [`Progress::Session`] hear 180, one who required reliable responses
     /// once its PRACK of the 183 is here (RFC 3262 section 3).
     ///
     /// Returns `false` for a call that is not ringing, or whose caller has heard so.
-    pub fn ringing(&mut self, call: Uuid, now: Now) -> bool {
+    pub(crate) fn ringing(&mut self, call: Uuid, cx: &mut Cx<'_>) -> bool {
         let mut told = false;
         for index in 0..self.invitations.len() {
             let invitation = &mut self.invitations[index];
@@ -104,11 +149,10 @@ impl UserAgent {
                 invitation.progress = Progress::Ringing;
                 told = true;
                 if !invitation.awaits_prack() {
-                    self.send_progress(index, now);
+                    self.send_progress(index, cx);
                 }
             }
         }
-        self.settle(now);
         told
     }
 
@@ -117,17 +161,18 @@ impl UserAgent {
     /// When the INVITE is here, now or later, [`CallChange::AnswerWanted`] tells its offer; the app then calls
     /// [`accept`](Self::accept) with its session description. Returns `false` for a call that is not known, over, or
     /// accepted already.
-    pub fn answer(&mut self, call: Uuid, now: Now) -> bool {
-        let Some(entry) = self.wake.live_mut(call).filter(|entry| entry.state != State::Answered) else { return false };
+    pub(crate) fn answer(&mut self, call: Uuid, cx: &mut Cx<'_>) -> bool {
+        let Some(entry) = self.table.live_mut(call).filter(|entry| entry.state != State::Answered) else {
+            return false;
+        };
         if std::mem::replace(&mut entry.answer_wanted, true) || entry.state == State::Announced {
             return true;
         }
         let caller = entry.caller.clone().unwrap_or_default();
-        if let Some(index) = self.best_invitation(call) {
+        if let Some(index) = self.best_invitation(call, cx) {
             let offer = body::description(&self.invitations[index].request).ok().flatten();
-            self.tell_call(call, CallChange::AnswerWanted { caller, offer }, now);
+            self.tell_call(call, CallChange::AnswerWanted { caller, offer }, cx);
         }
-        self.settle(now);
         true
     }
 
@@ -135,38 +180,36 @@ impl UserAgent {
     /// out at once, or as soon as there is a flow; [`CallChange::Connected`] follows with the ACK.
     ///
     /// Returns `false` for a call that is not ringing: not known, not here yet, accepted already, or over.
-    pub fn accept(&mut self, call: Uuid, answer: Answer, now: Now) -> bool {
-        let rings = self.wake.live_mut(call).is_some_and(|entry| entry.state == State::Ringing);
-        if !rings || answer.body.is_empty() || self.best_invitation(call).is_none() {
+    pub(crate) fn accept(&mut self, call: Uuid, answer: Answer, cx: &mut Cx<'_>) -> bool {
+        let rings = self.table.live_mut(call).is_some_and(|entry| entry.state == State::Ringing);
+        if !rings || answer.body.is_empty() || self.best_invitation(call, cx).is_none() {
             return false;
         }
-        let accepted = self.carry_out_answer(call, &answer, now);
+        let accepted = self.carry_out_answer(call, &answer, cx);
         if accepted.is_none() {
             self.held_answers.insert(call, answer);
         }
-        self.settle(now);
         accepted.unwrap_or(true)
     }
 
     /// Declines a call that rings or was announced; the refusal of an announced one is sent when its INVITE comes.
     /// Returns `false` for a call that is not known, answered or over.
-    pub fn decline(&mut self, call: Uuid, how: Decline, now: Now) -> bool {
-        if self.wake.live_mut(call).is_none_or(|entry| entry.state == State::Answered) {
+    pub(crate) fn decline(&mut self, call: Uuid, how: Decline, cx: &mut Cx<'_>) -> bool {
+        if self.table.live_mut(call).is_none_or(|entry| entry.state == State::Answered) {
             return false;
         }
         let code = match how {
             Decline::Everywhere => 603,
             Decline::Busy => 486,
         };
-        let ended = self.end_call(call, Ended::Declined, now);
-        self.refuse_call(call, code, now);
-        self.settle(now);
+        let ended = self.end_call(call, Ended::Declined, cx);
+        self.refuse_call(call, code, cx);
         ended
     }
 
     /// Ends a call, whatever its state. Returns `false` for a call that is not known or over.
-    pub fn hang_up(&mut self, call: Uuid, why: HangUp, now: Now) -> bool {
-        let Some(state) = self.wake.live_mut(call).map(|entry| entry.state) else { return false };
+    pub(crate) fn hang_up(&mut self, call: Uuid, why: HangUp, cx: &mut Cx<'_>) -> bool {
+        let Some(state) = self.table.live_mut(call).map(|entry| entry.state) else { return false };
         let status = match why {
             HangUp::Normal => None,
             HangUp::Failed(status @ 400..=699) => Some(status),
@@ -177,28 +220,26 @@ impl UserAgent {
             (State::Answered, None) => Ended::HungUp,
             (_, None) => Ended::Declined,
         };
-        self.end_call(call, ended, now);
-        self.refuse_call(call, status.unwrap_or(603), now);
-        self.leave(call, status, now);
-        self.settle(now);
+        self.end_call(call, ended, cx);
+        self.refuse_call(call, status.unwrap_or(603), cx);
+        self.leave(call, status, cx);
         true
     }
 
     /// Responds to a [`CallChange::Offered`]: with the app's answer (or, if it had no offer, its own), or with `None` to
     /// refuse (488); the call goes on as it was. Returns `false` if no offer waits for a response.
-    pub fn respond_offer(&mut self, call: Uuid, answer: Option<Answer>, now: Now) -> bool {
-        let responded = self.respond_change(call, answer, now);
-        self.settle(now);
-        responded
+    pub(crate) fn respond_offer(&mut self, call: Uuid, answer: Option<Answer>, cx: &mut Cx<'_>) -> bool {
+        self.respond_change(call, answer, cx)
     }
 
     /// Returns the times of a call, also of one that ended within the last hour.
-    pub fn call_times(&self, call: Uuid) -> Option<CallTimes> {
-        self.wake.get(call).map(|entry| entry.times)
+    pub(crate) fn call_times(&self, call: Uuid) -> Option<CallTimes> {
+        self.table.get(call).map(|entry| entry.times)
     }
 
-    pub(crate) fn tell_call(&mut self, uuid: Uuid, change: CallChange, now: Now) {
-        let Some(entry) = self.wake.get_mut(uuid) else { return };
+    pub(crate) fn tell_call(&mut self, uuid: Uuid, change: CallChange, cx: &mut Cx<'_>) {
+        let Some(entry) = self.table.get_mut(uuid) else { return };
+        let now = cx.now;
         let stage = match &change {
             CallChange::Announced(_) => Some(&mut entry.times.announced),
             CallChange::Ringing { .. } | CallChange::AnswerWanted { .. } => Some(&mut entry.times.ringing),
@@ -210,12 +251,12 @@ impl UserAgent {
             stage.get_or_insert(now);
         }
         let (account, times) = (entry.account.clone(), entry.times);
-        self.outbox.tell(Event::Call(CallEvent { uuid, account, times, change }));
+        cx.outbox.tell(Event::Call(CallEvent { uuid, account, times, change }));
     }
 
     /// Notes who calls. Returns `true` if the app was told somebody else, or less.
     pub(crate) fn learn_caller(&mut self, uuid: Uuid, caller: &Caller) -> bool {
-        let Some(entry) = self.wake.get_mut(uuid) else { return false };
+        let Some(entry) = self.table.get_mut(uuid) else { return false };
         match &mut entry.caller {
             None => {
                 entry.caller = Some(caller.clone());
@@ -230,30 +271,30 @@ impl UserAgent {
     }
 
     /// Ends a call and tells it, once.
-    pub(crate) fn end_call(&mut self, uuid: Uuid, how: Ended, now: Now) -> bool {
+    pub(crate) fn end_call(&mut self, uuid: Uuid, how: Ended, cx: &mut Cx<'_>) -> bool {
         self.held_answers.remove(&uuid);
-        let ended = self.wake.end(uuid, how, now.boot);
+        let ended = self.table.end(uuid, how, cx.now.boot);
         if ended {
-            self.tell_call(uuid, CallChange::Ended(how), now);
+            self.tell_call(uuid, CallChange::Ended(how), cx);
         }
         ended
     }
 
-    pub(crate) fn end_calls_of(&mut self, key: &AccountKey, now: Now) {
-        let calls: Vec<Uuid> = self.wake.live(Some(key)).map(|entry| entry.uuid).collect();
+    pub(crate) fn end_calls_of(&mut self, key: &AccountKey, cx: &mut Cx<'_>) {
+        let calls: Vec<Uuid> = self.table.live(Some(key)).map(|entry| entry.uuid).collect();
         for uuid in calls {
-            self.end_call(uuid, Ended::LoggedOut, now);
-            self.refuse_invitations(uuid, 480, "Temporarily Unavailable", now);
-            self.leave(uuid, None, now);
+            self.end_call(uuid, Ended::LoggedOut, cx);
+            self.refuse_invitations(uuid, 480, "Temporarily Unavailable", cx);
+            self.leave(uuid, None, cx);
         }
     }
 
     /// Does what waited for a flow.
-    pub(crate) fn drive_calls(&mut self, now: Now) {
-        let held: Vec<Uuid> = self.held_answers.iter().map(|(call, _)| *call).collect();
+    pub(crate) fn drive(&mut self, cx: &mut Cx<'_>) {
+        let held: Vec<Uuid> = self.held_answers.keys().copied().collect();
         for call in held {
             if let Some(answer) = self.held_answers.get(&call).cloned()
-                && self.carry_out_answer(call, &answer, now).is_some()
+                && self.carry_out_answer(call, &answer, cx).is_some()
             {
                 self.held_answers.remove(&call);
             }
@@ -261,43 +302,43 @@ impl UserAgent {
         for index in 0..self.invitations.len() {
             if self.invitations[index].unsent {
                 let bytes = self.invitations[index].last();
-                self.send_answer(index, bytes);
+                self.send_answer(index, bytes, cx);
             }
         }
-        self.drive_sessions(now);
+        self.drive_sessions(cx);
     }
 
     /// The INVITE that an answer is best given to: the newest, of those that came on a living flow if there is one.
-    fn best_invitation(&self, call: Uuid) -> Option<usize> {
+    fn best_invitation(&self, call: Uuid, cx: &Cx<'_>) -> Option<usize> {
         let rings = |index: &usize| self.invitations[*index].rings(call);
         let newest = || (0..self.invitations.len()).rev().filter(rings);
-        newest().find(|index| self.is_alive(self.invitations[*index].way)).or_else(|| newest().next())
+        newest().find(|index| cx.is_alive(self.invitations[*index].way)).or_else(|| newest().next())
     }
 
     /// Sends the 200. Returns `None` while there is no flow to send it on.
-    fn carry_out_answer(&mut self, call: Uuid, answer: &Answer, now: Now) -> Option<bool> {
-        let Some(index) = self.best_invitation(call) else { return Some(false) };
+    fn carry_out_answer(&mut self, call: Uuid, answer: &Answer, cx: &mut Cx<'_>) -> Option<bool> {
+        let Some(index) = self.best_invitation(call, cx) else { return Some(false) };
         let (account, way) = (self.invitations[index].account.clone(), self.invitations[index].way);
-        let way = self.way(&account, way)?;
-        let Some(mut session) = self.begin_session(call, index, way, answer, now) else { return Some(false) };
+        let way = cx.way(&account, way)?;
+        let Some(mut session) = self.begin_session(call, index, way, answer, cx) else { return Some(false) };
         let headers = session.timer.as_ref().map(SessionTimer::agreement).unwrap_or_default();
-        if !self.send_accepting(index, &headers, answer, now) {
+        if !self.send_accepting(index, &headers, answer, cx) {
             return Some(false);
         }
         session.awaits_answer = session.remote.is_none();
         self.sessions.push(session);
-        if let Some(entry) = self.wake.live_mut(call) {
+        if let Some(entry) = self.table.live_mut(call) {
             entry.state = State::Answered;
-            entry.times.answered.get_or_insert(now);
+            entry.times.answered.get_or_insert(cx.now);
         }
-        self.refuse_invitations(call, 486, "Busy Here", now);
+        self.refuse_invitations(call, 486, "Busy Here", cx);
         Some(true)
     }
 
-    fn begin_session(&self, call: Uuid, index: usize, way: Way, answer: &Answer, now: Now) -> Option<Box<Session>> {
+    fn begin_session(&self, call: Uuid, index: usize, way: Way, answer: &Answer, cx: &mut Cx<'_>) -> Option<Session> {
         let invitation = &self.invitations[index];
         let request = &invitation.request;
-        Some(Box::new(Session {
+        Some(Session {
             uuid: call,
             account: invitation.account.clone(),
             way,
@@ -307,18 +348,18 @@ impl UserAgent {
             local: answer.clone(),
             remote: body::description(request).ok().flatten(),
             change: None,
-            timer: SessionTimer::asked(request, now.boot).ok().flatten(),
+            timer: SessionTimer::asked(request, cx.now.boot).ok().flatten(),
             takes_update: request.has_value("Allow", "UPDATE"),
             request: None,
             last_ack: None,
             leaving: Leaving::No,
-        }))
+        })
     }
 
     /// Sends the 2xx to an INVITE. Returns `false` if it cannot be built.
-    fn send_accepting(&mut self, index: usize, headers: &[(&str, String)], answer: &Offer, now: Now) -> bool {
+    fn send_accepting(&mut self, index: usize, headers: &[(&str, String)], answer: &Offer, cx: &mut Cx<'_>) -> bool {
         let invitation = &self.invitations[index];
-        let Some(contact) = self.contact_of(&invitation.account) else { return false };
+        let Some(contact) = self.contact_of(&invitation.account, cx) else { return false };
         let mut builder = Builder::response(&invitation.request, 200, "OK", Some(&invitation.to_tag))
             .record_route(&invitation.request)
             .header("Contact", &contact)
@@ -328,60 +369,54 @@ impl UserAgent {
             builder = builder.header(name, value);
         }
         let Ok(bytes) = builder.body(&answer.content_type, &answer.body).finish() else { return false };
-        self.invitations[index].accept(bytes.clone(), now.boot);
-        self.send_answer(index, bytes);
+        self.invitations[index].accept(bytes.clone(), cx.now.boot);
+        self.send_answer(index, bytes, cx);
         true
     }
 
     /// Sends the answer to an INVITE, now or when there is a flow again.
-    pub(crate) fn send_answer(&mut self, index: usize, bytes: Vec<u8>) {
+    pub(crate) fn send_answer(&mut self, index: usize, bytes: Vec<u8>, cx: &mut Cx<'_>) {
         let invitation = &self.invitations[index];
-        let way = self.way(&invitation.account, invitation.way);
+        let way = cx.way(&invitation.account, invitation.way);
         self.invitations[index].unsent = way.is_none();
         if let Some(way) = way {
-            self.outbox.transmit(way, bytes);
+            cx.outbox.transmit(way, bytes);
         }
-    }
-
-    /// The flow itself or, if it is gone, the account's present one: the server knows its transactions by their branch.
-    pub(crate) fn way(&self, account: &AccountKey, way: Way) -> Option<Way> {
-        if self.owner_of(way.flow).is_some() && self.flows.up(way.flow).is_some() {
-            return Some(way);
-        }
-        self.registration_of(account)?.flow_up(&self.flows).map(Up::way)
     }
 
     /// Our Contact in dialogs of an account.
-    pub(crate) fn contact_of(&self, account: &AccountKey) -> Option<String> {
-        let registration = self.registration_of(account)?;
-        let uri = registration.contact_uri(&self.flows)?;
-        let purr = self.purr(registration).map(|purr| format!(";pn-purr={}", escape_paramchar(purr)));
+    fn contact_of(&self, account: &AccountKey, cx: &Cx<'_>) -> Option<String> {
+        let uri = cx.accounts.contact_uri(account, cx.flows)?;
+        let purr = cx.accounts.purr(account).filter(|_| self.policy.mid_call_wakeups);
+        let purr = purr.map(|purr| format!(";pn-purr={}", escape_paramchar(purr)));
         Some(format!("<{uri}{}>", purr.unwrap_or_default()))
     }
 
-    fn purr<'a>(&self, registration: &'a Registration) -> Option<&'a str> {
-        let purr = registration.verdict.as_ref().and_then(|verdict| verdict.purr.as_deref());
-        purr.filter(|_| self.policy.mid_call_wakeups)
-    }
-
     /// Refuses a call as the app wants it: the INVITEs that ring, and those that are still to come.
-    fn refuse_call(&mut self, call: Uuid, code: u16, now: Now) {
-        if let Some(entry) = self.wake.get_mut(call) {
+    fn refuse_call(&mut self, call: Uuid, code: u16, cx: &mut Cx<'_>) {
+        if let Some(entry) = self.table.get_mut(call) {
             entry.refusal = Some(code);
         }
-        self.refuse_invitations(call, code, phrase(code), now);
+        self.refuse_invitations(call, code, phrase(code), cx);
     }
 
     /// Refuses every INVITE of a call that still rings.
-    pub(crate) fn refuse_invitations(&mut self, call: Uuid, code: u16, phrase: &str, now: Now) {
+    pub(crate) fn refuse_invitations(&mut self, call: Uuid, code: u16, phrase: &str, cx: &mut Cx<'_>) {
         for index in 0..self.invitations.len() {
             if self.invitations[index].rings(call) {
-                self.refuse_at(index, code, phrase, &[], now);
+                self.refuse_at(index, code, phrase, &[], cx);
             }
         }
     }
 
-    pub(crate) fn refuse_at(&mut self, index: usize, code: u16, phrase: &str, extra: &[(&str, String)], now: Now) {
+    pub(crate) fn refuse_at(
+        &mut self,
+        index: usize,
+        code: u16,
+        phrase: &str,
+        extra: &[(&str, String)],
+        cx: &mut Cx<'_>,
+    ) {
         let invitation = &mut self.invitations[index];
         let mut builder = Builder::response(&invitation.request, code, phrase, Some(&invitation.to_tag));
         for (name, value) in extra {
@@ -389,10 +424,10 @@ impl UserAgent {
         }
         match builder.finish() {
             Ok(bytes) => {
-                invitation.refuse(bytes.clone(), now.boot);
-                self.send_answer(index, bytes);
+                invitation.refuse(bytes.clone(), cx.now.boot);
+                self.send_answer(index, bytes, cx);
             }
-            Err(_) => self.discard(Discard::Malformed),
+            Err(_) => cx.outbox.discard(Discard::Malformed),
         }
     }
 

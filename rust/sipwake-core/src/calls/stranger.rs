@@ -1,51 +1,47 @@
 //! Calls that come past the registrar: datagrams from elsewhere than a flow's peer. Refused unless the app allows them,
 //! since whoever finds the port could make the phone ring (RFC 5626 section 5.3 has requests come on the flow alone).
 
+use super::{Calls, Cx};
 use std::net::SocketAddr;
 
 use crate::account::Transport;
-use crate::clock::Now;
 use crate::event::{Discard, FlowId};
 use crate::outbox::Way;
 use crate::sip::{Message, Method};
-use crate::user_agent::UserAgent;
 
 /// Strangers with a call at once.
 const MAX_STRANGERS: usize = 32;
 
-impl UserAgent {
-    /// Allows calls from addresses that are not the registrar's, or refuses them (the default).
-    pub fn allow_unsolicited_calls(&mut self, allow: bool) {
+impl Calls {
+    pub(crate) fn allow_unsolicited(&mut self, allow: bool) {
         self.unsolicited = allow;
     }
 
     /// Takes a datagram that came in on a flow's socket from another address than the flow's peer. It is dropped and
     /// counted, unless unsolicited calls are allowed and it belongs to one.
-    pub fn handle_stranger(&mut self, flow: FlowId, source: SocketAddr, bytes: &[u8], now: Now) {
-        self.trace(flow, Some(source), bytes);
+    pub(crate) fn handle_stranger(&mut self, flow: FlowId, source: SocketAddr, bytes: &[u8], cx: &mut Cx<'_>) {
         let way = Way { flow, transport: Transport::Udp, to: Some(source) };
-        if !self.unsolicited || !self.is_alive(way) {
-            return self.discard(Discard::Unsolicited);
+        if !self.unsolicited || !cx.is_alive(way) {
+            return cx.outbox.discard(Discard::Unsolicited);
         }
-        let Ok(message) = Message::parse(bytes) else { return self.discard(Discard::Malformed) };
+        let Ok(message) = Message::parse(bytes) else { return cx.outbox.discard(Discard::Malformed) };
         if message.code().is_some() {
             // Never to a REGISTER: only the registrar answers those.
-            if !self.handle_call_response(&message, now) {
-                self.discard(Discard::ForeignResponse);
+            if !self.handle_call_response(&message, cx) {
+                cx.outbox.discard(Discard::ForeignResponse);
             }
-            return self.settle(now);
+            return;
         }
         let within = message.to_tag().is_some();
         let of_call = matches!(message.method(), Some(Method::Invite | Method::Ack | Method::Cancel));
         if !within && !of_call {
-            return self.discard(Discard::Unsolicited);
+            return cx.outbox.discard(Discard::Unsolicited);
         }
         if self.has_room_for(source) {
-            self.handle_request(way, message, now);
+            self.handle_request(way, message, cx);
         } else {
-            self.discard(Discard::TooManyCalls);
+            cx.outbox.discard(Discard::TooManyCalls);
         }
-        self.settle(now);
     }
 
     fn has_room_for(&self, source: SocketAddr) -> bool {

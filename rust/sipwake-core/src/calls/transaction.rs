@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::Progress;
+use super::uas::TransactionKey;
 use crate::account::AccountKey;
+use crate::call::Progress;
 use crate::outbox::Way;
 use crate::sip::Message;
 use crate::transaction::{T1, T2, T4};
-use crate::uas::TransactionKey;
 
 /// What an INVITE is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

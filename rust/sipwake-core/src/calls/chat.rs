@@ -1,42 +1,40 @@
 //! MESSAGE (RFC 3428): plain text, alone or in a `message/cpim` wrapping (RFC 3862).
 
-use crate::call::body::{MAX_BODY, field, headers};
-use crate::call::caller;
-use crate::clock::Now;
+use super::body::{MAX_BODY, field, headers};
+use super::invite::caller;
+use super::uas::TransactionKey;
+use super::{Calls, Cx};
 use crate::event::{Caller, Discard, Event};
 use crate::outbox::Way;
 use crate::redact::Secret;
 use crate::sip::{Message, NameAddr};
-use crate::uas::TransactionKey;
-use crate::user_agent::UserAgent;
 
 /// Messages remembered, so that one that comes again is told once.
 const MAX_TOLD: usize = 64;
 
-impl UserAgent {
-    pub(crate) fn handle_chat(&mut self, way: Way, key: Option<TransactionKey>, request: &Message, now: Now) {
-        let Some(registration) = self.owner_of(way.flow) else {
-            return self.discard(Discard::DeadFlow);
+impl Calls {
+    pub(crate) fn handle_chat(&mut self, way: Way, key: Option<TransactionKey>, request: &Message, cx: &mut Cx<'_>) {
+        let Some(account) = cx.owner(way.flow).cloned() else {
+            return cx.outbox.discard(Discard::DeadFlow);
         };
-        if registration.is_leaving() {
-            return self.answer_request(way, key, request, 480, "Temporarily Unavailable", &[], now);
+        if cx.accounts.is_leaving(&account) {
+            return self.answer_request(way, key, request, 480, "Temporarily Unavailable", &[], cx);
         }
-        let account = registration.key.clone();
         let Some(text) = Text::read(request) else {
             let accept = [("Accept", "text/plain, message/cpim")];
-            return self.answer_request(way, key, request, 415, "Unsupported Media Type", &accept, now);
+            return self.answer_request(way, key, request, 415, "Unsupported Media Type", &accept, cx);
         };
-        self.answer_request(way, key, request, 200, "OK", &[], now);
+        self.answer_request(way, key, request, 200, "OK", &[], cx);
         let call_id = request.call_id().unwrap_or_default().to_owned();
         let name = format!("{call_id} {} {account}", request.cseq().map_or(0, |cseq| cseq.seq));
         if self.chats.contains(&name) {
             return;
         }
         if self.chats.len() >= MAX_TOLD {
-            self.chats.remove(0);
+            self.chats.pop_front();
         }
-        self.chats.push(name);
-        self.outbox.tell(Event::Message {
+        self.chats.push_back(name);
+        cx.outbox.tell(Event::Message {
             account,
             from: text.from.uri,
             display_name: text.from.display_name,

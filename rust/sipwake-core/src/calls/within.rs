@@ -7,17 +7,15 @@ use super::invite::{CAPABILITIES, too_brief, unknown_extensions};
 use super::session::{Change, Leaving, OFFER_WINDOW};
 use super::session_timer::SessionTimer;
 use super::transaction::{Invitation, Purpose};
-use super::{Refusal, SUPPORTED, body};
-use crate::clock::Now;
+use super::uas::TransactionKey;
+use super::{Calls, Cx, Refusal, SUPPORTED, body};
 use crate::event::{Answer, CallChange, Discard, Ended, Offer};
 use crate::outbox::Way;
-use crate::sip::{Builder, Message, Method};
-use crate::uas::{ALLOW, TransactionKey};
-use crate::user_agent::UserAgent;
+use crate::sip::{ALLOW, Builder, Message, Method};
 
 const NO_SUCH_CALL: (u16, &str) = (481, "Call/Transaction Does Not Exist");
 
-impl UserAgent {
+impl Calls {
     /// A request other than INVITE, ACK and CANCEL that carries a tag in its To.
     pub(crate) fn handle_within(
         &mut self,
@@ -25,41 +23,41 @@ impl UserAgent {
         key: TransactionKey,
         method: &Method,
         request: &Message,
-        now: Now,
+        cx: &mut Cx<'_>,
     ) {
-        let respond = |agent: &mut Self, code: u16, phrase: &str, extra: &[(&str, &str)]| {
-            agent.answer_request(way, Some(key.clone()), request, code, phrase, extra, now);
+        let respond = |calls: &mut Self, cx: &mut Cx<'_>, code: u16, phrase: &str, extra: &[(&str, &str)]| {
+            calls.answer_request(way, Some(key.clone()), request, code, phrase, extra, cx);
         };
         let Some(index) = self.session_of(request) else {
-            return self.handle_early(way, key, method, request, now);
+            return self.handle_early(way, key, method, request, cx);
         };
         let unknown = unknown_extensions(request);
         if !unknown.is_empty() {
-            return respond(self, 420, "Bad Extension", &[("Unsupported", &unknown)]);
+            return respond(self, cx, 420, "Bad Extension", &[("Unsupported", &unknown)]);
         }
         let cseq = request.cseq().map_or(0, |cseq| cseq.seq);
         if !self.sessions[index].dialog.advance(cseq) {
-            return respond(self, 500, "Server Internal Error", &[]);
+            return respond(self, cx, 500, "Server Internal Error", &[]);
         }
         match method {
             Method::Bye => {
-                respond(self, 200, "OK", &[]);
-                self.hung_up_by_caller(index, now);
+                respond(self, cx, 200, "OK", &[]);
+                self.hung_up_by_caller(index, cx);
             }
-            Method::Options => respond(self, 200, "OK", &CAPABILITIES),
-            Method::Update => self.handle_update(index, way, key, request, now),
-            Method::Info if request.body.is_empty() => respond(self, 200, "OK", &[]),
-            Method::Info => respond(self, 415, "Unsupported Media Type", &[("Accept", "")]),
-            Method::Message => self.handle_chat(way, Some(key), request, now),
+            Method::Options => respond(self, cx, 200, "OK", &CAPABILITIES),
+            Method::Update => self.handle_update(index, way, key, request, cx),
+            Method::Info if request.body.is_empty() => respond(self, cx, 200, "OK", &[]),
+            Method::Info => respond(self, cx, 415, "Unsupported Media Type", &[("Accept", "")]),
+            Method::Message => self.handle_chat(way, Some(key), request, cx),
             // RFC 3262 section 3: the 200 may overtake the PRACK of a 180.
-            Method::Prack if self.take_prack(request) => respond(self, 200, "OK", &[]),
-            Method::Prack | Method::Notify => respond(self, NO_SUCH_CALL.0, NO_SUCH_CALL.1, &[]),
-            _ => respond(self, 405, "Method Not Allowed", &[("Allow", ALLOW)]),
+            Method::Prack if self.take_prack(request) => respond(self, cx, 200, "OK", &[]),
+            Method::Prack | Method::Notify => respond(self, cx, NO_SUCH_CALL.0, NO_SUCH_CALL.1, &[]),
+            _ => respond(self, cx, 405, "Method Not Allowed", &[("Allow", ALLOW)]),
         }
     }
 
     /// A request in the dialog of a call that rings.
-    fn handle_early(&mut self, way: Way, key: TransactionKey, method: &Method, request: &Message, now: Now) {
+    fn handle_early(&mut self, way: Way, key: TransactionKey, method: &Method, request: &Message, cx: &mut Cx<'_>) {
         let tag = request.to_tag();
         let rings = |known: &Invitation| {
             known.is_open() && tag == Some(known.local_tag()) && known.request.call_id() == request.call_id()
@@ -86,22 +84,22 @@ impl UserAgent {
             *method == Method::Prack && code == 200 && invitation.wants_ringing()
         };
         let overdue = found.filter(overdue);
-        let contact = found.and_then(|index| self.contact_of(&self.invitations[index].account));
+        let contact = found.and_then(|index| self.contact_of(&self.invitations[index].account, cx));
         let extra: Vec<(&str, &str)> = match (method, code, &contact) {
             (Method::Update, 200, Some(contact)) => vec![("Contact", contact)],
             (Method::Update, 500, _) => vec![("Retry-After", "5")],
             _ => Vec::new(),
         };
-        self.answer_request(way, Some(key), request, code, phrase, &extra, now);
+        self.answer_request(way, Some(key), request, code, phrase, &extra, cx);
         if let Some(index) = overdue {
-            self.send_progress(index, now);
+            self.send_progress(index, cx);
         }
         if let (Method::Bye, Some(index)) = (method, found)
             && let Purpose::Ring(uuid) = self.invitations[index].purpose
         {
-            self.refuse_at(index, 487, "Request Terminated", &[], now);
+            self.refuse_at(index, 487, "Request Terminated", &[], cx);
             if !self.invitations.iter().any(|known| known.rings(uuid)) {
-                self.end_call(uuid, Ended::Cancelled, now);
+                self.end_call(uuid, Ended::Cancelled, cx);
             }
         }
     }
@@ -109,78 +107,78 @@ impl UserAgent {
     fn take_prack(&mut self, request: &Message) -> bool {
         let tag = request.to_tag();
         let rack = request.header("RAck").unwrap_or_default();
-        let of_call = |known: &&mut Box<Invitation>| {
-            tag == Some(known.local_tag()) && known.request.call_id() == request.call_id()
-        };
+        let of_call =
+            |known: &&mut Invitation| tag == Some(known.local_tag()) && known.request.call_id() == request.call_id();
         self.invitations.iter_mut().filter(of_call).any(|known| known.prack(rack))
     }
 
-    fn hung_up_by_caller(&mut self, index: usize, now: Now) {
+    fn hung_up_by_caller(&mut self, index: usize, cx: &mut Cx<'_>) {
         let uuid = self.sessions[index].uuid;
         // Section 15.1.2: what is still to be answered gets 487.
         match self.sessions[index].change.take() {
             Some(Change::Invite(key)) => {
                 if let Some(index) = self.invitations.iter().position(|known| known.key == key && known.is_open()) {
-                    self.refuse_at(index, 487, "Request Terminated", &[], now);
+                    self.refuse_at(index, 487, "Request Terminated", &[], cx);
                 }
             }
             Some(Change::Update { key, way, request, .. }) => {
-                self.answer_request(way, Some(key), &request, 487, "Request Terminated", &[], now);
+                self.answer_request(way, Some(key), &request, 487, "Request Terminated", &[], cx);
             }
             None => {}
         }
         // The BYE shows that our 2xx was heard, even where its ACK was lost.
-        let of_call = |known: &&mut Box<Invitation>| matches!(known.purpose, Purpose::Ring(of) | Purpose::Change(of) if of == uuid);
+        let of_call =
+            |known: &&mut Invitation| matches!(known.purpose, Purpose::Ring(of) | Purpose::Change(of) if of == uuid);
         for invitation in self.invitations.iter_mut().filter(of_call).filter(|known| known.awaits_ack()) {
-            invitation.acknowledge(now.boot);
+            invitation.acknowledge(cx.now.boot);
         }
         self.sessions.remove(index);
-        self.end_call(uuid, Ended::HungUpByCaller, now);
+        self.end_call(uuid, Ended::HungUpByCaller, cx);
     }
 
-    pub(crate) fn handle_invite_within(&mut self, mut invitation: Box<Invitation>, now: Now) {
+    pub(crate) fn handle_invite_within(&mut self, mut invitation: Invitation, cx: &mut Cx<'_>) {
         let Some(index) = self.session_of(&invitation.request) else {
-            return self.refuse_new(invitation, &Refusal::new(NO_SUCH_CALL.0, NO_SUCH_CALL.1), now);
+            return self.refuse_new(invitation, &Refusal::new(NO_SUCH_CALL.0, NO_SUCH_CALL.1), cx);
         };
-        let offer = match self.admit_change(index, &invitation.request, now) {
+        let offer = match self.admit_change(index, &invitation.request, cx) {
             Ok(offer) => offer,
-            Err(refusal) => return self.refuse_new(invitation, &refusal, now),
+            Err(refusal) => return self.refuse_new(invitation, &refusal, cx),
         };
         let uuid = self.sessions[index].uuid;
         invitation.purpose = Purpose::Change(uuid);
-        invitation.answer_by(now.boot + OFFER_WINDOW);
+        invitation.answer_by(cx.now.boot + OFFER_WINDOW);
         if let Ok(trying) = Builder::response(&invitation.request, 100, "Trying", None).finish() {
-            invitation.proceed(trying.clone(), None, now.boot);
-            self.outbox.transmit(invitation.way, trying);
+            invitation.proceed(trying.clone(), None, cx.now.boot);
+            cx.outbox.transmit(invitation.way, trying);
         }
         self.sessions[index].change = Some(Change::Invite(invitation.key.clone()));
         self.invitations.push(invitation);
-        self.offered(index, offer, now);
+        self.offered(index, offer, cx);
     }
 
-    fn handle_update(&mut self, index: usize, way: Way, key: TransactionKey, request: &Message, now: Now) {
+    fn handle_update(&mut self, index: usize, way: Way, key: TransactionKey, request: &Message, cx: &mut Cx<'_>) {
         let change = |until| Change::Update { key: key.clone(), way, request: Box::new(request.clone()), until };
-        match self.admit_change(index, request, now) {
+        match self.admit_change(index, request, cx) {
             Err(refusal) => {
                 let (code, phrase) = (refusal.code, refusal.phrase);
                 let header = refusal.header.as_ref().map(|(name, value)| (*name, value.as_str()));
-                self.answer_request(way, Some(key), request, code, phrase, header.as_slice(), now);
+                self.answer_request(way, Some(key), request, code, phrase, header.as_slice(), cx);
             }
             Ok(None) => {
-                self.sessions[index].change = Some(change(now.boot));
+                self.sessions[index].change = Some(change(cx.now.boot));
                 let uuid = self.sessions[index].uuid;
-                self.accept_change(uuid, None, now);
+                self.accept_change(uuid, None, cx);
             }
             Ok(Some(offer)) => {
                 // An UPDATE that comes again before its answer is the same one: its transaction is in the change.
-                self.sessions[index].change = Some(change(now.boot + OFFER_WINDOW));
-                self.offered(index, Some(offer), now);
+                self.sessions[index].change = Some(change(cx.now.boot + OFFER_WINDOW));
+                self.offered(index, Some(offer), cx);
             }
         }
     }
 
     /// Checks whether a re-INVITE or UPDATE can be looked at now.
-    fn admit_change(&mut self, index: usize, request: &Message, now: Now) -> Result<Option<Offer>, Refusal> {
+    fn admit_change(&mut self, index: usize, request: &Message, cx: &mut Cx<'_>) -> Result<Option<Offer>, Refusal> {
         let pending = || Refusal::new(500, "Server Internal Error").with("Retry-After", "3");
         let unknown = unknown_extensions(request);
         let session = &mut self.sessions[index];
@@ -201,7 +199,7 @@ impl UserAgent {
         if session.request.as_ref().is_some_and(|ours| ours.method == Method::Invite) {
             return Err(Refusal::new(491, "Request Pending"));
         }
-        let timer = SessionTimer::asked(request, now.boot).map_err(|_| too_brief())?;
+        let timer = SessionTimer::asked(request, cx.now.boot).map_err(|_| too_brief())?;
         let offer = body::description(request).map_err(Unreadable::refusal)?;
         if timer.is_some() {
             session.timer = timer;
@@ -211,40 +209,40 @@ impl UserAgent {
     }
 
     /// Hands an offer to the app, unless it says nothing new.
-    fn offered(&mut self, index: usize, offer: Option<Offer>, now: Now) {
+    fn offered(&mut self, index: usize, offer: Option<Offer>, cx: &mut Cx<'_>) {
         let session = &self.sessions[index];
         let uuid = session.uuid;
         if offer.as_ref().is_some_and(|offer| session.is_known(offer)) {
             let same = session.local.clone();
-            self.accept_change(uuid, Some(same), now);
+            self.accept_change(uuid, Some(same), cx);
             return;
         }
-        self.tell_call(uuid, CallChange::Offered { offer }, now);
+        self.tell_call(uuid, CallChange::Offered { offer }, cx);
     }
 
-    pub(crate) fn respond_change(&mut self, call: Uuid, answer: Option<Answer>, now: Now) -> bool {
+    pub(crate) fn respond_change(&mut self, call: Uuid, answer: Option<Answer>, cx: &mut Cx<'_>) -> bool {
         let Some(session) = self.sessions_of(call) else { return false };
         if session.change.is_none() {
             return false;
         }
         if let Some(answer) = answer.filter(|answer| !answer.body.is_empty()) {
-            return self.accept_change(call, Some(answer), now);
+            return self.accept_change(call, Some(answer), cx);
         }
         match session.change.take() {
             Some(Change::Invite(key)) => {
                 if let Some(index) = self.invitations.iter().position(|known| known.key == key && known.is_open()) {
-                    self.refuse_at(index, 488, "Not Acceptable Here", &[], now);
+                    self.refuse_at(index, 488, "Not Acceptable Here", &[], cx);
                 }
             }
             Some(Change::Update { key, way, request, .. }) => {
-                self.answer_request(way, Some(key), &request, 488, "Not Acceptable Here", &[], now);
+                self.answer_request(way, Some(key), &request, 488, "Not Acceptable Here", &[], cx);
             }
             None => {}
         }
         true
     }
 
-    fn accept_change(&mut self, call: Uuid, answer: Option<Answer>, now: Now) -> bool {
+    fn accept_change(&mut self, call: Uuid, answer: Option<Answer>, cx: &mut Cx<'_>) -> bool {
         let Some(at) = self.sessions.iter().position(|session| session.uuid == call) else { return false };
         let Some(change) = self.sessions[at].change.take() else { return false };
         let headers = self.sessions[at].timer.as_ref().map(SessionTimer::agreement).unwrap_or_default();
@@ -256,20 +254,20 @@ impl UserAgent {
             },
         };
         let offer = body::description(&request).ok().flatten();
-        let asks = SessionTimer::asked(&request, now.boot).ok().flatten().is_some();
+        let asks = SessionTimer::asked(&request, cx.now.boot).ok().flatten().is_some();
         let headers = if asks { headers } else { Vec::new() };
         match change {
             Change::Invite(key) => {
                 let Some(answer) = &answer else { return false };
                 let Some(index) = self.invitations.iter().position(|known| known.key == key) else { return false };
-                if !self.send_accepting(index, &headers, answer, now) {
-                    self.refuse_at(index, 488, "Not Acceptable Here", &[], now);
+                if !self.send_accepting(index, &headers, answer, cx) {
+                    self.refuse_at(index, 488, "Not Acceptable Here", &[], cx);
                     return false;
                 }
                 self.sessions[at].awaits_answer = offer.is_none();
             }
             Change::Update { key, way, request, .. } => {
-                let Some(contact) = self.contact_of(&self.sessions[at].account) else { return false };
+                let Some(contact) = self.contact_of(&self.sessions[at].account, cx) else { return false };
                 let mut builder = Builder::response(&request, 200, "OK", None)
                     .header("Contact", &contact)
                     .header("Allow", ALLOW)
@@ -281,13 +279,13 @@ impl UserAgent {
                     builder = builder.body(&answer.content_type, &answer.body);
                 }
                 let Ok(bytes) = builder.finish() else {
-                    self.answer_request(way, Some(key), &request, 488, "Not Acceptable Here", &[], now);
+                    self.answer_request(way, Some(key), &request, 488, "Not Acceptable Here", &[], cx);
                     return false;
                 };
-                self.answers.keep(key, bytes.clone(), now.boot);
-                match self.way(&self.sessions[at].account, way) {
-                    Some(way) => self.outbox.transmit(way, bytes),
-                    None => self.discard(Discard::DeadFlow),
+                self.answers.keep(key, bytes.clone(), cx.now.boot);
+                match cx.way(&self.sessions[at].account, way) {
+                    Some(way) => cx.outbox.transmit(way, bytes),
+                    None => cx.outbox.discard(Discard::DeadFlow),
                 }
             }
         }

@@ -77,11 +77,11 @@ pub(crate) enum Arrival {
 
 /// All calls of a client that are announced, ringing, or not long over.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Wake {
+pub(crate) struct Table {
     entries: Few<Entry>,
 }
 
-impl Wake {
+impl Table {
     /// A push announced a call; its INVITE must come within `window`.
     pub(crate) fn announce(
         &mut self,
@@ -383,13 +383,13 @@ mod tests {
             (identity(None, "1234"), identity(Some("a"), "sip:1234@example.com")),
             (identity(Some("upstream-id"), "+1234"), identity(Some("a"), "sip:1234@example.com;user=phone")),
         ] {
-            let mut wake = Wake::default();
+            let mut wake = Table::default();
             let announced = wake.announce(&push, None, WINDOW, at(0));
             let arrived = wake.invite(&invite, account(), at(1));
             assert!(matches!(announced, Arrival::New(_)) && matches!(arrived, Arrival::Joined(_)));
             assert_eq!(uuid(announced), uuid(arrived));
 
-            let mut wake = Wake::default();
+            let mut wake = Table::default();
             let arrived = wake.invite(&invite, account(), at(0));
             let announced = wake.announce(&push, None, WINDOW, at(1));
             assert!(matches!(arrived, Arrival::New(_)) && matches!(announced, Arrival::Joined(_)));
@@ -400,7 +400,7 @@ mod tests {
     #[test]
     fn the_same_push_again_is_no_second_call() {
         for push in [identity(Some("a"), "1234"), identity(None, "1234")] {
-            let mut wake = Wake::default();
+            let mut wake = Table::default();
             let first = uuid(wake.announce(&push, None, WINDOW, at(0)));
             assert_eq!(wake.announce(&push, None, WINDOW, at(2)), Arrival::Repeated(first));
         }
@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_late_push_after_the_end_is_a_ghost() {
-        let mut wake = Wake::default();
+        let mut wake = Table::default();
         let call = uuid(wake.invite(&identity(Some("a"), "1234"), account(), at(0)));
         assert!(wake.end(call, Ended::Cancelled, at(5)));
         assert!(!wake.end(call, Ended::Declined, at(6)), "an end is told once");
@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_cancel_that_overtakes_its_call_silences_it() {
-        let mut wake = Wake::default();
+        let mut wake = Table::default();
         assert_eq!(wake.cancel(&identity(Some("a"), "1234"), at(0)), None);
         assert!(matches!(
             wake.announce(&identity(Some("a"), "1234"), None, WINDOW, at(1)),
@@ -431,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_caller_who_tries_again_is_a_new_call_with_a_new_uuid() {
-        let mut wake = Wake::default();
+        let mut wake = Table::default();
         let push = identity(None, "1234");
         let first = uuid(wake.announce(&push, None, WINDOW, at(0)));
         wake.invite(&identity(Some("a"), "1234"), account(), at(1));
@@ -442,7 +442,7 @@ mod tests {
 
     #[test]
     fn a_redial_whose_push_has_another_call_id_wakes_although_the_call_before_had_no_push() {
-        let mut wake = Wake::default();
+        let mut wake = Table::default();
         let first = uuid(wake.invite(&identity(Some("a"), "1234"), account(), at(0)));
         wake.end(first, Ended::Cancelled, at(5));
         let redial = wake.announce(&identity(Some("b"), "1234"), None, WINDOW, at(8));
@@ -455,7 +455,7 @@ mod tests {
 
     #[test]
     fn where_a_gateway_renames_calls_a_late_push_of_another_name_is_silent() {
-        let mut wake = Wake::default();
+        let mut wake = Table::default();
         let learnt = uuid(wake.announce(&identity(Some("upstream-1"), "1234"), None, WINDOW, at(0)));
         assert_eq!(wake.invite(&identity(Some("a"), "1234"), account(), at(1)), Arrival::Joined(learnt));
         wake.end(learnt, Ended::Cancelled, at(5));
@@ -468,7 +468,7 @@ mod tests {
     #[test]
     fn the_same_push_again_after_its_invite_got_another_call_id_is_no_second_call_and_its_cancel_ends_it() {
         let push = identity(Some("upstream"), "1234");
-        let mut wake = Wake::default();
+        let mut wake = Table::default();
         let call = uuid(wake.announce(&push, None, WINDOW, at(0)));
         wake.invite(&identity(Some("a"), "1234"), account(), at(1));
         assert_eq!(wake.announce(&push, None, WINDOW, at(2)), Arrival::Repeated(call));
@@ -480,7 +480,7 @@ mod tests {
     fn a_push_without_an_id_is_owed_for_forty_seconds_from_the_invite_however_long_the_call_was() {
         let push = identity(None, "1234");
         for (ended, pushed, silent) in [(5, 39, true), (5, 40, false), (300, 301, false)] {
-            let mut wake = Wake::default();
+            let mut wake = Table::default();
             let call = uuid(wake.invite(&identity(Some("a"), "1234"), account(), at(0)));
             wake.end(call, Ended::HungUpByCaller, at(ended));
             let came = wake.announce(&push, None, WINDOW, at(pushed));
@@ -494,7 +494,7 @@ mod tests {
 
     #[test]
     fn an_announced_call_is_missed_at_its_deadline_and_its_late_invite_is_a_ghost() {
-        let mut wake = Wake::default();
+        let mut wake = Table::default();
         let call = uuid(wake.announce(&identity(Some("a"), "1234"), None, WINDOW, at(0)));
         assert_eq!(wake.timeout().map(|(when, _)| when), Some(at(40)));
         assert!(wake.expire(at(39)).is_empty());
@@ -504,7 +504,7 @@ mod tests {
 
     #[test]
     fn what_was_declined_before_its_invite_came_stays_declined() {
-        let mut wake = Wake::default();
+        let mut wake = Table::default();
         let call = uuid(wake.announce(&identity(None, "1234"), None, WINDOW, at(0)));
         wake.end(call, Ended::Declined, at(2));
         let late = wake.invite(&identity(Some("b"), "sip:1234@x"), account(), at(4));
@@ -516,7 +516,7 @@ mod tests {
     #[test]
     fn a_push_without_content_is_the_call_whose_invite_comes_before_or_after() {
         let (push, invite) = (CallIdentity::default(), identity(Some("a"), "sip:1234@x"));
-        let mut wake = Wake::default();
+        let mut wake = Table::default();
         let first = uuid(wake.announce(&push, None, WINDOW, at(0)));
         assert_eq!(wake.announce(&push, None, WINDOW, at(1)), Arrival::Repeated(first));
         assert_eq!(wake.invite(&invite, account(), at(2)), Arrival::Joined(first));
@@ -533,7 +533,7 @@ mod tests {
             (of(None, "alice", "1234"), of(Some("a"), "alice", "sip:99@x")),
             (of(None, "alice", "1234"), of(Some("a"), "bob", "sip:1234@x")),
         ] {
-            let mut wake = Wake::default();
+            let mut wake = Table::default();
             let first = uuid(wake.announce(&push, None, WINDOW, at(0)));
             let second = wake.invite(&invite, account(), at(1));
             assert!(matches!(second, Arrival::New(uuid) if uuid != first), "{second:?}");
@@ -542,7 +542,7 @@ mod tests {
 
     #[test]
     fn a_push_without_content_after_such_a_call_has_ended_is_a_new_call() {
-        let mut wake = Wake::default();
+        let mut wake = Table::default();
         let first = uuid(wake.announce(&CallIdentity::default(), None, WINDOW, at(0)));
         wake.invite(&identity(Some("a"), "sip:1234@x"), account(), at(1));
         wake.end(first, Ended::Cancelled, at(2));
@@ -554,7 +554,7 @@ mod tests {
     fn the_live_calls_of_an_account_are_neither_another_s_nor_over() {
         let other = crate::account::AccountConfig::new("bob@example.com", "x");
         let other = crate::account::Account::parse(other).expect("valid").key();
-        let mut wake = Wake::default();
+        let mut wake = Table::default();
         let of_alice = uuid(wake.invite(&identity(Some("a"), "1"), account(), at(0)));
         let of_bob = uuid(wake.invite(&identity(Some("b"), "2"), other.clone(), at(0)));
         let over = uuid(wake.invite(&identity(Some("c"), "3"), account(), at(0)));
@@ -567,7 +567,7 @@ mod tests {
 
     #[test]
     fn live_calls_and_tombstones_are_bounded() {
-        let mut wake = Wake::default();
+        let mut wake = Table::default();
         for i in 0..MAX_CALLS {
             wake.announce(&identity(Some(&i.to_string()), &i.to_string()), None, WINDOW, at(0));
         }
@@ -584,7 +584,7 @@ mod tests {
 
     #[test]
     fn of_too_many_tombstones_that_of_the_call_that_ended_first_goes() {
-        let mut wake = Wake::default();
+        let mut wake = Table::default();
         let long = identity(Some("long"), "1234");
         let call = uuid(wake.invite(&long, account(), at(0)));
         for second in 1..=MAX_TOMBSTONES as u64 {

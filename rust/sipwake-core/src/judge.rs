@@ -5,20 +5,20 @@
 
 use std::time::Duration;
 
+use crate::calls::{State, Table};
 use crate::payload::{ActionKind, Hints, Ignored, PushAction};
-use crate::wake::{State, Wake};
 
 /// What a push is judged by.
 #[derive(Debug, Clone)]
 pub struct Gate {
     users: Vec<(String, bool)>,
-    calls: Wake,
+    calls: Table,
     window: Duration,
 }
 
 impl Gate {
     /// `users` are those who are logged in or were lately, and whether pushes for them are silent.
-    pub(crate) fn new(users: Vec<(String, bool)>, calls: Wake, window: Duration) -> Self {
+    pub(crate) fn new(users: Vec<(String, bool)>, calls: Table, window: Duration) -> Self {
         Self { users, calls, window }
     }
 

@@ -1,0 +1,61 @@
+//! How the app wants calls to be treated, and why it ends one.
+
+use std::time::Duration;
+
+/// How calls are treated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallPolicy {
+    /// The longest that an announced INVITE is waited for, if its payload's time to live does not say less; 40 seconds by
+    /// default. Counts from when the push came or, where the payload tells no time to live, from when it was sent.
+    pub window: Duration,
+    /// The longest that a phone rings, if the INVITE's `Expires` does not say less; 180 seconds by default.
+    pub ring_limit: Duration,
+    /// Whether the Contact of an answered call carries `pn-purr`, so that a registrar that gave one (RFC 8599 section 6)
+    /// can wake the app for requests inside the call. Not by default.
+    pub mid_call_wakeups: bool,
+    /// What the caller hears first; [`Progress::Ringing`] by default.
+    pub progress: Progress,
+}
+
+/// What the caller hears of a call before it is answered (RFC 3261 section 13.3.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Progress {
+    /// 180 (Ringing) as soon as the INVITE is here.
+    #[default]
+    Ringing,
+    /// 183 (Session Progress), for an app that shows the call later than it hears of it; 180 follows with
+    /// [`UserAgent::ringing`](crate::user_agent::UserAgent::ringing).
+    Session,
+}
+
+impl Default for CallPolicy {
+    fn default() -> Self {
+        Self {
+            window: crate::payload::CALL_WINDOW,
+            ring_limit: Duration::from_secs(180),
+            mid_call_wakeups: false,
+            progress: Progress::Ringing,
+        }
+    }
+}
+
+/// How a ringing call is declined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Decline {
+    /// 603: on all of the user's devices.
+    #[default]
+    Everywhere,
+    /// 486: this device is busy; others go on ringing.
+    Busy,
+}
+
+/// Why the app ends a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HangUp {
+    /// The user wants it: 603 while it rings, BYE once it is answered.
+    #[default]
+    Normal,
+    /// It cannot go on, for example with 488 for an offer that the media engine does not take: this status while it rings,
+    /// BYE with a `Reason` (RFC 3326) once it is answered. What is no status from 400 to 699 becomes 500.
+    Failed(u16),
+}

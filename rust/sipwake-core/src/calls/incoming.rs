@@ -1,0 +1,74 @@
+//! What is done with the requests that come in on a registered flow.
+
+use super::invite::CAPABILITIES;
+use super::uas::TransactionKey;
+use super::{Calls, Cx};
+use crate::event::Discard;
+use crate::outbox::Way;
+use crate::sip::{ALLOW, Builder, Message, Method};
+
+impl Calls {
+    pub(crate) fn handle_request(&mut self, way: Way, request: Message, cx: &mut Cx<'_>) {
+        let (Some(key), Some(method)) = (TransactionKey::of(&request), request.method().cloned()) else {
+            return cx.outbox.discard(Discard::Malformed);
+        };
+        if request.call_id().is_none() || request.cseq().is_none_or(|cseq| cseq.method != method.as_str()) {
+            return cx.outbox.discard(Discard::Malformed);
+        }
+        match method {
+            Method::Invite => self.handle_invite(way, key, request, cx),
+            Method::Ack => self.handle_ack(&key, &request, cx),
+            Method::Cancel => self.handle_cancel(way, &key, &request, cx),
+            _ => self.handle_other(way, key, &method, &request, cx),
+        }
+    }
+
+    fn handle_other(&mut self, way: Way, key: TransactionKey, method: &Method, request: &Message, cx: &mut Cx<'_>) {
+        if let Some(bytes) = self.answers.find(&key, cx.now.boot) {
+            let bytes = bytes.to_vec();
+            return cx.outbox.transmit(way, bytes);
+        }
+        if self.is_pondered(&key) {
+            return;
+        }
+        if request.to_tag().is_some() {
+            return self.handle_within(way, key, method, request, cx);
+        }
+        let key = Some(key);
+        match method {
+            Method::Options => self.answer_request(way, key, request, 200, "OK", &CAPABILITIES, cx),
+            Method::Message => self.handle_chat(way, key, request, cx),
+            Method::Bye | Method::Prack | Method::Update | Method::Info | Method::Notify | Method::Refer => {
+                self.answer_request(way, key, request, 481, "Call/Transaction Does Not Exist", &[], cx);
+            }
+            _ => self.answer_request(way, key, request, 405, "Method Not Allowed", &[("Allow", ALLOW)], cx),
+        }
+    }
+
+    /// Answers a request other than INVITE; with its `key`, its repetitions hear the same.
+    #[expect(clippy::too_many_arguments, reason = "one answer, all of whose parts differ")]
+    pub(crate) fn answer_request(
+        &mut self,
+        way: Way,
+        key: Option<TransactionKey>,
+        request: &Message,
+        code: u16,
+        phrase: &str,
+        extra: &[(&str, &str)],
+        cx: &mut Cx<'_>,
+    ) {
+        let tag = cx.outbox.token();
+        let mut builder = Builder::response(request, code, phrase, Some(&tag));
+        for (name, value) in extra {
+            builder = builder.header(name, value);
+        }
+        let Ok(bytes) = builder.finish() else { return cx.outbox.discard(Discard::Malformed) };
+        if let Some(key) = key {
+            self.answers.keep(key, bytes.clone(), cx.now.boot);
+        }
+        // The app may have thought for longer than the flow lived.
+        if cx.is_alive(way) {
+            cx.outbox.transmit(way, bytes);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What one request inside a call, and its repetitions, have been through with those who ask for credentials.
+
+use super::{Attempt, Challenge, Next, NonceCache};
+use crate::account::Account;
+use crate::clock::Now;
+
+/// The challenges to one request.
+#[derive(Debug, Default)]
+pub(crate) struct Challenged {
+    attempt: Attempt,
+    /// Nonces of realms that the registrar never named: a REGISTER must not answer those.
+    nonces: NonceCache,
+    answers: Option<Answers>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    /// Every realm that asks is one of the registrations': the nonce counts go on where they are.
+    Registrars,
+    Others,
+}
+
+impl Challenged {
+    /// Decides about a 401 or 407. Returns `true` if the request is to be sent again.
+    pub(crate) fn is_answerable(
+        &mut self,
+        challenges: &[Challenge],
+        account: &Account,
+        registrars: &mut NonceCache,
+        now: Now,
+    ) -> bool {
+        let known = |challenge: &Challenge| {
+            registrars.realms().any(|(realm, proxy)| realm == challenge.realm && proxy == challenge.proxy)
+        };
+        let answers = if challenges.iter().all(known) { Answers::Registrars } else { Answers::Others };
+        let cache = match answers {
+            Answers::Registrars => registrars,
+            Answers::Others => &mut self.nonces,
+        };
+        self.answers = Some(answers);
+        self.attempt.judge(challenges, account.credentials(), cache, now) == Next::Answer
+    }
+
+    /// Whether the answer uses the registration's own nonces.
+    pub(crate) fn uses_registrars(&self) -> bool {
+        self.answers == Some(Answers::Registrars)
+    }
+
+    /// The nonces to answer from; `None` where nothing was asked.
+    pub(crate) fn nonces<'a>(&'a mut self, registrars: &'a mut NonceCache) -> Option<&'a mut NonceCache> {
+        Some(match self.answers? {
+            Answers::Registrars => registrars,
+            Answers::Others => &mut self.nonces,
+        })
+    }
+}

@@ -62,31 +62,17 @@ impl<T> DerefMut for Few<T> {
 /// A map of so few entries that looking through all of them is quick, in the order in which they came. A `BTreeMap` is several
 /// kilobytes of code for each kind of entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FewMap<K, V>(Few<(K, V)>);
+pub(crate) struct FewMap<K, V>(Few<(K, V)>);
 
 impl<K: Eq, V> FewMap<K, V> {
-    pub fn get<Q: Eq + ?Sized>(&self, key: &Q) -> Option<&V>
+    pub(crate) fn get<Q: Eq + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
         self.0.iter().find(|(known, _)| known.borrow() == key).map(|(_, value)| value)
     }
 
-    pub fn get_mut<Q: Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
-    where
-        K: Borrow<Q>,
-    {
-        self.0.iter_mut().find(|(known, _)| known.borrow() == key).map(|(_, value)| value)
-    }
-
-    pub fn contains_key<Q: Eq + ?Sized>(&self, key: &Q) -> bool
-    where
-        K: Borrow<Q>,
-    {
-        self.get(key).is_some()
-    }
-
-    pub fn insert(&mut self, key: K, value: V) {
+    pub(crate) fn insert(&mut self, key: K, value: V) {
         match self.0.iter_mut().find(|(known, _)| *known == key) {
             Some((_, former)) => *former = value,
             None => self.0.push((key, value)),
@@ -94,7 +80,7 @@ impl<K: Eq, V> FewMap<K, V> {
     }
 
     /// Returns the value of a key, which gets this one if it has none.
-    pub fn get_or_insert(&mut self, key: K, value: V) -> &mut V {
+    pub(crate) fn get_or_insert(&mut self, key: K, value: V) -> &mut V {
         let index = self.0.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
             self.0.push((key, value));
             self.0.len() - 1
@@ -102,7 +88,7 @@ impl<K: Eq, V> FewMap<K, V> {
         &mut self.0[index].1
     }
 
-    pub fn remove<Q: Eq + ?Sized>(&mut self, key: &Q)
+    pub(crate) fn remove<Q: Eq + ?Sized>(&mut self, key: &Q)
     where
         K: Borrow<Q>,
     {
@@ -154,6 +140,6 @@ mod tests {
         assert_eq!(*map.get_or_insert("a".to_owned(), 0), 5);
         assert_eq!(*map, [("b".to_owned(), 4), ("a".to_owned(), 5)]);
         map.remove("b");
-        assert_eq!((map.get("a"), map.contains_key("b"), map.len()), (Some(&5), false, 1));
+        assert_eq!((map.get("a"), map.get("b"), map.len()), (Some(&5), None, 1));
     }
 }

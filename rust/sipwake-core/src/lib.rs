@@ -13,8 +13,7 @@ pub mod clock;
 pub mod digest;
 pub mod error;
 pub mod event;
-#[doc(hidden)]
-pub mod few;
+mod few;
 mod flows;
 pub mod gateway;
 pub mod judge;
@@ -28,7 +27,6 @@ pub mod push;
 mod random;
 pub mod redact;
 mod registration;
-mod scan;
 pub mod sip;
 pub mod snapshot;
 pub mod trace;

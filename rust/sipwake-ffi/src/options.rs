@@ -32,6 +32,10 @@ pub struct ClientOptions {
     /// Whether calls that come past the registrar, from an address of their own over UDP, may ring.
     #[uniffi(default = false)]
     pub unsolicited_calls: bool,
+    /// Whether no word of a push is believed that the decryptor does not open. Such a push wakes the accounts like one without
+    /// content; over PushKit it is a call from an unknown caller.
+    #[uniffi(default = false)]
+    pub sealed_pushes_only: bool,
     /// How the gateways of accounts that list several are probed; absent: they are tried in their order.
     #[uniffi(default = None)]
     pub probing: Option<GatewayProbe>,
@@ -97,7 +101,7 @@ impl ClientOptions {
         if let Some(listener) = trace {
             options = options.trace(Arc::new(Tracer::start(listener)?));
         }
-        options = options.unsolicited_calls(self.unsolicited_calls);
+        options = options.unsolicited_calls(self.unsolicited_calls).sealed_pushes_only(self.sealed_pushes_only);
         if let Some(probe) = self.probing {
             options = options.probing(sipwake::Probing::new(match probe {
                 GatewayProbe::SipOptions => sipwake::Probe::Options,

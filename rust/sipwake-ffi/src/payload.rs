@@ -126,7 +126,8 @@ pub enum PushKind {
     Cancel,
     /// Something the app agreed on with its server. The payload itself is the app's to read.
     Custom {
-        /// The type as it was sent: Mizutech's `ntype`, Flexisip's `loc-key`, PortSIP's `msg_type`.
+        /// The type as it was sent: Mizutech's `ntype`, Flexisip's `loc-key`, PortSIP's `msg_type`, … Empty for a
+        /// notification of no vendor known here.
         ntype: String,
     },
     /// Register again, in silence.
@@ -160,6 +161,8 @@ pub enum PayloadProblem {
     TooLarge,
     /// It is readable, and no vendor's.
     Unrecognised,
+    /// The app takes sealed payloads only, and this one its decryptor did not open.
+    NotSealed,
 }
 
 impl From<payload::Problem> for PayloadProblem {
@@ -169,6 +172,7 @@ impl From<payload::Problem> for PayloadProblem {
             payload::Problem::Unreadable => Self::Unreadable,
             payload::Problem::TooLarge => Self::TooLarge,
             payload::Problem::Unrecognised => Self::Unrecognised,
+            payload::Problem::NotSealed => Self::NotSealed,
         }
     }
 }
@@ -178,10 +182,20 @@ impl From<payload::Problem> for PayloadProblem {
 pub enum Vendor {
     /// Mizutech's server, gateway and SDKs.
     Mizutech,
-    /// Flexisip (Linphone).
+    /// Flexisip (Linphone), and Kazoo, which sends the same fields.
     Flexisip,
     /// PortSIP PBX.
     PortSip,
+    /// Acrobits: calls without its SIPIS, and messages.
+    Acrobits,
+    /// Twilio Voice.
+    Twilio,
+    /// Telnyx Voice.
+    Telnyx,
+    /// Vialer (VoIPGRID).
+    Vialer,
+    /// One that this version of the bridge has no name for.
+    Other,
 }
 
 /// What the operating system must be told about a push, at once and on the same thread.
@@ -248,6 +262,8 @@ pub struct PushAction {
     pub time_left_ms: Option<u64>,
     /// The server sent the push with high priority, and it was delivered with normal priority.
     pub downgraded: bool,
+    /// Whoever knows the token may have written this: what it says of the caller is a claim until the INVITE comes.
+    pub unverified: bool,
 }
 
 impl PushAction {
@@ -280,6 +296,11 @@ impl PushAction {
                 payload::Vendor::Mizutech => Vendor::Mizutech,
                 payload::Vendor::Flexisip => Vendor::Flexisip,
                 payload::Vendor::PortSip => Vendor::PortSip,
+                payload::Vendor::Acrobits => Vendor::Acrobits,
+                payload::Vendor::Twilio => Vendor::Twilio,
+                payload::Vendor::Telnyx => Vendor::Telnyx,
+                payload::Vendor::Vialer => Vendor::Vialer,
+                _ => Vendor::Other,
             }),
             problem: action.problem.map(Into::into),
             account: action.account,
@@ -292,6 +313,7 @@ impl PushAction {
             uuid: action.uuid.to_string(),
             time_left_ms: action.deadline.map(|deadline| milliseconds(deadline.saturating_sub(now))),
             downgraded: action.downgraded,
+            unverified: action.unverified,
         }
     }
 }

@@ -11,7 +11,9 @@ use sipwake_core::clock::Now;
 use sipwake_core::error::{FieldError, Rule};
 use sipwake_core::event::{Answer, Event};
 use sipwake_core::judge::Gate;
-use sipwake_core::payload::{Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with};
+use sipwake_core::payload::{
+    Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with, parse_sealed_push,
+};
 use sipwake_core::push::{Push, PushConfig};
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 use sipwake_core::user_agent::{Decline, NoSuchAccount, UserAgent};
@@ -51,6 +53,7 @@ pub struct Client {
     network: Arc<Network>,
     prober: Arc<Prober>,
     decryptor: Option<Arc<dyn Decryptor + Send + Sync>>,
+    sealed_pushes_only: bool,
 }
 
 impl std::fmt::Debug for Client {
@@ -118,6 +121,7 @@ impl Client {
             network: network.clone(),
             prober,
             decryptor: options.decryptor,
+            sealed_pushes_only: options.sealed_pushes_only,
         };
         let trace = options.trace;
         spawn(Driver { agent, store, gate, events, trace, network, jobs, stop, running }.run());
@@ -274,6 +278,7 @@ impl Client {
     /// that can be shown to CallKit. A push for a logged-out user, or of a call that is over, makes no sound.
     pub fn push<'a>(&self, payload: impl Into<Payload<'a>>, channel: Channel, hints: &Hints) -> PushAction {
         let read = match &self.decryptor {
+            Some(decryptor) if self.sealed_pushes_only => parse_sealed_push(&**decryptor, payload, channel, hints),
             Some(decryptor) => parse_push_with(&**decryptor, payload, channel, hints),
             None => parse_push(payload, channel, hints),
         };

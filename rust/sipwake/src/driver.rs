@@ -1,12 +1,12 @@
 //! The one task that owns the core: it does what the core says, in that order, and sleeps until something happens.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sipwake_core::clock::Now;
 use sipwake_core::event::{Event, FlowId, Output};
-use sipwake_core::few::FewMap;
 use sipwake_core::judge::Gate;
 use sipwake_core::snapshot::{Durability, Record};
 use sipwake_core::trace::redacted;
@@ -55,7 +55,7 @@ pub(crate) struct Driver {
     pub(crate) running: watch::Sender<()>,
 }
 
-type Flows = FewMap<FlowId, FlowHandle>;
+type Flows = HashMap<FlowId, FlowHandle>;
 
 impl Driver {
     /// Runs until the last handle is gone or one of them said stop; then the flows are closed, each with its queue sent.
@@ -128,7 +128,7 @@ impl Driver {
                     let handle = FlowHandle::open(flow, hop, local_port, self.network.clone(), happenings.clone());
                     flows.insert(flow, handle);
                 }
-                Output::Close(flow) => flows.remove(&flow),
+                Output::Close(flow) => drop(flows.remove(&flow)),
                 Output::NextAddress(flow) => {
                     if let Some(flow) = flows.get(&flow) {
                         flow.next_address();

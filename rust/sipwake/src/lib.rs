@@ -56,7 +56,9 @@ pub use sipwake_core::event::{
     Answer, CallChange, CallEvent, CallTimes, Caller, CertificateFault, Discard, Ended, Event, Failure, FlowError,
     Offer, Registered,
 };
-pub use sipwake_core::payload::{Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with};
+pub use sipwake_core::payload::{
+    Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with, parse_sealed_push,
+};
 pub use sipwake_core::push::{
     Binding, Dialect, Dialects, Environment, Mode, PortSipHeader, Provider, Push, PushConfig, PushToken, Removal,
     Standing, Tags, Verdict,

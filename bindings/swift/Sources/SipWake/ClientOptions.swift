@@ -17,6 +17,9 @@ public struct ClientOptions: Sendable {
     public var trace: (@Sendable (TracedMessage) -> Void)?
     /// Whether calls that come past the registrar, from an address of their own over UDP, may ring.
     public var unsolicitedCalls: Bool
+    /// Whether no word of a push is believed that the decryptor does not open. Such a push wakes the accounts like one without
+    /// content; over PushKit it is a call from an unknown caller.
+    public var sealedPushesOnly: Bool
     /// How the gateways of accounts that list several are probed; nil: they are tried in their order.
     public var probing: GatewayProbe?
 
@@ -24,7 +27,8 @@ public struct ClientOptions: Sendable {
     public init(
         serverTrust: (any ServerTrust)? = nil, authorities: Data? = nil, pins: [String] = [],
         clientCertificate: ClientCertificate? = nil, decryptor: (any PayloadDecryptor)? = nil,
-        trace: (@Sendable (TracedMessage) -> Void)? = nil, unsolicitedCalls: Bool = false, probing: GatewayProbe? = nil
+        trace: (@Sendable (TracedMessage) -> Void)? = nil, unsolicitedCalls: Bool = false, probing: GatewayProbe? = nil,
+        sealedPushesOnly: Bool = false
     ) {
         self.serverTrust = serverTrust
         self.authorities = authorities
@@ -33,13 +37,14 @@ public struct ClientOptions: Sendable {
         self.decryptor = decryptor
         self.trace = trace
         self.unsolicitedCalls = unsolicitedCalls
+        self.sealedPushesOnly = sealedPushesOnly
         self.probing = probing
     }
 
     var foreign: SipWakeFFI.ClientOptions {
         SipWakeFFI.ClientOptions(
             authorities: authorities, pins: pins, clientCertificate: clientCertificate, unsolicitedCalls: unsolicitedCalls,
-            probing: probing)
+            sealedPushesOnly: sealedPushesOnly, probing: probing)
     }
 }
 

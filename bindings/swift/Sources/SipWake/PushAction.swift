@@ -29,6 +29,8 @@ public struct PushAction: Equatable, Sendable, Redacted {
     public let uuid: UUID
     /// Seconds until the call is over unless its INVITE has come. Calls only.
     public let timeLeft: TimeInterval?
+    /// Whoever knows the token may have written this: what it says of the caller is a claim until the INVITE comes.
+    public let unverified: Bool
 
     public var description: String { "PushAction(\(kind), \(duty), \(channel), \(uuid))" }
 }
@@ -48,6 +50,7 @@ extension PushAction {
         callID = action.callId
         uuid = UUID(uuidString: action.uuid) ?? UUID()
         timeLeft = action.timeLeftMs.map { TimeInterval($0) / 1000 }
+        unverified = action.unverified
     }
 
     /// What is left when reading a push failed because of a bug: on PushKit, a call must still be reported.
@@ -56,7 +59,8 @@ extension PushAction {
         return Self(
             kind: calls ? .incomingCall(video: false) : .ignore(reason: .notUnderstood),
             duty: calls ? .reportCall : .nothing, channel: channel, vendor: nil, problem: .unreadable, account: nil,
-            caller: nil, callerLabel: nil, title: nil, text: nil, callID: nil, uuid: UUID(), timeLeft: calls ? 40 : nil)
+            caller: nil, callerLabel: nil, title: nil, text: nil, callID: nil, uuid: UUID(), timeLeft: calls ? 40 : nil,
+            unverified: true)
     }
 }
 

@@ -3,7 +3,6 @@
 use zeroize::Zeroizing;
 
 use super::{Algorithm, hash};
-use crate::scan::is_printable;
 
 /// The quality of protection chosen from an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +105,7 @@ impl FieldValue {
     pub(super) fn quoted(mut self, name: &str, value: &str) -> Self {
         self.name(name);
         self.0.push('"');
-        if is_printable(value) && memchr::memchr2(b'"', b'\\', value.as_bytes()).is_none() {
+        if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
             self.0.push_str(value);
         } else {
             self.quoted_pairs(value);

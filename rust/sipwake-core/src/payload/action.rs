@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::identity::{CallIdentity, call_uuid, push_uuid};
 use super::shown::MAX_NAME;
-use super::{AppState, Channel, Hints, Payload, Priority, shown};
+use super::{AppState, Channel, Hints, Payload, Priority, Vendor, shown};
 
 /// How long an announced INVITE is waited for, unless the payload or the app says otherwise.
 pub(crate) const CALL_WINDOW: Duration = Duration::from_secs(40);
@@ -59,6 +59,9 @@ pub struct PushAction {
     pub deadline: Option<Duration>,
     /// The server sent the push with high priority, and it was delivered with normal priority.
     pub downgraded: bool,
+    /// Whoever knows the token may have written this: what it says of the caller is a claim until the INVITE comes. `false`
+    /// where the app's decryptor opened the payload.
+    pub unverified: bool,
     #[serde(skip)]
     pub(crate) age: Age,
 }
@@ -108,7 +111,7 @@ impl PushAction {
     }
 
     pub(super) fn from_reading(reading: &Reading<'_>, seen: Seen<'_>, payload: Payload<'_>) -> Self {
-        let Seen { vendor, problem, channel, hints, alert } = seen;
+        let Seen { vendor, problem, channel, hints, alert, opened } = seen;
         let identity = CallIdentity::new(reading.call_id, reading.vendor_id, reading.account, reading.caller);
         let is_call = matches!(reading.kind, ActionKind::IncomingCall { .. });
         let uuid = if (is_call || reading.kind == ActionKind::Cancel) && !identity.is_empty() {
@@ -121,7 +124,7 @@ impl PushAction {
         let gone = reading.sent.map_or(Duration::ZERO, |sent| hints.received.wall.saturating_sub(sent));
         let age = Age { received: hints.received.boot, gone, time_to_live: reading.time_to_live };
         Self {
-            duty: duty(&reading.kind, channel, hints, alert),
+            duty: duty(reading, channel, hints, alert),
             kind: reading.kind.clone(),
             channel,
             vendor,
@@ -135,6 +138,7 @@ impl PushAction {
             uuid,
             deadline: is_call.then(|| age.deadline(CALL_WINDOW)),
             downgraded: hints.is_downgraded(),
+            unverified: !opened,
             age,
         }
     }
@@ -158,6 +162,7 @@ impl fmt::Debug for PushAction {
             .field("uuid", &self.uuid)
             .field("deadline", &self.deadline)
             .field("downgraded", &self.downgraded)
+            .field("unverified", &self.unverified)
             .finish()
     }
 }
@@ -180,7 +185,8 @@ pub enum ActionKind {
     Cancel,
     /// Something the app agreed on with its server. The payload itself is the app's to read.
     Custom {
-        /// The type as it was sent: Mizutech's `ntype`, Flexisip's `loc-key`, PortSIP's `msg_type`.
+        /// The type as it was sent: Mizutech's `ntype`, Flexisip's `loc-key`, PortSIP's `msg_type`, … Empty for a
+        /// notification of no vendor known here.
         ntype: String,
     },
     /// Register again, in silence.
@@ -234,18 +240,6 @@ pub enum Duty {
     Nothing,
 }
 
-/// Whose payload a push carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Vendor {
-    /// Mizutech's server, gateway and SDKs.
-    Mizutech,
-    /// Flexisip (Linphone).
-    Flexisip,
-    /// PortSIP PBX.
-    PortSip,
-}
-
 /// Why a payload could not be understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
@@ -262,6 +256,10 @@ pub enum Problem {
     /// It is readable, and no vendor's.
     #[error("the payload is of no known vendor")]
     Unrecognised,
+    /// The app takes sealed payloads only ([`parse_sealed_push`](super::parse_sealed_push)), and this one its decryptor did not
+    /// open.
+    #[error("the payload is not sealed, or cannot be opened")]
+    NotSealed,
 }
 
 /// What a vendor's parser made of a payload.
@@ -306,11 +304,17 @@ pub(super) struct Seen<'h> {
     pub(super) channel: Channel,
     pub(super) hints: &'h Hints,
     pub(super) alert: bool,
+    /// The app's decryptor opened it.
+    pub(super) opened: bool,
 }
 
-fn duty(kind: &ActionKind, channel: Channel, hints: &Hints, alert: bool) -> Duty {
-    let is_call = matches!(kind, ActionKind::IncomingCall { .. });
-    let is_chat = matches!(kind, ActionKind::Chat { .. });
+fn duty(reading: &Reading<'_>, channel: Channel, hints: &Hints, alert: bool) -> Duty {
+    let is_call = matches!(reading.kind, ActionKind::IncomingCall { .. });
+    let is_message = match reading.kind {
+        ActionKind::Chat { .. } => true,
+        ActionKind::Custom { .. } => reading.title.is_some() || (alert && reading.text.is_some()),
+        _ => false,
+    };
     match channel {
         // Apple counts every VoIP push, whatever it says; an app that leaves one unreported gets no more of them.
         Channel::PushKit if is_call => Duty::ReportCall,
@@ -326,7 +330,7 @@ fn duty(kind: &ActionKind, channel: Channel, hints: &Hints, alert: bool) -> Duty
         {
             Duty::Nothing
         }
-        _ if is_call || is_chat => Duty::ShowNotification { full_screen: false },
+        _ if is_call || is_message => Duty::ShowNotification { full_screen: false },
         _ => Duty::Nothing,
     }
 }

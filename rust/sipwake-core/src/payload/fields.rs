@@ -1,100 +1,22 @@
-//! The lenient reader under all vendors: one pass over the payload, keeping only the fields somebody asks for.
+//! The lenient reader under all vendors: one pass over the payload, into fields that vendors ask for by name.
 //!
-//! It does not matter whether a value was sent as text, number or list, under `data` or at the top, in upper or
-//! lower case. A value that is blank, null or a placeholder its server forgot to fill in counts as absent.
+//! It does not matter whether a value was sent as text, number or list, under `data` or at the top, as an object or as the
+//! text of one, in upper or lower case. A value that is blank or null counts as absent.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::action::Problem;
+use super::time;
 
-/// A field that some vendor sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
-    NType,
-    NFrom,
-    NFromUserName,
-    NMsg,
-    NCallId,
-    NToUser,
-    NToUsr,
-    Title,
-    Body,
-    LocKey,
-    LocArgs,
-    CallId,
-    SendTime,
-    FromUri,
-    FormUri,
-    SipFrom,
-    DisplayName,
-    PnTtl,
-    MsgType,
-    MsgTitle,
-    MsgContent,
-    SendFrom,
-    SendTo,
-    XPushId,
-    PortsipPushId,
-    MimeType,
-}
-
-const FIELDS: usize = Field::MimeType as usize + 1;
-
-impl Field {
-    fn named(name: &str) -> Option<Self> {
-        let mut lower = [0u8; 16];
-        let lower = lower.get_mut(..name.len())?;
-        lower.copy_from_slice(name.as_bytes());
-        lower.make_ascii_lowercase();
-        Some(match &*lower {
-            b"ntype" => Self::NType,
-            b"nfrom" => Self::NFrom,
-            b"nfromusername" => Self::NFromUserName,
-            b"nmsg" => Self::NMsg,
-            b"ncallid" => Self::NCallId,
-            b"ntouser" => Self::NToUser,
-            b"ntousr" => Self::NToUsr,
-            b"title" => Self::Title,
-            b"body" => Self::Body,
-            b"loc-key" => Self::LocKey,
-            b"loc-args" => Self::LocArgs,
-            b"call-id" => Self::CallId,
-            b"send-time" => Self::SendTime,
-            b"from-uri" => Self::FromUri,
-            b"form-uri" => Self::FormUri,
-            b"sip-from" => Self::SipFrom,
-            b"display-name" => Self::DisplayName,
-            b"pn_ttl" => Self::PnTtl,
-            b"msg_type" => Self::MsgType,
-            b"msg_title" => Self::MsgTitle,
-            b"msg_content" => Self::MsgContent,
-            b"send_from" => Self::SendFrom,
-            b"send_to" => Self::SendTo,
-            b"x-push-id" => Self::XPushId,
-            b"portsip-push-id" => Self::PortsipPushId,
-            b"mime_type" => Self::MimeType,
-            _ => return None,
-        })
-    }
-
-    /// The keywords that stand in Mizutech's message templates and stay there when the server has no value.
-    fn placeholders(self) -> &'static [&'static str] {
-        match self {
-            Self::NType => &["TYPE"],
-            Self::NFrom | Self::NFromUserName => &["FROM", "FROMUSERNAME", "FROMDISPLAYNAME"],
-            Self::NMsg => &["MSG", "MESSAGE"],
-            Self::NCallId => &["CALLID"],
-            Self::NToUser | Self::NToUsr => &["TOUSERNAME", "TO"],
-            Self::Title => &["TITLE"],
-            Self::Body => &["BODY", "MESSAGE"],
-            _ => &[],
-        }
-    }
-}
+/// Fields of one payload. FCM and APNs carry 4 or 5 KiB, which is fewer.
+const MAX_FIELDS: usize = 512;
+/// How deep JSON text may stand in JSON text.
+const MAX_EMBEDDED: u8 = 2;
 
 /// Where in the payload a value stands. When it stands in several places, the greater one wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,32 +27,42 @@ enum Section {
     Android,
     Message,
     Root,
+    /// The flat map that FCM hands over on Android.
+    Map,
     Data,
+    /// Telnyx keeps what a call is in an object of its own.
+    Metadata,
 }
 
 impl Section {
     fn child(self, name: &str) -> Option<Self> {
         Some(match (self, name) {
-            (Self::Root | Self::Message | Self::Android, "data") => Self::Data,
+            (Self::Root | Self::Message | Self::Android | Self::Map, "data") => Self::Data,
             (Self::Root | Self::Message, "notification") => Self::Notification,
             (Self::Root | Self::Message, "android") => Self::Android,
-            (Self::Root, "aps") => Self::Aps,
+            (Self::Root | Self::Map, "aps") => Self::Aps,
             (Self::Root, "message") => Self::Message,
-            (Self::Aps, "alert") => Self::Alert,
+            (Self::Aps | Self::Root | Self::Map | Self::Data, "alert") => Self::Alert,
+            (Self::Root | Self::Map | Self::Data, "metadata") => Self::Metadata,
             _ => return None,
         })
     }
 }
 
-/// The known fields of one payload.
-#[derive(Debug, Default)]
-pub(super) struct Fields<'a> {
-    slots: [Option<(Section, Cow<'a, str>)>; FIELDS],
-    named: u32,
-    alert: bool,
+#[derive(Debug)]
+struct Field<'a> {
+    section: Section,
+    name: Cow<'a, str>,
+    text: Cow<'a, str>,
 }
 
-const _: () = assert!(FIELDS <= u32::BITS as usize, "one bit of `named` for each field");
+/// The fields of one payload.
+#[derive(Debug, Default)]
+pub(super) struct Fields<'a> {
+    fields: Vec<Field<'a>>,
+    alert: bool,
+    embedded: u8,
+}
 
 impl<'a> Fields<'a> {
     /// Reads JSON text.
@@ -141,10 +73,8 @@ impl<'a> Fields<'a> {
         }
         // Once for all of it: cheaper than string by string.
         let text = std::str::from_utf8(bytes).map_err(|_| Problem::Unreadable)?;
-        let mut fields = Self::default();
-        let mut json = serde_json::Deserializer::from_str(text);
-        let root = Node { fields: &mut fields, section: Section::Root, key: None, form: Form::Section };
-        root.deserialize(&mut json).and_then(|()| json.end()).map_err(|_| Problem::Unreadable)?;
+        let mut fields = Self { fields: Vec::with_capacity(32), ..Self::default() };
+        fields.read(text, Section::Root).map_err(|_| Problem::Unreadable)?;
         Ok(fields)
     }
 
@@ -155,35 +85,62 @@ impl<'a> Fields<'a> {
         }
         let mut fields = Self::default();
         for (name, value) in map {
-            let Some(key) = Field::named(name) else { continue };
-            fields.named |= 1 << key as u32;
-            // A map has no order: `X-Push-Id` beside `x-push-id` must give the same answer every time.
-            if fields.text(key).is_none_or(|known| known < value.as_str()) {
-                fields.keep(Section::Data, key, Cow::Borrowed(value));
-            }
+            fields.put(Section::Map, Cow::Borrowed(name), Cow::Borrowed(value));
         }
+        // A map has no order: `X-Push-Id` beside `x-push-id` must give the same answer every time.
+        fields.fields.sort_unstable_by(|a, b| a.text.cmp(&b.text));
         Ok(fields)
     }
 
-    /// Returns the trimmed value of a field, if it is there and says anything.
-    pub(super) fn text(&self, key: Field) -> Option<&str> {
-        self.slots[key as usize].as_ref().map(|(_, text)| text.trim())
+    /// Returns the trimmed value of a field, if it is there and says anything. Names are ASCII, in any case.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.text_other_than(name, &[])
+    }
+
+    /// Does as [`text`](Self::text), and takes these words for nothing, too.
+    pub(super) fn text_other_than(&self, name: &str, nothing: &[&str]) -> Option<&str> {
+        let mut best: Option<(Section, &str)> = None;
+        for field in self.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name)) {
+            let said = field.text.trim();
+            let says = !said.is_empty() && !nothing.contains(&said);
+            if says && best.is_none_or(|(section, _)| field.section >= section) {
+                best = Some((field.section, said));
+            }
+        }
+        best.map(|(_, said)| said)
     }
 
     /// Returns the first of these fields that is there.
-    pub(super) fn first(&self, keys: &[Field]) -> Option<&str> {
-        keys.iter().find_map(|key| self.text(*key))
+    pub(super) fn first(&self, names: &[&str]) -> Option<&str> {
+        names.iter().find_map(|name| self.text(name))
     }
 
     /// Returns `true` if one of these fields is named in the payload, even with nothing in it.
-    pub(super) fn names_any(&self, keys: &[Field]) -> bool {
-        keys.iter().any(|key| self.named & (1 << *key as u32) != 0)
+    pub(super) fn names_any(&self, names: &[&str]) -> bool {
+        self.fields.iter().any(|field| names.iter().any(|name| field.name.eq_ignore_ascii_case(name)))
     }
 
     /// Returns a field as whole seconds, if it is a positive number.
-    pub(super) fn seconds(&self, key: Field) -> Option<std::time::Duration> {
-        let seconds = self.text(key)?.parse().ok().filter(|seconds| *seconds > 0)?;
-        Some(std::time::Duration::from_secs(seconds))
+    pub(super) fn seconds(&self, name: &str) -> Option<Duration> {
+        let seconds = self.text(name)?.parse().ok().filter(|seconds| *seconds > 0)?;
+        Some(Duration::from_secs(seconds))
+    }
+
+    /// Returns the title of what is to be shown.
+    pub(super) fn title(&self) -> Option<&str> {
+        self.text_other_than("title", &["TITLE"])
+    }
+
+    /// Returns the text of what is to be shown.
+    pub(super) fn body(&self) -> Option<&str> {
+        self.text_other_than("body", &["BODY", "MESSAGE"])
+    }
+
+    /// Returns when the push was sent, since the Unix epoch, by whichever name and in whichever form.
+    pub(super) fn sent(&self) -> Option<Duration> {
+        const NAMES: [&str; 7] =
+            ["send-time", "send_time", "sent_time", "sent_at", "message_start_time", "timestamp", "google.sent_time"];
+        NAMES.iter().find_map(|name| time::since_epoch(self.text(name)?))
     }
 
     /// Returns `true` if the payload carries a text that the operating system shows by itself.
@@ -191,25 +148,52 @@ impl<'a> Fields<'a> {
         self.alert
     }
 
-    fn keep(&mut self, section: Section, key: Field, text: Cow<'a, str>) {
-        let said = text.trim();
-        if said.is_empty() || key.placeholders().contains(&said) {
-            return;
+    fn read(&mut self, text: &'a str, section: Section) -> serde_json::Result<()> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let root = Node { fields: self, parent: None, section, name: None, form: Form::Section };
+        root.deserialize(&mut json).and_then(|()| json.end())
+    }
+
+    /// Keeps a text, or walks into it where it is the JSON of a section.
+    fn put(&mut self, section: Section, name: Cow<'a, str>, text: Cow<'a, str>) {
+        let child = section.child(&name);
+        if let Some(child) = child
+            && text.trim_start().starts_with('{')
+            && self.embedded < MAX_EMBEDDED
+        {
+            let mut inner = Fields { embedded: self.embedded + 1, ..Fields::default() };
+            if inner.read(&text, child).is_ok() {
+                for Field { section, name, text } in inner.fields {
+                    self.keep(section, Cow::Owned(name.into_owned()), Cow::Owned(text.into_owned()));
+                }
+                return;
+            }
         }
-        let slot = &mut self.slots[key as usize];
-        if slot.as_ref().is_none_or(|(known, _)| section >= *known) {
-            *slot = Some((section, text));
+        if child == Some(Section::Alert) {
+            self.alert |= section == Section::Aps;
+            self.keep(Section::Alert, Cow::Borrowed("body"), text);
+        } else {
+            self.alert |= section <= Section::Notification;
+            self.keep(section, name, text);
+        }
+    }
+
+    fn keep(&mut self, section: Section, name: Cow<'a, str>, text: Cow<'a, str>) {
+        if self.fields.len() < MAX_FIELDS {
+            self.fields.push(Field { section, name, text });
         }
     }
 }
 
-/// One JSON value on the way: a section to walk into, a field to keep, or both (`aps.alert`).
+/// One JSON value on the way: a section to walk into, or a field to keep.
 ///
 /// Walks no deeper than the sections go; whatever else is nested is passed over without recursion.
 struct Node<'f, 'a> {
     fields: &'f mut Fields<'a>,
+    /// The section that a section stands in.
+    parent: Option<Section>,
     section: Section,
-    key: Option<Field>,
+    name: Option<Cow<'a, str>>,
     form: Form,
 }
 
@@ -222,9 +206,8 @@ enum Form {
 
 impl<'a> Node<'_, 'a> {
     fn keep(self, text: Cow<'a, str>) {
-        if let Some(key) = self.key {
-            self.fields.alert |= self.section <= Section::Notification;
-            self.fields.keep(self.section, key, text);
+        if let Some(name) = self.name {
+            self.fields.put(self.parent.unwrap_or(self.section), name, text);
         }
     }
 }
@@ -247,23 +230,19 @@ impl<'a> Visitor<'a> for Node<'_, 'a> {
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
         if self.form != Form::Section {
             while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            self.keep(Cow::Borrowed(""));
             return Ok(());
         }
-        self.fields.alert |= self.section <= Section::Notification;
-        while let Some(name) = map.next_key::<Name<'a>>()? {
-            let (section, key, form) = match self.section.child(&name.0) {
-                Some(Section::Alert) => (Section::Alert, Some(Field::Body), Form::Section),
-                Some(section) => (section, None, Form::Section),
-                None => (self.section, Field::named(&name.0), Form::Value),
-            };
-            if let Some(key) = key {
-                self.fields.named |= 1 << key as u32;
-            }
-            if key.is_none() && form == Form::Value {
-                map.next_value::<IgnoredAny>()?;
-            } else {
-                map.next_value_seed(Node { fields: &mut *self.fields, section, key, form })?;
-            }
+        // The system shows what stands under `aps`; an alert elsewhere is the app's to read.
+        self.fields.alert |= self.section == Section::Notification || self.parent == Some(Section::Aps);
+        while let Some(Name(name)) = map.next_key::<Name<'a>>()? {
+            let fields = &mut *self.fields;
+            map.next_value_seed(match self.section.child(&name) {
+                Some(section) => {
+                    Node { fields, parent: Some(self.section), section, name: Some(name), form: Form::Section }
+                }
+                None => Node { fields, parent: None, section: self.section, name: Some(name), form: Form::Value },
+            })?;
         }
         Ok(())
     }
@@ -316,6 +295,7 @@ impl<'a> Visitor<'a> for Node<'_, 'a> {
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
+        self.keep(Cow::Borrowed(""));
         Ok(())
     }
 }
@@ -363,33 +343,33 @@ mod tests {
             r#"{"NCallID":" abc "}"#,
             r#"{"ncall\u0069d":"\u0061bc"}"#,
         ] {
-            assert_eq!(read(json).text(Field::NCallId), Some("abc"), "{json}");
+            assert_eq!(read(json).text("ncallid"), Some("abc"), "{json}");
         }
     }
 
     #[test]
     fn data_outranks_the_top_whichever_comes_first() {
-        assert_eq!(read(r#"{"data":{"ntype":1},"ntype":0}"#).text(Field::NType), Some("1"));
-        assert_eq!(read(r#"{"ntype":0,"data":{"ntype":1}}"#).text(Field::NType), Some("1"));
-        assert_eq!(read(r#"{"ntype":0,"data":{"ntype":null}}"#).text(Field::NType), Some("0"));
+        assert_eq!(read(r#"{"data":{"ntype":1},"ntype":0}"#).text("ntype"), Some("1"));
+        assert_eq!(read(r#"{"ntype":0,"data":{"ntype":1}}"#).text("ntype"), Some("1"));
+        assert_eq!(read(r#"{"ntype":0,"data":{"ntype":null}}"#).text("ntype"), Some("0"));
     }
 
     #[test]
     fn an_alert_is_read_as_text_and_as_dictionary() {
         let text = read(r#"{"aps":{"alert":"Call from 1234"}}"#);
-        assert_eq!(text.text(Field::Body), Some("Call from 1234"));
+        assert_eq!(text.text("body"), Some("Call from 1234"));
         let dictionary = read(r#"{"aps":{"alert":{"title":"Call","body":"from 1234"}}}"#);
-        assert_eq!(dictionary.text(Field::Title), Some("Call"));
-        assert_eq!(dictionary.text(Field::Body), Some("from 1234"));
+        assert_eq!(dictionary.text("title"), Some("Call"));
+        assert_eq!(dictionary.text("body"), Some("from 1234"));
         assert!(text.has_alert() && dictionary.has_alert());
         assert!(!read(r#"{"aps":{"content-available":1},"ntype":0}"#).has_alert());
     }
 
     #[test]
     fn a_list_gives_its_first_entry() {
-        assert_eq!(read(r#"{"aps":{"loc-args":["Alice","Bob"]}}"#).text(Field::LocArgs), Some("Alice"));
-        assert_eq!(read(r#"{"aps":{"loc-args":[["Alice"],"Bob"]}}"#).text(Field::LocArgs), None);
-        assert_eq!(read(r#"{"aps":{"loc-args":[]}}"#).text(Field::LocArgs), None);
+        assert_eq!(read(r#"{"aps":{"loc-args":["Alice","Bob"]}}"#).text("loc-args"), Some("Alice"));
+        assert_eq!(read(r#"{"aps":{"loc-args":[["Alice"],"Bob"]}}"#).text("loc-args"), None);
+        assert_eq!(read(r#"{"aps":{"loc-args":[]}}"#).text("loc-args"), None);
     }
 
     #[test]
@@ -408,20 +388,38 @@ mod tests {
             ("-9223372036854775809", None),
             ("1e300", None),
         ] {
-            assert_eq!(read(&format!(r#"{{"ncallid":{number}}}"#)).text(Field::NCallId), text, "{number}");
+            assert_eq!(read(&format!(r#"{{"ncallid":{number}}}"#)).text("ncallid"), text, "{number}");
         }
     }
 
     #[test]
-    fn placeholders_count_only_in_the_field_that_they_stand_for() {
-        assert_eq!(read(r#"{"nfrom":"FROM"}"#).text(Field::NFrom), None);
-        assert_eq!(read(r#"{"nmsg":"FROM"}"#).text(Field::NMsg), Some("FROM"));
+    fn a_word_that_stands_for_nothing_gives_way_to_what_says_something() {
+        let fields = read(r#"{"nfrom":"1002","data":{"nfrom":"FROM"}}"#);
+        assert_eq!(fields.text("nfrom"), Some("FROM"));
+        assert_eq!(fields.text_other_than("nfrom", &["FROM"]), Some("1002"));
+        assert_eq!(read(r#"{"nfrom":"FROM"}"#).text_other_than("nfrom", &["FROM"]), None);
+    }
+
+    #[test]
+    fn a_section_is_read_as_an_object_and_as_the_text_of_one() {
+        for json in [
+            r#"{"data":"{\"ncallid\":\"abc\"}"}"#,
+            r#"{"message":{"data":{"metadata":"{\"ncallid\":\"abc\"}"}}}"#,
+            r#"{"data":" {\"metadata\":{\"ncallid\":\"abc\"}}"}"#,
+            r#"{"alert":"{\"ncallid\":\"abc\"}"}"#,
+        ] {
+            assert_eq!(read(json).text("ncallid"), Some("abc"), "{json}");
+        }
+        let map = HashMap::from([("data", r#"{"ncallid":"abc"}"#)].map(|(k, v)| (k.to_owned(), v.to_owned())));
+        assert_eq!(Fields::from_map(&map).expect("not empty").text("ncallid"), Some("abc"));
+        assert_eq!(read(r#"{"data":"{broken"}"#).text("data"), Some("{broken"));
+        assert!(!read(r#"{"alert":"{\"body\":\"x\"}"}"#).has_alert(), "the system shows what is under aps");
     }
 
     #[test]
     fn nesting_without_end_is_read_without_recursion() {
         let deep = format!(r#"{{"customPayload":{}1{},"ncallid":"abc"}}"#, "[".repeat(20_000), "]".repeat(20_000));
-        assert_eq!(read(&deep).text(Field::NCallId), Some("abc"));
+        assert_eq!(read(&deep).text("ncallid"), Some("abc"));
         let wrapped = format!("{}1{}", r#"{"message":"#.repeat(5_000), "}".repeat(5_000));
         assert!(Fields::from_json(wrapped.as_bytes()).is_ok());
         let listed = format!(r#"{{"loc-args":{}1{}}}"#, "[".repeat(20_000), "]".repeat(20_000));
@@ -435,7 +433,7 @@ mod tests {
         let map = HashMap::from([("X-Push-Id", "a"), ("x-push-id", "b")].map(|(k, v)| (k.to_owned(), v.to_owned())));
         for _ in 0..32 {
             let again: HashMap<_, _> = map.clone().into_iter().collect();
-            assert_eq!(Fields::from_map(&again).expect("not empty").text(Field::XPushId), Some("b"));
+            assert_eq!(Fields::from_map(&again).expect("not empty").text("x-push-id"), Some("b"));
         }
     }
 }

@@ -16,23 +16,18 @@ use fields::Fields;
 
 mod action;
 mod fields;
-mod flexisip;
 pub mod identity;
-mod mizutech;
-mod portsip;
 mod shown;
+mod time;
+mod vendor;
 
-pub use action::{ActionKind, Duty, Ignored, Problem, PushAction, Vendor};
+pub use action::{ActionKind, Duty, Ignored, Problem, PushAction};
 pub use identity::{CallIdentity, call_uuid};
 pub(crate) use shown::name as shown_name;
+pub use vendor::Vendor;
 
 /// What is longer is not read: FCM and APNs carry 4 KiB, APNs 5 KiB for VoIP.
 const MAX_PAYLOAD: usize = 64 * 1024;
-
-type Read = for<'f> fn(&'f Fields<'_>, Channel) -> Option<action::Reading<'f>>;
-
-const VENDORS: [(Vendor, Read); 3] =
-    [(Vendor::Mizutech, mizutech::read), (Vendor::Flexisip, flexisip::read), (Vendor::PortSip, portsip::read)];
 
 /// The way a push came to the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -210,7 +205,7 @@ pub trait Decryptor {
 /// ```
 pub fn parse_push<'a>(payload: impl Into<Payload<'a>>, channel: Channel, hints: &Hints) -> PushAction {
     let payload = payload.into();
-    action_of(payload.fields(), payload, channel, hints)
+    action_of(payload.fields(), payload, channel, hints, false)
 }
 
 /// Does as [`parse_push`], with an app's or operator's own decryption first.
@@ -224,18 +219,40 @@ pub fn parse_push_with<'a>(
 ) -> PushAction {
     let payload = payload.into();
     match decryptor.decrypt(payload) {
-        Some(opened) => action_of(Payload::Map(&opened).fields(), payload, channel, hints),
-        None => action_of(payload.fields(), payload, channel, hints),
+        Some(opened) => action_of(Payload::Map(&opened).fields(), payload, channel, hints, true),
+        None => action_of(payload.fields(), payload, channel, hints, false),
     }
 }
 
-fn action_of(fields: Result<Fields<'_>, Problem>, payload: Payload<'_>, channel: Channel, hints: &Hints) -> PushAction {
+/// Does as [`parse_push_with`], and believes no word that the decryptor did not open: such a push is one without content. It
+/// refreshes the binding and, over [`Channel::PushKit`], is a call from nobody known.
+pub fn parse_sealed_push<'a>(
+    decryptor: &(impl Decryptor + ?Sized),
+    payload: impl Into<Payload<'a>>,
+    channel: Channel,
+    hints: &Hints,
+) -> PushAction {
+    let payload = payload.into();
+    match decryptor.decrypt(payload) {
+        Some(opened) => action_of(Payload::Map(&opened).fields(), payload, channel, hints, true),
+        None => action_of(Err(Problem::NotSealed), payload, channel, hints, false),
+    }
+}
+
+fn action_of(
+    fields: Result<Fields<'_>, Problem>,
+    payload: Payload<'_>,
+    channel: Channel,
+    hints: &Hints,
+    opened: bool,
+) -> PushAction {
     let alert = fields.as_ref().is_ok_and(Fields::has_alert);
-    let seen = Seen { vendor: None, problem: None, channel, hints, alert };
+    let seen = Seen { vendor: None, problem: None, channel, hints, alert, opened };
     let problem = match &fields {
         Ok(fields) => {
-            let known = VENDORS.iter().find_map(|(vendor, read)| Some((*vendor, read(fields, channel)?)));
-            if let Some((vendor, reading)) = known {
+            let known = vendor::VENDORS.iter().find_map(|(vendor, read)| Some((*vendor, read(fields, channel)?)));
+            if let Some((vendor, mut reading)) = known {
+                reading.sent = fields.sent();
                 let seen = Seen { vendor: Some(vendor), ..seen };
                 return PushAction::from_reading(&reading, seen, payload);
             }
@@ -246,12 +263,17 @@ fn action_of(fields: Result<Fields<'_>, Problem>, payload: Payload<'_>, channel:
     let mut reading = action::Reading::new(match channel {
         Channel::PushKit => ActionKind::IncomingCall { video: false },
         // RFC 8599 gives the push no content: whatever comes, the binding is refreshed and the server sends the rest.
-        _ if !alert && matches!(problem, Problem::Empty | Problem::Unrecognised) => ActionKind::RefreshBinding,
+        _ if !alert && matches!(problem, Problem::Empty | Problem::Unrecognised | Problem::NotSealed) => {
+            ActionKind::RefreshBinding
+        }
         _ => ActionKind::Ignore { reason: Ignored::Problem(problem) },
     });
     if let Ok(fields) = &fields {
-        reading.title = fields.text(fields::Field::Title);
-        reading.text = fields.text(fields::Field::Body);
+        (reading.title, reading.text, reading.sent) = (fields.title(), fields.body(), fields.sent());
+        let is_notification = alert && reading.title.or(reading.text).is_some();
+        if is_notification && channel != Channel::PushKit {
+            reading.kind = ActionKind::custom("");
+        }
     }
     PushAction::from_reading(&reading, Seen { problem: Some(problem), ..seen }, payload)
 }

@@ -1,29 +1,80 @@
 //! Text on its way to a person: nothing in it may move the cursor, turn the reading direction or go on for ever.
 
+use unicode_normalization::char::is_combining_mark;
+
 use crate::error::is_bidirectional_control;
-use crate::scan::is_printable;
 
 /// The longest name that is shown, in characters.
 pub(super) const MAX_NAME: usize = 256;
 
-/// Returns `text` trimmed, without control and direction characters, cut to `max` characters; `None` if nothing is left.
+/// More marks than any script puts on one letter would run over the lines around it.
+const MAX_MARKS: usize = 4;
+
+/// Returns `text` trimmed, without control and direction characters and without what shows nothing, cut to `max` characters;
+/// `None` if nothing is left.
 ///
-/// White space that would break the line becomes a plain space.
+/// White space that would break the line becomes a plain space. A joiner or variation selector stays behind a letter or
+/// emoji, which needs it; at most four marks stay on one letter.
 pub(super) fn line(text: &str, max: usize) -> Option<String> {
     let text = text.trim();
     if text.is_empty() {
         return None;
     }
-    if text.len() <= max && is_printable(text) {
+    if text.len() <= max && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Some(text.to_owned());
     }
-    let shown = text
-        .chars()
-        .map(|c| if c.is_whitespace() { ' ' } else { c })
-        .filter(|c| !c.is_control() && !is_bidirectional_control(*c));
-    let cut: String = shown.skip_while(|c| *c == ' ').take(max).collect();
-    let cut = cut.trim_end();
-    (!cut.is_empty()).then(|| cut.to_owned())
+    let (mut shown, mut count, mut marks) = (String::new(), 0, 0);
+    let mut after_visible = false;
+    for c in text.chars() {
+        let c = if c.is_whitespace() || is_blank(c) { ' ' } else { c };
+        if c.is_control() || is_bidirectional_control(c) {
+            continue;
+        }
+        if c == ' ' && shown.is_empty() {
+            continue;
+        }
+        if is_joiner(c) {
+            if !after_visible {
+                continue;
+            }
+            after_visible = false;
+        } else if is_default_ignorable(c) {
+            continue;
+        } else if is_combining_mark(c) {
+            marks += 1;
+            if marks > MAX_MARKS || shown.is_empty() {
+                continue;
+            }
+        } else {
+            (marks, after_visible) = (0, c != ' ');
+        }
+        if count == max {
+            break;
+        }
+        shown.push(c);
+        count += 1;
+    }
+    let shown = shown.trim_end_matches(|c| c == ' ' || is_joiner(c));
+    (!shown.is_empty()).then(|| shown.to_owned())
+}
+
+/// A joiner or variation selector, which changes how its neighbours look.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}')
+}
+
+/// Looks like a space and is none.
+fn is_blank(c: char) -> bool {
+    matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}')
+}
+
+/// Unicode's `Default_Ignorable_Code_Point` property: shows nothing.
+fn is_default_ignorable(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Returns a caller's name or address as it may be shown.
@@ -47,5 +98,30 @@ mod tests {
         assert_eq!(line("Łukasz 王小明 👩‍🚀", 64).as_deref(), Some("Łukasz 王小明 👩‍🚀"));
         assert_eq!(line("王小明", 2).as_deref(), Some("王小"));
         assert_eq!(line("ab cd", 3).as_deref(), Some("ab"));
+    }
+
+    #[test]
+    fn what_shows_nothing_makes_no_name_and_hides_in_none() {
+        for empty in [
+            "\u{200b}",
+            "\u{2800}\u{2800}",
+            "\u{3164}",
+            "\u{ad}\u{feff}",
+            "\u{200d}\u{fe0f}",
+            "\u{e0041}",
+            "\u{301}\u{301}",
+        ] {
+            assert_eq!(line(empty, 64), None, "{empty:?}");
+        }
+        assert_eq!(line("Ba\u{200b}nk\u{2060}\u{ad}", 64).as_deref(), Some("Bank"));
+        assert_eq!(line("\u{3164}Bank\u{2800}", 64).as_deref(), Some("Bank"));
+        assert_eq!(line("\u{645}\u{6cc}\u{200c}\u{200c}\u{62e}", 64).as_deref(), Some("\u{645}\u{6cc}\u{200c}\u{62e}"));
+    }
+
+    #[test]
+    fn no_letter_carries_more_marks_than_a_script_needs() {
+        let tower = format!("Z{}algo", "\u{301}".repeat(200));
+        assert_eq!(line(&tower, 256), Some(format!("Z{}algo", "\u{301}".repeat(4))));
+        assert_eq!(line("Nguyê\u{303}n ก็่", 64).as_deref(), Some("Nguyê\u{303}n ก็่"));
     }
 }

@@ -295,6 +295,163 @@ fn portsips_types_and_both_of_its_ids_are_known() {
     assert_eq!(android(&[("x-push-id", "1"), ("send_from", "102")]).kind, ActionKind::RefreshBinding);
 }
 
+#[test]
+fn kazoos_number_is_the_caller_also_where_the_alert_is_the_text_of_an_object() {
+    let voip = pushkit(
+        r#"{"aps":{"alert":{"loc-key":"IC_MSG","loc-args":["+15550100"]},"sound":"ring.caf"},"call-id":"a-leg-1"}"#,
+    );
+    assert_eq!((&voip.kind, voip.caller.as_deref(), voip.display_name.as_deref()), (&CALL, Some("+15550100"), None));
+    let alert = r#"{"loc-key":"IC_MSG","loc-args":["+15550100"]}"#;
+    let embedded = serde_json::json!({ "alert": alert, "sound": "ring.caf", "Call-ID": "a-leg-1" }).to_string();
+    let map = map(&[("alert", alert), ("sound", "ring.caf"), ("Call-ID", "a-leg-1")]);
+    for action in
+        [parse_push(embedded.as_str(), Channel::FcmAndroid, &hints()), parse_push(&map, Channel::FcmAndroid, &hints())]
+    {
+        assert_eq!((&action.kind, action.caller.as_deref()), (&CALL, Some("+15550100")));
+        assert_eq!(action.identity.call_id.as_deref(), Some("a-leg-1"));
+    }
+    for (someone, caller, name) in [
+        ("+1 (555) 0100", Some("+1 (555) 0100"), None),
+        ("tel:+15550100", Some("tel:+15550100"), None),
+        ("SIP:bob@x", Some("SIP:bob@x"), None),
+        ("Bob 2", None, Some("Bob 2")),
+        ("Agent", None, Some("Agent")),
+    ] {
+        let action = android(&[("loc-key", "IC_MSG"), ("loc-args", someone), ("call-id", "c")]);
+        assert_eq!((action.caller.as_deref(), action.display_name.as_deref()), (caller, name), "{someone}");
+    }
+}
+
+#[test]
+fn data_may_be_the_text_of_an_object() {
+    let action = pushkit(
+        r#"{"aps":{"alert":"New Incoming Call"},"data":"{\"ntype\":0,\"nfrom\":\"1234\",\"ncallid\":\"c1\",\"ntouser\":\"alice\"}"}"#,
+    );
+    assert_eq!((&action.kind, action.vendor), (&CALL, Some(Vendor::Mizutech)));
+    assert_eq!((action.caller.as_deref(), action.account.as_deref()), (Some("1234"), Some("alice")));
+    assert_eq!(action.identity.call_id.as_deref(), Some("c1"));
+}
+
+#[test]
+fn acrobits_calls_are_announced_and_ended() {
+    let push = |verb: &str| {
+        android(&[
+            ("verb", verb),
+            ("Selector", "alice@example.com"),
+            ("Id", "f00d-1"),
+            ("UserName", "1234"),
+            ("DisplayName", "Bob"),
+        ])
+    };
+    let call = push("NotifyIncomingCall");
+    assert_eq!((&call.kind, call.vendor), (&CALL, Some(Vendor::Acrobits)));
+    assert_eq!((call.caller.as_deref(), call.display_name.as_deref()), (Some("1234"), Some("Bob")));
+    assert_eq!((call.account.as_deref(), call.identity.account.as_deref()), (Some("alice@example.com"), Some("alice")));
+    assert_eq!(
+        (call.identity.call_id.as_deref(), call.identity.vendor_id.as_deref()),
+        (Some("f00d-1"), Some("f00d-1"))
+    );
+    for over in ["NotifyIncomingCallMissed", "NotifyIncomingCallAnsweredElsewhere"] {
+        assert_eq!((push(over).kind, push(over).uuid), (ActionKind::Cancel, call.uuid), "{over}");
+    }
+    assert_eq!(push("NotifyTextMessage").kind, ActionKind::Chat { mime_type: None });
+    assert_eq!(push("Reboot").vendor, None);
+}
+
+#[test]
+fn twilios_calls_are_announced_and_ended() {
+    let push = |kind: &str| {
+        android(&[
+            ("twi_message_type", kind),
+            ("twi_call_sid", "CA1"),
+            ("twi_from", "client:alice"),
+            ("twi_to", "client:bob"),
+        ])
+    };
+    let call = push("twilio.voice.call");
+    assert_eq!((&call.kind, call.vendor), (&CALL, Some(Vendor::Twilio)));
+    assert_eq!((call.caller.as_deref(), call.account.as_deref()), (Some("alice"), Some("bob")));
+    let cancel = push("twilio.voice.cancel");
+    assert_eq!((cancel.kind, cancel.uuid), (ActionKind::Cancel, call.uuid));
+    assert_eq!(push("data").kind, ActionKind::Custom { ntype: "data".to_owned() });
+}
+
+#[test]
+fn telnyx_tells_of_a_call_in_its_metadata_and_of_its_end_in_words() {
+    let metadata = r#"{"voice_sdk_id":"v1","call_id":"c1","caller_name":"John Doe","caller_number":"+123456789"}"#;
+    let call = android(&[("type", "voip"), ("message", "Incoming call"), ("metadata", metadata)]);
+    let voip = pushkit(&format!(r#"{{"metadata":{metadata},"aps":{{"alert":"Incoming call!"}}}}"#));
+    for action in [&call, &voip] {
+        assert_eq!((&action.kind, action.vendor), (&CALL, Some(Vendor::Telnyx)));
+        assert_eq!((action.caller.as_deref(), action.display_name.as_deref()), (Some("+123456789"), Some("John Doe")));
+        assert_eq!(action.identity.call_id.as_deref(), Some("c1"));
+    }
+    let missed = android(&[("message", "Missed call!"), ("metadata", metadata)]);
+    let missed_voip = pushkit(&format!(r#"{{"metadata":{metadata},"aps":{{"alert":"Missed call!"}}}}"#));
+    for action in [missed, missed_voip] {
+        assert_eq!((action.kind, action.uuid), (ActionKind::Cancel, call.uuid));
+    }
+}
+
+#[test]
+fn vialers_call_counts_from_when_its_message_was_made() {
+    let push = |number: &str| {
+        android(&[
+            ("type", "call"),
+            ("unique_key", "k1"),
+            ("phonenumber", number),
+            ("caller_id", "Bob"),
+            ("message_start_time", "1785585590.25"),
+        ])
+    };
+    let call = push("0501234567");
+    assert_eq!((&call.kind, call.vendor, call.caller.as_deref()), (&CALL, Some(Vendor::Vialer), Some("0501234567")));
+    assert_eq!(call.identity.vendor_id.as_deref(), Some("k1"));
+    assert_eq!(call.deadline, Some(Duration::from_secs(1_030)), "ten seconds are gone");
+    for hidden in ["supressed", "05012xxxxx"] {
+        assert_eq!(push(hidden).caller, None, "{hidden}");
+    }
+}
+
+#[test]
+fn a_stale_push_is_known_by_its_time_whoever_sent_it_in_whichever_form() {
+    for time in
+        ["1785585580", "1785585580000", "2026-08-01T11:59:40Z", "2026-08-01T13:59:40+02:00", "2026-08-01 11:59:40"]
+    {
+        for name in ["send-time", "timestamp", "sent_at"] {
+            let call = android(&[("ntype", "0"), ("nfrom", "1002"), (name, time)]);
+            assert_eq!(call.deadline, Some(Duration::from_secs(1_020)), "{name} {time}");
+        }
+    }
+}
+
+#[test]
+fn what_carries_a_title_of_its_own_is_shown() {
+    let custom = android(&[("ntype", "3"), ("title", "Voicemail"), ("nmsg", "2 new messages")]);
+    assert_eq!((custom.duty, custom.title.as_deref()), (NOTIFICATION, Some("Voicemail")));
+    assert_eq!(android(&[("ntype", "3"), ("nmsg", "{}")]).duty, Duty::Nothing, "it is the app's to read");
+    let message = r#"{"message":{"notification":{"title":"Voicemail","body":"2 new messages"},"data":{"shop":"1"}}}"#;
+    let unknown = parse_push(message, Channel::FcmAndroid, &hints());
+    assert_eq!((unknown.kind, unknown.duty), (ActionKind::Custom { ntype: String::new() }, NOTIFICATION));
+    assert_eq!((unknown.title.as_deref(), unknown.text.as_deref()), (Some("Voicemail"), Some("2 new messages")));
+    let behind = Hints { app_state: AppState::Background, ..hints() };
+    assert_eq!(parse_push(message, Channel::FcmIos, &behind).duty, Duty::Nothing, "iOS has shown it");
+}
+
+#[test]
+fn where_only_sealed_pushes_count_no_other_word_is_believed() {
+    let sealed = |payload: &str, channel| parse_sealed_push(&Rot13, payload, channel, &hints());
+    let opened = sealed(r#"{"type":"call","enc":"bcde"}"#, Channel::PushKit);
+    assert_eq!((opened.caller.as_deref(), opened.unverified), (Some("1234"), false));
+    let forged = sealed(MIZUTECH_PUSHKIT, Channel::PushKit);
+    assert_eq!((&forged.kind, forged.duty, forged.problem), (&CALL, Duty::ReportCall, Some(Problem::NotSealed)));
+    assert_eq!((&forged.caller, &forged.display_name, &forged.title, &forged.text), (&None, &None, &None, &None));
+    assert!(forged.identity.is_empty() && forged.account.is_none() && forged.unverified);
+    let cancel = sealed(r#"{"ntype":"2","ncallid":"abcdef"}"#, Channel::FcmAndroid);
+    assert_eq!((cancel.kind, cancel.duty), (ActionKind::RefreshBinding, Duty::Nothing));
+    assert!(pushkit(MIZUTECH_PUSHKIT).unverified);
+}
+
 struct Rot13;
 
 impl Decryptor for Rot13 {

@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::escape::{end_of_quoted, unquote};
+use super::escape::{end_of_quoted, has_blank, trim, unquote};
 use super::{ParamsRef, SipUri};
-use crate::scan::{has_blank, trim};
 
 /// A `name-addr` or `addr-spec` with the parameters behind it, where they stand in a text.
 //

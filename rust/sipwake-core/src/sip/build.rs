@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use super::escape::is_token;
+use super::escape::{has_control, is_token};
 use super::head::{MAX_MESSAGE, expand};
 use super::uri::scheme_of;
 use super::{Message, Method, Params, Via};
-use crate::scan::has_control;
 
 /// Why a message was not built. The value itself is left out: it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

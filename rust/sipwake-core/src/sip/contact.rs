@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::escape::{delta_seconds, unquote};
+use super::escape::{delta_seconds, trim, unquote};
 use super::{NameAddr, ParamsRef, SipUri};
-use crate::scan::trim;
 
 /// One Contact value. A 200 to a REGISTER lists one for each binding of the user.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -201,6 +201,21 @@ pub(super) fn cut(text: &str, separator: u8, angles: bool) -> (&str, Option<&str
     (text, None)
 }
 
+/// Returns the text without the spaces and tabs around it.
+pub(super) fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+/// Whether there is a space or a control character, DEL included.
+pub(super) fn has_blank(text: &str) -> bool {
+    text.bytes().any(|byte| byte <= b' ' || byte == 0x7f)
+}
+
+/// Whether there is a control character, DEL included, other than a tab.
+pub(super) fn has_control(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t')
+}
+
 /// Reads delta-seconds that may have a comment or parameters behind them. What exceeds 32 bits is the largest number.
 pub(super) fn delta_seconds(text: &str) -> Option<u32> {
     let text = text.trim_start_matches([' ', '\t']);

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use super::escape::{cut, delta_seconds, is_token};
+use super::escape::{cut, delta_seconds, is_token, trim};
 use super::head::{Field, Head, MAX_MESSAGE, ParseError, expand};
 use super::{Contact, FeatureCaps, Method, NameAddr, Start, Via};
-use crate::scan::trim;
 
 /// The most Contact and Feature-Caps values that are read of one message.
 pub const MAX_CONTACTS: usize = 256;

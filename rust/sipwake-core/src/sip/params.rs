@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use super::escape::{cut, end_of_quoted, escape_paramchar, is_paramchar, is_tokenchar, strip_quotes};
+use super::escape::{cut, end_of_quoted, escape_paramchar, is_paramchar, is_tokenchar, strip_quotes, trim};
 use crate::redact::hint;
-use crate::scan::trim;
 
 /// Parameters in their order, kept as they were written. Names are compared without regard to case.
 //

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Params;
 use super::escape::hex_pair;
-use crate::scan::{has_blank, trim};
+use super::escape::{has_blank, trim};
 
 /// A SIP or SIPS URI.
 ///

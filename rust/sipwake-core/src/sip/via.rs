@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use super::escape::trim;
 use super::uri::hostport_of;
 use super::{Host, ParamsRef};
-use crate::scan::trim;
 
 /// One Via value.
 #[derive(Debug, Clone, PartialEq, Eq)]

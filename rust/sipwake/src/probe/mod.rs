@@ -3,13 +3,13 @@
 mod http;
 mod options;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sipwake_core::account::{Account, AccountKey, Hop, MAX_GATEWAYS};
 use sipwake_core::event::Event;
-use sipwake_core::few::FewMap;
 use sipwake_core::gateway::Load;
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc};
@@ -135,7 +135,7 @@ pub(crate) struct Prober {
     runtime: Handle,
     /// Weak: a probe must not keep a client alive.
     jobs: mpsc::WeakSender<Job>,
-    targets: Mutex<FewMap<AccountKey, (Target, Probed)>>,
+    targets: Mutex<HashMap<AccountKey, (Target, Probed)>>,
 }
 
 /// When the gateways of an account were asked.
@@ -168,7 +168,7 @@ impl Prober {
         let key = target.key.clone();
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if targets.len() >= MAX_PROBED && !targets.contains_key(&key) {
-            *targets = FewMap::default();
+            *targets = HashMap::default();
         }
         let probed = targets.get(&key).filter(|(known, _)| known.hops == target.hops).map(|(_, probed)| *probed);
         targets.insert(key, (target, probed.unwrap_or_default()));
@@ -196,7 +196,7 @@ impl Prober {
     /// What was found counts until the next registration, after which it is asked for again.
     pub(crate) fn network_changed(&self) {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, (_, probed)) in targets.iter_mut() {
+        for (_, probed) in targets.values_mut() {
             if matches!(probed, Probed::At(_)) {
                 *probed = Probed::Elsewhere;
             }

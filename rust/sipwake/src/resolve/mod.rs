@@ -7,6 +7,7 @@ mod locate;
 mod nat64;
 mod select;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -14,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use sipwake_core::account::{Hop, Transport};
 use sipwake_core::event::FlowError;
-use sipwake_core::few::FewMap;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -113,13 +113,13 @@ impl Resolver for SystemResolver {
 /// The addresses that were found before, by hop: a wake uses them at once.
 pub(crate) struct Addresses {
     resolver: Arc<dyn Resolver>,
-    known: Arc<Mutex<FewMap<Hop, Way>>>,
+    known: Arc<Mutex<HashMap<Hop, Way>>>,
     /// Held by each thread that looks something up.
     looking_up: Arc<()>,
     /// Addresses that did not answer: they come last for a while.
-    silent: Mutex<FewMap<SocketAddr, Instant>>,
+    silent: Mutex<HashMap<SocketAddr, Instant>>,
     /// Addresses that answer late, and how long they may take.
-    slow: Mutex<FewMap<SocketAddr, Duration>>,
+    slow: Mutex<HashMap<SocketAddr, Duration>>,
     nat64: Mutex<Option<Vec<nat64::Prefix>>>,
     /// Whether this network leads to an IPv4 address.
     reaches: fn(SocketAddr) -> bool,
@@ -179,7 +179,7 @@ impl Addresses {
     pub(crate) fn failed(&self, address: SocketAddr) {
         let mut silent = locked(&self.silent);
         if silent.len() >= MAX_REMEMBERED && !silent.contains_key(&address) {
-            *silent = FewMap::default();
+            *silent = HashMap::default();
         }
         silent.insert(address, Instant::now());
     }
@@ -190,7 +190,7 @@ impl Addresses {
         let mut slow = locked(&self.slow);
         if took > PATIENCE / 2 {
             if slow.len() >= MAX_REMEMBERED && !slow.contains_key(&address) {
-                *slow = FewMap::default();
+                *slow = HashMap::default();
             }
             slow.insert(address, (took * 2).min(LONGEST_PATIENCE));
         } else {
@@ -210,9 +210,9 @@ impl Addresses {
 
     /// Forgets everything: another network may have other answers.
     pub(crate) fn forget(&self) {
-        *locked(&self.known) = FewMap::default();
-        *locked(&self.silent) = FewMap::default();
-        *locked(&self.slow) = FewMap::default();
+        *locked(&self.known) = HashMap::default();
+        *locked(&self.silent) = HashMap::default();
+        *locked(&self.slow) = HashMap::default();
         *locked(&self.nat64) = None;
     }
 
@@ -256,7 +256,7 @@ impl Addresses {
             let way = find(&*resolver, &hop)?;
             let mut known = locked(&known);
             if known.len() >= MAX_REMEMBERED && !known.contains_key(&hop) {
-                *known = FewMap::default();
+                *known = HashMap::default();
             }
             known.insert(hop, way.clone());
             Some(way)

@@ -27,6 +27,7 @@ import dev.sipwake.ffi.TracedMessage as FfiTraced
  * @property trace sees every message that is sent or received
  * @property unsolicitedCalls whether calls that come past the registrar, from an address of their own over UDP, may ring
  * @property probing how the gateways of accounts that list several are probed; by default they are tried in their order
+ * @property sealedPushesOnly whether no word of a push is believed that the [decryptor] does not open
  */
 public class ClientOptions(
     public val serverTrust: ServerTrust? = null,
@@ -37,6 +38,7 @@ public class ClientOptions(
     public val trace: TraceListener? = null,
     public val unsolicitedCalls: Boolean = false,
     public val probing: GatewayProbe? = null,
+    public val sealedPushesOnly: Boolean = false,
 ) {
     internal fun toFfi(trustIsTheSystems: Boolean) = FfiOptions(
         authorities = authorities,
@@ -44,6 +46,7 @@ public class ClientOptions(
         pins = pins,
         clientCertificate = clientCertificate?.let { FfiCertificate(it.chain, it.key) },
         unsolicitedCalls = unsolicitedCalls,
+        sealedPushesOnly = sealedPushesOnly,
         probing = probing?.toFfi(),
     )
 }

@@ -64,6 +64,21 @@ public enum class Vendor {
 
     /** PortSIP PBX. */
     PORT_SIP,
+
+    /** Acrobits: calls without its SIPIS, and messages. */
+    ACROBITS,
+
+    /** Twilio Voice. */
+    TWILIO,
+
+    /** Telnyx Voice. */
+    TELNYX,
+
+    /** Vialer (VoIPGRID). */
+    VIALER,
+
+    /** One that this version has no name for. */
+    OTHER,
 }
 
 /** Why a payload could not be understood. A VoIP push is a call from an unknown caller all the same. */
@@ -79,6 +94,9 @@ public enum class PayloadProblem {
 
     /** It is readable, and no vendor's. */
     UNRECOGNISED,
+
+    /** The app takes sealed payloads only, and this one its decryptor did not open. */
+    NOT_SEALED,
 }
 
 /** Why a push asks for nothing. */
@@ -153,6 +171,7 @@ public sealed interface Duty {
  * @property callId the Call-ID of the call or of the chat's MESSAGE, where the payload tells
  * @property uuid the call's UUID, the same for its push, its INVITE and its cancel
  * @property downgraded the server sent the push with high priority, and it was delivered with normal priority
+ * @property unverified whoever knows the token may have written this: what it says of the caller is a claim until the INVITE comes
  */
 public data class PushDetails(
     val duty: Duty,
@@ -168,11 +187,12 @@ public data class PushDetails(
     val callId: String?,
     val uuid: UUID,
     val downgraded: Boolean,
+    val unverified: Boolean,
 ) {
     override fun toString(): String =
         "PushDetails(duty=$duty, channel=$channel, vendor=$vendor, problem=$problem, account=$account, caller=$caller, " +
             "displayName=$displayName, title=${title?.length}, text=${text?.length}, callId=$callId, uuid=$uuid, " +
-            "downgraded=$downgraded)"
+            "downgraded=$downgraded, unverified=$unverified)"
 }
 
 /** The one thing that a push asks for. */
@@ -293,6 +313,7 @@ internal fun FfiAction.toAction(): PushAction {
         callId = callId,
         uuid = UUID.fromString(uuid),
         downgraded = downgraded,
+        unverified = unverified,
     )
     return when (val kind = kind) {
         is PushKind.IncomingCall ->

@@ -1,24 +1,26 @@
 //! Mizutech: `ntype`, `nfrom` and their like, under `data` (PushKit, FCM over HTTP) or at the top (FCM).
 
-use super::Channel;
-use super::action::{ActionKind, Reading};
-use super::fields::{Field, Fields};
+use super::super::Channel;
+use super::super::action::{ActionKind, Reading};
+use super::super::fields::Fields;
 
 pub(super) fn read<'f>(fields: &'f Fields<'_>, _: Channel) -> Option<Reading<'f>> {
-    const SIGNS: [Field; 7] =
-        [Field::NType, Field::NFrom, Field::NFromUserName, Field::NCallId, Field::NMsg, Field::NToUser, Field::NToUsr];
-    if !fields.names_any(&SIGNS) {
+    if !fields.names_any(&["ntype", "nfrom", "nfromusername", "ncallid", "nmsg", "ntouser", "ntousr"]) {
         return None;
     }
-    let (caller, display_name) = parties(fields.text(Field::NFromUserName), fields.text(Field::NFrom));
+    // The keywords of the server's message templates, which stay there when it has no value.
+    const FROM: &[&str] = &["FROM", "FROMUSERNAME", "FROMDISPLAYNAME"];
+    const TO: &[&str] = &["TOUSERNAME", "TO"];
+    let said = |name, keywords| fields.text_other_than(name, keywords);
+    let (caller, display_name) = parties(said("nfromusername", FROM), said("nfrom", FROM));
     Some(Reading {
-        account: fields.first(&[Field::NToUser, Field::NToUsr]),
+        account: said("ntouser", TO).or(said("ntousr", TO)),
         caller,
         display_name,
-        title: fields.text(Field::Title),
-        text: fields.first(&[Field::NMsg, Field::Body]),
-        call_id: fields.text(Field::NCallId),
-        ..Reading::new(kind(fields.text(Field::NType)))
+        title: fields.title(),
+        text: said("nmsg", &["MSG", "MESSAGE"]).or(fields.body()),
+        call_id: said("ncallid", &["CALLID"]),
+        ..Reading::new(kind(said("ntype", &["TYPE"])))
     })
 }
 

@@ -1,0 +1,25 @@
+//! Telnyx Voice: `metadata` with `voice_sdk_id`, `call_id`, `caller_name`, `caller_number`, as an object or as JSON text.
+
+use super::super::Channel;
+use super::super::action::{ActionKind, Reading};
+use super::super::fields::Fields;
+
+/// What stands in `message` or in the alert of a push that ends a call.
+const MISSED: &str = "Missed call!";
+
+pub(super) fn read<'f>(fields: &'f Fields<'_>, _: Channel) -> Option<Reading<'f>> {
+    if !fields.names_any(&["voice_sdk_id", "caller_number"]) {
+        return None;
+    }
+    let missed =
+        [fields.text("message"), fields.body()].into_iter().flatten().any(|text| text.eq_ignore_ascii_case(MISSED));
+    let kind = if missed { ActionKind::Cancel } else { ActionKind::IncomingCall { video: false } };
+    Some(Reading {
+        caller: fields.text("caller_number"),
+        display_name: fields.text("caller_name"),
+        title: fields.title(),
+        text: fields.body(),
+        call_id: fields.text("call_id"),
+        ..Reading::new(kind)
+    })
+}

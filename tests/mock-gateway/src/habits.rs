@@ -165,6 +165,17 @@ impl Habits {
         (self.has(Habit::RefusedAtTimes) && third).then(|| (403, Vec::new()))
     }
 
+    /// Returns what is answered to a REGISTER that removes Contacts and binds none.
+    pub(crate) fn removal_refusal(self, pushes: bool) -> Option<(u16, Vec<(String, String)>)> {
+        if self.has(Habit::RemovalRefused) {
+            return Some((403, Vec::new()));
+        }
+        if self.has(Habit::RemovalRedirected) {
+            return Some((302, vec![("Contact".into(), "<sip:192.0.2.99>".into())]));
+        }
+        (self.has(Habit::RemovalNeedsNoPush) && pushes).then(|| (555, Vec::new()))
+    }
+
     /// Returns what is answered to a Contact in place of a binding. `registered` counts the user's registrations so far.
     pub(crate) fn contact_refusal(
         self,
@@ -177,13 +188,7 @@ impl Habits {
             return Some((400, vec![("P-Registrar-Error".into(), "Contact/received too long".into())]));
         }
         if expires == 0 {
-            if self.has(Habit::RemovalRefused) {
-                return Some((403, Vec::new()));
-            }
-            if self.has(Habit::RemovalRedirected) {
-                return Some((302, vec![("Contact".into(), "<sip:192.0.2.99>".into())]));
-            }
-            return (self.has(Habit::RemovalNeedsNoPush) && push).then(|| (555, Vec::new()));
+            return None;
         }
         if self.has(Habit::LifetimeTooBrief) {
             return Some((423, vec![("Min-Expires".into(), expires.saturating_mul(2).to_string())]));

@@ -74,7 +74,7 @@ impl Gateway {
         }
         let ours: Vec<String> = wishes.iter().map(|wish| wish.contact.uri.clone()).collect();
         habits.twist(&mut headers, &ours, self.flows.get(flow).map(|f| f.remote));
-        if let Some(user) = self.users.get_mut(&name) {
+        if let Some(user) = self.users.get_mut(&name).filter(|_| wishes.iter().any(|wish| wish.expires > 0)) {
             user.registered = user.registered.wrapping_add(1);
         }
         if let Some(route) = &profile.service_route {
@@ -272,6 +272,11 @@ impl Gateway {
                 tags.bind = None;
             }
             wishes.push(Wish { expires: asked.min(longest), contact, tags });
+        }
+        let removes = !wishes.is_empty() && wishes.iter().all(|wish| wish.expires == 0);
+        let pushes = contacts.iter().any(|contact| contact.contains(";pn-"));
+        if let Some(refusal) = habits.removal_refusal(pushes).filter(|_| removes) {
+            return Err(refusal);
         }
         Ok(wishes)
     }

@@ -1,6 +1,7 @@
 //! Messages between phone and gateway, as text and as a picture.
 
 use std::fmt;
+use std::time::Duration;
 
 use mock_gateway::{Direction, Entry};
 
@@ -11,8 +12,9 @@ pub(crate) struct Step {
 }
 
 /// One message.
+#[derive(Clone)]
 pub(crate) struct Rung {
-    /// Milliseconds since the gateway started.
+    /// Milliseconds since the story began.
     at: f64,
     from_phone: bool,
     what: String,
@@ -20,11 +22,11 @@ pub(crate) struct Rung {
 
 impl Rung {
     pub(crate) fn of(entry: &Entry) -> Self {
-        Self {
-            at: entry.at.as_secs_f64() * 1000.0,
-            from_phone: entry.direction == Direction::Received,
-            what: summary(&entry.text),
-        }
+        Self::new(entry.at, entry.direction == Direction::Received, &entry.text)
+    }
+
+    pub(crate) fn new(at: Duration, from_phone: bool, text: &str) -> Self {
+        Self { at: at.as_secs_f64() * 1000.0, from_phone, what: summary(text) }
     }
 }
 
@@ -120,7 +122,7 @@ pub(crate) fn svg(steps: &[Step]) -> String {
     )
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

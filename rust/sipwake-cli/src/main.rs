@@ -9,6 +9,7 @@ macro_rules! println {
 }
 
 mod demo;
+mod doctor;
 mod input;
 mod ladder;
 mod payload;
@@ -38,6 +39,9 @@ enum Command {
     Demo(demo::Options),
     /// Register with a real server, show its verdict on push, and wait for what comes
     Register(Box<register::Options>),
+    /// Try the whole life of a push binding at a server, and say what the server does wrong and what to change. Exit codes: 0 healthy,
+    /// 1 works with remarks, 2 will not ring, 3 it could not be tried
+    Doctor(Box<doctor::Options>),
     /// Print the tags that another SIP stack must put into its REGISTER
     Tags(tags::Options),
     /// Say what the answer to such a REGISTER means for push
@@ -64,21 +68,25 @@ fn main() -> ExitCode {
         Err(error) => return failed(&format!("no runtime: {error}")),
     };
     let result = runtime.block_on(async {
-        match command {
+        let done = match command {
+            // Its exit codes are its verdict.
+            Command::Doctor(options) => return doctor::run(*options).await.map_err(|reason| (reason, 3)),
             Command::Demo(options) => demo::run(options).await,
             Command::Register(options) => register::run(*options).await,
             Command::Tags(options) => tags::run(&options),
             Command::Verdict(options) => verdict::run(&options),
             Command::Payload(options) => payload::run(&options),
             Command::Gateway(options) => mock_gateway::program::run(options, |text| println!("{text}")).await,
-        }
+        };
+        done.map(|()| 0).map_err(|reason| (reason, 1))
     });
     // A read of standard input may still hold a thread: don't wait for it.
     runtime.shutdown_background();
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => failed(&reason),
-    }
+    let code = result.unwrap_or_else(|(reason, code)| {
+        note(&reason);
+        code
+    });
+    ExitCode::from(code)
 }
 
 /// `RUST_LOG` as everywhere, but without what other crates say below a warning: that of WebSocket traces whole messages.

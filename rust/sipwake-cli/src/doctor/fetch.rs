@@ -1,0 +1,201 @@
+//! Reads a user's bindings and changes none: a REGISTER without a Contact (RFC 3261 section 10.2.3), over UDP or TCP.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sipwake::Transport;
+use sipwake::core::account::Account;
+use sipwake::core::digest::{NonceCache, parse_challenges, pick};
+use sipwake::core::sip::{Builder, Frame, Framer, Method};
+use sipwake::core::trace::redacted;
+use sipwake::{Resolver, SystemResolver, Trace, Uuid};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+use super::transcript::{Message, Transcript};
+
+/// How long a connection is waited for.
+const CONNECT: Duration = Duration::from_secs(5);
+/// When a datagram is sent again; the last pause ends the wait. Together ten seconds.
+const PAUSES: [u64; 5] = [500, 1000, 2000, 2500, 4000];
+/// Requests of one reading: one asks, one answers the challenge, one more for a nonce that was stale.
+const MAX_REQUESTS: u32 = 3;
+
+/// What the server said.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// It listed these Contact URIs.
+    Bindings(Vec<String>),
+    /// It answered otherwise.
+    Answered(u16),
+    /// Its challenge cannot be answered.
+    Unanswerable,
+    /// It did not answer.
+    Silent,
+    /// It cannot be reached.
+    Unreachable(String),
+    /// The bindings are read over UDP and TCP only.
+    NotOverThisTransport,
+}
+
+enum Line {
+    Udp(UdpSocket),
+    Tcp(TcpStream),
+}
+
+/// Returns the addresses of the account's server.
+pub(super) fn addresses(account: &Account) -> Result<Vec<SocketAddr>, String> {
+    let hop = account.hops().first().ok_or("the account has no server")?;
+    let host = hop.host.to_string();
+    let port = hop.port.unwrap_or(hop.transport.default_port());
+    let found: Vec<SocketAddr> = match hop.host.ip() {
+        Some(ip) => vec![SocketAddr::new(ip, port)],
+        None => SystemResolver.addresses(&host).into_iter().map(|ip| SocketAddr::new(ip, port)).collect(),
+    };
+    if found.is_empty() { Err(format!("{host} has no address")) } else { Ok(found) }
+}
+
+/// Reads the bindings.
+pub(super) async fn bindings(account: &Account, to: SocketAddr, transcript: &Transcript) -> Reading {
+    let transport = account.hops().first().map_or(Transport::Udp, |hop| hop.transport);
+    let mut line = match Line::open(transport, to).await {
+        Ok(Some(line)) => line,
+        Ok(None) => return Reading::NotOverThisTransport,
+        Err(error) => return Reading::Unreachable(error.to_string()),
+    };
+    let (call_id, tag) = (Uuid::new_v5(&Uuid::nil(), format!("{:?}", sipwake::now()).as_bytes()), "doctor");
+    let mut nonces = NonceCache::default();
+    for cseq in 1..=MAX_REQUESTS {
+        let authorization = nonces.authorize(
+            account.auth_user(),
+            account.credentials(),
+            "REGISTER",
+            account.registrar(),
+            b"",
+            &call_id.simple().to_string(),
+        );
+        let via =
+            format!("SIP/2.0/{} {};branch=z9hG4bK{cseq}{};rport", transport.via(), line.local(), call_id.simple());
+        let aor = account.aor().as_str();
+        let mut request = Builder::request(&Method::Register, account.registrar())
+            .header("Via", &via)
+            .header("Max-Forwards", "70")
+            .header("From", &format!("<{aor}>;tag={tag}"))
+            .header("To", &format!("<{aor}>"))
+            .header("Call-ID", &call_id.to_string())
+            .header("CSeq", &format!("{cseq} REGISTER"));
+        for (name, value) in &authorization {
+            request = request.header(name, value);
+        }
+        let Ok(bytes) = request.finish() else { return Reading::Unreachable("the request cannot be built".to_owned()) };
+        transcript.message(true, 0, &redacted(&bytes));
+        let answer = match line.ask(&bytes, cseq).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return Reading::Silent,
+            Err(error) => return Reading::Unreachable(error.to_string()),
+        };
+        transcript.message(false, 0, &redacted(&answer));
+        // Not as the client reads it: what a phone would refuse is to be told, too.
+        let message = Message::parse(&String::from_utf8_lossy(&answer));
+        match message.status() {
+            Some(200) => {
+                return Reading::Bindings(
+                    message.contacts().into_iter().map(|contact| contact.uri.to_owned()).collect(),
+                );
+            }
+            Some(code @ (401 | 407)) => {
+                let www: Vec<&str> = message.all("WWW-Authenticate").collect();
+                let proxy: Vec<&str> = message.all("Proxy-Authenticate").collect();
+                let challenges = parse_challenges(www, proxy);
+                let chosen = pick(&challenges, account.credentials());
+                if chosen.is_empty() {
+                    return Reading::Unanswerable;
+                }
+                // A fresh answer that was refused is a wrong password: no further guess.
+                if !authorization.is_empty() && chosen.iter().all(|challenge| !challenge.stale) {
+                    return Reading::Answered(code);
+                }
+                chosen.into_iter().for_each(|challenge| nonces.learn(challenge, sipwake::now()));
+            }
+            Some(code) => return Reading::Answered(code),
+            None => return Reading::Silent,
+        }
+    }
+    Reading::Answered(401)
+}
+
+impl Line {
+    async fn open(transport: Transport, to: SocketAddr) -> std::io::Result<Option<Self>> {
+        match transport {
+            Transport::Udp => {
+                let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
+                let socket = UdpSocket::bind(any).await?;
+                socket.connect(to).await?;
+                Ok(Some(Self::Udp(socket)))
+            }
+            Transport::Tcp => {
+                let connected = timeout(CONNECT, TcpStream::connect(to)).await;
+                Ok(Some(Self::Tcp(connected.map_err(|_| std::io::ErrorKind::TimedOut)??)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn local(&self) -> String {
+        let address = match self {
+            Self::Udp(socket) => socket.local_addr(),
+            Self::Tcp(stream) => stream.local_addr(),
+        };
+        address.map_or_else(|_| "doctor.invalid".to_owned(), |address| address.to_string())
+    }
+
+    /// Sends a request, again over UDP, and returns its final response.
+    async fn ask(&mut self, request: &[u8], cseq: u32) -> std::io::Result<Option<Vec<u8>>> {
+        let is_final = |bytes: &[u8]| {
+            let message = Message::parse(&String::from_utf8_lossy(bytes));
+            message.status().is_some_and(|status| status >= 200) && message.cseq() == Some(cseq)
+        };
+        match self {
+            Self::Udp(socket) => {
+                let mut buffer = vec![0; 65_536];
+                for pause in PAUSES {
+                    socket.send(request).await?;
+                    let answer = async {
+                        loop {
+                            let length = socket.recv(&mut buffer).await?;
+                            if is_final(&buffer[..length]) {
+                                return Ok(length);
+                            }
+                        }
+                    };
+                    if let Ok(length) = timeout(Duration::from_millis(pause), answer).await {
+                        return length.map(|length| Some(buffer[..length].to_vec()));
+                    }
+                }
+                Ok(None)
+            }
+            Self::Tcp(stream) => {
+                stream.write_all(request).await?;
+                let answer = async {
+                    let (mut framer, mut buffer) = (Framer::new(), [0; 4096]);
+                    loop {
+                        while let Some(frame) = framer.next().map_err(std::io::Error::other)? {
+                            match frame {
+                                Frame::Message(bytes) if is_final(&bytes) => return Ok(bytes),
+                                _ => {}
+                            }
+                        }
+                        let length = stream.read(&mut buffer).await?;
+                        if length == 0 {
+                            return Err(std::io::Error::other("the server closed the connection"));
+                        }
+                        framer.push(&buffer[..length]).map_err(std::io::Error::other)?;
+                    }
+                };
+                let patience = Duration::from_millis(PAUSES.iter().sum());
+                timeout(patience, answer).await.map_or(Ok(None), |answer| answer.map(Some))
+            }
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! `sipwake doctor`: the whole life of a push binding at a live server, and what the server does wrong.
+
+mod fetch;
+mod findings;
+mod report;
+mod transcript;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use sipwake::core::account::Account;
+use sipwake::{AccountKey, Client, Event, Events, MemoryStore, Provider, Registered};
+
+use crate::say;
+use crate::server::ServerOptions;
+use crate::settings::PushSettings;
+use fetch::Reading;
+use findings::{Facts, Finding, Weight};
+use report::{Done, Report};
+use transcript::{Step, Transcript};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    server: ServerOptions,
+    #[command(flatten)]
+    push: PushSettings,
+    /// Register although other devices are registered, although it is a Mizutech server, or where the bindings cannot be read
+    /// first
+    #[arg(long)]
+    write: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Write the report as one page, the ladder inside, without secrets
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// How long a step may take: timer F and a retry.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// A retry that comes later than this is not waited for.
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+struct Doctor {
+    options: Options,
+    account: Account,
+    transcript: Arc<Transcript>,
+    steps: Vec<Done>,
+    findings: Vec<Finding>,
+    registered: Option<Registered>,
+    before: Vec<String>,
+}
+
+/// Returns the exit code: 0 healthy, 1 works with remarks, 2 will not ring.
+pub(crate) async fn run(options: Options) -> Result<u8, String> {
+    let account = Account::parse(options.server.account()?).map_err(|error| say::refused(&error))?;
+    options.push.parse()?;
+    let mut doctor = Doctor {
+        options,
+        account,
+        transcript: Arc::new(Transcript::new()),
+        steps: Vec::new(),
+        findings: Vec::new(),
+        registered: None,
+        before: Vec::new(),
+    };
+    doctor.examine().await?;
+    let report = doctor.report();
+    if let Some(file) = &doctor.options.html {
+        std::fs::write(file, report.html()).map_err(|error| format!("--html {}: {error}", file.display()))?;
+    }
+    if doctor.options.json {
+        println!("{}", report.json());
+    } else {
+        report.print();
+    }
+    Ok(report.exit_code())
+}
+
+impl Doctor {
+    async fn examine(&mut self) -> Result<(), String> {
+        let addresses = match fetch::addresses(&self.account) {
+            Ok(addresses) => addresses,
+            Err(reason) => {
+                self.found("no-address", reason, "check --server and the DNS");
+                return Ok(());
+            }
+        };
+        let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        self.done("find the server", true, &format!("{} (SRV and NAPTR are not asked for)", shown.join(", ")));
+        if !self.may_go_on(addresses[0]).await {
+            return Ok(());
+        }
+        self.live().await?;
+        self.transcript.begin(Step::ReadAgain);
+        if let Reading::Bindings(after) = fetch::bindings(&self.account, addresses[0], &self.transcript).await {
+            let left = after.iter().filter(|uri| !self.before.contains(uri)).count();
+            if left > 0 {
+                self.findings.push(findings::not_removed());
+            }
+            let text = format!("{left} more than before");
+            self.done(Step::ReadAgain.name(), left == 0, &text);
+        }
+        Ok(())
+    }
+
+    /// Reads the bindings, and says whether anything may be written.
+    async fn may_go_on(&mut self, to: std::net::SocketAddr) -> bool {
+        let mut reading = fetch::bindings(&self.account, to, &self.transcript).await;
+        // Whether a refusal lasts is worth one more request; a wrong password is not.
+        if matches!(reading, Reading::Answered(status) if !matches!(status, 300..=399 | 401 | 407)) {
+            reading = fetch::bindings(&self.account, to, &self.transcript).await;
+        }
+        let name = Step::Read.name();
+        match reading {
+            Reading::Bindings(bindings) => {
+                let exchanges = self.transcript.exchanges();
+                let mizutech = exchanges.iter().filter_map(|exchange| exchange.response.as_ref()).any(|response| {
+                    let said = response.header("Server").or(response.header("User-Agent")).unwrap_or_default();
+                    said.to_ascii_lowercase().contains("mizu")
+                });
+                self.done(name, true, &format!("{} bindings", bindings.len()));
+                let reason = match (bindings.is_empty(), mizutech) {
+                    (true, false) => None,
+                    (false, _) => Some("other devices are registered"),
+                    (true, true) => {
+                        Some("it is a Mizutech server, where a log-out may end pushes of the user's other devices")
+                    }
+                };
+                self.before = bindings;
+                reason.is_none_or(|reason| self.may_write(reason))
+            }
+            Reading::NotOverThisTransport => {
+                self.done(name, true, "not done: bindings are read over UDP and TCP only");
+                self.may_write("the bindings could not be read first")
+            }
+            Reading::Answered(status) => {
+                self.done(name, false, &format!("answered with {status}"));
+                false
+            }
+            Reading::Unanswerable => {
+                self.done(name, false, "the challenge cannot be answered");
+                false
+            }
+            Reading::Silent => {
+                self.done(name, false, "no answer");
+                false
+            }
+            Reading::Unreachable(reason) => {
+                self.done(name, false, &reason);
+                self.found("unreachable", reason, "check address, port, transport and firewall");
+                false
+            }
+        }
+    }
+
+    fn may_write(&mut self, reason: &str) -> bool {
+        if !self.options.write {
+            let what = format!("nothing was written, since {reason}");
+            let change = "run it again with --write if that is all right: it removes what it makes";
+            self.findings.push(Finding::new("needs-write", Weight::Remark, what, change));
+        }
+        self.options.write
+    }
+
+    /// Registers, registers again, changes the token and logs out.
+    async fn live(&mut self) -> Result<(), String> {
+        self.transcript.begin(Step::Register);
+        let network = sipwake::Options::default().trust(self.options.server.trust()?).trace(self.transcript.clone());
+        let (client, mut events) = Client::start_with(Arc::new(MemoryStore::default()), network);
+        let push = self.options.push.config();
+        let [first, second] = tokens(&push.provider);
+        let key = client.add_account(self.account.config(), Some(push)).await.map_err(say::failed)?;
+        client.set_token(&key, &first).await.map_err(say::failed)?;
+        let result = self.bind(&client, &mut events, &key, &second).await;
+        self.transcript.begin(Step::LogOut);
+        let begun = Instant::now();
+        client.log_out(&key).await.map_err(say::failed)?;
+        let told = next(&mut events, |event| matches!(event, Event::LoggedOut { .. })).await;
+        let (ok, text) = told.map_or_else(|reason| (false, reason), |event| (true, say::event(&event)));
+        self.timed(Step::LogOut, ok, &text, begun);
+        client.shutdown().await;
+        result
+    }
+
+    async fn bind(
+        &mut self,
+        client: &Client,
+        events: &mut Events,
+        key: &AccountKey,
+        second: &str,
+    ) -> Result<(), String> {
+        for step in [Step::Register, Step::Refresh, Step::Rotate] {
+            self.transcript.begin(step);
+            let begun = Instant::now();
+            let rotates = step == Step::Rotate;
+            if rotates {
+                client.set_token(key, second).await.map_err(say::failed)?;
+            } else {
+                client.register(key).await.map_err(say::failed)?;
+            }
+            let new =
+                |registered: &Registered| registered.token.as_ref().is_some_and(|token| token.call() == Some(second));
+            let wanted = |event: &Event| matches!(event, Event::Registered { registered, .. } if !rotates || new(registered) || registered.token.is_none());
+            match next(events, wanted).await {
+                Ok(Event::Registered { registered, .. }) => {
+                    let text = format!("for {} s; {}", registered.expires.as_secs(), registered.verdict.text());
+                    self.timed(step, true, &text, begun);
+                    // What push was refused to stays refused in later answers, and the first one says more.
+                    self.registered.get_or_insert(registered);
+                }
+                Ok(_) => {}
+                Err(reason) => {
+                    self.timed(step, false, &reason, begun);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, code: &'static str, what: String, change: &'static str) {
+        self.findings.push(Finding::new(code, Weight::Fatal, what, change));
+    }
+
+    fn timed(&mut self, step: Step, ok: bool, text: &str, begun: Instant) {
+        self.done(step.name(), ok, &format!("{text} ({} ms)", begun.elapsed().as_millis()));
+    }
+
+    fn done(&mut self, name: &'static str, ok: bool, text: &str) {
+        if !self.options.json {
+            println!("{} {name}: {text}", if ok { "ok  " } else { "FAIL" });
+        }
+        self.steps.push(Done { name, ok, text: text.to_owned() });
+    }
+
+    fn report(&mut self) -> Report {
+        let exchanges = self.transcript.exchanges();
+        let hop = self.account.hops().first();
+        let server = hop.map(|hop| format!("{}:{}", hop.host, hop.port.unwrap_or(hop.transport.default_port())));
+        let domain = self.account.aor().as_str().split_once('@').map(|(_, domain)| domain.to_owned());
+        let hosts: Vec<String> = hop.map(|hop| hop.host.to_string()).into_iter().chain(domain).collect();
+        let facts = Facts {
+            exchanges: &exchanges,
+            registered: self.registered.as_ref(),
+            server: server.as_deref().unwrap_or_default(),
+            hosts: &hosts,
+            connected: hop.is_some_and(|hop| hop.transport.is_reliable()),
+            old_token: OLD,
+            expires: self.options.server.expires,
+        };
+        for finding in findings::find(&facts) {
+            if !self.findings.iter().any(|known| known.code == finding.code) {
+                self.findings.push(finding);
+            }
+        }
+        self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.weight));
+        let failed = self.steps.iter().any(|done| !done.ok);
+        if failed && self.findings.iter().all(|finding| finding.weight == Weight::Note) {
+            let step = self
+                .steps
+                .iter()
+                .find(|done| !done.ok)
+                .map_or(String::new(), |done| format!("{}: {}", done.name, done.text));
+            self.found("failed", step, "see the messages: register --trace, or --html");
+        }
+        Report {
+            aor: self.account.aor().as_str().to_owned(),
+            server: server.unwrap_or_default(),
+            steps: self.steps.clone(),
+            findings: self.findings.clone(),
+            passed: self.transcript.passed(),
+        }
+    }
+}
+
+/// The end of the first token.
+const OLD: &str = "0001";
+
+/// Returns two tokens of a provider's form that no device has, as long as the longest real ones.
+fn tokens(provider: &Provider) -> [String; 2] {
+    let token = |end: &str| match provider {
+        Provider::Apns => format!("{}{end}", "d0".repeat(30)),
+        Provider::WebPush => format!("https://doctor.invalid/{}{end}", "x".repeat(150)),
+        Provider::Fcm | Provider::FcmOnIos | Provider::Other(_) => format!("sipwake-doctor:{}{end}", "A".repeat(185)),
+    };
+    [token(OLD), token("0002")]
+}
+
+/// Waits for an event; a failure that is soon retried is waited out once.
+async fn next(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Result<Event, String> {
+    let search = async {
+        let mut failures = 0;
+        while let Some(event) = events.next().await {
+            match &event {
+                event if wanted(event) => {}
+                Event::RegistrationFailed { failure, retry_in, .. } => {
+                    failures += 1;
+                    if failures > 1 || retry_in.is_none_or(|pause| pause > LONGEST_RETRY) {
+                        return Err(failure.to_string());
+                    }
+                    continue;
+                }
+                _ => continue,
+            }
+            return Ok(event);
+        }
+        Err("the client ended".to_owned())
+    };
+    tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| Err("the server did not answer in time".to_owned()))
+}

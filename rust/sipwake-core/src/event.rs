@@ -90,6 +90,13 @@ pub enum Event {
         /// When it is tried again; `None`: not before the app changes something.
         retry_in: Option<Duration>,
     },
+    /// More pushes came than REGISTERs may follow, six at once and one more every ten seconds: the next REGISTER waits.
+    RegisterDelayed {
+        /// Whose.
+        account: AccountKey,
+        /// For how long.
+        wait: Duration,
+    },
     /// The server confirmed that it forgot a logged-out user's binding; with several gateways, each that may have held it.
     LoggedOut {
         /// Whose.

@@ -112,6 +112,11 @@ pub(crate) struct Memory {
     pub(crate) asked_only: bool,
     /// Wall time, in seconds since 1970, at which the server last answered 555 to RFC 8599.
     pub(crate) refused_at: Option<u64>,
+    /// Why a Contact with `pn-*` was refused, in the server's words; `None` after a 555.
+    pub(crate) refused_why: Option<Box<str>>,
+    /// The credentials were accepted once.
+    #[serde(default)]
+    pub(crate) worked: bool,
     /// What the gateways that were left may still hold, the last of them first.
     #[serde(default, deserialize_with = "each_readable")]
     pub(crate) left: Vec<Bound>,

@@ -306,7 +306,7 @@ impl UserAgent {
         let repeated = self.with_calls(now, |calls, cx| calls.handle_push(action, account, cx));
         for index in addressed {
             if !self.registrations[index].is_silent() {
-                self.registrations[index].wake(repeated, &self.flows, now);
+                self.registrations[index].wake(!repeated, &self.flows, &mut self.outbox, now);
             }
         }
         self.settle(now);

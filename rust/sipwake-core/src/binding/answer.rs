@@ -44,6 +44,10 @@ impl Binding {
         outbox: &mut Outbox,
         now: Now,
     ) -> Option<Outcome> {
+        // RFC 3261 section 8.1.3.3: a second Via means that it was meant for somebody else.
+        if message.values("Via").count() != 1 {
+            return None;
+        }
         let ours = |sent: &&mut Box<Sent>| {
             let cseq = CSeq { seq: sent.cseq, method: "REGISTER" };
             message.branch() == Some(&sent.branch) && message.cseq() == Some(cseq)
@@ -86,6 +90,14 @@ impl Binding {
         now: Now,
     ) -> Outcome {
         let asks = matches!(sent.purpose(), Purpose::Query(_));
+        if sent.blames_nonce(code) {
+            self.nonces(who).invalidate_all();
+            sent.chain.single_contact |= code == 400;
+            // What may be a trouble of the server's own is not asked again at once.
+            if !(500..600).contains(&code) {
+                return self.again(sent, code, message);
+            }
+        }
         match code {
             _ if matches!(sent.purpose(), Purpose::Vacate(_)) => {}
             423 => {
@@ -120,6 +132,15 @@ impl Binding {
                 sent.chain.single_contact = true;
                 return self.again(sent, code, message);
             }
+            // OpenSIPS and Asterisk take Contacts of 255 bytes at most. As after a 555, service without push is better than none.
+            400 | 413 | 414 | 513 if matches!(sent.purpose(), Purpose::Bind) && sent.pushes_in_uri() => {
+                if sent.chain.refused_as_it_is || speaks_of_length(message) || matches!(code, 413 | 414 | 513) {
+                    contact_refused(&mut sent, message, who, now);
+                } else {
+                    sent.chain.refused_as_it_is = true;
+                }
+                return self.again(sent, code, message);
+            }
             _ => {}
         }
         let retry_after = message.retry_after().map(|seconds| Duration::from_secs(u64::from(seconds)));
@@ -152,15 +173,15 @@ impl Binding {
         now: Now,
     ) -> Outcome {
         let challenges = parse_challenges(message.headers("WWW-Authenticate"), message.headers("Proxy-Authenticate"));
-        // The upper server's realm, for X-PIID: its 401 comes through, a 407 is the proxy's own.
-        if let Some(challenge) = challenges.iter().find(|challenge| !challenge.proxy).or(challenges.first())
-            && self.nonces.is_none()
-        {
-            who.memory.realm = Some(challenge.realm.as_str().into());
+        if self.nonces.is_none() {
+            who.learn_upper_realm(&challenges);
         }
         let nonces = self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces);
         match sent.chain.auth.judge(&challenges, who.account.credentials(), nonces, now) {
-            Next::Answer => self.again(sent, code, message),
+            Next::Answer => {
+                sent.chain.challenged = true;
+                self.again(sent, code, message)
+            }
             Next::WrongCredentials => Outcome::Denied(Failure::WrongCredentials),
             Next::NoUsableChallenge(unusable) => Outcome::Denied(Failure::Unanswerable(unusable)),
         }
@@ -182,7 +203,7 @@ impl Binding {
         let mut targets = contacts.iter().filter_map(Contact::parsed);
         let (mut uri, hop) = targets.find_map(|uri| Some((uri.clone(), Hop::redirected(from, &uri)?)))?;
         (uri.user, uri.headers) = (None, None);
-        Some(Redirect { uri: uri.to_string(), hop })
+        Some(Redirect { uri: (message.code() != Some(305)).then(|| uri.to_string()), hop })
     }
 
     fn take_next_nonce(&mut self, message: &Message, who: &mut Registrant, now: Now) -> ServerProof {
@@ -198,6 +219,18 @@ impl Binding {
     }
 }
 
+impl Sent {
+    /// Servers refuse a nonce that they will not have again in many words: it is forgotten, and asked for anew.
+    fn blames_nonce(&self, code: u16) -> bool {
+        let unrelated = match &self.chain.purpose {
+            Purpose::Bind => false,
+            Purpose::Remove => matches!(code, 404 | 604),
+            Purpose::Vacate(_) | Purpose::Query(_) => true,
+        };
+        self.chain.ahead && code >= 400 && !unrelated && !matches!(code, 408 | 423 | 439 | 503 | 504 | 555)
+    }
+}
+
 fn push_refused(sent: &mut Sent, who: &mut Registrant, now: Now) {
     let spoke_rfc8599 = who.push.as_ref().and_then(|push| push.pn_provider(&sent.spoken)).is_some();
     // What the server refuses it does not hold, and its `pn-*` would be refused again if it were named for removal.
@@ -207,11 +240,27 @@ fn push_refused(sent: &mut Sent, who: &mut Registrant, now: Now) {
     if spoke_rfc8599 {
         who.memory.shown = Shown::NoRfc8599;
         who.memory.refused_at = Some(now.wall.as_secs());
+        who.memory.refused_why = None;
     } else if !sent.removed.is_empty() && !sent.chain.single_contact {
         sent.chain.single_contact = true;
     } else {
         sent.chain.without_push = true;
     }
+}
+
+/// A server that stores Contacts in a short column says so in its own words.
+fn speaks_of_length(message: &Message) -> bool {
+    let text = reason(message).to_ascii_lowercase();
+    ["too long", "too large", "too big", "length", "exceed"].iter().any(|words| text.contains(words))
+}
+
+fn contact_refused(sent: &mut Sent, message: &Message, who: &mut Registrant, now: Now) {
+    who.forget_contact(&sent.uri);
+    who.memory.shown = Shown::NoRfc8599;
+    who.memory.refused_at = Some(now.wall.as_secs());
+    who.memory.refused_why = Some(reason(message).into());
+    // What writes into the Contact URI beside RFC 8599 would be refused again.
+    sent.chain.without_push = who.push.as_ref().is_some_and(|push| push.spoken(Shown::NoRfc8599) == sent.spoken);
 }
 
 /// `X-Sy.AuthURI` comes with a 200, or with the very challenge that is to be answered with it.
@@ -224,9 +273,21 @@ fn take_auth_uri(message: &Message, who: &mut Registrant) {
     }
 }
 
+/// The header fields in which servers say more than the status line does.
+const SAYS_WHY: [&str; 3] = ["Warning", "P-Registrar-Error", "Reason"];
+
+/// Returns what a response says of its reason, in the server's own words.
 pub(crate) fn reason(message: &Message) -> String {
-    match &message.start {
-        Start::Response { reason, .. } => reason.chars().filter(|c| !c.is_control()).take(80).collect(),
-        Start::Request { .. } => String::new(),
+    let Start::Response { reason, .. } = &message.start else { return String::new() };
+    let printable = |text: &str, most| text.chars().filter(|c| !c.is_control()).take(most).collect::<String>();
+    let mut text = printable(reason, 80);
+    for name in SAYS_WHY {
+        if let Some(value) = message.header(name) {
+            text.push_str("; ");
+            text.push_str(name);
+            text.push_str(": ");
+            text.push_str(&printable(value, 160));
+        }
     }
+    text
 }

@@ -27,15 +27,19 @@ impl Binding {
 
 impl Registrant {
     pub(super) fn contact_base_at(&self, up: &Up, seen: Option<&SocketAddr>, sent_by: &str) -> String {
-        let user = self.account.aor().user();
+        let aor = self.account.aor();
+        let (user, secure) = (aor.user(), aor.as_str().starts_with("sips:"));
+        let scheme = if secure { "sips:" } else { "sip:" };
         let seen = seen.map(|seen| seen.to_string());
         let address = seen.as_deref().unwrap_or(sent_by);
         match up.transport {
-            Transport::Udp => ["sip:", user, "@", address].concat(),
+            Transport::Udp => [scheme, user, "@", address].concat(),
             // RFC 7118 5.2.2: the URI's transport is `ws` for both, TLS or not. The name goes nowhere, so it can stay the
             // same on every connection: the binding is renewed and leaves no old Contact behind.
-            Transport::Ws | Transport::Wss => ["sip:", user, "@", sent_by, ";transport=ws"].concat(),
-            transport => ["sip:", user, "@", address, ";transport=", transport.param()].concat(),
+            Transport::Ws | Transport::Wss => [scheme, user, "@", sent_by, ";transport=ws"].concat(),
+            // RFC 5630 section 3.1.4: `sips:` says TLS already, `transport=tls` is not for it.
+            Transport::Tls if secure => [scheme, user, "@", address, ";transport=tcp"].concat(),
+            transport => [scheme, user, "@", address, ";transport=", transport.param()].concat(),
         }
     }
 

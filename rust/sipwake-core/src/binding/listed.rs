@@ -6,7 +6,7 @@ use super::registrant::MAX_FORMER;
 use super::{Purpose, Registrant, Sent};
 use crate::mutation::{Mutation, active};
 use crate::redact::Secret;
-use crate::sip::{Contact, Message, SipUri, same_uri, unescape};
+use crate::sip::{Contact, Host, Message, SipUri, same_uri, unescape};
 use crate::snapshot::{Bound, Former};
 
 /// How often a leftover that a 200 still lists is asked to be removed again.
@@ -18,7 +18,10 @@ impl Registrant {
     pub(crate) fn ours<'l, 'a>(&self, listed: &'l [Contact<'a>], sent: &Sent) -> Option<&'l Contact<'a>> {
         let instance = self.account.instance_id();
         let exact = listed.iter().filter(|contact| is_uri(contact, &sent.uri));
-        if let Some(exact) = exact.max_by_key(|contact| (contact.uri == sent.uri, contact.instance() == instance)) {
+        // A server may list its end beside the live twin that took its place.
+        let lives = |contact: &Contact| contact.expires() != Some(0);
+        let rank = |contact: &&Contact| (lives(contact), contact.uri == sent.uri, contact.instance() == instance);
+        if let Some(exact) = exact.max_by_key(rank) {
             return Some(exact);
         }
         let uri = SipUri::parse(&sent.uri);
@@ -128,6 +131,110 @@ impl Registrant {
     }
 }
 
+/// How long a 200 grants our binding, where its list does not name our Contact outright.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Granted {
+    pub(crate) seconds: u32,
+    /// Nothing says that this is our binding's: it is the shortest that it can be.
+    pub(crate) guessed: bool,
+}
+
+/// The shortest lifetime that is taken from bindings which may be other devices', in seconds.
+const SHORTEST_GUESS: u32 = 60;
+
+impl Registrant {
+    /// Reads for how long a 200 binds us: by our own Contact, by one that differs from it only as servers rewrite it, by the
+    /// address that the server saw, or by the only one that is new or was prolonged; else by `Expires`; else as short as it can
+    /// be. Never longer than granted, since then we would be lost without knowing.
+    pub(crate) fn granted(
+        &self,
+        message: &Message,
+        listed: &[Contact],
+        ours: Option<&Contact>,
+        sent: &Sent,
+        last: &LastList,
+    ) -> Granted {
+        let sure = |seconds| Granted { seconds, guessed: false };
+        let sent_uri = SipUri::parse(&sent.uri);
+        let seen = observed(message);
+        let others: Vec<&Contact> = listed.iter().filter(|contact| !self.is_known_otherwise(contact, sent)).collect();
+        let rewritten =
+            || others.iter().find(|c| c.parsed().zip(sent_uri.as_ref()).is_some_and(|(c, s)| is_rewritten(&c, s)));
+        let from_seen = || others.iter().find(|contact| seen.is_some_and(|seen| is_at(contact, seen)));
+        let changed = || last.only_change(&others);
+        let meant = ours.or_else(|| rewritten().copied()).or_else(|| from_seen().copied()).or_else(changed);
+        if let Some(seconds) = meant.and_then(Contact::expires) {
+            return sure(seconds);
+        }
+        if let Some(seconds) = message.expires() {
+            return sure(seconds);
+        }
+        let longest_asked = sent.expires;
+        let known = listed.iter().filter_map(Contact::expires).filter(|seconds| *seconds >= SHORTEST_GUESS);
+        match known.min() {
+            Some(seconds) => Granted { seconds: seconds.min(longest_asked), guessed: true },
+            None => Granted { seconds: longest_asked, guessed: !listed.is_empty() && ours.is_none() },
+        }
+    }
+
+    /// Whether a listed Contact is one of ours from before, and not the one that was just sent.
+    fn is_known_otherwise(&self, contact: &Contact, sent: &Sent) -> bool {
+        let bound = self.memory.bound.iter().map(|bound| bound.uri.expose());
+        let mut known = self.memory.former.iter().map(|former| former.uri.expose()).chain(bound);
+        !is_uri(contact, &sent.uri) && known.any(|uri| is_uri(contact, uri))
+    }
+}
+
+/// The Contacts that the last 200 listed, by a hash and their lifetime in seconds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LastList(Vec<(u64, u32)>);
+
+/// Contacts of the last list that are remembered.
+const MAX_LIST: usize = 64;
+
+impl LastList {
+    pub(crate) fn remember(&mut self, listed: &[Contact]) {
+        self.0 =
+            listed.iter().take(MAX_LIST).map(|contact| (hash(contact.uri), contact.expires().unwrap_or(0))).collect();
+    }
+
+    /// The one Contact that is new or lives longer than it did; `None` if there are several.
+    fn only_change<'l, 'a>(&self, listed: &[&'l Contact<'a>]) -> Option<&'l Contact<'a>> {
+        let is_changed = |contact: &&&Contact| {
+            let was = self.0.iter().find(|(known, _)| *known == hash(contact.uri));
+            was.is_none_or(|(_, was)| contact.expires().is_some_and(|expires| expires > *was))
+        };
+        let mut changed = listed.iter().filter(is_changed);
+        changed.next().filter(|_| changed.next().is_none()).copied()
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Whether a listed URI is ours but for what servers rewrite: the default port, the transport, escapes, case, parameters.
+fn is_rewritten(listed: &SipUri, sent: &SipUri) -> bool {
+    let bare = |uri: &SipUri| {
+        let secure = uri.secure || uri.params.value("transport").is_some_and(|named| named.eq_ignore_ascii_case("tls"));
+        let port = uri.port.unwrap_or(if secure { 5061 } else { 5060 });
+        let user = uri.user.as_deref().and_then(|user| unescape(user).ok()).map(|user| user.to_ascii_lowercase());
+        (user, port)
+    };
+    let prid =
+        |uri: &SipUri| uri.params.value("pn-prid").and_then(|prid| unescape(prid).ok().map(|prid| prid.into_owned()));
+    let prids = (prid(listed), prid(sent));
+    bare(listed) == bare(sent) && listed.host.same(&sent.host) && (prids.0.is_none() || prids.0 == prids.1)
+}
+
+/// Whether a Contact names the address that the server saw us at.
+fn is_at(contact: &Contact, seen: SocketAddr) -> bool {
+    contact.parsed().is_some_and(|uri| Host::from(seen.ip()).same(&uri.host) && uri.port.unwrap_or(5060) == seen.port())
+}
+
 fn is_uri(contact: &Contact, uri: &str) -> bool {
     contact.uri == uri
         || match (contact.parsed(), SipUri::parse(uri)) {
@@ -141,5 +248,6 @@ fn is_uri(contact: &Contact, uri: &str) -> bool {
 /// Our address as the top Via shows it (RFC 3581 section 4).
 pub(crate) fn observed(message: &Message) -> Option<SocketAddr> {
     let via = message.via()?;
-    Some(SocketAddr::new(via.received()?, via.rport()?))
+    let address = SocketAddr::new(via.received()?, via.rport()?);
+    (address.port() != 0 && !address.ip().is_unspecified()).then_some(address)
 }

@@ -19,6 +19,9 @@ const RECENT: Duration = Duration::from_secs(5);
 /// RFC 5626 section 4.4.1: how long a pong may take.
 const PONG: Duration = Duration::from_secs(10);
 
+/// However short a `Flow-Timer` is, pings are not sent more often.
+const MIN_PERIOD: Duration = Duration::from_secs(10);
+
 /// What is known of the flow in use.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Liveness {
@@ -28,8 +31,9 @@ pub(super) struct Liveness {
     round_trip: Option<Duration>,
     /// When the REGISTER in flight is taken for lost with its flow.
     doubted_at: Option<Duration>,
-    /// When the next keep-alive is due.
+    /// When the next keep-alive is due, and how often.
     keep_alive_at: Option<Duration>,
+    every: Option<Duration>,
     /// When a pong must have come.
     pong_by: Option<Duration>,
     /// The server has answered a ping before: only then is silence a sign.
@@ -114,9 +118,13 @@ impl Binding {
         None
     }
 
-    /// Keeps the flow alive from here on, or no more.
-    pub(crate) fn keep_alive(&mut self, period: Option<Duration>, now: Now) {
-        self.liveness.keep_alive_at = period.map(|period| now.boot + period);
+    /// Keeps the flow alive from here on, as often as the app wants it and, where that is more often, as the server's
+    /// `Flow-Timer` does: it takes a flow for dead that was silent for longer (RFC 5626 section 4.4).
+    pub(crate) fn keep_alive(&mut self, wanted: Option<Duration>, flow_timer: Option<u32>, now: Now) {
+        let asked = flow_timer.map(|seconds| Duration::from_secs(u64::from(seconds)).mul_f32(0.9).max(MIN_PERIOD));
+        let every = [wanted, asked].into_iter().flatten().min();
+        self.liveness.every = every;
+        self.liveness.keep_alive_at = every.map(|every| now.boot + every);
     }
 
     pub(crate) fn stop_keep_alive(&mut self) {
@@ -125,8 +133,8 @@ impl Binding {
 
     /// Sends a keep-alive that is due: a double CRLF (RFC 5626 3.5.1); over UDP it keeps the address translation open. A
     /// WebSocket has its own.
-    pub(crate) fn ping(&mut self, period: Option<Duration>, flows: &Flows, outbox: &mut Outbox, now: Now) {
-        let (Some(period), Some(up)) = (period, self.up(flows)) else { return };
+    pub(crate) fn ping(&mut self, flows: &Flows, outbox: &mut Outbox, now: Now) {
+        let (Some(every), Some(up)) = (self.liveness.every, self.up(flows)) else { return };
         if self.liveness.keep_alive_at.is_none_or(|at| now.boot < at) {
             return;
         }
@@ -134,6 +142,6 @@ impl Binding {
             outbox.transmit(up.way(), b"\r\n\r\n".to_vec());
             self.liveness.pinged(now.boot);
         }
-        self.keep_alive(Some(period), now);
+        self.liveness.keep_alive_at = Some(now.boot + every);
     }
 }

@@ -23,7 +23,7 @@ use crate::snapshot::Bound;
 use crate::transaction::{ClientTransaction, Due};
 
 pub(crate) use answer::{MAX_MIN_EXPIRES, Outcome, reason};
-pub(crate) use listed::{MAX_CLEANUPS, observed};
+pub(crate) use listed::{LastList, MAX_CLEANUPS, observed};
 use liveness::Liveness;
 pub(crate) use liveness::Silent;
 pub(crate) use registrant::Registrant;
@@ -58,6 +58,12 @@ impl Purpose {
 pub(crate) struct Chain {
     purpose: Purpose,
     auth: digest::Attempt,
+    /// A challenge was answered: from here on a refusal is not the old nonce's.
+    challenged: bool,
+    /// The last request answered a challenge of an earlier chain, ahead of being asked.
+    ahead: bool,
+    /// The request as it is was refused with a 400 once.
+    refused_as_it_is: bool,
     requests: u8,
     min_expires: u32,
     without_push: bool,
@@ -69,11 +75,18 @@ impl Chain {
         Box::new(Self {
             purpose,
             auth: digest::Attempt::default(),
+            challenged: false,
+            ahead: false,
+            refused_as_it_is: false,
             requests: 0,
             min_expires: 0,
             without_push: false,
             single_contact: false,
         })
+    }
+
+    pub(crate) fn purpose(&self) -> &Purpose {
+        &self.purpose
     }
 
     pub(crate) fn into_purpose(self) -> Purpose {
@@ -165,12 +178,13 @@ impl Sent {
         self.beside_contact
     }
 
-    pub(crate) fn expires(&self) -> u32 {
-        self.expires
-    }
-
     pub(crate) fn piid(&self) -> Piid {
         self.piid
+    }
+
+    /// The parameters that the server is to push to stand in the Contact URI.
+    fn pushes_in_uri(&self) -> bool {
+        self.uri.len() > self.base.len()
     }
 
     pub(crate) fn names_others(&self) -> bool {
@@ -190,7 +204,8 @@ enum OverTcp {
 /// Where a 3xx sent us.
 #[derive(Debug, Clone)]
 struct Redirect {
-    uri: String,
+    /// The new Request-URI; `None` keeps it: 305 names a proxy (RFC 3261 section 21.3.4).
+    uri: Option<String>,
     hop: Hop,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::account::{Account, AccountKey};
 use crate::clock::Now;
-use crate::digest::{Algorithm, Credentials, NonceCache, RealmHa1};
+use crate::digest::{Algorithm, Challenge, Credentials, NonceCache, RealmHa1};
 use crate::mutation::{Mutation, active};
 use crate::outbox::Outbox;
 use crate::push::{Dialect, Push};
@@ -126,6 +126,22 @@ impl Registrant {
             }
         }
         Credentials::Ha1(values)
+    }
+
+    /// Whether a server has accepted these credentials before.
+    pub(crate) fn has_worked(&self) -> bool {
+        self.memory.worked || self.memory.bound.is_some()
+    }
+
+    /// Learns the upper server's realm, for `X-PIID`. Its 401 comes through, a 407 is the proxy's own; and a realm that has
+    /// asked before asks again only for its own sake.
+    pub(super) fn learn_upper_realm(&mut self, challenges: &[Challenge]) {
+        let new = |challenge: &&Challenge| !self.memory.nonces.knows(&challenge.realm, challenge.proxy);
+        let upper = challenges.iter().find(|challenge| !challenge.proxy).filter(new);
+        let proxy = challenges.first().filter(|_| self.memory.realm.is_none());
+        if let Some(challenge) = upper.or(proxy) {
+            self.memory.realm = Some(challenge.realm.as_str().into());
+        }
     }
 
     /// Reserves CSeq numbers ahead, so that none is used twice across a kill. Returns whether the record must be stored.

@@ -1,7 +1,7 @@
 //! Writes the REGISTER: which Contacts, which tags, which credentials.
 
 use super::{Binding, Chain, OverTcp, Piid, Purpose, Registrant, Sent};
-use crate::account::Transport;
+use crate::account::{Transport, UpperServer};
 use crate::clock::Now;
 use crate::event::Failure;
 use crate::flows::Flows;
@@ -60,7 +60,7 @@ impl Binding {
 
         let cseq = who.next_cseq();
         let branch = outbox.branch();
-        let redirected = self.redirect.as_ref().map(|redirect| redirect.uri.clone());
+        let redirected = self.redirect.as_ref().and_then(|redirect| redirect.uri.clone());
         let request_uri = redirected.unwrap_or_else(|| who.account.registrar().to_owned());
         let expires = if chain.purpose.removes() { 0 } else { self.wanted_expires(&chain, who) };
         let removed = if chain.single_contact {
@@ -104,9 +104,11 @@ impl Binding {
         let cnonce = outbox.token();
         let nonces = self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces);
         let (user, credentials) = (who.account.auth_user(), who.account.credentials());
-        for (name, value) in nonces.authorize(user, credentials, "REGISTER", &digest_uri, b"", &cnonce) {
-            builder = builder.header(name, &value);
+        let answers = nonces.authorize(user, credentials, "REGISTER", &digest_uri, b"", &cnonce);
+        for (name, value) in &answers {
+            builder = builder.header(name, value);
         }
+        chain.ahead = !chain.challenged && !answers.is_empty();
         let bytes = builder.finish().map_err(|_| Failure::Unbuildable)?;
         if transport == Transport::Udp && bytes.len() > MAX_DATAGRAM && self.over_tcp == OverTcp::Not {
             if new_contact {
@@ -166,8 +168,10 @@ impl Registrant {
     }
 
     fn write_piid(&self, spoken: &[Dialect], purpose: &Purpose, secure: bool, tags: &mut Tags) -> Piid {
-        // Mizutech's gateways take it beside RFC 8599 as well (S2, "RFC 8599").
-        let gateway = !self.account.gateways().is_empty() && spoken.contains(&Dialect::Rfc8599);
+        // Mizutech's gateways take it beside RFC 8599 as well (S2, "RFC 8599"), also where the gateway is the AOR's domain or
+        // the outbound proxy: then the server behind it is named.
+        let named = self.account.upper().is_some_and(|upper| *upper != UpperServer::default());
+        let gateway = (named || !self.account.gateways().is_empty()) && spoken.contains(&Dialect::Rfc8599);
         let speaks = spoken.contains(&Dialect::XMpush) || gateway;
         let wants = speaks
             && matches!(self.memory.token, TokenWish::Bind(_))

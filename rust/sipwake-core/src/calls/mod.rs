@@ -107,15 +107,16 @@ impl Calls {
                         self.tell_call(uuid, CallChange::Announced(caller), cx);
                         false
                     }
-                    arrival @ (Arrival::Repeated(uuid) | Arrival::Joined(uuid)) => {
+                    Arrival::Repeated(uuid) | Arrival::Joined(uuid) => {
                         // What the INVITE says of its caller stands above what a late push says.
                         let entry = self.table.get(uuid).filter(|entry| entry.state != State::Announced);
+                        let is_here = entry.is_some();
                         let told = entry.and_then(|entry| entry.caller.as_ref());
                         let known = told.is_some_and(|caller| caller.display_name.is_some());
                         if !known && self.learn_caller(uuid, &caller) {
                             self.tell_call(uuid, CallChange::CallerChanged(caller), cx);
                         }
-                        matches!(arrival, Arrival::Repeated(_))
+                        is_here
                     }
                     Arrival::Ghost(..) => true,
                     Arrival::Full => {

@@ -126,7 +126,7 @@ impl Calls {
             return true;
         }
         let ours = |session: &Session| session.request.as_ref().is_some_and(|request| request.is_answered_by(response));
-        let Some(index) = self.sessions.iter().position(|session| ours(session)) else { return false };
+        let Some(index) = self.sessions.iter().position(ours) else { return false };
         let session = &mut self.sessions[index];
         let Some(request) = session.request.as_mut() else { return false };
         if code < 200 {

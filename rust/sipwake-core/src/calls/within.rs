@@ -62,7 +62,7 @@ impl Calls {
         let rings = |known: &Invitation| {
             known.is_open() && tag == Some(known.local_tag()) && known.request.call_id() == request.call_id()
         };
-        let found = self.invitations.iter().position(|known| rings(known));
+        let found = self.invitations.iter().position(rings);
         let (code, phrase) = match (method, found) {
             (Method::Prack, Some(_)) if request.body.is_empty() => {
                 if self.take_prack(request) {

@@ -139,6 +139,16 @@ impl NonceCache {
         }
     }
 
+    /// Stops answering for every realm until it challenges again.
+    pub fn invalidate_all(&mut self) {
+        self.nonces.iter_mut().for_each(|entry| entry.refused = true);
+    }
+
+    /// Whether a realm has asked before, whether or not its nonce is still good.
+    pub fn knows(&self, realm: &str, proxy: bool) -> bool {
+        self.position(realm, proxy).is_some()
+    }
+
     /// Forgets the nonces learnt more than `age` ago on the wall clock.
     pub fn forget_older_than(&mut self, age: Duration, now: Now) {
         self.nonces.retain(|entry| now.wall.saturating_sub(entry.learnt) <= age);

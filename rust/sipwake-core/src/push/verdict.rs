@@ -44,6 +44,9 @@ pub enum Reason {
     /// 555 to RFC 8599; another dialect is spoken instead.
     #[error("the server answered 555 to RFC 8599; the other dialects have no answer of their own")]
     OtherDialectAfterRefusal,
+    /// The server refused the Contact with its push parameters, in these words; most often it is too long for it.
+    #[error("the server refused the Contact that carries the push parameters: {0}")]
+    ContactRefused(String),
     /// Another final answer: nothing is known about push.
     #[error("the REGISTER was answered with {0}")]
     NotRegistered(u16),
@@ -83,6 +86,9 @@ pub struct Verdict {
     pub refresh_lead: Option<u32>,
     /// The value that dialogs we answer must carry as `pn-purr` in their Contact (`+sip.pnspurr`).
     pub purr: Option<String>,
+    /// Neither our Contact's `expires` nor `Expires` told how long the binding lives: it is refreshed as if that were the
+    /// shortest time that the answer allows for.
+    pub lifetime_unknown: bool,
     /// `X-PIID` was left out because the transport can be read by others.
     pub piid_withheld: bool,
     /// `X-PIID` went over a transport that others can read, as the app allowed.
@@ -128,6 +134,7 @@ impl Verdict {
             vapid: caps.vapid,
             refresh_lead: caps.refresh_lead,
             purr: caps.purr,
+            lifetime_unknown: false,
             piid_withheld: false,
             piid_in_the_clear: false,
         }
@@ -142,6 +149,7 @@ impl Verdict {
             vapid: None,
             refresh_lead: None,
             purr: None,
+            lifetime_unknown: false,
             piid_withheld: false,
             piid_in_the_clear: false,
         }

@@ -5,20 +5,24 @@ use std::time::Duration;
 use super::{Chain, Due, Life, Outcome, Pace, Purpose, Registration};
 use crate::binding::{MAX_CLEANUPS, MAX_MIN_EXPIRES, Piid, Sent, observed, reason};
 use crate::clock::Now;
-use crate::digest::ServerProof;
+use crate::digest::{ServerProof, Unusable};
 use crate::event::{Event, Failure, Registered};
 use crate::flows::Flows;
 use crate::mutation::{Mutation, active};
 use crate::outbox::Outbox;
-use crate::push::{Asked, Shown, Standing, Verdict};
+use crate::push::{Asked, Reason, Shown, Standing, Verdict};
 use crate::redact::Secret;
 use crate::sip::{Contact, Message, NameAddr};
 use crate::snapshot::{Durability, TokenWish};
 
 /// Proxies that a `Service-Route` may name.
 const MAX_ROUTE: usize = 8;
-/// A granted lifetime below this is not worth a timer that fires all the time, in seconds.
-const MIN_GRANTED: u32 = 10;
+/// However short a binding lives, it is not refreshed more often.
+const MIN_REFRESH: Duration = Duration::from_secs(5);
+/// A binding of which nobody knows how long it lives is not refreshed more often.
+const GUESSED: Duration = Duration::from_secs(60);
+/// How long a server is left alone that refuses what it accepted before.
+const REFUSED: Duration = Duration::from_secs(600);
 
 impl Registration {
     /// Deals with the answer to the REGISTER in flight.
@@ -36,7 +40,11 @@ impl Registration {
             Outcome::Denied(Failure::WrongCredentials) if active(Mutation::WrongPasswordRetried) => {
                 return self.fail(Failure::WrongCredentials, None, flows, outbox, now);
             }
-            Outcome::Denied(failure) => return self.stop(failure, outbox),
+            Outcome::Denied(failure @ (Failure::WrongCredentials | Failure::Unanswerable(Unusable::NoHa1 { .. }))) => {
+                let in_the_clear = self.is_in_the_clear(flows);
+                return self.stop(failure, in_the_clear, outbox);
+            }
+            Outcome::Denied(failure) => return self.fail(failure, None, flows, outbox, now),
             Outcome::Refused { sent, code, failure, retry_after } => (sent, code, failure, retry_after),
         };
         if matches!(code, 408 | 503) && self.here.next_address(flows, outbox) {
@@ -46,15 +54,29 @@ impl Registration {
         match (sent.purpose(), code) {
             // Its Contact at least is removed beside the new one.
             (Purpose::Vacate(_), _) => self.bind_next(),
+            // The log-out that was asked for meanwhile comes next, whatever became of this.
+            (purpose, _) if self.life == Life::Leaving && !purpose.removes() => {
+                self.due.insert(Due::Binding);
+            }
             (Purpose::Query(_), code) if failure != Failure::Circles && !matches!(code, 300..=399 | 423) => {
                 self.queried(code, message, outbox);
             }
             (Purpose::Remove, 404 | 604) => self.gone(flows, outbox, now),
+            // A server that accepted these credentials before refuses something else.
+            (_, 403 | 404 | 410 | 416 | 603 | 604) if self.who.has_worked() || self.is_leaving() => {
+                let failure = Failure::Refused { code, reason: reason(message) };
+                self.fail(failure, Some(retry_after.unwrap_or(REFUSED)), flows, outbox, now);
+            }
             (_, 403 | 404 | 410 | 416 | 603 | 604) => {
-                self.stop(Failure::Refused { code, reason: reason(message) }, outbox);
+                let in_the_clear = self.is_in_the_clear(flows);
+                self.stop(Failure::Refused { code, reason: reason(message) }, in_the_clear, outbox);
             }
             _ => self.fail(failure, retry_after, flows, outbox, now),
         }
+    }
+
+    fn is_in_the_clear(&self, flows: &Flows) -> bool {
+        self.here.up(flows).is_none_or(|up| !up.transport.is_secure())
     }
 
     fn queried(&mut self, status: u16, message: &Message, outbox: &mut Outbox) {
@@ -72,12 +94,13 @@ impl Registration {
         outbox: &mut Outbox,
         now: Now,
     ) {
-        self.failures = 0;
-        self.gateways.worked(self.hop);
         self.pace = Pace::Free;
-        self.hurry = 0;
+        self.who.memory_mut().worked = true;
         let code = message.code().unwrap_or_default();
         let listed = message.contacts();
+        if !matches!(sent.purpose(), Purpose::Bind) {
+            self.worked();
+        }
         match sent.purpose() {
             Purpose::Query(_) => {
                 self.save(outbox, Durability::Progress);
@@ -89,10 +112,8 @@ impl Registration {
         }
 
         let ours = self.who.ours(&listed, &sent);
-        let lapsed = match ours.and_then(|ours| ours.expires()) {
-            Some(granted) => granted == 0,
-            None => listed.is_empty() && message.expires() == Some(0),
-        };
+        let granted = self.who.granted(message, &listed, ours, &sent, &self.last_list);
+        let lapsed = granted.seconds == 0;
         let gateway = self.gateway_in_use().map(str::to_owned);
         if (ours.is_none() || lapsed) && sent.names_others() && !self.who.memory().separate_removal {
             // The server reads one Contact only, or takes the old one and the new one for the same binding and removed both.
@@ -107,12 +128,9 @@ impl Registration {
             let failure = Failure::Answered { code, reason: "with a binding that is over already".to_owned() };
             return self.fail(failure, None, flows, outbox, now);
         }
-        let expires = ours
-            .and_then(|ours| ours.expires())
-            .or(message.expires())
-            .unwrap_or(sent.expires())
-            .clamp(MIN_GRANTED, MAX_MIN_EXPIRES);
-        let expires = Duration::from_secs(u64::from(expires));
+        self.worked();
+        self.last_list.remember(&listed);
+        let expires = Duration::from_secs(u64::from(granted.seconds.min(MAX_MIN_EXPIRES)));
         let replaced = self.who.memory().bound.clone().filter(|bound| bound.gateway.is_some());
         self.who.settle_former(&sent, &listed, ours, gateway.as_deref());
         if self.needs_cleanup() {
@@ -131,11 +149,12 @@ impl Registration {
             self.due.insert(Due::Binding);
         }
 
-        let verdict = self.read_verdict(&sent, code, message);
+        let mut verdict = self.read_verdict(&sent, code, message);
+        verdict.lifetime_unknown = granted.guessed;
         self.registered_at = Some(now.boot);
         self.bound_until = Some(now.boot + expires);
         self.refresh_at = (!active(Mutation::NeverRefreshed)).then(|| now.boot + refresh_after(expires, &verdict));
-        self.here.keep_alive(self.account().keep_alive(), now);
+        self.here.keep_alive(self.account().keep_alive(), message.flow_timer(), now);
         self.verdict = Some(verdict.clone());
         let service_route = service_route(message);
         self.service_route = service_route.clone().into();
@@ -158,6 +177,15 @@ impl Registration {
         });
     }
 
+    /// The gateway in use works.
+    fn worked(&mut self) {
+        self.failures = 0;
+        self.gateways.worked(self.hop);
+        if !self.due.contains(&Due::Push) {
+            self.hurry = 0;
+        }
+    }
+
     fn is_satisfied_by(&self, sent: &Sent) -> bool {
         let token = match &self.who.memory().token {
             TokenWish::Bind(token) => sent.token() == Some(token),
@@ -178,6 +206,11 @@ impl Registration {
         let mut verdict = Verdict::read(push, sent.spoken(), shown, asked, code, &message.feature_caps());
         if active(Mutation::VerdictGuessed) && asked == Asked::Push {
             verdict.standing = Standing::Confirmed;
+        }
+        if let (Reason::ProviderRefused | Reason::OtherDialectAfterRefusal, Some(why)) =
+            (&verdict.reason, self.who.memory().refused_why.as_deref())
+        {
+            verdict.reason = Reason::ContactRefused(why.to_owned());
         }
         verdict.piid_withheld = sent.piid() == Piid::Withheld;
         verdict.piid_in_the_clear = sent.piid() == Piid::InTheClear;
@@ -223,7 +256,8 @@ fn refresh_after(expires: Duration, verdict: &Verdict) -> Duration {
         (Standing::Confirmed, None) => return expires,
         _ => (expires / 10).clamp(Duration::from_secs(4), Duration::from_secs(120)),
     };
-    expires.saturating_sub(lead).max(expires / 2)
+    let shortest = if verdict.lifetime_unknown { GUESSED } else { MIN_REFRESH };
+    expires.saturating_sub(lead).max(expires / 2).max(shortest)
 }
 
 /// The route that the registrar wants requests to take, as each 2xx tells it anew (RFC 3608 section 6.1). Of one that cannot

@@ -62,7 +62,7 @@ impl Registration {
         }
         let idle = was_up && !self.here.is_asking();
         self.here.went_down();
-        if self.pace == Pace::Stopped {
+        if matches!(self.pace, Pace::Stopped { .. }) {
             return;
         }
         if !was_up && self.here.give_up_tcp() {
@@ -98,7 +98,7 @@ impl Registration {
         self.give_left_up(flows, outbox, now);
         self.interrupt();
         self.due.insert(Due::Binding);
-        if self.pace != Pace::Stopped {
+        if !matches!(self.pace, Pace::Stopped { in_the_clear: false }) {
             self.pace = Pace::Free;
         }
         self.failures = 0;

@@ -6,6 +6,7 @@
 
 mod answer;
 pub(crate) mod backoff;
+mod bucket;
 mod credentials;
 mod flow;
 mod late;
@@ -17,7 +18,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::account::{Account, AccountKey};
-use crate::binding::{Binding, Chain, Outcome, Purpose, Registrant, Sending};
+use crate::binding::{Binding, Chain, LastList, Outcome, Purpose, Registrant, Sending};
 use crate::clock::Now;
 use crate::few::Few;
 use crate::flows::Flows;
@@ -29,6 +30,7 @@ use crate::random::Random;
 use crate::sip::Message;
 use crate::snapshot::{Bound, Durability, Memory, Removal, StoredRemoval, TokenWish};
 
+use bucket::{Bucket, Tries};
 use late::Late;
 use left::Left;
 
@@ -57,6 +59,8 @@ enum Due {
     Query(Option<String>),
     /// The binding is not as it is wished, or is to be renewed.
     Binding,
+    /// A push is owed a REGISTER that is sent after it arrived; what was in flight when it came does not do.
+    Push,
 }
 
 /// Whether another REGISTER may be sent, apart from the one in flight.
@@ -64,8 +68,11 @@ enum Due {
 enum Pace {
     Free,
     BackingOff(Duration),
-    /// The server refused for good: only the app starts again.
-    Stopped,
+    /// The credentials are wrong: only the app starts again. What was learnt where others can write along may be a lie, and
+    /// does not outlive the network.
+    Stopped {
+        in_the_clear: bool,
+    },
 }
 
 pub(crate) struct Registration {
@@ -81,6 +88,10 @@ pub(crate) struct Registration {
     short_flows: u32,
     /// A push came: should its REGISTER fail, so many more are sent soon; its call cannot wait for the back-off.
     hurry: u32,
+    pushes: Bucket,
+    /// When the REGISTER is due that a push is owed, since too many came at once.
+    owed_at: Option<Duration>,
+    tries: Tries,
     gateways: Gateways,
     /// The gateway in use, by its place in the list.
     hop: usize,
@@ -93,6 +104,7 @@ pub(crate) struct Registration {
     registered_at: Option<Duration>,
     /// Boot time at which the binding lapses.
     bound_until: Option<Duration>,
+    last_list: LastList,
     cleanups: u8,
     pub(crate) verdict: Option<Verdict>,
     pub(crate) service_route: Few<String>,
@@ -113,6 +125,9 @@ impl Registration {
             failures: 0,
             short_flows: 0,
             hurry: 0,
+            pushes: Bucket::default(),
+            owed_at: None,
+            tries: Tries::default(),
             gateways,
             hop: 0,
             left: None,
@@ -120,6 +135,7 @@ impl Registration {
             refresh_at: None,
             registered_at: None,
             bound_until: None,
+            last_list: LastList::default(),
             cleanups: 0,
             verdict: None,
             service_route: Few::default(),
@@ -202,9 +218,14 @@ impl Registration {
     ) {
         let former = self.who.account();
         let moved = account.hops() != former.hops();
-        if account.credentials() != former.credentials() || account.auth_user() != former.auth_user() {
+        let other = account.credentials() != former.credentials() || account.auth_user() != former.auth_user();
+        if other {
             self.who.memory_mut().nonces.clear();
+            if matches!(self.pace, Pace::Stopped { .. }) {
+                self.pace = Pace::Free;
+            }
         }
+        self.who.memory_mut().worked &= !other && !moved;
         if push.as_ref() != self.who.push() {
             self.who.memory_mut().shown = Shown::Nothing;
         }
@@ -258,15 +279,20 @@ impl Registration {
         // The wall clock may have been set meanwhile; the boot time knows better, as far as this process goes back.
         let lives = self.bound_until.is_some_and(|until| now.boot < until);
         let gateway = self.gateway_in_use().map(str::to_owned);
+        let settles = matches!(chain.purpose(), Purpose::Bind | Purpose::Remove);
         match self.here.send(chain, &mut self.who, (gateway.as_deref(), lives), flows, outbox, now) {
             Ok(Sending::Sent) => {
                 self.outdated = false;
+                if settles {
+                    self.due.remove(&Due::Push);
+                    self.owed_at = None;
+                }
                 if self.hurry > 0 {
                     self.here.leave_at(now.boot + backoff::SILENCE);
                 }
             }
             Ok(Sending::TooLarge) => self.open(flows, outbox, now),
-            Err(failure) => self.stop(failure, outbox),
+            Err(failure) => self.stop(failure, false, outbox),
         }
     }
 

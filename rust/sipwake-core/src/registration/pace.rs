@@ -16,7 +16,8 @@ impl Registration {
         if let Pace::BackingOff(until) = self.pace {
             soonest.add_at(Some(until), "back-off");
         }
-        if self.pace != Pace::Stopped {
+        soonest.add_at(self.owed_at, "push that is owed a REGISTER");
+        if !matches!(self.pace, Pace::Stopped { .. }) {
             soonest.add_at(self.refresh_at, "binding refresh");
         }
         self.left_timeouts(soonest);
@@ -32,6 +33,9 @@ impl Registration {
             self.here.close(flows, outbox);
             self.fail(Failure::TimedOut, None, flows, outbox, now);
         }
+        if self.owed_at.take_if(|at| now.boot >= *at).is_some() {
+            self.wake(true, flows, outbox, now);
+        }
         if self.refresh_at.take_if(|at| now.boot >= *at).is_some() && !self.here.is_asking() {
             self.due.insert(Due::Binding);
             // Not on a push: then the gateway that works is the one that will send the INVITE.
@@ -40,7 +44,7 @@ impl Registration {
                 self.here.close(flows, outbox);
             }
         }
-        self.here.ping(self.who.account().keep_alive(), flows, outbox, now);
+        self.here.ping(flows, outbox, now);
     }
 
     /// Notes a failure: the next gateway at once, and after the last of them a wait.
@@ -92,9 +96,9 @@ impl Registration {
         }
     }
 
-    /// Stops until the app changes something: what was refused for good is not asked again in a loop.
-    pub(super) fn stop(&mut self, failure: Failure, outbox: &mut Outbox) {
-        self.pace = Pace::Stopped;
+    /// Stops until the app changes something: wrong credentials are not tried again in a loop.
+    pub(super) fn stop(&mut self, failure: Failure, in_the_clear: bool, outbox: &mut Outbox) {
+        self.pace = Pace::Stopped { in_the_clear };
         self.due.insert(Due::Binding);
         self.refresh_at = None;
         log::warn!("{}: {failure}; nothing more is sent until the app asks for it", self.key);

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::{Due, Life, Pace, Registration, backoff};
 use crate::clock::Now;
+use crate::event::Event;
 use crate::flows::Flows;
 use crate::gateway::Load;
 use crate::mutation::{Mutation, active};
+use crate::outbox::Outbox;
 use crate::push::PushToken;
 use crate::snapshot::TokenWish;
 
@@ -85,7 +87,7 @@ impl Registration {
     fn wish(&mut self) {
         self.due.insert(Due::Binding);
         self.cleanups = 0;
-        if self.pace != Pace::Stopped {
+        if !matches!(self.pace, Pace::Stopped { .. }) {
             self.pace = Pace::Free;
         }
     }
@@ -98,25 +100,38 @@ impl Registration {
 
     // Occasions.
 
-    /// A push came: registers at once, unless a REGISTER is under way, or this push was answered already.
-    pub(crate) fn wake(&mut self, repeated: bool, flows: &Flows, now: Now) {
-        if self.pace == Pace::Stopped || !(self.life != Life::Idle || self.was_ever_registered()) {
+    /// A push came. It is `owed` a REGISTER sent after it arrived, unless its call is over or that call's INVITE is here: then
+    /// one is sent only where there is no fresh binding.
+    pub(crate) fn wake(&mut self, owed: bool, flows: &Flows, outbox: &mut Outbox, now: Now) {
+        let idle = self.life == Life::Idle && !self.was_ever_registered();
+        if idle || (matches!(self.pace, Pace::Stopped { .. }) && !(self.who.has_worked() && self.tries.may(now.boot))) {
             return;
-        }
-        if !active(Mutation::TwoInFlight) && self.here.is_asking() {
-            self.hurry = backoff::HURRIED;
-            return self.here.leave_at(now.boot + backoff::SILENCE);
         }
         self.start();
+        let asking = self.here.is_asking() && !active(Mutation::TwoInFlight);
         const FRESH: Duration = Duration::from_secs(30);
         let fresh = self.registered_at.is_some_and(|at| now.boot.saturating_sub(at) < FRESH);
-        if repeated && fresh && self.here.up(flows).is_some() {
+        if !owed && (asking || (fresh && self.here.up(flows).is_some())) {
             return;
         }
+        let covered = self.due.contains(&Due::Push) || self.owed_at.is_some();
+        if owed
+            && !covered
+            && let Err(at) = self.pushes.take(now.boot)
+        {
+            log::warn!("{}: many pushes at once; a REGISTER follows in {} s", self.key, (at - now.boot).as_secs());
+            self.owed_at = Some(at);
+            return outbox.tell(Event::RegisterDelayed { account: self.key.clone(), wait: at - now.boot });
+        }
         self.hurry = backoff::HURRIED;
-        self.pace = Pace::Free;
-        self.failures = 0;
-        self.due.insert(Due::Binding);
+        if asking {
+            self.here.leave_at(now.boot + backoff::SILENCE);
+        }
+        if self.owed_at.is_none() {
+            self.pace = Pace::Free;
+            self.failures = 0;
+            self.due.insert(if owed { Due::Push } else { Due::Binding });
+        }
     }
 
     /// Takes what a probe of a gateway has found.

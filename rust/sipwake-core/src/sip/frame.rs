@@ -1,6 +1,6 @@
 //! Messages out of a stream: whatever way the bytes are split, the same messages, in bounded memory.
 
-use super::head::{Head, MAX_LINE, MAX_MESSAGE, ParseError, next_line};
+use super::head::{Head, MAX_MESSAGE, ParseError, max_line, next_line};
 
 /// The most bytes that a framer holds. Who takes the frames out after every push never meets it.
 const MAX_BUFFERED: usize = 4 * MAX_MESSAGE;
@@ -172,7 +172,8 @@ impl Framer {
         loop {
             let Some(line) = next_line(&self.buffer, self.line) else {
                 // One byte more for the CR of an ending that is not whole yet.
-                if self.buffer.len() - self.line > MAX_LINE + 1 {
+                let line = &self.buffer[self.line..];
+                if line.len() > max_line(line) + 1 {
                     return Err(ParseError::LineTooLong.into());
                 }
                 if self.buffer.len() - self.begin > MAX_MESSAGE {
@@ -224,7 +225,7 @@ impl Framer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::Message;
+    use crate::sip::{MAX_LINE, Message};
     use proptest::prelude::*;
 
     const OPTIONS: &[u8] = b"OPTIONS sip:a@b SIP/2.0\r\nCSeq: 1 OPTIONS\r\nl: 4\r\n\r\n\r\n\r\n";

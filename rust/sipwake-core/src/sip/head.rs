@@ -6,7 +6,7 @@ use super::escape::is_token_bytes;
 pub const MAX_MESSAGE: usize = 64 * 1024;
 /// The most header fields that a message may have.
 pub const MAX_HEADERS: usize = 128;
-/// The most bytes that a line may have, unfolded: 8 KiB.
+/// The most bytes that a line may have, unfolded: 8 KiB. `Contact` alone may fill the message: a registrar lists hundreds in one.
 pub const MAX_LINE: usize = 8 * 1024;
 
 /// Why bytes are not a message.
@@ -92,7 +92,7 @@ impl Head {
         if first.torn || !is_clean(first.text) {
             return Err(ParseError::StartLine);
         }
-        check_length(first.text.len())?;
+        check_length(first.text, first.text.len())?;
         let mut head = Unread { text: Vec::with_capacity(bytes.len().min(2048)), fields: Vec::with_capacity(16) };
         head.text.extend_from_slice(first.text);
         let start = head.text.len();
@@ -103,7 +103,7 @@ impl Head {
         loop {
             let line = next_line(bytes, at).ok_or(ParseError::Unterminated)?;
             at = line.next;
-            check_length(line.text.len())?;
+            check_length(line.text, line.text.len())?;
             match line.text.first() {
                 None if !line.torn => break,
                 Some(b' ' | b'\t') => {
@@ -193,7 +193,8 @@ impl Unread {
             self.text.extend_from_slice(more);
         }
         let end = self.text.len();
-        check_length(end - last.name.0 as usize)?;
+        let begin = last.name.0 as usize;
+        check_length(&self.text[begin..], end - begin)?;
         if let Some(last) = self.fields.last_mut() {
             last.value.1 = span(0, end).1;
         }
@@ -278,8 +279,14 @@ pub(super) fn expand(name: &[u8]) -> Option<&'static str> {
     })
 }
 
-fn check_length(length: usize) -> Result<(), ParseError> {
-    if length > MAX_LINE { Err(ParseError::LineTooLong) } else { Ok(()) }
+/// Returns how long a line that begins like this may be.
+pub(super) fn max_line(line: &[u8]) -> usize {
+    let name = line.split(|byte| matches!(byte, b':' | b' ' | b'\t')).next().unwrap_or_default();
+    if name.eq_ignore_ascii_case(b"Contact") || name.eq_ignore_ascii_case(b"m") { MAX_MESSAGE } else { MAX_LINE }
+}
+
+fn check_length(line: &[u8], length: usize) -> Result<(), ParseError> {
+    if length > MAX_LINE && length > max_line(line) { Err(ParseError::LineTooLong) } else { Ok(()) }
 }
 
 /// No bare CR, and no NUL but in a quoted-pair, where the grammar allows it.

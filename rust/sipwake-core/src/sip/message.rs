@@ -193,6 +193,11 @@ impl Message {
         delta_seconds(self.header("Min-Expires")?)
     }
 
+    /// Returns Flow-Timer in seconds (RFC 5626 section 10): the server takes a flow for dead that was silent for longer.
+    pub fn flow_timer(&self) -> Option<u32> {
+        delta_seconds(self.header("Flow-Timer")?)
+    }
+
     /// Returns Retry-After in seconds, its comment and parameters left out. What exceeds 32 bits is the largest number.
     pub fn retry_after(&self) -> Option<u32> {
         delta_seconds(self.header("Retry-After")?)

@@ -107,7 +107,7 @@ fn a_next_nonce_is_used_without_being_asked() {
 
 #[test]
 fn a_wrong_password_stops_after_one_honest_retry_whatever_comes_then() {
-    let mut stage = Stage::rfc8599();
+    let mut stage = Stage::new(crate::support::over(sipwake_core::account::Transport::Tls), crate::support::rfc8599());
     stage.set_token(fcm("a:1"));
     let first = stage.register();
     stage.reply(&first, 401, &[&challenge("n1", "")]);
@@ -172,7 +172,7 @@ fn the_app_hears_of_a_server_that_does_not_know_the_password() {
 }
 
 #[test]
-fn challenges_for_ever_are_given_up() {
+fn challenges_for_ever_are_given_up_until_later() {
     let mut stage = Stage::rfc8599();
     let mut next = Some(stage.register());
     let mut answers = 0;
@@ -182,9 +182,10 @@ fn challenges_for_ever_are_given_up() {
         stage.reply(&request, 401, &[&challenge(&format!("n{answers}"), ", stale=true")]);
         next = stage.sent.pop_front();
     }
-    assert_eq!(stage.failures(), [(&Failure::Unanswerable(Unusable::EndlessChallenges), None)]);
-    stage.advance(seconds(86_400));
-    stage.silent();
+    let failures = stage.failures();
+    assert!(matches!(failures[..], [(Failure::Unanswerable(Unusable::EndlessChallenges), Some(_))]), "{failures:?}");
+    stage.advance(seconds(60));
+    assert!(!stage.all().is_empty());
 }
 
 #[test]

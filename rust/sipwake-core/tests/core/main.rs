@@ -8,6 +8,7 @@ mod fields;
 mod flows;
 mod former_gateway;
 mod golden;
+mod habits;
 mod incoming;
 mod log_out;
 mod push_calls;

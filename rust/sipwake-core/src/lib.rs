@@ -13,7 +13,6 @@ pub mod clock;
 pub mod digest;
 pub mod error;
 pub mod event;
-mod few;
 mod flows;
 pub mod gateway;
 pub mod judge;

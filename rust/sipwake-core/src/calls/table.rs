@@ -12,7 +12,6 @@ use uuid::Uuid;
 use crate::account::AccountKey;
 use crate::clock::{Soonest, Timeout};
 use crate::event::{CallTimes, Caller, Ended};
-use crate::few::Few;
 use crate::mutation::{Mutation, active};
 use crate::payload::{CallIdentity, call_uuid};
 
@@ -78,7 +77,7 @@ pub(crate) enum Arrival {
 /// All calls of a client that are announced, ringing, or not long over.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
-    entries: Few<Entry>,
+    entries: Vec<Entry>,
 }
 
 impl Table {

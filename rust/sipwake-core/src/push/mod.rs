@@ -317,9 +317,12 @@ impl Push {
         let portsip =
             matches!(&self.dialects, Dialects::Only(spoken) if spoken.iter().any(|d| matches!(d, Dialect::PortSip(_))));
         for (field, token) in [("push.token", call), ("push.alert_token", alert)] {
-            if portsip && token.is_some_and(|token| token.contains(';')) {
+            if portsip && token.is_some_and(|token| token.contains([';', '|'])) {
                 // It would end there and start a field of its own: the header knows no escape.
-                return Err(FieldError::malformed(field, "a token without semicolons, as PortSIP's header is spoken"));
+                return Err(FieldError::malformed(field, "a token without `;` and `|`, as PortSIP's header is spoken"));
+            }
+            if token.is_some_and(|token| token.trim() == self.package()) {
+                return Err(FieldError::malformed(field, "the provider's token, not the app's package name"));
             }
         }
         PushToken::parse_pair(&self.provider, call, alert)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Provider;
-use crate::error::{FieldError, Rule, check_text};
+use crate::error::{FieldError, check_text};
 use crate::redact::Secret;
 
 /// The longest token accepted, in bytes. FCM's are some 160 long, a web push subscription may pass 1,000.
@@ -36,7 +36,8 @@ impl<'de> Deserialize<'de> for PushToken {
 }
 
 impl PushToken {
-    /// Parses the token that calls are pushed to: PushKit's, FCM's, or a web push subscription's URL.
+    /// Parses the token that calls are pushed to: PushKit's in hexadecimal, FCM's registration token or installation id, a web
+    /// push subscription's URL or FCM's token for browsers, or what another provider gave. Any printable text is a token.
     ///
     /// Returns `Ok(None)` for an empty token and for the ways in which platforms spell "none yet" (`null`, `(null)`,
     /// `nil`, `undefined`): such a token never replaces a good one (WIRE facts of X-MPUSH, S2).
@@ -86,30 +87,48 @@ impl PushToken {
     }
 }
 
+/// A token is the provider's own business: any printable text without spaces is one, and each place that it is written to
+/// escapes it. APNs gives bytes, which apps write in hexadecimal.
 fn parse_one(field: &'static str, provider: &Provider, token: Option<&str>) -> Result<Option<Secret>, FieldError> {
     let Some(token) = token.filter(|token| !is_none_yet(token)) else { return Ok(None) };
     check_text(field, token, MAX_TOKEN)?;
     if token.chars().any(char::is_whitespace) {
         return Err(FieldError::malformed(field, "a token without white space"));
     }
+    let fcm = matches!(provider, Provider::Fcm | Provider::FcmOnIos);
+    if fcm && JUNK.iter().any(|junk| token.eq_ignore_ascii_case(junk)) {
+        return Err(FieldError::malformed(
+            field,
+            "a registration token, which Play services did not give: ask for it again later",
+        ));
+    }
     match provider {
         Provider::Apns if token.len() % 2 != 0 || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
             Err(FieldError::malformed(field, "an APNs token in hexadecimal, without <, > or spaces"))
         }
-        Provider::Fcm | Provider::FcmOnIos
-            if !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_' | b'.')) =>
-        {
-            Err(FieldError::malformed(field, "an FCM registration token (letters, digits, `:`, `-`, `_`)"))
-        }
-        Provider::WebPush if !token.starts_with("https://") || token.len() <= "https://".len() => {
-            Err(FieldError::malformed(field, "an https: push subscription URL (RFC 8030)"))
-        }
-        _ if token.chars().any(|c| matches!(c, '"' | '\\')) => {
-            Err(FieldError::new(field, Rule::Malformed { expected: "a token without quotes or backslashes" }))
-        }
+        // The same bytes in another case are the same token, and must not look like a new one.
+        Provider::Apns => Ok(Some(Secret::new(token.to_ascii_lowercase()))),
         _ => Ok(Some(Secret::new(token))),
     }
 }
+
+/// What Play services of some phones hand over in place of a token: its error codes and parts of its own names.
+const JUNK: [&str; 14] = [
+    "BLACKLISTED",
+    "MESSENGER",
+    "AP",
+    "SERVICE_NOT_AVAILABLE",
+    "INTERNAL_SERVER_ERROR",
+    "AUTHENTICATION_FAILED",
+    "TOO_MANY_REGISTRATIONS",
+    "MISSING_INSTANCEID_SERVICE",
+    "INVALID_PARAMETERS",
+    "INVALID_SENDER",
+    "PHONE_REGISTRATION_ERROR",
+    "ACCOUNT_MISSING",
+    "TIMEOUT",
+    "ERROR",
+];
 
 fn is_none_yet(token: &str) -> bool {
     let token = token.trim();
@@ -133,13 +152,39 @@ mod tests {
             (Provider::Apns, "abc"),
             (Provider::Apns, "zz"),
             (Provider::Fcm, "a b"),
-            (Provider::Fcm, "a;b"),
-            (Provider::WebPush, "http://push.example.net/x"),
-            (Provider::Other("acme".into()), "line\r\nbreak"),
-            (Provider::Other("acme".into()), "quo\"te"),
+            (Provider::Fcm, "line\r\nbreak"),
+            (Provider::WebPush, "a\u{202e}b"),
+            (Provider::Other("acme".into()), "nul\0"),
         ] {
             let error = PushToken::parse(&provider, token).expect_err(token);
             assert_eq!(error.field, "push.token");
+        }
+    }
+
+    #[test]
+    fn any_printable_text_is_a_token() {
+        for (provider, token) in [
+            (Provider::Fcm, "cafe:APA91b/+=;,%@\"<>~"),
+            (Provider::Fcm, "dH3kQpRsTuVwXyZ012345a"),
+            (Provider::WebPush, "cafe:APA91bWebToken"),
+            (Provider::WebPush, "https://push.example.net/x"),
+            (Provider::Other("acme".into()), "schlüssel\\1"),
+        ] {
+            let parsed = PushToken::parse(&provider, token).expect("opaque").expect("a token");
+            assert_eq!(parsed.call(), Some(token));
+        }
+    }
+
+    #[test]
+    fn a_hexadecimal_token_is_the_same_in_any_case() {
+        let parse = |token| PushToken::parse(&Provider::Apns, token).expect("hexadecimal").expect("a token");
+        assert_eq!(parse("00FC13ADFF785122"), parse("00fc13adff785122"));
+    }
+
+    #[test]
+    fn what_play_services_says_in_place_of_a_token_is_refused() {
+        for junk in ["BLACKLISTED", "MESSENGER", "AP", "SERVICE_NOT_AVAILABLE", "messenger"] {
+            assert_eq!(PushToken::parse(&Provider::Fcm, junk).expect_err(junk).field, "push.token");
         }
     }
 

@@ -20,7 +20,6 @@ use std::time::Duration;
 use crate::account::{Account, AccountKey};
 use crate::binding::{Binding, Chain, LastList, Outcome, Purpose, Registrant, Sending};
 use crate::clock::Now;
-use crate::few::Few;
 use crate::flows::Flows;
 use crate::gateway::Gateways;
 use crate::mutation::{Mutation, active};
@@ -107,7 +106,7 @@ pub(crate) struct Registration {
     last_list: LastList,
     cleanups: u8,
     pub(crate) verdict: Option<Verdict>,
-    pub(crate) service_route: Few<String>,
+    pub(crate) service_route: Vec<String>,
 }
 
 impl Registration {
@@ -138,7 +137,7 @@ impl Registration {
             last_list: LastList::default(),
             cleanups: 0,
             verdict: None,
-            service_route: Few::default(),
+            service_route: Vec::new(),
         };
         registration.take_up_left(true);
         registration

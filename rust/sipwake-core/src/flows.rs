@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use crate::account::{AccountKey, Hop, Transport};
 use crate::event::{FlowId, Output};
-use crate::mutation::{Mutation, active};
 use crate::outbox::{Outbox, Way};
 use crate::sip::Framer;
 
@@ -152,7 +151,6 @@ impl Flows {
             && flow.local.is_none()
             && !flow.explicit
             && (chosen.is_secure() || !flow.transport.is_secure())
-            && !(active(Mutation::FormerIgnoresDns) && flow.carries == Carries::Removals)
         {
             flow.transport = chosen;
         }

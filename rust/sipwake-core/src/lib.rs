@@ -16,10 +16,6 @@ pub mod event;
 mod flows;
 pub mod gateway;
 pub mod judge;
-#[cfg(feature = "mutations")]
-pub mod mutation;
-#[cfg(not(feature = "mutations"))]
-mod mutation;
 mod outbox;
 pub mod payload;
 pub mod push;

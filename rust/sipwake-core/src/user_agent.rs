@@ -24,7 +24,6 @@ use crate::event::{Answer, CallTimes, Discard, Event, FlowError, FlowId, Output}
 use crate::flows::{Flow, Flows, Up};
 use crate::gateway::Load;
 use crate::judge::Gate;
-use crate::mutation::{Mutation, active};
 use crate::outbox::{Outbox, Way};
 use crate::payload::{ActionKind, Ignored, PushAction};
 use crate::push::{Push, PushToken, Verdict};
@@ -64,9 +63,7 @@ impl UserAgent {
         };
         match removals.map(Removals::open) {
             Some(Ok((pending, departed))) => {
-                if !active(Mutation::DepartedForgotten) {
-                    agent.outbox.removals_mut().departed = departed;
-                }
+                agent.outbox.removals_mut().departed = departed;
                 agent.outbox.removals_mut().forget_departed(now.wall);
                 for removal in pending.into_iter().take(MAX_REMOVALS) {
                     let resumed = removal.and_then(|(key, removal)| {
@@ -206,9 +203,7 @@ impl UserAgent {
             }
             let index = self.position_of_leaving(key).ok_or(NoSuchAccount)?;
             let removal = self.registrations[index].removal();
-            if !active(Mutation::LogOutNotStored) {
-                self.outbox.save_removal(key, Some(removal), Durability::Wish);
-            }
+            self.outbox.save_removal(key, Some(removal), Durability::Wish);
         } else {
             registration.finish();
         }
@@ -609,17 +604,12 @@ impl UserAgent {
 
     fn save_failed(&mut self, id: SaveId, reason: String) {
         let Some(key) = self.unsaved.failed(id) else { return };
-        if active(Mutation::NotStoredAgain) {
-            self.unsaved.stored(id);
-        }
         self.store_failed(&key, reason);
     }
 
     fn store_failed(&mut self, key: &str, reason: String) {
         log::warn!("record {key}: {reason}");
-        if !active(Mutation::StoreFailureSilent) {
-            self.outbox.tell(Event::StoreFailed { key: key.to_owned(), reason });
-        }
+        self.outbox.tell(Event::StoreFailed { key: key.to_owned(), reason });
     }
 
     /// Stores anew, as they are by now, the records that the store refused.

@@ -6,7 +6,6 @@ use super::{Binding, Purpose, Registrant};
 use crate::account::Transport;
 use crate::clock::Now;
 use crate::flows::{Flows, Up};
-use crate::mutation::{Mutation, active};
 use crate::push::{self, Dialect, Removal, Tag, Tags};
 use crate::redact::Secret;
 use crate::snapshot::{Bound, TokenWish};
@@ -99,9 +98,6 @@ impl Registrant {
         now: Now,
     ) -> Vec<String> {
         let wall = now.wall.as_secs();
-        if active(Mutation::OldContactStays) {
-            return Vec::new();
-        }
         // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6), and some do so without; a
         // 200 that still lists the old one is reason to remove it all the same.
         let instance = self.account.instance_id().is_some() && !self.memory.no_outbound;

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use super::registrant::MAX_FORMER;
 use super::{Purpose, Registrant, Sent};
-use crate::mutation::{Mutation, active};
 use crate::redact::Secret;
 use crate::sip::{Contact, Host, Message, SipUri, same_uri, unescape};
 use crate::snapshot::{Bound, Former};
@@ -44,9 +43,6 @@ impl Registrant {
         if matches!(sent.purpose(), Purpose::Bind) && is_uri(contact, &sent.uri) {
             return false;
         }
-        if active(Mutation::ForeignContactRemoved) {
-            return true;
-        }
         let bound = self.memory.bound.iter().map(|bound| &bound.uri);
         let mut known = self.memory.former.iter().map(|former| &former.uri).chain(bound).map(Secret::expose);
         if known.any(|uri| is_uri(contact, uri)) || is_uri(contact, &sent.uri) {
@@ -71,9 +67,7 @@ impl Registrant {
     /// Forgets what a gateway has just removed. A binding that another one holds is not gone: it is known until the next one
     /// is accepted in its place, and then taken back where it is.
     pub(crate) fn forget_removed(&mut self, sent: &Sent, gateway: Option<&str>) {
-        if self.memory.bound.as_ref().is_some_and(|bound| bound.gateway.as_deref() == gateway)
-            || active(Mutation::BoundElsewhereForgotten)
-        {
+        if self.memory.bound.as_ref().is_some_and(|bound| bound.gateway.as_deref() == gateway) {
             self.memory.bound = None;
         }
         let gone = |uri: &str| uri == sent.uri || sent.removed.iter().any(|removed| removed == uri);

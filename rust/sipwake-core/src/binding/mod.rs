@@ -16,7 +16,6 @@ use crate::clock::{Now, Soonest};
 use crate::digest::{self, NonceCache};
 use crate::event::FlowId;
 use crate::flows::{Carries, Flows, Up};
-use crate::mutation::{Mutation, active};
 use crate::outbox::{Outbox, Way};
 use crate::push::{Asked, Dialect, PushToken};
 use crate::snapshot::Bound;
@@ -257,8 +256,7 @@ impl Binding {
 
     /// At a gateway that was left.
     pub(crate) fn left() -> Self {
-        let over_tcp = if active(Mutation::FormerOverUdpAlone) { OverTcp::Impossible } else { OverTcp::Not };
-        Self { carries: Carries::Removals, over_tcp, nonces: Some(Box::default()), ..Self::in_use(None) }
+        Self { carries: Carries::Removals, over_tcp: OverTcp::Not, nonces: Some(Box::default()), ..Self::in_use(None) }
     }
 
     // The flow.
@@ -334,7 +332,7 @@ impl Binding {
 
     /// Another gateway may listen on TCP though one did not; and one that could not be reached may have been down.
     pub(crate) fn hope_for_tcp(&mut self) {
-        if self.over_tcp == OverTcp::Impossible && !active(Mutation::TcpGivenUpForGood) {
+        if self.over_tcp == OverTcp::Impossible {
             self.over_tcp = OverTcp::Wanted;
         }
     }

@@ -3,7 +3,6 @@
 use crate::account::{Account, AccountKey};
 use crate::clock::Now;
 use crate::digest::{Algorithm, Challenge, Credentials, NonceCache, RealmHa1};
-use crate::mutation::{Mutation, active};
 use crate::outbox::Outbox;
 use crate::push::{Dialect, Push};
 use crate::random::Random;
@@ -33,17 +32,11 @@ pub(crate) struct Registrant {
 
 impl Registrant {
     pub(crate) fn new(account: Account, push: Option<Push>, memory: Option<Memory>, random: &mut Random) -> Self {
-        let mut memory = match memory {
+        let memory = match memory {
             Some(memory) if memory.cseq_reserved < MAX_CSEQ => memory,
             Some(memory) => Memory { call_id: random.token().into(), cseq_reserved: 1, ..memory },
             None => Memory::fresh(random),
         };
-        if active(Mutation::CallIdChanges) {
-            memory.call_id = random.token().into();
-        }
-        if active(Mutation::CseqReused) {
-            memory.cseq_reserved = memory.cseq_reserved.saturating_sub(RESERVE_CSEQ);
-        }
         Self { key: account.key(), cseq: memory.cseq_reserved, account, push, memory, leaving: false }
     }
 
@@ -97,9 +90,7 @@ impl Registrant {
     /// Returns what is needed to deliver the log-out without the app.
     pub(crate) fn removal(&self) -> StoredRemoval {
         let mut account = self.account.config();
-        if !active(Mutation::PasswordStored) {
-            account.credentials = self.ha1_only();
-        }
+        account.credentials = self.ha1_only();
         Removal::written(&account, &self.push.as_ref().map(Push::config), &self.memory)
     }
 
@@ -199,7 +190,6 @@ impl Registrant {
 
     /// What a gateway holds of the time before it was left.
     pub(crate) fn left_at<'a>(&'a self, gateway: Option<&'a str>) -> impl Iterator<Item = &'a Bound> {
-        let left = self.memory.left.iter().filter(|_| !active(Mutation::LeftHereStays));
-        left.filter(move |left| left.gateway.as_deref() == gateway)
+        self.memory.left.iter().filter(move |left| left.gateway.as_deref() == gateway)
     }
 }

@@ -5,7 +5,6 @@ use crate::account::{Transport, UpperServer};
 use crate::clock::Now;
 use crate::event::Failure;
 use crate::flows::Flows;
-use crate::mutation::{Mutation, active};
 use crate::outbox::Outbox;
 use crate::push::{Asked, Dialect, Tags, piid, write_upper};
 use crate::sip::{ALLOW, Builder, Method};
@@ -49,13 +48,10 @@ impl Binding {
         save |= new_contact;
         let kept = self.nonces.is_none();
         if self.nonces(who).reserve(RESERVE_NC) {
-            save |= kept && !active(Mutation::NonceCountReused);
+            save |= kept;
         }
-        if save && !active(Mutation::SavedAfterSending) {
+        if save {
             who.save(outbox, Durability::Progress);
-        }
-        if active(Mutation::AlwaysChallenged) && chain.requests == 0 {
-            self.nonces(who).clear();
         }
 
         let cseq = who.next_cseq();
@@ -129,9 +125,6 @@ impl Binding {
         let reliable = transport.is_reliable();
         let repeats = if reliable { Vec::new() } else { bytes.clone() };
         outbox.transmit(up.way(), bytes);
-        if save && active(Mutation::SavedAfterSending) {
-            who.save(outbox, Durability::Progress);
-        }
         self.liveness.asked(reliable, now.boot);
         self.sent = Some(Box::new(Sent {
             transaction: ClientTransaction::start(reliable, now.boot),

@@ -12,7 +12,6 @@ use uuid::Uuid;
 use crate::account::AccountKey;
 use crate::clock::{Soonest, Timeout};
 use crate::event::{CallTimes, Caller, Ended};
-use crate::mutation::{Mutation, active};
 use crate::payload::{CallIdentity, call_uuid};
 
 /// Calls announced, ringing or answered at once.
@@ -158,10 +157,6 @@ impl Table {
             return false;
         }
         entry.state = State::Over(how);
-        if active(Mutation::NoTombstone) {
-            self.entries.retain(|entry| entry.uuid != uuid);
-            return true;
-        }
         entry.until = now + TOMBSTONE;
         entry.ended_at = now;
         let tombstones = || self.entries.iter().enumerate().filter(|(_, entry)| matches!(entry.state, State::Over(_)));
@@ -209,8 +204,7 @@ impl Table {
     /// Ends the announced calls whose INVITE never came, and forgets old tombstones.
     pub(crate) fn expire(&mut self, now: Duration) -> Vec<Uuid> {
         self.entries.retain(|entry| !matches!(entry.state, State::Over(_)) || entry.until > now);
-        let overdue =
-            |entry: &&Entry| entry.state == State::Announced && entry.until <= now && !active(Mutation::NeverMissed);
+        let overdue = |entry: &&Entry| entry.state == State::Announced && entry.until <= now;
         let missed: Vec<Uuid> = self.entries.iter().filter(overdue).map(|entry| entry.uuid).collect();
         for uuid in &missed {
             self.end(*uuid, Ended::Missed, now);
@@ -292,9 +286,6 @@ impl Table {
         owes: impl Fn(&Entry) -> bool,
         late: impl Fn(&Entry) -> bool,
     ) -> Option<usize> {
-        if active(Mutation::NeverJoined) {
-            return None;
-        }
         let by_id = self.entries.iter().position(|entry| {
             let as_pushed = identity.call_id.is_some() && entry.pushed_as == identity.call_id;
             as_pushed || shares_id(&entry.identity, identity)

@@ -8,9 +8,8 @@ use crate::clock::Now;
 use crate::digest::{ServerProof, Unusable};
 use crate::event::{Event, Failure, Registered};
 use crate::flows::Flows;
-use crate::mutation::{Mutation, active};
 use crate::outbox::Outbox;
-use crate::push::{Asked, Reason, Shown, Standing, Verdict};
+use crate::push::{Reason, Shown, Standing, Verdict};
 use crate::redact::Secret;
 use crate::sip::{Contact, Message, NameAddr};
 use crate::snapshot::{Durability, TokenWish};
@@ -37,9 +36,6 @@ impl Registration {
         let (sent, code, failure, retry_after) = match outcome {
             Outcome::Provisional | Outcome::Again => return,
             Outcome::Accepted(sent, proof) => return self.accepted(sent, proof, message, flows, outbox, now),
-            Outcome::Denied(Failure::WrongCredentials) if active(Mutation::WrongPasswordRetried) => {
-                return self.fail(Failure::WrongCredentials, None, flows, outbox, now);
-            }
             Outcome::Denied(failure @ (Failure::WrongCredentials | Failure::Unanswerable(Unusable::NoHa1 { .. }))) => {
                 let in_the_clear = self.is_in_the_clear(flows);
                 return self.stop(failure, in_the_clear, outbox);
@@ -61,7 +57,7 @@ impl Registration {
             (Purpose::Query(_), code) if failure != Failure::Circles && !matches!(code, 300..=399 | 423) => {
                 self.queried(code, message, outbox);
             }
-            (Purpose::Remove, 404 | 604) => self.gone(flows, outbox, now),
+            (Purpose::Remove, 404 | 604) => self.gone(flows, outbox),
             // A server that accepted these credentials before refuses something else.
             (_, 403 | 404 | 410 | 416 | 603 | 604) if self.who.has_worked() || self.is_leaving() => {
                 let failure = Failure::Refused { code, reason: reason(message) };
@@ -106,7 +102,7 @@ impl Registration {
                 self.save(outbox, Durability::Progress);
                 return self.queried(code, message, outbox);
             }
-            Purpose::Remove => return self.removed(&sent, &listed, flows, outbox, now),
+            Purpose::Remove => return self.removed(&sent, &listed, flows, outbox),
             Purpose::Vacate(_) => return self.vacated(&sent, outbox),
             Purpose::Bind => {}
         }
@@ -138,7 +134,7 @@ impl Registration {
             self.due.insert(Due::Binding);
         }
         self.who.bind(&sent, now.wall.saturating_add(expires).as_secs(), gateway.map(Into::into));
-        self.settle_at(replaced, flows, outbox, now);
+        self.settle_at(replaced, flows, outbox);
         self.who.memory_mut().local_port = self.here.up(flows).map(|up| up.local.port());
         if self.is_satisfied_by(&sent) {
             self.due.remove(&Due::Binding);
@@ -153,7 +149,7 @@ impl Registration {
         verdict.lifetime_unknown = granted.guessed;
         self.registered_at = Some(now.boot);
         self.bound_until = Some(now.boot + expires);
-        self.refresh_at = (!active(Mutation::NeverRefreshed)).then(|| now.boot + refresh_after(expires, &verdict));
+        self.refresh_at = Some(now.boot + refresh_after(expires, &verdict));
         self.here.keep_alive(self.account().keep_alive(), message.flow_timer(), now);
         self.verdict = Some(verdict.clone());
         let service_route = service_route(message);
@@ -204,9 +200,6 @@ impl Registration {
         let asked = sent.asked();
         let shown = self.who.memory().shown;
         let mut verdict = Verdict::read(push, sent.spoken(), shown, asked, code, &message.feature_caps());
-        if active(Mutation::VerdictGuessed) && asked == Asked::Push {
-            verdict.standing = Standing::Confirmed;
-        }
         if let (Reason::ProviderRefused | Reason::OtherDialectAfterRefusal, Some(why)) =
             (&verdict.reason, self.who.memory().refused_why.as_deref())
         {
@@ -221,10 +214,10 @@ impl Registration {
     }
 
     /// A 200 to the removal ends it, unless its own list shows that the server still holds one of our Contacts.
-    fn removed(&mut self, sent: &Sent, listed: &[Contact], flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+    fn removed(&mut self, sent: &Sent, listed: &[Contact], flows: &mut Flows, outbox: &mut Outbox) {
         let lingering = self.who.lingering(sent, listed);
         if lingering.is_empty() || self.cleanups >= MAX_CLEANUPS {
-            return self.gone(flows, outbox, now);
+            return self.gone(flows, outbox);
         }
         self.cleanups += 1;
         self.who.memory_mut().former = lingering;

@@ -10,7 +10,6 @@ use super::{Due, Life, Registration};
 use crate::binding::{Binding, Chain, Outcome, Purpose, Sending, Sent};
 use crate::clock::{Now, Soonest};
 use crate::flows::Flows;
-use crate::mutation::{Mutation, active};
 use crate::outbox::Outbox;
 use crate::sip::Message;
 use crate::snapshot::{Bound, Durability, MAX_LEFT};
@@ -42,7 +41,7 @@ impl Left {
 
 /// Whether the gateway need not be asked again: it holds nothing more, or will not be moved.
 fn is_final(code: u16) -> bool {
-    matches!(code, 200..=399 | 403 | 404 | 410 | 416 | 603 | 604) || active(Mutation::TroubleTakenForGone)
+    matches!(code, 200..=399 | 403 | 404 | 410 | 416 | 603 | 604)
 }
 
 fn is_over(bound: &Bound, now: Now) -> bool {
@@ -67,21 +66,17 @@ impl Registration {
     }
 
     /// The gateway in use accepted a binding in place of `bound`, or its removal: what was bound elsewhere is taken back there.
-    pub(super) fn settle_at(&mut self, bound: Option<Bound>, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+    pub(super) fn settle_at(&mut self, bound: Option<Bound>, flows: &mut Flows, outbox: &mut Outbox) {
         let Some(here) = self.gateway_in_use().map(str::to_owned) else { return };
         let elsewhere = |bound: &Bound| bound.gateway.as_deref().is_some_and(|gateway| gateway != here);
         let left = &mut self.who.memory_mut().left;
         let before = left.len();
         left.retain(elsewhere);
         let bound = bound.filter(elsewhere);
-        let bound = bound.filter(|bound| !(active(Mutation::LeftForgottenByTheClock) && is_over(bound, now)));
         if bound.is_none() && left.len() == before {
             return;
         }
         if let Some(bound) = bound {
-            if active(Mutation::OneLeftRemembered) {
-                left.clear();
-            }
             if left.len() >= MAX_LEFT {
                 left.remove(MAX_LEFT - 1);
             }

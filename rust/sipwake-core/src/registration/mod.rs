@@ -22,7 +22,6 @@ use crate::binding::{Binding, Chain, LastList, Outcome, Purpose, Registrant, Sen
 use crate::clock::Now;
 use crate::flows::Flows;
 use crate::gateway::Gateways;
-use crate::mutation::{Mutation, active};
 use crate::outbox::Outbox;
 use crate::push::{Dialect, Push, Shown, Verdict};
 use crate::random::Random;
@@ -145,9 +144,6 @@ impl Registration {
 
     /// Takes up a log-out that an earlier process could not deliver.
     pub(crate) fn resume_removal(removal: Removal, random: &mut Random) -> Option<Self> {
-        if active(Mutation::LogOutForgotten) {
-            return None;
-        }
         let account = Account::restore(removal.account).ok()?;
         let push = removal.push.map(Push::parse).transpose().ok()?;
         let mut registration = Self::new(account, push, Some(removal.memory), random);
@@ -195,8 +191,7 @@ impl Registration {
 
     /// Whether pushes for this account may make a sound.
     pub(crate) fn is_silent(&self) -> bool {
-        (self.is_leaving() || matches!(self.who.memory().token, TokenWish::Unbind(_)))
-            && !active(Mutation::LatePushSounds)
+        self.is_leaving() || matches!(self.who.memory().token, TokenWish::Unbind(_))
     }
 
     pub(crate) fn into_memory(self) -> Memory {
@@ -256,8 +251,7 @@ impl Registration {
     }
 
     fn drive_here(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
-        let waits = self.here.is_asking() && !active(Mutation::TwoInFlight);
-        if !matches!(self.life, Life::Active | Life::Leaving) || waits {
+        if !matches!(self.life, Life::Active | Life::Leaving) || self.here.is_asking() {
             return;
         }
         if let Pace::BackingOff(until) = self.pace
@@ -339,15 +333,13 @@ impl Registration {
     }
 
     /// The server holds nothing that is ours any more: the user is logged out or, after a mere question, as before it.
-    fn gone(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+    fn gone(&mut self, flows: &mut Flows, outbox: &mut Outbox) {
         let bound = self.who.memory_mut().bound.take();
         if self.life == Life::Leaving {
-            self.settle_at(bound, flows, outbox, now);
+            self.settle_at(bound, flows, outbox);
             // However often they were down: they are asked anew for it.
-            if !active(Mutation::LogOutAsksNobodyAnew) {
-                self.close_left(flows, outbox);
-                self.take_up_left(false);
-            }
+            self.close_left(flows, outbox);
+            self.take_up_left(false);
             self.life = Life::Gone;
             self.refresh_at = None;
             self.here.close(flows, outbox);

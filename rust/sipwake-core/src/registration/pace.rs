@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Due, Life, Pace, Registration, backoff};
+use super::{Due, Pace, Registration, backoff};
 use crate::binding::Purpose;
 use crate::clock::{Now, Soonest};
 use crate::event::{Event, Failure};
 use crate::flows::Flows;
-use crate::mutation::{Mutation, active};
 use crate::outbox::Outbox;
 
 impl Registration {
@@ -56,9 +55,6 @@ impl Registration {
         outbox: &mut Outbox,
         now: Now,
     ) {
-        if self.is_leaving() && active(Mutation::LogOutGivenUp) {
-            self.life = Life::Finished;
-        }
         self.due.insert(Due::Binding);
         self.failures += 1;
         if self.here.end_redirect() {
@@ -91,9 +87,7 @@ impl Registration {
         };
         self.pace = Pace::BackingOff(now.boot + wait);
         log::info!("{}: {failure}; trying again in {} s", self.key, wait.as_secs());
-        if !active(Mutation::FailureSilent) {
-            outbox.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: Some(wait) });
-        }
+        outbox.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: Some(wait) });
     }
 
     /// Stops until the app changes something: wrong credentials are not tried again in a loop.

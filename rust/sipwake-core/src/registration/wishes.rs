@@ -7,7 +7,6 @@ use crate::clock::Now;
 use crate::event::Event;
 use crate::flows::Flows;
 use crate::gateway::Load;
-use crate::mutation::{Mutation, active};
 use crate::outbox::Outbox;
 use crate::push::PushToken;
 use crate::snapshot::TokenWish;
@@ -36,7 +35,7 @@ impl Registration {
     /// Takes a token. Returns whether anything changed, so that it must be stored.
     pub(crate) fn set_token(&mut self, token: PushToken) -> bool {
         let wish = TokenWish::Bind(token);
-        if self.who.memory().token == wish && !active(Mutation::SameTokenSent) {
+        if self.who.memory().token == wish {
             return false;
         }
         self.who.memory_mut().token = wish;
@@ -44,16 +43,14 @@ impl Registration {
         if self.who.memory().bound.is_some() {
             self.start();
         }
-        if !active(Mutation::NewTokenWaits) {
-            self.wish();
-        }
+        self.wish();
         true
     }
 
     /// Removes the push binding, and stays registered.
     pub(crate) fn unbind_push(&mut self) -> bool {
         let memory = self.who.memory_mut();
-        if matches!(memory.token, TokenWish::Unbind(_)) || active(Mutation::UnbindIgnored) {
+        if matches!(memory.token, TokenWish::Unbind(_)) {
             return false;
         }
         let last = memory.token.last().or(memory.bound.as_ref().and_then(|bound| bound.token.as_ref())).cloned();
@@ -108,7 +105,7 @@ impl Registration {
             return;
         }
         self.start();
-        let asking = self.here.is_asking() && !active(Mutation::TwoInFlight);
+        let asking = self.here.is_asking();
         const FRESH: Duration = Duration::from_secs(30);
         let fresh = self.registered_at.is_some_and(|at| now.boot.saturating_sub(at) < FRESH);
         if !owed && (asking || (fresh && self.here.up(flows).is_some())) {

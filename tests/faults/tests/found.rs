@@ -1,0 +1,40 @@
+//! Plants each fault in turn and asks whether the simulation finds out. `scripts/test --only faults` builds and runs this.
+#![allow(clippy::print_stdout, reason = "which story finds which fault")]
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use simulation::{Script, play};
+use sipwake_core::planted::{ALL, set};
+
+/// Stories within which each fault must be found.
+const STORIES: u64 = 3000;
+
+fn found(fault: usize) -> Option<(u64, u8)> {
+    set(Some(fault));
+    let found = (0..STORIES).find_map(|seed| Some((seed, play(&Script::from_seed(seed)).broken?.promise)));
+    set(None);
+    found
+}
+
+#[test]
+fn every_planted_fault_is_found() {
+    let (next, missed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((name, what)) = ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let number = ALL.iter().position(|(known, _)| known == name).expect("it is one of them");
+                    match found(number) {
+                        Some((seed, promise)) => println!("{name}: seed {seed} breaks promise {promise}"),
+                        None => missed.lock().expect("nobody panics with it").push(format!("{name}: {what}")),
+                    }
+                }
+            });
+        }
+    });
+    let missed = missed.into_inner().expect("nobody panics with it");
+    assert_eq!(missed, [] as [String; 0], "not found within {STORIES} stories");
+    assert!(ALL.len() >= 35, "only {} faults", ALL.len());
+}

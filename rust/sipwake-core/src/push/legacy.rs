@@ -1,6 +1,6 @@
 //! The Contact parameters that came before RFC 8599: ABTO's (S1), and Flexisip's and Kazoo's `app-id` trio.
 
-use super::{Binding, Environment, Provider, Push, Tags};
+use super::{Binding, Environment, Provider, Push, Removal, Tags};
 
 /// Adds ABTO's parameters of the Contact *header*: `;push-token-type=firebase;push-token-app=NAME;push-token-id=TOKEN`.
 pub(super) fn write_abto(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
@@ -19,7 +19,12 @@ pub(super) fn write_abto(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
 
 /// Adds `app-id`, `pn-type`, `pn-tok`, in exactly this order, to the Contact URI or, for Kazoo, to the header.
 pub(super) fn write_app_id(in_uri: bool, push: &Push, binding: Binding<'_>, tags: &mut Tags) {
-    let Binding::Token(token) = binding else { return };
+    let token = match binding {
+        Binding::Token(token) => token,
+        // Servers that compare whole URIs find only the very Contact that was bound.
+        Binding::LoggedOut(Some(token)) if in_uri && push.removal() == Removal::SameBinding => token,
+        _ => return,
+    };
     let kind = match push.provider() {
         Provider::Apns => "apple",
         Provider::Fcm => "firebase",

@@ -416,7 +416,7 @@ fn tags_name_what_was_bound_for_each_purpose() {
             bound.replace(TOKEN, "new:token")
         )
     );
-    for dialect in ["linphone", "rfc8599"] {
+    for dialect in ["linphone", "app-id-uri", "rfc8599"] {
         let shown = tags(&["--dialect", dialect, "--log-out"]);
         assert!(shown.contains("APA91bFirstTokenOf") && shown.contains("Expires: 0"), "{dialect}: {shown}");
     }

@@ -56,7 +56,7 @@ async fn a_healthy_server_is_left_as_it_was_found() {
         let report = report(&output);
         assert_eq!(output.status.code(), Some(0), "{report:#}");
         assert_eq!(codes(&report), [] as [&str; 0]);
-        assert!(report["steps"].as_array().is_some_and(|steps| steps.len() == 7), "{report:#}");
+        assert!(report["steps"].as_array().is_some_and(|steps| steps.len() == 8), "{report:#}");
         assert!(mock.bindings("alice").await.is_empty());
         assert_eq!(mock.violations(), []);
     }
@@ -108,6 +108,26 @@ async fn the_page_holds_the_ladder_and_no_secret() {
         let hash = said.split(|c: char| !c.is_ascii_hexdigit()).find(|digits| digits.len() >= 32);
         assert_eq!(hash, None);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_speaks_another_transport_is_named() {
+    let mock = mock("rfc8599", &[]).await;
+    for (transport, code) in [("tls", "tls"), ("wss", "tls"), ("ws", "websocket")] {
+        let output = doctor(&mock, "wonderland", &["--json", "--write", "--transport", transport]).await;
+        let report = report(&output);
+        assert_eq!((output.status.code(), codes(&report)), (Some(2), vec![code.to_owned()]), "{transport}: {report:#}");
+        let output = doctor(&mock, "wonderland", &["--json", "--transport", transport]).await;
+        assert_eq!(codes(&self::report(&output)), ["needs-write"], "{transport}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_asks_for_no_password_is_told() {
+    let mock = mock("rfc8599", &[]).await;
+    mock.set_challenges(None, mock_gateway::Challenges::none()).await;
+    let output = doctor(&mock, "wonderland", &["--json"]).await;
+    assert_eq!((output.status.code(), codes(&report(&output))), (Some(1), vec!["no-authentication".to_owned()]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

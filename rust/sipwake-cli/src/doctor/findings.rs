@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sipwake::core::digest::parse_challenges;
 use sipwake::core::push::Reason;
 use sipwake::core::sip::{Contact, SipUri, split_list, unescape};
-use sipwake::{Registered, Standing};
+use sipwake::{FlowError, Registered, Standing};
 
 use super::transcript::{Exchange, HINT, Message, Step, digest_param};
 
@@ -95,6 +95,15 @@ fn challenges(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut realms = BTreeSet::new();
     let mut stale_answers = 0;
+    let asked = facts.exchanges.iter().any(|exchange| is_challenge(exchange.status()));
+    if !asked && facts.exchanges.iter().any(|exchange| exchange.status() == Some(200)) {
+        found.push(Finding::new(
+            "no-authentication",
+            Weight::Remark,
+            "the server asks for no password: anybody can take this user's calls",
+            "switch authentication on (Kamailio: WITH_AUTH)",
+        ));
+    }
     for exchange in facts.exchanges {
         let Some(response) = exchange.response.as_ref().filter(|_| is_challenge(exchange.status())) else { continue };
         let values: Vec<&str> = response.digests().collect();
@@ -462,6 +471,24 @@ fn removals(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
+/// Says why no flow to the server could be opened.
+pub(super) fn no_flow(error: &FlowError) -> Finding {
+    let (code, change) = match error {
+        FlowError::Unresolved => ("no-address", "check --server and the DNS"),
+        FlowError::Certificate(_) => {
+            ("certificate", "renew it, or name the authority or the key that you trust with --ca or --pin")
+        }
+        FlowError::ClientCertificate(_) => {
+            ("client-certificate", "give one that the server trusts, with --client-certificate")
+        }
+        FlowError::Tls(_) => ("tls", "check that the port speaks TLS, and TLS 1.2 or later"),
+        FlowError::WebSocket(_) => ("websocket", "check --path, and that the server takes the sub-protocol sip"),
+        FlowError::Garbage => ("not-sip", "check the port: what answers there is no SIP server"),
+        _ => ("unreachable", "check address, port, transport and firewall"),
+    };
+    Finding::new(code, Weight::Fatal, format!("no way to the server: {error}"), change)
+}
+
 pub(super) fn not_removed() -> Finding {
     Finding::new(
         "removal-not-done",
@@ -495,6 +522,17 @@ fn push(facts: &Facts<'_>) -> Vec<Finding> {
         });
     }
     let Some(registered) = facts.registered else { return found };
+    let ours = bindings(facts).find_map(|(_, ours, _)| ours.parsed()?.host.ip());
+    if let (Some(ours), Some(seen)) = (ours, registered.observed)
+        && ours != seen.ip()
+    {
+        found.push(Finding::new(
+            "nat",
+            Weight::Note,
+            format!("there is a NAT: the server sees {seen}, not {ours}"),
+            "nothing: a push needs no way in, and the REGISTER that follows opens one",
+        ));
+    }
     if registered.suspicious_server {
         found.push(Finding::new(
             "wrong-server-proof",
@@ -590,7 +628,9 @@ mod tests {
     #[test]
     fn a_healthy_registration_shows_nothing() {
         let ok = "SIP/2.0 200 OK\nContact: <sip:alice@10.0.0.7:5060;pn-prid=…0001 (40)>;expires=3600\n";
-        assert_eq!(codes(&[exchange(REGISTER, ok)]), [] as [&str; 0]);
+        let challenge = "SIP/2.0 401 Unauthorized\nWWW-Authenticate: Digest realm=\"a\", nonce=\"n\"\n";
+        assert_eq!(codes(&[exchange(REGISTER, challenge), exchange(REGISTER, ok)]), [] as [&str; 0]);
+        assert_eq!(codes(&[exchange(REGISTER, ok)]), ["no-authentication"]);
     }
 
     #[test]

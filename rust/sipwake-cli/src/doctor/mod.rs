@@ -5,13 +5,14 @@ mod findings;
 mod report;
 mod transcript;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use sipwake::core::account::Account;
-use sipwake::{AccountKey, Client, Event, Events, MemoryStore, Provider, Registered};
+use sipwake::{AccountKey, Client, Event, Events, Failure, MemoryStore, Provider, Registered};
 
 use crate::say;
 use crate::server::ServerOptions;
@@ -19,7 +20,7 @@ use crate::settings::PushSettings;
 use fetch::Reading;
 use findings::{Facts, Finding, Weight};
 use report::{Done, Report};
-use transcript::{Step, Transcript};
+use transcript::{Exchange, Message, Step, Transcript, digest_param};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -123,6 +124,7 @@ impl Doctor {
                     said.to_ascii_lowercase().contains("mizu")
                 });
                 self.done(name, true, &format!("{} bindings", bindings.len()));
+                self.tell_challenges(&exchanges);
                 let reason = match (bindings.is_empty(), mizutech) {
                     (true, false) => None,
                     (false, _) => Some("other devices are registered"),
@@ -157,6 +159,22 @@ impl Doctor {
         }
     }
 
+    /// Tells realms and algorithms, and which realm an `X-PIID` would be made for.
+    fn tell_challenges(&mut self, exchanges: &[Exchange]) {
+        let values = exchanges.iter().filter_map(|exchange| exchange.response.as_ref()).flat_map(Message::digests);
+        let offers: BTreeSet<String> = values
+            .filter_map(|value| {
+                Some((digest_param(value, "realm")?, digest_param(value, "algorithm").unwrap_or("MD5")))
+            })
+            .map(|(realm, algorithm)| format!("realm \"{realm}\" with {algorithm}"))
+            .collect();
+        if !offers.is_empty() {
+            let offers = offers.into_iter().collect::<Vec<_>>().join(", ");
+            let text = format!("{offers}; where X-PIID is spoken, it is made for this realm");
+            self.done("challenge", true, &text);
+        }
+    }
+
     fn may_write(&mut self, reason: &str) -> bool {
         if !self.options.write {
             let what = format!("nothing was written, since {reason}");
@@ -180,7 +198,7 @@ impl Doctor {
         let begun = Instant::now();
         client.log_out(&key).await.map_err(say::failed)?;
         let told = next(&mut events, |event| matches!(event, Event::LoggedOut { .. })).await;
-        let (ok, text) = told.map_or_else(|reason| (false, reason), |event| (true, say::event(&event)));
+        let (ok, text) = told.map_or_else(|stop| (false, stop.to_string()), |event| (true, say::event(&event)));
         self.timed(Step::LogOut, ok, &text, begun);
         client.shutdown().await;
         result
@@ -207,14 +225,20 @@ impl Doctor {
             let wanted = |event: &Event| matches!(event, Event::Registered { registered, .. } if !rotates || new(registered) || registered.token.is_none());
             match next(events, wanted).await {
                 Ok(Event::Registered { registered, .. }) => {
-                    let text = format!("for {} s; {}", registered.expires.as_secs(), registered.verdict.text());
+                    let asked = self.transcript.exchanges().iter().filter(|exchange| exchange.step == step).count();
+                    let trips = if asked == 1 { "one round trip".to_owned() } else { format!("{asked} round trips") };
+                    let text =
+                        format!("{trips}, for {} s; {}", registered.expires.as_secs(), registered.verdict.text());
                     self.timed(step, true, &text, begun);
                     // What push was refused to stays refused in later answers, and the first one says more.
                     self.registered.get_or_insert(registered);
                 }
                 Ok(_) => {}
-                Err(reason) => {
-                    self.timed(step, false, &reason, begun);
+                Err(stop) => {
+                    self.timed(step, false, &stop.to_string(), begun);
+                    if let Stop::Failed(Failure::Flow(error)) = &stop {
+                        self.findings.push(findings::no_flow(error));
+                    }
                     return Ok(());
                 }
             }
@@ -290,8 +314,23 @@ fn tokens(provider: &Provider) -> [String; 2] {
     [token(OLD), token("0002")]
 }
 
+/// Why a step was not waited for any longer.
+enum Stop {
+    Failed(Failure),
+    TookTooLong,
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Failed(failure) => failure.fmt(f),
+            Self::TookTooLong => f.write_str("the server did not answer in time"),
+        }
+    }
+}
+
 /// Waits for an event; a failure that is soon retried is waited out once.
-async fn next(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Result<Event, String> {
+async fn next(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Result<Event, Stop> {
     let search = async {
         let mut failures = 0;
         while let Some(event) = events.next().await {
@@ -300,7 +339,7 @@ async fn next(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Result<Ev
                 Event::RegistrationFailed { failure, retry_in, .. } => {
                     failures += 1;
                     if failures > 1 || retry_in.is_none_or(|pause| pause > LONGEST_RETRY) {
-                        return Err(failure.to_string());
+                        return Err(Stop::Failed(failure.clone()));
                     }
                     continue;
                 }
@@ -308,7 +347,7 @@ async fn next(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Result<Ev
             }
             return Ok(event);
         }
-        Err("the client ended".to_owned())
+        Err(Stop::TookTooLong)
     };
-    tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| Err("the server did not answer in time".to_owned()))
+    tokio::time::timeout(PATIENCE, search).await.unwrap_or(Err(Stop::TookTooLong))
 }

@@ -38,7 +38,7 @@ impl Report {
     /// The verdict in one sentence.
     fn verdict(&self) -> String {
         match (self.exit_code(), self.findings.first()) {
-            (0, _) => "Healthy: a phone will ring.".to_owned(),
+            (0, _) => "Healthy: nothing was found that keeps a phone from ringing.".to_owned(),
             (1, Some(finding)) => format!("It works, with remarks: {}.", finding.what),
             (_, Some(finding)) => format!("A phone will not ring: {}.", finding.what),
             (_, None) => String::new(),

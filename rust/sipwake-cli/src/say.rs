@@ -51,6 +51,9 @@ pub(crate) fn event(event: &Event) -> String {
             format!("{failure}; next try in {} s", pause.as_secs())
         }
         Event::RegistrationFailed { failure, retry_in: None, .. } => format!("{failure}; there is no further try"),
+        Event::RegisterDelayed { wait, .. } => {
+            format!("more pushes came than the server is asked for; the next REGISTER follows in {} s", wait.as_secs())
+        }
         Event::LoggedOut { aor, .. } => format!("{aor}: logged out"),
         Event::Capabilities { status, providers, .. } if providers.is_empty() => {
             format!("the server answered {status} and named no push provider")

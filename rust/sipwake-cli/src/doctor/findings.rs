@@ -543,7 +543,11 @@ fn push(facts: &Facts<'_>) -> Vec<Finding> {
     }
     match (&registered.verdict.standing, &registered.verdict.reason) {
         (Standing::Confirmed | Standing::NotAsked, _)
-        | (_, Reason::ProviderRefused | Reason::OtherDialectAfterRefusal) => {}
+        | (
+            _,
+            // The answers themselves tell these.
+            Reason::ProviderRefused | Reason::OtherDialectAfterRefusal | Reason::ContactRefused(_),
+        ) => {}
         (standing, Reason::OtherProviders(others)) => found.push(Finding::new(
             "push-other-provider",
             if *standing == Standing::Refused { Weight::Fatal } else { Weight::Remark },

@@ -1,65 +1,108 @@
-//! Judges a push at once, from outside the client: is it for somebody who is logged in, and of a call that is not over?
+//! Judges a push, once: is it for somebody who is logged in, of a call that is not over, and which call is it?
 //!
 //! A [`Gate`] is a small copy of what the client knows. Whoever drives the client publishes a new one whenever something
-//! changed, so that a push is judged without waiting for the client.
+//! changed, so that a push is judged without waiting for the client. What the platform was told then, action and UUID, is
+//! what [`handle_push`](crate::user_agent::UserAgent::handle_push) acts on.
 
 use std::time::Duration;
 
-use crate::calls::{State, Table};
-use crate::payload::{ActionKind, Hints, Ignored, PushAction};
+use crate::account::AccountKey;
+use crate::calls::{Side, State, Table};
+use crate::payload::{ActionKind, Duty, Hints, Ignored, PushAction};
 
 /// What a push is judged by.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    users: Vec<(String, bool)>,
+    users: Vec<User>,
     calls: Table,
     window: Duration,
 }
 
+/// Somebody who is logged in, or was lately.
+#[derive(Debug, Clone)]
+pub(crate) struct User {
+    /// `user@domain`, or the user alone.
+    pub(crate) name: String,
+    /// The account, while the client has it.
+    pub(crate) account: Option<AccountKey>,
+    pub(crate) silent: bool,
+}
+
+/// The users that a push is for: those that it names, by user and domain or else by user, and all if it names none of them
+/// (RFC 8599 section 4.1).
+pub(crate) fn meant<'a>(users: &'a [User], action: &PushAction) -> Vec<&'a User> {
+    let Some(user) = action.identity.account.as_deref() else { return users.iter().collect() };
+    let of = |known: &&User| known.name.split('@').next().is_some_and(|name| name.eq_ignore_ascii_case(user));
+    let spelled = action.account.as_deref().unwrap_or_default();
+    let domain = spelled.rsplit_once('@').map(|(_, rest)| rest.split([':', ';', '>', '?']).next().unwrap_or_default());
+    let exactly = |known: &&User| {
+        let own = known.name.rsplit_once('@').map(|(_, rest)| rest.split(':').next().unwrap_or_default());
+        own.zip(domain).is_some_and(|(own, domain)| own.eq_ignore_ascii_case(domain))
+    };
+    let exact: Vec<&User> = users.iter().filter(of).filter(exactly).collect();
+    let named: Vec<&User> = if exact.is_empty() { users.iter().filter(of).collect() } else { exact };
+    if named.is_empty() { users.iter().collect() } else { named }
+}
+
+/// The one account that a push is for, if only one of those that are here can be meant.
+pub(crate) fn account(meant: &[&User]) -> Option<AccountKey> {
+    let mut accounts = meant.iter().filter_map(|user| user.account.as_ref());
+    let first = accounts.next()?;
+    accounts.next().is_none().then(|| first.clone())
+}
+
 impl Gate {
-    /// `users` are those who are logged in or were lately, and whether pushes for them are silent.
-    pub(crate) fn new(users: Vec<(String, bool)>, calls: Table, window: Duration) -> Self {
+    pub(crate) fn new(users: Vec<User>, calls: Table, window: Duration) -> Self {
         Self { users, calls, window }
     }
 
     /// Returns the action as it stands for this client: without a sound if nobody is logged in whom it could be for, or
     /// if its call is over; with the UUID that the call has already, if its INVITE or another push came before.
     ///
-    /// PushKit's duty to report stays: such a call is reported and ended at once.
+    /// PushKit's duty to report stays: such a call is reported and ended at once. The cancel of a call that is connected is
+    /// reported and ends nothing.
     pub fn judge(&self, mut action: PushAction, hints: &Hints, now: Duration) -> PushAction {
-        if self.is_silent_for(&action) {
+        let meant = meant(&self.users, &action);
+        let push = Side::of_push(&action, account(&meant));
+        action.judged = true;
+        if action.kind == ActionKind::Cancel {
+            match self.calls.peek_cancel(&push) {
+                Some((uuid, State::Answered)) => {
+                    action.uuid = uuid;
+                    if action.duty == Duty::ReportThenEnd {
+                        action.duty = Duty::ReportCall;
+                    }
+                    return action;
+                }
+                Some((uuid, State::Announced | State::Ringing)) => {
+                    action.uuid = uuid;
+                    return action;
+                }
+                Some((uuid, State::Over(_))) => action.uuid = uuid,
+                None => {}
+            }
+        }
+        if meant.iter().all(|user| user.silent) {
             action.silence(Ignored::LoggedOut, hints);
             return action;
         }
         if action.is_call() {
             action.deadline = Some(action.age.deadline(self.window));
-        }
-        match action.kind {
-            ActionKind::IncomingCall { .. } => match self.calls.peek(&action.identity, now) {
+            match self.calls.peek(&push, now) {
                 Some((uuid, State::Over(_))) => {
                     action.uuid = uuid;
                     action.silence(Ignored::CallOver, hints);
                 }
                 Some((uuid, _)) => action.uuid = uuid,
-                None => action.uuid = self.calls.next_uuid(&action.identity),
-            },
-            ActionKind::Cancel => {
-                if let Some((uuid, _)) = self.calls.peek(&action.identity, now) {
-                    action.uuid = uuid;
+                None => {
+                    action.uuid = self.calls.next_uuid(&push);
+                    // Nothing rings that the client could not hold.
+                    if !self.calls.has_room() {
+                        action.silence(Ignored::CallOver, hints);
+                    }
                 }
             }
-            _ => {}
         }
         action
-    }
-
-    /// A push without an account, or with a name that no account has, is for anyone who is logged in.
-    fn is_silent_for(&self, action: &PushAction) -> bool {
-        let named = action.identity.account.as_deref();
-        let mut meant = self.users.iter().filter(|(user, _)| named.is_some_and(|name| user.eq_ignore_ascii_case(name)));
-        match meant.next() {
-            Some((_, silent)) => *silent && meant.all(|(_, silent)| *silent),
-            None => self.users.iter().all(|(_, silent)| *silent),
-        }
     }
 }

@@ -267,8 +267,11 @@ pub(crate) struct Removals {
 /// A user who logged out: a late push for him is for nobody else. Nothing of this is secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Departed {
-    /// The user part of the AOR: all that pushes tell.
-    pub(crate) user: String,
+    /// The user part of the AOR, which is all that most pushes tell; where another account has the same, `user@domain`.
+    user: String,
+    /// Known in the process of the log-out alone, unless `user` has it.
+    #[serde(skip)]
+    domain: Option<String>,
     /// Wall time, in seconds since 1970.
     pub(crate) at: u64,
 }
@@ -317,21 +320,34 @@ impl Removals {
         self.pending.retain(|(known, _)| known != key);
     }
 
-    /// Remembers a user who logged out; of too many, the one who left first is forgotten.
-    pub(crate) fn depart(&mut self, user: &str, wall: Duration) {
-        self.return_of(user);
+    /// Remembers `user@domain`, who logged out; of too many, the one who left first is forgotten.
+    pub(crate) fn depart(&mut self, name: &str, wall: Duration) {
+        self.return_of(name);
         self.forget_departed(wall);
         while self.departed.len() >= MAX_DEPARTED {
             self.departed.pop_front();
         }
-        self.departed.push_back(Departed { user: user.to_owned(), at: wall.as_secs() });
+        let (user, domain) = parts(name);
+        let domain = domain.map(str::to_owned);
+        self.departed.push_back(Departed { user: user.to_owned(), domain, at: wall.as_secs() });
     }
 
-    /// Forgets that a user left. Returns whether he was remembered.
-    pub(crate) fn return_of(&mut self, user: &str) -> bool {
-        let before = self.departed.len();
-        self.departed.retain(|departed| !departed.user.eq_ignore_ascii_case(user));
-        self.departed.len() != before
+    /// Forgets that a user left, and keeps the domain of one with the same name elsewhere. Returns whether anything changed.
+    pub(crate) fn return_of(&mut self, name: &str) -> bool {
+        let mut changed = false;
+        let (user, domain) = parts(name);
+        self.departed.retain_mut(|departed| {
+            let known = departed.name();
+            let (other, elsewhere) = parts(&known);
+            if !other.eq_ignore_ascii_case(user) {
+                return true;
+            }
+            let apart = elsewhere.zip(domain).is_some_and(|(a, b)| !a.eq_ignore_ascii_case(b));
+            changed |= !apart || departed.user != known;
+            departed.user = known;
+            apart
+        });
+        changed
     }
 
     /// Forgets who left longer ago than [`DEPARTED`]. A clock that was set back forgets nobody.
@@ -341,6 +357,20 @@ impl Removals {
             self.departed.pop_front();
         }
     }
+}
+
+impl Departed {
+    /// The user, with the domain where that is known.
+    pub(crate) fn name(&self) -> String {
+        match &self.domain {
+            Some(domain) if !self.user.contains('@') => format!("{}@{domain}", self.user),
+            _ => self.user.clone(),
+        }
+    }
+}
+
+fn parts(name: &str) -> (&str, Option<&str>) {
+    name.rsplit_once('@').map_or((name, None), |(user, domain)| (user, Some(domain)))
 }
 
 /// Why a record cannot be read.

@@ -23,9 +23,9 @@ use crate::error::FieldError;
 use crate::event::{Answer, CallTimes, Discard, Event, FlowError, FlowId, Output};
 use crate::flows::{Flow, Flows, Up};
 use crate::gateway::Load;
-use crate::judge::Gate;
+use crate::judge::{self, Gate, User};
 use crate::outbox::{Outbox, Way};
-use crate::payload::{ActionKind, Ignored, PushAction};
+use crate::payload::{ActionKind, Hints, Ignored, PushAction};
 use crate::push::{Push, PushToken, Verdict};
 use crate::registration::Registration;
 use crate::sip::{Frame, Message};
@@ -132,7 +132,7 @@ impl UserAgent {
             },
         };
         let registration = Registration::new(account, push, memory, self.outbox.random());
-        let returns = self.outbox.removals_mut().return_of(registration.account().aor().user());
+        let returns = self.outbox.removals_mut().return_of(&name(registration.account()));
         if self.outbox.removals().holds(&key) {
             registration.save(&mut self.outbox, Durability::Wish);
             self.outbox.save_removal(&key, None, Durability::Wish);
@@ -287,21 +287,23 @@ impl UserAgent {
 
     /// Takes a push that [`parse_push`](crate::payload::parse_push) read: registers, and expects the call it announces.
     pub fn handle_push(&mut self, action: &PushAction, now: Now) {
-        let addressed = self.addressed(action);
-        if addressed.iter().all(|index| self.registrations[*index].is_silent()) && !addressed.is_empty() {
-            return;
+        if !action.judged {
+            let judged = self.gate().judge(action.clone(), &Hints::at(now), now.boot);
+            return self.handle_push(&judged, now);
         }
+        let users = self.users();
+        let meant = judge::meant(&users, action);
+        let account = judge::account(&meant);
         if action.kind == (ActionKind::Ignore { reason: Ignored::LoggedOut }) {
             return;
         }
-        let account = match addressed.as_slice() {
-            [one] => Some(self.registrations[*one].key.clone()),
-            _ => None,
-        };
         let repeated = self.with_calls(now, |calls, cx| calls.handle_push(action, account, cx));
-        for index in addressed {
-            if !self.registrations[index].is_silent() {
-                self.registrations[index].wake(!repeated, &self.flows, &mut self.outbox, now);
+        for user in meant {
+            let mut registrations = self.registrations.iter_mut();
+            if let Some(registration) =
+                registrations.find(|known| Some(&known.key) == user.account.as_ref() && !user.silent)
+            {
+                registration.wake(!repeated, &self.flows, &mut self.outbox, now);
             }
         }
         self.settle(now);
@@ -497,14 +499,7 @@ impl UserAgent {
 
     /// Returns what judges pushes from outside: who is logged in, and which calls are known.
     pub fn gate(&self) -> Gate {
-        let mut users = Vec::new();
-        for registration in &self.registrations {
-            users.push((registration.account().aor().user().to_owned(), registration.is_silent()));
-        }
-        for departed in &self.outbox.removals().departed {
-            users.push((departed.user.clone(), true));
-        }
-        Gate::new(users, self.calls.table().clone(), self.calls.policy().window)
+        Gate::new(self.users(), self.calls.table().clone(), self.calls.policy().window)
     }
 
     /// Returns the last verdict of an account.
@@ -544,7 +539,7 @@ impl UserAgent {
         while let Some(index) = self.registrations.iter().position(Registration::is_finished) {
             let mut done = self.registrations.remove(index);
             done.close(&mut self.flows, &mut self.outbox);
-            self.outbox.removals_mut().depart(done.account().aor().user(), now.wall);
+            self.outbox.removals_mut().depart(&name(done.account()), now.wall);
             if self.outbox.removals().holds(&done.key) {
                 // A kill during the log-out may have left it.
                 self.forget_record(&done.key);
@@ -624,14 +619,15 @@ impl UserAgent {
         }
     }
 
-    /// The registrations that a push is for: those whose user it names, else all of them (RFC 8599 section 4.1).
-    fn addressed(&self, action: &PushAction) -> Vec<usize> {
-        let all = || (0..self.registrations.len()).collect();
-        let Some(user) = action.identity.account.as_deref() else { return all() };
-        let named: Vec<usize> = (0..self.registrations.len())
-            .filter(|index| self.registrations[*index].account().aor().user().eq_ignore_ascii_case(user))
-            .collect();
-        if named.is_empty() { all() } else { named }
+    /// Those who are logged in or were lately.
+    fn users(&self) -> Vec<User> {
+        let present = self.registrations.iter().map(|registration| User {
+            name: name(registration.account()),
+            account: Some(registration.key.clone()),
+            silent: registration.is_silent(),
+        });
+        let departed = self.outbox.removals().departed.iter();
+        present.chain(departed.map(|gone| User { name: gone.name(), account: None, silent: true })).collect()
     }
 
     /// Most clients have one account: room for four would be most of what an idle one takes.
@@ -676,7 +672,7 @@ impl UserAgent {
         let Some(index) = self.registrations.iter().position(|r| r.is_leaving() && r.key != *except) else { return };
         let mut given_up = self.registrations.remove(index);
         given_up.close(&mut self.flows, &mut self.outbox);
-        self.outbox.removals_mut().depart(given_up.account().aor().user(), now.wall);
+        self.outbox.removals_mut().depart(&name(given_up.account()), now.wall);
         self.outbox.save_removal(&given_up.key, None, Durability::Wish);
         self.store_failed(REMOVALS, format!("more than {MAX_REMOVALS} log-outs are pending; the oldest was given up"));
     }
@@ -724,6 +720,12 @@ impl Accounts for Vec<Registration> {
         let registration = self.iter_mut().find(|registration| registration.key == *account);
         registration.map(|registration| registration.answer_challenges(challenged, request, outbox)).unwrap_or_default()
     }
+}
+
+/// The AOR without its scheme, by which a push may name it.
+fn name(account: &Account) -> String {
+    let aor = account.aor().as_str();
+    aor.split_once(':').map_or(aor, |(_, rest)| rest).to_owned()
 }
 
 fn find<'a>(registrations: &'a [Registration], account: &AccountKey) -> Option<&'a Registration> {

@@ -65,7 +65,7 @@ impl Text {
             return None;
         }
         let outer = Self {
-            from: caller(request),
+            from: caller(request, false),
             content: Secret::new(String::from_utf8_lossy(&request.body)),
             id: request.header("X-Push-ID").or(request.header("portsip-push-id")).map(str::to_owned),
             date: request.header("Date").map(str::to_owned),

@@ -10,12 +10,12 @@ use super::session_timer::{MIN_SE, SessionTimer};
 use super::table::{Arrival, State};
 use super::transaction::{Due, Invitation, Purpose};
 use super::uas::TransactionKey;
-use super::{ACCEPT, Calls, Cx, Refusal, SUPPORTED, body, phrase, reason};
+use super::{ACCEPT, Calls, Cx, Refusal, SUPPORTED, Side, body, phrase, reason};
 use crate::call::Progress;
 use crate::event::{CallChange, Caller, Discard, Ended};
 use crate::outbox::Way;
-use crate::payload::{CallIdentity, shown_name};
-use crate::sip::{ALLOW, Builder, Message};
+use crate::payload::shown_name;
+use crate::sip::{ALLOW, Builder, Message, NameAddr};
 
 /// INVITEs that ring or wait for their ACK at once: a fork or a retry for each call.
 const MAX_OPEN: usize = 256;
@@ -91,8 +91,10 @@ impl Calls {
         let account = invitation.account.clone();
         // No 100: RFC 3261 17.2.1 spares it where another answer leaves within 200 ms, and one would keep the caller from
         // sending its INVITE again, which is all that makes good a lost 180.
-        let caller = caller(&invitation.request);
-        let (uuid, announced, tell) = match self.table.invite(&identity(&invitation.request), account, cx.now.boot) {
+        let trusted = invitation.way.to.is_none();
+        let caller = caller(&invitation.request, trusted);
+        let side = Side::of_invite(&invitation.request, account, trusted);
+        let (uuid, announced, tell) = match self.table.invite(&side, cx.now.boot) {
             Arrival::New(uuid) => (uuid, false, true),
             Arrival::Joined(uuid) => (uuid, true, true),
             // The gateway tries again towards the Contact that came meanwhile: the same call, the same ring.
@@ -318,18 +320,15 @@ fn of_ghost(how: Ended) -> (u16, &'static str) {
     }
 }
 
-fn identity(request: &Message) -> CallIdentity {
-    let vendor_id = request.header("X-Push-ID").or(request.header("portsip-push-id"));
-    let (from, to) = (request.from(), request.to());
-    CallIdentity::new(request.call_id(), vendor_id, to.map(|to| to.uri), from.map(|from| from.uri))
-}
-
-pub(crate) fn caller(request: &Message) -> Caller {
+/// Who calls; `trusted` tells whether the registrar vouches for what it asserts (RFC 3325 section 5).
+pub(crate) fn caller(request: &Message, trusted: bool) -> Caller {
     let from = request.from();
-    Caller {
-        display_name: from.and_then(|from| shown_name(&from.display_name()?)),
-        uri: from.and_then(|from| shown_name(from.uri)).unwrap_or_default(),
-    }
+    let asserted = request.values("P-Asserted-Identity").filter(|_| trusted).find_map(NameAddr::parse);
+    let shown = |named: Option<NameAddr<'_>>| named.and_then(|named| shown_name(&named.display_name()?));
+    // The name of a caller who is anonymous to the caller's own network is no name.
+    let withheld = from.is_some_and(|from| from.uri.to_ascii_lowercase().contains("anonymous"));
+    let name = shown(asserted).or_else(|| shown(from).filter(|_| asserted.is_none() || !withheld));
+    Caller { display_name: name, uri: asserted.or(from).and_then(|named| shown_name(named.uri)).unwrap_or_default() }
 }
 
 /// What is answered to OPTIONS, in a call and outside (RFC 3261 section 11.2).

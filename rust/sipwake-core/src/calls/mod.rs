@@ -13,6 +13,7 @@ mod outgoing;
 mod reason;
 mod session;
 mod session_timer;
+mod side;
 mod stranger;
 mod table;
 mod transaction;
@@ -27,6 +28,7 @@ pub(crate) use self::accounts::{Accounts, Cx};
 use self::dialog::Dialog;
 use self::session::{Leaving, Session};
 use self::session_timer::SessionTimer;
+pub(crate) use self::side::Side;
 use self::table::Arrival;
 pub(crate) use self::table::{State, Table};
 use self::transaction::Invitation;
@@ -94,6 +96,7 @@ impl Calls {
 
     /// Takes a push, for this account where only one can be meant. Returns whether it was answered already.
     pub(crate) fn handle_push(&mut self, action: &PushAction, account: Option<AccountKey>, cx: &mut Cx<'_>) -> bool {
+        let push = Side::of_push(action, account);
         match &action.kind {
             ActionKind::IncomingCall { .. } => {
                 let window = action.age.deadline(self.policy.window).saturating_sub(cx.now.boot);
@@ -101,7 +104,7 @@ impl Calls {
                     uri: action.caller.clone().unwrap_or_default(),
                     display_name: action.display_name.clone(),
                 };
-                match self.table.announce(&action.identity, account, window, cx.now.boot) {
+                match self.table.announce(&push, Some(action.uuid), window, cx.now.boot) {
                     Arrival::New(uuid) => {
                         self.learn_caller(uuid, &caller);
                         self.tell_call(uuid, CallChange::Announced(caller), cx);
@@ -126,14 +129,19 @@ impl Calls {
                 }
             }
             ActionKind::Cancel => {
-                if let Some((uuid, _)) = self.table.cancel(&action.identity, cx.now.boot) {
+                if let Some(uuid) = self.table.cancel(&push, cx.now.boot) {
                     self.tell_call(uuid, CallChange::Ended(Ended::Cancelled), cx);
                     self.held_answers.remove(&uuid);
                     self.refuse_invitations(uuid, 487, "Request Terminated", cx);
                 }
                 false
             }
-            ActionKind::Ignore { reason: Ignored::CallOver } => true,
+            ActionKind::Ignore { reason: Ignored::CallOver } => {
+                if !self.table.has_room() {
+                    cx.outbox.discard(Discard::TooManyCalls);
+                }
+                true
+            }
             _ => false,
         }
     }

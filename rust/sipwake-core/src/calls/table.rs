@@ -1,28 +1,31 @@
 //! Pushes, INVITEs and cancels brought together: one call, one UUID, one ring, whichever comes first.
 //!
-//! A call *owes* one push and one INVITE. What comes in is first matched by its ids; where one side has none, or a
-//! gateway gave the INVITE another Call-ID than the push told, by its caller, and then only with a call that still owes
-//! what came. What has ended leaves a tombstone, so that late pushes and INVITEs find it and stay silent; but a push that
-//! can be told apart from the call that is over is the caller's next try, and wakes (ADR 11).
+//! `docs/calls.md` has the table of what meets what and why; this file follows it row by row.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::side::{Callers, Side};
 use crate::account::AccountKey;
 use crate::clock::{Soonest, Timeout};
 use crate::event::{CallTimes, Caller, Ended};
-use crate::payload::{CallIdentity, call_uuid};
+use crate::payload::call_uuid;
 
-/// Calls announced, ringing or answered at once.
-pub(crate) const MAX_CALLS: usize = 128;
+/// Calls at once that only a push has announced.
+pub(crate) const MAX_ANNOUNCED: usize = 64;
+/// Calls at once whose INVITE is here.
+const MAX_CALLS: usize = 128;
 /// Ended calls remembered; the one that ended first goes first.
 pub(crate) const MAX_TOMBSTONES: usize = 128;
 /// How long an ended call is remembered: pushes have been seen to come many minutes late.
 pub(crate) const TOMBSTONE: Duration = Duration::from_secs(3600);
-/// How long a call that is over may still meet, by its caller alone, the INVITE that it owes after its end, or the push that it
-/// owes after its INVITE: no server sends the push later than the INVITE.
+/// How long a call that is over may still meet, by its caller alone, the half that it owes: the INVITE after the user has
+/// refused it, or the push after its INVITE.
 const OWED: Duration = Duration::from_secs(40);
+/// How long an INVITE with the Call-ID of a call that is over is a late branch of it, and not a hunt group that comes round
+/// again (ADR 13).
+const BRANCHES: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -38,7 +41,6 @@ pub(crate) enum State {
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) uuid: Uuid,
-    identity: CallIdentity,
     pub(crate) account: Option<AccountKey>,
     pub(crate) state: State,
     /// The user answered; carried out when it can be.
@@ -48,11 +50,12 @@ pub(crate) struct Entry {
     pub(crate) times: CallTimes,
     /// The status that the app refused it with: an INVITE that comes later hears the same.
     pub(crate) refusal: Option<u16>,
-    pushed: bool,
-    /// The Call-ID that the push told: a gateway may give the INVITE another one.
-    pushed_as: Option<String>,
+    /// What the push told, or the cancel that overtook it.
+    push: Option<Side>,
+    /// What the INVITE tells.
+    invite: Option<Side>,
     /// Boot time at which the INVITE came.
-    invited: Option<Duration>,
+    invited_at: Duration,
     /// Boot time at which it is missed, or forgotten.
     until: Duration,
     ended_at: Duration,
@@ -73,6 +76,31 @@ pub(crate) enum Arrival {
     Full,
 }
 
+impl Entry {
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Over(_))
+    }
+
+    /// What is known of it, the INVITE's word first.
+    fn sides(&self) -> impl Iterator<Item = &Side> {
+        self.invite.iter().chain(&self.push)
+    }
+
+    fn shares_id(&self, side: &Side) -> bool {
+        self.sides().any(|known| known.shares_id(side))
+    }
+
+    fn callers(&self, side: &Side) -> Callers {
+        let mut compared = self.sides().map(|known| known.callers(side)).filter(|callers| *callers != Callers::Unknown);
+        compared.next().unwrap_or(Callers::Unknown)
+    }
+
+    /// Whether the user, or the app for him, refused it.
+    fn was_refused(&self) -> bool {
+        self.refusal.is_some() || matches!(self.state, State::Over(Ended::Declined))
+    }
+}
+
 /// All calls of a client that are announced, ringing, or not long over.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
@@ -80,80 +108,80 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A push announced a call; its INVITE must come within `window`.
-    pub(crate) fn announce(
-        &mut self,
-        identity: &CallIdentity,
-        account: Option<AccountKey>,
-        window: Duration,
-        now: Duration,
-    ) -> Arrival {
-        if let Some(index) = self.pushed(identity, now) {
+    /// A push announced a call; its INVITE must come within `window`. `judged` is the UUID that the platform was told.
+    pub(crate) fn announce(&mut self, push: &Side, judged: Option<Uuid>, window: Duration, now: Duration) -> Arrival {
+        let known = judged.and_then(|uuid| self.entries.iter().position(|entry| entry.uuid == uuid));
+        if let Some(index) = known.or_else(|| self.pushed(push, now)) {
             let entry = &mut self.entries[index];
-            let repeated = entry.pushed;
-            entry.pushed = true;
-            if entry.pushed_as.is_none() {
-                entry.pushed_as.clone_from(&identity.call_id);
-            }
+            let repeated = entry.push.is_some();
+            entry.push.get_or_insert_with(|| push.clone());
             return match entry.state {
                 State::Over(how) => Arrival::Ghost(entry.uuid, how),
                 _ if repeated => Arrival::Repeated(entry.uuid),
                 _ => Arrival::Joined(entry.uuid),
             };
         }
-        self.begin(identity, account, State::Announced, now + window, now)
+        if !self.has_room() {
+            return Arrival::Full;
+        }
+        let uuid = judged.unwrap_or_else(|| self.next_uuid(push));
+        self.begin(uuid, Some(push), None, State::Announced, now + window, now);
+        Arrival::New(uuid)
     }
 
     /// An INVITE came.
-    pub(crate) fn invite(&mut self, identity: &CallIdentity, account: AccountKey, now: Duration) -> Arrival {
-        if let Some(index) = self.invited(identity, now) {
+    pub(crate) fn invite(&mut self, invite: &Side, now: Duration) -> Arrival {
+        if let Some(index) = self.invited(invite, now) {
             let entry = &mut self.entries[index];
-            let repeated = entry.invited.is_some();
-            entry.invited.get_or_insert(now);
-            entry.identity.call_id.clone_from(&identity.call_id);
-            if entry.identity.caller.is_none() {
-                entry.identity.caller.clone_from(&identity.caller);
+            let repeated = entry.invite.is_some();
+            if !repeated {
+                entry.invited_at = now;
+                entry.invite = Some(invite.clone());
             }
             return match entry.state {
                 State::Over(how) => Arrival::Ghost(entry.uuid, how),
                 _ if repeated || entry.state == State::Answered => Arrival::Repeated(entry.uuid),
                 _ => {
                     entry.state = State::Ringing;
-                    entry.account = Some(account);
+                    entry.account.clone_from(&invite.account);
                     Arrival::Joined(entry.uuid)
                 }
             };
         }
-        self.begin(identity, Some(account), State::Ringing, Duration::MAX, now)
+        let ringing = |entry: &&Entry| matches!(entry.state, State::Ringing | State::Answered);
+        if self.entries.iter().filter(ringing).count() >= MAX_CALLS {
+            return Arrival::Full;
+        }
+        let uuid = self.next_uuid(invite);
+        self.begin(uuid, None, Some(invite), State::Ringing, Duration::MAX, now);
+        Arrival::New(uuid)
     }
 
     /// A cancel came by push. Returns the call it ended, if that was announced or ringing.
     ///
     /// The cancel of a call not known leaves a tombstone: its other push may come later.
-    pub(crate) fn cancel(&mut self, identity: &CallIdentity, now: Duration) -> Option<(Uuid, State)> {
-        match self.pushed(identity, now) {
+    pub(crate) fn cancel(&mut self, cancel: &Side, now: Duration) -> Option<Uuid> {
+        match self.cancelled(cancel) {
+            // The cancel of a call that the user has answered is late, or means the user's other devices.
+            Some(index) if self.entries[index].state == State::Answered => None,
             Some(index) => {
-                let (uuid, state) = (self.entries[index].uuid, self.entries[index].state);
-                // The cancel of a call that the user has answered is late, or means the user's other devices.
-                if state == State::Answered {
-                    return None;
-                }
-                self.end(uuid, Ended::Cancelled, now).then_some((uuid, state))
+                let uuid = self.entries[index].uuid;
+                self.end(uuid, Ended::Cancelled, now).then_some(uuid)
             }
-            None => {
-                let has_id = identity.call_id.is_some() || identity.vendor_id.is_some();
-                if has_id && let Arrival::New(uuid) = self.begin(identity, None, State::Announced, Duration::MAX, now) {
-                    self.end(uuid, Ended::Cancelled, now);
-                }
+            None if cancel.has_id() => {
+                let uuid = self.next_uuid(cancel);
+                self.begin(uuid, Some(cancel), None, State::Announced, Duration::MAX, now);
+                self.end(uuid, Ended::Cancelled, now);
                 None
             }
+            None => None,
         }
     }
 
     /// Ends a call. Returns `false` if it is not known or over already: an end is told once.
     pub(crate) fn end(&mut self, uuid: Uuid, how: Ended, now: Duration) -> bool {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.uuid == uuid) else { return false };
-        if matches!(entry.state, State::Over(_)) {
+        if entry.is_over() {
             return false;
         }
         entry.state = State::Over(how);
@@ -188,9 +216,19 @@ impl Table {
         })
     }
 
-    /// What a push with this identity would meet, without changing anything.
-    pub(crate) fn peek(&self, identity: &CallIdentity, now: Duration) -> Option<(Uuid, State)> {
-        self.pushed(identity, now).map(|index| (self.entries[index].uuid, self.entries[index].state))
+    /// What a call's push would meet, without changing anything.
+    pub(crate) fn peek(&self, push: &Side, now: Duration) -> Option<(Uuid, State)> {
+        self.pushed(push, now).map(|index| (self.entries[index].uuid, self.entries[index].state))
+    }
+
+    /// What a cancel would meet, without changing anything.
+    pub(crate) fn peek_cancel(&self, cancel: &Side) -> Option<(Uuid, State)> {
+        self.cancelled(cancel).map(|index| (self.entries[index].uuid, self.entries[index].state))
+    }
+
+    /// Whether another push may announce a call. An INVITE needs no such room.
+    pub(crate) fn has_room(&self) -> bool {
+        self.entries.iter().filter(|entry| entry.state == State::Announced).count() < MAX_ANNOUNCED
     }
 
     pub(crate) fn timeout(&self) -> Option<Timeout> {
@@ -214,135 +252,160 @@ impl Table {
 
     fn begin(
         &mut self,
-        identity: &CallIdentity,
-        account: Option<AccountKey>,
+        uuid: Uuid,
+        push: Option<&Side>,
+        invite: Option<&Side>,
         state: State,
         until: Duration,
         now: Duration,
-    ) -> Arrival {
-        if self.live(None).count() >= MAX_CALLS {
-            return Arrival::Full;
-        }
-        let uuid = self.next_uuid(identity);
+    ) {
         self.entries.push(Entry {
             uuid,
-            identity: identity.clone(),
-            account,
+            account: invite.or(push).and_then(|side| side.account.clone()),
             state,
             answer_wanted: false,
             caller: None,
             times: CallTimes::default(),
             refusal: None,
-            pushed: state == State::Announced,
-            pushed_as: identity.call_id.clone().filter(|_| state == State::Announced),
-            invited: (state == State::Ringing).then_some(now),
+            push: push.cloned(),
+            invite: invite.cloned(),
+            invited_at: now,
             until,
             ended_at: Duration::ZERO,
         });
-        Arrival::New(uuid)
     }
 
     /// The UUID that a new call gets: a caller without any id who calls again would else get that of the call before.
-    pub(crate) fn next_uuid(&self, identity: &CallIdentity) -> Uuid {
-        let mut uuid = call_uuid(identity);
+    pub(crate) fn next_uuid(&self, side: &Side) -> Uuid {
+        let mut uuid = call_uuid(&side.identity);
         while self.get(uuid).is_some() {
             uuid = Uuid::new_v5(&uuid, b"again");
         }
         uuid
     }
 
-    fn pushed(&self, identity: &CallIdentity, now: Duration) -> Option<usize> {
-        let renamed = self.renames(identity);
-        let late = |entry: &Entry| {
-            let since = now.saturating_sub(entry.invited.unwrap_or_default());
-            since < OWED && (renamed || !are_told_apart(&entry.identity, identity))
-        };
-        self.find(identity, |entry| !entry.pushed, late)
-    }
-
-    fn invited(&self, identity: &CallIdentity, now: Duration) -> Option<usize> {
-        let late = |entry: &Entry| now.saturating_sub(entry.ended_at) < OWED;
-        self.find(identity, |entry| entry.invited.is_none(), late)
-    }
-
-    /// Whether a gateway gave the last INVITE for this user that a push had announced another Call-ID than the push told.
-    fn renames(&self, identity: &CallIdentity) -> bool {
-        let same_user = |entry: &&Entry| {
-            let users = entry.identity.account.as_deref().zip(identity.account.as_deref());
-            users.is_none_or(|(a, b)| a.eq_ignore_ascii_case(b))
-        };
-        let named = |entry: &Entry| {
-            entry.invited?;
-            Some(entry.pushed_as.as_deref()? != entry.identity.call_id.as_deref()?)
-        };
-        self.entries.iter().rev().filter(same_user).find_map(named).unwrap_or(false)
-    }
-
-    /// Finds the call to which something belongs: one that has its id, or by its caller one that `owes` it, if it is under way
-    /// or if what comes `late` may still be of it.
-    fn find(
-        &self,
-        identity: &CallIdentity,
-        owes: impl Fn(&Entry) -> bool,
-        late: impl Fn(&Entry) -> bool,
-    ) -> Option<usize> {
-        let by_id = self.entries.iter().position(|entry| {
-            let as_pushed = identity.call_id.is_some() && entry.pushed_as == identity.call_id;
-            as_pushed || shares_id(&entry.identity, identity)
-        });
-        if by_id.is_some() {
-            return by_id;
+    /// The call that a push belongs to.
+    fn pushed(&self, push: &Side, now: Duration) -> Option<usize> {
+        if let Some(known) = self.entries.iter().position(|entry| entry.shares_id(push)) {
+            return Some(known);
         }
-        let has_id = identity.call_id.is_some() || identity.vendor_id.is_some();
-        let by_caller = |entry: &Entry| {
-            let recent = match entry.state {
-                // A call that nobody took and that never met its INVITE is no reason to silence the next one.
-                State::Over(Ended::Missed) => false,
-                State::Over(_) => late(entry),
-                State::Announced | State::Ringing | State::Answered => true,
-            };
-            recent && same_caller(&entry.identity, identity)
+        let renames = self.renames(push.account.as_ref());
+        let mine = |entry: &Entry| push.may_be_for(entry.account.as_ref());
+        let owed = self.half_met(push, renames, |entry| entry.push.is_none() && mine(entry));
+        let late = |entry: &Entry| {
+            let apart = entry.sides().any(|known| known.is_told_apart(push));
+            entry.is_over()
+                && entry.push.is_none()
+                && entry.state != State::Over(Ended::Missed)
+                && now.saturating_sub(entry.invited_at) < OWED
+                && (!apart || renames == Some(true))
+                && mine(entry)
+                && entry.callers(push) == Callers::Same
         };
-        // The newest first: of two calls of one caller, the later is the one still under way.
-        let owing = self.entries.iter().rposition(|entry| owes(entry) && by_caller(entry));
-        let under_way = |entry: &Entry| !matches!(entry.state, State::Over(_));
-        let unknown = |entry: &Entry| entry.identity.is_empty() || identity.is_empty();
-        owing
-            // A push without content, as RFC 8599 has them, says only that a call is there: it goes with whichever call
-            // under way still lacks its other half. Two entries for one call would ring twice.
-            .or_else(|| self.entries.iter().rposition(|entry| owes(entry) && under_way(entry) && unknown(entry)))
-            .or_else(|| {
-                // A push without any id, while a call of that caller is under way: its duplicate.
-                let same = |entry: &Entry| entry.identity == *identity || by_caller(entry);
-                (!has_id).then(|| self.entries.iter().rposition(|entry| under_way(entry) && same(entry))).flatten()
-            })
+        // A push without any id, while a call of that caller is under way: its duplicate.
+        let again = |entry: &Entry| {
+            let alike = |first: &Side| !first.has_id() && !first.names_caller() && !push.names_caller();
+            let unmet = entry.invite.is_none() && entry.push.as_ref().is_some_and(alike);
+            !push.has_id()
+                && !entry.is_over()
+                && entry.push.is_some()
+                && mine(entry)
+                && (entry.callers(push) == Callers::Same || unmet)
+        };
+        owed.or_else(|| self.entries.iter().rposition(late)).or_else(|| self.entries.iter().rposition(again))
     }
-}
 
-fn shares_id(a: &CallIdentity, b: &CallIdentity) -> bool {
-    let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
-    same(&a.call_id, &b.call_id) || same(&a.vendor_id, &b.vendor_id)
-}
+    /// The call that an INVITE belongs to.
+    fn invited(&self, invite: &Side, now: Duration) -> Option<usize> {
+        let since = |entry: &Entry| now.saturating_sub(entry.ended_at);
+        let same_id =
+            self.entries.iter().rposition(|entry| entry.invite.as_ref().is_some_and(|known| known.shares_id(invite)));
+        if let Some(index) = same_id {
+            // The same again, or another branch of it; later a hunt group that comes round once more.
+            let entry = &self.entries[index];
+            return (!entry.is_over() || since(entry) < BRANCHES).then_some(index);
+        }
+        let announced = |entry: &Entry| entry.push.as_ref().is_some_and(|push| push.shares_id(invite));
+        if let Some(index) = self.entries.iter().rposition(announced) {
+            // Another INVITE was taken for this one: the gateway keeps its ids, and these are two calls.
+            return self.entries[index].invite.is_none().then_some(index);
+        }
+        let renames = self.renames(invite.account.as_ref());
+        let mine = |entry: &Entry| invite.may_be_for(entry.account.as_ref());
+        let owed = self.half_met(invite, renames, |entry| entry.invite.is_none() && mine(entry));
+        let refused = |entry: &Entry| {
+            let apart = entry.sides().any(|known| known.is_told_apart(invite));
+            entry.is_over()
+                && entry.invite.is_none()
+                && entry.was_refused()
+                && since(entry) < OWED
+                && (!apart || renames == Some(true))
+                && mine(entry)
+                && entry.callers(invite) == Callers::Same
+        };
+        owed.or_else(|| self.entries.iter().rposition(refused))
+    }
 
-/// Whether both have an id of the same kind: they are not the same, or they would have met by it.
-fn are_told_apart(a: &CallIdentity, b: &CallIdentity) -> bool {
-    a.call_id.as_ref().zip(b.call_id.as_ref()).is_some() || a.vendor_id.as_ref().zip(b.vendor_id.as_ref()).is_some()
-}
+    /// The half-call under way that a side without a common id completes.
+    fn half_met(&self, side: &Side, renames: Option<bool>, owes: impl Fn(&Entry) -> bool) -> Option<usize> {
+        let half = |entry: &Entry| !entry.is_over() && owes(entry);
+        // Where this gateway is known to keep ids, two ids are two calls.
+        let apart = |entry: &Entry| renames == Some(false) && entry.sides().any(|known| known.is_told_apart(side));
+        let same = |entry: &Entry| half(entry) && !apart(entry) && entry.callers(side) == Callers::Same;
+        // Of two calls of one caller, the later is the one still under way.
+        self.entries.iter().rposition(same).or_else(|| {
+            let mut halves = self.entries.iter().enumerate().filter(|(_, entry)| half(entry));
+            let (index, only) = halves.next()?;
+            if halves.next().is_some() || only.callers(side) != Callers::Unknown || apart(only) {
+                return None;
+            }
+            let tells = |known: &Side| known.names_caller() || (known.is_withheld() && known.has_id());
+            let both_withheld = side.is_withheld() && only.sides().all(Side::is_withheld);
+            let told_apart = only.sides().any(|known| known.is_told_apart(side));
+            let silent = !tells(side) || !only.sides().all(tells);
+            (silent && !(both_withheld && told_apart)).then_some(index)
+        })
+    }
 
-fn same_caller(a: &CallIdentity, b: &CallIdentity) -> bool {
-    let same = |a: &str, b: &str| number(a).eq_ignore_ascii_case(number(b));
-    let caller = a.caller.as_deref().zip(b.caller.as_deref()).is_some_and(|(a, b)| same(a, b));
-    caller && a.account.as_deref().zip(b.account.as_deref()).is_none_or(|(a, b)| same(a, b))
-}
+    /// The call that a cancel ends: by its id or, where the call has none, the announced one of that caller.
+    fn cancelled(&self, cancel: &Side) -> Option<usize> {
+        let by_id = self.entries.iter().position(|entry| entry.shares_id(cancel));
+        by_id.or_else(|| {
+            let without_id = |entry: &Entry| {
+                let push = entry.push.as_ref().is_some_and(|push| !push.has_id());
+                push && entry.state == State::Announced && cancel.may_be_for(entry.account.as_ref())
+            };
+            let same = |entry: &Entry| without_id(entry) && entry.callers(cancel) == Callers::Same;
+            self.entries.iter().rposition(same).or_else(|| {
+                let mut unnamed = self.entries.iter().enumerate().filter(|(_, entry)| without_id(entry));
+                let (index, only) = unnamed.next()?;
+                let silent = !cancel.names_caller() && only.callers(cancel) == Callers::Unknown;
+                (silent && unnamed.next().is_none()).then_some(index)
+            })
+        })
+    }
 
-/// Pushes and INVITEs spell the same number with and without its `+`.
-fn number(user: &str) -> &str {
-    user.strip_prefix('+').unwrap_or(user)
+    /// Whether the gateway of an account gave the last INVITE that a push with an id had announced another Call-ID; `None`
+    /// where none was seen.
+    fn renames(&self, account: Option<&AccountKey>) -> Option<bool> {
+        let of_account = |entry: &&Entry| entry.account.as_ref().zip(account).is_none_or(|(a, b)| a == b);
+        self.entries.iter().rev().filter(of_account).find_map(|entry| {
+            let pushed = entry.push.as_ref()?.identity.call_id.as_ref()?;
+            let called = entry.invite.as_ref()?.identity.call_id.as_ref()?;
+            // Its own INVITE came later: the one that was taken for it is another call's.
+            let mistaken = self.entries.iter().any(|other| {
+                other.uuid != entry.uuid
+                    && other.invite.as_ref().is_some_and(|invite| invite.identity.call_id.as_ref() == Some(pushed))
+            });
+            Some(pushed != called && !mistaken)
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::payload::CallIdentity;
 
     const WINDOW: Duration = Duration::from_secs(40);
 
@@ -350,8 +413,17 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn identity(call_id: Option<&str>, caller: &str) -> CallIdentity {
-        CallIdentity::new(call_id, None, None, Some(caller))
+    fn identity(call_id: Option<&str>, caller: &str) -> Side {
+        Side::new(CallIdentity::new(call_id, None, None, Some(caller)), None)
+    }
+
+    fn of(account: AccountKey, mut side: Side) -> Side {
+        side.account = Some(account);
+        side
+    }
+
+    fn to_alice(side: &Side) -> Side {
+        of(account(), side.clone())
     }
 
     fn account() -> AccountKey {
@@ -375,12 +447,12 @@ mod tests {
         ] {
             let mut wake = Table::default();
             let announced = wake.announce(&push, None, WINDOW, at(0));
-            let arrived = wake.invite(&invite, account(), at(1));
+            let arrived = wake.invite(&to_alice(&invite), at(1));
             assert!(matches!(announced, Arrival::New(_)) && matches!(arrived, Arrival::Joined(_)));
             assert_eq!(uuid(announced), uuid(arrived));
 
             let mut wake = Table::default();
-            let arrived = wake.invite(&invite, account(), at(0));
+            let arrived = wake.invite(&to_alice(&invite), at(0));
             let announced = wake.announce(&push, None, WINDOW, at(1));
             assert!(matches!(arrived, Arrival::New(_)) && matches!(announced, Arrival::Joined(_)));
             assert_eq!(uuid(announced), uuid(arrived));
@@ -399,7 +471,7 @@ mod tests {
     #[test]
     fn a_late_push_after_the_end_is_a_ghost() {
         let mut wake = Table::default();
-        let call = uuid(wake.invite(&identity(Some("a"), "1234"), account(), at(0)));
+        let call = uuid(wake.invite(&to_alice(&identity(Some("a"), "1234")), at(0)));
         assert!(wake.end(call, Ended::Cancelled, at(5)));
         assert!(!wake.end(call, Ended::Declined, at(6)), "an end is told once");
         assert_eq!(wake.announce(&identity(None, "1234"), None, WINDOW, at(8)), Arrival::Ghost(call, Ended::Cancelled));
@@ -424,7 +496,7 @@ mod tests {
         let mut wake = Table::default();
         let push = identity(None, "1234");
         let first = uuid(wake.announce(&push, None, WINDOW, at(0)));
-        wake.invite(&identity(Some("a"), "1234"), account(), at(1));
+        wake.invite(&to_alice(&identity(Some("a"), "1234")), at(1));
         wake.end(first, Ended::Cancelled, at(5));
         let second = wake.announce(&push, None, WINDOW, at(8));
         assert!(matches!(second, Arrival::New(uuid) if uuid != first), "{second:?}");
@@ -433,11 +505,11 @@ mod tests {
     #[test]
     fn a_redial_whose_push_has_another_call_id_wakes_although_the_call_before_had_no_push() {
         let mut wake = Table::default();
-        let first = uuid(wake.invite(&identity(Some("a"), "1234"), account(), at(0)));
+        let first = uuid(wake.invite(&to_alice(&identity(Some("a"), "1234")), at(0)));
         wake.end(first, Ended::Cancelled, at(5));
         let redial = wake.announce(&identity(Some("b"), "1234"), None, WINDOW, at(8));
         assert!(matches!(redial, Arrival::New(second) if second != first), "{redial:?}");
-        let invite = wake.invite(&identity(Some("b"), "sip:1234@x"), account(), at(9));
+        let invite = wake.invite(&to_alice(&identity(Some("b"), "sip:1234@x")), at(9));
         assert_eq!(invite, Arrival::Joined(uuid(redial)));
         let late = wake.announce(&identity(Some("a"), "1234"), None, WINDOW, at(10));
         assert_eq!(late, Arrival::Ghost(first, Ended::Cancelled), "the push that was owed is silent all the same");
@@ -447,9 +519,9 @@ mod tests {
     fn where_a_gateway_renames_calls_a_late_push_of_another_name_is_silent() {
         let mut wake = Table::default();
         let learnt = uuid(wake.announce(&identity(Some("upstream-1"), "1234"), None, WINDOW, at(0)));
-        assert_eq!(wake.invite(&identity(Some("a"), "1234"), account(), at(1)), Arrival::Joined(learnt));
+        assert_eq!(wake.invite(&to_alice(&identity(Some("a"), "1234")), at(1)), Arrival::Joined(learnt));
         wake.end(learnt, Ended::Cancelled, at(5));
-        let second = uuid(wake.invite(&identity(Some("b"), "1234"), account(), at(10)));
+        let second = uuid(wake.invite(&to_alice(&identity(Some("b"), "1234")), at(10)));
         wake.end(second, Ended::Cancelled, at(15));
         let late = wake.announce(&identity(Some("upstream-2"), "1234"), None, WINDOW, at(16));
         assert_eq!(late, Arrival::Ghost(second, Ended::Cancelled));
@@ -460,9 +532,9 @@ mod tests {
         let push = identity(Some("upstream"), "1234");
         let mut wake = Table::default();
         let call = uuid(wake.announce(&push, None, WINDOW, at(0)));
-        wake.invite(&identity(Some("a"), "1234"), account(), at(1));
+        wake.invite(&to_alice(&identity(Some("a"), "1234")), at(1));
         assert_eq!(wake.announce(&push, None, WINDOW, at(2)), Arrival::Repeated(call));
-        assert_eq!(wake.cancel(&push, at(3)), Some((call, State::Ringing)));
+        assert_eq!(wake.cancel(&push, at(3)), Some(call));
         assert_eq!(wake.announce(&push, None, WINDOW, at(300)), Arrival::Ghost(call, Ended::Cancelled));
     }
 
@@ -471,7 +543,7 @@ mod tests {
         let push = identity(None, "1234");
         for (ended, pushed, silent) in [(5, 39, true), (5, 40, false), (300, 301, false)] {
             let mut wake = Table::default();
-            let call = uuid(wake.invite(&identity(Some("a"), "1234"), account(), at(0)));
+            let call = uuid(wake.invite(&to_alice(&identity(Some("a"), "1234")), at(0)));
             wake.end(call, Ended::HungUpByCaller, at(ended));
             let came = wake.announce(&push, None, WINDOW, at(pushed));
             assert_eq!(
@@ -489,7 +561,7 @@ mod tests {
         assert_eq!(wake.timeout().map(|(when, _)| when), Some(at(40)));
         assert!(wake.expire(at(39)).is_empty());
         assert_eq!(wake.expire(at(40)).len(), 1);
-        assert_eq!(wake.invite(&identity(Some("a"), "1234"), account(), at(41)), Arrival::Ghost(call, Ended::Missed));
+        assert_eq!(wake.invite(&to_alice(&identity(Some("a"), "1234")), at(41)), Arrival::Ghost(call, Ended::Missed));
     }
 
     #[test]
@@ -497,35 +569,35 @@ mod tests {
         let mut wake = Table::default();
         let call = uuid(wake.announce(&identity(None, "1234"), None, WINDOW, at(0)));
         wake.end(call, Ended::Declined, at(2));
-        let late = wake.invite(&identity(Some("b"), "sip:1234@x"), account(), at(4));
+        let late = wake.invite(&to_alice(&identity(Some("b"), "sip:1234@x")), at(4));
         assert_eq!(late, Arrival::Ghost(call, Ended::Declined));
-        let again = wake.invite(&identity(Some("c"), "sip:1234@x"), account(), at(9));
+        let again = wake.invite(&to_alice(&identity(Some("c"), "sip:1234@x")), at(9));
         assert!(matches!(again, Arrival::New(_)), "the next call of that caller rings: {again:?}");
     }
 
     #[test]
     fn a_push_without_content_is_the_call_whose_invite_comes_before_or_after() {
-        let (push, invite) = (CallIdentity::default(), identity(Some("a"), "sip:1234@x"));
+        let (push, invite) = (Side::default(), identity(Some("a"), "sip:1234@x"));
         let mut wake = Table::default();
         let first = uuid(wake.announce(&push, None, WINDOW, at(0)));
         assert_eq!(wake.announce(&push, None, WINDOW, at(1)), Arrival::Repeated(first));
-        assert_eq!(wake.invite(&invite, account(), at(2)), Arrival::Joined(first));
-        let waiting = wake.invite(&identity(Some("b"), "sip:99@x"), account(), at(3));
+        assert_eq!(wake.invite(&to_alice(&invite), at(2)), Arrival::Joined(first));
+        let waiting = wake.invite(&to_alice(&identity(Some("b"), "sip:99@x")), at(3));
         assert!(matches!(waiting, Arrival::New(second) if second != first), "{waiting:?}");
         assert_eq!(wake.announce(&push, None, WINDOW, at(4)), Arrival::Joined(uuid(waiting)));
     }
 
     #[test]
     fn what_another_caller_or_another_account_brings_is_a_call_of_its_own() {
-        let of = |call_id, account, caller| CallIdentity::new(call_id, None, Some(account), Some(caller));
+        let bobs = crate::account::AccountConfig::new("bob@example.com", "x");
+        let bobs = crate::account::Account::parse(bobs).expect("valid").key();
         for (push, invite) in [
             (identity(None, "1234"), identity(Some("a"), "sip:99@x")),
-            (of(None, "alice", "1234"), of(Some("a"), "alice", "sip:99@x")),
-            (of(None, "alice", "1234"), of(Some("a"), "bob", "sip:1234@x")),
+            (of(bobs, identity(None, "1234")), identity(Some("a"), "sip:1234@x")),
         ] {
             let mut wake = Table::default();
             let first = uuid(wake.announce(&push, None, WINDOW, at(0)));
-            let second = wake.invite(&invite, account(), at(1));
+            let second = wake.invite(&to_alice(&invite), at(1));
             assert!(matches!(second, Arrival::New(uuid) if uuid != first), "{second:?}");
         }
     }
@@ -533,10 +605,10 @@ mod tests {
     #[test]
     fn a_push_without_content_after_such_a_call_has_ended_is_a_new_call() {
         let mut wake = Table::default();
-        let first = uuid(wake.announce(&CallIdentity::default(), None, WINDOW, at(0)));
-        wake.invite(&identity(Some("a"), "sip:1234@x"), account(), at(1));
+        let first = uuid(wake.announce(&Side::default(), None, WINDOW, at(0)));
+        wake.invite(&to_alice(&identity(Some("a"), "sip:1234@x")), at(1));
         wake.end(first, Ended::Cancelled, at(2));
-        let second = wake.announce(&CallIdentity::default(), None, WINDOW, at(3));
+        let second = wake.announce(&Side::default(), None, WINDOW, at(3));
         assert!(matches!(second, Arrival::New(uuid) if uuid != first), "{second:?}");
     }
 
@@ -545,9 +617,9 @@ mod tests {
         let other = crate::account::AccountConfig::new("bob@example.com", "x");
         let other = crate::account::Account::parse(other).expect("valid").key();
         let mut wake = Table::default();
-        let of_alice = uuid(wake.invite(&identity(Some("a"), "1"), account(), at(0)));
-        let of_bob = uuid(wake.invite(&identity(Some("b"), "2"), other.clone(), at(0)));
-        let over = uuid(wake.invite(&identity(Some("c"), "3"), account(), at(0)));
+        let of_alice = uuid(wake.invite(&to_alice(&identity(Some("a"), "1")), at(0)));
+        let of_bob = uuid(wake.invite(&of(other.clone(), identity(Some("b"), "2")), at(0)));
+        let over = uuid(wake.invite(&to_alice(&identity(Some("c"), "3")), at(0)));
         wake.end(over, Ended::Declined, at(1));
         let live = |account: Option<&AccountKey>| wake.live(account).map(|entry| entry.uuid).collect::<Vec<_>>();
         assert_eq!(live(None), [of_alice, of_bob]);
@@ -558,13 +630,13 @@ mod tests {
     #[test]
     fn live_calls_and_tombstones_are_bounded() {
         let mut wake = Table::default();
-        for i in 0..MAX_CALLS {
+        for i in 0..MAX_ANNOUNCED {
             wake.announce(&identity(Some(&i.to_string()), &i.to_string()), None, WINDOW, at(0));
         }
         assert_eq!(wake.announce(&identity(Some("x"), "x"), None, WINDOW, at(0)), Arrival::Full);
         wake.expire(at(40));
         for i in 0..1000 {
-            let call = uuid(wake.invite(&identity(Some(&format!("i{i}")), &format!("u{i}")), account(), at(50)));
+            let call = uuid(wake.invite(&to_alice(&identity(Some(&format!("i{i}")), &format!("u{i}"))), at(50)));
             wake.end(call, Ended::Cancelled, at(50));
         }
         assert_eq!(wake.entries.len(), MAX_TOMBSTONES);
@@ -576,9 +648,9 @@ mod tests {
     fn of_too_many_tombstones_that_of_the_call_that_ended_first_goes() {
         let mut wake = Table::default();
         let long = identity(Some("long"), "1234");
-        let call = uuid(wake.invite(&long, account(), at(0)));
+        let call = uuid(wake.invite(&to_alice(&long), at(0)));
         for second in 1..=MAX_TOMBSTONES as u64 {
-            let other = uuid(wake.invite(&identity(Some(&second.to_string()), "99"), account(), at(second)));
+            let other = uuid(wake.invite(&to_alice(&identity(Some(&second.to_string()), "99")), at(second)));
             wake.end(other, Ended::Cancelled, at(second));
         }
         wake.end(call, Ended::HungUpByCaller, at(1000));

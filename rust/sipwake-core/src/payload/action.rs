@@ -64,6 +64,9 @@ pub struct PushAction {
     pub unverified: bool,
     #[serde(skip)]
     pub(crate) age: Age,
+    /// A [`Gate`](crate::judge::Gate) has judged it: what the platform was told stands.
+    #[serde(skip)]
+    pub(crate) judged: bool,
 }
 
 /// What a payload tells of its time.
@@ -140,6 +143,7 @@ impl PushAction {
             downgraded: hints.is_downgraded(),
             unverified: !opened,
             age,
+            judged: false,
         }
     }
 }

@@ -114,7 +114,8 @@ fn id(text: &str) -> Option<String> {
 /// userinfo  =  ( user / telephone-subscriber ) [ ":" password ] "@"
 /// ```
 /// (RFC 3261 section 25.1, RFC 3966 for `tel:`)
-fn user_part(address: &str) -> Option<String> {
+/// The user of a URI, a name-addr or what stands in its place.
+pub(crate) fn user_part(address: &str) -> Option<String> {
     let inside = match address.rsplit_once('<') {
         Some((_, rest)) => rest.split_once('>').map_or(rest, |(uri, _)| uri),
         None => address,

@@ -22,6 +22,7 @@ mod time;
 mod vendor;
 
 pub use action::{ActionKind, Duty, Ignored, Problem, PushAction};
+pub(crate) use identity::user_part;
 pub use identity::{CallIdentity, call_uuid};
 pub(crate) use shown::name as shown_name;
 pub use vendor::Vendor;

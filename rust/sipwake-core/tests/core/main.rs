@@ -11,6 +11,7 @@ mod golden;
 mod habits;
 mod incoming;
 mod log_out;
+mod matching;
 mod push_calls;
 mod random_life;
 mod refused_push;

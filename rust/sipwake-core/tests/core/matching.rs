@@ -1,0 +1,279 @@
+//! Which push belongs to which INVITE: the rows of `docs/calls.md` that a caller and a gateway can bring about.
+
+use std::collections::BTreeMap;
+
+use sipwake_core::event::{CallChange, Offer};
+use sipwake_core::payload::{Channel, Duty, Hints, PushAction, parse_push};
+use sipwake_core::push::{Dialect, PortSipHeader, Provider, PushConfig};
+use sipwake_core::user_agent::Decline;
+use uuid::Uuid;
+
+use crate::incoming::{CALL, call, invite, ready, request};
+use crate::support::{START, Sent, Stage, account, fcm, push_config, seconds};
+
+const NO_ID: &str = r#"{"ntype":"0","nfrom":"1234","ntouser":"alice"}"#;
+
+fn cancel(push: &str) -> String {
+    push.replace("\"0\"", "\"2\"")
+}
+
+fn to_an_alias(invite: &str) -> String {
+    invite.replace("To: <sip:alice@example.com>", "To: <sip:+4930123456@example.com>")
+}
+
+fn calls(stage: &Stage) -> usize {
+    let mut uuids: Vec<Uuid> = call(stage);
+    uuids.sort_unstable();
+    uuids.dedup();
+    uuids.len()
+}
+
+fn codes(stage: &mut Stage) -> Vec<u16> {
+    stage.all().iter().filter_map(Sent::code).collect()
+}
+
+/// A complete call before shows that the gateway's INVITEs carry the Call-ID of their pushes.
+fn at_a_gateway_that_keeps_ids() -> Stage {
+    let mut stage = ready();
+    stage.push(&CALL.replace("call-1", "call-0"));
+    stage.input(invite("call-0", "1234"));
+    stage.input(request("CANCEL", "call-0", "call-0", "1234", "", ""));
+    stage.advance(seconds(100));
+    stage.all();
+    stage.events.clear();
+    stage
+}
+
+#[test]
+fn a_push_and_an_invite_to_an_alias_or_a_ring_group_are_one_call() {
+    for (push, call_id) in [(NO_ID, "call-1"), (CALL, "leg-b")] {
+        let mut stage = ready();
+        stage.push(push);
+        stage.input(to_an_alias(&invite(call_id, "1234")));
+        assert_eq!(calls(&stage), 1, "{:#?}", stage.calls());
+    }
+}
+
+#[test]
+fn a_push_that_knows_only_the_name_and_the_invite_with_that_name_are_one_call() {
+    let mut stage = ready();
+    stage.push(r#"{"ntype":"0","nfrom":"Mad Hatter","ntouser":"alice"}"#);
+    stage.input(invite("call-1", "1234"));
+    assert_eq!(calls(&stage), 1, "{:#?}", stage.calls());
+}
+
+#[test]
+fn the_forms_of_one_number_are_one_caller() {
+    let mut stage = ready();
+    stage.push(r#"{"ntype":"0","nfrom":"+49 30 123456","ntouser":"alice"}"#);
+    stage.input(invite("call-1", "030123456"));
+    assert_eq!(calls(&stage), 1, "{:#?}", stage.calls());
+}
+
+#[test]
+fn what_the_registrar_asserts_names_an_anonymous_caller() {
+    let mut stage = ready();
+    stage.push(NO_ID);
+    let asserted = "P-Asserted-Identity: \"Alice's boss\" <sip:1234@example.com>\r\n";
+    stage.input(request("INVITE", "c", "call-1", "anonymous", asserted, "").replace("Mad Hatter", "Anonymous"));
+    assert_eq!(calls(&stage), 1, "{:#?}", stage.calls());
+    let Some(CallChange::Ringing { caller, .. }) = stage.calls().last() else { panic!("{:#?}", stage.calls()) };
+    assert_eq!((caller.uri.as_str(), caller.display_name.as_deref()), ("sip:1234@example.com", Some("Alice's boss")));
+}
+
+#[test]
+fn a_push_with_an_id_of_its_own_and_its_invite_are_one_call_also_where_it_names_no_caller() {
+    for push in [
+        r#"{"aps":{"alert":{"loc-key":"IC_MSG","loc-args":["Bob"]},"call-id":"206"},"from-uri":"sip:1234@pbx.example.com"}"#,
+        r#"{"aps":{"alert":{"loc-key":"IC_MSG"},"sound":"ring.caf"},"call-id":"206"}"#,
+    ] {
+        let mut stage = ready();
+        let action = stage.push_on(push, Channel::PushKit);
+        let register = stage.one();
+        assert!(stage.agent.answer(action.uuid, stage.now));
+        stage.drain();
+        stage.ok(&register, &[]);
+        stage.input(invite("7b2e-9@pbx", "1234"));
+        assert!(call(&stage).iter().all(|uuid| *uuid == action.uuid), "{:#?}", stage.calls());
+        assert!(stage.calls().iter().any(|change| matches!(change, CallChange::AnswerWanted { .. })));
+    }
+}
+
+#[test]
+fn a_push_is_the_call_that_it_was_judged_to_be_whatever_came_in_between() {
+    let mut stage = ready();
+    stage.push(NO_ID);
+    stage.input(invite("call-0", "1234"));
+    let hints = Hints::at(stage.now);
+    let judged = stage.agent.gate().judge(parse_push(CALL, Channel::PushKit, &hints), &hints, stage.now.boot);
+    stage.input(request("CANCEL", "call-0", "call-0", "1234", "", ""));
+    stage.agent.handle_push(&judged, stage.now);
+    stage.drain();
+    stage.input(invite("call-1", "1234"));
+    assert_eq!(call(&stage).last(), Some(&judged.uuid), "{:#?}", stage.calls());
+    assert!(stage.agent.answer(judged.uuid, stage.now));
+}
+
+#[test]
+fn the_cancel_push_of_a_connected_call_is_reported_and_ends_nothing() {
+    let mut stage = ready();
+    stage.input(invite("call-1", "1234"));
+    let uuid = call(&stage)[0];
+    assert!(stage.agent.accept(uuid, Offer::sdp("v=0\r\n"), stage.now));
+    stage.drain();
+    let action = stage.push_on(&cancel(CALL), Channel::PushKit);
+    assert_eq!((action.uuid, action.duty), (uuid, Duty::ReportCall));
+    assert!(!matches!(stage.calls().last(), Some(CallChange::Ended(_))), "{:#?}", stage.calls());
+}
+
+#[test]
+fn two_anonymous_callers_are_two_calls() {
+    let mut stage = ready();
+    stage.push(r#"{"ntype":"0","nfrom":"anonymous","ncallid":"call-1","ntouser":"alice"}"#);
+    stage.input(invite("call-2", "anonymous").replace("Mad Hatter", "Anonymous"));
+    stage.input(invite("call-1", "anonymous").replace("Mad Hatter", "Anonymous"));
+    assert_eq!(calls(&stage), 2, "{:#?}", stage.calls());
+}
+
+#[test]
+fn two_calls_of_one_caller_are_two_although_the_first_push_met_the_second_s_invite() {
+    let mut stage = ready();
+    stage.push(CALL);
+    stage.input(invite("call-2", "1234"));
+    stage.input(invite("call-1", "1234"));
+    assert_eq!(calls(&stage), 2, "{:#?}", stage.calls());
+    assert_eq!(codes(&mut stage), [180, 180]);
+}
+
+#[test]
+fn a_redial_after_a_cancel_push_rings() {
+    for (mut stage, push) in [(ready(), CALL), (at_a_gateway_that_keeps_ids(), CALL), (ready(), NO_ID)] {
+        stage.push(push);
+        stage.push(&cancel(push));
+        stage.advance(seconds(10));
+        stage.all();
+        stage.input(invite("call-2", "1234"));
+        assert_eq!(codes(&mut stage), [180], "{:#?}", stage.calls());
+    }
+}
+
+#[test]
+fn a_redial_after_a_decline_rings_where_its_id_tells_it_apart() {
+    let mut stage = ready();
+    let action = stage.push(CALL);
+    assert!(stage.agent.decline(action.uuid, Decline::Everywhere, stage.now));
+    stage.drain();
+    stage.all();
+    stage.input(invite("call-2", "1234"));
+    assert_eq!(codes(&mut stage), [180], "{:#?}", stage.calls());
+}
+
+#[test]
+fn the_cancel_of_another_call_does_not_end_the_one_that_rings() {
+    for push in [
+        r#"{"ntype":"2","nfrom":"1234","ncallid":"call-1","ntouser":"alice"}"#,
+        r#"{"ntype":"2","nfrom":"1234","ntouser":"alice"}"#,
+        r#"{"ntype":"2"}"#,
+    ] {
+        let mut stage = ready();
+        stage.input(invite("call-2", "1234"));
+        stage.all();
+        stage.push(push);
+        assert!(!matches!(stage.calls().last(), Some(CallChange::Ended(_))), "{push}: {:#?}", stage.calls());
+    }
+}
+
+#[test]
+fn a_cancel_push_after_an_unbind_ends_the_announced_call() {
+    let mut stage = ready();
+    stage.push(CALL);
+    let register = stage.one();
+    stage.ok(&register, &[]);
+    stage.unbind();
+    stage.push(&cancel(CALL));
+    assert!(matches!(stage.calls().last(), Some(CallChange::Ended(_))), "{:#?}", stage.calls());
+}
+
+#[test]
+fn a_forged_cancel_silences_nobody_s_next_call() {
+    let mut stage = ready();
+    for (id, seconds_later) in [("invented", 39), ("invented-2", 1)] {
+        stage.push(&format!(r#"{{"ntype":"2","nfrom":"1234","ncallid":"{id}"}}"#));
+        stage.all();
+        stage.advance(seconds(seconds_later));
+        stage.all();
+        stage.input(invite(&format!("real-{seconds_later}"), "1234"));
+        assert_eq!(codes(&mut stage), [180]);
+    }
+}
+
+#[test]
+fn pushes_without_end_leave_room_for_an_invite_and_what_cannot_ring_is_silent() {
+    let mut stage = ready();
+    let flood = |number: u32| format!(r#"{{"ntype":"0","nfrom":"x{number}","ncallid":"f{number}","ntouser":"alice"}}"#);
+    let judged: Vec<PushAction> = (0..200).map(|number| stage.push(&flood(number))).collect();
+    let told = stage.calls().iter().filter(|change| matches!(change, CallChange::Announced(_))).count();
+    assert_eq!(judged.iter().filter(|action| action.is_call()).count(), told, "what rings is what is held");
+    assert!(told < 128, "{told}");
+    stage.all();
+    stage.input(invite("real", "1234"));
+    assert_eq!(codes(&mut stage), [180]);
+}
+
+#[test]
+fn a_hunt_group_that_comes_back_with_the_same_call_id_rings_again() {
+    for cancelled in [true, false] {
+        let mut stage = ready();
+        stage.input(invite("c", "1234"));
+        let uuid = call(&stage)[0];
+        if cancelled {
+            stage.input(request("CANCEL", "c", "c", "1234", "", ""));
+        } else {
+            assert!(stage.agent.decline(uuid, Decline::Busy, stage.now));
+            stage.drain();
+        }
+        stage.input(request("ACK", "c", "c", "1234", "", ""));
+        stage.advance(seconds(20));
+        stage.all();
+        stage.input(request("INVITE", "c2", "c", "1234", "Content-Type: application/sdp\r\n", "v=0\r\n"));
+        assert_eq!(codes(&mut stage), [180], "cancelled: {cancelled}");
+    }
+}
+
+fn at(domain: &str) -> sipwake_core::account::AccountConfig {
+    account(|config| config.aor = format!("sip:100@{domain}"))
+}
+
+fn portsip() -> Option<PushConfig> {
+    Some(push_config(Provider::Fcm, &[Dialect::PortSip(PortSipHeader::XPush)]))
+}
+
+fn add_registered(stage: &mut Stage, domain: &str) {
+    stage.add(at(domain), portsip());
+    stage.set_token(fcm("a:1"));
+    let register = stage.register();
+    stage.ok(&register, &[]);
+}
+
+#[test]
+fn a_late_push_for_an_extension_of_another_domain_is_silent_whoever_has_it_elsewhere() {
+    const LATE: &str =
+        r#"{"msg_type":"audio","send_from":"sip:200@pbx1.example","send_to":"sip:100@pbx1.example","x-push-id":"7"}"#;
+    for other_first in [true, false] {
+        let mut stage = Stage::without_account(BTreeMap::new(), START, 1);
+        if other_first {
+            add_registered(&mut stage, "pbx2.example");
+        }
+        add_registered(&mut stage, "pbx1.example");
+        stage.log_out();
+        let removal = stage.one();
+        stage.ok(&removal, &[]);
+        assert!(stage.is_logged_out());
+        if !other_first {
+            add_registered(&mut stage, "pbx2.example");
+        }
+        let action = stage.push(LATE);
+        assert!(!action.is_call(), "{action:?}");
+        assert!(stage.push(&LATE.replace("pbx1", "pbx2")).is_call());
+    }
+}

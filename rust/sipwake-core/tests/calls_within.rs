@@ -186,3 +186,19 @@ fn a_realm_that_asks_inside_a_call_is_not_answered_by_a_register() {
     let register = phone.registers.last().expect("a REGISTER");
     assert!(phone.registers.len() > before && header(register, "Authorization").is_none(), "{register}");
 }
+
+#[test]
+fn no_caller_gets_an_answer_that_is_easier_to_crack_than_the_registrars() {
+    for asks in [
+        "WWW-Authenticate: Digest realm=\"bank.example\", nonce=\"0\"\r\n",
+        "Proxy-Authenticate: Digest realm=\"bank.example\", nonce=\"0\", algorithm=MD5\r\n",
+    ] {
+        let (mut phone, _, call) = connected("");
+        phone.agent.hang_up(call, HangUp::Normal, phone.now);
+        phone.drain();
+        let bye = phone.take().pop().expect("a BYE");
+        phone.receive(&Caller::respond(&bye, "401 Unauthorized", asks));
+        phone.pass(seconds(60));
+        assert!(phone.said().is_empty(), "{asks}");
+    }
+}

@@ -132,6 +132,16 @@ pub struct AccountConfig {
     /// Lets `X-PIID`, which is as good as the password, leave over a transport that others can read.
     #[uniffi(default = false)]
     pub allow_cleartext_secrets: bool,
+    /// The weakest hash that a challenge may ask for; one that asks for less is refused and told. Any is answered when absent,
+    /// except on a network where the same realm asked for more before.
+    #[uniffi(default = None)]
+    pub minimum_digest: Option<DigestAlgorithm>,
+    /// Takes no 2xx for a success unless the server proves that it knows the password (`rspauth`, RFC 7616 section 3.5).
+    #[uniffi(default = false)]
+    pub require_server_proof: bool,
+    /// Answers no challenge to a request inside a call: such a challenge may come from the caller.
+    #[uniffi(default = false)]
+    pub ignore_challenges_in_calls: bool,
 }
 
 /// An account with its push settings.
@@ -178,6 +188,9 @@ impl From<AccountConfig> for sipwake::AccountConfig {
         account.instance_id = config.instance_id;
         account.keep_alive = config.keep_alive_seconds;
         account.allow_cleartext_secrets = config.allow_cleartext_secrets;
+        account.minimum_digest = config.minimum_digest.map(Into::into);
+        account.require_server_proof = config.require_server_proof;
+        account.ignore_challenges_in_calls = config.ignore_challenges_in_calls;
         account
     }
 }
@@ -193,12 +206,17 @@ impl From<Credentials> for sipwake::Credentials {
 
 impl From<RealmHa1> for core::digest::RealmHa1 {
     fn from(known: RealmHa1) -> Self {
-        let algorithm = match known.algorithm {
-            DigestAlgorithm::Md5 => Algorithm::Md5,
-            DigestAlgorithm::Sha256 => Algorithm::Sha256,
-            DigestAlgorithm::Sha512Slash256 => Algorithm::Sha512_256,
-        };
-        Self { realm: known.realm, algorithm, ha1: Secret::new(known.ha1) }
+        Self { realm: known.realm, algorithm: known.algorithm.into(), ha1: Secret::new(known.ha1) }
+    }
+}
+
+impl From<DigestAlgorithm> for Algorithm {
+    fn from(algorithm: DigestAlgorithm) -> Self {
+        match algorithm {
+            DigestAlgorithm::Md5 => Self::Md5,
+            DigestAlgorithm::Sha256 => Self::Sha256,
+            DigestAlgorithm::Sha512Slash256 => Self::Sha512_256,
+        }
     }
 }
 
@@ -233,6 +251,9 @@ pub(crate) mod tests {
             instance_id: None,
             keep_alive_seconds: None,
             allow_cleartext_secrets: false,
+            minimum_digest: None,
+            require_server_proof: false,
+            ignore_challenges_in_calls: false,
         }
     }
 
@@ -267,6 +288,9 @@ pub(crate) mod tests {
             instance_id: Some("urn:uuid:1".into()),
             keep_alive_seconds: Some(25),
             allow_cleartext_secrets: true,
+            minimum_digest: Some(DigestAlgorithm::Sha256),
+            require_server_proof: true,
+            ignore_challenges_in_calls: true,
             ..alice()
         };
         let converted = sipwake::AccountConfig::from(account);
@@ -290,6 +314,9 @@ pub(crate) mod tests {
         expected.instance_id = Some("urn:uuid:1".into());
         expected.keep_alive = Some(25);
         expected.allow_cleartext_secrets = true;
+        expected.minimum_digest = Some(Algorithm::Sha256);
+        expected.require_server_proof = true;
+        expected.ignore_challenges_in_calls = true;
         assert_eq!(converted, expected);
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub use hop::{Hop, Transport};
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Credentials, hex};
+use crate::digest::{Algorithm, Credentials, hex};
 use crate::error::{FieldError, check_text};
 use crate::sip::{SipUri, quote};
 
@@ -130,6 +130,17 @@ pub struct AccountConfig {
     /// Lets `X-PIID`, which is as good as the password, leave over a transport that others can read.
     #[serde(default)]
     pub allow_cleartext_secrets: bool,
+    /// The weakest hash that a challenge may ask for; one that asks for less is refused and told. `-sess` means the same as its
+    /// base. Any is answered when absent, except on a network where the same realm asked for more before.
+    #[serde(default)]
+    pub minimum_digest: Option<Algorithm>,
+    /// Takes no 2xx for a success unless the server proves that it knows the password (`rspauth`, RFC 7616 section 3.5). Few
+    /// servers do.
+    #[serde(default)]
+    pub require_server_proof: bool,
+    /// Answers no challenge to a request inside a call: such a challenge may come from the caller.
+    #[serde(default)]
+    pub ignore_challenges_in_calls: bool,
 }
 
 impl AccountConfig {
@@ -152,6 +163,9 @@ impl AccountConfig {
             keep_alive: None,
             follow_observed_address: false,
             allow_cleartext_secrets: false,
+            minimum_digest: None,
+            require_server_proof: false,
+            ignore_challenges_in_calls: false,
         }
     }
 }
@@ -174,6 +188,9 @@ pub struct Account {
     transport: Option<Transport>,
     follow_observed_address: bool,
     allow_cleartext_secrets: bool,
+    minimum_digest: Option<Algorithm>,
+    require_server_proof: bool,
+    ignore_challenges_in_calls: bool,
 }
 
 /// What an account states beyond its domain: where the registrar is, and what stands before and behind it.
@@ -280,6 +297,9 @@ impl Account {
             transport: config.transport,
             follow_observed_address: config.follow_observed_address,
             allow_cleartext_secrets: config.allow_cleartext_secrets,
+            minimum_digest: config.minimum_digest,
+            require_server_proof: config.require_server_proof,
+            ignore_challenges_in_calls: config.ignore_challenges_in_calls,
         })
     }
 
@@ -316,6 +336,9 @@ impl Account {
             keep_alive: self.keep_alive,
             follow_observed_address: self.follow_observed_address,
             allow_cleartext_secrets: self.allow_cleartext_secrets,
+            minimum_digest: self.minimum_digest,
+            require_server_proof: self.require_server_proof,
+            ignore_challenges_in_calls: self.ignore_challenges_in_calls,
         }
     }
 
@@ -372,6 +395,21 @@ impl Account {
     /// Whether `X-PIID` may go over a transport that others can read.
     pub(crate) fn allows_cleartext_secrets(&self) -> bool {
         self.allow_cleartext_secrets
+    }
+
+    /// Returns the weakest hash that is answered.
+    pub(crate) fn minimum_digest(&self) -> Option<Algorithm> {
+        self.minimum_digest
+    }
+
+    /// Whether a server must prove that it knows the password.
+    pub(crate) fn requires_server_proof(&self) -> bool {
+        self.require_server_proof
+    }
+
+    /// Whether challenges inside a call stay unanswered.
+    pub(crate) fn ignores_challenges_in_calls(&self) -> bool {
+        self.ignore_challenges_in_calls
     }
 
     /// Returns where a REGISTER may be sent, best first; never empty.

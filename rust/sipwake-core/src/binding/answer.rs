@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Binding, MAX_MOVES, MAX_REQUESTS, Purpose, Redirect, Registrant, Sent};
 use crate::account::Hop;
 use crate::clock::Now;
-use crate::digest::{Next, ServerProof, parse_challenges};
+use crate::digest::{Next, ServerProof, Unusable, parse_challenges};
 use crate::event::Failure;
 use crate::flows::Flows;
 use crate::outbox::Outbox;
@@ -69,7 +69,12 @@ impl Binding {
         let outcome = match code {
             200..=299 => {
                 self.proven |= self.flow == Some(sent.way.flow);
-                Outcome::Accepted(sent, self.take_next_nonce(message, who, now))
+                let proof = self.take_next_nonce(message, who, now);
+                if who.account.requires_server_proof() && proof != ServerProof::Verified {
+                    Outcome::Denied(Failure::Unanswerable(Unusable::NoServerProof))
+                } else {
+                    Outcome::Accepted(sent, proof)
+                }
             }
             401 | 407 => self.challenged(sent, code, message, who, now),
             _ => self.corrected(sent, code, message, who, flows, outbox, now),
@@ -177,6 +182,7 @@ impl Binding {
             who.learn_upper_realm(&challenges);
         }
         let nonces = self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces);
+        sent.chain.auth.demand(who.account.minimum_digest());
         match sent.chain.auth.judge(&challenges, who.account.credentials(), nonces, now) {
             Next::Answer => {
                 sent.chain.challenged = true;

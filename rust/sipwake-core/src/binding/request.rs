@@ -99,6 +99,7 @@ impl Binding {
         let digest_uri = who.memory.auth_uri.as_deref().unwrap_or(&request_uri).to_owned();
         let cnonce = outbox.token();
         let nonces = self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces);
+        nonces.demand(who.account.minimum_digest());
         let (user, credentials) = (who.account.auth_user(), who.account.credentials());
         let answers = nonces.authorize(user, credentials, "REGISTER", &digest_uri, b"", &cnonce);
         for (name, value) in &answers {

@@ -362,6 +362,7 @@ impl Calls {
             request: None,
             last_ack: None,
             leaving: Leaving::No,
+            answers_given: 0,
         })
     }
 

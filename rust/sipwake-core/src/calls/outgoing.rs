@@ -12,6 +12,9 @@ use crate::outbox::Way;
 use crate::sip::{ALLOW, Message, Method};
 use crate::transaction::{ClientTransaction, Due};
 
+/// Answers to challenges in one call: each gives whoever asks a digest to guess the password by.
+const MAX_ANSWERS_A_CALL: u8 = 2;
+
 impl Calls {
     /// Leaves a call: the BYE goes out as soon as it may.
     pub(crate) fn leave(&mut self, call: Uuid, status: Option<u16>, cx: &mut Cx<'_>) {
@@ -193,10 +196,15 @@ impl Calls {
         let account = &self.sessions[index].account;
         let challenges = parse_challenges(response.headers("WWW-Authenticate"), response.headers("Proxy-Authenticate"));
         let Outgoing { method, headers, mut challenged, .. } = request;
+        if self.sessions[index].answers_given >= MAX_ANSWERS_A_CALL {
+            log::warn!("{}: a {method} in a call asks for credentials too often", account);
+            return false;
+        }
         if !cx.accounts.is_answerable(account, &challenges, &mut challenged, cx.now) {
             log::warn!("{}: a {method} in a call asks for credentials that nobody here has", account);
             return false;
         }
+        self.sessions[index].answers_given += 1;
         self.send_request(index, &method, headers, challenged, cx);
         self.sessions[index].request.is_some()
     }

@@ -38,6 +38,8 @@ pub(crate) struct Session {
     /// The ACK of our last re-INVITE's 2xx, for its repetitions.
     pub(crate) last_ack: Option<(u32, Vec<u8>)>,
     pub(crate) leaving: Leaving,
+    /// Answers to challenges in this call, whoever asked.
+    pub(crate) answers_given: u8,
 }
 
 /// How far a hang-up of ours has come.

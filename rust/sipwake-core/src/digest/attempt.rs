@@ -1,6 +1,6 @@
 //! Decides after a 401 or 407 whether another answer is honest work or hammering on a locked door.
 
-use super::{Challenge, Credentials, NonceCache, pick};
+use super::{Algorithm, Challenge, Credentials, NonceCache, pick};
 use crate::clock::Now;
 
 /// Answers to challenges within one chain of requests, whatever the server says.
@@ -32,6 +32,32 @@ pub enum Unusable {
         /// Its algorithm.
         algorithm: super::Algorithm,
     },
+    /// The challenge asks for a weaker hash than the account allows
+    /// ([`AccountConfig::minimum_digest`](crate::account::AccountConfig::minimum_digest)).
+    #[error("the realm \"{realm}\" asks for {algorithm}, and the account allows no hash below {minimum}")]
+    TooWeak {
+        /// The realm of the strongest challenge.
+        realm: String,
+        /// Its algorithm.
+        algorithm: super::Algorithm,
+        /// What the account allows.
+        minimum: super::Algorithm,
+    },
+    /// The realm asked for more before, on the same network: another hash, or a quality of protection. Somebody on the way may
+    /// have weakened the challenge.
+    #[error(
+        "the realm \"{realm}\" asks for less than before on this network ({algorithm}): its challenge may be forged"
+    )]
+    Downgraded {
+        /// The realm.
+        realm: String,
+        /// The algorithm that it asks for.
+        algorithm: super::Algorithm,
+    },
+    /// The account takes no success without a proof that the server knows the password
+    /// ([`AccountConfig::require_server_proof`](crate::account::AccountConfig::require_server_proof)).
+    #[error("the server did not prove that it knows the password (rspauth)")]
+    NoServerProof,
     /// The server kept asking: each of three answers met another challenge, the last of which blames no password.
     #[error("the server answers every answer with another challenge")]
     EndlessChallenges,
@@ -45,9 +71,15 @@ pub struct Attempt {
     answers: u8,
     /// Realm and proxy flag of the challenges that the last request answered freshly.
     fresh: Vec<(String, bool)>,
+    minimum: Option<Algorithm>,
 }
 
 impl Attempt {
+    /// Answers no challenge that asks for a weaker hash than this.
+    pub(crate) fn demand(&mut self, minimum: Option<Algorithm>) {
+        self.minimum = minimum;
+    }
+
     /// Decides what to do about the challenges of a 401 or 407, and teaches or clears the cache accordingly.
     ///
     /// * A refused *cached* answer gets a fresh one, even without `stale`: Kamailio leaves it out.
@@ -60,10 +92,21 @@ impl Attempt {
         cache: &mut NonceCache,
         now: Now,
     ) -> Next {
-        let picked = pick(challenges, credentials);
+        let mut picked = pick(challenges, credentials);
         let Some(strongest) = challenges.first() else {
             return Next::NoUsableChallenge(Unusable::NoDigestChallenge);
         };
+        if let Some(minimum) = self.minimum {
+            picked.retain(|challenge| !challenge.algorithm.is_weaker_than(minimum));
+            if strongest.algorithm.is_weaker_than(minimum) {
+                let (realm, algorithm) = (strongest.realm.clone(), strongest.algorithm);
+                return Next::NoUsableChallenge(Unusable::TooWeak { realm, algorithm, minimum });
+            }
+        }
+        if let Some(weakened) = picked.iter().find(|challenge| cache.is_downgraded_by(challenge)) {
+            let (realm, algorithm) = (weakened.realm.clone(), weakened.algorithm);
+            return Next::NoUsableChallenge(Unusable::Downgraded { realm, algorithm });
+        }
         if picked.is_empty() {
             return Next::NoUsableChallenge(Unusable::NoHa1 {
                 realm: strongest.realm.clone(),
@@ -96,7 +139,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::digest::{Algorithm, RealmHa1, ha1, parse_challenges};
+    use crate::digest::{RealmHa1, ha1, parse_challenges};
     use crate::redact::Secret;
 
     struct Client {
@@ -188,6 +231,38 @@ mod tests {
         let names: Vec<_> = client.fields().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["Authorization", "Proxy-Authorization"]);
         assert_eq!(client.judge(&proxy), Next::WrongCredentials);
+    }
+
+    #[test]
+    fn a_challenge_that_asks_for_less_than_before_on_this_network_is_refused() {
+        for (before, less) in [
+            ("algorithm=SHA-256, qop=auth", "algorithm=MD5, qop=auth"),
+            ("algorithm=SHA-512-256, qop=auth", "algorithm=SHA-256-sess, qop=auth"),
+            ("qop=auth", "opaque=x"),
+            ("algorithm=SHA-256, qop=auth-int", "algorithm=SHA-256"),
+        ] {
+            let mut client = Client::new();
+            assert_eq!(client.refused(&format!("realm=r, nonce=n1, {before}")), Next::Answer);
+            client.attempt = Attempt::default();
+            let next = client.refused(&format!("realm=r, nonce=n2, {less}, stale=true"));
+            assert!(matches!(next, Next::NoUsableChallenge(Unusable::Downgraded { .. })), "{less}: {next:?}");
+            assert_eq!(client.refused(&format!("realm=r, nonce=n3, {before}")), Next::Answer, "as before");
+            client.attempt = Attempt::default();
+            client.cache.network_changed();
+            assert_eq!(client.refused(&format!("realm=r, nonce=n4, {less}")), Next::Answer, "on another network");
+        }
+    }
+
+    #[test]
+    fn no_hash_below_the_accounts_minimum_is_answered() {
+        let mut client = Client::new();
+        client.attempt.demand(Some(Algorithm::Sha256));
+        let next = client.refused("realm=r, nonce=n, qop=auth");
+        let (algorithm, minimum) = (Algorithm::Md5, Algorithm::Sha256);
+        assert_eq!(next, Next::NoUsableChallenge(Unusable::TooWeak { realm: "r".into(), algorithm, minimum }));
+        assert_eq!(client.refused("realm=r, nonce=n, algorithm=SHA-256-sess, qop=auth"), Next::Answer);
+        client.cache.demand(Some(Algorithm::Sha512_256));
+        assert_eq!(client.fields(), [], "a stored nonce is no way around it");
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Credentials;
 use super::challenge::{Challenge, MAX_LIVE, is_keepable};
 use super::nonce::{Info, Nonce, ServerProof};
+use super::{Algorithm, Credentials};
 use crate::clock::Now;
 
 /// The name of a header field, as it is sent.
@@ -136,6 +136,34 @@ impl NonceCache {
     pub fn invalidate(&mut self, realm: &str, proxy: bool) {
         if let Some(index) = self.position(realm, proxy) {
             self.nonces[index].refused = true;
+        }
+    }
+
+    /// Whether the challenge asks for less than its realm did before on this network: somebody on the way may have written it.
+    pub(super) fn is_downgraded_by(&self, challenge: &Challenge) -> bool {
+        let known = self.position(&challenge.realm, challenge.proxy).map(|index| &self.nonces[index]);
+        known.is_some_and(|known| known.here && known.is_stronger_than(challenge))
+    }
+
+    /// Whether a challenge inside a call asks for no less than the registrar does. A realm that the registrar does not use is
+    /// answered only where the registrar asks for nothing at all, and never without a cnonce of ours.
+    pub(super) fn vouches_for(&self, challenge: &Challenge) -> bool {
+        let mut own = self.nonces.iter().filter(|known| *known.realm == *challenge.realm).peekable();
+        match own.peek() {
+            Some(_) => own.all(|known| !known.is_stronger_than(challenge)),
+            None => self.nonces.is_empty() && challenge.qop.protects(),
+        }
+    }
+
+    /// The device is on another network: there, other servers may answer to the same realm.
+    pub(crate) fn network_changed(&mut self) {
+        self.nonces.iter_mut().for_each(|entry| entry.here = false);
+    }
+
+    /// Stops answering for realms that asked for a weaker hash than this.
+    pub(crate) fn demand(&mut self, minimum: Option<Algorithm>) {
+        for entry in &mut self.nonces {
+            entry.refused |= minimum.is_some_and(|minimum| entry.algorithm.is_weaker_than(minimum));
         }
     }
 

@@ -246,6 +246,11 @@ impl<'a> Draft<'a> {
 }
 
 impl QopOffer {
+    /// Whether any protection is on offer: without it, an answer has no share of ours and is the easier to crack.
+    pub(super) fn protects(self) -> bool {
+        self.auth || self.auth_int
+    }
+
     /// Adds a `qop` value; `false` for one that is not known, which RFC 7616 section 3.3 says to ignore.
     fn add(&mut self, option: &str) -> bool {
         if option.eq_ignore_ascii_case("auth") {

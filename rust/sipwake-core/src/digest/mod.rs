@@ -114,6 +114,11 @@ impl Algorithm {
         self != self.base()
     }
 
+    /// Whether the hash is a weaker one than another's.
+    pub(crate) fn is_weaker_than(self, other: Self) -> bool {
+        self.base().strength() < other.base().strength()
+    }
+
     /// Orders by preference: the hash first, then plain before `-sess`.
     fn strength(self) -> u8 {
         match self {

@@ -49,6 +49,9 @@ pub(super) struct Nonce {
     /// Wall time.
     #[serde(rename = "learnt_ms", with = "super::stored::milliseconds")]
     pub(super) learnt: Duration,
+    /// Learnt on the network that the device is on.
+    #[serde(skip)]
+    pub(super) here: bool,
     /// Kept while its answer is waited for.
     #[serde(skip)]
     pub(super) last: Option<Box<Answered>>,
@@ -88,8 +91,14 @@ impl Nonce {
             session: None,
             refused: false,
             learnt: now.wall,
+            here: true,
             last: None,
         }
+    }
+
+    /// Whether a challenge asks for less than this one did.
+    pub(super) fn is_stronger_than(&self, challenge: &Challenge) -> bool {
+        challenge.algorithm.is_weaker_than(self.algorithm) || (self.qop.protects() && !challenge.qop.protects())
     }
 
     pub(super) fn is_live(&self) -> bool {

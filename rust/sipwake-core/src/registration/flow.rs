@@ -93,6 +93,7 @@ impl Registration {
 
     /// The device's network changed: the old flow is worth nothing.
     pub(crate) fn network_changed(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+        self.who.memory_mut().nonces.network_changed();
         self.here.close(flows, outbox);
         self.close_late(flows, outbox);
         self.give_left_up(flows, outbox, now);

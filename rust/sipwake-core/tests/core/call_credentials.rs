@@ -4,7 +4,7 @@ use sipwake_core::call::HangUp;
 use sipwake_core::event::Offer;
 
 use crate::incoming::{call, invite, ready, request};
-use crate::support::{Sent, Stage, inside};
+use crate::support::{Sent, Stage, account, inside, mpush};
 
 /// A call that was answered and is being hung up: the REGISTER before it, and its BYE.
 fn hanging_up() -> (Stage, Sent, Sent) {
@@ -46,16 +46,52 @@ fn a_nonce_of_the_registrations_goes_on_counting_in_a_call() {
 
 #[test]
 fn who_asks_in_a_call_alone_is_not_answered_in_a_register() {
+    let (mut stage, _, bye) = hanging_up();
+    stage.reply(&bye, 407, &["Proxy-Authenticate: Digest realm=\"asterisk\", nonce=\"p\", qop=\"auth\""]);
+    let again = stage.one();
+    assert!(again.header("Proxy-Authorization").is_some_and(|answer| answer.contains("nonce=\"p\"")), "{again:?}");
+    stage.reply(&again, 200, &[]);
+    let register = stage.register();
+    assert!(register.header("Authorization").is_some() && register.header("Proxy-Authorization").is_none());
+}
+
+#[test]
+fn nobody_in_a_call_gets_an_answer_that_is_easier_to_crack_than_the_registrars() {
     for challenge in [
-        "Proxy-Authenticate: Digest realm=\"asterisk\", nonce=\"p\", qop=\"auth\"",
-        "Proxy-Authenticate: Digest realm=\"elsewhere\", nonce=\"p\", qop=\"auth\"",
+        "realm=\"elsewhere\", nonce=\"p\", qop=\"auth\"",
+        "realm=\"elsewhere\", nonce=\"p\", algorithm=SHA-256, qop=\"auth\"",
+        "realm=\"asterisk\", nonce=\"0\"",
+        "realm=\"asterisk\", nonce=\"0\", algorithm=SHA-256",
     ] {
-        let (mut stage, _, bye) = hanging_up();
-        stage.reply(&bye, 407, &[challenge]);
-        let again = stage.one();
-        assert!(again.header("Proxy-Authorization").is_some_and(|answer| answer.contains("nonce=\"p\"")), "{again:?}");
-        stage.reply(&again, 200, &[]);
-        let register = stage.register();
-        assert!(register.header("Authorization").is_some() && register.header("Proxy-Authorization").is_none());
+        for (code, name) in [(401, "WWW-Authenticate"), (407, "Proxy-Authenticate")] {
+            let (mut stage, _, bye) = hanging_up();
+            stage.reply(&bye, code, &[&format!("{name}: Digest {challenge}")]);
+            stage.silent();
+        }
     }
+}
+
+#[test]
+fn whoever_keeps_asking_in_a_call_gets_two_answers() {
+    let (mut stage, register, mut last) = hanging_up();
+    let realm = register.auth("realm").expect("a realm").to_owned();
+    for round in 0..2 {
+        let asks = format!("WWW-Authenticate: Digest realm=\"{realm}\", nonce=\"c{round}\", qop=\"auth\", stale=true");
+        stage.reply(&last, 401, &[&asks]);
+        last = stage.one();
+        assert_eq!(last.auth("nonce"), Some(&*format!("c{round}")));
+    }
+    let asks = format!("WWW-Authenticate: Digest realm=\"{realm}\", nonce=\"c2\", qop=\"auth\", stale=true");
+    stage.reply(&last, 401, &[&asks]);
+    stage.silent();
+}
+
+#[test]
+fn an_app_may_forbid_answers_in_calls() {
+    let (mut stage, register, bye) = hanging_up();
+    let realm = register.auth("realm").expect("a realm").to_owned();
+    let config = account(|config| config.ignore_challenges_in_calls = true);
+    stage.add(config, mpush());
+    stage.reply(&bye, 401, &[&format!("WWW-Authenticate: Digest realm=\"{realm}\", nonce=\"c\", qop=\"auth\"")]);
+    assert!(stage.all().iter().all(|sent| !sent.start().starts_with("BYE ")));
 }

@@ -1,6 +1,6 @@
 //! Challenges: one honest answer each, never a loop.
 
-use sipwake_core::digest::{Credentials, Unusable};
+use sipwake_core::digest::{Algorithm, Credentials, Unusable};
 use sipwake_core::event::Failure;
 use sipwake_core::redact::Secret;
 
@@ -208,4 +208,49 @@ fn the_server_may_name_another_digest_uri() {
     let refresh = stage.register();
     assert_eq!(refresh.auth("uri"), Some("sip:upper.example.com"));
     assert!(refresh.start().starts_with("REGISTER sip:example.com "));
+}
+
+#[test]
+fn a_challenge_that_was_weakened_on_the_way_is_refused_and_told_until_the_network_changes() {
+    let ask = |nonce: &str, more: &str| format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"{nonce}\"{more}");
+    let mut stage = Stage::rfc8599();
+    let first = stage.register();
+    stage.reply(&first, 401, &[&ask("n1", ", algorithm=SHA-256, qop=\"auth\"")]);
+    let second = stage.one();
+    stage.ok(&second, &[]);
+    let refresh = stage.register();
+    stage.reply(&refresh, 401, &[&ask("n2", "")]);
+    stage.silent();
+    let failures = stage.failures();
+    assert!(matches!(failures[..], [(Failure::Unanswerable(Unusable::Downgraded { .. }), _)]), "{failures:?}");
+    stage.network_changes();
+    let elsewhere = stage.one();
+    stage.reply(&elsewhere, 401, &[&ask("n3", "")]);
+    assert_eq!(stage.one().auth("nonce"), Some("n3"));
+}
+
+#[test]
+fn a_hash_below_the_accounts_minimum_is_refused_and_told() {
+    let config = account(|config| config.minimum_digest = Some(Algorithm::Sha256));
+    let mut stage = Stage::new(config, None);
+    let first = stage.register();
+    stage.reply(&first, 401, &[&challenge("n1", "")]);
+    stage.silent();
+    let failures = stage.failures();
+    assert!(matches!(failures[..], [(Failure::Unanswerable(Unusable::TooWeak { .. }), _)]), "{failures:?}");
+}
+
+#[test]
+fn where_a_proof_is_required_a_server_without_one_is_no_success() {
+    for info in [None, Some("Authentication-Info: qop=auth, rspauth=\"00f8f25752fb9db835043a59f6041c85\", nc=00000001")]
+    {
+        let mut stage = Stage::new(account(|config| config.require_server_proof = true), None);
+        let first = stage.register();
+        stage.reply(&first, 401, &[&challenge("n1", "")]);
+        let second = stage.one();
+        stage.ok(&second, info.as_slice());
+        let failures = stage.failures();
+        assert!(matches!(failures[..], [(Failure::Unanswerable(Unusable::NoServerProof), _)]), "{info:?} {failures:?}");
+        assert!(stage.registrations().is_empty());
+    }
 }

@@ -110,6 +110,10 @@ public class RealmHa1(
  * @property instanceId the instance id of RFC 5626, a URN such as `urn:uuid:…`; the same for one installation, always
  * @property keepAlive the time between keep-alives on an idle flow (RFC 5626 section 3.5); none are sent when absent
  * @property allowCleartextSecrets lets `X-PIID`, as good as the password, leave over a transport that others can read
+ * @property minimumDigest the weakest hash that a challenge may ask for; any is answered when absent, except on a network where the
+ *   same realm asked for more before
+ * @property requireServerProof takes no 2xx for a success unless the server proves that it knows the password (`rspauth`)
+ * @property ignoreChallengesInCalls answers no challenge to a request inside a call, which may come from the caller
  */
 public data class AccountConfig(
     val aor: String,
@@ -127,6 +131,9 @@ public data class AccountConfig(
     val instanceId: String? = null,
     val keepAlive: Duration? = null,
     val allowCleartextSecrets: Boolean = false,
+    val minimumDigest: DigestAlgorithm? = null,
+    val requireServerProof: Boolean = false,
+    val ignoreChallengesInCalls: Boolean = false,
 ) {
     public constructor(aor: String, password: String) : this(aor, Credentials.Password(password))
 
@@ -157,6 +164,9 @@ public data class AccountConfig(
         instanceId = instanceId,
         keepAliveSeconds = keepAlive?.let(::seconds),
         allowCleartextSecrets = allowCleartextSecrets,
+        minimumDigest = minimumDigest?.named(),
+        requireServerProof = requireServerProof,
+        ignoreChallengesInCalls = ignoreChallengesInCalls,
     )
 }
 

@@ -7,7 +7,7 @@ import PackageDescription
 // and packages with those cannot be depended on.
 let package = Package(
     name: "SipWake",
-    platforms: [.iOS(.v15), .macOS(.v12)],
+    platforms: [.iOS(.v16), .macOS(.v13)],
     products: [.library(name: "SipWake", targets: ["SipWake"])],
     targets: [
         .target(name: "SipWakeFFIC", linkerSettings: [.linkedLibrary("sipwake_ffi")]),

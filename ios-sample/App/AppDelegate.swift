@@ -16,18 +16,31 @@ final class AppDelegate: NSObject, UIApplicationDelegate {
     ) -> Bool {
         do {
             // In this order, and before this returns: the client with its accounts, then PushKit, whose delegate may run next.
-            let model = try AppModel(store: keychain, app: .bundled, opening: payloadOpener)
+            let model = try AppModel(
+                store: keychain, app: .bundled, opening: payloadOpener, firstRun: FirstRun(),
+                backgroundTime: UIKitBackgroundTime())
             let phone = Phone(model)
             (self.model, self.phone) = (model, phone)
             Task { await model.start(phone) }
         } catch {
             failure = error.localizedDescription
         }
-        UNUserNotificationCenter.current().requestAuthorization(options: [.alert, .sound]) { granted, _ in
-            guard granted else { return }
-            Task { @MainActor in UIApplication.shared.registerForRemoteNotifications() }
-        }
+        Task { await askForNotifications() }
         return true
+    }
+
+    // The async form: a handler written here would belong to the main actor, and UserNotifications calls it elsewhere.
+    private func askForNotifications() async {
+        do {
+            guard try await UNUserNotificationCenter.current().requestAuthorization(options: [.alert, .sound]) else { return }
+            UIApplication.shared.registerForRemoteNotifications()
+        } catch {
+            model?.client.note(Failure(domain: "UserNotifications", doing: "ask for permission", error))
+        }
+    }
+
+    func application(_ application: UIApplication, didFailToRegisterForRemoteNotificationsWithError error: any Error) {
+        model?.client.note(Failure(domain: "APNs", doing: "get a token for alerts", error))
     }
 
     func application(_ application: UIApplication, didRegisterForRemoteNotificationsWithDeviceToken token: Data) {
@@ -42,12 +55,7 @@ final class AppDelegate: NSObject, UIApplicationDelegate {
 extension AppIdentity {
     fileprivate static var bundled: AppIdentity {
         let team = Bundle.main.object(forInfoDictionaryKey: "SampleTeam") as? String
-        #if DEBUG
-            let sandbox = true
-        #else
-            let sandbox = false
-        #endif
         return AppIdentity(
-            bundle: Bundle.main.bundleIdentifier ?? "", team: team?.isEmpty == false ? team : nil, sandbox: sandbox)
+            bundle: Bundle.main.bundleIdentifier ?? "", team: team?.isEmpty == false ? team : nil, environment: .ofThisApp())
     }
 }

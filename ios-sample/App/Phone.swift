@@ -4,6 +4,7 @@ import Foundation
 import PushKit
 import SampleCore
 import SipWake
+import UserNotifications
 
 /// The SDK's bridges, made with the app: from its first moment on each VoIP push is reported to CallKit, whoever is logged in.
 @MainActor
@@ -21,6 +22,14 @@ final class Phone: PhoneSystem {
         calls.audioSessionChanged = { [weak model] _, active in model?.audioSession(active: active) }
         pushes = PushKitBridge(model.client, calls: calls, accounts: model.accounts)
         network = NetworkWatch(model.client)
+        pushes.onPush = { [weak model] action, _ in
+            Task {
+                guard let notification = action.notification else { return }
+                do { try await UNUserNotificationCenter.current().add(notification) } catch {
+                    model?.client.note(Failure(domain: "UserNotifications", doing: "show a message", error))
+                }
+            }
+        }
     }
 
     func alertToken(_ token: Data) {
@@ -42,7 +51,8 @@ final class Phone: PhoneSystem {
 
     private func perform(_ action: CXCallAction) {
         let call = action.callUUID
-        controller.request(CXTransaction(action: action)) { [model] error in
+        // CallKit calls back on a queue of its own.
+        controller.request(CXTransaction(action: action)) { @Sendable [model] error in
             guard let error else { return }
             Task { @MainActor in model?.refused(call, "CallKit refused: \(error.localizedDescription)") }
         }

@@ -4,4 +4,6 @@ import SipWake
 /// Opens encrypted alerts before they are shown, and hands calls among them to the app.
 final class NotificationService: SipWakeNotificationService {
     override var decryptor: any PayloadDecryptor { payloadOpener }
+
+    override func isSilent(_ action: PushAction) -> Bool { isLoggedOut(in: keychain) }
 }

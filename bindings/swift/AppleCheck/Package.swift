@@ -2,27 +2,35 @@
 
 import PackageDescription
 
-// Type-checks SipWake's Apple side where there is no SDK of Apple's: against stand-ins that have no more of Apple's frameworks than
-// that side uses. Nothing of this ships, and nothing of it is run. The Keychain store is not among it: it needs Core Foundation.
+// SipWake's Apple side where there is no SDK of Apple's: compiled and run against played frameworks that have no more of Apple's than
+// that side and the sample use, and that are stricter than Apple's: what a phone would punish or overlook is a violation. They are
+// built as Swift 5, without @Sendable on their handlers, as most of Apple's frameworks are: a handler that wrongly belongs to the main
+// actor then traps here as it does on a phone. Nothing of this ships. The Keychain store is not among it: it needs Core Foundation.
+let played: [SwiftSetting] = [.swiftLanguageMode(.v5)]
+let frameworks: [Target.Dependency] = ["AVFAudio", "BackgroundTasks", "CallKit", "PushKit", "Network", "UserNotifications", "UIKit"]
+
 let package = Package(
     name: "AppleCheck",
-    platforms: [.iOS(.v15), .macOS(.v12)],
+    platforms: [.iOS(.v16), .macOS(.v13)],
     products: [
         .library(
             name: "AppleStandIns",
-            targets: ["SipWakeApple", "AVFAudio", "CallKit", "PushKit", "Network", "UserNotifications"])
+            targets: ["SipWakeApple", "AVFAudio", "BackgroundTasks", "CallKit", "PushKit", "Network", "UserNotifications", "UIKit"])
     ],
     dependencies: [.package(name: "SipWake", path: "..")],
     targets: [
-        .target(name: "AVFAudio"),
-        .target(name: "CallKit", dependencies: ["AVFAudio"]),
-        .target(name: "PushKit"),
-        .target(name: "Network"),
-        .target(name: "UserNotifications"),
+        .target(name: "AVFAudio", swiftSettings: played),
+        .target(name: "BackgroundTasks", swiftSettings: played),
+        .target(name: "CallKit", dependencies: ["AVFAudio"], swiftSettings: played),
+        .target(name: "PushKit", dependencies: ["CallKit"], swiftSettings: played),
+        .target(name: "Network", swiftSettings: played),
+        .target(name: "UserNotifications", swiftSettings: played),
+        .target(name: "UIKit", swiftSettings: played),
         .target(
-            name: "SipWakeApple",
-            dependencies: ["SipWake", "AVFAudio", "CallKit", "PushKit", "Network", "UserNotifications"],
+            name: "SipWakeApple", dependencies: [.product(name: "SipWake", package: "SipWake")] + frameworks,
             swiftSettings: [.define("SIPWAKE_STANDINS")]),
+        .testTarget(
+            name: "AppleTests", dependencies: ["SipWakeApple", .product(name: "SipWake", package: "SipWake")] + frameworks),
     ],
     swiftLanguageModes: [.v6]
 )

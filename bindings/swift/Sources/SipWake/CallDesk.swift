@@ -1,18 +1,46 @@
 import Foundation
 
-/// What shows calls to the user: CallKit on a phone, see `CallKitBridge`.
+/// What shows calls to the user: CallKit, LiveCommunicationKit, notifications, or an app's own `CXProvider`.
 @MainActor
 public protocol CallScreen: AnyObject {
-    /// Shows an incoming call. `done` is told once the system took or refused it; a call that is shown already is taken.
-    func show(_ call: ShownCall, done: @escaping @MainActor (_ taken: Bool) -> Void)
+    /// Shows an incoming call, before this returns. `done` is told once what the system made of it.
+    func show(_ call: ShownCall, done: @escaping @MainActor (ShowOutcome) -> Void)
     /// Shows who calls, now that it is known better.
     func update(_ call: ShownCall)
     /// Takes a call off the screen.
     func end(_ call: UUID, _ reason: EndReason)
 }
 
+/// What the system made of a call that it was to show.
+public enum ShowOutcome: Hashable, Sendable {
+    /// It is shown; it was not before.
+    case new
+    /// It was on the screen already, under the same UUID.
+    case known
+    /// It is not shown.
+    case refused(Refusal, Failure)
+
+    /// Why a call is not shown.
+    public enum Refusal: Hashable, Sendable {
+        /// A Focus, or *Do Not Disturb*.
+        case doNotDisturb
+        /// The user blocked the caller.
+        case blocked
+        /// The app lacks the background mode `voip`.
+        case unentitled
+        case other
+    }
+}
+
+/// What PushKit's pushes are reported to. A ``CallDesk`` is one, and so is what an app writes around a provider of its own.
+@MainActor
+public protocol CallReporter: AnyObject {
+    /// Does what a push asks of the screen: when this returns the call is reported. `done` is told when the system has taken note.
+    func report(_ action: PushAction, done: @escaping @MainActor () -> Void)
+}
+
 /// A call as the user sees it.
-public struct ShownCall: Equatable, Sendable {
+public struct ShownCall: Hashable, Sendable {
     /// The UUID that its push, its INVITE and the screen have in common.
     public let uuid: UUID
     /// The caller's number or URI; may be empty.
@@ -21,15 +49,49 @@ public struct ShownCall: Equatable, Sendable {
     public let label: String?
     /// Whether the push says that it is a video call.
     public let video: Bool
+
+    public init(uuid: UUID, caller: String, label: String?, video: Bool = false) {
+        self.uuid = uuid
+        self.caller = caller
+        self.label = label
+        self.video = video
+    }
 }
 
 /// Something that the user did on the screen and that the system waits for: a `CXAction`.
 @MainActor
 public protocol CallScreenAction: AnyObject {
+    /// When the system stops waiting: `CXAction.timeoutDate`. Nil: never.
+    var timeoutDate: Date? { get }
     /// It is done.
     func fulfill()
     /// It could not be done.
     func fail()
+}
+
+extension CallScreenAction {
+    public var timeoutDate: Date? { nil }
+}
+
+/// When the user's "answer" counts as carried out. CallKit starts the audio session then.
+public enum AnswerPolicy: Hashable, Sendable {
+    /// When the connection to the server stands and the INVITE is here, so that it can be answered: as Apple advises. Audio is up
+    /// by the time the caller's first word comes.
+    case answerable
+    /// When the caller's ACK came. CallKit shows "connecting" until then, and audio starts only then.
+    case connected
+    /// At once, also if the INVITE is not here yet. If it never comes, CallKit has shown a call that was none.
+    case atOnce
+}
+
+/// What the user wants of a call besides answering and ending it.
+public enum CallCommand: Hashable, Sendable {
+    case mute(Bool)
+    case hold(Bool)
+    /// These digits, to be sent as DTMF.
+    case dtmf(String)
+    /// Join this call, or leave the group.
+    case group(with: UUID?)
 }
 
 /// The app's media engine, as far as calls need one.
@@ -44,6 +106,8 @@ public protocol CallMedia: AnyObject {
     func renegotiate(_ call: UUID, offer: SessionDescription?) async -> SessionDescription?
     /// The caller answered the offer that `renegotiate` gave.
     func renegotiated(_ call: UUID, answer: SessionDescription)
+    /// Does what the user wants of a call; returns whether it is done.
+    func perform(_ command: CallCommand, on call: UUID) async -> Bool
     /// The call is over.
     func ended(_ call: UUID, _ reason: EndReason)
 }
@@ -51,127 +115,196 @@ public protocol CallMedia: AnyObject {
 extension CallMedia {
     public func renegotiate(_ call: UUID, offer: SessionDescription?) async -> SessionDescription? { nil }
     public func renegotiated(_ call: UUID, answer: SessionDescription) {}
+    public func perform(_ command: CallCommand, on call: UUID) async -> Bool { false }
 }
 
 /// Brings together a client's calls, what shows them to the user, and the app's media engine. `CallKitBridge` is this with CallKit.
-///
-/// The user's "answer" is fulfilled when the caller's ACK came, and not before; it fails if the call ends first.
 @MainActor
-public final class CallDesk {
+public final class CallDesk: CallReporter {
+    /// An action is settled at least so long before the system stops waiting for it.
+    static let margin: TimeInterval = 1
+
     private let client: SipWakeClient
     private let screen: any CallScreen
     private let media: any CallMedia
+    private let policy: AnswerPolicy
     /// What is on the screen.
     private var shown: [UUID: ShownCall] = [:]
-    /// What the user did to answer, until the call is up.
-    private var answering: [UUID: any CallScreenAction] = [:]
+    /// What the user did to answer, until that is settled.
+    private var answering: [UUID: Answering] = [:]
+    /// Calls that the user ended and of whose end the client has not told yet: nothing shows them again.
+    private var ending: Set<UUID> = []
 
-    /// Follows the client's calls until it ends.
-    public init(_ client: SipWakeClient, screen: any CallScreen, media: any CallMedia) {
+    /// Shows the client's calls, those that are not over first, until the client ends.
+    public init(_ client: SipWakeClient, screen: any CallScreen, media: any CallMedia, answering policy: AnswerPolicy = .answerable) {
         self.client = client
         self.screen = screen
         self.media = media
-        let events = client.events()
+        self.policy = policy
+        let (calls, events) = client.follow()
+        for call in calls { follow(call.id, call.change) }
         Task { [weak self] in
             for await event in events {
-                guard case .call(let uuid, _, let change, _) = event else { continue }
-                self?.follow(uuid, change)
+                switch event {
+                case .call(let call): self?.follow(call.id, call.change)
+                case .eventsLost: self?.catchUp()
+                default: break
+                }
             }
         }
     }
 
-    /// Does what a push asks of the screen, at once: PushKit wants a call to be reported before its delegate returns. `done` is told
-    /// when the system has taken note.
     public func report(_ action: PushAction, done: @escaping @MainActor () -> Void) {
-        let call = ShownCall(
-            uuid: action.uuid, caller: action.caller ?? "", label: action.callerLabel,
-            video: action.kind == .incomingCall(video: true))
         switch action.duty {
-        case .reportCall:
-            show(call, done: done)
-        case .reportThenEnd:
-            screen.show(call) { _ in done() }
-            screen.end(call.uuid, .cancelled)
-            shown[call.uuid] = nil
-        case .showNotification, .startForegroundService, .nothing:
+        case .reportCall where !ending.contains(action.uuid):
+            let video = action.kind == .incomingCall(video: true)
+            show(ShownCall(uuid: action.uuid, caller: action.caller ?? "", label: action.callerLabel, video: video), done: done)
+        case .reportCall, .reportThenEnd:
+            // Nobody's name: the user is not to see who a call was from that is none of theirs, or over.
+            screen.show(ShownCall(uuid: action.uuid, caller: "", label: nil)) { [screen] outcome in
+                // A call that is on the screen stays: the client says when it ends.
+                if outcome == .new { screen.end(action.uuid, .cancelled) }
+                done()
+            }
+        case .showNotification, .nothing:
             done()
         }
     }
 
-    /// The user answers. The action is fulfilled once the call is up.
+    /// The user answers. The action is settled as the policy says, and fails if the call ends first or the system's patience does.
     public func userAnswers(_ call: UUID, _ action: any CallScreenAction) {
-        answering.updateValue(action, forKey: call)?.fail()
+        giveUp(call)
+        answering[call] = Answering(action, until: action.timeoutDate.map { $0 - Self.margin }) { [weak self] in
+            self?.answerTimedOut(call)
+        }
+        if policy == .atOnce { settle(call) }
         Task { [client] in
-            do { try await client.answer(call) } catch { giveUp(call) }
+            do { try await client.answer(call) } catch {
+                giveUp(call)
+                tell("answer a call", error)
+            }
         }
     }
 
     /// The user declines or hangs up.
     public func userEnds(_ call: UUID, _ action: any CallScreenAction) {
-        shown[call] = nil
+        if shown.removeValue(forKey: call) != nil { ending.insert(call) }
         giveUp(call)
         action.fulfill()
-        Task { [client] in try? await client.hangUp(call) }
+        hangUp(call)
     }
 
-    /// The system would not wait any longer for an answer to be fulfilled: the call cannot go on.
+    /// The user wants something else of a call: the media engine does it or the action fails.
+    public func userWants(_ command: CallCommand, of call: UUID, _ action: any CallScreenAction) {
+        Task { [media] in
+            if await media.perform(command, on: call) { action.fulfill() } else { action.fail() }
+        }
+    }
+
+    /// The answer takes longer than the system waits: the call cannot go on.
     public func answerTimedOut(_ call: UUID) {
-        guard answering.removeValue(forKey: call) != nil else { return }
-        Task { [client] in try? await client.hangUp(call, .failed(status: 480)) }
+        guard answering[call] != nil else { return }
+        giveUp(call)
+        hangUp(call, .failed(status: 480))
     }
 
     /// The system dropped all that it showed: every call ends.
     public func reset() {
         let calls = Set(shown.keys).union(answering.keys)
+        ending.formUnion(shown.keys)
         shown = [:]
-        for call in answering.keys { giveUp(call) }
-        Task { [client] in
-            for call in calls { try? await client.hangUp(call) }
+        for call in calls {
+            answering.removeValue(forKey: call)?.cancel()
+            hangUp(call)
         }
+    }
+
+    private func settle(_ call: UUID) {
+        answering.removeValue(forKey: call)?.fulfill()
     }
 
     private func giveUp(_ call: UUID) {
         answering.removeValue(forKey: call)?.fail()
     }
 
-    private func show(_ call: ShownCall, done: @escaping @MainActor () -> Void) {
+    private func hangUp(_ call: UUID, _ why: HangUp = .normal) {
+        Task { [client] in
+            do { try await client.hangUp(call, why) } catch {
+                ending.remove(call)
+                tell("hang up", error)
+            }
+        }
+    }
+
+    /// Tells of a command that failed, unless its call had ended before: then there is nothing left to do.
+    private func tell(_ doing: String, _ error: any Error) {
+        switch error {
+        case SipWakeError.noSuchCall, SipWakeError.shutDown: break
+        default: client.note(Failure(domain: "sipwake", doing: doing, error))
+        }
+    }
+
+    private func show(_ call: ShownCall, done: @escaping @MainActor () -> Void = {}) {
+        guard !ending.contains(call.uuid) else { return done() }
         shown[call.uuid] = call
-        screen.show(call) { [weak self, client] taken in
+        screen.show(call) { [weak self] outcome in
             done()
-            if taken { return }
-            self?.shown[call.uuid] = nil
-            // The user does not want to be disturbed: this device is busy, others go on ringing.
-            Task { try? await client.decline(call.uuid, .busy) }
+            guard let self, case .refused(_, let failure) = outcome else { return }
+            shown[call.uuid] = nil
+            client.note(failure)
+            // This device is busy; the user's others go on ringing.
+            Task { [client] in
+                do { try await client.decline(call.uuid, .busy) } catch { tell("decline a call that is not shown", error) }
+            }
         }
     }
 
     private func follow(_ uuid: UUID, _ change: CallChange) {
         switch change {
         case .announced(let caller), .ringing(let caller, _, _):
-            if shown[uuid] == nil { show(ShownCall(uuid, caller)) {} }
+            if shown[uuid] == nil { show(ShownCall(uuid: uuid, caller: caller.uri, label: caller.displayName)) }
         case .callerChanged(let caller):
             guard let before = shown[uuid] else { return }
-            let call = ShownCall(uuid, caller, video: before.video)
+            let call = ShownCall(uuid: uuid, caller: caller.uri, label: caller.displayName, video: before.video)
             shown[uuid] = call
             screen.update(call)
         case .answerWanted(_, let offer):
+            if policy == .answerable { settle(uuid) }
             accept(uuid, offer)
         case .connected(let answer):
-            answering.removeValue(forKey: uuid)?.fulfill()
+            settle(uuid)
             media.connected(uuid, answer: answer)
         case .offered(let offer):
             Task { [client, media] in
                 let ours = await media.renegotiate(uuid, offer: offer)
-                try? await client.respond(toOfferOf: uuid, with: ours)
+                do { try await client.respond(toOfferOf: uuid, with: ours) } catch { tell("respond to an offer", error) }
             }
         case .ended(let reason, _):
-            giveUp(uuid)
-            if shown.removeValue(forKey: uuid) != nil { screen.end(uuid, reason) }
-            media.ended(uuid, reason)
+            end(uuid, reason)
         case .answered(let answer):
             media.renegotiated(uuid, answer: answer)
         case .other:
             break
+        }
+    }
+
+    private func end(_ uuid: UUID, _ reason: EndReason) {
+        giveUp(uuid)
+        ending.remove(uuid)
+        if shown.removeValue(forKey: uuid) != nil { screen.end(uuid, reason) }
+        media.ended(uuid, reason)
+    }
+
+    /// Events were lost: what is over leaves the screen, what rings comes on it.
+    private func catchUp() {
+        let calls = client.calls
+        let live = Set(calls.map(\.id))
+        for call in Set(shown.keys).union(answering.keys).union(ending) where !live.contains(call) { end(call, .other) }
+        for call in calls where shown[call.id] == nil {
+            switch call.change {
+            case .announced, .ringing, .answerWanted: follow(call.id, call.change)
+            default: break
+            }
         }
     }
 
@@ -181,14 +314,42 @@ public final class CallDesk {
                 try await client.accept(uuid, with: try await media.answer(uuid, to: offer))
             } catch {
                 giveUp(uuid)
-                try? await client.hangUp(uuid, .failed(status: 488))
+                tell("accept a call", error)
+                hangUp(uuid, .failed(status: 488))
             }
         }
     }
 }
 
-extension ShownCall {
-    fileprivate init(_ uuid: UUID, _ caller: Caller, video: Bool = false) {
-        self.init(uuid: uuid, caller: caller.uri, label: caller.displayName, video: video)
+/// The user's "answer", until it is fulfilled or failed, once.
+@MainActor
+private final class Answering {
+    private let action: any CallScreenAction
+    private let deadline: Date?
+    private var clock: Task<Void, Never>?
+
+    init(_ action: any CallScreenAction, until deadline: Date?, late: @escaping @MainActor () -> Void) {
+        self.action = action
+        self.deadline = deadline
+        guard let deadline else { return }
+        clock = Task {
+            try? await Task.sleep(for: .seconds(max(0, deadline.timeIntervalSinceNow)))
+            if !Task.isCancelled { late() }
+        }
+    }
+
+    func fulfill() {
+        cancel()
+        // The clock is a task and may be late itself.
+        if let deadline, deadline < Date() { action.fail() } else { action.fulfill() }
+    }
+
+    func fail() {
+        cancel()
+        action.fail()
+    }
+
+    func cancel() {
+        clock?.cancel()
     }
 }

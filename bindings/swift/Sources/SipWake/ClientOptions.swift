@@ -22,13 +22,15 @@ public struct ClientOptions: Sendable {
     public var sealedPushesOnly: Bool
     /// How the gateways of accounts that list several are probed; nil: they are tried in their order.
     public var probing: GatewayProbe?
+    /// Keeps the process running while a push or a log-out is under way: `UIKitBackgroundTime()` on iOS; nil in an extension.
+    public var backgroundTime: (any BackgroundTime)?
 
     /// Options that leave all as it is by itself, but for what is given.
     public init(
         serverTrust: (any ServerTrust)? = nil, authorities: Data? = nil, pins: [String] = [],
         clientCertificate: ClientCertificate? = nil, decryptor: (any PayloadDecryptor)? = nil,
         trace: (@Sendable (TracedMessage) -> Void)? = nil, unsolicitedCalls: Bool = false, probing: GatewayProbe? = nil,
-        sealedPushesOnly: Bool = false
+        sealedPushesOnly: Bool = false, backgroundTime: (any BackgroundTime)? = nil
     ) {
         self.serverTrust = serverTrust
         self.authorities = authorities
@@ -39,19 +41,44 @@ public struct ClientOptions: Sendable {
         self.unsolicitedCalls = unsolicitedCalls
         self.sealedPushesOnly = sealedPushesOnly
         self.probing = probing
+        self.backgroundTime = backgroundTime
     }
 
     var foreign: SipWakeFFI.ClientOptions {
         SipWakeFFI.ClientOptions(
-            authorities: authorities, pins: pins, clientCertificate: clientCertificate, unsolicitedCalls: unsolicitedCalls,
-            sealedPushesOnly: sealedPushesOnly, probing: probing)
+            authorities: authorities, pins: pins,
+            clientCertificate: clientCertificate.map { SipWakeFFI.ClientCertificate(chain: $0.chain, key: $0.key) },
+            unsolicitedCalls: unsolicitedCalls, sealedPushesOnly: sealedPushesOnly, probing: probing?.foreign)
     }
 }
 
-public typealias GatewayProbe = SipWakeFFI.GatewayProbe
-public typealias ClientCertificate = SipWakeFFI.ClientCertificate
+/// How a gateway is asked for its load.
+public enum GatewayProbe: Hashable, Sendable {
+    /// By SIP OPTIONS (RFC 3261 section 11).
+    case sipOptions
+    /// By Mizutech's HTTP API `wsload`; over HTTPS with the client's trust; without a port on the gateway's own.
+    case wsLoad(https: Bool, port: UInt16?)
 
-extension ClientCertificate: Redacted {
+    fileprivate var foreign: SipWakeFFI.GatewayProbe {
+        switch self {
+        case .sipOptions: .sipOptions
+        case .wsLoad(let https, let port): .wsLoad(https: https, port: port)
+        }
+    }
+}
+
+/// A certificate and its private key.
+public struct ClientCertificate: Hashable, Sendable, Redacted {
+    /// The certificate, then its chain, in PEM or DER.
+    public var chain: Data
+    /// The private key in PEM: PKCS#8, PKCS#1 or SEC1.
+    public var key: Data
+
+    public init(chain: Data, key: Data) {
+        self.chain = chain
+        self.key = key
+    }
+
     public var description: String { "ClientCertificate(…)" }
 }
 
@@ -72,17 +99,10 @@ public protocol PayloadDecryptor: Sendable {
     func decrypt(_ payload: [String: Any]) throws -> [String: String]?
 }
 
-/// The log of the whole process.
-public enum SipWakeLog {
-    /// Sets how much is logged from here on; `info` until then.
-    public static func setLevel(_ level: LogLevel) throws {
-        try translating { try setLogLevel(level: level) }
-    }
-
-    /// Shows the log to the app, beside the system's own log, on a thread made for it, until it is given nil.
-    public static func setListener(_ listener: (@Sendable (LogRecord) -> Void)?) throws {
-        try translating { try setLogListener(listener: listener.map(ForeignLog.init)) }
-    }
+/// Asks the system to let the process run while something is under way: `UIApplication`'s background tasks.
+public protocol BackgroundTime: Sendable {
+    /// Begins. What is returned ends it and may be called more than once, from any thread.
+    func begin(_ name: String) -> @Sendable () -> Void
 }
 
 final class ForeignTrust: SipWakeFFI.ServerTrust {
@@ -114,29 +134,5 @@ final class ForeignDecryptor: SipWakeFFI.Decryptor {
                 return try decryptor.decrypt(entries)
             }
         }
-    }
-}
-
-final class ForeignTrace: TraceListener {
-    private let take: @Sendable (TracedMessage) -> Void
-
-    init(_ take: @escaping @Sendable (TracedMessage) -> Void) {
-        self.take = take
-    }
-
-    func onMessage(message: TracedMessage) throws {
-        take(message)
-    }
-}
-
-private final class ForeignLog: LogListener {
-    private let take: @Sendable (LogRecord) -> Void
-
-    init(_ take: @escaping @Sendable (LogRecord) -> Void) {
-        self.take = take
-    }
-
-    func onLog(record: LogRecord) throws {
-        take(record)
     }
 }

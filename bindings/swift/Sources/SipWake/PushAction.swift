@@ -1,6 +1,120 @@
 import Foundation
 import SipWakeFFI
 
+/// The way a push came to the app.
+public enum Channel: Hashable, Sendable {
+    /// Apple's VoIP pushes: `PKPushPayload.dictionaryPayload`.
+    case pushKit
+    /// APNs' alerts and background pushes: the notification's user info.
+    case apnsAlert
+    /// The same through Firebase.
+    case firebase
+}
+
+/// What the app was doing when the push came.
+public enum AppState: Hashable, Sendable {
+    /// In front, with the user looking at it.
+    case foreground
+    /// Running, out of sight.
+    case background
+    /// Started by this push.
+    case notRunning
+}
+
+/// What the operating system says about a push beside its content. Leave out what is not known.
+public struct PushHints: Hashable, Sendable {
+    /// `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later); nil counts as yes.
+    public var mustReport: Bool?
+    public var appState: AppState?
+
+    public init(mustReport: Bool? = nil, appState: AppState? = nil) {
+        self.mustReport = mustReport
+        self.appState = appState
+    }
+}
+
+/// What a push asks for.
+public enum PushKind: Hashable, Sendable {
+    /// A call is about to come; `video`: the server announced video.
+    case incomingCall(video: Bool)
+    /// A message is waiting, of this MIME type, where the payload tells.
+    case chat(mimeType: String?)
+    /// A call that was announced is over.
+    case cancel
+    /// Something the app agreed on with its server, under the type as it was sent: Mizutech's `ntype`, Flexisip's `loc-key`,
+    /// PortSIP's `msg_type`. The payload itself is the app's to read.
+    case custom(ntype: String)
+    /// Register again, in silence.
+    case refreshBinding
+    /// Nothing.
+    case ignore(reason: IgnoreReason)
+}
+
+/// Why a push asks for nothing.
+public struct IgnoreReason: OpenName {
+    public let rawValue: String
+    public init(rawValue: String) { self.rawValue = rawValue }
+
+    /// It could not be understood; see the action's `problem`.
+    public static let notUnderstood = Self(rawValue: "notUnderstood")
+    /// Nobody is logged in whom it could be for.
+    public static let loggedOut = Self(rawValue: "loggedOut")
+    /// Its call is over.
+    public static let callOver = Self(rawValue: "callOver")
+}
+
+/// Why a payload could not be understood. A VoIP push is a call from an unknown caller all the same.
+public struct PayloadProblem: OpenName {
+    public let rawValue: String
+    public init(rawValue: String) { self.rawValue = rawValue }
+
+    /// There was nothing in it.
+    public static let empty = Self(rawValue: "empty")
+    /// It is no JSON.
+    public static let unreadable = Self(rawValue: "unreadable")
+    /// It is longer than 64 KiB.
+    public static let tooLarge = Self(rawValue: "tooLarge")
+    /// It is readable, and no vendor's.
+    public static let unrecognised = Self(rawValue: "unrecognised")
+    /// The app takes sealed payloads only, and this one its decryptor did not open.
+    public static let notSealed = Self(rawValue: "notSealed")
+}
+
+/// Whose payload a push carries.
+public struct Vendor: OpenName {
+    public let rawValue: String
+    public init(rawValue: String) { self.rawValue = rawValue }
+
+    /// Mizutech's server, gateway and SDKs.
+    public static let mizutech = Self(rawValue: "mizutech")
+    /// Flexisip (Linphone), and Kazoo, which sends the same fields.
+    public static let flexisip = Self(rawValue: "flexisip")
+    /// PortSIP PBX.
+    public static let portSip = Self(rawValue: "portSip")
+    /// Acrobits: calls without its SIPIS, and messages.
+    public static let acrobits = Self(rawValue: "acrobits")
+    /// Twilio Voice.
+    public static let twilio = Self(rawValue: "twilio")
+    /// Telnyx Voice.
+    public static let telnyx = Self(rawValue: "telnyx")
+    /// Vialer (VoIPGRID).
+    public static let vialer = Self(rawValue: "vialer")
+    /// One that this version has no name for.
+    public static let other = Self(rawValue: "other")
+}
+
+/// What iOS must be told about a push, at once and on the same thread.
+public enum Duty: Hashable, Sendable {
+    /// Report an incoming call before PushKit's delegate returns.
+    case reportCall
+    /// Report a call before PushKit's delegate returns, and end it at once if CallKit took it for a new one.
+    case reportThenEnd
+    /// Show a notification.
+    case showNotification
+    /// Nothing.
+    case nothing
+}
+
 /// The one thing that a push asks for, and what the operating system must be told about it. Its description shows no text.
 public struct PushAction: Equatable, Sendable, Redacted {
     /// What the push asks for.
@@ -27,8 +141,8 @@ public struct PushAction: Equatable, Sendable, Redacted {
     public let callID: String?
     /// The call's UUID, the same for its push, its INVITE and its cancel.
     public let uuid: UUID
-    /// Seconds until the call is over unless its INVITE has come. Calls only.
-    public let timeLeft: TimeInterval?
+    /// How long until the call is over unless its INVITE has come. Calls only.
+    public let timeLeft: Duration?
     /// Whoever knows the token may have written this: what it says of the caller is a claim until the INVITE comes.
     public let unverified: Bool
 
@@ -37,11 +151,11 @@ public struct PushAction: Equatable, Sendable, Redacted {
 
 extension PushAction {
     init(_ action: SipWakeFFI.PushAction) {
-        kind = action.kind
-        duty = action.duty
-        channel = action.channel
-        vendor = action.vendor
-        problem = action.problem
+        kind = PushKind(action.kind)
+        duty = Duty(action.duty)
+        channel = Channel(action.channel)
+        vendor = action.vendor.map(Vendor.init)
+        problem = action.problem.map(PayloadProblem.init)
         account = action.account
         caller = action.caller
         callerLabel = action.callerLabel
@@ -49,7 +163,7 @@ extension PushAction {
         text = action.text
         callID = action.callId
         uuid = UUID(uuidString: action.uuid) ?? UUID()
-        timeLeft = action.timeLeftMs.map { TimeInterval($0) / 1000 }
+        timeLeft = action.timeLeftMs.map(Duration.init(milliseconds:))
         unverified = action.unverified
     }
 
@@ -59,7 +173,7 @@ extension PushAction {
         return Self(
             kind: calls ? .incomingCall(video: false) : .ignore(reason: .notUnderstood),
             duty: calls ? .reportCall : .nothing, channel: channel, vendor: nil, problem: .unreadable, account: nil,
-            caller: nil, callerLabel: nil, title: nil, text: nil, callID: nil, uuid: UUID(), timeLeft: calls ? 40 : nil,
+            caller: nil, callerLabel: nil, title: nil, text: nil, callID: nil, uuid: UUID(), timeLeft: calls ? .seconds(40) : nil,
             unverified: true)
     }
 }
@@ -85,6 +199,98 @@ public func readPush(
 }
 
 private func readPush(json: Data, channel: Channel, hints: PushHints, opening decryptor: ForeignDecryptor?) -> PushAction {
-    let action = try? parsePush(payload: .json(bytes: json), channel: channel, hints: hints, decryptor: decryptor)
+    let action = try? parsePush(payload: .json(bytes: json), channel: channel.foreign, hints: hints.foreign, decryptor: decryptor)
     return action.map(PushAction.init) ?? .unknown(channel)
+}
+
+extension PushHints {
+    var foreign: SipWakeFFI.PushHints {
+        let state: SipWakeFFI.AppState? =
+            switch appState {
+            case .foreground: .foreground
+            case .background: .background
+            case .notRunning: .notRunning
+            case nil: nil
+            }
+        return SipWakeFFI.PushHints(mustReport: mustReport, appState: state)
+    }
+}
+
+extension Channel {
+    init(_ channel: SipWakeFFI.Channel) {
+        switch channel {
+        case .pushKit: self = .pushKit
+        case .fcmIos, .fcmAndroid: self = .firebase
+        case .apnsAlert, .webPush: self = .apnsAlert
+        }
+    }
+
+    var foreign: SipWakeFFI.Channel {
+        switch self {
+        case .pushKit: .pushKit
+        case .apnsAlert: .apnsAlert
+        case .firebase: .fcmIos
+        }
+    }
+}
+
+extension PushKind {
+    fileprivate init(_ kind: SipWakeFFI.PushKind) {
+        switch kind {
+        case .incomingCall(let video): self = .incomingCall(video: video)
+        case .chat(let mimeType): self = .chat(mimeType: mimeType)
+        case .cancel: self = .cancel
+        case .custom(let ntype): self = .custom(ntype: ntype)
+        case .refreshBinding: self = .refreshBinding
+        case .ignore(let reason): self = .ignore(reason: IgnoreReason(reason))
+        }
+    }
+}
+
+extension IgnoreReason {
+    fileprivate init(_ reason: SipWakeFFI.IgnoreReason) {
+        switch reason {
+        case .notUnderstood: self = .notUnderstood
+        case .loggedOut: self = .loggedOut
+        case .callOver: self = .callOver
+        }
+    }
+}
+
+extension PayloadProblem {
+    fileprivate init(_ problem: SipWakeFFI.PayloadProblem) {
+        switch problem {
+        case .empty: self = .empty
+        case .unreadable: self = .unreadable
+        case .tooLarge: self = .tooLarge
+        case .unrecognised: self = .unrecognised
+        case .notSealed: self = .notSealed
+        }
+    }
+}
+
+extension Vendor {
+    fileprivate init(_ vendor: SipWakeFFI.Vendor) {
+        switch vendor {
+        case .mizutech: self = .mizutech
+        case .flexisip: self = .flexisip
+        case .portSip: self = .portSip
+        case .acrobits: self = .acrobits
+        case .twilio: self = .twilio
+        case .telnyx: self = .telnyx
+        case .vialer: self = .vialer
+        case .other: self = .other
+        }
+    }
+}
+
+extension Duty {
+    fileprivate init(_ duty: SipWakeFFI.Duty) {
+        switch duty {
+        case .reportCall: self = .reportCall
+        case .reportThenEnd: self = .reportThenEnd
+        case .showNotification: self = .showNotification
+        case .startForegroundService, .nothing: self = .nothing
+        }
+    }
 }

@@ -6,22 +6,47 @@ import SipWakeFFI
 /// What is asked for is stored and under way when a call returns; what becomes of it comes as an event. A task that is cancelled
 /// stops waiting at once and gets `CancellationError`; what it had asked for is done all the same.
 public final class SipWakeClient: Sendable {
+    /// The longest that a push or a log-out holds the process: iOS gives some 30 seconds.
+    static let longestHold = Duration.seconds(25)
+
     private let ffi: SipWakeFFI.SipWakeClient
+    private let hub = EventHub()
+    private let backgroundTime: (any BackgroundTime)?
 
     /// Makes a client that knows these accounts. Log-outs that an earlier process could not deliver go out at once.
     ///
     /// Hand over the accounts of the logged-in users here: a push that comes right after is then judged with them. A client
     /// without accounts makes no sound for any push. Nothing is registered before ``register(_:)``.
     ///
-    /// Reads the store from another thread, and waits for it.
+    /// Reads the store from another thread, and waits for it: a few milliseconds with a Keychain. ``open(store:accounts:options:)``
+    /// does the same without holding up the caller's thread, where no push can come in between.
     ///
     /// - Throws: ``SipWakeError/invalidField(name:reason:)`` for an account or option that cannot be used.
     public init(store: any StateStore, accounts: [AccountSetup] = [], options: ClientOptions = ClientOptions()) throws {
         ffi = try translating {
             try SipWakeFFI.SipWakeClient(
-                store: ForeignStore(store), accounts: accounts, listener: nil, options: options.foreign,
+                store: ForeignStore(store), accounts: accounts.map(\.foreign), listener: nil, options: options.foreign,
                 serverTrust: options.serverTrust.map(ForeignTrust.init), decryptor: options.decryptor.map(ForeignDecryptor.init),
                 trace: options.trace.map(ForeignTrace.init))
+        }
+        backgroundTime = options.backgroundTime
+        let stream = try translating { try ffi.events() }
+        Task.detached(priority: .userInitiated) { [hub] in
+            while let event = try? await stream.nextEvent() { hub.publish(SipWakeEvent(event)) }
+            hub.finish()
+        }
+    }
+
+    /// Makes a client as ``init(store:accounts:options:)`` does, on another thread.
+    ///
+    /// - Throws: ``SipWakeError/invalidField(name:reason:)``.
+    public static func open(
+        store: any StateStore, accounts: [AccountSetup] = [], options: ClientOptions = ClientOptions()
+    ) async throws -> SipWakeClient {
+        try await withCheckedThrowingContinuation { continuation in
+            DispatchQueue.global(qos: .userInitiated).async {
+                continuation.resume(with: Result { try SipWakeClient(store: store, accounts: accounts, options: options) })
+            }
         }
     }
 
@@ -29,16 +54,53 @@ public final class SipWakeClient: Sendable {
         try? ffi.shutdown()
     }
 
-    /// Returns a stream of events: the first one with all that happened since the client was made, later ones from now on.
+    /// Returns a stream of events for one reader: the latest that happened before, up to 256, then all that happen from now on.
+    /// A reader that falls behind by more gets ``SipWakeEvent/eventsLost(count:)``.
     ///
     /// It ends with the client, or when the task that reads it is cancelled.
-    public func events() -> AsyncStream<SipWakeEvent> {
-        guard let stream = try? ffi.events() else { return AsyncStream { $0.finish() } }
-        // Pulled, so that a slow reader fills Rust's bounded queue and no other.
-        return AsyncStream {
-            (try? await stream.nextEvent()).map(SipWakeEvent.init)
-        } onCancel: {
-            try? stream.cancel()
+    ///
+    /// - Parameter count: how many past events at the most.
+    public func events(replaying count: Int = .max) -> AsyncStream<SipWakeEvent> {
+        stream(hub.reader(replaying: count).0)
+    }
+
+    /// The calls that are not over, with what was told of them last.
+    public var calls: [CallUpdate] { hub.calls }
+
+    /// Returns the calls that are not over, and a stream of all events from that moment on.
+    func follow() -> (calls: [CallUpdate], events: AsyncStream<SipWakeEvent>) {
+        let (reader, calls) = hub.reader(replaying: 0)
+        return (calls, stream(reader))
+    }
+
+    private func stream(_ reader: EventHub.Reader) -> AsyncStream<SipWakeEvent> {
+        AsyncStream { [hub] in
+            await hub.next(reader)
+        } onCancel: { [hub] in
+            hub.cancel(reader)
+        }
+    }
+
+    /// Tells every reader of a failure that no caller waits for, as ``SipWakeEvent/failed(_:)``: for what stands between the
+    /// system's frameworks and this client.
+    public func note(_ failure: Failure) {
+        hub.publish(.failed(failure))
+    }
+
+    /// Keeps the process running until an event settles the matter, but not for long. Asks the system from a task of its own:
+    /// who judges a push does not wait for it.
+    private func hold(_ name: String, until settled: @escaping @Sendable (SipWakeEvent) -> Bool) {
+        guard let backgroundTime else { return }
+        let reader = hub.reader(replaying: 0).0
+        Task(priority: .userInitiated) { [hub] in
+            let end = backgroundTime.begin(name)
+            let clock = Task {
+                try? await Task.sleep(for: Self.longestHold)
+                hub.cancel(reader)
+            }
+            while let event = await hub.next(reader), !settled(event) {}
+            clock.cancel()
+            end()
         }
     }
 
@@ -48,7 +110,7 @@ public final class SipWakeClient: Sendable {
     /// - Throws: ``SipWakeError/invalidField(name:reason:)``, which names the field and the rule.
     @discardableResult
     public func addAccount(_ setup: AccountSetup) async throws -> AccountID {
-        AccountID(rawValue: try await waiting { [ffi] in try await ffi.addAccount(setup: setup) })
+        AccountID(rawValue: try await waiting { [ffi] in try await ffi.addAccount(setup: setup.foreign) })
     }
 
     /// Registers now, also after a refusal. Call it at every start of the app. The outcome comes as an event.
@@ -65,7 +127,10 @@ public final class SipWakeClient: Sendable {
     ///   ``SipWakeError/noSuchAccount(reason:)``.
     @discardableResult
     public func setToken(_ token: String?, alert: String? = nil, for account: AccountID) async throws -> TokenOutcome {
-        try await waiting { [ffi] in try await ffi.setToken(account: account.rawValue, token: token, alert: alert) }
+        let outcome = try await waiting { [ffi] in
+            try await ffi.setToken(account: account.rawValue, token: token, alert: alert)
+        }
+        return TokenOutcome(outcome)
     }
 
     /// Removes the push binding and stays registered. Stored before this returns; from here on no push makes a sound.
@@ -80,6 +145,7 @@ public final class SipWakeClient: Sendable {
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     public func logOut(_ account: AccountID) async throws {
+        hold("sipwake log-out") { if case .loggedOut(account, _) = $0 { true } else { false } }
         try await waiting { [ffi] in try await ffi.logOut(account: account.rawValue) }
     }
 
@@ -101,8 +167,15 @@ public final class SipWakeClient: Sendable {
 
     /// As the other `push`, for a payload that is JSON text.
     public func push(json: Data, channel: Channel, hints: PushHints = PushHints()) -> PushAction {
-        let action = try? ffi.push(payload: .json(bytes: json), channel: channel, hints: hints)
-        return action.map(PushAction.init) ?? readPush(json: json, channel: channel, hints: hints)
+        let judged = try? ffi.push(payload: .json(bytes: json), channel: channel.foreign, hints: hints.foreign)
+        let action = judged.map(PushAction.init) ?? readPush(json: json, channel: channel, hints: hints)
+        switch action.kind {
+        case .incomingCall, .refreshBinding, .chat:
+            hold("sipwake push") { action.isSettled(by: $0) }
+        case .cancel, .custom, .ignore:
+            break
+        }
+        return action
     }
 
     /// Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here, the change `answerWanted`
@@ -125,33 +198,33 @@ public final class SipWakeClient: Sendable {
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not ringing, or an empty description.
     public func accept(_ call: UUID, with session: SessionDescription) async throws {
-        try await waiting { [ffi] in try await ffi.accept(call: call.uuidString, answer: session) }
+        try await waiting { [ffi] in try await ffi.accept(call: call.uuidString, answer: session.foreign) }
     }
 
     /// Declines a call that rings or was announced.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)``.
     public func decline(_ call: UUID, _ how: DeclineHow = .everywhere) async throws {
-        try await waiting { [ffi] in try await ffi.decline(call: call.uuidString, how: how) }
+        try await waiting { [ffi] in try await ffi.decline(call: call.uuidString, how: how.foreign) }
     }
 
     /// Ends a call, whatever its state: announced, ringing or answered.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not known or over.
     public func hangUp(_ call: UUID, _ why: HangUp = .normal) async throws {
-        try await waiting { [ffi] in try await ffi.hangUp(call: call.uuidString, why: why) }
+        try await waiting { [ffi] in try await ffi.hangUp(call: call.uuidString, why: why.foreign) }
     }
 
     /// Responds to the change `offered` with our description; refuses with nil, and the call goes on as it was.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` if no offer waits for a response.
     public func respond(toOfferOf call: UUID, with session: SessionDescription?) async throws {
-        try await waiting { [ffi] in try await ffi.respondOffer(call: call.uuidString, answer: session) }
+        try await waiting { [ffi] in try await ffi.respondOffer(call: call.uuidString, answer: session?.foreign) }
     }
 
     /// Sets how calls are treated from here on.
     public func setCallPolicy(_ policy: CallPolicy) async throws {
-        try await waiting { [ffi] in try await ffi.setCallPolicy(policy: policy) }
+        try await waiting { [ffi] in try await ffi.setCallPolicy(policy: policy.foreign) }
     }
 
     /// Says that the device's network changed: flows are opened anew, the bindings follow.
@@ -163,5 +236,21 @@ public final class SipWakeClient: Sendable {
     /// their servers.
     public func shutdown() {
         try? ffi.shutdown()
+    }
+}
+
+extension PushAction {
+    /// Whether what the push asked for is under way without help of the system: a call rings or is over, a binding is renewed or
+    /// waits for another try.
+    fileprivate func isSettled(by event: SipWakeEvent) -> Bool {
+        switch (kind, event) {
+        case (.incomingCall, .call(let update)) where update.id == uuid:
+            switch update.change {
+            case .ringing, .answerWanted, .connected, .ended: true
+            default: false
+            }
+        case (.refreshBinding, .registered), (.refreshBinding, .registrationFailed), (.chat, .chatMessage): true
+        default: false
+        }
     }
 }

@@ -1,56 +1,75 @@
 import Foundation
 import SipWakeFFI
 
-/// What an app gets to know.
+/// What an app gets to know. Later versions may add cases: have a `default` where you switch.
 public enum SipWakeEvent: Equatable, Sendable {
     /// The registrar accepted a REGISTER.
     case registered(account: AccountID, Registration)
-    /// A REGISTER, or the way to the registrar, failed. It is tried again after `retryIn` seconds; without them not before the app changes something.
-    case registrationFailed(account: AccountID, FailureKind, status: UInt16?, reason: String, retryIn: TimeInterval?)
-    /// The server confirmed that it forgot a logged-out user's binding.
+    /// A REGISTER, or the way to the registrar, failed.
+    case registrationFailed(account: AccountID, RegistrationFailure)
+    /// A logged-out user's binding is gone from the server. The AOR is told, since the account itself is gone.
     case loggedOut(account: AccountID, aor: String)
-    /// A capability query was answered; with 555 when the provider asked for is not supported.
-    case capabilities(account: AccountID, status: UInt16, providers: [String])
-    /// A call was announced, arrived, changed or ended. The UUID is the one that its push has.
-    case call(UUID, account: AccountID?, CallChange, CallTimes)
+    /// A capability query was answered.
+    case capabilities(account: AccountID, Capabilities)
+    /// A call was announced, arrived, changed or ended.
+    case call(CallUpdate)
     /// A MESSAGE arrived.
     case chatMessage(account: AccountID, ChatMessage)
     /// The app's store refused a record, or gave back one that cannot be read.
     case storeFailed(key: String, reason: String)
+    /// Something failed that no caller waits for: in a system framework, or a command that a bridge gave.
+    case failed(Failure)
     /// Something from the network was dropped. Told at 1, 2, 4, 8, …
     case discarded(DiscardReason, count: UInt64)
-    /// Events were not read in time and are lost.
+    /// Events were not read in time and are lost for this reader.
     case eventsLost(count: UInt64)
     /// Something that this version has no name for.
     case other(description: String)
 }
 
-/// When a call came how far, by the device's clock.
-public struct CallTimes: Equatable, Sendable {
-    /// A push announced it.
-    public let announced: Date?
-    /// Its INVITE came.
-    public let ringing: Date?
-    /// The user answered: the 200 was sent.
-    public let answered: Date?
-    /// The caller's ACK came: both sides may talk.
-    public let connected: Date?
-    /// It ended.
-    public let ended: Date?
-    /// Seconds that both sides could talk, measured by a clock that nobody sets; nil before it is over, or if they never could.
-    public let talked: TimeInterval?
+/// Something that failed, with the system's code.
+public struct Failure: Error, Hashable, Sendable {
+    /// Where: `CallKit`, `PushKit`, `UserNotifications`, `Keychain`, `AVFAudio`, `BackgroundTasks`, `sipwake`, ….
+    public let domain: String
+    /// What was to be done, for example `report an incoming call`.
+    public let doing: String
+    /// The system's code, for example CallKit's 3 for a Focus; 0 where there is none.
+    public let code: Int
+    /// In words.
+    public let reason: String
 
-    init(_ times: SipWakeFFI.CallTimes) {
-        func date(_ moment: Moment?) -> Date? { moment.map { Date(timeIntervalSince1970: TimeInterval($0.wallMs) / 1000) } }
-        announced = date(times.announced)
-        ringing = date(times.ringing)
-        answered = date(times.answered)
-        connected = date(times.connected)
-        ended = date(times.ended)
-        talked = times.connected.flatMap { from in
-            times.ended.map { TimeInterval($0.bootMs - min(from.bootMs, $0.bootMs)) / 1000 }
-        }
+    public init(domain: String, doing: String, code: Int = 0, reason: String) {
+        self.domain = domain
+        self.doing = doing
+        self.code = code
+        self.reason = reason
     }
+
+    /// Takes code and words from an error.
+    public init(domain: String, doing: String, _ error: any Error) {
+        self.init(domain: domain, doing: doing, code: (error as NSError).code, reason: error.localizedDescription)
+    }
+}
+
+/// Why something from the network was dropped.
+public struct DiscardReason: OpenName {
+    public let rawValue: String
+    public init(rawValue: String) { self.rawValue = rawValue }
+
+    /// No SIP message.
+    public static let malformed = Self(rawValue: "malformed")
+    /// A response that no request of ours waits for.
+    public static let foreignResponse = Self(rawValue: "foreignResponse")
+    /// A request that cannot be answered.
+    public static let strayRequest = Self(rawValue: "strayRequest")
+    /// It came from a flow that is closed.
+    public static let deadFlow = Self(rawValue: "deadFlow")
+    /// Too many calls at once.
+    public static let tooManyCalls = Self(rawValue: "tooManyCalls")
+    /// A request that came past the registrar.
+    public static let unsolicited = Self(rawValue: "unsolicited")
+    /// Anything else.
+    public static let other = Self(rawValue: "other")
 }
 
 /// A message as it came over SIP. Its description does not show the text.
@@ -78,17 +97,19 @@ extension SipWakeEvent {
         func id(_ account: String) -> AccountID { AccountID(rawValue: account) }
         switch event {
         case .registered(let account, let registration):
-            self = .registered(account: id(account), registration)
+            self = .registered(account: id(account), Registration(registration))
         case .registrationFailed(let account, let kind, let status, let reason, let retryInMs):
-            let retryIn = retryInMs.map { TimeInterval($0) / 1000 }
-            self = .registrationFailed(account: id(account), kind, status: status, reason: reason, retryIn: retryIn)
+            let retryIn = retryInMs.map(Duration.init(milliseconds:))
+            let failure = RegistrationFailure(kind: FailureKind(kind), status: status, reason: reason, retryIn: retryIn)
+            self = .registrationFailed(account: id(account), failure)
         case .loggedOut(let account, let aor):
             self = .loggedOut(account: id(account), aor: aor)
         case .capabilities(let account, let status, let providers):
-            self = .capabilities(account: id(account), status: status, providers: providers)
+            self = .capabilities(account: id(account), Capabilities(status: status, providers: providers))
         case .call(let uuid, let account, let change, let times):
             if let uuid = UUID(uuidString: uuid) {
-                self = .call(uuid, account: account.map(id), change, CallTimes(times))
+                let (account, change) = (account.map(id), CallChange(change))
+                self = .call(CallUpdate(id: uuid, account: account, change: change, times: CallTimes(times)))
             } else {
                 self = .other(description: "a call without a UUID")
             }
@@ -103,11 +124,25 @@ extension SipWakeEvent {
             // Swift apps read a stream and have no listener that could fail.
             self = .other(description: reason)
         case .discarded(let reason, let count):
-            self = .discarded(reason, count: count)
+            self = .discarded(DiscardReason(reason), count: count)
         case .eventsLost(let count):
             self = .eventsLost(count: count)
         case .other(let description):
             self = .other(description: description)
+        }
+    }
+}
+
+extension DiscardReason {
+    fileprivate init(_ reason: SipWakeFFI.DiscardReason) {
+        switch reason {
+        case .malformed: self = .malformed
+        case .foreignResponse: self = .foreignResponse
+        case .strayRequest: self = .strayRequest
+        case .deadFlow: self = .deadFlow
+        case .tooManyCalls: self = .tooManyCalls
+        case .unsolicited: self = .unsolicited
+        case .other: self = .other
         }
     }
 }

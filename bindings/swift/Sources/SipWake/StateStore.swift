@@ -6,7 +6,9 @@ import SipWakeFFI
 /// Called from a thread of the client, which waits: a record must be safe before what depends on it is sent. Don't call
 /// the client from in here, and don't wait for the main thread. What is thrown becomes ``SipWakeEvent/storeFailed(key:reason:)``.
 public protocol StateStore: Sendable {
-    /// Returns the record under this key, or nil.
+    /// Returns the record under this key, or nil if there is none.
+    ///
+    /// - Throws: ``StoreShut`` while records cannot be read yet, as before the first unlock: that is not the same as none.
     func load(key: String) throws -> Data?
     /// Stores a record, replacing the one under the same key as a whole or not at all.
     func save(key: String, bytes: Data) throws
@@ -21,6 +23,30 @@ extension StateStore {
     public func saveProgress(key: String, bytes: Data) throws {
         try save(key: key, bytes: bytes)
     }
+}
+
+/// A store that cannot be read yet and will be later, for example before the phone's first unlock.
+public struct StoreShut: LocalizedError, Hashable, Sendable {
+    public let reason: String
+
+    public init(reason: String) {
+        self.reason = reason
+    }
+
+    public var errorDescription: String? { reason }
+}
+
+/// A store for tests and previews: its records end with it.
+public final class MemoryStore: StateStore, @unchecked Sendable {
+    // Guards `records`.
+    private let lock = NSLock()
+    private var records: [String: Data] = [:]
+
+    public init() {}
+
+    public func load(key: String) -> Data? { lock.withLock { records[key] } }
+    public func save(key: String, bytes: Data) { lock.withLock { records[key] = bytes } }
+    public func remove(key: String) { lock.withLock { records[key] = nil } }
 }
 
 final class ForeignStore: SipWakeFFI.StateStore {

@@ -9,9 +9,10 @@ final class Screen: CallScreen {
     private(set) var ends: [UUID: EndReason] = [:]
     var takes = true
 
-    func show(_ call: ShownCall, done: @escaping @MainActor (Bool) -> Void) {
-        if takes { shown[call.uuid] = call }
-        done(takes)
+    func show(_ call: ShownCall, done: @escaping @MainActor (ShowOutcome) -> Void) {
+        guard takes else { return done(.refused(.doNotDisturb, Failure(domain: "Screen", doing: "show", code: 3, reason: "a Focus"))) }
+        let known = shown.updateValue(call, forKey: call.uuid) != nil
+        done(known ? .known : .new)
     }
 
     func update(_ call: ShownCall) { shown[call.uuid] = call }
@@ -21,7 +22,10 @@ final class Screen: CallScreen {
 /// What the user did, played.
 @MainActor
 final class Tap: CallScreenAction {
+    let timeoutDate: Date?
     private(set) var outcome: String?
+
+    init(until timeoutDate: Date? = nil) { self.timeoutDate = timeoutDate }
 
     func fulfill() { outcome = (outcome ?? "") + "fulfilled" }
     func fail() { outcome = (outcome ?? "") + "failed" }
@@ -60,10 +64,10 @@ struct Phone {
     let media = Media()
     let desk: CallDesk
 
-    init() async throws {
+    init(answering policy: AnswerPolicy = .answerable) async throws {
         gateway = try MockGateway()
-        app = try App(store: Memory(), setup: alice(gateway))
-        desk = CallDesk(app.client, screen: screen, media: media)
+        app = try App(store: MemoryStore(), setup: alice(gateway))
+        desk = CallDesk(app.client, screen: screen, media: media, answering: policy)
         try await app.client.setToken(firstToken, for: app.account)
         try await app.client.register(app.account)
         _ = try await app.registration()
@@ -94,13 +98,17 @@ struct Phone {
 }
 
 @MainActor @Suite(.serialized) struct CallTests {
-    @Test func anAnswerBeforeTheInviteIsFulfilledWhenTheAckCame() async throws {
+    @Test func anAnswerBeforeTheInviteIsFulfilledWhenTheInviteCanBeAnswered() async throws {
         let phone = try await Phone()
         let call = try phone.pushedCall(["sdp": "v=0 theirs", "invite_delay_ms": 300])
         #expect(phone.screen.shown[call.uuid] != nil, "reported before the delegate returns")
         let tap = Tap()
         phone.desk.userAnswers(call.uuid, tap)
         #expect(tap.outcome == nil, "there is no INVITE yet")
+        phone.media.hesitates = true
+        try await phone.until("asked") { !phone.media.offers.isEmpty }
+        #expect(tap.outcome == "fulfilled", "the audio session starts while the media engine answers")
+        phone.media.hesitates = false
         try await phone.until("connected") { phone.media.connected == [call.uuid] }
         #expect(tap.outcome == "fulfilled")
         #expect(phone.media.offers == ["v=0 theirs"])
@@ -137,7 +145,7 @@ struct Phone {
     }
 
     @Test func aCallThatEndsBeforeItIsUpFailsTheAnswer() async throws {
-        let phone = try await Phone()
+        let phone = try await Phone(answering: .connected)
         phone.media.hesitates = true
         let call = try phone.pushedCall()
         let tap = Tap()
@@ -161,7 +169,7 @@ struct Phone {
     }
 
     @Test func mediaThatCannotAnswerEndsTheCall() async throws {
-        let phone = try await Phone()
+        let phone = try await Phone(answering: .connected)
         phone.media.refuses = true
         let call = try phone.pushedCall()
         let tap = Tap()
@@ -179,6 +187,64 @@ struct Phone {
         try await phone.caller(call.number, sees: "rejected")
         let seen = try phone.gateway.ask("call", ["call": call.number])
         #expect((seen["call"] as? [String: Any] ?? seen)["status"] as? Int == 486)
+    }
+
+    @Test func anAnswerThatTheSystemWillNotWaitForFailsAndTheCallWithIt() async throws {
+        let phone = try await Phone()
+        // Nobody places the INVITE of this push; the system's patience is over in a second, which is the margin.
+        let action = phone.app.client.push(
+            ["ntype": "0", "nfrom": "1234", "ncallid": "never@x", "ntouser": "alice"], channel: .pushKit)
+        phone.desk.report(action) {}
+        let tap = Tap(until: Date() + 1)
+        phone.desk.userAnswers(action.uuid, tap)
+        try await phone.until("failed") { tap.outcome == "failed" }
+        try await phone.until("off the screen") { phone.screen.ends[action.uuid] != nil }
+    }
+
+    @Test func anAnswerIsNeverFulfilledTooLate() async throws {
+        let phone = try await Phone()
+        let call = try phone.pushedCall()
+        try await phone.caller(call.number, sees: "ringing")
+        let tap = Tap(until: Date() - 60)
+        phone.desk.userAnswers(call.uuid, tap)
+        try await phone.until("failed") { tap.outcome == "failed" }
+        try await phone.caller(call.number, sees: "rejected")
+    }
+
+    @Test func anAnswerCountsAtOnceWhereTheAppWantsThat() async throws {
+        let phone = try await Phone(answering: .atOnce)
+        let call = try phone.pushedCall(["invite_delay_ms": 300])
+        let tap = Tap()
+        phone.desk.userAnswers(call.uuid, tap)
+        #expect(tap.outcome == "fulfilled")
+        try await phone.until("connected") { phone.media.connected == [call.uuid] }
+        #expect(tap.outcome == "fulfilled", "once")
+    }
+
+    @Test func aDeskThatIsMadeLaterShowsTheCallThatRings() async throws {
+        let phone = try await Phone()
+        let call = try phone.pushedCall()
+        try await phone.caller(call.number, sees: "ringing")
+        let (screen, media) = (Screen(), Media())
+        let desk = CallDesk(phone.app.client, screen: screen, media: media)
+        #expect(screen.shown[call.uuid] != nil)
+        try phone.gateway.ask("cancel", ["call": call.number])
+        try await phone.until("ended") { screen.ends[call.uuid] == .cancelled }
+        withExtendedLifetime(desk) {}
+    }
+
+    @Test func aSecondPushOfACallThatTheUserDeclinedIsReportedAndEnded() async throws {
+        let phone = try await Phone()
+        let call = try phone.pushedCall(["invite_delay_ms": 300])
+        let push = phone.app.client.push(
+            ["ntype": "0", "nfrom": "1234", "ncallid": "twice@x", "ntouser": "alice"], channel: .pushKit)
+        phone.desk.report(push) {}
+        phone.desk.userEnds(push.uuid, Tap())
+        var settled = false
+        phone.desk.report(push) { settled = true }
+        #expect(settled && phone.screen.shown[push.uuid]?.label == nil)
+        phone.desk.userEnds(call.uuid, Tap())
+        try await phone.caller(call.number, sees: "rejected")
     }
 
     @Test func whatAnswersACallThatIsNotThereFails() async throws {

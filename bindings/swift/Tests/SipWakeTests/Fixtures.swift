@@ -6,22 +6,12 @@ let firstToken = String(repeating: "a1", count: 32)
 let secondToken = String(repeating: "b2", count: 32)
 let alertToken = String(repeating: "c3", count: 32)
 
-/// Keeps records beyond a client, as a phone's flash does.
-final class Memory: StateStore, @unchecked Sendable {
-    private let lock = NSLock()
-    private var records: [String: Data] = [:]
-
-    func load(key: String) -> Data? { lock.withLock { records[key] } }
-    func save(key: String, bytes: Data) { lock.withLock { records[key] = bytes } }
-    func remove(key: String) { lock.withLock { records[key] = nil } }
-}
-
 func alice(_ gateway: MockGateway? = nil, transport: Transport? = nil) -> AccountSetup {
     AccountSetup(
         account: AccountConfig(
             aor: "sip:alice@mock.example", credentials: .password(password: "wonderland"),
             gateways: gateway.map { [$0.address] } ?? [], transport: transport, userAgent: "sipwake-swift-test/1"),
-        push: PushConfig(provider: .apns, package: "com.example.app", teamId: "ABCDE12345"))
+        push: PushConfig(provider: .apns, package: "com.example.app", teamID: "ABCDE12345"))
 }
 
 struct Timeout: Error {}

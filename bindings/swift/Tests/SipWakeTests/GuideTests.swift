@@ -13,8 +13,8 @@ func listen(to client: SipWakeClient, warn: @escaping @Sendable (String) -> Void
             case .registered(_, let registration):
                 let verdict = registration.verdict
                 if verdict.standing != .confirmed { warn("\(verdict.reason); \(verdict.advice)") }
-            case .registrationFailed(_, _, _, let reason, _):
-                warn(reason)
+            case .registrationFailed(_, let failure):
+                warn(failure.reason)
             default:
                 break
             }
@@ -68,24 +68,24 @@ extension Opener {
 
     @Test func theGuideAnswersACall() async throws {
         let gateway = try MockGateway()
-        let app = try App(store: Memory(), setup: alice(gateway))
+        let app = try App(store: MemoryStore(), setup: alice(gateway))
         let (client, ours) = (app.client, "v=0 ours")
         try await client.register(app.account)
         _ = try await app.registration()
         var number = try gateway.placeCall()
         let ringing: @Sendable (SipWakeEvent) -> UUID? = {
-            if case .call(let uuid, _, .ringing, _) = $0 { uuid } else { nil }
+            if case .call(let call) = $0, case .ringing = call.change { call.id } else { nil }
         }
         var call = try await app.next(ringing)
         // begin answer
         try await client.answer(call)
         // end answer
-        _ = try await app.next { if case .call(_, _, .answerWanted, _) = $0 { true } else { nil } }
+        _ = try await app.next { if case .call(let call) = $0, case .answerWanted = call.change { true } else { nil } }
         // begin accept
         try await client.accept(call, with: SessionDescription(sdp: ours))
         // end accept
         let times = try await app.next { event -> CallTimes? in
-            if case .call(_, _, .connected, let times) = event { times } else { nil }
+            if case .call(let call) = event, case .connected = call.change { call.times } else { nil }
         }
         #expect(times.ringing != nil && times.connected != nil && times.ended == nil)
         // begin hangup
@@ -93,9 +93,9 @@ extension Opener {
         // end hangup
         try gateway.waitCall(number, "hung_up_by_callee")
         let over = try await app.next { event -> CallTimes? in
-            if case .call(_, _, .ended(.hungUp, nil), let times) = event { times } else { nil }
+            if case .call(let call) = event, case .ended(.hungUp, nil) = call.change { call.times } else { nil }
         }
-        #expect(over.talked.map { $0 >= 0 } == true)
+        #expect(over.talked.map { $0 >= .zero } == true)
         number = try gateway.placeCall()
         call = try await app.next(ringing)
         // begin decline
@@ -106,12 +106,12 @@ extension Opener {
 
     @Test func theGuideLeadsToTheFirstWakeUp() async throws {
         let gateway = try MockGateway()
-        let (store, address, token) = (Memory(), gateway.address, firstToken)
+        let (store, address, token) = (MemoryStore(), gateway.address, firstToken)
         // begin client
         let setup = AccountSetup(
             account: AccountConfig(
                 aor: "sip:alice@mock.example", credentials: .password(password: "wonderland"), gateways: [address]),
-            push: PushConfig(provider: .apns, package: "com.example.app", teamId: "ABCDE12345"))
+            push: PushConfig(provider: .apns, package: "com.example.app", teamID: "ABCDE12345"))
         let client = try SipWakeClient(store: store, accounts: [setup])
         let alice = try setup.account.id()
         // end client

@@ -17,7 +17,7 @@ private final class Broken: StateStore {
 
 /// Takes a record only once it is opened.
 private final class Slow: StateStore {
-    let memory = Memory()
+    let memory = MemoryStore()
     let asked = DispatchSemaphore(value: 0)
     let opened = DispatchSemaphore(value: 0)
 
@@ -33,7 +33,7 @@ private final class Slow: StateStore {
 
 @Suite(.serialized) struct HardCasesTests {
     @Test func aHundredCallsAtOnceAreAllAnswered() async throws {
-        let app = try App(store: Memory(), setup: alice())
+        let app = try App(store: MemoryStore(), setup: alice())
         let taken = try await within(patience) {
             try await withThrowingTaskGroup(of: TokenOutcome.self) { group in
                 for number in 0..<100 {
@@ -47,7 +47,7 @@ private final class Slow: StateStore {
     }
 
     @Test func aCancelledReaderEndsInRustAndTheNextOneGoesOn() async throws {
-        let client = try SipWakeClient(store: Memory(), accounts: [alice()])
+        let client = try SipWakeClient(store: MemoryStore(), accounts: [alice()])
         let account = try alice().account.id()
         for _ in 0..<50 {
             let events = client.events()
@@ -85,7 +85,7 @@ private final class Slow: StateStore {
     }
 
     @Test func theEndOfTheClientEndsWhoeverWaits() async throws {
-        let app = try App(store: Memory(), setup: alice())
+        let app = try App(store: MemoryStore(), setup: alice())
         let events = app.client.events()
         let reader = Task { for await _ in events {} }
         app.client.shutdown()
@@ -121,7 +121,7 @@ private final class Slow: StateStore {
     @Test func anErrorTellsItsFieldAndItsReasonAndNoSecret() async throws {
         let bad = AccountConfig(aor: "alice@example.com", credentials: .password(password: "hun\nter2"))
         do {
-            _ = try SipWakeClient(store: Memory(), accounts: [AccountSetup(account: bad)])
+            _ = try SipWakeClient(store: MemoryStore(), accounts: [AccountSetup(account: bad)])
             Issue.record("no error")
         } catch let error as SipWakeError {
             guard case .invalidField(let name, _) = error else { throw error }
@@ -132,7 +132,7 @@ private final class Slow: StateStore {
         dump(AccountSetup(account: bad), to: &dumped)
         #expect(!"\(AccountSetup(account: bad))\(dumped)".contains("hun"))
 
-        let app = try App(store: Memory(), setup: AccountSetup(account: alice().account))
+        let app = try App(store: MemoryStore(), setup: AccountSetup(account: alice().account))
         await #expect(throws: SipWakeError.self) { try await app.client.setToken(firstToken, for: app.account) }
         do { try await app.client.decline(UUID()) } catch SipWakeError.noSuchCall {}
         do { try await app.client.register(AccountID(rawValue: "x")) } catch SipWakeError.noSuchAccount {}
@@ -141,7 +141,7 @@ private final class Slow: StateStore {
     @Test func clientsComeAndGoWithoutLeavingMemoryBehind() throws {
         let cycles = ProcessInfo.processInfo.environment["SIPWAKE_TEST_CYCLES"].flatMap { Int($0) } ?? 1000
         func cycle() throws {
-            for _ in 0..<cycles / 2 { _ = try SipWakeClient(store: Memory(), accounts: [alice()]) }
+            for _ in 0..<cycles / 2 { _ = try SipWakeClient(store: MemoryStore(), accounts: [alice()]) }
         }
         try cycle()
         let halfway = try resident()

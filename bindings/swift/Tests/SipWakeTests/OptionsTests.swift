@@ -22,7 +22,7 @@ private final class Heard<T: Sendable>: @unchecked Sendable {
 @Suite struct OptionsTests {
     @Test func aSealedPushIsACallFromWhomItIs() throws {
         let options = ClientOptions(decryptor: Envelope())
-        let client = try SipWakeClient(store: Memory(), accounts: [alice()], options: options)
+        let client = try SipWakeClient(store: MemoryStore(), accounts: [alice()], options: options)
         let action = client.push(["aps": ["alert": "…"], "sealed": "1234"], channel: .pushKit)
         #expect(action.kind == .incomingCall(video: false))
         #expect(action.caller == "1234")
@@ -51,7 +51,7 @@ private final class Heard<T: Sendable>: @unchecked Sendable {
 
     private func refusedField(_ options: ClientOptions) -> String? {
         do {
-            _ = try SipWakeClient(store: Memory(), options: options)
+            _ = try SipWakeClient(store: MemoryStore(), options: options)
             return nil
         } catch SipWakeError.invalidField(let name, _) {
             return name
@@ -65,7 +65,7 @@ private final class Heard<T: Sendable>: @unchecked Sendable {
         let heard = Heard<TracedMessage>()
         let setup = alice(gateway)
         let client = try SipWakeClient(
-            store: Memory(), accounts: [setup], options: ClientOptions(trace: { heard.take($0) }))
+            store: MemoryStore(), accounts: [setup], options: ClientOptions(trace: { heard.take($0) }))
         let account = try setup.account.id()
         try await client.setToken(firstToken, for: account)
         try await client.register(account)
@@ -99,7 +99,7 @@ private final class Heard<T: Sendable>: @unchecked Sendable {
             "ntype": 3, odd: odd, "list": [1, "two", ["three": 3.5], NSNull(), Date()] as [Any], "nested": ["a": ["b": "c"]],
             7: "no name", "none": NSNull(), "nan": Double.nan, "flag": true,
         ]
-        let action = readPush(payload, channel: .fcmIos)
+        let action = readPush(payload, channel: .firebase)
         #expect(action.kind == .custom(ntype: "3"), "\(action.kind)")
         #expect(readPush(["ntype": 0, "nfrom": odd], channel: .pushKit).caller != nil)
     }

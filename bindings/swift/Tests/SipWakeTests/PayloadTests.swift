@@ -13,7 +13,7 @@ private var call: [AnyHashable: Any] {
         #expect(action.duty == .reportCall)
         #expect(action.callerLabel == "John")
         #expect(action.account == "alice")
-        #expect((39...40).contains(action.timeLeft ?? 0))
+        #expect((.seconds(39) ... .seconds(40)).contains(action.timeLeft ?? .zero))
     }
 
     @Test func aNumberIsAsGoodAsItsText() {
@@ -72,12 +72,12 @@ private var call: [AnyHashable: Any] {
     }
 
     @Test func tagsForAnotherSIPStackHoldTheTokenAndTheirDescriptionDoesNot() throws {
-        let companion = try TagsCompanion(PushConfig(provider: .fcm, package: "app"))
+        let companion = try TagsCompanion(PushConfig(provider: .other(name: "acme"), package: "app"))
         let tags = try companion.tags(.token(token: "c:1", alert: nil))
-        #expect(tags.uriParamsText == ";pn-provider=fcm;pn-param=app;pn-prid=c:1")
+        #expect(tags.uriParamsText == ";pn-provider=acme;pn-param=app;pn-prid=c:1")
         #expect(!"\(tags)\(tags.headers)".contains("pn-prid=c:1"))
         #expect(try companion.tags(.token(token: "null", alert: nil)).headers.isEmpty)
-        let caps = [(name: "Feature-Caps", value: "*;+sip.pns=\"fcm\"")]
+        let caps = [(name: "Feature-Caps", value: "*;+sip.pns=\"acme\"")]
         #expect(try companion.verdict(status: 200, headers: caps).standing == .confirmed)
         #expect(try companion.verdict(status: 555, headers: []).standing == .refused)
     }

@@ -5,7 +5,7 @@ import Testing
 @Suite(.serialized) struct StoryTests {
     @Test(arguments: ["mizutech", "rfc8599", "xmpush", "opensips", "kamailio"], [Transport.udp, .tcp])
     func aPhoneIsWokenForACallAndItsUserLogsOut(profile: String, transport: Transport) async throws {
-        let store = Memory()
+        let store = MemoryStore()
         let gateway = try MockGateway(profile: profile)
         let setup = alice(gateway, transport: transport)
         try await firstRun(store, setup)
@@ -17,7 +17,7 @@ import Testing
         #expect(violations.isEmpty, "\(violations)")
     }
 
-    private func firstRun(_ store: Memory, _ setup: AccountSetup) async throws {
+    private func firstRun(_ store: MemoryStore, _ setup: AccountSetup) async throws {
         let app = try App(store: store, setup: setup)
         #expect(try await app.client.setToken(firstToken, for: app.account) == .taken)
         try await app.client.register(app.account)
@@ -28,7 +28,7 @@ import Testing
     }
 
     private func secondRun(
-        _ gateway: MockGateway, _ store: Memory, _ setup: AccountSetup, _ call: Int, _ push: [AnyHashable: Any]
+        _ gateway: MockGateway, _ store: MemoryStore, _ setup: AccountSetup, _ call: Int, _ push: [AnyHashable: Any]
     ) async throws {
         let app = try App(store: store, setup: setup)
         let action = app.client.push(push, channel: .pushKit)
@@ -38,7 +38,7 @@ import Testing
         #expect(action.duty == .reportCall)
         _ = try await app.registration()
         let (uuid, announced) = try await app.next { event -> (UUID, Bool)? in
-            if case .call(let uuid, _, .ringing(_, let announced, _), _) = event { (uuid, announced) } else { nil }
+            if case .call(let call) = event, case .ringing(_, let announced, _) = call.change { (call.id, announced) } else { nil }
         }
         #expect(announced)
         #expect(uuid == action.uuid, "the push and its INVITE are one call")
@@ -46,7 +46,7 @@ import Testing
         try gateway.waitCall(call, "ringing")
         try gateway.ask("cancel", ["call": call])
         let ended = try await app.next { event -> EndReason? in
-            if case .call(uuid, _, .ended(let reason, _), _) = event { reason } else { nil }
+            if case .call(let call) = event, call.id == uuid, case .ended(let reason, _) = call.change { reason } else { nil }
         }
         #expect(ended == .cancelled)
         try gateway.waitCall(call, "cancelled")

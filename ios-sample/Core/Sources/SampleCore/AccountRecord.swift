@@ -20,6 +20,25 @@ struct AccountRecord: Codable, Equatable {
     }
 }
 
+extension AccountRecord {
+    /// Logs out whoever was logged in when the app was deleted, and leaves the marker. What nobody can say changes nothing.
+    mutating func takeOver(_ firstRun: FirstRun, _ store: any StateStore) throws {
+        guard case .fresh = firstRun.state() else { return }
+        if let former = current {
+            current = nil
+            leaving.append(former)
+            try save(in: store)
+        }
+        try firstRun.markKnown()
+    }
+}
+
+/// Returns whether nobody is logged in, so that no push may be shown. Of a store that cannot be read nothing is said. For the
+/// extension, which writes nothing.
+public func isLoggedOut(in store: any StateStore) -> Bool {
+    (try? AccountRecord.load(from: store)).map { $0.current == nil } ?? false
+}
+
 /// Returns the key for encrypted pushes that the user gave, if there is one. For the app and its extension, which has no model.
 public func payloadKey(in store: any StateStore) -> Data? {
     try? AccountRecord.load(from: store).current?.key()

@@ -46,13 +46,13 @@ public struct AppIdentity: Equatable, Sendable {
     public let bundle: String
     /// Apple's team id; nil if it is not known.
     public let team: String?
-    /// Whether its tokens belong to APNs' sandbox: so they do when Xcode runs the app.
-    public let sandbox: Bool
+    /// Which of APNs' environments its tokens belong to.
+    public let environment: Environment
 
-    public init(bundle: String, team: String?, sandbox: Bool) {
+    public init(bundle: String, team: String?, environment: Environment) {
         self.bundle = bundle
         self.team = team
-        self.sandbox = sandbox
+        self.environment = environment
     }
 }
 
@@ -64,7 +64,7 @@ extension AccountSettings {
             outboundProxy: proxy.given, gateways: gateway.given.map { [$0] } ?? [], transport: transport.known,
             userAgent: "sipwake-ios-sample")
         let push = PushConfig(
-            provider: .apns, package: app.bundle, environment: app.sandbox ? .sandbox : .production, teamId: app.team)
+            provider: .apns, package: app.bundle, environment: app.environment, teamID: app.team)
         return AccountSetup(account: account, push: push)
     }
 }

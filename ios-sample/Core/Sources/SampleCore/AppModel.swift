@@ -27,23 +27,33 @@ public final class AppModel {
 
     private let store: any StateStore
     private let app: AppIdentity
+    private let firstRun: FirstRun?
     private let trace = TraceRing()
     private var record = AccountRecord()
     private weak var phone: (any PhoneSystem)?
 
     /// Reads who is logged in, and makes the client with that account.
     ///
-    /// - Parameter store: for the client and for the settings. If it cannot be read yet, call ``unlocked()`` when it can.
-    public init(store: any StateStore, app: AppIdentity, opening decryptor: (any PayloadDecryptor)? = nil) throws {
+    /// - Parameters:
+    ///   - store: for the client and for the settings. If it cannot be read yet, call ``unlocked()`` when it can.
+    ///   - firstRun: the marker of this installation; nil: there is none. The Keychain outlives the app: who was logged in when it
+    ///     was deleted is logged out.
+    ///   - backgroundTime: keeps the process running while a push or a log-out is under way.
+    public init(
+        store: any StateStore, app: AppIdentity, opening decryptor: (any PayloadDecryptor)? = nil, firstRun: FirstRun? = nil,
+        backgroundTime: (any BackgroundTime)? = nil
+    ) throws {
         self.store = store
         self.app = app
+        self.firstRun = firstRun
         var started = SampleState()
         do {
             record = try AccountRecord.load(from: store)
+            if let firstRun { try record.takeOver(firstRun, store) }
         } catch {
             started.storeProblem = error.localizedDescription
         }
-        let options = ClientOptions(decryptor: decryptor, trace: { [trace] in trace.add($0) })
+        let options = ClientOptions(decryptor: decryptor, trace: { [trace] in trace.add($0) }, backgroundTime: backgroundTime)
         let setup = record.current?.setup(app)
         var known: SipWakeClient?
         do {
@@ -77,6 +87,7 @@ public final class AppModel {
         guard state.storeProblem != nil else { return }
         do {
             record = try AccountRecord.load(from: store)
+            if let firstRun { try record.takeOver(firstRun, store) }
             state.storeProblem = nil
             if let settings = record.current { try await use(settings) }
         } catch {

@@ -23,8 +23,8 @@ public struct CallReport: Equatable, Sendable {
     public let reason: EndReason
     /// The status of a failure.
     public let status: UInt16?
-    /// Seconds that both sides could talk.
-    public let talked: TimeInterval?
+    /// How long both sides could talk.
+    public let talked: Duration?
 }
 
 extension CallState {
@@ -59,9 +59,9 @@ extension CallReport {
             case .missed: "announced, but its INVITE never came"
             case .unanswered: "nobody answered"
             case .loggedOut: "ended by logging out"
-            case .other: "ended"
+            default: "ended"
             }
-        return talked.map { "\(end) after \(Int($0.rounded())) s" } ?? end
+        return talked.map { "\(end) after \(Int($0.timeInterval.rounded())) s" } ?? end
     }
 }
 

@@ -7,7 +7,7 @@ public struct SampleState: Equatable, Sendable {
         case none
         case registering
         case registered(Registration)
-        case failed(reason: String, retryIn: TimeInterval?)
+        case failed(reason: String, retryIn: Duration?)
         /// The user logged out; the server has not confirmed it yet.
         case leaving
         /// The server has forgotten this user.
@@ -44,26 +44,28 @@ extension SampleState {
         switch event {
         case .registered(let account, let registration):
             if account == self.account { binding = .registered(registration) }
-        case .registrationFailed(let account, _, _, let reason, let retryIn):
-            if account == self.account { binding = .failed(reason: reason, retryIn: retryIn) }
+        case .registrationFailed(let account, let failure):
+            if account == self.account { binding = .failed(reason: failure.reason, retryIn: failure.retryIn) }
         case .loggedOut(_, let aor):
             if account == nil { binding = .left(aor: aor) }
-        case .call(let uuid, _, let change, let times):
-            apply(change, to: uuid, connected: times.connected, talked: times.talked)
+        case .call(let call):
+            apply(call.change, to: call.id, connected: call.times.connected, talked: call.times.talked)
         case .chatMessage(_, let message):
             lastChat = message
         case .storeFailed(let key, let reason):
             notice("The store failed for \(key): \(reason)")
+        case .failed(let failure):
+            notice("\(failure.domain) could not \(failure.doing): \(failure.reason) (\(failure.code))")
         case .eventsLost(let count):
             notice("\(count) events were lost")
         case .other(let description):
             notice(description)
-        case .capabilities, .discarded:
+        default:
             break
         }
     }
 
-    mutating func apply(_ change: CallChange, to uuid: UUID, connected: Date?, talked: TimeInterval?) {
+    mutating func apply(_ change: CallChange, to uuid: UUID, connected: Date?, talked: Duration?) {
         let known = calls.firstIndex { $0.id == uuid }
         switch change {
         case .announced(let caller):
@@ -127,9 +129,9 @@ extension SampleState {
         if let storeProblem { return storeProblem }
         switch binding {
         case .none, .registering: return ""
-        case .registered(let registration): return "for \(registration.expiresMs / 1000) s"
+        case .registered(let registration): return "for \(registration.expires.components.seconds) s"
         case .failed(let reason, let retryIn):
-            return retryIn.map { "\(reason); tried again in \(Int($0.rounded(.up))) s" } ?? reason
+            return retryIn.map { "\(reason); tried again in \(Int($0.timeInterval.rounded(.up))) s" } ?? reason
         case .leaving: return "The server is told, again and again if need be, also after a restart"
         case .left(let aor): return "The server has forgotten \(aor)"
         }

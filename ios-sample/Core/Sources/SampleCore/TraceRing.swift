@@ -37,7 +37,7 @@ public final class TraceRing: Sendable {
         clock.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
         var text = "\(heading)\n\(messages.count) messages" + (dropped > 0 ? ", \(dropped) older ones dropped\n" : "\n")
         for message in messages {
-            let time = clock.string(from: Date(timeIntervalSince1970: TimeInterval(message.atMs) / 1000))
+            let time = clock.string(from: message.date)
             text += "\n--- \(time) \(message.sent ? "sent" : "received") on flow \(message.flow)\n"
             text += message.text.replacingOccurrences(of: "\r\n", with: "\n")
         }

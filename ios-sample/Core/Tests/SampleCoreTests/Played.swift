@@ -4,7 +4,7 @@ import SipWake
 import Testing
 
 let token = String(repeating: "a1", count: 32)
-let iPhone = AppIdentity(bundle: "com.example.sample", team: "ABCDE12345", sandbox: true)
+let iPhone = AppIdentity(bundle: "com.example.sample", team: "ABCDE12345", environment: .sandbox)
 
 func alice(_ gateway: MockGateway? = nil) -> AccountSettings {
     var settings = AccountSettings()
@@ -16,10 +16,6 @@ func alice(_ gateway: MockGateway? = nil) -> AccountSettings {
 
 /// The Keychain, played: it outlives the app, and can be locked.
 final class Keychain: StateStore, @unchecked Sendable {
-    struct Locked: LocalizedError {
-        var errorDescription: String? { "the phone was not unlocked yet" }
-    }
-
     // Guards both fields.
     private let lock = NSLock()
     private var records: [String: Data] = [:]
@@ -33,7 +29,7 @@ final class Keychain: StateStore, @unchecked Sendable {
 
     private func open<T>(_ work: (inout [String: Data]) -> T) throws -> T {
         try lock.withLock {
-            if locked { throw Locked() }
+            if locked { throw StoreShut(reason: "the phone was not unlocked yet") }
             return work(&records)
         }
     }
@@ -70,9 +66,10 @@ final class Phone: PhoneSystem, CallScreen {
         return action
     }
 
-    func show(_ call: ShownCall, done: @escaping @MainActor (Bool) -> Void) {
-        if !rings.contains(call.uuid) { rings.append(call.uuid) }
-        done(true)
+    func show(_ call: ShownCall, done: @escaping @MainActor (ShowOutcome) -> Void) {
+        let known = rings.contains(call.uuid)
+        if !known { rings.append(call.uuid) }
+        done(known ? .known : .new)
     }
 
     func update(_ call: ShownCall) {}
@@ -99,8 +96,8 @@ struct Run {
     let model: AppModel
     let phone: Phone
 
-    init(_ store: Keychain) async throws {
-        model = try AppModel(store: store, app: iPhone)
+    init(_ store: Keychain, firstRun: FirstRun? = nil) async throws {
+        model = try AppModel(store: store, app: iPhone, firstRun: firstRun)
         phone = Phone(model)
         await model.start(phone)
     }

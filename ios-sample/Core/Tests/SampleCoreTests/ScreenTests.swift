@@ -29,7 +29,7 @@ import Testing
     }
 
     @Test func aBundleThatCannotBePushedToIsNoFieldOfTheForm() async throws {
-        let model = try AppModel(store: Keychain(), app: AppIdentity(bundle: "a b", team: nil, sandbox: false))
+        let model = try AppModel(store: Keychain(), app: AppIdentity(bundle: "a b", team: nil, environment: .production))
         #expect(await model.save(alice())?.field == SettingsProblem.Field.none)
     }
 
@@ -83,7 +83,7 @@ import Testing
         #expect(state.call?.id == first)
         state.apply(.connected(answer: nil), to: second, connected: Date(timeIntervalSince1970: 5), talked: nil)
         #expect(state.call?.phase == .connected(since: Date(timeIntervalSince1970: 5)))
-        state.apply(.ended(reason: .hungUp, status: nil), to: second, connected: nil, talked: 61.6)
+        state.apply(.ended(reason: .hungUp, status: nil), to: second, connected: nil, talked: .milliseconds(61_600))
         #expect(state.lastCall?.words == "hung up here after 62 s")
         #expect(state.call?.id == first)
         state.apply(.ended(reason: .failed, status: 408), to: first, connected: nil, talked: nil)
@@ -93,7 +93,10 @@ import Testing
     @Test func whatBelongsToAFormerAccountIsNotShown() {
         var state = SampleState()
         state.account = AccountID(rawValue: "1")
-        let failed = { SipWakeEvent.registrationFailed(account: $0, .timedOut, status: nil, reason: "no answer", retryIn: 1.2) }
+        let failed = {
+            SipWakeEvent.registrationFailed(
+                account: $0, RegistrationFailure(kind: .timedOut, status: nil, reason: "no answer", retryIn: .milliseconds(1200)))
+        }
         state.apply(failed(AccountID(rawValue: "2")))
         #expect(state.binding == .none)
         state.apply(failed(AccountID(rawValue: "1")))
@@ -111,7 +114,7 @@ import Testing
 }
 
 @Suite struct TraceTests {
-    private func message(_ text: String) -> TracedMessage { TracedMessage(atMs: 1_000, sent: true, flow: 3, text: text) }
+    private func message(_ text: String) -> TracedMessage { TracedMessage(date: Date(timeIntervalSince1970: 1), sent: true, flow: 3, text: text) }
 
     @Test func theOldestMakeRoom() {
         let ring = TraceRing(maxMessages: 3, maxBytes: 100)

@@ -138,6 +138,23 @@ import Testing
         #expect(try AccountRecord.load(from: store) == AccountRecord())
     }
 
+    @Test func whoWasLoggedInWhenTheAppWasDeletedIsLoggedOut() async throws {
+        let (gateway, store) = (try MockGateway(), Keychain())
+        let before = try await Run(store)
+        #expect(await before.model.save(alice(gateway)) == nil)
+        try await before.until("registered") { $0.isBound }
+        before.model.client.shutdown()
+
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let after = try await Run(store, firstRun: FirstRun(folder: folder))
+        #expect(after.model.state.settings == nil)
+        try await after.until("the server's word") { $0.hasLeft }
+        #expect(try gateway.bindings().isEmpty)
+        #expect(FirstRun(folder: folder).state() == .known)
+        #expect(isLoggedOut(in: store))
+    }
+
     @Test func aNewUserLogsTheFormerOneOut() async throws {
         let gateway = try MockGateway()
         try gateway.ask("set_user", ["user": "carol", "password": "rabbit"])

@@ -1,3 +1,10 @@
 import Foundation
 
-public class AVAudioSession: NSObject {}
+public class AVAudioSession: NSObject {
+    public enum Category: Sendable { case playAndRecord }
+    public enum Mode: Sendable { case voiceChat }
+
+    public nonisolated(unsafe) static let played = AVAudioSession()
+    public class func sharedInstance() -> AVAudioSession { played }
+    public func setCategory(_ category: Category, mode: Mode) throws {}
+}

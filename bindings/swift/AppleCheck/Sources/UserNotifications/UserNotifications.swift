@@ -1,16 +1,45 @@
 import Foundation
 
+public class UNNotificationSound: NSObject {
+    public static let `default` = UNNotificationSound()
+}
+
+public enum UNNotificationInterruptionLevel: UInt, Sendable { case passive, active, timeSensitive, critical }
+
 open class UNNotificationContent: NSObject {
-    public let userInfo: [AnyHashable: Any] = [:]
+    public fileprivate(set) var userInfo: [AnyHashable: Any] = [:]
+
+    open override func mutableCopy() -> Any {
+        let copy = UNMutableNotificationContent()
+        copy.userInfo = userInfo
+        return copy
+    }
 }
 
 open class UNMutableNotificationContent: UNNotificationContent {
     public var title = ""
     public var body = ""
+    public var categoryIdentifier = ""
+    public var sound: UNNotificationSound?
+    public var interruptionLevel = UNNotificationInterruptionLevel.active
 }
 
+public class UNNotificationTrigger: NSObject {}
+
 open class UNNotificationRequest: NSObject {
-    public let content = UNNotificationContent()
+    public let identifier: String
+    public let content: UNNotificationContent
+    public init(identifier: String, content: UNNotificationContent, trigger: UNNotificationTrigger?) {
+        self.identifier = identifier
+        self.content = content
+    }
+
+    /// A remote one, as an extension gets it.
+    public init(remote userInfo: [AnyHashable: Any]) {
+        identifier = UUID().uuidString
+        content = UNNotificationContent()
+        content.userInfo = userInfo
+    }
 }
 
 open class UNNotificationServiceExtension: NSObject {
@@ -27,9 +56,60 @@ public struct UNAuthorizationOptions: OptionSet, Sendable {
     public static let alert = Self(rawValue: 4)
 }
 
-public class UNUserNotificationCenter: NSObject {
-    public class func current() -> UNUserNotificationCenter { UNUserNotificationCenter() }
-    public func requestAuthorization(
-        options: UNAuthorizationOptions, completionHandler: @escaping @Sendable (Bool, (any Error)?) -> Void
-    ) {}
+public struct UNNotificationActionOptions: OptionSet, Sendable {
+    public let rawValue: UInt
+    public init(rawValue: UInt) { self.rawValue = rawValue }
+    public static let destructive = Self(rawValue: 2)
+    public static let foreground = Self(rawValue: 4)
+}
+
+public struct UNNotificationCategoryOptions: OptionSet, Sendable {
+    public let rawValue: UInt
+    public init(rawValue: UInt) { self.rawValue = rawValue }
+}
+
+public class UNNotificationAction: NSObject {
+    public init(identifier: String, title: String, options: UNNotificationActionOptions = []) {}
+}
+
+public class UNNotificationCategory: NSObject {
+    public let identifier: String
+    public init(
+        identifier: String, actions: [UNNotificationAction], intentIdentifiers: [String], options: UNNotificationCategoryOptions = []
+    ) {
+        self.identifier = identifier
+    }
+}
+
+public let UNNotificationDismissActionIdentifier = "com.apple.UNNotificationDismissActionIdentifier"
+
+public class UNUserNotificationCenter: NSObject, @unchecked Sendable {
+    private static let shared = UNUserNotificationCenter()
+    public class func current() -> UNUserNotificationCenter { shared }
+
+    // Guards the fields.
+    private let lock = NSLock()
+    private var shown: [String: UNNotificationContent] = [:]
+    private var denied: (any Error)?
+
+    public func requestAuthorization(options: UNAuthorizationOptions) async throws -> Bool { true }
+    public func setNotificationCategories(_ categories: Set<UNNotificationCategory>) {}
+
+    public func add(_ request: UNNotificationRequest) async throws {
+        try lock.withLock {
+            if let denied { throw denied }
+            shown[request.identifier] = request.content
+        }
+    }
+
+    public func removeDeliveredNotifications(withIdentifiers identifiers: [String]) {
+        lock.withLock { for identifier in identifiers { shown[identifier] = nil } }
+    }
+
+    /// What is on the screen, by identifier.
+    public func title(_ identifier: String) -> String? {
+        lock.withLock { (shown[identifier] as? UNMutableNotificationContent)?.title }
+    }
+
+    public func deny(_ error: (any Error)?) { lock.withLock { denied = error } }
 }

@@ -6,15 +6,29 @@
         import SipWake
     #endif
 
-    /// Shows sipwake's calls in CallKit, under the UUIDs that they have here, and carries out what the user does there: answer,
-    /// decline, hang up. See ``CallDesk`` for how.
+    /// Shows sipwake's calls in CallKit, under the UUIDs that they have here, and carries out what the user does there. See ``CallDesk``
+    /// for how. An app may have one provider: make one bridge and keep it.
     ///
     /// All of it happens on the main queue.
     @MainActor
-    public final class CallKitBridge: NSObject {
-        /// Told when CallKit gives (true) or takes the audio session: that is when audio may start, and not before.
-        public var audioSessionChanged: ((AVAudioSession, Bool) -> Void)?
+    public final class CallKitBridge: NSObject, CallReporter {
+        /// What CallKit offers the user of a call besides answer, mute and end. The media engine must carry it out.
+        public struct Features: OptionSet, Sendable {
+            public let rawValue: Int
+            public init(rawValue: Int) { self.rawValue = rawValue }
 
+            public static let holding = Features(rawValue: 1)
+            public static let dtmf = Features(rawValue: 2)
+            public static let grouping = Features(rawValue: 4)
+        }
+
+        /// Sets up the audio session, category and mode, when the user answers: Apple wants that before the answer is fulfilled. The
+        /// session is not to be activated here. What is thrown becomes ``SipWakeEvent/failed(_:)``, and the call goes on.
+        public var configureAudio: (@MainActor () throws -> Void)?
+        /// Told when CallKit gives (true) or takes the audio session: that is when audio may start, and not before.
+        public var audioSessionChanged: (@MainActor (AVAudioSession, Bool) -> Void)?
+
+        private let client: SipWakeClient
         private let provider: CXProvider
         private let desk: CallDesk
 
@@ -22,12 +36,17 @@
         ///
         /// - Parameters:
         ///   - media: the app's media engine.
-        ///   - configuration: what CallKit shows of the app.
+        ///   - configuration: what CallKit shows of the app. Whether calls are listed among the phone's recents is its
+        ///     `includesCallsInRecents`.
+        ///   - features: what the user is offered during a call.
+        ///   - policy: when an answer is fulfilled.
         public init(
-            _ client: SipWakeClient, media: any CallMedia, configuration: CXProviderConfiguration = CXProviderConfiguration()
+            _ client: SipWakeClient, media: any CallMedia, configuration: CXProviderConfiguration = CXProviderConfiguration(),
+            features: Features = [], answering policy: AnswerPolicy = .answerable
         ) {
+            self.client = client
             provider = CXProvider(configuration: configuration)
-            desk = CallDesk(client, screen: Screen(provider), media: media)
+            desk = CallDesk(client, screen: Screen(provider, features), media: media, answering: policy)
             super.init()
             provider.setDelegate(self, queue: .main)
         }
@@ -36,17 +55,30 @@
         public func report(_ action: PushAction, done: @escaping @MainActor () -> Void) {
             desk.report(action, done: done)
         }
+
+        /// Ends all calls and gives the provider up, so that an app may make another one.
+        public func invalidate() {
+            desk.reset()
+            provider.invalidate()
+        }
+
+        private func answer(_ action: CXAnswerCallAction) {
+            do { try configureAudio?() } catch {
+                client.note(Failure(domain: "AVFAudio", doing: "configure the audio session", error))
+            }
+            desk.userAnswers(action.callUUID, action)
+        }
     }
 
+    // CallKit calls on the main queue, where its actions are used and stay.
     extension CallKitBridge: CXProviderDelegate {
         nonisolated public func providerDidReset(_ provider: CXProvider) {
             MainActor.assumeIsolated { desk.reset() }
         }
 
         nonisolated public func provider(_ provider: CXProvider, perform action: CXAnswerCallAction) {
-            // CallKit calls on the main queue, where the action is used.
             nonisolated(unsafe) let action = action
-            MainActor.assumeIsolated { desk.userAnswers(action.callUUID, action) }
+            MainActor.assumeIsolated { answer(action) }
         }
 
         nonisolated public func provider(_ provider: CXProvider, perform action: CXEndCallAction) {
@@ -54,9 +86,34 @@
             MainActor.assumeIsolated { desk.userEnds(action.callUUID, action) }
         }
 
+        nonisolated public func provider(_ provider: CXProvider, perform action: CXSetMutedCallAction) {
+            nonisolated(unsafe) let action = action
+            MainActor.assumeIsolated { desk.userWants(.mute(action.isMuted), of: action.callUUID, action) }
+        }
+
+        nonisolated public func provider(_ provider: CXProvider, perform action: CXSetHeldCallAction) {
+            nonisolated(unsafe) let action = action
+            MainActor.assumeIsolated { desk.userWants(.hold(action.isOnHold), of: action.callUUID, action) }
+        }
+
+        nonisolated public func provider(_ provider: CXProvider, perform action: CXPlayDTMFCallAction) {
+            nonisolated(unsafe) let action = action
+            MainActor.assumeIsolated { desk.userWants(.dtmf(action.digits), of: action.callUUID, action) }
+        }
+
+        nonisolated public func provider(_ provider: CXProvider, perform action: CXSetGroupCallAction) {
+            nonisolated(unsafe) let action = action
+            MainActor.assumeIsolated { desk.userWants(.group(with: action.callUUIDToGroupWith), of: action.callUUID, action) }
+        }
+
         nonisolated public func provider(_ provider: CXProvider, timedOutPerforming action: CXAction) {
-            guard let call = (action as? CXAnswerCallAction)?.callUUID else { return }
-            MainActor.assumeIsolated { desk.answerTimedOut(call) }
+            nonisolated(unsafe) let action = action
+            let call = (action as? CXAnswerCallAction)?.callUUID
+            MainActor.assumeIsolated {
+                client.note(Failure(domain: "CallKit", doing: "wait for \(type(of: action))", reason: "CallKit's time is up"))
+                // The action itself is over: CallKit wants it neither fulfilled nor failed any more.
+                if let call { desk.answerTimedOut(call) }
+            }
         }
 
         nonisolated public func provider(_ provider: CXProvider, didActivate audioSession: AVAudioSession) {
@@ -74,21 +131,23 @@
 
     private final class Screen: CallScreen {
         private let provider: CXProvider
+        private let features: CallKitBridge.Features
 
-        init(_ provider: CXProvider) {
+        init(_ provider: CXProvider, _ features: CallKitBridge.Features) {
             self.provider = provider
+            self.features = features
         }
 
-        func show(_ call: ShownCall, done: @escaping @MainActor (Bool) -> Void) {
-            provider.reportNewIncomingCall(with: call.uuid, update: CXCallUpdate(call)) { error in
-                // A second push or the INVITE of a call that is shown already is no refusal.
-                let taken = error == nil || (error as? CXErrorCodeIncomingCallError)?.code == .callUUIDAlreadyExists
-                Task { @MainActor in done(taken) }
+        func show(_ call: ShownCall, done: @escaping @MainActor (ShowOutcome) -> Void) {
+            // CallKit calls back on a queue of its own.
+            provider.reportNewIncomingCall(with: call.uuid, update: CXCallUpdate(call, features)) { @Sendable error in
+                let outcome = ShowOutcome(error)
+                Task { @MainActor in done(outcome) }
             }
         }
 
         func update(_ call: ShownCall) {
-            provider.reportCall(with: call.uuid, updated: CXCallUpdate(call))
+            provider.reportCall(with: call.uuid, updated: CXCallUpdate(call, features))
         }
 
         func end(_ call: UUID, _ reason: EndReason) {
@@ -96,27 +155,50 @@
         }
     }
 
+    extension ShowOutcome {
+        /// Reads what CallKit says of a call that was reported to it; nil: it is shown.
+        public init(_ error: (any Error)?) {
+            guard let error else {
+                self = .new
+                return
+            }
+            let refusal: Refusal
+            switch (error as? CXErrorCodeIncomingCallError)?.code {
+            case .callUUIDAlreadyExists:
+                self = .known
+                return
+            case .filteredByDoNotDisturb: refusal = .doNotDisturb
+            case .filteredByBlockList: refusal = .blocked
+            case .unentitled: refusal = .unentitled
+            default: refusal = .other
+            }
+            self = .refused(refusal, Failure(domain: "CallKit", doing: "report an incoming call", error))
+        }
+    }
+
     extension CXCallUpdate {
-        fileprivate convenience init(_ call: ShownCall) {
+        /// What CallKit shows of a call.
+        public convenience init(_ call: ShownCall, _ features: CallKitBridge.Features = []) {
             self.init()
             remoteHandle = CXHandle(type: .generic, value: call.caller)
             localizedCallerName = call.label
             hasVideo = call.video
-            supportsHolding = false
-            supportsGrouping = false
-            supportsUngrouping = false
-            supportsDTMF = false
+            supportsHolding = features.contains(.holding)
+            supportsGrouping = features.contains(.grouping)
+            supportsUngrouping = features.contains(.grouping)
+            supportsDTMF = features.contains(.dtmf)
         }
     }
 
     extension CXCallEndedReason {
-        fileprivate init(_ reason: EndReason) {
+        /// CallKit's word for how a call ended.
+        public init(_ reason: EndReason) {
             switch reason {
             case .answeredElsewhere: self = .answeredElsewhere
             case .declined, .declinedElsewhere: self = .declinedElsewhere
             case .missed, .unanswered: self = .unanswered
-            case .failed, .other: self = .failed
             case .cancelled, .hungUpByCaller, .hungUp, .loggedOut: self = .remoteEnded
+            default: self = .failed
             }
         }
     }

@@ -7,16 +7,25 @@
     #endif
 
     /// The entry of a Notification Service Extension for payloads that the server encrypts. The extension's own class is a subclass
-    /// that gives the ``decryptor`` and, if it likes, the ``content(for:original:)``.
+    /// that gives the ``decryptor`` and, if it likes, the ``content(for:original:)`` and ``isSilent(_:)``.
     ///
-    /// A call among them is handed to the app as a VoIP push, which asks for the entitlement
-    /// `com.apple.developer.usernotifications.filtering`; the app's `PushKitBridge` then reports it.
+    /// It opens no client and no socket: an extension has little memory, some 24 MB, and half a minute. A call is handed to the app
+    /// as a VoIP push, which asks for the entitlement `com.apple.developer.usernotifications.filtering`; the app's `PushKitBridge`
+    /// then reports it.
     open class SipWakeNotificationService: UNNotificationServiceExtension {
+        // Guards both fields: iOS says that time is up on another thread.
+        private let lock = NSLock()
         private var deliver: ((UNNotificationContent) -> Void)?
         private var best: UNNotificationContent?
 
         /// Opens payloads. Its key is best kept in a Keychain group that app and extension share.
         open var decryptor: any PayloadDecryptor { Sealed() }
+
+        /// Returns whether nothing is to be shown for a push: its user is logged out, or does not want to be disturbed. Read it from
+        /// the Keychain group that the app shares, and write nothing there.
+        ///
+        /// Showing nothing takes the same entitlement as handing calls over; without it iOS shows the original.
+        open func isSilent(_ action: PushAction) -> Bool { false }
 
         /// Returns what is shown for a chat message or a call that could not be handed to the app.
         open func content(for action: PushAction, original: UNMutableNotificationContent) -> UNNotificationContent {
@@ -31,25 +40,30 @@
             guard let original = request.content.mutableCopy() as? UNMutableNotificationContent else {
                 return contentHandler(request.content)
             }
-            deliver = contentHandler
-            best = original
+            lock.withLock { (deliver, best) = (contentHandler, original) }
             let action = readPush(request.content.userInfo, channel: .apnsAlert, opening: decryptor)
+            if isSilent(action) { return finish(UNNotificationContent()) }
             let shown = content(for: action, original: original)
-            best = shown
+            lock.withLock { best = shown }
             guard case .incomingCall = action.kind else { return finish(shown) }
-            CXProvider.reportNewIncomingVoIPPushPayload(request.content.userInfo) { [self] error in
+            nonisolated(unsafe) let (service, content) = (self, shown)
+            CXProvider.reportNewIncomingVoIPPushPayload(request.content.userInfo) { @Sendable error in
                 // Nothing is shown for a call that the app shows itself.
-                finish(error == nil ? UNNotificationContent() : shown)
+                service.finish(error == nil ? UNNotificationContent() : content)
             }
         }
 
         open override func serviceExtensionTimeWillExpire() {
-            if let best { finish(best) }
+            if let best = lock.withLock({ best }) { finish(best) }
         }
 
+        /// Completes, once.
         private func finish(_ content: UNNotificationContent) {
-            deliver?(content)
-            deliver = nil
+            let handler = lock.withLock {
+                defer { deliver = nil }
+                return deliver
+            }
+            handler?(content)
         }
     }
 

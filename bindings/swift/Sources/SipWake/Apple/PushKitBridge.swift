@@ -1,4 +1,4 @@
-#if SIPWAKE_STANDINS || (canImport(PushKit) && canImport(CallKit) && os(iOS))
+#if SIPWAKE_STANDINS || (canImport(PushKit) && os(iOS))
     import Foundation
     import PushKit
     #if SIPWAKE_STANDINS
@@ -8,68 +8,69 @@
     /// Takes VoIP pushes and tokens from PushKit. Make it when the app starts, with a client that has its accounts: a client
     /// without accounts makes no sound for any push.
     ///
-    /// All of it happens on the main queue. A call is reported to CallKit before the delegate returns; iOS kills apps that don't.
+    /// All of it happens on the main queue. A call is reported before the delegate returns; iOS kills apps that don't.
     @MainActor
     public final class PushKitBridge: NSObject {
         /// To whom the tokens are given. Set it when somebody logs in or out: who is new here gets them at once.
         public var accounts: [AccountID] {
-            didSet { if accounts != oldValue { give(registry.pushToken(for: .voIP).map(hexadecimal)) } }
+            didSet { if accounts != oldValue { tokens.give(to: accounts) } }
         }
+        /// Sees each push, once it is reported: chat and custom pushes are the app's to handle.
+        public var onPush: (@MainActor (PushAction, [AnyHashable: Any]) -> Void)?
 
         private let client: SipWakeClient
-        private let calls: CallKitBridge
+        private let calls: any CallReporter
         private let registry: PKPushRegistry
-        private var alert: String?
+        private let tokens: Tokens
 
         /// Asks PushKit for a token and waits for pushes.
         ///
-        /// - Parameter accounts: who is logged in.
-        public init(_ client: SipWakeClient, calls: CallKitBridge, accounts: [AccountID]) {
+        /// - Parameters:
+        ///   - calls: what shows calls: a `CallKitBridge`, a ``CallDesk`` with a screen of the app's own, or any other reporter.
+        ///   - accounts: who is logged in.
+        public init(_ client: SipWakeClient, calls: any CallReporter, accounts: [AccountID]) {
             self.client = client
             self.calls = calls
             self.accounts = accounts
             registry = PKPushRegistry(queue: .main)
+            tokens = Tokens(client)
             super.init()
+            tokens.calls = registry.pushToken(for: .voIP).map(Tokens.text)
             registry.delegate = self
             registry.desiredPushTypes = [.voIP]
         }
 
         /// Takes the token for alerts, from `application(_:didRegisterForRemoteNotificationsWithDeviceToken:)`.
         public func alertToken(_ token: Data) {
-            alert = hexadecimal(token)
-            give(registry.pushToken(for: .voIP).map(hexadecimal))
+            tokens.alert = Tokens.text(token)
+            tokens.give(to: accounts)
         }
 
-        private func give(_ token: String?) {
-            Task { [client, accounts, alert] in
-                for account in accounts { _ = try? await client.setToken(token, alert: alert, for: account) }
-            }
+        private func take(_ credentials: PKPushCredentials) {
+            tokens.calls = Tokens.text(credentials.token)
+            tokens.give(to: accounts)
         }
 
-        private func forget() {
-            Task { [client, accounts] in
-                for account in accounts { try? await client.unbindPush(account) }
-            }
-        }
-
-        private func receive(_ payload: PKPushPayload, mustReport: Bool?, done: @escaping @MainActor () -> Void) {
-            let hints = PushHints(mustReport: mustReport)
-            calls.report(client.push(payload.dictionaryPayload, channel: .pushKit, hints: hints), done: done)
+        private func receive(_ payload: [AnyHashable: Any], mustReport: Bool?, done: @escaping @MainActor () -> Void) {
+            let action = client.push(payload, channel: .pushKit, hints: PushHints(mustReport: mustReport))
+            calls.report(action, done: done)
+            onPush?(action, payload)
         }
     }
 
+    // PushKit calls on the main queue, and has its handlers called there or elsewhere.
     extension PushKitBridge: PKPushRegistryDelegate {
         nonisolated public func pushRegistry(
             _ registry: PKPushRegistry, didUpdate credentials: PKPushCredentials, for type: PKPushType
         ) {
             guard type == .voIP else { return }
-            let token = hexadecimal(credentials.token)
-            MainActor.assumeIsolated { give(token) }
+            nonisolated(unsafe) let credentials = credentials
+            MainActor.assumeIsolated { take(credentials) }
         }
 
         nonisolated public func pushRegistry(_ registry: PKPushRegistry, didInvalidatePushTokenFor type: PKPushType) {
             guard type == .voIP else { return }
-            MainActor.assumeIsolated { forget() }
+            MainActor.assumeIsolated { tokens.forget(accounts) }
         }
 
         // The form with a completion handler, not the async one: only here is it certain that the call is reported before
@@ -79,8 +80,7 @@
             completion: @escaping () -> Void
         ) {
             guard type == .voIP else { return completion() }
-            // PushKit calls on the main queue, and has its handler called there or elsewhere.
-            nonisolated(unsafe) let (payload, completion) = (payload, completion)
+            nonisolated(unsafe) let (payload, completion) = (payload.dictionaryPayload, completion)
             MainActor.assumeIsolated { receive(payload, mustReport: nil) { completion() } }
         }
 
@@ -90,14 +90,10 @@
                 _ registry: PKPushRegistry, didReceiveIncomingVoIPPushWith payload: PKPushPayload,
                 metadata: PKVoIPPushMetadata, withCompletionHandler completion: @escaping () -> Void
             ) {
-                nonisolated(unsafe) let (payload, completion) = (payload, completion)
+                nonisolated(unsafe) let (payload, completion) = (payload.dictionaryPayload, completion)
                 let mustReport = metadata.mustReport
                 MainActor.assumeIsolated { receive(payload, mustReport: mustReport) { completion() } }
             }
         #endif
-    }
-
-    private func hexadecimal(_ token: Data) -> String {
-        token.map { String(format: "%02x", $0) }.joined()
     }
 #endif

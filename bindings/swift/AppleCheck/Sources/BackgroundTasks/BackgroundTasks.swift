@@ -1,0 +1,52 @@
+import Foundation
+
+public class BGTask: NSObject {
+    public var expirationHandler: (() -> Void)?
+    /// What the app said at the end; a second time is a violation.
+    public private(set) var completions: [Bool] = []
+    public func setTaskCompleted(success: Bool) { completions.append(success) }
+}
+
+public class BGAppRefreshTask: BGTask {}
+
+public class BGTaskRequest: NSObject {
+    public let identifier: String
+    public var earliestBeginDate: Date?
+    init(named identifier: String) { self.identifier = identifier }
+}
+
+public class BGAppRefreshTaskRequest: BGTaskRequest {
+    public init(identifier: String) { super.init(named: identifier) }
+}
+
+public class BGTaskScheduler: NSObject {
+    public nonisolated(unsafe) static let shared = BGTaskScheduler()
+
+    /// What Info.plist would permit.
+    public static let permitted = "com.example.refresh"
+    public struct NotPermitted: Error {}
+
+    private var handler: ((BGTask) -> Void)?
+    public private(set) var requests: [BGTaskRequest] = []
+
+    public func register(
+        forTaskWithIdentifier identifier: String, using queue: DispatchQueue?, launchHandler: @escaping (BGTask) -> Void
+    ) -> Bool {
+        guard identifier == Self.permitted else { return false }
+        handler = launchHandler
+        return true
+    }
+
+    public func submit(_ request: BGTaskRequest) throws {
+        guard request.identifier == Self.permitted else { throw NotPermitted() }
+        requests.append(request)
+    }
+
+    /// Starts the task, as iOS does when it likes.
+    @MainActor
+    public func start() -> BGTask {
+        let task = BGAppRefreshTask()
+        handler?(task)
+        return task
+    }
+}

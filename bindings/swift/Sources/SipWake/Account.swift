@@ -1,0 +1,204 @@
+import Foundation
+import SipWakeFFI
+
+/// Names an account in every client and event: the same across restarts.
+public struct AccountID: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+    /// 16 hexadecimal digits.
+    public let rawValue: String
+
+    /// Takes an id that was kept as text.
+    public init(rawValue: String) {
+        self.rawValue = rawValue
+    }
+
+    public var description: String { rawValue }
+}
+
+/// The transport that a flow runs on.
+public enum Transport: String, Sendable, CaseIterable {
+    case udp, tcp, tls
+    /// RFC 7118 over WebSocket.
+    case ws
+    /// RFC 7118 over WebSocket and TLS.
+    case wss
+}
+
+/// The hash that a digest challenge asks for (RFC 7616 section 6.1).
+public enum DigestAlgorithm: Sendable {
+    case md5, sha256
+    /// `SHA-512-256`.
+    case sha512Slash256
+}
+
+/// `H(username ":" realm ":" password)` for one realm: as good as the password there, useless elsewhere.
+public struct RealmHa1: Hashable, Sendable, Redacted {
+    /// The realm that went into the hash, compared exactly.
+    public var realm: String
+    public var algorithm: DigestAlgorithm
+    /// The hash in hexadecimal digits.
+    public var ha1: String
+
+    public init(realm: String, algorithm: DigestAlgorithm, ha1: String) {
+        self.realm = realm
+        self.algorithm = algorithm
+        self.ha1 = ha1
+    }
+
+    public var description: String { "RealmHa1(\(realm))" }
+}
+
+/// What proves who the user is.
+public enum Credentials: Hashable, Sendable, Redacted {
+    /// The password. It is never logged and never stored.
+    case password(password: String)
+    /// Hashes of the password: each answers one realm and one hash.
+    case hashes(hashes: [RealmHa1])
+
+    public var description: String { "Credentials(…)" }
+}
+
+/// Mizutech's `X-Sy.*` request headers: which SIP server stands behind the gateway.
+public struct UpperServer: Hashable, Sendable {
+    /// `X-Sy.Uppersrv`: the target SIP server.
+    public var server: String?
+    /// `X-Sy.Upperproxy`: its proxy.
+    public var proxy: String?
+    /// `X-Sy.Uppersrvd`: its logical domain when the address differs.
+    public var domain: String?
+
+    public init(server: String? = nil, proxy: String? = nil, domain: String? = nil) {
+        self.server = server
+        self.proxy = proxy
+        self.domain = domain
+    }
+}
+
+/// What an app states about an account. It is checked when it is handed over.
+public struct AccountConfig: Hashable, Sendable, Redacted {
+    /// The address of record, `sip:alice@example.com` or `alice@example.com`.
+    public var aor: String
+    public var credentials: Credentials
+    /// The name shown to others.
+    public var displayName: String?
+    /// The user name of the digest answer; nil: the AOR's user part.
+    public var authUser: String?
+    /// The registrar's URI; nil: the AOR's domain.
+    public var registrar: String?
+    /// A proxy that every request is sent to, as a URI (RFC 3261 section 8.1.2).
+    public var outboundProxy: String?
+    /// Push gateways in order of preference, as URIs or `host:port`.
+    public var gateways: [String]
+    /// The server behind the gateway.
+    public var upper: UpperServer?
+    /// The realm of the upper server, for `X-PIID`; nil: learnt from its challenge.
+    public var realm: String?
+    /// The transport, where no URI names one.
+    public var transport: Transport?
+    /// The lifetime to ask for, in whole seconds; nil: a week with push, an hour without. A server may grant less.
+    ///
+    /// A server of RFC 8599 pushes shortly before a binding ends, and iOS has each VoIP push shown as a call: the longer
+    /// a binding lives, the fewer of those flash up.
+    public var expires: Duration?
+    /// The `User-Agent` header; nil: none.
+    public var userAgent: String?
+    /// The instance id of RFC 5626, a URN such as `urn:uuid:…`; the same for one installation, always.
+    public var instanceID: String?
+    /// Time between keep-alives on an idle flow, in whole seconds (RFC 5626 section 3.5); nil: none are sent.
+    public var keepAlive: Duration?
+    /// Lets `X-PIID`, which is as good as the password, leave over a transport that others can read.
+    public var allowCleartextSecrets: Bool
+
+    public init(
+        aor: String, credentials: Credentials, displayName: String? = nil, authUser: String? = nil, registrar: String? = nil,
+        outboundProxy: String? = nil, gateways: [String] = [], upper: UpperServer? = nil, realm: String? = nil,
+        transport: Transport? = nil, expires: Duration? = nil, userAgent: String? = nil, instanceID: String? = nil,
+        keepAlive: Duration? = nil, allowCleartextSecrets: Bool = false
+    ) {
+        self.aor = aor
+        self.credentials = credentials
+        self.displayName = displayName
+        self.authUser = authUser
+        self.registrar = registrar
+        self.outboundProxy = outboundProxy
+        self.gateways = gateways
+        self.upper = upper
+        self.realm = realm
+        self.transport = transport
+        self.expires = expires
+        self.userAgent = userAgent
+        self.instanceID = instanceID
+        self.keepAlive = keepAlive
+        self.allowCleartextSecrets = allowCleartextSecrets
+    }
+
+    public var description: String { "AccountConfig(\(aor))" }
+
+    /// Returns the account's id, made of its AOR and registrar.
+    ///
+    /// - Throws: ``SipWakeError/invalidField(name:reason:)`` when the account cannot be used.
+    public func id() throws -> AccountID {
+        try translating { AccountID(rawValue: try accountId(account: foreign(pushed: false))) }
+    }
+
+    func foreign(pushed: Bool) -> SipWakeFFI.AccountConfig {
+        SipWakeFFI.AccountConfig(
+            aor: aor, credentials: credentials.foreign, displayName: displayName, authUser: authUser, registrar: registrar,
+            outboundProxy: outboundProxy, gateways: gateways,
+            upper: upper.map { SipWakeFFI.UpperServer(server: $0.server, proxy: $0.proxy, domain: $0.domain) }, realm: realm,
+            transport: transport?.foreign, expiresSeconds: (expires ?? .seconds(pushed ? 604_800 : 3600)).wholeSeconds,
+            userAgent: userAgent, instanceId: instanceID, keepAliveSeconds: keepAlive?.wholeSeconds,
+            allowCleartextSecrets: allowCleartextSecrets)
+    }
+}
+
+/// An account with its push settings.
+public struct AccountSetup: Hashable, Sendable {
+    public var account: AccountConfig
+    /// Its push settings; without them it registers without push.
+    public var push: PushConfig?
+    /// One of Mizutech's push modes; it changes the dialects and, for a gateway, where the account registers.
+    public var mode: PushMode?
+
+    public init(account: AccountConfig, push: PushConfig? = nil, mode: PushMode? = nil) {
+        self.account = account
+        self.push = push
+        self.mode = mode
+    }
+
+    var foreign: SipWakeFFI.AccountSetup {
+        SipWakeFFI.AccountSetup(account: account.foreign(pushed: push != nil), push: push?.foreign, mode: mode?.foreign)
+    }
+}
+
+extension Transport {
+    var foreign: SipWakeFFI.Transport {
+        switch self {
+        case .udp: .udp
+        case .tcp: .tcp
+        case .tls: .tls
+        case .ws: .ws
+        case .wss: .wss
+        }
+    }
+}
+
+extension Credentials {
+    fileprivate var foreign: SipWakeFFI.Credentials {
+        switch self {
+        case .password(let password): .password(password: password)
+        case .hashes(let hashes): .hashes(hashes: hashes.map(\.foreign))
+        }
+    }
+}
+
+extension RealmHa1 {
+    fileprivate var foreign: SipWakeFFI.RealmHa1 {
+        let algorithm: SipWakeFFI.DigestAlgorithm =
+            switch algorithm {
+            case .md5: .md5
+            case .sha256: .sha256
+            case .sha512Slash256: .sha512Slash256
+            }
+        return SipWakeFFI.RealmHa1(realm: realm, algorithm: algorithm, ha1: ha1)
+    }
+}

@@ -1,0 +1,140 @@
+#if SIPWAKE_STANDINS || (canImport(UserNotifications) && os(iOS))
+    import Foundation
+    import UserNotifications
+    #if SIPWAKE_STANDINS
+        import SipWake
+    #endif
+
+    /// Shows calls as local notifications, for apps that may have neither PushKit nor CallKit, as in the App Store of mainland China.
+    /// The server pushes alerts to the alert token; see ``alertToken(_:)``.
+    ///
+    /// Without CallKit iOS does not let a phone ring on: the notification's sound plays once, and the app must be opened to answer.
+    @MainActor
+    public final class NotificationCalls: NSObject, CallReporter {
+        /// The category of its notifications, with the actions `answer` and `decline`.
+        public nonisolated static let category = "sipwake-call"
+
+        /// To whom the token is given.
+        public var accounts: [AccountID] {
+            didSet { if accounts != oldValue { tokens.give(to: accounts) } }
+        }
+
+        private let client: SipWakeClient
+        private let desk: CallDesk
+        private let tokens: Tokens
+
+        /// Registers the notifications' actions. The app asks its user for permission and registers for remote notifications.
+        ///
+        /// - Parameters:
+        ///   - answer: the words on the button that answers.
+        ///   - decline: the words on the button that declines.
+        public init(
+            _ client: SipWakeClient, media: any CallMedia, accounts: [AccountID], answer: String = "Answer", decline: String = "Decline"
+        ) {
+            self.client = client
+            self.accounts = accounts
+            tokens = Tokens(client)
+            desk = CallDesk(client, screen: NotificationScreen(client), media: media)
+            super.init()
+            let actions = [
+                UNNotificationAction(identifier: "answer", title: answer, options: [.foreground]),
+                UNNotificationAction(identifier: "decline", title: decline, options: [.destructive]),
+            ]
+            let category = UNNotificationCategory(identifier: Self.category, actions: actions, intentIdentifiers: [], options: [])
+            UNUserNotificationCenter.current().setNotificationCategories([category])
+        }
+
+        /// Takes the token for alerts, the only one there is here, from `application(_:didRegisterForRemoteNotificationsWithDeviceToken:)`.
+        public func alertToken(_ token: Data) {
+            tokens.calls = Tokens.text(token)
+            tokens.give(to: accounts)
+        }
+
+        /// Takes a remote notification, from `application(_:didReceiveRemoteNotification:fetchCompletionHandler:)`; returns what it means.
+        @discardableResult
+        public func receive(_ payload: [AnyHashable: Any]) -> PushAction {
+            let action = client.push(payload, channel: .apnsAlert)
+            report(action) {}
+            return action
+        }
+
+        public func report(_ action: PushAction, done: @escaping @MainActor () -> Void) {
+            desk.report(action, done: done)
+        }
+
+        /// Takes what the user did with a notification, from `userNotificationCenter(_:didReceive:)`. Returns false for notifications
+        /// that are not of a call.
+        public func userResponded(_ action: String, to notification: String) -> Bool {
+            guard let call = UUID(uuidString: notification) else { return false }
+            switch action {
+            case "decline", UNNotificationDismissActionIdentifier: desk.userEnds(call, Tap())
+            case "answer": desk.userAnswers(call, Tap())
+            default: break
+            }
+            return true
+        }
+    }
+
+    /// Nobody waits for what was done about a notification.
+    private final class Tap: CallScreenAction {
+        func fulfill() {}
+        func fail() {}
+    }
+
+    private final class NotificationScreen: CallScreen {
+        private let client: SipWakeClient
+
+        init(_ client: SipWakeClient) {
+            self.client = client
+        }
+
+        func show(_ call: ShownCall, done: @escaping @MainActor (ShowOutcome) -> Void) {
+            Task {
+                do {
+                    try await UNUserNotificationCenter.current().add(request(call))
+                    done(.new)
+                } catch {
+                    done(.refused(.other, Failure(domain: "UserNotifications", doing: "show a call", error)))
+                }
+            }
+        }
+
+        func update(_ call: ShownCall) {
+            Task { [client] in
+                do { try await UNUserNotificationCenter.current().add(request(call)) } catch {
+                    client.note(Failure(domain: "UserNotifications", doing: "show who calls", error))
+                }
+            }
+        }
+
+        func end(_ call: UUID, _ reason: EndReason) {
+            UNUserNotificationCenter.current().removeDeliveredNotifications(withIdentifiers: [call.uuidString])
+        }
+    }
+
+    // Belongs to no actor: the notification center takes what it returns.
+    private func request(_ call: ShownCall) -> UNNotificationRequest {
+        let content = UNMutableNotificationContent()
+        content.title = call.label ?? call.caller
+        content.categoryIdentifier = NotificationCalls.category
+        content.sound = .default
+        content.interruptionLevel = .timeSensitive
+        return UNNotificationRequest(identifier: call.uuid.uuidString, content: content, trigger: nil)
+    }
+
+    extension PushAction {
+        /// Returns a local notification for a chat message or a custom push; nil where there is nothing to show.
+        public var notification: UNNotificationRequest? {
+            switch kind {
+            case .chat, .custom: break
+            default: return nil
+            }
+            guard callerLabel ?? title ?? text != nil else { return nil }
+            let content = UNMutableNotificationContent()
+            content.title = callerLabel ?? title ?? ""
+            content.body = text ?? ""
+            content.sound = .default
+            return UNNotificationRequest(identifier: callID ?? uuid.uuidString, content: content, trigger: nil)
+        }
+    }
+#endif

@@ -1,0 +1,46 @@
+#if SIPWAKE_STANDINS || os(iOS)
+    import Foundation
+    #if SIPWAKE_STANDINS
+        import SipWake
+    #endif
+
+    /// The push tokens of this device, on their way to the accounts. What fails becomes an event.
+    @MainActor
+    final class Tokens {
+        /// PushKit's.
+        var calls: String?
+        /// The one for alerts.
+        var alert: String?
+        private let client: SipWakeClient
+
+        init(_ client: SipWakeClient) {
+            self.client = client
+        }
+
+        func give(to accounts: [AccountID]) {
+            Task { [client, calls, alert] in
+                for account in accounts {
+                    do { try await client.setToken(calls, alert: alert, for: account) } catch { tell("give the push token", error) }
+                }
+            }
+        }
+
+        func forget(_ accounts: [AccountID]) {
+            calls = nil
+            Task { [client] in
+                for account in accounts {
+                    do { try await client.unbindPush(account) } catch { tell("take the push token back", error) }
+                }
+            }
+        }
+
+        private func tell(_ doing: String, _ error: any Error) {
+            if case SipWakeError.shutDown = error { return }
+            client.note(Failure(domain: "sipwake", doing: doing, error))
+        }
+
+        static func text(_ token: Data) -> String {
+            token.map { String(format: "%02x", $0) }.joined()
+        }
+    }
+#endif

@@ -1,0 +1,250 @@
+import Foundation
+import SipWakeFFI
+
+/// A session description, as opaque text: an offer or an answer.
+public struct SessionDescription: Hashable, Sendable, Redacted {
+    /// For example `application/sdp`.
+    public var contentType: String
+    public var body: Data
+
+    public init(contentType: String, body: Data) {
+        self.contentType = contentType
+        self.body = body
+    }
+
+    /// A description of the type `application/sdp`.
+    public init(sdp: String) {
+        self.init(contentType: "application/sdp", body: Data(sdp.utf8))
+    }
+
+    /// The body as text.
+    public var text: String { String(decoding: body, as: UTF8.self) }
+
+    public var description: String { "SessionDescription(\(contentType), \(body.count) bytes)" }
+}
+
+/// Who calls.
+public struct Caller: Hashable, Sendable {
+    /// The caller's URI or number; may be empty.
+    public var uri: String
+    /// The name to show.
+    public var displayName: String?
+
+    public init(uri: String, displayName: String? = nil) {
+        self.uri = uri
+        self.displayName = displayName
+    }
+}
+
+/// What happened to a call.
+public enum CallChange: Hashable, Sendable {
+    /// A push announced it; the INVITE is on its way.
+    case announced(caller: Caller)
+    /// The INVITE is here: the phone may ring. `announced`: a push had announced this call.
+    case ringing(caller: Caller, announced: Bool, offer: SessionDescription?)
+    /// The user answered, and the INVITE is here: accept the call, without a further question to the user. Without an offer the
+    /// caller wants ours.
+    case answerWanted(caller: Caller, offer: SessionDescription?)
+    /// A later push or request knows the caller better than what was told before.
+    case callerChanged(caller: Caller)
+    /// The ACK came: the call is up. `answer` is the caller's, if the offer was ours.
+    case connected(answer: SessionDescription?)
+    /// The caller offers other media: respond within 20 seconds. Without an offer the caller wants ours.
+    case offered(offer: SessionDescription?)
+    /// The caller answered the offer that the app gave to an `offered` without one.
+    case answered(answer: SessionDescription)
+    /// It is over. The status says why, for `failed` only.
+    case ended(reason: EndReason, status: UInt16?)
+    /// Something that this version has no name for.
+    case other(description: String)
+}
+
+/// How a call ended.
+public struct EndReason: OpenName {
+    public let rawValue: String
+    public init(rawValue: String) { self.rawValue = rawValue }
+
+    /// The caller gave up.
+    public static let cancelled = Self(rawValue: "cancelled")
+    /// Another device of the user answered (RFC 3326).
+    public static let answeredElsewhere = Self(rawValue: "answeredElsewhere")
+    /// Another device of the user declined for all of them (RFC 3326).
+    public static let declinedElsewhere = Self(rawValue: "declinedElsewhere")
+    /// We declined.
+    public static let declined = Self(rawValue: "declined")
+    /// The caller hung up.
+    public static let hungUpByCaller = Self(rawValue: "hungUpByCaller")
+    /// We hung up.
+    public static let hungUp = Self(rawValue: "hungUp")
+    /// It failed; the status tells why: 408 without an ACK or a refresh of the session, 481 if the caller does not know the
+    /// call any more, 504 without a PRACK, or what the app gave.
+    public static let failed = Self(rawValue: "failed")
+    /// The announced INVITE never came.
+    public static let missed = Self(rawValue: "missed")
+    /// It rang until its time was over.
+    public static let unanswered = Self(rawValue: "unanswered")
+    /// The user logged out.
+    public static let loggedOut = Self(rawValue: "loggedOut")
+    /// Anything else.
+    public static let other = Self(rawValue: "other")
+}
+
+/// When a call came how far, by the device's clock.
+public struct CallTimes: Hashable, Sendable {
+    /// A push announced it.
+    public let announced: Date?
+    /// Its INVITE came.
+    public let ringing: Date?
+    /// The user answered: the 200 was sent.
+    public let answered: Date?
+    /// The caller's ACK came: both sides may talk.
+    public let connected: Date?
+    /// It ended.
+    public let ended: Date?
+    /// How long both sides could talk, measured by a clock that nobody sets; nil before it is over, or if they never could.
+    public let talked: Duration?
+}
+
+/// A call, and what just happened to it.
+public struct CallUpdate: Hashable, Sendable, Identifiable {
+    /// The call's UUID: the same for its push, its INVITE and CallKit.
+    public let id: UUID
+    /// Whose, once that is known.
+    public let account: AccountID?
+    public let change: CallChange
+    /// When it reached each of its stages so far.
+    public let times: CallTimes
+}
+
+/// How a ringing call is declined.
+public enum DeclineHow: Hashable, Sendable {
+    /// 603: on all of the user's devices.
+    case everywhere
+    /// 486: this device is busy; others go on ringing.
+    case busy
+}
+
+/// Why the app ends a call.
+public enum HangUp: Hashable, Sendable {
+    /// The user wants it.
+    case normal
+    /// It cannot go on, for example with 488 for an offer that the media engine does not take. What is no SIP status from 400 to
+    /// 699 becomes 500.
+    case failed(status: UInt16)
+}
+
+/// How calls are treated.
+public struct CallPolicy: Hashable, Sendable {
+    /// The longest that an announced INVITE is waited for, if its payload does not say less.
+    public var window: Duration
+    /// The longest that a phone rings, if the INVITE's `Expires` does not say less.
+    public var ringLimit: Duration
+    /// Whether a registrar that gave a `pn-purr` can wake the app for requests inside the call (RFC 8599 section 6).
+    public var midCallWakeups: Bool
+    /// Whether a caller hears 183 first, and 180 once the app says that it rings (``SipWakeClient/ringing(_:)``).
+    public var sessionProgress: Bool
+
+    public init(
+        window: Duration = .seconds(40), ringLimit: Duration = .seconds(180), midCallWakeups: Bool = false,
+        sessionProgress: Bool = false
+    ) {
+        self.window = window
+        self.ringLimit = ringLimit
+        self.midCallWakeups = midCallWakeups
+        self.sessionProgress = sessionProgress
+    }
+
+    var foreign: SipWakeFFI.CallPolicy {
+        SipWakeFFI.CallPolicy(
+            windowMs: window.milliseconds, ringLimitMs: ringLimit.milliseconds, midCallWakeups: midCallWakeups,
+            sessionProgress: sessionProgress)
+    }
+}
+
+extension SessionDescription {
+    init(_ session: SessionOffer) {
+        self.init(contentType: session.contentType, body: session.body)
+    }
+
+    var foreign: SessionOffer { SessionOffer(contentType: contentType, body: body) }
+}
+
+extension Caller {
+    fileprivate init(_ caller: SipWakeFFI.Caller) {
+        self.init(uri: caller.uri, displayName: caller.displayName)
+    }
+}
+
+extension CallChange {
+    init(_ change: SipWakeFFI.CallChange) {
+        switch change {
+        case .announced(let caller): self = .announced(caller: Caller(caller))
+        case .ringing(let caller, let announced, let offer):
+            self = .ringing(caller: Caller(caller), announced: announced, offer: offer.map(SessionDescription.init))
+        case .answerWanted(let caller, let offer):
+            self = .answerWanted(caller: Caller(caller), offer: offer.map(SessionDescription.init))
+        case .callerChanged(let caller): self = .callerChanged(caller: Caller(caller))
+        case .connected(let answer): self = .connected(answer: answer.map(SessionDescription.init))
+        case .offered(let offer): self = .offered(offer: offer.map(SessionDescription.init))
+        case .answered(let answer): self = .answered(answer: SessionDescription(answer))
+        case .ended(let reason, let status): self = .ended(reason: EndReason(reason), status: status)
+        case .other(let description): self = .other(description: description)
+        }
+    }
+}
+
+extension EndReason {
+    fileprivate init(_ reason: SipWakeFFI.EndReason) {
+        switch reason {
+        case .cancelled: self = .cancelled
+        case .answeredElsewhere: self = .answeredElsewhere
+        case .declinedElsewhere: self = .declinedElsewhere
+        case .declined: self = .declined
+        case .hungUpByCaller: self = .hungUpByCaller
+        case .hungUp: self = .hungUp
+        case .failed: self = .failed
+        case .missed: self = .missed
+        case .unanswered: self = .unanswered
+        case .loggedOut: self = .loggedOut
+        case .other: self = .other
+        }
+    }
+}
+
+extension CallTimes {
+    init(_ times: SipWakeFFI.CallTimes) {
+        func date(_ moment: Moment?) -> Date? { moment.map { Date(millisecondsSince1970: $0.wallMs) } }
+        announced = date(times.announced)
+        ringing = date(times.ringing)
+        answered = date(times.answered)
+        connected = date(times.connected)
+        ended = date(times.ended)
+        talked = times.connected.flatMap { from in
+            times.ended.map { Duration(milliseconds: $0.bootMs - min(from.bootMs, $0.bootMs)) }
+        }
+    }
+}
+
+extension Date {
+    init(millisecondsSince1970 milliseconds: UInt64) {
+        self.init(timeIntervalSince1970: TimeInterval(milliseconds) / 1000)
+    }
+}
+
+extension DeclineHow {
+    var foreign: SipWakeFFI.DeclineHow {
+        switch self {
+        case .everywhere: .everywhere
+        case .busy: .busy
+        }
+    }
+}
+
+extension HangUp {
+    var foreign: SipWakeFFI.HangUp {
+        switch self {
+        case .normal: .normal
+        case .failed(let status): .failed(status: status)
+        }
+    }
+}

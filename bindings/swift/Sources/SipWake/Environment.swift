@@ -1,0 +1,38 @@
+import Foundation
+
+extension Environment {
+    /// Returns the environment that this app's tokens belong to: what its provisioning profile says; production without one, as the
+    /// App Store and TestFlight install apps; sandbox in the simulator.
+    ///
+    /// - Parameter bundle: the app's bundle; an extension gives its app's.
+    public static func ofThisApp(_ bundle: Bundle = .main) -> Environment {
+        #if targetEnvironment(simulator)
+            return .sandbox
+        #else
+            return of(profile: profile(in: bundle))
+        #endif
+    }
+
+    /// Returns the environment that a provisioning profile names: a property list inside a signed message (CMS). Without a profile,
+    /// and for one that names none, production.
+    static func of(profile: Data?) -> Environment {
+        guard let profile, let start = profile.range(of: Data("<?xml".utf8)),
+            let end = profile.range(of: Data("</plist>".utf8), in: start.upperBound..<profile.endIndex),
+            let content = try? PropertyListSerialization.propertyList(
+                from: profile[start.lowerBound..<end.upperBound], options: [], format: nil),
+            let entitlements = (content as? [String: Any])?["Entitlements"] as? [String: Any]
+        else { return .production }
+        // iOS and its kin have the first key, macOS the second.
+        let named = entitlements["aps-environment"] ?? entitlements["com.apple.developer.aps-environment"]
+        return named as? String == "development" ? .sandbox : .production
+    }
+
+    private static func profile(in bundle: Bundle) -> Data? {
+        #if os(macOS) || targetEnvironment(macCatalyst)
+            let url = bundle.bundleURL.appendingPathComponent("Contents/embedded.provisionprofile")
+        #else
+            let url = bundle.bundleURL.appendingPathComponent("embedded.mobileprovision")
+        #endif
+        return try? Data(contentsOf: url)
+    }
+}

@@ -1,0 +1,112 @@
+import Foundation
+
+/// Hands the client's events to each reader. It takes them from Rust as soon as they are there and keeps the latest, so that a
+/// slow reader loses the oldest ones, is told how many, and nobody else loses any.
+final class EventHub: @unchecked Sendable {
+    /// One reader's place. Its state belongs to the hub, whose lock guards it.
+    final class Reader: @unchecked Sendable {
+        fileprivate var next: UInt64
+        fileprivate var cancelled = false
+
+        fileprivate init(next: UInt64) {
+            self.next = next
+        }
+    }
+
+    /// Events kept for readers to come and for those that are behind.
+    static let capacity = 256
+
+    // Guards all fields below, and the readers'.
+    private let lock = NSLock()
+    private var kept: [SipWakeEvent] = []
+    /// The number of `kept[0]`.
+    private var first: UInt64 = 0
+    private var live: [UUID: CallUpdate] = [:]
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+    private var over = false
+
+    /// The calls that are not over, with what was told last.
+    var calls: [CallUpdate] { lock.withLock { Array(live.values) } }
+
+    func publish(_ event: SipWakeEvent) {
+        let waiting = lock.withLock {
+            if case .call(let update) = event {
+                if case .ended = update.change { live[update.id] = nil } else { live[update.id] = update }
+            }
+            kept.append(event)
+            if kept.count > Self.capacity {
+                kept.removeFirst()
+                first += 1
+            }
+            return takeWaiting()
+        }
+        for reader in waiting { reader.resume() }
+    }
+
+    /// Ends all readers, once they have read what is kept.
+    func finish() {
+        let waiting = lock.withLock {
+            over = true
+            return takeWaiting()
+        }
+        for reader in waiting { reader.resume() }
+    }
+
+    /// Returns a reader that begins with up to so many events of the past, and the calls that are not over at that moment.
+    func reader(replaying count: Int) -> (Reader, [CallUpdate]) {
+        lock.withLock {
+            (Reader(next: first + UInt64(kept.count - max(0, min(count, kept.count)))), Array(live.values))
+        }
+    }
+
+    /// Ends a reader at once.
+    func cancel(_ reader: Reader) {
+        let waiting = lock.withLock {
+            reader.cancelled = true
+            return takeWaiting()
+        }
+        for waiter in waiting { waiter.resume() }
+    }
+
+    /// Waits for the reader's next event; nil at its end.
+    func next(_ reader: Reader) async -> SipWakeEvent? {
+        while true {
+            switch step(reader) {
+            case .event(let event): return event
+            case .end: return nil
+            case .wait:
+                await withCheckedContinuation { continuation in
+                    let ready = lock.withLock {
+                        let ready = over || reader.cancelled || reader.next < first + UInt64(kept.count)
+                        if !ready { waiting.append(continuation) }
+                        return ready
+                    }
+                    if ready { continuation.resume() }
+                }
+            }
+        }
+    }
+
+    private enum Step {
+        case event(SipWakeEvent), end, wait
+    }
+
+    private func step(_ reader: Reader) -> Step {
+        lock.withLock {
+            if reader.cancelled { return .end }
+            if reader.next < first {
+                let lost = first - reader.next
+                reader.next = first
+                return .event(.eventsLost(count: lost))
+            }
+            guard reader.next < first + UInt64(kept.count) else { return over ? .end : .wait }
+            reader.next += 1
+            return .event(kept[Int(reader.next - 1 - first)])
+        }
+    }
+
+    private func takeWaiting() -> [CheckedContinuation<Void, Never>] {
+        defer { waiting = [] }
+        return waiting
+    }
+}

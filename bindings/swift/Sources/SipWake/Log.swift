@@ -1,0 +1,110 @@
+import Foundation
+import SipWakeFFI
+
+/// How much is logged.
+public enum LogLevel: Hashable, Sendable {
+    /// Nothing.
+    case off
+    /// What should not happen.
+    case error
+    /// What a developer should know.
+    case warn
+    /// Milestones: registered, logged out.
+    case info
+    /// For looking into a problem.
+    case debug
+    /// Everything.
+    case trace
+}
+
+/// One line of the log. It holds no secrets.
+public struct LogRecord: Hashable, Sendable {
+    /// How grave.
+    public let level: LogLevel
+    /// The part of the SDK that says so.
+    public let target: String
+    /// What.
+    public let text: String
+    /// How many lines before this one were dropped because the listener was too slow.
+    public let droppedBefore: UInt64
+}
+
+/// A message as it went over the wire, but for its secrets: of those their length and last four characters.
+public struct TracedMessage: Hashable, Sendable {
+    public let date: Date
+    /// Whether we sent it.
+    public let sent: Bool
+    /// The connection: each has a number of its own.
+    public let flow: UInt64
+    public let text: String
+
+    public init(date: Date, sent: Bool, flow: UInt64, text: String) {
+        self.date = date
+        self.sent = sent
+        self.flow = flow
+        self.text = text
+    }
+}
+
+/// The log of the whole process.
+public enum SipWakeLog {
+    /// Sets how much is logged from here on; `info` until then.
+    public static func setLevel(_ level: LogLevel) throws {
+        try translating { try setLogLevel(level: level.foreign) }
+    }
+
+    /// Shows the log to the app, beside the system's own log, on a thread made for it, until it is given nil.
+    public static func setListener(_ listener: (@Sendable (LogRecord) -> Void)?) throws {
+        try translating { try setLogListener(listener: listener.map(ForeignLog.init)) }
+    }
+}
+
+final class ForeignTrace: TraceListener {
+    private let take: @Sendable (TracedMessage) -> Void
+
+    init(_ take: @escaping @Sendable (TracedMessage) -> Void) {
+        self.take = take
+    }
+
+    func onMessage(message: SipWakeFFI.TracedMessage) throws {
+        let date = Date(millisecondsSince1970: message.atMs)
+        take(TracedMessage(date: date, sent: message.sent, flow: message.flow, text: message.text))
+    }
+}
+
+private final class ForeignLog: LogListener {
+    private let take: @Sendable (LogRecord) -> Void
+
+    init(_ take: @escaping @Sendable (LogRecord) -> Void) {
+        self.take = take
+    }
+
+    func onLog(record: SipWakeFFI.LogRecord) throws {
+        let level = LogLevel(record.level)
+        take(LogRecord(level: level, target: record.target, text: record.text, droppedBefore: record.droppedBefore))
+    }
+}
+
+extension LogLevel {
+    fileprivate init(_ level: SipWakeFFI.LogLevel) {
+        switch level {
+        case .off: self = .off
+        case .error: self = .error
+        case .warn: self = .warn
+        case .info: self = .info
+        case .debug: self = .debug
+        case .trace: self = .trace
+        }
+    }
+
+    fileprivate var foreign: SipWakeFFI.LogLevel {
+        switch self {
+        case .off: .off
+        case .error: .error
+        case .warn: .warn
+        case .info: .info
+        case .debug: .debug
+        case .trace: .trace
+        }
+    }
+}

@@ -1,0 +1,176 @@
+import SipWakeFFI
+
+/// Who delivers the push.
+public enum Provider: Hashable, Sendable {
+    /// Apple's push service; PushKit for calls.
+    case apns
+    /// Firebase Cloud Messaging on Apple's systems.
+    case firebase
+    /// Any other, by the name that `pn-provider` shall carry, a token of RFC 3261.
+    case other(name: String)
+}
+
+/// Which of APNs' two environments a token belongs to. A sandbox token fails in production and the other way round.
+public enum Environment: Hashable, Sendable {
+    /// The server's own setting decides.
+    case serverDefault
+    /// Apps run from Xcode.
+    case sandbox
+    /// TestFlight, the App Store, ad hoc and enterprise distribution.
+    case production
+}
+
+/// A way of telling the server where to push to. Several may be spoken together.
+public enum Dialect: Hashable, Sendable, CaseIterable {
+    /// Mizutech's `X-MPUSH` and `X-PIID` headers.
+    case xMpush
+    /// RFC 8599's `pn-*` Contact URI parameters.
+    case rfc8599
+    /// Linphone's double-token form of RFC 8599.
+    case linphone
+    /// PortSIP's `X-Push` header.
+    case portSip
+    /// PortSIP PBX 12, whose header is called `x-p-push`.
+    case portSipPbx12
+    /// Older PortSIP, whose header is called `portsip-push`.
+    case portSipOld
+    /// ABTO's `push-token-*` Contact header parameters.
+    case abto
+    /// `app-id;pn-type;pn-tok` as Contact URI parameters (Flexisip before RFC 8599).
+    case appIdInUri
+    /// `app-id;pn-type;pn-tok` as Contact header parameters (Kazoo).
+    case appIdInHeader
+}
+
+/// How a binding is taken away under RFC 8599, where servers disagree.
+public enum Removal: Hashable, Sendable {
+    /// The very Contact that was bound, with `Expires: 0`: every registrar finds it, and OpenSIPS only finds it so.
+    case sameBinding
+    /// RFC 8599 section 4.1.2 to the letter: without `pn-prid`.
+    case withoutPrid
+    /// Mizutech: `pn-prid=null`.
+    case nullPrid
+}
+
+/// How push is reached, by the names that Mizutech's SDK gives its modes.
+public enum PushMode: Hashable, Sendable {
+    /// -1 and 1: try what the server understands.
+    case auto
+    /// 0: no push.
+    case disabled
+    /// 2: the SIP server itself understands `X-MPUSH`.
+    case direct
+    /// 3: through a push gateway, `host:port` or a URI.
+    case gateway(address: String)
+    /// 3, with the gateway that Mizutech runs.
+    case mizutechGateway
+}
+
+/// What an app states about its push set-up. It is checked when it is handed over.
+public struct PushConfig: Hashable, Sendable {
+    public var provider: Provider
+    /// The bundle id; for Firebase the project id.
+    public var package: String
+    /// The dialects to speak; nil: RFC 8599 and `X-MPUSH` together, then whichever the server understands.
+    public var dialects: [Dialect]?
+    /// Sandbox or production: see ``Environment/ofThisApp(_:)``; nil: the server's own setting.
+    public var environment: Environment?
+    /// Apple's team id; with it `pn-param` is `TEAM.BUNDLE.voip` (RFC 8599 section 14.5), without it the bare bundle id.
+    public var teamID: String?
+    /// The whole `pn-param`, where the server wants another than what follows from the fields above.
+    public var pnParam: String?
+    /// The app can wake itself to refresh its binding: sends `+sip.pnsreg` (RFC 8599 section 4.1.4).
+    public var wakesItself: Bool
+    /// How RFC 8599 bindings are removed; nil: by the very Contact that was bound.
+    public var removal: Removal?
+    /// PortSIP: push calls.
+    public var pushCalls: Bool
+    /// PortSIP: push messages.
+    public var pushMessages: Bool
+    /// Linphone: further Contact URI parameters, such as `pn-silent`, `pn-timeout`, `pn-call-str`.
+    public var linphoneParams: [NamedValue]
+
+    public init(
+        provider: Provider, package: String, dialects: [Dialect]? = nil, environment: Environment? = nil,
+        teamID: String? = nil, pnParam: String? = nil, wakesItself: Bool = false, removal: Removal? = nil,
+        pushCalls: Bool = true, pushMessages: Bool = true, linphoneParams: [NamedValue] = []
+    ) {
+        self.provider = provider
+        self.package = package
+        self.dialects = dialects
+        self.environment = environment
+        self.teamID = teamID
+        self.pnParam = pnParam
+        self.wakesItself = wakesItself
+        self.removal = removal
+        self.pushCalls = pushCalls
+        self.pushMessages = pushMessages
+        self.linphoneParams = linphoneParams
+    }
+
+    var foreign: SipWakeFFI.PushConfig {
+        SipWakeFFI.PushConfig(
+            provider: provider.foreign, package: package, dialects: dialects?.map(\.foreign),
+            environment: environment?.foreign, teamId: teamID, pnParam: pnParam, wakesItself: wakesItself,
+            removal: removal?.foreign, pushCalls: pushCalls, pushMessages: pushMessages,
+            linphoneParams: linphoneParams.map { SipWakeFFI.NamedValue(name: $0.name, value: $0.value) })
+    }
+}
+
+extension Provider {
+    fileprivate var foreign: SipWakeFFI.Provider {
+        switch self {
+        case .apns: .apns
+        case .firebase: .fcmOnIos
+        case .other(let name): .other(name: name)
+        }
+    }
+}
+
+extension Environment {
+    fileprivate var foreign: SipWakeFFI.Environment {
+        switch self {
+        case .serverDefault: .serverDefault
+        case .sandbox: .sandbox
+        case .production: .production
+        }
+    }
+}
+
+extension Dialect {
+    fileprivate var foreign: SipWakeFFI.Dialect {
+        switch self {
+        case .xMpush: .xMpush
+        case .rfc8599: .rfc8599
+        case .linphone: .linphone
+        case .portSip: .portSip
+        case .portSipPbx12: .portSipPbx12
+        case .portSipOld: .portSipOld
+        case .abto: .abto
+        case .appIdInUri: .appIdInUri
+        case .appIdInHeader: .appIdInHeader
+        }
+    }
+}
+
+extension Removal {
+    fileprivate var foreign: SipWakeFFI.Removal {
+        switch self {
+        case .sameBinding: .sameBinding
+        case .withoutPrid: .withoutPrid
+        case .nullPrid: .nullPrid
+        }
+    }
+}
+
+extension PushMode {
+    var foreign: SipWakeFFI.PushMode {
+        switch self {
+        case .auto: .auto
+        case .disabled: .disabled
+        case .direct: .direct
+        case .gateway(let address): .gateway(address: address)
+        case .mizutechGateway: .mizutechGateway
+        }
+    }
+}

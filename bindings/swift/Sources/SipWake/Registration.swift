@@ -1,0 +1,172 @@
+import Foundation
+import SipWakeFFI
+
+/// What a registrar granted. Its description shows no token.
+public struct Registration: Equatable, Sendable, Redacted {
+    /// How long the binding lives.
+    public let expires: Duration
+    /// What the registrar says about push.
+    public let verdict: Verdict
+    /// The token that calls are pushed to. Not for logs.
+    public let token: String?
+    /// The token that alerts are pushed to. Not for logs.
+    public let alertToken: String?
+    /// Our address and port as the server saw them (RFC 3581).
+    public let observedAddress: String?
+    /// The server proved wrong knowledge of the password: someone may stand between.
+    public let suspiciousServer: Bool
+    /// The routes that the registrar gives for our requests outside of dialogs, in their order (RFC 3608).
+    public let serviceRoute: [String]
+
+    public var description: String {
+        "Registration(expires: \(expires), verdict: \(verdict), observedAddress: \(observedAddress ?? "nil"))"
+    }
+}
+
+/// Whether the app may count on being woken.
+public enum Standing: Hashable, Sendable {
+    /// The server said that it will push.
+    case confirmed
+    /// The server accepted the REGISTER and said nothing about push; many that push never say so.
+    case unconfirmed
+    /// The server said that it will not push.
+    case refused
+    /// Push was not asked for.
+    case notAsked
+}
+
+/// What a response says about push.
+public struct Verdict: Equatable, Sendable {
+    /// Whether the app may count on being woken.
+    public let standing: Standing
+    /// Why, in words.
+    public let reason: String
+    /// What a developer can do about it; empty when there is nothing to do.
+    public let advice: String
+    /// The server's VAPID key, for web push (RFC 8292).
+    public let vapid: String?
+    /// How long before expiry the app, waking itself, must refresh at the latest (`+sip.pnsreg`).
+    public let refreshLead: Duration?
+    /// The value that dialogs we answer must carry as `pn-purr` in their Contact (`+sip.pnspurr`).
+    public let purr: String?
+    /// `X-PIID` was left out because the transport can be read by others.
+    public let piidWithheld: Bool
+    /// `X-PIID` went over a transport that others can read, as the app allowed.
+    public let piidInTheClear: Bool
+}
+
+/// A REGISTER, or the way to the registrar, failed.
+public struct RegistrationFailure: Equatable, Sendable {
+    /// What to branch on.
+    public let kind: FailureKind
+    /// The final response's status, if there was one.
+    public let status: UInt16?
+    /// In words.
+    public let reason: String
+    /// When it is tried again; nil: not before the app changes something.
+    public let retryIn: Duration?
+
+    public init(kind: FailureKind, status: UInt16?, reason: String, retryIn: Duration?) {
+        self.kind = kind
+        self.status = status
+        self.reason = reason
+        self.retryIn = retryIn
+    }
+}
+
+/// Why a registration failed, coarsely.
+public struct FailureKind: OpenName {
+    public let rawValue: String
+    public init(rawValue: String) { self.rawValue = rawValue }
+
+    /// The server refused the user name or password. Nothing is sent until the credentials change.
+    public static let wrongCredentials = Self(rawValue: "wrongCredentials")
+    /// The server's challenge cannot be answered.
+    public static let unanswerableChallenge = Self(rawValue: "unanswerableChallenge")
+    /// The server refuses this account. Nothing is sent until the app asks again.
+    public static let refused = Self(rawValue: "refused")
+    /// The server answered with an error that is worth another try later.
+    public static let answered = Self(rawValue: "answered")
+    /// No answer in time.
+    public static let timedOut = Self(rawValue: "timedOut")
+    /// No way to the server, or it broke.
+    public static let unreachable = Self(rawValue: "unreachable")
+    /// The server's certificate was refused; the reason says why.
+    public static let certificate = Self(rawValue: "certificate")
+    /// The server keeps sending the request round in circles.
+    public static let circles = Self(rawValue: "circles")
+    /// Anything else.
+    public static let other = Self(rawValue: "other")
+}
+
+/// A capability query was answered (RFC 8599 section 4.1.3).
+public struct Capabilities: Equatable, Sendable {
+    /// The response's status: 555 when the provider asked for is not supported.
+    public let status: UInt16
+    /// The providers that the server named.
+    public let providers: [String]
+}
+
+/// What became of a token.
+public enum TokenOutcome: Hashable, Sendable {
+    /// It is stored, and sent if it is new.
+    case taken
+    /// It was empty or `null`: the good token that may be there stays.
+    case ignored
+}
+
+extension TokenOutcome {
+    init(_ outcome: SipWakeFFI.TokenOutcome) {
+        switch outcome {
+        case .taken: self = .taken
+        case .ignored: self = .ignored
+        }
+    }
+}
+
+extension Registration {
+    init(_ registration: SipWakeFFI.Registration) {
+        expires = Duration(milliseconds: registration.expiresMs)
+        verdict = Verdict(registration.verdict)
+        token = registration.token
+        alertToken = registration.alertToken
+        observedAddress = registration.observedAddress
+        suspiciousServer = registration.suspiciousServer
+        serviceRoute = registration.serviceRoute
+    }
+}
+
+extension Verdict {
+    init(_ verdict: SipWakeFFI.Verdict) {
+        standing =
+            switch verdict.standing {
+            case .confirmed: .confirmed
+            case .unconfirmed: .unconfirmed
+            case .refused: .refused
+            case .notAsked: .notAsked
+            }
+        reason = verdict.reason
+        advice = verdict.advice
+        vapid = verdict.vapid
+        refreshLead = verdict.refreshLeadSeconds.map { .seconds($0) }
+        purr = verdict.purr
+        piidWithheld = verdict.piidWithheld
+        piidInTheClear = verdict.piidInTheClear
+    }
+}
+
+extension FailureKind {
+    init(_ kind: SipWakeFFI.FailureKind) {
+        switch kind {
+        case .wrongCredentials: self = .wrongCredentials
+        case .unanswerableChallenge: self = .unanswerableChallenge
+        case .refused: self = .refused
+        case .answered: self = .answered
+        case .timedOut: self = .timedOut
+        case .unreachable: self = .unreachable
+        case .certificate: self = .certificate
+        case .circles: self = .circles
+        case .other: self = .other
+        }
+    }
+}

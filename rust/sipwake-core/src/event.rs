@@ -26,6 +26,8 @@ impl FlowId {
 pub enum Output {
     /// Store this record, or remove it, and tell what became of it ([`handle_saved`](crate::user_agent::UserAgent::handle_saved)).
     Save(Record),
+    /// Read the record under this key again, and hand it in ([`handle_loaded`](crate::user_agent::UserAgent::handle_loaded)).
+    Load(String),
     /// Open a flow, then report it up or down.
     Open {
         /// Its name from here on.
@@ -134,6 +136,8 @@ pub enum Event {
         /// When it was sent, as its `Date` (RFC 3261 section 20.17) or `DateTime` (RFC 3862) says, unchecked.
         date: Option<String>,
     },
+    /// Everything that the app asked for is stored, also what was not durable at first.
+    Durable,
     /// The store refused a record, or gave back one that cannot be read.
     StoreFailed {
         /// The record's key.

@@ -14,6 +14,8 @@ use crate::payload::{ActionKind, Duty, Hints, Ignored, PushAction};
 #[derive(Debug, Clone)]
 pub struct Gate {
     users: Vec<User>,
+    /// Who is logged out cannot be known yet.
+    unknown: bool,
     calls: Table,
     window: Duration,
 }
@@ -52,8 +54,8 @@ pub(crate) fn account(meant: &[&User]) -> Option<AccountKey> {
 }
 
 impl Gate {
-    pub(crate) fn new(users: Vec<User>, calls: Table, window: Duration) -> Self {
-        Self { users, calls, window }
+    pub(crate) fn new(users: Vec<User>, unknown: bool, calls: Table, window: Duration) -> Self {
+        Self { users, unknown, calls, window }
     }
 
     /// Returns the action as it stands for this client: without a sound if nobody is logged in whom it could be for, or
@@ -82,7 +84,10 @@ impl Gate {
                 None => {}
             }
         }
-        if meant.iter().all(|user| user.silent) {
+        let of = action.identity.account.as_deref().unwrap_or_default();
+        let named = |user: &&User| user.name.split('@').next().is_some_and(|name| name.eq_ignore_ascii_case(of));
+        let known = !self.unknown || meant.first().is_some_and(named);
+        if known && meant.iter().all(|user| user.silent) {
             action.silence(Ignored::LoggedOut, hints);
             return action;
         }

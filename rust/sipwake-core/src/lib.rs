@@ -26,5 +26,6 @@ pub mod sip;
 pub mod snapshot;
 pub mod trace;
 mod transaction;
+mod unread;
 mod unsaved;
 pub mod user_agent;

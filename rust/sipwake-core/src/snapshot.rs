@@ -253,6 +253,10 @@ impl Removal {
         write(&mut out, &Borrowed { account, push, memory });
         out
     }
+
+    pub(crate) fn read(stored: &StoredRemoval) -> Option<Self> {
+        serde_json::from_slice(stored).ok()
+    }
 }
 
 /// The record [`REMOVALS`].

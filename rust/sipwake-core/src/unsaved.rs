@@ -109,11 +109,23 @@ impl Unsaved {
         self.refused.iter().any(|refused| refused.key == key)
     }
 
+    /// Whether something that the app asked for waits to be stored again.
+    pub(crate) fn holds_a_wish(&self) -> bool {
+        self.refused.iter().any(|refused| refused.durability == Durability::Wish)
+    }
+
     pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
         let again = self.refused.iter().filter_map(|refused| refused.again).min();
         let again = again.map(|at| (at, "a record to be stored again"));
         let patience = self.asked.as_ref().filter(|_| self.holds).map(|asked| asked.at + PATIENCE);
         again.into_iter().chain(patience.map(|at| (at, "a store that does not answer"))).min()
+    }
+
+    /// The store may take records now: all are stored again at once.
+    pub(crate) fn hurry(&mut self, now: Duration) {
+        for refused in self.refused.iter_mut().filter(|refused| refused.again.is_some()) {
+            refused.again = Some(now);
+        }
     }
 
     /// Returns a record that is to be stored again.

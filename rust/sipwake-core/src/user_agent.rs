@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use uuid::Uuid;
+use zeroize::Zeroize;
 
 use crate::account::{Account, AccountKey, Transport};
 pub use crate::call::Decline;
@@ -29,8 +30,21 @@ use crate::payload::{ActionKind, Hints, Ignored, PushAction};
 use crate::push::{Push, PushToken, Verdict};
 use crate::registration::Registration;
 use crate::sip::{Frame, Message};
-use crate::snapshot::{Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, REMOVALS, Removals, SaveId, binding_key, open};
+use crate::snapshot::{
+    Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, REMOVALS, Removal, Removals, SaveId, StoredRemoval, binding_key,
+    open,
+};
+use crate::unread::Unread;
 use crate::unsaved::Unsaved;
+
+/// Why a record cannot be read now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// That is to be expected for a while: the device was not unlocked yet. The app is told nothing.
+    Shut,
+    /// The store fails, in words for [`Event::StoreFailed`].
+    Failed(String),
+}
 
 /// Names no account of this client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +58,9 @@ pub struct UserAgent {
     registrations: Vec<Registration>,
     calls: Calls,
     unsaved: Unsaved,
+    unread: Unread,
+    /// Something that the app asked for was not durable when that was last looked at.
+    owes_durable: bool,
     /// Received messages become outputs.
     traces: bool,
 }
@@ -59,30 +76,45 @@ impl UserAgent {
             registrations: Vec::new(),
             calls: Calls::default(),
             unsaved: Unsaved::default(),
+            unread: Unread::default(),
+            owes_durable: false,
             traces: false,
         };
-        match removals.map(Removals::open) {
-            Some(Ok((pending, departed))) => {
-                agent.outbox.removals_mut().departed = departed;
-                agent.outbox.removals_mut().forget_departed(now.wall);
-                for removal in pending.into_iter().take(MAX_REMOVALS) {
-                    let resumed = removal.and_then(|(key, removal)| {
-                        Some((key, Registration::resume_removal(removal, agent.outbox.random())?))
-                    });
-                    match resumed {
-                        Some((key, registration)) => {
-                            agent.outbox.removals_mut().insert(key, registration.removal());
-                            agent.enrol(registration);
-                        }
-                        None => agent.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned()),
-                    }
-                }
-            }
-            Some(Err(damage)) => agent.store_failed(REMOVALS, damage.to_string()),
-            None => {}
-        }
+        agent.take_removals(removals, now);
         agent.settle(now);
         agent
+    }
+
+    /// Takes up the log-outs of earlier processes, and who is gone.
+    fn take_removals(&mut self, record: Option<&[u8]>, now: Now) {
+        let (pending, departed) = match record.map(Removals::open) {
+            Some(Ok(read)) => read,
+            Some(Err(damage)) => return self.store_failed(REMOVALS, damage.to_string()),
+            None => return,
+        };
+        self.outbox.removals_mut().departed.extend(departed);
+        for present in self.registrations.iter().filter(|registration| !registration.is_leaving()) {
+            self.outbox.removals_mut().return_of(&name(present.account()));
+        }
+        self.outbox.removals_mut().forget_departed(now.wall);
+        for removal in pending.into_iter().take(MAX_REMOVALS) {
+            let Some((key, removal)) = removal else {
+                self.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned());
+                continue;
+            };
+            // The user came back before it could be read, or logged out once more.
+            if let Some(known) = self.registrations.iter_mut().find(|registration| registration.key == key) {
+                known.recall(removal.memory);
+                continue;
+            }
+            match Registration::resume_removal(removal, self.outbox.random()) {
+                Some(registration) => {
+                    self.outbox.removals_mut().insert(key, registration.removal());
+                    self.enrol(registration);
+                }
+                None => self.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned()),
+            }
+        }
     }
 
     // Wishes of the app.
@@ -121,7 +153,9 @@ impl UserAgent {
                 Some(departing.into_memory())
             }
             // The store kept an older record than the one that it was asked to keep.
-            None if self.unsaved.holds(&binding_key(&key)) => Some(Memory::lost(self.outbox.random())),
+            None if self.unsaved.holds(&binding_key(&key)) || self.unread.holds(&binding_key(&key)) => {
+                Some(Memory::lost(self.outbox.random()))
+            }
             None => match stored.map(open::<Memory>) {
                 Some(Ok(memory)) => Some(memory),
                 Some(Err(damage)) => {
@@ -432,6 +466,7 @@ impl UserAgent {
             self.save_failed(id, "the store did not answer".to_owned());
         }
         self.store_again(now);
+        self.read_again(now);
         self.settle(now);
     }
 
@@ -461,9 +496,43 @@ impl UserAgent {
         self.unsaved.settle(now.boot);
         match self.unsaved.asked(key) {
             Some(id) => self.save_failed(id, reason),
-            None => self.store_failed(key, reason),
+            None => return self.handle_loaded(key, Err(Unreadable::Failed(reason)), now),
         }
         self.settle(now);
+    }
+
+    /// Takes a record that could not be read at first, or why it still cannot be. Until it is read nothing is stored under its
+    /// key: a store that cannot be read now is not an empty one. [`Output::Load`] asks for it again after a second, then after
+    /// twice as long each time, at most a minute, or upon [`store_available`](Self::store_available).
+    ///
+    /// Say it of [`REMOVALS`] after [`new`](Self::new), and of an account's own record before
+    /// [`add_account`](Self::add_account), each without the record.
+    pub fn handle_loaded(&mut self, key: &str, loaded: Result<Option<&[u8]>, Unreadable>, now: Now) {
+        match loaded {
+            Ok(record) => self.recall(key, record, now),
+            Err(why) => {
+                let is_new = self.unread.failed(key, now.boot);
+                match why {
+                    Unreadable::Shut => log::info!("record {key}: the store is shut"),
+                    Unreadable::Failed(reason) if is_new => self.store_failed(key, reason),
+                    Unreadable::Failed(reason) => log::debug!("record {key}: {reason}"),
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The store can be read, or written to, again: the device was unlocked.
+    pub fn store_available(&mut self, now: Now) {
+        self.unread.hurry(now.boot);
+        self.read_again(now);
+        self.unsaved.hurry(now.boot);
+        self.store_again(now);
+    }
+
+    /// Whether everything that the app asked for is stored. Where it is not, [`Event::Durable`] tells when it is.
+    pub fn is_durable(&self) -> bool {
+        !self.unread.withholds_a_wish() && !self.unsaved.holds_a_wish()
     }
 
     // Outputs.
@@ -473,11 +542,24 @@ impl UserAgent {
         if self.unsaved.is_held() {
             return None;
         }
-        let output = self.outbox.pop();
+        let mut output = self.outbox.pop();
+        while let Some(Output::Save(record)) = &mut output
+            && self.unread.withhold(&record.key, record.durability)
+        {
+            record.bytes.zeroize();
+            output = self.outbox.pop();
+        }
         self.unsaved.polled(match &output {
             Some(Output::Save(record)) => Some(record),
             _ => None,
         });
+        if output.is_none() {
+            if !self.is_durable() {
+                self.owes_durable = true;
+            } else if std::mem::take(&mut self.owes_durable) {
+                return Some(Output::Event(Box::new(Event::Durable)));
+            }
+        }
         output
     }
 
@@ -494,12 +576,13 @@ impl UserAgent {
         }
         self.calls.timeouts(&mut soonest);
         soonest.add(self.unsaved.timeout());
+        soonest.add(self.unread.timeout());
         soonest.0
     }
 
     /// Returns what judges pushes from outside: who is logged in, and which calls are known.
     pub fn gate(&self) -> Gate {
-        Gate::new(self.users(), self.calls.table().clone(), self.calls.policy().window)
+        Gate::new(self.users(), self.unread.holds(REMOVALS), self.calls.table().clone(), self.calls.policy().window)
     }
 
     /// Returns the last verdict of an account.
@@ -544,6 +627,11 @@ impl UserAgent {
                 // A kill during the log-out may have left it.
                 self.forget_record(&done.key);
                 self.outbox.save_removal(&done.key, None, Durability::Wish);
+            }
+            let record = binding_key(&done.key);
+            if self.unread.holds(&record) {
+                // It may tell of more that is bound.
+                self.unread.keep(&record, done.removal());
             }
             log::info!("{}: logged out", done.key);
             let aor = done.account().aor().to_string();
@@ -610,12 +698,53 @@ impl UserAgent {
     /// Stores anew, as they are by now, the records that the store refused.
     fn store_again(&mut self, now: Now) {
         while let Some((key, durability)) = self.unsaved.due(now.boot) {
-            let present = self.registrations.iter().find(|r| !r.is_leaving() && binding_key(&r.key) == key);
-            match present {
-                Some(registration) => registration.save(&mut self.outbox, durability),
-                None if key == REMOVALS => self.outbox.save_removals(durability),
-                None => self.outbox.save(key, None, durability),
+            self.store_anew(key, durability);
+        }
+    }
+
+    fn store_anew(&mut self, key: String, durability: Durability) {
+        let present = self.registrations.iter().find(|r| !r.is_leaving() && binding_key(&r.key) == key);
+        match present {
+            Some(registration) => registration.save(&mut self.outbox, durability),
+            None if key == REMOVALS => self.outbox.save_removals(durability),
+            None => self.outbox.save(key, None, durability),
+        }
+    }
+
+    fn read_again(&mut self, now: Now) {
+        while let Some(key) = self.unread.due(now.boot) {
+            self.outbox.push(Output::Load(key));
+        }
+    }
+
+    /// A record that was waited for is read: what it tells is added to what has come about since.
+    fn recall(&mut self, key: &str, record: Option<&[u8]>, now: Now) {
+        let Some((withheld, departed)) = self.unread.read(key) else { return };
+        if key == REMOVALS {
+            self.take_removals(record, now);
+        } else if let Some(record) = record {
+            match open::<Memory>(record) {
+                Ok(memory) => self.recall_account(key, memory, departed.as_ref()),
+                Err(damage) => self.store_failed(key, damage.to_string()),
             }
+        }
+        if let Some(durability) = withheld {
+            self.store_anew(key.to_owned(), durability);
+        }
+    }
+
+    fn recall_account(&mut self, record: &str, memory: Memory, departed: Option<&StoredRemoval>) {
+        if let Some(known) = self.registrations.iter_mut().find(|known| binding_key(&known.key) == record) {
+            return known.recall(memory);
+        }
+        // The user has logged out meanwhile; what an earlier process had bound is still there.
+        let removal = departed.and_then(Removal::read).filter(|_| memory.bound.is_some());
+        let removal = removal.map(|removal| Removal { memory, ..removal });
+        if let Some(registration) =
+            removal.and_then(|removal| Registration::resume_removal(removal, self.outbox.random()))
+        {
+            self.outbox.save_removal(&registration.key, Some(registration.removal()), Durability::Wish);
+            self.enrol(registration);
         }
     }
 

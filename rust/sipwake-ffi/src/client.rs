@@ -24,6 +24,8 @@ use crate::trust::ServerTrust;
 pub enum TokenOutcome {
     /// It is stored, and sent if it is new.
     Taken,
+    /// It is sent if it is new, but the store is shut or fails: the event `Durable` tells when it is stored.
+    NotYetDurable,
     /// It was empty or `null`: the good token that may be there stays.
     Ignored,
 }
@@ -32,7 +34,26 @@ impl From<sipwake::TokenUpdate> for TokenOutcome {
     fn from(update: sipwake::TokenUpdate) -> Self {
         match update {
             sipwake::TokenUpdate::Taken => Self::Taken,
+            sipwake::TokenUpdate::NotYetDurable => Self::NotYetDurable,
             sipwake::TokenUpdate::Ignored => Self::Ignored,
+        }
+    }
+}
+
+/// Whether what the app asked for outlives the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum Kept {
+    /// It is stored.
+    Durable,
+    /// It is done, but the store is shut or fails: a kill now would lose it. The event `Durable` tells when it is stored.
+    NotYetDurable,
+}
+
+impl From<sipwake::Kept> for Kept {
+    fn from(kept: sipwake::Kept) -> Self {
+        match kept {
+            sipwake::Kept::Durable => Self::Durable,
+            sipwake::Kept::NotYetDurable => Self::NotYetDurable,
         }
     }
 }
@@ -128,21 +149,31 @@ impl SipWakeClient {
         Ok(update.into())
     }
 
-    /// Removes the push binding and stays registered. Stored before the call returns; from there on no push makes a sound.
+    /// Removes the push binding and stays registered. Stored before the call returns, unless it says `NotYetDurable`; from there
+    /// on no push makes a sound.
     ///
     /// # Errors
     /// `NoSuchAccount`, `ShutDown`.
-    pub async fn unbind_push(&self, account: String) -> Result<(), SipWakeError> {
-        self.unless_over(self.client.unbind_push(&key(&account)?)).await
+    pub async fn unbind_push(&self, account: String) -> Result<Kept, SipWakeError> {
+        Ok(self.unless_over(self.client.unbind_push(&key(&account)?)).await?.into())
     }
 
-    /// Logs the user out: stored before the call returns, and delivered until the server confirms it (`LoggedOut`), by later
-    /// processes if need be. From there on no push makes a sound.
+    /// Logs the user out: stored before the call returns, unless it says `NotYetDurable`, and delivered until the server confirms
+    /// it (`LoggedOut`), by later processes if need be. From there on no push makes a sound.
     ///
     /// # Errors
     /// `NoSuchAccount`, `ShutDown`.
-    pub async fn log_out(&self, account: String) -> Result<(), SipWakeError> {
-        self.unless_over(self.client.log_out(&key(&account)?)).await
+    pub async fn log_out(&self, account: String) -> Result<Kept, SipWakeError> {
+        Ok(self.unless_over(self.client.log_out(&key(&account)?)).await?.into())
+    }
+
+    /// Says that the store can be read and written again: the device was unlocked. What could not be read or stored before is
+    /// tried at once. Without this it is tried with back-off, at least once a minute.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub async fn store_available(&self) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.store_available()).await
     }
 
     /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by the

@@ -81,6 +81,13 @@ pub enum CallbackError {
         /// In words; shown in the event.
         reason: String,
     },
+    /// A store is shut for now, as before the device was unlocked for the first time. It is not empty: what could not be read
+    /// is read again later, and nothing is written over it.
+    #[error("{reason}")]
+    Shut {
+        /// In words.
+        reason: String,
+    },
 }
 
 impl From<uniffi::UnexpectedUniFFICallbackError> for CallbackError {

@@ -30,7 +30,7 @@ pub use account::{
     AccountConfig, AccountSetup, Credentials, DigestAlgorithm, RealmHa1, Transport, UpperServer, account_id,
 };
 pub use call::{CallChange, CallPolicy, CallTimes, Caller, DeclineHow, EndReason, HangUp, Moment, SessionOffer};
-pub use client::{SipWakeClient, TokenOutcome};
+pub use client::{Kept, SipWakeClient, TokenOutcome};
 pub use companion::{RegisterTags, Tag, TagsBinding, TagsCompanion};
 pub use decryptor::Decryptor;
 pub use error::{CallbackError, SipWakeError};

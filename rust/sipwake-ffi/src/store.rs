@@ -14,7 +14,8 @@ pub trait StateStore: Send + Sync {
     /// Returns the record under this key, or nothing.
     ///
     /// # Errors
-    /// When the store cannot be read; the client then goes on as if there were no record.
+    /// When it cannot be known whether there is one: `Shut` while that is to be expected, as before the first unlock. The client
+    /// goes on without the record, writes nothing in its place, and asks again with back-off or upon `store_available`.
     fn load(&self, key: String) -> Result<Option<Vec<u8>>, CallbackError>;
 
     /// Stores a record, replacing the one under the same key as a whole or not at all.
@@ -69,5 +70,8 @@ impl sipwake::StateStore for ForeignStore {
 }
 
 fn store_error(error: CallbackError) -> StoreError {
-    StoreError(error.to_string())
+    match error {
+        CallbackError::Shut { reason } => StoreError::shut(reason),
+        CallbackError::Failed { reason } => StoreError(reason.into()),
+    }
 }

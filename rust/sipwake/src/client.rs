@@ -31,11 +31,22 @@ use crate::store::StateStore;
 use crate::task::spawn;
 use crate::transport::Network;
 
+/// Whether what the app asked for outlives the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kept {
+    /// It is stored.
+    Durable,
+    /// It is done, but the store is shut or fails: a kill now would lose it. [`Event::Durable`] tells when it is stored.
+    NotYetDurable,
+}
+
 /// What became of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenUpdate {
     /// It is stored, and sent if it is new.
     Taken,
+    /// It is sent if it is new, but not stored yet; [`Event::Durable`] tells when it is.
+    NotYetDurable,
     /// It was empty or `null`: the good token that may be there stays.
     Ignored,
 }
@@ -102,7 +113,7 @@ impl Client {
         let mut agent = UserAgent::new(seed, removals.as_ref().map(|record| record.as_slice()), now());
         agent.allow_unsolicited_calls(options.unsolicited_calls);
         if let Some(error) = failure {
-            agent.handle_store_failure(REMOVALS, error.to_string(), now());
+            agent.handle_loaded(REMOVALS, Err(error.into()), now());
         }
         let (sender, jobs) = mpsc::channel(JOBS);
         let (events, receiver) = broadcast::channel(MAX_UNREAD);
@@ -161,7 +172,7 @@ impl Client {
         let record = binding_key(&key);
         self.ask(move |agent, store, now| {
             let stored = store.load(&record).unwrap_or_else(|error| {
-                agent.handle_store_failure(&record, error.to_string(), now);
+                agent.handle_loaded(&record, Err(error.into()), now);
                 None
             });
             let stored = stored.map(Zeroizing::new);
@@ -227,35 +238,41 @@ impl Client {
         let (call, alert) = (call.map(str::to_owned), alert.map(str::to_owned));
         let taken = Arc::new(AtomicBool::new(false));
         let took = taken.clone();
-        self.ask(move |agent, _, now| {
-            let push = agent.push(&key)?.ok_or(Error::NoPush)?;
-            if let Some(token) = push.parse_token(call.as_deref(), alert.as_deref())? {
-                agent.set_token(&key, token, now)?;
-                took.store(true, Ordering::Release);
-            }
-            Ok(())
+        let kept = self
+            .ask_for(move |agent, _, now| {
+                let push = agent.push(&key)?.ok_or(Error::NoPush)?;
+                if let Some(token) = push.parse_token(call.as_deref(), alert.as_deref())? {
+                    agent.set_token(&key, token, now)?;
+                    took.store(true, Ordering::Release);
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(match (taken.load(Ordering::Acquire), kept) {
+            (false, _) => TokenUpdate::Ignored,
+            (true, Kept::Durable) => TokenUpdate::Taken,
+            (true, Kept::NotYetDurable) => TokenUpdate::NotYetDurable,
         })
-        .await?;
-        Ok(if taken.load(Ordering::Acquire) { TokenUpdate::Taken } else { TokenUpdate::Ignored })
     }
 
-    /// Removes the push binding and stays registered. Stored before this returns; from here on no push makes a sound.
+    /// Removes the push binding and stays registered. Stored before this returns, unless it says [`Kept::NotYetDurable`]; from
+    /// here on no push makes a sound.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
-    pub fn unbind_push(&self, account: &AccountKey) -> impl Future<Output = Result<(), Error>> {
+    pub fn unbind_push(&self, account: &AccountKey) -> impl Future<Output = Result<Kept, Error>> {
         let key = account.clone();
-        self.ask(move |agent, _, now| agent.unbind_push(&key, now).map_err(Error::from))
+        self.ask_for(move |agent, _, now| agent.unbind_push(&key, now).map_err(Error::from))
     }
 
-    /// Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
-    /// ([`Event::LoggedOut`]), by later processes if need be. From here on no push makes a sound.
+    /// Logs the user out: the wish is stored before this returns, unless it says [`Kept::NotYetDurable`], and delivered until the
+    /// server confirms it ([`Event::LoggedOut`]), by later processes if need be. From here on no push makes a sound.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
-    pub fn log_out(&self, account: &AccountKey) -> impl Future<Output = Result<(), Error>> {
+    pub fn log_out(&self, account: &AccountKey) -> impl Future<Output = Result<Kept, Error>> {
         let key = account.clone();
-        self.ask(move |agent, _, now| agent.log_out(&key, now).map_err(Error::from))
+        self.ask_for(move |agent, _, now| agent.log_out(&key, now).map_err(Error::from))
     }
 
     /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
@@ -355,6 +372,18 @@ impl Client {
         })
     }
 
+    /// Says that the store can be read and written again: the device was unlocked. What could not be read or stored before is
+    /// tried at once. Without this it is tried with back-off, at least once a minute.
+    ///
+    /// # Errors
+    /// [`Error::ShutDown`].
+    pub fn store_available(&self) -> impl Future<Output = Result<(), Error>> {
+        self.ask(|agent, _, now| {
+            agent.store_available(now);
+            Ok(())
+        })
+    }
+
     /// Says that the device's network changed: flows are opened anew, the bindings follow.
     ///
     /// # Errors
@@ -374,10 +403,19 @@ impl Client {
         &self,
         work: impl FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Result<(), Error> + Send + 'static,
     ) -> impl Future<Output = Result<(), Error>> {
-        self.ask_for(Box::new(work))
+        let kept = self.ask_for(work);
+        async { kept.await.map(|_| ()) }
     }
 
-    async fn ask_for(&self, work: Work) -> Result<(), Error> {
+    /// The same, and says whether it is stored.
+    fn ask_for(
+        &self,
+        work: impl FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Result<(), Error> + Send + 'static,
+    ) -> impl Future<Output = Result<Kept, Error>> {
+        self.work(Box::new(work))
+    }
+
+    async fn work(&self, work: Work) -> Result<Kept, Error> {
         let (done, is_done) = oneshot::channel();
         self.jobs.send(Job { work, done: Some(done) }).await.map_err(|_| Error::ShutDown)?;
         is_done.await.map_err(|_| Error::ShutDown)?

@@ -12,8 +12,9 @@ use sipwake_core::snapshot::{Durability, Record};
 use sipwake_core::trace::redacted;
 use sipwake_core::user_agent::UserAgent;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
+use crate::client::Kept;
 use crate::clock::now;
 use crate::error::Error;
 use crate::store::StateStore;
@@ -26,7 +27,7 @@ pub(crate) type Work = Box<dyn FnOnce(&mut UserAgent, &dyn StateStore, Now) -> R
 pub(crate) struct Job {
     pub(crate) work: Work,
     /// Told the result once everything that the work asked for is stored.
-    pub(crate) done: Option<oneshot::Sender<Result<(), Error>>>,
+    pub(crate) done: Option<oneshot::Sender<Result<Kept, Error>>>,
 }
 
 /// Jobs waiting for the driver.
@@ -57,6 +58,17 @@ pub(crate) struct Driver {
 
 type Flows = HashMap<FlowId, FlowHandle>;
 
+/// Reads a record that could not be read before.
+fn load(agent: &mut UserAgent, store: &dyn StateStore, key: &str, now: Now) {
+    match store.load(key) {
+        Ok(record) => {
+            let record = record.map(Zeroizing::new);
+            agent.handle_loaded(key, Ok(record.as_ref().map(|record| record.as_slice())), now);
+        }
+        Err(error) => agent.handle_loaded(key, Err(error.into()), now),
+    }
+}
+
 impl Driver {
     /// Runs until the last handle is gone or one of them said stop; then the flows are closed, each with its queue sent.
     pub(crate) async fn run(mut self) {
@@ -75,7 +87,8 @@ impl Driver {
                     self.gate.store(Arc::new(self.agent.gate()));
                     if let Some(done) = done {
                         // Whoever asked may have stopped waiting; the work is done all the same.
-                        let _ = done.send(result);
+                        let kept = if self.agent.is_durable() { Kept::Durable } else { Kept::NotYetDurable };
+                        let _ = done.send(result.map(|()| kept));
                     }
                 }
                 // What was queued before is still done; then the queue says that it is over.
@@ -122,6 +135,10 @@ impl Driver {
             match output {
                 Output::Save(record) => {
                     self.save(record);
+                    changed = true;
+                }
+                Output::Load(key) => {
+                    load(&mut self.agent, &*self.store, &key, now());
                     changed = true;
                 }
                 Output::Open { flow, hop, local_port } => {

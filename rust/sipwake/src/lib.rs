@@ -67,7 +67,7 @@ pub use sipwake_core::redact::Secret;
 pub use sipwake_core::user_agent::Decline;
 pub use uuid::Uuid;
 
-pub use client::{Client, TokenUpdate};
+pub use client::{Client, Kept, TokenUpdate};
 pub use clock::now;
 pub use driver::Trace;
 pub use error::Error;
@@ -75,6 +75,6 @@ pub use events::Events;
 pub use options::Options;
 pub use probe::{GatewayHealth, Probe, Probing};
 pub use resolve::{Naptr, Resolver, Srv, SystemResolver};
-pub use store::{FileStore, MemoryStore, StateStore, StoreError};
+pub use store::{FileStore, MemoryStore, StateStore, StoreError, StoreFault};
 #[cfg(feature = "tls")]
 pub use trust::{ServerTrust, SpkiPin, Trust, TrustError};

@@ -161,7 +161,7 @@ fn answer_all(agent: &mut UserAgent, data: &[u8], _: Transport) {
                     }
                 }
                 Output::Save(_) | Output::Close(_) | Output::Received { .. } | Output::Event(_) => {}
-                Output::NextAddress(_) | Output::HearPeers { .. } => {}
+                Output::NextAddress(_) | Output::HearPeers { .. } | Output::Load(_) => {}
             }
         }
         let Some(answer) = answers.next() else { return };

@@ -7,7 +7,9 @@ use crate::outbox::Outbox;
 use crate::push::{Dialect, Push};
 use crate::random::Random;
 use crate::redact::Secret;
-use crate::snapshot::{Bound, Durability, Former, Memory, Removal, StoredRemoval, binding_key, seal};
+use crate::snapshot::{
+    Bound, Durability, Former, MAX_LEFT, Memory, Removal, StoredRemoval, TokenWish, binding_key, seal,
+};
 
 /// CSeq numbers reserved by one write to the store.
 const RESERVE_CSEQ: u32 = 32;
@@ -67,6 +69,28 @@ impl Registrant {
 
     pub(crate) fn into_memory(self) -> Memory {
         self.memory
+    }
+
+    /// Takes over what an earlier process remembered, which could not be read until now. Call-ID and CSeq are ours; whatever
+    /// the server may hold of then is to be removed. Returns whether there is any of that.
+    pub(crate) fn recall(&mut self, earlier: Memory) -> bool {
+        let ours = self.memory.bound.as_ref().map(|bound| &bound.uri);
+        let mut former = earlier.former;
+        match earlier.bound.filter(|bound| Some(&bound.uri) != ours) {
+            Some(bound) if bound.gateway.is_some() => self.memory.left.push(bound),
+            Some(bound) => former.push(Former { uri: bound.uri, expires_at: bound.expires_at, refusals: 0 }),
+            None => {}
+        }
+        self.memory.left.extend(earlier.left);
+        self.memory.left.truncate(MAX_LEFT);
+        former.retain(|known| self.memory.former.iter().all(|ours| ours.uri != known.uri));
+        let room = MAX_FORMER.saturating_sub(self.memory.former.len());
+        self.memory.former.extend(former.into_iter().rev().take(room));
+        if self.memory.token == TokenWish::NoneYet {
+            self.memory.token = earlier.token;
+        }
+        self.memory.asked_only &= earlier.asked_only;
+        !self.memory.former.is_empty() || !self.memory.left.is_empty()
     }
 
     pub(crate) fn replace(&mut self, account: Account, push: Option<Push>) {

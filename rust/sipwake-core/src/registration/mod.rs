@@ -151,6 +151,24 @@ impl Registration {
         Some(registration)
     }
 
+    /// Takes over what an earlier process remembered of this account, which could not be read until now.
+    pub(crate) fn recall(&mut self, earlier: Memory) {
+        let was_bound = earlier.bound.is_some();
+        let token_is_new = !self.due.is_empty() && self.who.memory().token != TokenWish::NoneYet;
+        if self.who.recall(earlier) {
+            self.take_up_left(false);
+            if self.is_leaving() {
+                self.leave();
+            }
+            if self.life != Life::Idle {
+                self.due.insert(Due::Binding);
+            }
+        }
+        if was_bound && token_is_new && self.life == Life::Idle {
+            self.life = Life::Active;
+        }
+    }
+
     fn leave(&mut self) {
         self.life = Life::Leaving;
         self.who.leave();

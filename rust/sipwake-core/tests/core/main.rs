@@ -16,6 +16,7 @@ mod push_calls;
 mod random_life;
 mod refused_push;
 mod service_route;
+mod shut_store;
 mod store_failure;
 mod support;
 mod token_life;

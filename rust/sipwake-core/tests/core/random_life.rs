@@ -165,7 +165,7 @@ impl World {
                 // There is one flow: nothing more can be heard of what went out on it.
                 self.flow_gone();
             }
-            Output::NextAddress(_) | Output::HearPeers { .. } => {}
+            Output::NextAddress(_) | Output::HearPeers { .. } | Output::Load(_) => {}
             Output::Transmit { flow, bytes, .. } => {
                 prop_assert!(self.up.contains(&flow), "sent on a flow that is not up");
                 let sent = Sent { flow, text: String::from_utf8(bytes).expect("UTF-8") };

@@ -10,7 +10,7 @@ use sipwake_core::event::{CallChange, Event, Failure, FlowError, FlowId, Output,
 use sipwake_core::payload::{Channel, Hints, PushAction, parse_push};
 use sipwake_core::push::{Dialect, Dialects, Provider, Push, PushConfig, PushToken};
 use sipwake_core::snapshot::REMOVALS;
-use sipwake_core::user_agent::UserAgent;
+use sipwake_core::user_agent::{Unreadable, UserAgent};
 
 pub(crate) const START: Now = Now::new(Duration::from_secs(1_000), Duration::from_secs(1_800_000_000));
 pub(crate) const LOCAL: &str = "192.0.2.10:5070";
@@ -144,6 +144,7 @@ pub(crate) struct Stage {
     pub(crate) keep_alives: usize,
     /// Whether the store refuses whatever it is asked to keep or to remove.
     pub(crate) store_refuses: bool,
+    pub(crate) store_is_shut: bool,
 }
 
 pub(crate) fn account(change: impl FnOnce(&mut AccountConfig)) -> AccountConfig {
@@ -228,6 +229,7 @@ impl Stage {
             up: BTreeSet::new(),
             keep_alives: 0,
             store_refuses: false,
+            store_is_shut: false,
         };
         stage.drain();
         stage
@@ -251,6 +253,9 @@ impl Stage {
     pub(crate) fn drain(&mut self) {
         while let Some(output) = self.agent.poll_output() {
             match output {
+                Output::Save(record) if self.store_is_shut => {
+                    panic!("{} is written to a store that is shut", record.key)
+                }
                 Output::Save(record) if self.store_refuses => {
                     self.agent.handle_saved(record.id, Err("the disk is full".into()), self.now);
                 }
@@ -275,6 +280,12 @@ impl Stage {
                 }
                 Output::NextAddress(flow) => self.next_addresses.push(flow),
                 Output::HearPeers { .. } => {}
+                Output::Load(key) => {
+                    let record =
+                        if self.store_is_shut { Err(Unreadable::Shut) } else { Ok(self.store.get(&key).cloned()) };
+                    let record = record.as_ref().map(|record| record.as_deref()).map_err(Clone::clone);
+                    self.agent.handle_loaded(&key, record, self.now);
+                }
                 Output::Transmit { flow, bytes, .. } => {
                     assert!(self.up.contains(&flow), "sent on a flow that is not up");
                     if bytes.iter().all(u8::is_ascii_whitespace) {

@@ -97,7 +97,7 @@ impl Phone {
                 Output::Close(flow) if self.flow == Some(flow) => self.flow = None,
                 Output::Event(event) => self.events.push(*event),
                 Output::Open { .. } | Output::Close(_) | Output::Save(_) | Output::Received { .. } => {}
-                Output::NextAddress(_) | Output::HearPeers { .. } => {}
+                Output::NextAddress(_) | Output::HearPeers { .. } | Output::Load(_) => {}
             }
         }
     }

@@ -44,7 +44,7 @@ impl World<'_> {
                     self.watch.flow_closed(flow);
                     self.reacted = true;
                 }
-                Output::NextAddress(_) | Output::HearPeers { .. } => {}
+                Output::NextAddress(_) | Output::HearPeers { .. } | Output::Load(_) => {}
                 Output::Transmit { flow, bytes, .. } => self.transmit(self.flow(flow), bytes),
                 Output::Received { .. } => {}
                 Output::Event(event) => self.hear(&event),

@@ -60,6 +60,9 @@ public enum class TokenOutcome {
     /** It is stored, and sent if it is new. */
     TAKEN,
 
+    /** It is sent if it is new, but the store is shut or fails: a kill now would lose it. */
+    NOT_YET_DURABLE,
+
     /** It was empty or `null`: the good token that may be there stays. */
     IGNORED,
 }

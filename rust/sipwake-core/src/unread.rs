@@ -1,0 +1,100 @@
+//! Records that could not be read yet. Nothing is stored under their keys before they are: a store that is shut is not empty.
+
+use std::time::Duration;
+
+use crate::snapshot::{Durability, MAX_ACCOUNTS, StoredRemoval};
+
+/// Each account has a record, and there is that of the log-outs.
+const MAX_UNREAD: usize = MAX_ACCOUNTS + 1;
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
+
+struct Waiting {
+    key: String,
+    times: u32,
+    /// When to read it again; `None` while that is under way.
+    again: Option<Duration>,
+    /// What was to be stored under it meanwhile.
+    withheld: Option<Durability>,
+    /// How its account's removal was delivered meanwhile.
+    departed: Option<StoredRemoval>,
+}
+
+#[derive(Default)]
+pub(crate) struct Unread(Vec<Waiting>);
+
+impl Unread {
+    /// A record cannot be read now. Returns whether that is new.
+    pub(crate) fn failed(&mut self, key: &str, now: Duration) -> bool {
+        if let Some(waiting) = self.get(key) {
+            waiting.again = Some(now + FIRST.saturating_mul(1 << waiting.times.min(16)).min(LONGEST));
+            waiting.times += 1;
+            return false;
+        }
+        if self.0.len() < MAX_UNREAD {
+            self.0.push(Waiting {
+                key: key.to_owned(),
+                times: 1,
+                again: Some(now + FIRST),
+                withheld: None,
+                departed: None,
+            });
+        }
+        true
+    }
+
+    /// A record was read. Returns what is to be stored under its key, and what was kept; `None` if it was not waited for.
+    pub(crate) fn read(&mut self, key: &str) -> Option<(Option<Durability>, Option<StoredRemoval>)> {
+        let index = self.0.iter().position(|waiting| waiting.key == key)?;
+        let Waiting { withheld, departed, .. } = self.0.swap_remove(index);
+        Some((withheld, departed))
+    }
+
+    /// Keeps the removal of an account whose log-out was delivered before its record could be read.
+    pub(crate) fn keep(&mut self, key: &str, removal: StoredRemoval) {
+        if let Some(waiting) = self.get(key) {
+            waiting.departed = Some(removal);
+        }
+    }
+
+    pub(crate) fn holds(&self, key: &str) -> bool {
+        self.0.iter().any(|waiting| waiting.key == key)
+    }
+
+    /// Notes that something is to be stored. Returns `false` if it may be.
+    pub(crate) fn withhold(&mut self, key: &str, durability: Durability) -> bool {
+        let Some(waiting) = self.get(key) else { return false };
+        if waiting.withheld != Some(Durability::Wish) {
+            waiting.withheld = Some(durability);
+        }
+        true
+    }
+
+    /// Whether something that the app asked for waits to be stored.
+    pub(crate) fn withholds_a_wish(&self) -> bool {
+        self.0.iter().any(|waiting| waiting.withheld == Some(Durability::Wish))
+    }
+
+    pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
+        let again = self.0.iter().filter_map(|waiting| waiting.again).min();
+        again.map(|at| (at, "a record to be read again"))
+    }
+
+    /// Returns the key of a record that is to be read again.
+    pub(crate) fn due(&mut self, now: Duration) -> Option<String> {
+        let waiting = self.0.iter_mut().find(|waiting| waiting.again.is_some_and(|at| now >= at))?;
+        waiting.again = None;
+        Some(waiting.key.clone())
+    }
+
+    /// The store may be open now: all is read again at once.
+    pub(crate) fn hurry(&mut self, now: Duration) {
+        for waiting in &mut self.0 {
+            (waiting.times, waiting.again) = (0, Some(now));
+        }
+    }
+
+    fn get(&mut self, key: &str) -> Option<&mut Waiting> {
+        self.0.iter_mut().find(|waiting| waiting.key == key)
+    }
+}

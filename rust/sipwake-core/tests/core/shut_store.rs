@@ -1,0 +1,151 @@
+//! A store that cannot be read yet, as before the first unlock: it is not an empty one.
+
+use sipwake_core::account::Account;
+use sipwake_core::event::Event;
+use sipwake_core::payload::{Channel, Hints, parse_push};
+use sipwake_core::push::Push;
+use sipwake_core::snapshot::{REMOVALS, binding_key};
+use sipwake_core::user_agent::Unreadable;
+
+use crate::support::{Stage, account, fcm, mpush, seconds};
+
+/// A process that starts while the store of an earlier one is shut.
+fn shut(earlier: &Stage) -> Stage {
+    let mut stage = Stage::without_account(std::collections::BTreeMap::new(), earlier.now, 7);
+    (stage.store, stage.store_is_shut) = (earlier.store.clone(), true);
+    stage.agent.handle_loaded(REMOVALS, Err(Unreadable::Shut), stage.now);
+    stage.drain();
+    stage
+}
+
+impl Stage {
+    /// As the app adds an account while its record cannot be read.
+    fn add_unread(&mut self) {
+        let account = Account::parse(account(|_| {})).expect("valid");
+        self.key = account.key();
+        self.agent.handle_loaded(&binding_key(&self.key), Err(Unreadable::Shut), self.now);
+        let push = mpush().map(|push| Push::parse(push).expect("valid"));
+        self.agent.add_account(account, push, None, self.now).expect("there is room");
+        self.drain();
+    }
+
+    fn unlock(&mut self) {
+        self.store_is_shut = false;
+        self.agent.store_available(self.now);
+        self.drain();
+    }
+
+    fn told_durable(&self) -> usize {
+        self.events.iter().filter(|event| **event == Event::Durable).count()
+    }
+}
+
+/// A log-out that the server has not confirmed.
+fn pending() -> Stage {
+    let mut stage = Stage::bound();
+    stage.opens = false;
+    stage.network_changes();
+    stage.log_out();
+    assert!(stage.store.contains_key(REMOVALS));
+    stage
+}
+
+#[test]
+fn a_pending_log_out_is_taken_up_once_the_store_can_be_read() {
+    let earlier = pending();
+    let mut stage = shut(&earlier);
+    stage.advance(seconds(600));
+    stage.silent();
+    assert_eq!(stage.store, earlier.store, "nothing is written over what was not read");
+    stage.unlock();
+    let removal = stage.one();
+    assert_eq!(removal.header("Expires"), Some("0"));
+    stage.ok(&removal, &[]);
+    assert!(stage.events.iter().any(|event| matches!(event, Event::LoggedOut { .. })));
+}
+
+#[test]
+fn what_is_shut_is_read_again_with_back_off_until_it_opens() {
+    let mut stage = shut(&pending());
+    stage.advance(seconds(130));
+    stage.store_is_shut = false;
+    stage.advance(seconds(60));
+    let sent = stage.all();
+    assert!(!sent.is_empty() && sent.iter().all(|sent| sent.header("Expires") == Some("0")), "though nobody said so");
+    assert!(!stage.events.iter().any(|event| matches!(event, Event::StoreFailed { .. })), "it was to be expected");
+}
+
+#[test]
+fn the_log_out_of_another_user_meanwhile_takes_no_pending_one_with_it() {
+    let mut stage = shut(&pending());
+    let mut other = account(|config| config.aor = "sip:bob@example.com".into());
+    other.auth_user = None;
+    let bob = Account::parse(other).expect("valid");
+    stage.key = bob.key();
+    stage.agent.handle_loaded(&binding_key(&stage.key), Err(Unreadable::Shut), stage.now);
+    stage.agent.add_account(bob, None, None, stage.now).expect("there is room");
+    stage.drain();
+    let first = stage.register();
+    stage.ok(&first, &[]);
+    stage.opens = false;
+    stage.network_changes();
+    stage.log_out();
+    assert!(!stage.agent.is_durable());
+    stage.unlock();
+    assert!(stage.agent.is_durable());
+    assert_eq!(stage.told_durable(), 1);
+    let removals = String::from_utf8(stage.store[REMOVALS].clone()).expect("JSON");
+    assert!(removals.contains("alice@") && removals.contains("bob@"), "{removals}");
+}
+
+#[test]
+fn what_was_bound_before_is_removed_though_its_record_was_read_late() {
+    let earlier = Stage::bound();
+    let mut stage = shut(&earlier);
+    stage.local = "192.0.2.77:5077".parse().expect("an address");
+    stage.add_unread();
+    stage.set_token(fcm("a:2"));
+    assert!(!stage.agent.is_durable());
+    let register = stage.register();
+    stage.ok(&register, &[]);
+    stage.silent();
+    stage.unlock();
+    let cleanup = stage.one();
+    assert_eq!(cleanup.header("Call-ID"), register.header("Call-ID"));
+    let removed = cleanup.text.lines().filter(|line| line.starts_with("Contact:") && line.ends_with(";expires=0"));
+    assert_eq!(removed.count(), 1, "{}", cleanup.text);
+    let record = String::from_utf8(stage.store[&binding_key(&stage.key)].clone()).expect("JSON");
+    assert!(record.contains("a:2"), "the new token is stored by now");
+    assert_eq!(stage.told_durable(), 1);
+}
+
+#[test]
+fn a_log_out_that_was_delivered_before_the_record_could_be_read_removes_what_the_record_tells_of() {
+    let earlier = Stage::bound();
+    let mut stage = shut(&earlier);
+    stage.local = "192.0.2.77:5077".parse().expect("an address");
+    stage.add_unread();
+    let register = stage.register();
+    stage.ok(&register, &[]);
+    stage.log_out();
+    let removal = stage.one();
+    stage.ok(&removal, &[]);
+    assert!(stage.events.iter().any(|event| matches!(event, Event::LoggedOut { .. })));
+    stage.unlock();
+    let second = stage.one();
+    assert_eq!(second.header("Expires"), Some("0"));
+    assert!(stage.store.contains_key(REMOVALS), "until that is delivered");
+}
+
+#[test]
+fn a_push_rings_while_it_cannot_be_known_who_is_logged_out() {
+    let rings = |stage: &Stage| {
+        let hints = Hints::at(stage.now);
+        let push = parse_push(r#"{"ntype":"0","nfrom":"1234","ncallid":"c1"}"#, Channel::FcmAndroid, &hints);
+        stage.agent.gate().judge(push, &hints, stage.now.boot).is_call()
+    };
+    let mut stage = shut(&pending());
+    assert!(rings(&stage));
+    stage.unlock();
+    assert!(!rings(&stage), "by now it is known that nobody is logged in");
+}

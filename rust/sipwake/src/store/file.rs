@@ -1,0 +1,361 @@
+//! One file a record, in a folder that only its owner may write to.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::{StateStore, StoreError, StoreFault};
+
+/// What a record's file may hold. The core reads no longer record.
+const MAX_RECORD: u64 = 4 << 20;
+/// Whoever has this file locked writes.
+const LOCK: &str = "writer.lock";
+
+/// Keeps one file a record, readable by its owner alone. A file is written beside, synced, and renamed, so that after a crash
+/// there is the old record or the new one. It does not encrypt: whoever reads the owner's files reads the records.
+///
+/// The first write makes this the writer, until it is dropped or its process ends. Writes of another process, or by another
+/// `FileStore` on the same folder, are refused with [`StoreFault::NotTheWriter`]; everybody may read. On iOS, which ends an app
+/// that holds a file's lock while it is suspended, a lock lasts for one write: there the last process that began to write is the
+/// writer, and those before it are refused.
+#[derive(Debug)]
+pub struct FileStore {
+    folder: PathBuf,
+    /// `None`: for reading only.
+    writer: Option<Mutex<Writer>>,
+}
+
+impl FileStore {
+    /// Opens a folder, which is made if it does not exist.
+    ///
+    /// # Errors
+    /// The reason why it cannot be made or must not be trusted: others may write to it, or it is somebody else's.
+    pub fn open(folder: impl Into<PathBuf>) -> io::Result<Self> {
+        let folder = folder.into();
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&folder)?;
+        check(&folder)?;
+        Ok(Self { folder, writer: Some(Mutex::default()) })
+    }
+
+    /// Opens a folder for reading only, beside the process that writes: to judge pushes, for example.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); the folder is not made.
+    pub fn open_read_only(folder: impl Into<PathBuf>) -> io::Result<Self> {
+        let folder = folder.into();
+        check(&folder)?;
+        Ok(Self { folder, writer: None })
+    }
+
+    /// Keys are made of letters, digits and `-`; anything else is no key of ours.
+    fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
+        let good = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if good { Ok(self.folder.join(key)) } else { Err(StoreError("not a record's key".into())) }
+    }
+
+    /// Does this as the one writer.
+    fn write(&self, work: impl FnOnce() -> io::Result<()>) -> Result<(), StoreError> {
+        let refused = |why: &str| StoreError(StoreFault::NotTheWriter(why.to_owned()));
+        let writer = self.writer.as_ref().ok_or_else(|| refused("the store was opened for reading only"))?;
+        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if !writer.claim(&self.folder.join(LOCK))? {
+            return Err(refused("another process, or another FileStore, writes to this folder"));
+        }
+        let done = work();
+        writer.pause();
+        Ok(done?)
+    }
+
+    /// Writes beside and renames; with `synced`, waits for the disk at both steps.
+    fn replace(&self, key: &str, bytes: &[u8], synced: bool) -> Result<(), StoreError> {
+        let path = self.path(key)?;
+        let beside = path.with_extension("new");
+        self.write(|| {
+            let mut file = create(&beside)?;
+            file.write_all(bytes)?;
+            if synced {
+                file.sync_data()?;
+            }
+            drop(file);
+            fs::rename(&beside, &path)?;
+            if synced { sync_folder(&self.folder) } else { Ok(()) }
+        })
+    }
+}
+
+impl StateStore for FileStore {
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let file = match private(File::options().read(true)).open(self.path(key)?) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let known = file.metadata()?;
+        if !known.is_file() || known.len() > MAX_RECORD {
+            return Err(StoreError("not a record's file".into()));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(known.len()).unwrap_or_default());
+        file.take(MAX_RECORD).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    fn save(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.replace(key, bytes, true)
+    }
+
+    fn save_progress(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.replace(key, bytes, false)
+    }
+
+    fn remove(&self, key: &str) -> Result<(), StoreError> {
+        let path = self.path(key)?;
+        self.write(|| match fs::remove_file(&path) {
+            Ok(()) => sync_folder(&self.folder),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        })
+    }
+}
+
+/// What makes one store the writer.
+#[derive(Debug, Default)]
+struct Writer {
+    /// The lock, while it is held.
+    held: Option<File>,
+    /// What we wrote into the lock's file when we became the writer.
+    name: Option<[u8; 16]>,
+}
+
+impl Writer {
+    /// A lock that lasts would be the end of an app that iOS suspends.
+    const LASTS: bool = !cfg!(target_os = "ios");
+
+    /// Becomes the writer, or makes sure of it. Returns `false` where another one is.
+    fn claim(&mut self, path: &Path) -> io::Result<bool> {
+        if self.held.is_some() {
+            return Ok(true);
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = private(&mut options).open(path)?;
+        if !lock(&file)? {
+            return Ok(false);
+        }
+        if !Self::LASTS {
+            let mut last = Vec::new();
+            (&file).take(64).read_to_end(&mut last)?;
+            match self.name {
+                Some(name) if name != *last => return Ok(false),
+                Some(_) => {}
+                None => {
+                    let mut name = [0; 16];
+                    getrandom::fill(&mut name).expect("every platform of ours has a random source");
+                    file.set_len(0)?;
+                    io::Seek::rewind(&mut file)?;
+                    file.write_all(&name)?;
+                    self.name = Some(name);
+                }
+            }
+        }
+        self.held = Some(file);
+        Ok(true)
+    }
+
+    /// A write is over.
+    fn pause(&mut self) {
+        if !Self::LASTS {
+            self.held = None;
+        }
+    }
+}
+
+/// Takes a file's lock, which the system takes back when the file is closed or its process ends. Returns `false` where it is
+/// taken.
+#[cfg(unix)]
+fn lock(file: &File) -> io::Result<bool> {
+    use rustix::fs::{FlockOperation, flock};
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(unix))]
+#[allow(clippy::unnecessary_wraps, reason = "as where there are locks")]
+fn lock(_: &File) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Makes a file that was not there. What a crash has left under its name goes first; a planted link is not followed.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = private(options.write(true).create_new(true));
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            options.open(path)
+        }
+        opened => opened,
+    }
+}
+
+/// Readable by the owner alone, if it is made; never by way of a link.
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let no_follow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.mode(0o600).custom_flags(no_follow.bits().cast_signed());
+    }
+    options
+}
+
+/// Makes sure that nobody else can put files into a folder.
+fn check(folder: &Path) -> io::Result<()> {
+    let known = fs::metadata(folder)?;
+    if !known.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let refuse = |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        if known.uid() != rustix::process::geteuid().as_raw() {
+            return refuse("the store's folder belongs to another user");
+        }
+        if known.mode() & 0o022 != 0 {
+            return refuse("others may write to the store's folder: take that from them (chmod go-w)");
+        }
+    }
+    Ok(())
+}
+
+/// A rename is on disk once its folder is.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    let _ = folder;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, FileStore) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = FileStore::open(folder.path().join("state")).expect("open");
+        (folder, store)
+    }
+
+    #[test]
+    fn a_record_is_replaced_whole_and_removed() {
+        let (_folder, store) = store();
+        assert!(store.load("removals").expect("load").is_none());
+        store.save("removals", b"one").expect("save");
+        store.save("removals", b"two").expect("save");
+        assert_eq!(store.load("removals").expect("load").as_deref(), Some(b"two".as_slice()));
+        store.remove("removals").expect("remove");
+        store.remove("removals").expect("removing what is gone is no error");
+        assert!(store.load("removals").expect("load").is_none());
+    }
+
+    #[test]
+    fn a_key_cannot_leave_the_folder() {
+        let (_folder, store) = store();
+        for key in ["", "../x", "a/b", "a.b"] {
+            assert!(store.save(key, b"x").is_err(), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_writer_is_refused_until_the_first_is_gone_and_may_read_all_the_while() {
+        let (_folder, first) = store();
+        first.save("removals", b"one").expect("save");
+        let second = FileStore::open(&first.folder).expect("open");
+        let refused = |result: Result<(), StoreError>| matches!(result, Err(StoreError(StoreFault::NotTheWriter(_))));
+        assert!(refused(second.save("removals", b"two")));
+        assert!(refused(second.save_progress("removals", b"two")));
+        assert!(refused(second.remove("removals")));
+        assert_eq!(second.load("removals").expect("load").as_deref(), Some(b"one".as_slice()));
+        drop(first);
+        second.save("removals", b"two").expect("now it is the writer");
+    }
+
+    #[test]
+    fn what_is_opened_for_reading_never_writes() {
+        let (_folder, writer) = store();
+        let reader = FileStore::open_read_only(&writer.folder).expect("open");
+        assert!(matches!(reader.save("removals", b"x"), Err(StoreError(StoreFault::NotTheWriter(_)))));
+        writer.save("removals", b"one").expect("a reader keeps nobody from writing");
+        assert_eq!(reader.load("removals").expect("load").as_deref(), Some(b"one".as_slice()));
+        assert!(FileStore::open_read_only(writer.folder.join("nowhere")).is_err());
+    }
+
+    #[cfg(unix)]
+    mod at_rest {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+        use super::*;
+
+        fn mode(path: &Path) -> u32 {
+            fs::metadata(path).expect("it is there").mode() & 0o777
+        }
+
+        fn allow(path: &Path, mode: u32) {
+            fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("ours");
+        }
+
+        #[test]
+        fn folder_and_files_are_the_owners_alone() {
+            let (_folder, store) = store();
+            store.save("binding-1", b"ha1").expect("save");
+            assert_eq!(mode(&store.folder), 0o700);
+            for entry in fs::read_dir(&store.folder).expect("a folder") {
+                let path = entry.expect("a file").path();
+                assert_eq!(mode(&path), 0o600, "{path:?}");
+            }
+        }
+
+        #[test]
+        fn a_folder_that_others_may_write_to_is_refused() {
+            let (_folder, store) = store();
+            for open in [0o777, 0o770, 0o720, 0o702] {
+                allow(&store.folder, open);
+                let refused = FileStore::open(&store.folder).expect_err("refused");
+                assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+                assert!(FileStore::open_read_only(&store.folder).is_err());
+            }
+            allow(&store.folder, 0o755);
+            assert!(FileStore::open(&store.folder).is_ok(), "to look is not to write");
+        }
+
+        #[test]
+        fn a_planted_file_or_link_is_neither_written_nor_read() {
+            let (folder, store) = store();
+            let elsewhere = folder.path().join("elsewhere");
+            let beside = store.folder.join("removals.new");
+            fs::write(&beside, b"planted").expect("ours");
+            allow(&beside, 0o666);
+            store.save("removals", b"ha1").expect("save");
+            assert_eq!(mode(&store.folder.join("removals")), 0o600);
+
+            symlink(&elsewhere, store.folder.join("departed.new")).expect("ours");
+            store.save("departed", b"secret").expect("save");
+            assert!(!elsewhere.exists(), "written through a link");
+            assert!(!fs::symlink_metadata(store.folder.join("departed")).expect("there").is_symlink());
+
+            fs::write(&elsewhere, b"of somebody else").expect("ours");
+            symlink(&elsewhere, store.folder.join("binding-2")).expect("ours");
+            assert!(store.load("binding-2").is_err(), "read through a link");
+            fs::create_dir(store.folder.join("binding-3")).expect("ours");
+            assert!(store.load("binding-3").is_err());
+        }
+    }
+}

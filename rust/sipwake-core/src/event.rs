@@ -367,6 +367,8 @@ pub enum CallChange {
     },
     /// The caller answered the offer that the app gave to an [`Offered`](Self::Offered) without one.
     Answered(Answer),
+    /// The caller hangs up and says why, as it stands in its `Reason` (RFC 3326); [`Ended`](Self::Ended) follows.
+    Reason(String),
     /// It is over.
     Ended(Ended),
 }

@@ -449,7 +449,7 @@ impl UserAgent {
     }
 
     /// Takes a datagram that came in on a flow's socket from another address than the flow's peer. It is dropped and
-    /// counted, unless unsolicited calls are allowed and it belongs to one.
+    /// counted, unless it belongs to a call of ours or unsolicited calls are allowed and it is one.
     pub fn handle_stranger(&mut self, flow: FlowId, source: SocketAddr, bytes: &[u8], now: Now) {
         self.trace(flow, Some(source), bytes);
         self.wish(now, |calls, cx| calls.handle_stranger(flow, source, bytes, cx));

@@ -77,9 +77,10 @@ fn find(content_type: &str, body: &[u8], depth: u8) -> Result<Option<Offer>, Unr
 //
 // session-description  =  proto-version origin-field session-name-field …        %x76 "=" 1*DIGIT CRLF   (RFC 8866)
 fn is_sdp(body: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(body) else { return false };
-    let mut lines = text.lines().filter(|line| !line.is_empty());
-    lines.next().is_some_and(|first| first.starts_with("v=")) && lines.all(|line| line.as_bytes().get(1) == Some(&b'='))
+    // In whatever encoding: some write names in Latin-1.
+    let lines = body.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut lines = lines.filter(|line| !line.is_empty());
+    lines.next().is_some_and(|first| first.starts_with(b"v=")) && lines.all(|line| line.get(1) == Some(&b'='))
 }
 
 /// The parts between the boundary lines.

@@ -66,7 +66,7 @@ impl Text {
         }
         let outer = Self {
             from: caller(request, false),
-            content: Secret::new(String::from_utf8_lossy(&request.body)),
+            content: Secret::new(decoded(&content_type, &request.body)),
             id: request.header("X-Push-ID").or(request.header("portsip-push-id")).map(str::to_owned),
             date: request.header("Date").map(str::to_owned),
             content_type,
@@ -94,11 +94,21 @@ impl Text {
         let id = field(envelope, "imdn.Message-ID").map(str::to_owned);
         Some(Self {
             from: from.unwrap_or(self.from),
+            content: Secret::new(decoded(&content_type, content)),
             content_type,
-            content: Secret::new(String::from_utf8_lossy(content)),
             id: id.or(self.id),
             date: field(envelope, "DateTime").map(str::to_owned).or(self.date),
         })
+    }
+}
+
+/// Text in UTF-8 or, if it says so or is none, in Latin-1.
+fn decoded(content_type: &str, content: &[u8]) -> String {
+    let params = content_type.split_once(';').map_or("", |(_, params)| params).to_ascii_lowercase();
+    let latin = ["iso-8859-1", "iso8859-1", "latin1", "windows-1252"].iter().any(|name| params.contains(name));
+    match std::str::from_utf8(content) {
+        Ok(text) if !latin => text.to_owned(),
+        _ => content.iter().copied().map(char::from).collect(),
     }
 }
 

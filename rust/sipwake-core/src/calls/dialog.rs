@@ -51,6 +51,28 @@ impl Dialog {
             && request.from().is_some_and(|from| from.tag() == self.remote_tag.as_deref())
     }
 
+    /// Returns whether a request that came past the registrar belongs to this dialog: by Call-ID, both tags, and a number
+    /// that is not an old one. Never for `sips:`, whose requests come over TLS alone.
+    pub(crate) fn takes(&self, request: &Message) -> bool {
+        let secure = self.target.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
+        let old = request.cseq().is_none_or(|cseq| cseq.seq < self.remote_cseq);
+        request.method().is_some() && !secure && !old && self.remote_tag.is_some() && self.has(request)
+    }
+
+    /// Returns whether a request may belong to this dialog although the end of its To was cut off, tag and all: some servers
+    /// keep 255 bytes of it.
+    pub(crate) fn may_have(&self, request: &Message) -> bool {
+        let tag = request.to_tag().unwrap_or_default();
+        request.call_id() == Some(self.call_id.as_str())
+            && self.local_tag.starts_with(tag)
+            && request.from().is_some_and(|from| from.tag() == self.remote_tag.as_deref())
+    }
+
+    /// Returns whether the caller's requests may come straight from the caller (RFC 3261 section 12.1.1).
+    pub(crate) fn is_without_route(&self) -> bool {
+        self.routes.is_empty()
+    }
+
     /// Returns whether a response is to a request of this dialog.
     pub(crate) fn is_answered_by(&self, response: &Message) -> bool {
         response.call_id() == Some(self.call_id.as_str())

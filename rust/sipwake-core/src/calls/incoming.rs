@@ -17,7 +17,7 @@ impl Calls {
         }
         match method {
             Method::Invite => self.handle_invite(way, key, request, cx),
-            Method::Ack => self.handle_ack(&key, &request, cx),
+            Method::Ack => self.handle_ack(way, &key, &request, cx),
             Method::Cancel => self.handle_cancel(way, &key, &request, cx),
             _ => self.handle_other(way, key, &method, &request, cx),
         }
@@ -31,7 +31,7 @@ impl Calls {
         if self.is_pondered(&key) {
             return;
         }
-        if request.to_tag().is_some() {
+        if request.to_tag().is_some() || (*method == Method::Bye && self.session_of(way, request).is_some()) {
             return self.handle_within(way, key, method, request, cx);
         }
         let key = Some(key);
@@ -58,7 +58,19 @@ impl Calls {
         cx: &mut Cx<'_>,
     ) {
         let tag = cx.outbox.token();
-        let mut builder = Builder::response(request, code, phrase, Some(&tag));
+        self.answer_with_tag(way, key, request, (code, phrase, &tag), extra, cx);
+    }
+
+    pub(super) fn answer_with_tag(
+        &mut self,
+        way: Way,
+        key: Option<TransactionKey>,
+        request: &Message,
+        (code, phrase, tag): (u16, &str, &str),
+        extra: &[(&str, &str)],
+        cx: &mut Cx<'_>,
+    ) {
+        let mut builder = Builder::response(request, code, phrase, Some(tag));
         for (name, value) in extra {
             builder = builder.header(name, value);
         }

@@ -161,7 +161,8 @@ impl Calls {
     /// Sends the 180 or 183, reliably if the caller requires it (RFC 3262 section 3).
     pub(crate) fn send_progress(&mut self, index: usize, cx: &mut Cx<'_>) {
         let invitation = &self.invitations[index];
-        let required = invitation.request.has_value("Require", "100rel");
+        // RFC 3262 section 5: to an INVITE without an offer, a reliable answer would have to carry ours, which waits for the user.
+        let required = has_option(&invitation.request, "Require", "100rel") && !invitation.request.body.is_empty();
         let first = || u32::try_from(cx.outbox.random().below(1 << 30)).unwrap_or(0) + 1;
         let rseq = required.then(|| invitation.last_rseq().map_or_else(first, |last| last + 1));
         let (code, phrase) = match invitation.progress {
@@ -188,7 +189,7 @@ impl Calls {
         self.refuse_at(self.invitations.len() - 1, refusal.code, refusal.phrase, refusal.header.as_slice(), cx);
     }
 
-    pub(crate) fn handle_ack(&mut self, key: &TransactionKey, ack: &Message, cx: &mut Cx<'_>) {
+    pub(crate) fn handle_ack(&mut self, way: Way, key: &TransactionKey, ack: &Message, cx: &mut Cx<'_>) {
         if let Some(refused) = self.invitations.iter_mut().find(|known| known.key == *key) {
             if !refused.acknowledge(cx.now.boot) {
                 cx.outbox.discard(Discard::StrayRequest);
@@ -198,13 +199,24 @@ impl Calls {
         // The ACK of a 2xx has a branch of its own (13.2.2.4).
         let cseq = ack.cseq().map(|cseq| cseq.seq);
         let tag = ack.to_tag();
-        let known = self.invitations.iter_mut().find(|known| {
+        let of_invite = |known: &Invitation| {
             !known.is_open()
-                && tag == Some(known.local_tag())
                 && known.request.call_id() == ack.call_id()
                 && known.request.cseq().map(|cseq| cseq.seq) == cseq
-        });
-        let Some(known) = known else { return cx.outbox.discard(Discard::StrayRequest) };
+        };
+        let exact = self.invitations.iter().position(|known| of_invite(known) && tag == Some(known.local_tag()));
+        // Some servers cut the To, and its tag: on the registrar's flow, one that fits nothing else is taken.
+        let cut = || {
+            let fits = |known: &Invitation| {
+                of_invite(known)
+                    && known.awaits_ack()
+                    && known.local_tag().starts_with(tag.unwrap_or_default())
+                    && known.request.from_tag() == ack.from_tag()
+            };
+            only(self.invitations.iter().map(fits)).filter(|_| way.to.is_none())
+        };
+        let Some(index) = exact.or_else(cut) else { return cx.outbox.discard(Discard::StrayRequest) };
+        let known = &mut self.invitations[index];
         if !known.awaits_ack() {
             return;
         }
@@ -233,7 +245,9 @@ impl Calls {
         let Some(index) = self.invitations.iter().position(|known| known.key == *key) else {
             return self.answer_request(way, None, request, 481, "Call/Transaction Does Not Exist", &[], cx);
         };
-        self.answer_request(way, None, request, 200, "OK", &[], cx);
+        // Section 9.2: with the tag of the INVITE's answers.
+        let tag = self.invitations[index].to_tag.clone();
+        self.answer_with_tag(way, None, request, (200, "OK", &tag), &[], cx);
         if !self.invitations[index].is_open() {
             return;
         }
@@ -270,7 +284,13 @@ impl Calls {
                         self.refuse_at(index, 500, "Server Internal Error", &[], cx);
                     }
                 }
-                (Due::Unanswered, _) => self.give_up_ringing(index, 480, Ended::Unanswered, cx),
+                (Due::Unanswered, _) => {
+                    // RFC 3261 section 13.3.1: the INVITE's own `Expires` ends with 487.
+                    let limit = self.policy.ring_limit;
+                    let expires = self.invitations[index].request.expires();
+                    let expired = expires.is_some_and(|expires| Duration::from_secs(u64::from(expires)) <= limit);
+                    self.give_up_ringing(index, if expired { 487 } else { 480 }, Ended::Unanswered, cx);
+                }
                 (Due::NoPrack, _) => self.give_up_ringing(index, 504, Ended::Failed(504), cx),
                 (Due::NoAck, Purpose::Ring(uuid) | Purpose::Change(uuid)) => {
                     self.invitations.remove(index);
@@ -283,7 +303,11 @@ impl Calls {
 
     /// Refuses one INVITE; with the last of them its call is over.
     fn give_up_ringing(&mut self, index: usize, code: u16, how: Ended, cx: &mut Cx<'_>) {
-        let phrase = if code == 504 { "Server Time-out" } else { "Temporarily Unavailable" };
+        let phrase = match code {
+            487 => "Request Terminated",
+            504 => "Server Time-out",
+            _ => "Temporarily Unavailable",
+        };
         self.refuse_at(index, code, phrase, &[], cx);
         if let Purpose::Ring(uuid) = self.invitations[index].purpose
             && !self.invitations.iter().any(|known| known.rings(uuid))
@@ -300,6 +324,17 @@ impl Calls {
 /// The session interval asked for is shorter than ours may be (RFC 4028 section 6).
 pub(crate) fn too_brief() -> Refusal {
     Refusal::new(422, "Session Interval Too Small").with("Min-SE", MIN_SE.to_string())
+}
+
+/// Whether a list of option tags has this one, in any case.
+pub(crate) fn has_option(message: &Message, header: &str, tag: &str) -> bool {
+    message.values(header).any(|value| value.trim().eq_ignore_ascii_case(tag))
+}
+
+/// The one place that holds `true`.
+pub(super) fn only(fits: impl Iterator<Item = bool>) -> Option<usize> {
+    let mut found = fits.enumerate().filter_map(|(index, fits)| fits.then_some(index));
+    found.next().filter(|_| found.next().is_none())
 }
 
 /// The extensions that a request requires and nobody here knows.

@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 pub(crate) use self::accounts::{Accounts, Cx};
 use self::dialog::Dialog;
+use self::invite::only;
 use self::session::{Leaving, Session};
 use self::session_timer::SessionTimer;
 pub(crate) use self::side::Side;
@@ -33,13 +34,13 @@ use self::table::Arrival;
 pub(crate) use self::table::{State, Table};
 use self::transaction::Invitation;
 use self::uas::Answers;
-use crate::account::AccountKey;
+use crate::account::{AccountKey, Transport};
 use crate::call::{CallPolicy, Decline, HangUp, Progress};
 use crate::clock::Soonest;
-use crate::event::{Answer, CallChange, CallEvent, CallTimes, Caller, Discard, Ended, Event, Offer};
+use crate::event::{Answer, CallChange, CallEvent, CallTimes, Caller, Discard, Ended, Event, FlowId, Offer, Output};
 use crate::outbox::Way;
 use crate::payload::{ActionKind, Ignored, PushAction};
-use crate::sip::{ALLOW, Builder, Message, escape_paramchar};
+use crate::sip::{ALLOW, Builder, Message, Method, escape_paramchar};
 
 /// The extensions that an INVITE may require.
 pub(crate) const SUPPORTED: &str = "100rel, timer";
@@ -56,6 +57,8 @@ pub(crate) struct Calls {
     policy: CallPolicy,
     /// Calls from others than the registrar's flow are taken.
     unsolicited: bool,
+    /// Flows on whose port others than the registrar are heard, for a dialog without a route.
+    heard: Vec<FlowId>,
     /// Answers that wait for a flow.
     held_answers: BTreeMap<Uuid, Answer>,
     /// Messages told lately: a gateway sends them again to a new Contact.
@@ -315,6 +318,28 @@ impl Calls {
             }
         }
         self.drive_sessions(cx);
+        self.hear_peers(cx);
+    }
+
+    /// Asks for what callers send straight to our Contact, as long as there is a dialog that makes them (RFC 3261 12.1.1).
+    fn hear_peers(&mut self, cx: &mut Cx<'_>) {
+        if self.unsolicited {
+            return;
+        }
+        let mut wanted = Vec::new();
+        for session in self.sessions.iter().filter(|session| session.dialog.is_without_route()) {
+            let Way { flow, transport, .. } = session.way;
+            if transport == Transport::Udp && cx.flows.up(flow).is_some() && !wanted.contains(&flow) {
+                wanted.push(flow);
+            }
+        }
+        for flow in self.heard.iter().filter(|flow| !wanted.contains(flow) && cx.flows.up(**flow).is_some()) {
+            cx.outbox.push(Output::HearPeers { flow: *flow, wanted: false });
+        }
+        for flow in wanted.iter().filter(|flow| !self.heard.contains(flow)) {
+            cx.outbox.push(Output::HearPeers { flow: *flow, wanted: true });
+        }
+        self.heard = wanted;
     }
 
     /// The INVITE that an answer is best given to: the newest, of those that came on a living flow if there is one.
@@ -360,6 +385,7 @@ impl Calls {
             timer: SessionTimer::asked(request, cx.now.boot).ok().flatten(),
             takes_update: request.has_value("Allow", "UPDATE"),
             request: None,
+            again_at: None,
             last_ack: None,
             leaving: Leaving::No,
             answers_given: 0,
@@ -441,9 +467,14 @@ impl Calls {
         }
     }
 
-    /// The session that a request belongs to.
-    pub(crate) fn session_of(&self, request: &Message) -> Option<usize> {
-        self.sessions.iter().position(|session| session.dialog.has(request))
+    /// The session that a request belongs to. A BYE whose To was cut off is taken on the registrar's flow alone, and where
+    /// it fits one.
+    fn session_of(&self, way: Way, request: &Message) -> Option<usize> {
+        let exact = self.sessions.iter().position(|session| session.dialog.has(request));
+        exact.or_else(|| {
+            let cut = way.to.is_none() && request.method() == Some(&Method::Bye);
+            only(self.sessions.iter().map(|session| session.dialog.may_have(request))).filter(|_| cut)
+        })
     }
 }
 

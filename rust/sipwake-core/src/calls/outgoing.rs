@@ -1,5 +1,7 @@
 //! Our own requests inside a call: BYE, and the UPDATE or re-INVITE that refreshes a session or moves it to another flow.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::session::{Leaving, Outgoing, Session};
@@ -14,6 +16,8 @@ use crate::transaction::{ClientTransaction, Due};
 
 /// Answers to challenges in one call: each gives whoever asks a digest to guess the password by.
 const MAX_ANSWERS_A_CALL: u8 = 2;
+/// RFC 3261 section 14.1, for the side that did not give the call its Call-ID.
+const AGAIN: Duration = Duration::from_secs(2);
 
 impl Calls {
     /// Leaves a call: the BYE goes out as soon as it may.
@@ -178,6 +182,14 @@ impl Calls {
                 let uuid = session.uuid;
                 self.fail_session(uuid, code, cx);
             }
+            // Section 14.1: both asked at once; who did not begin the call waits for up to two seconds. And what is
+            // refused for now is tried when the caller says.
+            (_, 491) => session.again_at = Some(cx.now.boot + cx.outbox.random().up_to(AGAIN)),
+            (_, 500 | 503) => {
+                let wait =
+                    response.header("Retry-After").and_then(|value| value.split([' ', ';', '(']).next()?.parse().ok());
+                session.again_at = Some(cx.now.boot + Duration::from_secs(wait.unwrap_or(5).clamp(1, 60)));
+            }
             // Anything else leaves the session as it was (14.1); its timer decides.
             _ => {}
         }
@@ -247,6 +259,13 @@ impl Calls {
                 self.respond_change(call, None, cx);
             }
             let Some(index) = self.sessions.iter().position(|session| session.uuid == call) else { continue };
+            let session = &mut self.sessions[index];
+            if session.leaving == Leaving::No
+                && session.request.is_none()
+                && session.again_at.take_if(|at| cx.now.boot >= *at).is_some()
+            {
+                self.refresh(index, cx);
+            }
             let session = &mut self.sessions[index];
             let Some(timer) = session.timer.as_mut().filter(|timer| cx.now.boot >= timer.at()) else { continue };
             if timer.is_over(cx.now.boot) {

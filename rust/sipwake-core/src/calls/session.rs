@@ -35,6 +35,8 @@ pub(crate) struct Session {
     /// The caller said that it takes UPDATE.
     pub(crate) takes_update: bool,
     pub(crate) request: Option<Outgoing>,
+    /// When a refresh that was refused for now is tried again.
+    pub(crate) again_at: Option<Duration>,
     /// The ACK of our last re-INVITE's 2xx, for its repetitions.
     pub(crate) last_ack: Option<(u32, Vec<u8>)>,
     pub(crate) leaving: Leaving,
@@ -80,23 +82,18 @@ impl Session {
         soonest.add(self.request.as_ref().map(|request| request.transaction.timeout()));
         if self.leaving == Leaving::No {
             soonest.add_at(self.timer.as_ref().map(SessionTimer::at), "session timer");
+            soonest.add_at(self.again_at, "session refresh to be tried again");
         }
         if let Some(Change::Update { until, .. }) = &self.change {
             soonest.add_at(Some(*until), "offer to be answered");
         }
     }
 
-    /// Whether an offer says nothing new: a refresh (RFC 3264 section 8: the same version in `o=`).
+    /// Whether an offer says nothing new: a refresh. Some change a description and keep the version in `o=`, so the whole
+    /// of it counts.
     pub(crate) fn is_known(&self, offer: &Offer) -> bool {
-        let Some(known) = &self.remote else { return false };
-        known.body == offer.body || (origin(known).is_some() && origin(known) == origin(offer))
+        self.remote.as_ref().is_some_and(|known| known.body == offer.body)
     }
-}
-
-/// The `o=` of a description.
-fn origin(offer: &Offer) -> Option<&[u8]> {
-    let mut lines = offer.body.split(|byte| *byte == b'\n');
-    lines.find(|line| line.starts_with(b"o=")).map(<[u8]>::trim_ascii_end)
 }
 
 impl Outgoing {

@@ -18,13 +18,21 @@ impl Calls {
     }
 
     /// Takes a datagram that came in on a flow's socket from another address than the flow's peer. It is dropped and
-    /// counted, unless unsolicited calls are allowed and it belongs to one.
+    /// counted, unless it belongs to a dialog of ours, or unsolicited calls are allowed and it belongs to one.
     pub(crate) fn handle_stranger(&mut self, flow: FlowId, source: SocketAddr, bytes: &[u8], cx: &mut Cx<'_>) {
         let way = Way { flow, transport: Transport::Udp, to: Some(source) };
-        if !self.unsolicited || !cx.is_alive(way) {
+        if !cx.is_alive(way) {
             return cx.outbox.discard(Discard::Unsolicited);
         }
         let Ok(message) = Message::parse(bytes) else { return cx.outbox.discard(Discard::Malformed) };
+        // RFC 3261 section 12.1.1: without a route set, the caller's requests come straight to our Contact.
+        let clear = cx.flows.up(flow).is_some_and(|up| up.transport == Transport::Udp);
+        if clear && self.sessions.iter().any(|session| session.dialog.takes(&message)) {
+            return self.handle_request(way, message, cx);
+        }
+        if !self.unsolicited {
+            return cx.outbox.discard(Discard::Unsolicited);
+        }
         if message.code().is_some() {
             // Never to a REGISTER: only the registrar answers those.
             if !self.handle_call_response(&message, cx) {

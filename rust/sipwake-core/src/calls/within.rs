@@ -11,6 +11,7 @@ use super::uas::TransactionKey;
 use super::{Calls, Cx, Refusal, SUPPORTED, body};
 use crate::event::{Answer, CallChange, Discard, Ended, Offer};
 use crate::outbox::Way;
+use crate::payload::shown_name;
 use crate::sip::{ALLOW, Builder, Message, Method};
 
 const NO_SUCH_CALL: (u16, &str) = (481, "Call/Transaction Does Not Exist");
@@ -28,7 +29,7 @@ impl Calls {
         let respond = |calls: &mut Self, cx: &mut Cx<'_>, code: u16, phrase: &str, extra: &[(&str, &str)]| {
             calls.answer_request(way, Some(key.clone()), request, code, phrase, extra, cx);
         };
-        let Some(index) = self.session_of(request) else {
+        let Some(index) = self.session_of(way, request) else {
             return self.handle_early(way, key, method, request, cx);
         };
         let unknown = unknown_extensions(request);
@@ -42,6 +43,10 @@ impl Calls {
         match method {
             Method::Bye => {
                 respond(self, cx, 200, "OK", &[]);
+                if let Some(reason) = request.header("Reason").and_then(shown_name) {
+                    let uuid = self.sessions[index].uuid;
+                    self.tell_call(uuid, CallChange::Reason(reason), cx);
+                }
                 self.hung_up_by_caller(index, cx);
             }
             Method::Options => respond(self, cx, 200, "OK", &CAPABILITIES),
@@ -137,7 +142,7 @@ impl Calls {
     }
 
     pub(crate) fn handle_invite_within(&mut self, mut invitation: Invitation, cx: &mut Cx<'_>) {
-        let Some(index) = self.session_of(&invitation.request) else {
+        let Some(index) = self.session_of(invitation.way, &invitation.request) else {
             return self.refuse_new(invitation, &Refusal::new(NO_SUCH_CALL.0, NO_SUCH_CALL.1), cx);
         };
         let offer = match self.admit_change(index, &invitation.request, cx) {
@@ -199,11 +204,8 @@ impl Calls {
         if session.request.as_ref().is_some_and(|ours| ours.method == Method::Invite) {
             return Err(Refusal::new(491, "Request Pending"));
         }
-        let timer = SessionTimer::asked(request, cx.now.boot).map_err(|_| too_brief())?;
+        SessionTimer::asked(request, cx.now.boot).map_err(|_| too_brief())?;
         let offer = body::description(request).map_err(Unreadable::refusal)?;
-        if timer.is_some() {
-            session.timer = timer;
-        }
         session.dialog.refresh_target(request);
         Ok(offer)
     }
@@ -245,7 +247,6 @@ impl Calls {
     fn accept_change(&mut self, call: Uuid, answer: Option<Answer>, cx: &mut Cx<'_>) -> bool {
         let Some(at) = self.sessions.iter().position(|session| session.uuid == call) else { return false };
         let Some(change) = self.sessions[at].change.take() else { return false };
-        let headers = self.sessions[at].timer.as_ref().map(SessionTimer::agreement).unwrap_or_default();
         let request = match &change {
             Change::Update { request, .. } => (**request).clone(),
             Change::Invite(key) => match self.invitations.iter().find(|known| known.key == *key && known.is_open()) {
@@ -254,8 +255,9 @@ impl Calls {
             },
         };
         let offer = body::description(&request).ok().flatten();
-        let asks = SessionTimer::asked(&request, cx.now.boot).ok().flatten().is_some();
-        let headers = if asks { headers } else { Vec::new() };
+        // RFC 4028 section 7.4: what does not ask for a timer ends the one that there was.
+        let timer = SessionTimer::asked(&request, cx.now.boot).ok().flatten();
+        let headers = timer.as_ref().map(SessionTimer::agreement).unwrap_or_default();
         match change {
             Change::Invite(key) => {
                 let Some(answer) = &answer else { return false };
@@ -290,6 +292,7 @@ impl Calls {
             }
         }
         let session = &mut self.sessions[at];
+        session.timer = timer;
         if let Some(answer) = answer {
             session.local = answer;
         }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod call_credentials;
+mod dialogs;
 mod digest;
 mod entry;
 mod fields;

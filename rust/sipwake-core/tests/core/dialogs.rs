@@ -1,0 +1,121 @@
+//! Dialogs as peers make them: tags that were cut off, requests that come straight to our Contact, texts in Latin-1.
+
+use sipwake_core::event::{CallChange, Event, Offer};
+
+use crate::incoming::{call, invite, ready, request};
+use crate::support::{Sent, Stage, seconds};
+
+/// A call that was answered with SDP; its ACK has not come.
+fn answered(invite: &str) -> (Stage, String) {
+    let mut stage = ready();
+    stage.input(invite);
+    let uuid = call(&stage)[0];
+    stage.all();
+    assert!(stage.agent.accept(uuid, Offer::sdp("v=0\r\n"), stage.now));
+    stage.drain();
+    let ok = stage.one();
+    assert_eq!(ok.code(), Some(200));
+    (stage, ok.header("To").expect("it has one").to_owned())
+}
+
+fn is_connected(stage: &Stage) -> bool {
+    stage.calls().iter().any(|change| matches!(change, CallChange::Connected { .. }))
+}
+
+fn is_over(stage: &Stage) -> bool {
+    stage.calls().iter().any(|change| matches!(change, CallChange::Ended(_)))
+}
+
+#[test]
+fn an_ack_and_a_bye_whose_to_tag_was_cut_off_belong_to_the_only_call_that_they_fit() {
+    let long = format!("<sip:alice@192.0.2.10:5070;pn-prid=c-10:{};transport=udp>", "A".repeat(190));
+    for (to, keep) in [(long.as_str(), 255), ("<sip:alice@example.com>", 23)] {
+        let (mut stage, whole) = answered(&invite("c", "1234").replace("<sip:alice@example.com>", to));
+        let cut = |text: String| text.replace("<sip:alice@example.com>", &whole[..keep.min(whole.len())]);
+        stage.input(cut(request("ACK", "c-ack", "c", "1234", "", "")));
+        stage.advance(seconds(40));
+        assert!(is_connected(&stage) && !is_over(&stage), "{:?}", stage.calls());
+        stage.all();
+        stage.input(cut(request("BYE", "c-bye", "c", "1234", "", "").replace("CSeq: 7", "CSeq: 8")));
+        assert_eq!(stage.one().code(), Some(200));
+        assert!(is_over(&stage));
+    }
+}
+
+#[test]
+fn without_a_route_the_caller_s_ack_and_bye_are_taken_wherever_they_come_from() {
+    let source = "203.0.113.7:5080".parse().expect("an address");
+    let (mut stage, to) = answered(&invite("c", "1234").replace("Record-Route: <sip:gw.example.net;lr>\r\n", ""));
+    let from_there = |stage: &mut Stage, text: String| {
+        let flow = stage.flow();
+        stage.agent.handle_stranger(flow, source, text.as_bytes(), stage.now);
+        stage.drain();
+    };
+    let tagged = |text: String| text.replace("To: <sip:alice@example.com>", &format!("To: {to}"));
+    // Who knows but one tag is a stranger.
+    from_there(&mut stage, request("ACK", "x", "c", "1234", "", ""));
+    from_there(&mut stage, tagged(request("BYE", "y", "c", "1234", "", "").replace("tag=fc", "tag=guessed")));
+    assert!(!is_connected(&stage) && !is_over(&stage));
+    from_there(&mut stage, tagged(request("ACK", "c-ack", "c", "1234", "", "")));
+    assert!(is_connected(&stage), "{:?}", stage.calls());
+    let reason = "Reason: Q.850;cause=16;text=\"Bye bye\"\r\n";
+    from_there(&mut stage, tagged(request("BYE", "c-bye", "c", "1234", reason, "").replace("CSeq: 7", "CSeq: 8")));
+    let told = stage.calls();
+    assert!(matches!(&told[told.len() - 2..], [CallChange::Reason(why), CallChange::Ended(_)] if why.contains("Bye")));
+}
+
+#[test]
+fn an_invite_from_elsewhere_stays_out_whatever_call_there_is() {
+    let source = "203.0.113.7:5080".parse().expect("an address");
+    let (mut stage, _) = answered(&invite("c", "1234"));
+    let flow = stage.flow();
+    let before = stage.calls().len();
+    stage.agent.handle_stranger(flow, source, invite("other", "1234").as_bytes(), stage.now);
+    stage.drain();
+    assert_eq!(stage.calls().len(), before);
+}
+
+#[test]
+fn the_answers_to_an_invite_and_to_its_cancel_have_one_to_tag() {
+    let mut stage = ready();
+    stage.input(invite("call-1", "1234"));
+    let mut sent = stage.all();
+    stage.input(request("CANCEL", "call-1", "call-1", "1234", "", ""));
+    sent.extend(stage.all());
+    let tags: Vec<_> = sent.iter().map(|sent| sent.header("To").expect("a To").split("tag=").nth(1)).collect();
+    assert_eq!((tags.len(), tags[0]), (3, tags[1]));
+    assert_eq!(tags[1], tags[2]);
+}
+
+#[test]
+fn an_invite_that_expires_ends_with_487() {
+    let mut stage = ready();
+    let expires = "Expires: 20\r\nContent-Type: application/sdp\r\n";
+    stage.input(request("INVITE", "c", "c", "1234", expires, "v=0\r\n"));
+    stage.all();
+    stage.advance(seconds(21));
+    assert_eq!(stage.all().first().and_then(Sent::code), Some(487));
+}
+
+/// The text with this one byte in place of `X`.
+fn with_byte(text: String, byte: u8) -> Vec<u8> {
+    text.into_bytes().into_iter().map(|known| if known == b'X' { byte } else { known }).collect()
+}
+
+#[test]
+fn a_message_and_a_session_name_in_latin_1_are_read() {
+    for kind in ["text/plain;charset=ISO-8859-1", "text/plain"] {
+        let mut stage = ready();
+        let head = format!("Content-Type: {kind}\r\n");
+        stage.input(with_byte(request("MESSAGE", "m", "m", "1234", &head, "hXllo"), 0xe9));
+        let text = stage.events.iter().find_map(|event| match event {
+            Event::Message { text, .. } => Some(text.expose().to_owned()),
+            _ => None,
+        });
+        assert_eq!(text.as_deref(), Some("h\u{e9}llo"));
+    }
+    let mut stage = ready();
+    let sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.3\r\ns=TXl\r\nt=0 0\r\n";
+    stage.input(with_byte(request("INVITE", "c", "c", "1234", "Content-Type: application/sdp\r\n", sdp), 0xe9));
+    assert_eq!(stage.one().code(), Some(180));
+}

@@ -13,7 +13,7 @@ use crate::{
 };
 
 const ROOT: &str = "SipWakeFFI.xcframework/";
-const MODULE: &str = "SipWakeFFIC";
+const LIBRARY: &str = "libsipwake_ffi.a";
 const LICENCES: &str = "LICENSES.txt";
 
 /// What a build without Apple's SDK has in its file name, and in its property lists.
@@ -36,15 +36,13 @@ const WITH_A_REASON: [(&str, &str); 12] = [
     ("_fstatvfs", "DiskSpace"),
 ];
 
-/// A part of the framework: for one system, on phones or in their simulator.
+/// A part of the XCFramework: for one system, on phones or in their simulator.
 #[derive(Debug)]
 struct Slice {
     identifier: &'static str,
     platform: &'static str,
     variant: Option<&'static str>,
     architectures: &'static [&'static str],
-    system: &'static str,
-    minimum: (&'static str, &'static str),
     compiled_for: Platform,
 }
 
@@ -54,27 +52,21 @@ const SLICES: [Slice; 3] = [
         platform: "ios",
         variant: None,
         architectures: &["arm64"],
-        system: "iPhoneOS",
-        minimum: ("MinimumOSVersion", "15.0"),
-        compiled_for: Platform { number: macho::PLATFORM_IOS, minimum: (15, 0) },
+        compiled_for: Platform { number: macho::PLATFORM_IOS, minimum: (16, 0) },
     },
     Slice {
         identifier: "ios-arm64_x86_64-simulator",
         platform: "ios",
         variant: Some("simulator"),
         architectures: &["arm64", "x86_64"],
-        system: "iPhoneSimulator",
-        minimum: ("MinimumOSVersion", "15.0"),
-        compiled_for: Platform { number: macho::PLATFORM_IOSSIMULATOR, minimum: (15, 0) },
+        compiled_for: Platform { number: macho::PLATFORM_IOSSIMULATOR, minimum: (16, 0) },
     },
     Slice {
         identifier: "macos-arm64_x86_64",
         platform: "macos",
         variant: None,
         architectures: &["arm64", "x86_64"],
-        system: "MacOSX",
-        minimum: ("LSMinimumSystemVersion", "12.0"),
-        compiled_for: Platform { number: macho::PLATFORM_MACOS, minimum: (12, 0) },
+        compiled_for: Platform { number: macho::PLATFORM_MACOS, minimum: (13, 0) },
     },
 ];
 
@@ -85,6 +77,7 @@ pub(crate) struct Beside {
     manifest: String,
     privacy: Vec<u8>,
     header: String,
+    module_map: String,
 }
 
 impl Beside {
@@ -99,6 +92,7 @@ impl Beside {
             manifest: text(&package.join("Package.swift")),
             privacy: fs::read(package.join("Sources/SipWake/PrivacyInfo.xcprivacy")).unwrap_or_default(),
             header: text(&package.join("Sources/SipWakeFFIC/include/SipWakeFFIC.h")),
+            module_map: text(&package.join("Sources/SipWakeFFIC/include/module.modulemap")),
         }
     }
 }
@@ -114,19 +108,19 @@ pub(crate) fn inspect(name: &str, archive: &[u8], beside: &Beside, findings: &mu
     let slices = listed(name, &entries, check_only, findings);
     let mut undefined = BTreeSet::new();
     for slice in &slices {
-        undefined.extend(inspect_slice(slice, &entries, check_only, beside, findings));
+        undefined.extend(inspect_slice(slice, &entries, beside, findings));
     }
     for entry in &entries {
         let known = entry.path == LICENCES
             || entry.path.strip_prefix(ROOT).is_some_and(|path| {
-                path == "Info.plist"
-                    || slices.iter().any(|slice| path.starts_with(&format!("{}/{MODULE}.framework/", slice.identifier)))
+                path == "Info.plist" || slices.iter().any(|slice| path == format!("{}/{LIBRARY}", slice.identifier))
             });
         if !known {
             findings.wrong(&entry.path, "does not belong into an XCFramework of ours");
         }
     }
     licences(name, &entries, findings);
+    module(beside, findings);
     package(name, archive, beside, findings);
     privacy(&beside.privacy, &undefined, findings);
 }
@@ -171,10 +165,10 @@ fn listed(name: &str, entries: &[Entry], check_only: bool, findings: &mut Findin
             findings.wrong(&path, format!("has the slice {identifier:?}, which is none of ours"));
             continue;
         };
-        let versions = if slice.platform == "macos" { "Versions/A/" } else { "" };
         let expected = [
-            ("LibraryPath", Some(format!("{MODULE}.framework"))),
-            ("BinaryPath", Some(format!("{MODULE}.framework/{versions}{MODULE}"))),
+            ("LibraryPath", Some(LIBRARY.to_owned())),
+            // Headers of XCFrameworks share a folder in an app's build: the Swift package has ours.
+            ("HeadersPath", None),
             ("SupportedPlatform", Some(slice.platform.to_owned())),
             ("SupportedPlatformVariant", slice.variant.map(str::to_owned)),
         ];
@@ -196,56 +190,10 @@ fn listed(name: &str, entries: &[Entry], check_only: bool, findings: &mut Findin
     slices
 }
 
-/// Says what is wrong with the framework of a slice; returns the symbols that it asks for.
-fn inspect_slice(
-    slice: &Slice,
-    entries: &[Entry],
-    check_only: bool,
-    beside: &Beside,
-    findings: &mut Findings,
-) -> BTreeSet<String> {
-    let framework = format!("{ROOT}{}/{MODULE}.framework/", slice.identifier);
-    let (contents, information) = if slice.platform == "macos" {
-        for (link, target) in [
-            ("Versions/Current", "A"),
-            (MODULE, "Versions/Current/SipWakeFFIC"),
-            ("Headers", "Versions/Current/Headers"),
-            ("Modules", "Versions/Current/Modules"),
-            ("Resources", "Versions/Current/Resources"),
-        ] {
-            let path = format!("{framework}{link}");
-            if find(entries, &path) != Some(target.as_bytes()) {
-                findings.wrong(&path, format!("is no link to {target}"));
-            }
-        }
-        (format!("{framework}Versions/A/"), format!("{framework}Versions/A/Resources/Info.plist"))
-    } else {
-        (framework.clone(), format!("{framework}Info.plist"))
-    };
-    if let Some(list) = property_list(entries, &information, check_only, findings) {
-        for (key, value) in
-            [("CFBundleExecutable", MODULE), ("CFBundlePackageType", "FMWK"), (slice.minimum.0, slice.minimum.1)]
-        {
-            if list.string(key) != Some(value) {
-                findings.wrong(&information, format!("has {key} {:?}, not {value}", list.string(key)));
-            }
-        }
-        if list.strings("CFBundleSupportedPlatforms") != [slice.system] {
-            findings.wrong(&information, format!("is not for {} alone", slice.system));
-        }
-    }
-    module(&format!("{contents}Modules/module.modulemap"), entries, findings);
-
-    let header = format!("{contents}Headers/{MODULE}.h");
-    let functions = find(entries, &header).map(String::from_utf8_lossy).unwrap_or_default();
-    if functions != beside.header {
-        findings.wrong(&header, "is not the header of the Swift package");
-    }
-    let functions = declared(&functions);
-    if functions.is_empty() {
-        findings.wrong(&header, "declares none of our functions");
-    }
-    let binary = format!("{contents}{MODULE}");
+/// Says what is wrong with the library of a slice; returns the symbols that it asks for.
+fn inspect_slice(slice: &Slice, entries: &[Entry], beside: &Beside, findings: &mut Findings) -> BTreeSet<String> {
+    let functions = declared(&beside.header);
+    let binary = format!("{ROOT}{}/{LIBRARY}", slice.identifier);
     let Some(bytes) = find(entries, &binary) else {
         findings.wrong(&binary, "is not there");
         return BTreeSet::new();
@@ -280,13 +228,17 @@ fn declared(header: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn module(path: &str, entries: &[Entry], findings: &mut Findings) {
-    let map = find(entries, path).map(String::from_utf8_lossy).unwrap_or_default();
-    let words: Vec<_> = map.split_whitespace().collect();
-    for required in [format!("framework module {MODULE} {{"), format!("umbrella header \"{MODULE}.h\"")] {
-        let required: Vec<_> = required.split(' ').collect();
-        if !words.windows(required.len()).any(|words| words == required) {
-            findings.wrong(path, format!("lacks {}", required.join(" ")));
+/// Says what is wrong with the header and the module map, which the Swift package's C target has.
+fn module(beside: &Beside, findings: &mut Findings) {
+    const FOLDER: &str = "SipWake/Sources/SipWakeFFIC/include/";
+    if declared(&beside.header).is_empty() {
+        findings.wrong(&format!("{FOLDER}SipWakeFFIC.h"), "declares none of our functions");
+    }
+    let words: Vec<_> = beside.module_map.split_whitespace().collect();
+    for required in ["module SipWakeFFIC {", "header \"SipWakeFFIC.h\""] {
+        let wanted: Vec<_> = required.split(' ').collect();
+        if !words.windows(wanted.len()).any(|words| words == wanted) {
+            findings.wrong(&format!("{FOLDER}module.modulemap"), format!("lacks {required}"));
         }
     }
 }

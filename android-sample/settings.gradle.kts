@@ -8,6 +8,8 @@ pluginManagement {
 
 dependencyResolutionManagement {
     repositories {
+        // What scripts/build-android wrote; with -Psipwake.released=VERSION the SDK comes from Maven Central.
+        if (!providers.gradleProperty("sipwake.released").isPresent) maven(uri("../target/android/maven"))
         google()
         mavenCentral()
     }
@@ -15,9 +17,3 @@ dependencyResolutionManagement {
 
 rootProject.name = "sipwake-android-sample"
 include(":app")
-
-// With -Psipwake.released=VERSION the SDK comes from Maven Central; otherwise from this repository. Gradle then puts the
-// project in the place of dev.sipwake:sipwake, whatever version is asked for.
-if (!providers.gradleProperty("sipwake.released").isPresent) {
-    includeBuild("../bindings/kotlin")
-}

@@ -1,18 +1,17 @@
 plugins {
     alias(libs.plugins.android.application)
-    alias(libs.plugins.kotlin.android)
     alias(libs.plugins.kotlin.compose)
     alias(libs.plugins.google.services)
 }
 
 android {
     namespace = "dev.sipwake.sample"
-    compileSdk = 35
+    compileSdk = 36
     defaultConfig {
         // The package that google-services.json is for; -Psample.id=… for your own.
         applicationId = providers.gradleProperty("sample.id").getOrElse("dev.sipwake.sample")
         minSdk = 26
-        targetSdk = 35
+        targetSdk = 36
         versionCode = 1
         versionName = "0.1.0"
     }
@@ -28,11 +27,7 @@ android {
     }
     buildFeatures.compose = true
     // The tests need the SDK's library for this computer and the mock gateway: they are Maven's (checks/pom.xml).
-    sourceSets["test"].kotlin.setSrcDirs(emptyList<String>())
-}
-
-kotlin {
-    compilerOptions.jvmTarget.set(org.jetbrains.kotlin.gradle.dsl.JvmTarget.JVM_11)
+    sourceSets["test"].kotlin.directories.clear()
 }
 
 dependencies {

@@ -1,9 +1,9 @@
 // The Android archive. The Kotlin that calls Rust comes from scripts/bindgen, the libraries from scripts/build-android;
-// the tests run under Maven (pom.xml, android-tests/pom.xml), which needs nothing of Google's.
+// the tests run under Maven (pom.xml, android-tests/pom.xml), which needs nothing of Google's. Gradle 9.1 or newer and JDK 17: the
+// plug-in of Android compiles Kotlin by itself since its version 9. No test of ours runs Gradle.
 
 plugins {
-    id("com.android.library") version "8.9.3"
-    kotlin("android") version "2.1.21"
+    id("com.android.library") version "9.0.0"
     id("org.jetbrains.dokka") version "2.0.0"
 }
 
@@ -12,9 +12,9 @@ version = "0.1.0"
 
 android {
     namespace = "dev.sipwake"
-    compileSdk = 35
+    compileSdk = 36
     defaultConfig {
-        minSdk = 24
+        minSdk = 26
         consumerProguardFiles("consumer-rules.pro")
     }
     compileOptions {
@@ -23,20 +23,16 @@ android {
     }
     sourceSets["main"].apply {
         manifest.srcFile("src/android/AndroidManifest.xml")
-        java.setSrcDirs(listOf("src/main/kotlin", "src/android/kotlin", "target/generated/uniffi"))
+        kotlin.directories += listOf("src/android/kotlin", "target/generated/uniffi")
         jniLibs.setSrcDirs(listOf("target/jniLibs"))
     }
     // The JVM tests and those on Robolectric are Maven's.
-    sourceSets["test"].java.setSrcDirs(emptyList<String>())
-}
-
-kotlin {
-    compilerOptions.jvmTarget.set(org.jetbrains.kotlin.gradle.dsl.JvmTarget.JVM_11)
+    sourceSets["test"].kotlin.directories.clear()
 }
 
 dependencies {
     api("org.jetbrains.kotlinx:kotlinx-coroutines-core:1.10.2")
     implementation("net.java.dev.jna:jna:5.17.0@aar")
     // An app that uses another push service does without.
-    compileOnly("com.google.firebase:firebase-messaging:24.1.1")
+    compileOnly("com.google.firebase:firebase-messaging:25.1.0")
 }

@@ -13,14 +13,13 @@ use crate::{
 
 const ANDROID: &str = "http://schemas.android.com/apk/res/android";
 const PACKAGE: &str = "dev.sipwake";
-const MINIMUM_ANDROID: &str = "24";
+const MINIMUM_ANDROID: &str = "26";
 
 /// What an app gets to ask for with us, and nothing else.
-const PERMISSIONS: [&str; 4] = [
+const PERMISSIONS: [&str; 3] = [
     "android.permission.INTERNET",
     "android.permission.ACCESS_NETWORK_STATE",
     "android.permission.POST_NOTIFICATIONS",
-    "android.permission.USE_FULL_SCREEN_INTENT",
 ];
 
 /// What a build without Google's NDK has in its file name, and in its manifest.

@@ -1,5 +1,6 @@
 package dev.sipwake
 
+import java.io.IOException
 import dev.sipwake.ffi.CallbackException
 import dev.sipwake.ffi.Event as FfiEvent
 import dev.sipwake.ffi.EventListener as FfiEventListener
@@ -21,6 +22,12 @@ public interface StateStore {
     /** Removes a record; one that is not there is no error. */
     public fun remove(key: String)
 }
+
+/**
+ * What a [StateStore] throws that cannot be read or written *now*, such as before the phone's first unlock. It is not empty: nothing
+ * may be written over what was not read.
+ */
+public class StoreShutException @JvmOverloads constructor(reason: String, cause: Throwable? = null) : IOException(reason, cause)
 
 /** Hears of every event, one after the other, on a thread made for it. What it throws becomes [SipWakeEvent.ListenerFailed]. */
 public fun interface EventListener {

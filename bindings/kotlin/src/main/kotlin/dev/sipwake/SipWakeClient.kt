@@ -1,8 +1,11 @@
 package dev.sipwake
 
 import java.util.UUID
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.flow.Flow
-import kotlinx.coroutines.flow.flow
+import kotlinx.coroutines.launch
+import dev.sipwake.ffi.EventStream
 import dev.sipwake.ffi.PushPayload as FfiPayload
 import dev.sipwake.ffi.SipWakeClient as FfiClient
 import dev.sipwake.ffi.parsePush as ffiParsePush
@@ -36,16 +39,16 @@ public class SipWakeClient(
         )
     }
 
+    private val hub = EventHub().also { pump(translating { ffi.events() }, it) }
+
     /**
-     * The events. Each collector sees all of them: the first one from the making of the client, later ones from when they
-     * begin to collect. The flow ends with the client.
+     * The events. Each collector gets the last 64 that were told before it came, then all that follow; where it does not keep up,
+     * [SipWakeEvent.EventsLost] says how many are lost. The flow ends with the client.
      */
-    public val events: Flow<SipWakeEvent> = flow {
-        val stream = translating { ffi.events() }
-        stream.use {
-            while (true) emit(translating { it.nextEvent() }?.toEvent() ?: break)
-        }
-    }
+    public val events: Flow<SipWakeEvent> = hub.flow(fromNow = false)
+
+    /** The events from when it is collected. */
+    internal val eventsFromNow: Flow<SipWakeEvent> = hub.flow(fromNow = true)
 
     /**
      * Adds an account, or changes the settings of the one with the same AOR and registrar. What was stored of it by an earlier
@@ -184,5 +187,21 @@ public class SipWakeClient(
             return
         }
         ffi.close()
+    }
+}
+
+/** Knows the stream and not the client, which may be forgotten without being closed. */
+private fun pump(stream: EventStream, hub: EventHub) {
+    CoroutineScope(Dispatchers.Default).launch {
+        try {
+            stream.use {
+                while (true) hub.tell(translating { it.nextEvent() }?.toEvent() ?: break)
+            }
+        } catch (error: SipWakeException) {
+            // A bug, which must not end the app.
+            hub.tell(SipWakeEvent.Other(error.reason))
+        } finally {
+            hub.close()
+        }
     }
 }

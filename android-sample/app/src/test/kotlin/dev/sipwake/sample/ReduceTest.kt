@@ -10,10 +10,10 @@ import dev.sipwake.PushDetails
 import dev.sipwake.SessionDescription
 import dev.sipwake.SipWakeEvent
 import dev.sipwake.TracedMessage
+import dev.sipwake.android.InactiveMedia
 import dev.sipwake.sample.logic.Action
 import dev.sipwake.sample.logic.Call
 import dev.sipwake.sample.logic.Effect
-import dev.sipwake.sample.logic.InactiveMedia
 import dev.sipwake.sample.logic.Phase
 import dev.sipwake.sample.logic.Ring
 import dev.sipwake.sample.logic.SampleState

@@ -6,33 +6,53 @@ import android.app.NotificationManager
 import android.app.PendingIntent
 import android.app.Person
 import android.content.Context
+import android.graphics.drawable.Icon
+import android.media.AudioAttributes
 import android.os.Build
+import android.provider.Settings
 import dev.sipwake.Duty
 import dev.sipwake.PushAction
+import java.util.UUID
+import kotlin.time.Duration
 
 /**
- * The notification of an incoming call.
+ * The notification of an incoming call, right on Android 8 and newer.
  *
- * @param channelId a channel of high importance; [createChannel] makes one
+ * The channel rings, with the user's ringtone and vibration, for as long as the call rings: Android 17 silences apps that play a
+ * ringtone of their own from the background.
+ *
+ * @param channelId a channel that rings; [createChannel] makes it
  * @param icon the small icon's resource
+ * @param answerLabel the text of the button before Android 12, which has buttons of its own since
+ * @param declineLabel likewise
  */
-public class IncomingCallNotification(
+public class IncomingCallNotification @JvmOverloads constructor(
     private val context: Context,
     private val channelId: String,
     private val icon: Int,
+    private val answerLabel: CharSequence = "Answer",
+    private val declineLabel: CharSequence = "Decline",
 ) {
-    /** Makes the channel; harmless when it is there, and before Android 8, which has none. */
+    /** Makes the channel that rings; harmless when it is there. The user may change it, and the app no longer can. */
     public fun createChannel(name: CharSequence) {
-        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.O) return
-        val channel = NotificationChannel(channelId, name, NotificationManager.IMPORTANCE_HIGH)
+        val ringtone = AudioAttributes.Builder()
+            .setUsage(AudioAttributes.USAGE_NOTIFICATION_RINGTONE)
+            .setContentType(AudioAttributes.CONTENT_TYPE_SONIFICATION)
+            .build()
+        val channel = NotificationChannel(channelId, name, NotificationManager.IMPORTANCE_HIGH).apply {
+            setSound(Settings.System.DEFAULT_RINGTONE_URI, ringtone)
+            enableVibration(true)
+            vibrationPattern = VIBRATION
+            lockscreenVisibility = Notification.VISIBILITY_PUBLIC
+        }
         context.system<NotificationManager>().createNotificationChannel(channel)
     }
 
     /**
      * Returns the notification, ready to be shown or to be handed to `startForeground`.
      *
-     * It has a full-screen intent and, from Android 12, the system's own buttons. Whatever the payload said of the caller
-     * is shown as it is: it is not verified.
+     * It has a full-screen intent and two buttons. Whatever the payload said of the caller is shown as it is: it is not verified.
+     * [open] and [answer] must be intents for an activity, since from Android 12 on nothing else can bring one to the front.
      *
      * @param unknownCaller shown where the push does not tell who calls
      * @param open opens the app's call screen
@@ -43,30 +63,38 @@ public class IncomingCallNotification(
         open: PendingIntent,
         answer: PendingIntent,
         decline: PendingIntent,
+    ): Notification = build(call.details.callerLabel ?: unknownCaller, call.timeLeft, open, answer, decline)
+
+    internal fun build(
+        label: CharSequence,
+        timeLeft: Duration,
+        open: PendingIntent,
+        answer: PendingIntent,
+        decline: PendingIntent,
     ): Notification {
-        val label = call.details.callerLabel ?: unknownCaller
-        val builder = builder(call)
+        val builder = Notification.Builder(context, channelId)
             .setSmallIcon(icon)
             .setContentTitle(label)
             .setCategory(Notification.CATEGORY_CALL)
+            .setVisibility(Notification.VISIBILITY_PUBLIC)
             .setOngoing(true)
             .setContentIntent(open)
             .setFullScreenIntent(open, true)
+            // Where the process dies, nobody else takes it away.
+            .setTimeoutAfter(timeLeft.inWholeMilliseconds)
         // The system takes this style only from a foreground service or with a full-screen intent.
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.S) {
             val person = Person.Builder().setName(label).setImportant(true).build()
             builder.setStyle(Notification.CallStyle.forIncomingCall(person, decline, answer))
+        } else {
+            builder.addAction(button(android.R.drawable.ic_menu_close_clear_cancel, declineLabel, decline))
+            builder.addAction(button(android.R.drawable.sym_action_call, answerLabel, answer))
         }
-        return builder.build()
+        return builder.build().apply { flags = flags or Notification.FLAG_INSISTENT }
     }
 
-    private fun builder(call: PushAction.IncomingCall): Notification.Builder =
-        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.O) {
-            Notification.Builder(context, channelId).setTimeoutAfter(call.timeLeft.inWholeMilliseconds)
-        } else {
-            @Suppress("DEPRECATION")
-            Notification.Builder(context).setPriority(Notification.PRIORITY_MAX)
-        }
+    private fun button(icon: Int, label: CharSequence, tap: PendingIntent) =
+        Notification.Action.Builder(Icon.createWithResource("android", icon), label, tap).build()
 
     /** Shows it under the call's own id, where the push asks for a notification. Returns `false` where it asks for another thing. */
     public fun show(call: PushAction.IncomingCall, notification: Notification): Boolean {
@@ -76,11 +104,12 @@ public class IncomingCallNotification(
     }
 
     /** Takes the call's notification away. */
-    public fun cancel(call: java.util.UUID) {
+    public fun cancel(call: UUID) {
         context.system<NotificationManager>().cancel(call.toString(), ID)
     }
 
     private companion object {
         const val ID = 5060
+        val VIBRATION = longArrayOf(0, 1000, 1000)
     }
 }

@@ -1,13 +1,19 @@
 package dev.sipwake.android
 
 import android.content.Context
+import android.os.UserManager
 import android.security.keystore.KeyGenParameterSpec
+import android.security.keystore.KeyPermanentlyInvalidatedException
 import android.security.keystore.KeyProperties
 import android.util.AtomicFile
 import dev.sipwake.StateStore
+import dev.sipwake.StoreShutException
 import java.io.File
 import java.io.FileNotFoundException
+import java.security.GeneralSecurityException
 import java.security.KeyStore
+import java.security.ProviderException
+import javax.crypto.AEADBadTagException
 import javax.crypto.Cipher
 import javax.crypto.KeyGenerator
 import javax.crypto.SecretKey
@@ -17,7 +23,9 @@ import javax.crypto.spec.GCMParameterSpec
  * Keeps records in files that only this app can read, encrypted under a key that never leaves the Android Keystore.
  *
  * The files lie where no backup takes them along: a binding belongs to one installation. The key needs no unlocked screen,
- * since pushes come while the phone is locked. A file that cannot be decrypted throws; the client then goes on without it.
+ * since pushes come while the phone is locked. Before the first unlock after a restart the files are closed: Android then starts
+ * only apps that are direct-boot aware, and for those the store is shut, not empty. So it is where the Keystore fails for a
+ * moment ([StoreShutException]). A record that was changed, or whose key is gone, cannot be read for good and throws something else.
  *
  * @param context any context of the app
  * @param keyAlias the key's name in the Keystore
@@ -26,18 +34,26 @@ public class KeystoreStateStore @JvmOverloads constructor(
     context: Context,
     private val keyAlias: String = "dev.sipwake.state",
 ) : StateStore {
-    private val sealed = SealedFiles(File(context.applicationContext.noBackupFilesDir, "sipwake"), ::key)
+    private val context = context.applicationContext
+    private val sealed by lazy { SealedFiles(File(this.context.noBackupFilesDir, "sipwake"), ::key) }
 
-    override fun load(key: String): ByteArray? = sealed.load(key)
+    override fun load(key: String): ByteArray? = open { sealed.load(key) }
 
-    override fun save(key: String, bytes: ByteArray): Unit = sealed.save(key, bytes)
+    override fun save(key: String, bytes: ByteArray): Unit = open { sealed.save(key, bytes) }
 
-    override fun remove(key: String): Unit = sealed.remove(key)
+    override fun remove(key: String): Unit = open { sealed.remove(key) }
 
+    private fun <T> open(action: () -> T): T {
+        if (!context.system<UserManager>().isUserUnlocked) throw StoreShutException("the phone was not unlocked since its start")
+        return shutWhereItPasses(action)
+    }
+
+    /** A new one only for writing: a Keystore that finds nothing must not cost what was written under the old one. */
     @Synchronized
-    private fun key(): SecretKey {
+    private fun key(make: Boolean): SecretKey? {
         val keystore = KeyStore.getInstance(KEYSTORE).apply { load(null) }
         (keystore.getKey(keyAlias, null) as SecretKey?)?.let { return it }
+        if (!make) return null
         val use = KeyProperties.PURPOSE_ENCRYPT or KeyProperties.PURPOSE_DECRYPT
         val spec = KeyGenParameterSpec.Builder(keyAlias, use)
             .setBlockModes(KeyProperties.BLOCK_MODE_GCM)
@@ -53,8 +69,21 @@ public class KeystoreStateStore @JvmOverloads constructor(
     }
 }
 
+/** The Keystore is another process, behind a chip: what it throws passes, but for a damaged record and a key that is void. */
+internal fun <T> shutWhereItPasses(action: () -> T): T = try {
+    action()
+} catch (damaged: AEADBadTagException) {
+    throw damaged
+} catch (void: KeyPermanentlyInvalidatedException) {
+    throw void
+} catch (passing: GeneralSecurityException) {
+    throw StoreShutException("the Keystore: $passing", passing)
+} catch (passing: ProviderException) {
+    throw StoreShutException("the Keystore: $passing", passing)
+}
+
 /** One file a record: a version, the nonce that the cipher chose, the ciphertext; bound to the record's name. */
-internal class SealedFiles(private val folder: File, private val key: () -> SecretKey) {
+internal class SealedFiles(private val folder: File, private val key: (make: Boolean) -> SecretKey?) {
     fun load(name: String): ByteArray? {
         val stored = try {
             file(name).readFully()
@@ -62,15 +91,16 @@ internal class SealedFiles(private val folder: File, private val key: () -> Secr
             return null
         }
         require(stored.size > HEADER && stored[0] == VERSION) { "not a record of this version" }
+        val key = checkNotNull(key(false)) { "the key of this record is gone" }
         val cipher = Cipher.getInstance(CIPHER)
-        cipher.init(Cipher.DECRYPT_MODE, key(), GCMParameterSpec(TAG_BITS, stored, 1, NONCE))
+        cipher.init(Cipher.DECRYPT_MODE, key, GCMParameterSpec(TAG_BITS, stored, 1, NONCE))
         cipher.updateAAD(name.toByteArray())
         return cipher.doFinal(stored, HEADER, stored.size - HEADER)
     }
 
     fun save(name: String, bytes: ByteArray) {
         val cipher = Cipher.getInstance(CIPHER)
-        cipher.init(Cipher.ENCRYPT_MODE, key())
+        cipher.init(Cipher.ENCRYPT_MODE, key(true))
         cipher.updateAAD(name.toByteArray())
         val ciphertext = cipher.doFinal(bytes)
         check(cipher.iv.size == NONCE) { "the cipher's nonce has another length" }

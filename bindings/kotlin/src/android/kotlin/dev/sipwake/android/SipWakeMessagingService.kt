@@ -7,18 +7,28 @@ import com.google.firebase.messaging.RemoteMessage
 import dev.sipwake.AccountId
 import dev.sipwake.AppState
 import dev.sipwake.Channel
+import dev.sipwake.Duty
+import dev.sipwake.PayloadProblem
 import dev.sipwake.Priority
 import dev.sipwake.PushAction
 import dev.sipwake.PushHints
 import dev.sipwake.SipWakeClient
 import dev.sipwake.SipWakeException
+import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.async
+import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeoutOrNull
 
 /**
- * Takes Firebase's messages to the client, and tells the app what to do.
+ * Takes Firebase's messages to a client of the app's own, and tells the app what to do. [SipWakePushService] is this for a
+ * [SipWakePhone].
  *
- * Firebase calls both methods on a thread of its own and gives them some ten seconds.
+ * Firebase calls it on one thread, a message at a time, and lets the phone sleep when its handler returns. Where [onPush] started a
+ * foreground service, this returns at once; otherwise it stays until the server has answered, for less than twenty seconds.
  */
 public abstract class SipWakeMessagingService : FirebaseMessagingService() {
     /** The process's one client, made with the accounts of the logged-in users. */
@@ -33,19 +43,35 @@ public abstract class SipWakeMessagingService : FirebaseMessagingService() {
      */
     protected abstract fun onPush(action: PushAction)
 
+    /** Takes a message that is not for the client. */
+    protected open fun onOtherMessage(message: RemoteMessage) {}
+
     /** Hears of a token that was refused; there is nothing to do but to report it. */
     protected open fun onTokenRefused(account: AccountId, error: SipWakeException) {}
 
     final override fun onMessageReceived(message: RemoteMessage) {
-        onPush(client.push(message))
+        val awake = WakeLocks(this)
+        awake.hold(AWAKE)
+        val answered = CoroutineScope(Dispatchers.Default)
+            .async(start = CoroutineStart.UNDISPATCHED) { client.eventsFromNow.first(::answersPush) }
+        val action = client.push(message)
+        if (isOther(action)) onOtherMessage(message) else onPush(action)
+        val stays = action.duty is Duty.ShowNotification || wakes(action)
+        if (stays) runBlocking { withTimeoutOrNull(WORKER_PATIENCE) { answered.await() } }
+        answered.cancel()
     }
 
-    final override fun onNewToken(token: String) {
+    final override fun onNewToken(token: String): Unit = taken(token)
+
+    /** A Firebase installation id, which takes the token's place from firebase-messaging 25.1 on. */
+    final override fun onRegistered(installationId: String): Unit = taken(installationId)
+
+    private fun taken(token: String) {
         // Firebase takes the service down when this returns: by then the token must be stored.
         runBlocking {
             for (account in accounts) {
                 try {
-                    withTimeoutOrNull(TOKEN_PATIENCE_MS) { client.setToken(account, token) }
+                    withTimeoutOrNull(TOKEN_PATIENCE) { client.setToken(account, token) }
                 } catch (error: SipWakeException) {
                     onTokenRefused(account, error)
                 }
@@ -54,9 +80,37 @@ public abstract class SipWakeMessagingService : FirebaseMessagingService() {
     }
 
     private companion object {
-        const val TOKEN_PATIENCE_MS = 5_000L
+        val TOKEN_PATIENCE = 5.seconds
+        val WORKER_PATIENCE = 18.seconds
+
+        /** Longer than the worker stays, and as long as an INVITE is waited for. */
+        val AWAKE = 40.seconds
     }
 }
+
+/**
+ * Takes Firebase's messages and tokens to the app's [SipWakePhone]. In the app's manifest: not exported, with the action
+ * `com.google.firebase.MESSAGING_EVENT`.
+ */
+public open class SipWakePushService : FirebaseMessagingService() {
+    /** Takes a message that is not for the phone. */
+    protected open fun onOtherMessage(message: RemoteMessage) {}
+
+    final override fun onMessageReceived(message: RemoteMessage): Unit = runBlocking {
+        val phone = phone
+        val taken = phone.take(message.mayStartService()) { it.push(message) }
+        if (taken == null || isOther(taken.action)) onOtherMessage(message)
+        taken?.answered?.let { phone.await(it) }
+    }
+
+    final override fun onNewToken(token: String): Unit = runBlocking { phone.setToken(token) }
+
+    /** A Firebase installation id, which takes the token's place from firebase-messaging 25.1 on. */
+    final override fun onRegistered(installationId: String): Unit = runBlocking { phone.setToken(installationId) }
+}
+
+/** A message that holds something, and nothing that any server of ours would send. */
+private fun isOther(action: PushAction) = action.details.problem == PayloadProblem.UNRECOGNISED
 
 /** Says what a Firebase message means, at once, and wakes the account behind it. See [SipWakeClient.push]. */
 public fun SipWakeClient.push(message: RemoteMessage): PushAction = push(message.data, Channel.FCM_ANDROID, message.hints())
@@ -67,6 +121,8 @@ public fun RemoteMessage.hints(): PushHints = PushHints(
     originalPriority = priorityOf(originalPriority),
     appState = appState(),
 )
+
+private fun RemoteMessage.mayStartService() = priority == RemoteMessage.PRIORITY_HIGH || appState() == AppState.FOREGROUND
 
 private fun priorityOf(value: Int): Priority? = when (value) {
     RemoteMessage.PRIORITY_HIGH -> Priority.HIGH

@@ -1,5 +1,8 @@
 package dev.sipwake.android
 
+import android.os.Build
+import android.telecom.CallAudioState
+import android.telecom.CallEndpoint
 import android.telecom.Connection
 import android.telecom.DisconnectCause
 import android.telecom.TelecomManager
@@ -25,11 +28,13 @@ public class TelecomCall internal constructor(
     private val scope: CoroutineScope,
     /** The call's UUID: the same for its push and its INVITE. */
     public val uuid: UUID,
+    private val controls: TelecomControls,
     private val describe: suspend (UUID, SessionDescription?) -> SessionDescription,
 ) : Connection() {
     init {
         connectionProperties = PROPERTY_SELF_MANAGED
         audioModeIsVoip = true
+        if (controls.holds) connectionCapabilities = CAPABILITY_HOLD or CAPABILITY_SUPPORT_HOLD
         setInitializing()
         setRinging()
     }
@@ -49,15 +54,46 @@ public class TelecomCall internal constructor(
 
     override fun onAbort(): Unit = onDisconnect()
 
+    override fun onSilence(): Unit = controls.onSilence(uuid)
+
+    override fun onShowIncomingCallUi(): Unit = controls.onShowIncomingCallUi(uuid)
+
+    override fun onHold() {
+        setOnHold()
+        controls.onHold(uuid, true)
+    }
+
+    override fun onUnhold() {
+        setActive()
+        controls.onHold(uuid, false)
+    }
+
+    override fun onMuteStateChanged(isMuted: Boolean): Unit = controls.onMute(uuid, isMuted)
+
+    override fun onCallEndpointChanged(endpoint: CallEndpoint): Unit = controls.onEndpoint(uuid, endpoint.endpointName, endpoint.endpointType)
+
+    @Deprecated("Deprecated in Java")
+    override fun onCallAudioStateChanged(state: CallAudioState) {
+        // Android 14 tells both of these by functions of their own.
+        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.UPSIDE_DOWN_CAKE) return
+        controls.onMute(uuid, state.isMuted)
+        val type = ROUTES[state.route] ?: return
+        controls.onEndpoint(uuid, CallAudioState.audioRouteToString(state.route), type)
+    }
+
+    override fun onPlayDtmfTone(digit: Char): Unit = controls.onDtmf(uuid, digit)
+
+    override fun onStopDtmfTone(): Unit = controls.onDtmf(uuid, null)
+
     internal fun onEvent(event: SipWakeEvent.Call) {
         when (event) {
-            is SipWakeEvent.CallAnswerWanted -> wish {
+            is SipWakeEvent.CallAnswerWanted -> if (controls.accepts) wish {
                 when (val answer = described(event.offer)) {
                     null -> client.hangUp(uuid, HangUp.Failed(NOT_ACCEPTABLE_HERE))
                     else -> client.accept(uuid, answer)
                 }
             }
-            is SipWakeEvent.CallOffered -> wish { client.respondOffer(uuid, described(event.offer)) }
+            is SipWakeEvent.CallOffered -> if (controls.accepts) wish { client.respondOffer(uuid, described(event.offer)) }
             is SipWakeEvent.CallerChanged -> setCallerDisplayName(event.caller.displayName, TelecomManager.PRESENTATION_ALLOWED)
             is SipWakeEvent.CallConnected -> setActive()
             is SipWakeEvent.CallEnded -> end(disconnectCause(event.reason))
@@ -93,6 +129,14 @@ public class TelecomCall internal constructor(
     private companion object {
         /** RFC 3261 section 21.4.26. */
         const val NOT_ACCEPTABLE_HERE = 488
+
+        /** Routes before Android 14, as the types of endpoints that came with it. */
+        val ROUTES = mapOf(
+            CallAudioState.ROUTE_EARPIECE to TelecomControls.EARPIECE,
+            CallAudioState.ROUTE_BLUETOOTH to TelecomControls.BLUETOOTH,
+            CallAudioState.ROUTE_WIRED_HEADSET to TelecomControls.WIRED_HEADSET,
+            CallAudioState.ROUTE_SPEAKER to TelecomControls.SPEAKER,
+        )
     }
 }
 

@@ -22,7 +22,6 @@ import dev.sipwake.SipWakeException
 import java.util.UUID
 import java.util.concurrent.Executor
 import kotlinx.coroutines.CoroutineScope
-import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.asCoroutineDispatcher
 import kotlinx.coroutines.cancel
@@ -37,6 +36,7 @@ import kotlinx.coroutines.launch
  *
  * @param service the app's [TelecomCallService]
  * @param label what Telecom calls the app
+ * @param controls does what Telecom asks of the app itself
  * @param describe returns the app's answer to an offer or, where the caller gave none, its own offer. It is asked for an
  * answered call and for new media inside it: accepting and responding are done here. What it throws ends the call with 488,
  * or refuses the new media
@@ -46,6 +46,7 @@ public class TelecomCalls(
     private val client: SipWakeClient,
     service: Class<out TelecomCallService>,
     label: CharSequence,
+    private val controls: TelecomControls = TelecomControls(),
     private val describe: suspend (call: UUID, offer: SessionDescription?) -> SessionDescription,
 ) : AutoCloseable {
     private val telecom = context.system<TelecomManager>()
@@ -64,9 +65,15 @@ public class TelecomCalls(
     private val calls = HashMap<UUID, TelecomCall>()
 
     init {
-        val account = PhoneAccount.builder(handle, label).setCapabilities(PhoneAccount.CAPABILITY_SELF_MANAGED).build()
+        val account = PhoneAccount.builder(handle, label)
+            .setCapabilities(PhoneAccount.CAPABILITY_SELF_MANAGED)
+            .addSupportedUriScheme(PhoneAccount.SCHEME_SIP)
+            .addSupportedUriScheme(PhoneAccount.SCHEME_TEL)
+            // Calls are in the phone's own call log.
+            .setExtras(Bundle().apply { putBoolean(PhoneAccount.EXTRA_LOG_SELF_MANAGED_CALLS, true) })
+            .build()
         telecom.registerPhoneAccount(account)
-        scope.launch(start = CoroutineStart.UNDISPATCHED) {
+        scope.launch {
             try {
                 client.events.collect { if (it is SipWakeEvent.Call) onEvent(it) }
             } catch (_: SipWakeException) {
@@ -77,19 +84,28 @@ public class TelecomCalls(
     }
 
     /**
-     * Tells Telecom of a call that a push announced, or that rings unannounced: it asks the service for a connection then.
+     * Tells Telecom of a call that a push announced, or that rings unannounced, from any thread: it asks the service for a connection
+     * then. What Telecom refuses, for example without the permission `MANAGE_OWN_CALLS`, is told to [TelecomControls.onRefused].
      *
      * @param caller the caller's number or URI; empty if unknown
-     * @throws SecurityException without the permission `MANAGE_OWN_CALLS`
      */
     public fun announce(call: UUID, caller: String, displayName: String?) {
+        if (Looper.myLooper() == main.looper) announceHere(call, caller, displayName)
+        else main.post { announceHere(call, caller, displayName) }
+    }
+
+    private fun announceHere(call: UUID, caller: String, displayName: String?) {
         if (call in calls || call in awaited) return
         val extras = Bundle().apply {
             putString(EXTRA_CALL, call.toString())
             putString(EXTRA_NAME, displayName)
             if (caller.isNotEmpty()) putParcelable(TelecomManager.EXTRA_INCOMING_CALL_ADDRESS, address(caller))
         }
-        telecom.addNewIncomingCall(handle, extras)
+        try {
+            telecom.addNewIncomingCall(handle, extras)
+        } catch (refused: RuntimeException) {
+            return controls.onRefused(call, refused)
+        }
         awaited[call] = mutableListOf()
     }
 
@@ -107,7 +123,7 @@ public class TelecomCalls(
         // A UUID that is not awaited is of an earlier process, or of nobody.
         val missed = uuid?.let(awaited::remove) ?: return Connection.createCanceledConnection()
         ended[uuid]?.let { return Connection.createFailedConnection(it) }
-        val call = TelecomCall(client, scope, uuid, describe)
+        val call = TelecomCall(client, scope, uuid, controls, describe)
         call.setAddress(request.address, TelecomManager.PRESENTATION_ALLOWED)
         request.extras.getString(EXTRA_NAME)?.let { call.setCallerDisplayName(it, TelecomManager.PRESENTATION_ALLOWED) }
         calls[uuid] = call
@@ -148,16 +164,26 @@ public class TelecomCalls(
     private fun callOf(request: ConnectionRequest): UUID? =
         request.extras?.getString(EXTRA_CALL)?.let { runCatching { UUID.fromString(it) }.getOrNull() }
 
+    /** The call log takes `sip:` and `tel:` alone. */
     private fun address(caller: String): Uri = when {
-        caller.startsWith("sip:") || caller.startsWith("sips:") -> Uri.parse(caller)
+        caller.startsWith("sip:") || caller.startsWith("tel:") -> Uri.parse(caller)
+        caller.startsWith("sips:") -> Uri.parse("sip:" + caller.removePrefix("sips:"))
+        caller.all { it.isDigit() || it in "+*#-. ()" } -> Uri.fromParts(PhoneAccount.SCHEME_TEL, caller, null)
         else -> Uri.fromParts(PhoneAccount.SCHEME_SIP, caller, null)
     }
 
-    private companion object {
-        const val ENDS_KEPT = 128
-        const val EVENTS_KEPT = 16
-        const val EXTRA_CALL = "dev.sipwake.call"
-        const val EXTRA_NAME = "dev.sipwake.name"
+    public companion object {
+        /** Whether this device has a Telecom that takes calls of apps: some tablets and watches have none. */
+        @JvmStatic
+        public fun isSupported(context: Context): Boolean = context.getSystemService(TelecomManager::class.java) != null &&
+            FEATURES.any(context.packageManager::hasSystemFeature)
+
+        /** The second is what the first was called before Android 13. */
+        private val FEATURES = listOf("android.software.telecom", "android.software.connectionservice")
+        private const val ENDS_KEPT = 128
+        private const val EVENTS_KEPT = 16
+        private const val EXTRA_CALL = "dev.sipwake.call"
+        private const val EXTRA_NAME = "dev.sipwake.name"
     }
 }
 

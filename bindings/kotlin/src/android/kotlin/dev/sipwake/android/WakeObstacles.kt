@@ -1,19 +1,34 @@
 package dev.sipwake.android
 
+import android.Manifest
 import android.app.ActivityManager
 import android.app.NotificationManager
 import android.app.usage.UsageStatsManager
 import android.content.Context
+import android.content.Intent
+import android.content.pm.PackageManager
+import android.net.ConnectivityManager
+import android.net.Uri
 import android.os.Build
 import android.os.PowerManager
+import android.provider.Settings
 
 /** Something in the phone's settings that keeps a call from ringing, which only its user can change. */
 public enum class WakeObstacle {
     /** No notification of this app is shown (Settings → Notifications; from Android 13 a permission to ask for). */
     NOTIFICATIONS_OFF,
 
+    /** The channel of incoming calls is off, or too quiet to ring. */
+    CHANNEL_OFF,
+
     /** An incoming call shows as a small notification only (from Android 14, `USE_FULL_SCREEN_INTENT`). */
     NO_FULL_SCREEN,
+
+    /** There are no Google Play services, or they are off: no message of Firebase's arrives. */
+    NO_PLAY_SERVICES,
+
+    /** Google Play services are too old for the Firebase installation ids that this app uses. */
+    OLD_PLAY_SERVICES,
 
     /** The user restricted the app's battery use: even high-priority messages may wait. */
     BACKGROUND_RESTRICTED,
@@ -21,32 +36,110 @@ public enum class WakeObstacle {
     /** The system put the app into the restricted standby bucket, since it is hardly used. */
     RARELY_USED,
 
+    /** Data Saver is on, and this app is not exempt: in the background it has no mobile data. */
+    DATA_SAVER,
+
+    /** The system will take the app's permissions away when it is not used for months, and stop its messages. */
+    HIBERNATION,
+
+    /** The app may not reach servers in the local network (Android 17, `ACCESS_LOCAL_NETWORK`). */
+    NO_LOCAL_NETWORK,
+
+    /** This phone's maker is known to stop apps in the background whatever Android says (dontkillmyapp.com). */
+    MAKER_STOPS_APPS,
+
+    /** After a restart of the phone, log-outs wait until the app is opened: it has no `RECEIVE_BOOT_COMPLETED`. */
+    NOT_AFTER_RESTART,
+
     /**
      * The app is subject to Doze. High-priority messages still come through, but what is sent with normal priority waits for
      * the next maintenance window.
      */
     SUBJECT_TO_DOZE,
+    ;
+
+    /** Returns what leads the user to the setting, for `startActivity`; null where there is no such place. */
+    public fun intent(context: Context): Intent? {
+        val app = Uri.fromParts("package", context.packageName, null)
+        val notifications = Intent(Settings.ACTION_APP_NOTIFICATION_SETTINGS).putExtra(Settings.EXTRA_APP_PACKAGE, context.packageName)
+        return when (this) {
+            NOTIFICATIONS_OFF -> notifications
+            CHANNEL_OFF -> Intent(Settings.ACTION_CHANNEL_NOTIFICATION_SETTINGS)
+                .putExtra(Settings.EXTRA_APP_PACKAGE, context.packageName)
+                .putExtra(Settings.EXTRA_CHANNEL_ID, CallNotifications.RINGING)
+            NO_FULL_SCREEN ->
+                if (Build.VERSION.SDK_INT < Build.VERSION_CODES.UPSIDE_DOWN_CAKE) notifications
+                else Intent(Settings.ACTION_MANAGE_APP_USE_FULL_SCREEN_INTENT, app)
+            NO_PLAY_SERVICES, OLD_PLAY_SERVICES -> Intent(Intent.ACTION_VIEW, Uri.parse("market://details?id=$PLAY_SERVICES"))
+            DATA_SAVER -> Intent(Settings.ACTION_IGNORE_BACKGROUND_DATA_RESTRICTIONS_SETTINGS, app)
+            HIBERNATION ->
+                if (Build.VERSION.SDK_INT < Build.VERSION_CODES.R) null else Intent(Intent.ACTION_AUTO_REVOKE_PERMISSIONS, app)
+            SUBJECT_TO_DOZE -> Intent(Settings.ACTION_IGNORE_BATTERY_OPTIMIZATION_SETTINGS)
+            NOT_AFTER_RESTART -> null
+            BACKGROUND_RESTRICTED, RARELY_USED, NO_LOCAL_NETWORK, MAKER_STOPS_APPS ->
+                Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, app)
+        }?.addFlags(Intent.FLAG_ACTIVITY_NEW_TASK)
+    }
 }
 
-/** Returns what keeps calls from ringing on this phone, the worst first. Cheap enough for every start of the app. */
-public fun wakeObstacles(context: Context): List<WakeObstacle> = buildList {
+/**
+ * Returns what keeps calls from ringing on this phone, the worst first. Cheap enough for every start of the app.
+ *
+ * @param channelId the channel of incoming calls, that of [SipWakePhone] when left out
+ */
+@JvmOverloads
+public fun wakeObstacles(context: Context, channelId: String = CallNotifications.RINGING): List<WakeObstacle> = buildList {
+    val sdk = Build.VERSION.SDK_INT
     val notifications = context.system<NotificationManager>()
     if (!notifications.areNotificationsEnabled()) add(WakeObstacle.NOTIFICATIONS_OFF)
-    if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.UPSIDE_DOWN_CAKE && !notifications.canUseFullScreenIntent()) {
-        add(WakeObstacle.NO_FULL_SCREEN)
-    }
-    if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.P &&
-        context.system<ActivityManager>().isBackgroundRestricted
-    ) {
-        add(WakeObstacle.BACKGROUND_RESTRICTED)
-    }
-    if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R) {
+    val channel = notifications.getNotificationChannel(channelId)
+    if (channel != null && channel.importance < NotificationManager.IMPORTANCE_DEFAULT) add(WakeObstacle.CHANNEL_OFF)
+    if (sdk >= Build.VERSION_CODES.UPSIDE_DOWN_CAKE && !notifications.canUseFullScreenIntent()) add(WakeObstacle.NO_FULL_SCREEN)
+    playServices(context)?.let(::add)
+    if (sdk >= Build.VERSION_CODES.P && context.system<ActivityManager>().isBackgroundRestricted) add(WakeObstacle.BACKGROUND_RESTRICTED)
+    if (sdk >= Build.VERSION_CODES.R) {
         val bucket = context.system<UsageStatsManager>().appStandbyBucket
         if (bucket >= UsageStatsManager.STANDBY_BUCKET_RESTRICTED) add(WakeObstacle.RARELY_USED)
     }
-    val power = context.system<PowerManager>()
-    if (!power.isIgnoringBatteryOptimizations(context.packageName)) add(WakeObstacle.SUBJECT_TO_DOZE)
+    val saver = context.system<ConnectivityManager>().restrictBackgroundStatus
+    if (saver == ConnectivityManager.RESTRICT_BACKGROUND_STATUS_ENABLED) add(WakeObstacle.DATA_SAVER)
+    if (sdk >= Build.VERSION_CODES.R && !context.packageManager.isAutoRevokeWhitelisted) add(WakeObstacle.HIBERNATION)
+    if (lacksLocalNetwork(context)) add(WakeObstacle.NO_LOCAL_NETWORK)
+    if (Build.MANUFACTURER.lowercase() in MAKERS) add(WakeObstacle.MAKER_STOPS_APPS)
+    if (!survivesRestart(context)) add(WakeObstacle.NOT_AFTER_RESTART)
+    if (!context.system<PowerManager>().isIgnoringBatteryOptimizations(context.packageName)) add(WakeObstacle.SUBJECT_TO_DOZE)
 }
+
+/** For apps that have Firebase; others do without Play services. */
+private fun playServices(context: Context): WakeObstacle? {
+    if (runCatching { Class.forName("com.google.firebase.messaging.FirebaseMessaging") }.isFailure) return null
+    val installed = try {
+        context.packageManager.getPackageInfo(PLAY_SERVICES, 0)
+    } catch (_: PackageManager.NameNotFoundException) {
+        return WakeObstacle.NO_PLAY_SERVICES
+    }
+    if (installed.applicationInfo?.enabled == false) return WakeObstacle.NO_PLAY_SERVICES
+    @Suppress("DEPRECATION")
+    val version = if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.P) installed.longVersionCode else installed.versionCode.toLong()
+    return if (FirebaseTokens.usesIds(context) && version < FirebaseTokens.IDS_SINCE) WakeObstacle.OLD_PLAY_SERVICES else null
+}
+
+/** Only where the app asks for the permission at all: servers elsewhere need none. */
+private fun lacksLocalNetwork(context: Context): Boolean {
+    if (Build.VERSION.SDK_INT < ANDROID_17) return false
+    val asked = context.packageManager.getPackageInfo(context.packageName, PackageManager.GET_PERMISSIONS).requestedPermissions
+    return asked.orEmpty().contains(LOCAL_NETWORK) &&
+        context.checkSelfPermission(LOCAL_NETWORK) != PackageManager.PERMISSION_GRANTED
+}
+
+/** Whether a job survives a restart of the phone. */
+internal fun survivesRestart(context: Context): Boolean =
+    context.checkSelfPermission(Manifest.permission.RECEIVE_BOOT_COMPLETED) == PackageManager.PERMISSION_GRANTED
+
+private const val PLAY_SERVICES = "com.google.android.gms"
+private const val LOCAL_NETWORK = "android.permission.ACCESS_LOCAL_NETWORK"
+private const val ANDROID_17 = 37
+private val MAKERS = setOf("huawei", "honor", "xiaomi", "oppo", "vivo", "oneplus", "realme", "meizu", "asus", "tecno", "infinix")
 
 /** Each of the services asked for is on every phone. */
 internal inline fun <reified T : Any> Context.system(): T =

@@ -1,9 +1,12 @@
 package dev.sipwake.android
 
+import android.app.Activity
 import android.app.NotificationManager
 import android.app.PendingIntent
+import android.content.BroadcastReceiver
 import android.content.Context
 import android.content.Intent
+import android.net.Uri
 import com.google.firebase.messaging.RemoteMessage
 import dev.sipwake.AccountConfig
 import dev.sipwake.AccountId
@@ -15,13 +18,19 @@ import dev.sipwake.PushAction
 import dev.sipwake.PushConfig
 import dev.sipwake.SipWakeClient
 import dev.sipwake.StateStore
+import dev.sipwake.StoreShutException
+import java.security.KeyStoreException
+import java.security.ProviderException
 import java.util.concurrent.ConcurrentHashMap
+import javax.crypto.AEADBadTagException
 import javax.crypto.KeyGenerator
+import javax.crypto.SecretKey
 import kotlin.io.path.createTempDirectory
 import kotlin.test.Test
 import kotlin.test.assertContentEquals
 import kotlin.test.assertEquals
 import kotlin.test.assertFails
+import kotlin.test.assertFailsWith
 import kotlin.test.assertIs
 import kotlin.test.assertNull
 import kotlin.test.assertTrue
@@ -45,6 +54,12 @@ private object Memory : StateStore {
     override fun remove(key: String) {
         records.remove(key)
     }
+}
+
+class CallScreen : Activity()
+
+class CallDecliner : BroadcastReceiver() {
+    override fun onReceive(context: Context, intent: Intent) {}
 }
 
 // docs:service
@@ -76,11 +91,12 @@ object App {
     fun ring(context: Context, call: PushAction.IncomingCall) {
         val calls = IncomingCallNotification(context, "calls", android.R.drawable.sym_call_incoming)
         calls.createChannel("Incoming calls")
-        fun tap(action: String) = PendingIntent.getBroadcast(
-            context, 0, Intent(action).setPackage(context.packageName).putExtra("call", "${call.uuid}"),
-            PendingIntent.FLAG_IMMUTABLE or PendingIntent.FLAG_UPDATE_CURRENT,
-        )
-        calls.show(call, calls.build(call, "Unknown caller", tap("open"), tap("answer"), tap("decline")))
+        val flags = PendingIntent.FLAG_IMMUTABLE or PendingIntent.FLAG_UPDATE_CURRENT
+        fun intent(action: String, target: Class<*>) = Intent(action, Uri.parse("call:${call.uuid}"), context, target)
+        val open = PendingIntent.getActivity(context, 0, intent("open", CallScreen::class.java), flags)
+        val answer = PendingIntent.getActivity(context, 0, intent("answer", CallScreen::class.java), flags)
+        val decline = PendingIntent.getBroadcast(context, 0, intent("decline", CallDecliner::class.java), flags)
+        calls.show(call, calls.build(call, "Unknown caller", open, answer, decline))
     }
     // docs:end
 }
@@ -153,5 +169,32 @@ class PushToNotificationTest {
         assertFails { files.save("../x", byteArrayOf()) }
         files.remove("removals")
         assertNull(files.load("removals"))
+    }
+
+    @Test
+    fun `a Keystore that fails for a moment is shut, and a record that was changed is not`() {
+        var key: SecretKey? = KeyGenerator.getInstance("AES").apply { init(256) }.generateKey()
+        var failure: Exception? = null
+        var made = 0
+        val folder = createTempDirectory().toFile()
+        val files = SealedFiles(folder) { make ->
+            failure?.let { throw it }
+            if (make) made++
+            key
+        }
+        files.save("removals", byteArrayOf(1))
+        for (passing in listOf(KeyStoreException("BACKEND_BUSY"), ProviderException("Keystore operation failed"))) {
+            failure = passing
+            assertFailsWith<StoreShutException> { shutWhereItPasses { files.load("removals") } }
+            assertFailsWith<StoreShutException> { shutWhereItPasses { files.save("removals", byteArrayOf(2)) } }
+        }
+        failure = null
+        assertContentEquals(byteArrayOf(1), files.load("removals"))
+        val record = folder.resolve("removals").apply { writeBytes(readBytes().also { it[it.size - 1]++ }) }
+        assertFailsWith<AEADBadTagException> { shutWhereItPasses { files.load("removals") } }
+        key = null
+        assertFailsWith<IllegalStateException> { shutWhereItPasses { files.load("removals") } }
+        assertEquals(1, made, "reading makes no key")
+        assertTrue(record.exists())
     }
 }

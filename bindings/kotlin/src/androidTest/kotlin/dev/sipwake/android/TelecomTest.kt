@@ -1,9 +1,11 @@
 package dev.sipwake.android
 
+import android.net.Uri
 import android.os.Looper
 import android.telecom.Connection
 import android.telecom.ConnectionRequest
 import android.telecom.DisconnectCause
+import android.telecom.PhoneAccount
 import android.telecom.TelecomManager
 import dev.sipwake.AccountConfig
 import dev.sipwake.AccountSetup
@@ -175,6 +177,43 @@ class TelecomTest {
 
     private object Media {
         suspend fun describe(offer: SessionDescription?) = offer ?: SessionDescription("v=0\r\n")
+    }
+
+    @Test
+    fun `what Telecom asks of the app reaches its controls, and only sip and tel go into the call log`() {
+        calls.close()
+        val asked = mutableListOf<String>()
+        val controls = object : TelecomControls() {
+            override val holds = true
+            override fun onSilence(call: UUID) { asked += "silence" }
+            override fun onShowIncomingCallUi(call: UUID) { asked += "show" }
+            override fun onHold(call: UUID, held: Boolean) { asked += "hold $held" }
+            override fun onMute(call: UUID, muted: Boolean) { asked += "mute $muted" }
+            override fun onEndpoint(call: UUID, name: CharSequence, type: Int) { asked += "endpoint $type" }
+            override fun onDtmf(call: UUID, digit: Char?) { asked += "dtmf $digit" }
+        }
+        val calls = TelecomCalls(context, client, CallService::class.java, "App", controls) { _, _ -> SessionDescription("v=0\r\n") }
+        Phone.calls = calls
+        val call = pushed("asked")
+        val announcer = Thread { calls.announce(call) }.apply { start() }
+        announcer.join()
+        until { telecom.allIncomingCalls.isNotEmpty() }
+        val connection = assertIs<TelecomCall>(connect())
+        @Suppress("DEPRECATION")
+        val address: Uri? = telecom.allIncomingCalls.last().extras.getParcelable(TelecomManager.EXTRA_INCOMING_CALL_ADDRESS)
+        assertEquals("tel:1234", "$address")
+        connection.onSilence()
+        connection.onShowIncomingCallUi()
+        connection.onHold()
+        assertEquals(Connection.STATE_HOLDING, connection.state)
+        connection.onUnhold()
+        connection.onMuteStateChanged(true)
+        connection.onPlayDtmfTone('5')
+        connection.onStopDtmfTone()
+        assertEquals(listOf("silence", "show", "hold true", "hold false", "mute true", "dtmf 5", "dtmf null"), asked)
+        val account = context.system<TelecomManager>().getPhoneAccount(telecom.allIncomingCalls.last().phoneAccount)
+        assertTrue(account.extras.getBoolean(PhoneAccount.EXTRA_LOG_SELF_MANAGED_CALLS))
+        calls.close()
     }
 
     @Test

@@ -18,7 +18,7 @@ import dev.sipwake.sample.logic.Words
 /** The one notification of the call in front. */
 object CallNotifications {
     const val ID = 5060
-    private const val RINGING = "ringing"
+    const val RINGING = "ringing"
     private const val ONGOING = "ongoing"
 
     fun createChannels(context: Context) {

@@ -2,10 +2,8 @@ package dev.sipwake.sample.android
 
 import android.Manifest
 import android.content.Intent
-import android.net.Uri
 import android.os.Build
 import android.os.Bundle
-import android.provider.Settings
 import android.util.Log
 import androidx.activity.ComponentActivity
 import androidx.activity.compose.setContent
@@ -44,27 +42,27 @@ class MainActivity : ComponentActivity() {
         super.onStart()
         sample.fetchToken()
         // Nearly every app is subject to Doze, and calls come with high priority.
-        obstacles = wakeObstacles(this) - WakeObstacle.SUBJECT_TO_DOZE
+        obstacles = wakeObstacles(this, CallNotifications.RINGING) - WakeObstacle.SUBJECT_TO_DOZE - WakeObstacle.NOT_AFTER_RESTART
     }
 
     private fun words(obstacle: WakeObstacle): String = when (obstacle) {
         WakeObstacle.NOTIFICATIONS_OFF -> "Notifications are off: no call shows"
+        WakeObstacle.CHANNEL_OFF -> "The notifications of calls are off or silent"
         WakeObstacle.NO_FULL_SCREEN -> "Calls don't show over the lock screen"
+        WakeObstacle.NO_PLAY_SERVICES -> "There are no Google Play services: no call arrives"
+        WakeObstacle.OLD_PLAY_SERVICES -> "Google Play services are too old"
         WakeObstacle.BACKGROUND_RESTRICTED -> "Battery use is restricted: calls may come late"
         WakeObstacle.RARELY_USED -> "Android takes this app for hardly used: calls may come late"
+        WakeObstacle.DATA_SAVER -> "Data Saver keeps calls away on mobile data"
+        WakeObstacle.HIBERNATION -> "Android stops this app when it is not opened for months"
+        WakeObstacle.NO_LOCAL_NETWORK -> "The app may not reach servers in the local network"
+        WakeObstacle.MAKER_STOPS_APPS -> "This phone's maker may stop the app in the background"
+        WakeObstacle.NOT_AFTER_RESTART -> "After a restart of the phone, log-outs wait for the app to be opened"
         WakeObstacle.SUBJECT_TO_DOZE -> "Messages of normal priority wait while the phone sleeps"
     }
 
     private fun openSettings(obstacle: WakeObstacle) {
-        val app = Uri.fromParts("package", packageName, null)
-        val intent = when {
-            obstacle == WakeObstacle.NOTIFICATIONS_OFF ->
-                Intent(Settings.ACTION_APP_NOTIFICATION_SETTINGS).putExtra(Settings.EXTRA_APP_PACKAGE, packageName)
-            obstacle == WakeObstacle.NO_FULL_SCREEN && Build.VERSION.SDK_INT >= Build.VERSION_CODES.UPSIDE_DOWN_CAKE ->
-                Intent(Settings.ACTION_MANAGE_APP_USE_FULL_SCREEN_INTENT, app)
-            else -> Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, app)
-        }
-        startActivity(intent)
+        obstacle.intent(this)?.let(::startActivity)
     }
 
     private fun chooseFile() {

@@ -9,11 +9,11 @@ import android.telecom.TelecomManager
 import android.util.Log
 import com.google.firebase.FirebaseApp
 import com.google.firebase.messaging.FirebaseMessaging
+import dev.sipwake.android.InactiveMedia
 import dev.sipwake.android.KeystoreStateStore
 import dev.sipwake.android.NetworkWatch
 import dev.sipwake.android.TelecomCalls
 import dev.sipwake.sample.R
-import dev.sipwake.sample.logic.InactiveMedia
 import dev.sipwake.sample.logic.Phone
 import dev.sipwake.sample.logic.Settings
 import kotlinx.coroutines.CoroutineScope

@@ -8,6 +8,7 @@ import dev.sipwake.SipWakeClient
 import dev.sipwake.SipWakeException
 import dev.sipwake.StateStore
 import dev.sipwake.TraceListener
+import dev.sipwake.android.InactiveMedia
 import java.util.UUID
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart

@@ -6,6 +6,7 @@ package com.google.firebase.messaging
 import android.app.Service
 import android.content.Intent
 import android.os.IBinder
+import com.google.android.gms.tasks.Task
 
 class RemoteMessage(val data: Map<String, String>, val priority: Int, val originalPriority: Int) {
     companion object {
@@ -20,5 +21,24 @@ abstract class FirebaseMessagingService : Service() {
 
     open fun onNewToken(token: String) {}
 
+    open fun onRegistered(installationId: String) {}
+
     override fun onBind(intent: Intent?): IBinder? = null
+}
+
+class FirebaseMessaging {
+    val token: Task<String> get() = answers.token
+    fun register(): Task<Void> = answers.also { it.registers++ }.register
+
+    companion object {
+        /** What a test has Firebase say. */
+        var answers = Answers()
+
+        @JvmStatic
+        fun getInstance(): FirebaseMessaging = FirebaseMessaging()
+    }
+
+    class Answers(val token: Task<String> = Task(), val register: Task<Void> = Task()) {
+        var registers = 0
+    }
 }

@@ -1,14 +1,17 @@
-package dev.sipwake.sample.logic
+package dev.sipwake.android
 
 import dev.sipwake.SessionDescription
+import java.util.UUID
 
-/** Stands where an app has its media engine: says to every offer that nothing is sent and nothing is heard. */
-object InactiveMedia {
+/** Stands in for a media engine while an app is put together: calls are answered, nothing is sent and nothing is heard. */
+public object InactiveMedia : CallMedia {
     private const val SESSION = "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n"
     private const val AUDIO = "m=audio 9 RTP/AVP 0"
 
+    override suspend fun describe(call: UUID, offer: SessionDescription?): SessionDescription = answer(offer)
+
     /** RFC 3264 section 6: an answer has as many media as its offer, in the same order; port 0 refuses one. */
-    fun answer(offer: SessionDescription?): SessionDescription {
+    public fun answer(offer: SessionDescription?): SessionDescription {
         val offered = offer?.text?.lineSequence()?.map { it.trim() }?.filter { it.startsWith("m=") }?.toList().orEmpty()
         return SessionDescription(SESSION + offered.ifEmpty { listOf(AUDIO) }.joinToString("") { answered(it) })
     }

@@ -1,0 +1,86 @@
+package dev.sipwake.android
+
+import android.app.Activity
+import dev.sipwake.SessionDescription
+import java.util.UUID
+
+/**
+ * What a [SipWakePhone] shows.
+ *
+ * @property icon the small icon of its notifications, a resource
+ * @property callScreen the activity that shows a call; [SipWakeCallActivity] or one of the app's own
+ * @property openApp what a tap on a missed call or a message opens; the call screen where there is none
+ * @property words the texts
+ * @property telecom whether calls are in Android's Telecom, on headsets and in cars; needs [SipWakeConnectionService] in the manifest
+ * @property jobId the id of the job that finishes what the process could not, apart from those of the app's own jobs
+ */
+public class PhoneSettings @JvmOverloads constructor(
+    public val icon: Int,
+    public val callScreen: Class<out Activity> = SipWakeCallActivity::class.java,
+    public val openApp: Class<out Activity>? = null,
+    public val words: PhoneWords = PhoneWords(),
+    public val telecom: Boolean = false,
+    public val jobId: Int = 0x51B,
+)
+
+/** The texts that users see, to be translated by the app. The channels' names stand in the phone's settings. */
+public class PhoneWords @JvmOverloads constructor(
+    public val unknownCaller: CharSequence = "Unknown caller",
+    public val answer: CharSequence = "Answer",
+    public val decline: CharSequence = "Decline",
+    public val hangUp: CharSequence = "Hang up",
+    public val incomingCalls: CharSequence = "Incoming calls",
+    public val currentCall: CharSequence = "Current call",
+    public val missedCalls: CharSequence = "Missed calls",
+    public val missedCall: CharSequence = "Missed call",
+    public val messages: CharSequence = "Messages",
+    public val newMessage: CharSequence = "New message",
+    public val connection: CharSequence = "Connection",
+    public val connecting: CharSequence = "Connecting",
+)
+
+/** The app's media engine, as far as calls need one. */
+public fun interface CallMedia {
+    /**
+     * Returns our session description: the answer to the caller's offer or, where there is none, our offer. Asked for when the
+     * user answers and for new media during the call. What it throws ends the call with 488, or refuses the new media.
+     */
+    public suspend fun describe(call: UUID, offer: SessionDescription?): SessionDescription
+}
+
+/** What the platform refused. */
+public enum class Refusal {
+    /** No client could be made: an account or option that cannot be used. */
+    CLIENT,
+
+    /** A foreground service may not start now. */
+    SERVICE_START,
+
+    /** The foreground service may not have this type: a permission is missing, or the app is not visible. */
+    SERVICE_TYPE,
+
+    /** A notification was not taken. */
+    NOTIFICATION,
+
+    /** Telecom did not take the call. It rings without headsets and cars. */
+    TELECOM,
+
+    /** The job for what is left to do was not taken. */
+    JOB,
+
+    /** The processor cannot be kept awake: the permission `WAKE_LOCK` is missing. */
+    WAKE_LOCK,
+
+    /** Firebase gives no token. */
+    TOKEN,
+}
+
+/**
+ * A refusal of the platform. The call goes on as well as it can.
+ *
+ * @property what what was refused
+ * @property reason in the platform's words
+ */
+public class PlatformRefusal internal constructor(public val what: Refusal, public val reason: String) {
+    override fun toString(): String = "$what: $reason"
+}

@@ -1,0 +1,16 @@
+package dev.sipwake.android
+
+import android.app.Application
+
+/** An `Application` that has a [SipWakePhone] and starts it. An app with an `Application` of its own is a [SipWakePhoneOwner] itself. */
+public abstract class SipWakeApplication : Application(), SipWakePhoneOwner {
+    final override val phone: SipWakePhone by lazy { makePhone() }
+
+    /** Makes the one phone of the process. */
+    protected abstract fun makePhone(): SipWakePhone
+
+    override fun onCreate() {
+        super.onCreate()
+        phone.start()
+    }
+}

@@ -1,0 +1,91 @@
+package dev.sipwake.android
+
+import android.Manifest
+import android.app.Service
+import android.content.Intent
+import android.content.pm.PackageManager
+import android.content.pm.ServiceInfo
+import android.os.Build
+import android.os.IBinder
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.cancel
+import kotlinx.coroutines.flow.combine
+import kotlinx.coroutines.launch
+
+/**
+ * Keeps the process while a push is answered and while a call rings or goes on; shows the call, and ends with the last one.
+ *
+ * In the app's manifest: `android:foregroundServiceType="phoneCall"`, or `phoneCall|microphone`, and not exported; with the permissions
+ * `FOREGROUND_SERVICE`, `FOREGROUND_SERVICE_PHONE_CALL` and `MANAGE_OWN_CALLS`.
+ */
+public open class SipWakeCallService : Service() {
+    private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
+    private var latestStart = 0
+    private var follows = false
+
+    final override fun onBind(intent: Intent?): IBinder? = null
+
+    final override fun onStartCommand(intent: Intent?, flags: Int, startId: Int): Int {
+        val phone = phone
+        synchronized(this) { latestStart = startId }
+        phone.serviceRuns = true
+        phone.serviceShows = ::show
+        // Also where all is over by now: a service that was started as a foreground service and does not become one ends the app.
+        show()
+        if (!follows) {
+            follows = true
+            scope.launch { combine(phone.calls, phone.work) { _, _ -> }.collect { update() } }
+        }
+        return START_NOT_STICKY
+    }
+
+    final override fun onDestroy() {
+        phone.serviceRuns = false
+        phone.serviceShows = {}
+        scope.cancel()
+    }
+
+    private fun update() {
+        if (phone.busy) return show()
+        @Suppress("DEPRECATION")
+        stopForeground(true)
+        // A push that came meanwhile has a higher number, and keeps the service.
+        stopSelf(synchronized(this) { latestStart })
+    }
+
+    @Synchronized
+    private fun show() {
+        val (id, notification) = phone.foreground()
+        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) return startForeground(id, notification)
+        try {
+            startForeground(id, notification, type())
+        } catch (error: SecurityException) {
+            phone.refuse(Refusal.SERVICE_TYPE, error)
+            attemptPhoneCall(id, notification)
+        } catch (error: IllegalStateException) {
+            // Since it was started, the app lost the right to it.
+            phone.refuse(Refusal.SERVICE_START, error)
+        }
+    }
+
+    private fun attemptPhoneCall(id: Int, notification: android.app.Notification) {
+        try {
+            if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q) {
+                startForeground(id, notification, ServiceInfo.FOREGROUND_SERVICE_TYPE_PHONE_CALL)
+            }
+        } catch (error: RuntimeException) {
+            phone.refuse(Refusal.SERVICE_TYPE, error)
+            stopSelf()
+        }
+    }
+
+    /** The microphone only for a call that the user answered on the screen: from the background Android refuses it. */
+    private fun type(): Int {
+        val call = ServiceInfo.FOREGROUND_SERVICE_TYPE_PHONE_CALL
+        val talks = phone.foremost()?.rings == false && phone.screenVisible &&
+            checkSelfPermission(Manifest.permission.RECORD_AUDIO) == PackageManager.PERMISSION_GRANTED
+        return if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R && talks) call or ServiceInfo.FOREGROUND_SERVICE_TYPE_MICROPHONE else call
+    }
+}

@@ -1,0 +1,458 @@
+package dev.sipwake.android
+
+import android.app.Notification
+import android.content.Context
+import android.content.Intent
+import android.util.Log
+import dev.sipwake.AccountId
+import dev.sipwake.AccountSetup
+import dev.sipwake.ClientOptions
+import dev.sipwake.EndReason
+import dev.sipwake.ErrorKind
+import dev.sipwake.HangUp
+import dev.sipwake.PushAction
+import dev.sipwake.SessionDescription
+import dev.sipwake.SipWakeClient
+import dev.sipwake.SipWakeEvent
+import dev.sipwake.SipWakeException
+import dev.sipwake.StateStore
+import java.util.Collections
+import java.util.UUID
+import java.util.concurrent.ConcurrentHashMap
+import kotlin.coroutines.cancellation.CancellationException
+import kotlin.time.Duration.Companion.days
+import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.Deferred
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.async
+import kotlinx.coroutines.channels.BufferOverflow
+import kotlinx.coroutines.flow.MutableSharedFlow
+import kotlinx.coroutines.flow.MutableStateFlow
+import kotlinx.coroutines.flow.SharedFlow
+import kotlinx.coroutines.flow.StateFlow
+import kotlinx.coroutines.flow.asSharedFlow
+import kotlinx.coroutines.flow.asStateFlow
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.flow.update
+import kotlinx.coroutines.flow.updateAndGet
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.withTimeoutOrNull
+
+/** The app's `Application`, where the services that Android starts find the process's one [SipWakePhone]. */
+public interface SipWakePhoneOwner {
+    /** The same for as long as the process lives. */
+    public val phone: SipWakePhone
+}
+
+/**
+ * A phone that rings: a client, its notifications and its foreground service, put together. Each part may be replaced by one of the
+ * app's own around a [SipWakeClient].
+ *
+ * Make it in `Application.onCreate` and [start] it there: neither loads the library nor reads a disk on the calling thread.
+ *
+ * @param context any context of the app, whose `Application` is a [SipWakePhoneOwner]
+ * @param media the app's media engine
+ * @param store makes the place for the client's records, on another thread
+ * @param options as of [SipWakeClient]
+ * @param accounts returns the accounts of the logged-in users; called once, on another thread
+ */
+public class SipWakePhone @JvmOverloads constructor(
+    context: Context,
+    public val settings: PhoneSettings,
+    private val media: CallMedia,
+    private val store: (Context) -> StateStore = { KeystoreStateStore(it) },
+    private val options: ClientOptions = ClientOptions(),
+    private val accounts: () -> List<AccountSetup>,
+) {
+    private val context = context.applicationContext ?: context
+    private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
+    private val notifications = CallNotifications(this.context, settings)
+    private val awake = WakeLocks(this.context) { refuse(Refusal.WAKE_LOCK, it) }
+    private val pending = PendingWork(this.context, settings.jobId)
+    private val known = ConcurrentHashMap.newKeySet<AccountId>()
+    private val silenced = ConcurrentHashMap.newKeySet<UUID>()
+
+    /** The last calls that ended: an end may be told before its push is taken. */
+    private val over = Collections.synchronizedSet(
+        Collections.newSetFromMap(
+            object : LinkedHashMap<UUID, Boolean>() {
+                override fun removeEldestEntry(eldest: Map.Entry<UUID, Boolean>): Boolean = size > ENDS_KEPT
+            },
+        ),
+    )
+
+    @Volatile
+    private var token: String? = null
+
+    @Volatile
+    internal var serviceRuns = false
+
+    /** Whether the call screen is in front: only then may the service use the microphone from the start. */
+    @Volatile
+    internal var screenVisible = false
+
+    private val nowCalls = MutableStateFlow<List<PhoneCall>>(emptyList())
+    private val nowRegistrations = MutableStateFlow<Map<AccountId, SipWakeEvent>>(emptyMap())
+    private val refused = MutableSharedFlow<PlatformRefusal>(REFUSALS_KEPT, 0, BufferOverflow.DROP_OLDEST)
+    private val refreshing = MutableStateFlow(false)
+    private val heard = MutableSharedFlow<SipWakeEvent>(extraBufferCapacity = EVENTS_AHEAD)
+
+    /** The calls as they are now, in the order in which they came. */
+    public val calls: StateFlow<List<PhoneCall>> = nowCalls.asStateFlow()
+
+    /** The last [SipWakeEvent.Registered] or [SipWakeEvent.RegistrationFailed] of each account. */
+    public val registrations: StateFlow<Map<AccountId, SipWakeEvent>> = nowRegistrations.asStateFlow()
+
+    /** What the platform refused, the last few also for who comes later. */
+    public val refusals: SharedFlow<PlatformRefusal> = refused.asSharedFlow()
+
+    /** Whether there is a reason to keep the process: a call, or a push that is not yet answered by a registration. */
+    internal val busy: Boolean get() = refreshing.value || nowCalls.value.isNotEmpty()
+    internal val work: StateFlow<Boolean> get() = refreshing
+
+    private val making = scope.async(Dispatchers.IO, CoroutineStart.LAZY) {
+        notifications.createChannels()
+        val setups = accounts()
+        val made = try {
+            setups.forEach(::check)
+            SipWakeClient(store(this@SipWakePhone.context), setups, options = options)
+        } catch (error: SipWakeException) {
+            refuse(Refusal.CLIENT, error)
+            throw error
+        }
+        setups.forEach { known += it.account.id() }
+        scope.launch(start = CoroutineStart.UNDISPATCHED) { made.events.collect(::onEvent) }
+        NetworkWatch(this@SipWakePhone.context, made)
+        if (settings.telecom && TelecomCalls.isSupported(this@SipWakePhone.context)) telecom = telecomCalls(made)
+        made
+    }
+
+    /** Absent on a device that knows no calls of apps, and where the app wants none of it. */
+    @Volatile
+    internal var telecom: TelecomCalls? = null
+
+    private fun telecomCalls(client: SipWakeClient): TelecomCalls? = try {
+        val label = context.applicationInfo.loadLabel(context.packageManager)
+        TelecomCalls(context, client, SipWakeConnectionService::class.java, label, Controls()) { call, offer -> media.describe(call, offer) }
+    } catch (error: SecurityException) {
+        refuse(Refusal.TELECOM, error)
+        null
+    }
+
+    private inner class Controls : TelecomControls() {
+        override val accepts: Boolean get() = false
+        override fun onSilence(call: UUID): Unit = silence(call)
+        override fun onShowIncomingCallUi(call: UUID) {
+            nowCalls.value.find { it.uuid == call }?.let(::show)
+        }
+
+        override fun onRefused(call: UUID, error: RuntimeException): Unit = refuse(Refusal.TELECOM, error)
+    }
+
+    /** Begins to make the client, to watch the network and to register, each on another thread. */
+    public fun start() {
+        scope.launch {
+            val client = clientOrNull() ?: return@launch
+            known.forEach { attempt { client.register(it) } }
+        }
+        fetchToken()
+    }
+
+    /** Asks Firebase for the token, where the app has Firebase. [SipWakePushService] brings later ones. */
+    public fun fetchToken() {
+        scope.launch {
+            try {
+                FirebaseTokens.fetch(context) { result ->
+                    result.fold({ found -> scope.launch { setToken(found) } }, { refuse(Refusal.TOKEN, it) })
+                }
+            } catch (_: LinkageError) {
+                // The app has no Firebase and brings its tokens itself.
+            }
+        }
+    }
+
+    /**
+     * The client, once it is made.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for an account or option that cannot be used
+     */
+    public suspend fun client(): SipWakeClient = making.await()
+
+    /**
+     * Adds the account of a user who logged in, gives it the token and registers it.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD], which names the field and the rule
+     */
+    public suspend fun logIn(setup: AccountSetup): AccountId {
+        check(setup)
+        val client = client()
+        val account = client.addAccount(setup)
+        known += account
+        token?.let { client.setToken(account, it) } ?: fetchToken()
+        client.register(account)
+        return account
+    }
+
+    /**
+     * Logs a user out: stored when this returns, and carried out by a job if the process ends before the server has confirmed it.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
+     */
+    public suspend fun logOut(account: AccountId) {
+        val client = client()
+        // Before the server can confirm it, which takes the job away again.
+        if (!pending.add(account)) refuse(Refusal.JOB, IllegalStateException("the job was not taken"))
+        try {
+            client.logOut(account)
+        } catch (error: SipWakeException) {
+            pending.done(account)
+            throw error
+        }
+        known -= account
+        nowRegistrations.update { it - account }
+    }
+
+    /** Hands a push token to every account, and keeps it for those that are added later. */
+    public suspend fun setToken(token: String) {
+        this.token = token
+        val client = clientOrNull() ?: return
+        for (account in known) {
+            try {
+                client.setToken(account, token)
+            } catch (error: SipWakeException) {
+                if (error.kind != ErrorKind.NO_PUSH) refuse(Refusal.TOKEN, error)
+            }
+        }
+    }
+
+    /** The user answers. The app's media engine is asked once the INVITE is here. */
+    public fun answer(call: UUID): Unit = command { answer(call) }
+
+    /** The user declines a call that rings, or ends another one. */
+    public fun hangUp(call: UUID) {
+        val rings = nowCalls.value.find { it.uuid == call }?.rings == true
+        command { if (rings) decline(call) else hangUp(call) }
+    }
+
+    /** Ends the sound of a call that rings; it can still be answered. */
+    public fun silence(call: UUID) {
+        silenced += call
+        nowCalls.value.find { it.uuid == call }?.let(::show)
+    }
+
+    /**
+     * Judges a push, shows what it asks for, and keeps the process alive for it. Must be called on another thread than the main one,
+     * and waits for no network.
+     *
+     * @param judge hands the push to the client
+     * @param mayStartService whether Android allows a foreground service for this push: it was delivered with high priority, or the
+     * app is in front
+     * @return null where there is no client
+     */
+    internal suspend fun take(mayStartService: Boolean, judge: (SipWakeClient) -> PushAction): Taken? {
+        val client = clientOrNull() ?: return null
+        awake.hold(if (mayStartService) AWAKE_FOR_SERVICE else AWAKE_FOR_WORKER)
+        val answered = scope.async(start = CoroutineStart.UNDISPATCHED) { heard.first(::answersPush) }
+        val action = judge(client)
+        when (action) {
+            is PushAction.IncomingCall -> {
+                nowCalls.update { calls ->
+                    if (action.uuid in over || calls.any { it.uuid == action.uuid }) calls else calls + action.toCall()
+                }
+                val served = mayStartService && startService()
+                if (!served) nowCalls.value.find { it.uuid == action.uuid }?.let(::show)
+                telecom?.announce(action)
+                return Taken(action, answered.takeUnless { served })
+            }
+            is PushAction.Chat -> {
+                val details = action.details
+                attempt { notifications.showMessage(details.callId ?: "${details.uuid}", details.callerLabel ?: details.title, details.text) }
+            }
+            else -> {}
+        }
+        if (!wakes(action)) {
+            answered.cancel()
+            letGoIfIdle()
+            return Taken(action, null)
+        }
+        refreshing.value = true
+        scope.launch {
+            // A server that does not answer in this time has the job, and the client's own timers while the process lives.
+            withTimeoutOrNull(REFRESH_LIMIT) { answered.await() }
+            refreshing.value = false
+            letGoIfIdle()
+        }
+        val served = mayStartService && startService()
+        return Taken(action, answered.takeUnless { served })
+    }
+
+    /** Waits until the server answered what a push led to, but not too long. What is not done then is left to a job. */
+    internal suspend fun await(answered: Deferred<*>) {
+        if (withTimeoutOrNull(WORKER_LIMIT) { answered.await() } == null && !pending.refreshSoon()) {
+            refuse(Refusal.JOB, IllegalStateException("the job was not taken"))
+        }
+        letGoIfIdle()
+    }
+
+    private fun startService(): Boolean = try {
+        context.startForegroundService(Intent(context, SipWakeCallService::class.java)) != null
+    } catch (error: IllegalStateException) {
+        refuse(Refusal.SERVICE_START, error)
+        false
+    } catch (error: SecurityException) {
+        refuse(Refusal.SERVICE_START, error)
+        false
+    }
+
+    /** What the foreground service shows now: the call that matters most, or that it only registers. */
+    internal fun foreground(): Pair<Int, Notification> {
+        val call = foremost() ?: return CallNotifications.CONNECTION_ID to notifications.connecting()
+        return CallNotifications.id(call.uuid) to notifications.of(call, call.uuid in silenced)
+    }
+
+    internal fun foremost(): PhoneCall? = nowCalls.value.let { calls ->
+        calls.lastOrNull { it.phase == CallPhase.CONNECTED } ?: calls.lastOrNull { it.phase == CallPhase.ANSWERING } ?: calls.firstOrNull()
+    }
+
+    /** The service shows the foremost call by itself. */
+    private fun show(call: PhoneCall) {
+        if (serviceRuns && foremost()?.uuid == call.uuid) return serviceShows()
+        attempt { notifications.show(call, call.uuid in silenced) }
+    }
+
+    @Volatile
+    internal var serviceShows: () -> Unit = {}
+
+    private suspend fun onEvent(event: SipWakeEvent) {
+        heard.emit(event)
+        when (event) {
+            is SipWakeEvent.Registered -> nowRegistrations.update { it + (event.account to event) }
+            is SipWakeEvent.RegistrationFailed -> nowRegistrations.update { it + (event.account to event) }
+            is SipWakeEvent.LoggedOut -> pending.done(event.account)
+            is SipWakeEvent.ChatMessage -> attempt {
+                notifications.showMessage(event.callId, event.displayName ?: event.from, event.text)
+            }
+            is SipWakeEvent.Call -> onCall(event)
+            else -> {}
+        }
+    }
+
+    private suspend fun onCall(event: SipWakeEvent.Call) {
+        if (event is SipWakeEvent.CallEnded) over += event.uuid
+        val before = nowCalls.value.find { it.uuid == event.uuid }
+        val after = nowCalls.updateAndGet { it.after(event) }.find { it.uuid == event.uuid }
+        when (event) {
+            is SipWakeEvent.CallAnswerWanted -> scope.launch { accept(event) }
+            is SipWakeEvent.CallOffered -> scope.launch { attempt { client().respondOffer(event.uuid, describe(event.uuid, event.offer)) } }
+            is SipWakeEvent.CallEnded -> {
+                silenced -= event.uuid
+                attempt {
+                    notifications.cancel(event.uuid)
+                    if (before != null && event.reason in MISSED) notifications.showMissed(before)
+                }
+                letGoIfIdle()
+            }
+            else -> {}
+        }
+        if (after == null || after == before) return
+        if (after.phase == CallPhase.CONNECTED) awake.letGo()
+        // An INVITE that no push announced: the app is alive, and in front, or Android says no.
+        if (before == null && event is SipWakeEvent.CallRinging && !event.announced && !serviceRuns) startService()
+        show(after)
+    }
+
+    private suspend fun accept(event: SipWakeEvent.CallAnswerWanted) {
+        val answer = describe(event.uuid, event.offer)
+        attempt {
+            if (answer == null) client().hangUp(event.uuid, HangUp.Failed(NOT_ACCEPTABLE_HERE)) else client().accept(event.uuid, answer)
+        }
+    }
+
+    private suspend fun describe(call: UUID, offer: SessionDescription?): SessionDescription? = try {
+        media.describe(call, offer)
+    } catch (cancelled: CancellationException) {
+        throw cancelled
+    } catch (error: Exception) {
+        Log.w("sipwake", "no session description for call $call: ${error.javaClass.name}")
+        null
+    }
+
+    private fun letGoIfIdle() {
+        if (!busy) awake.letGo()
+    }
+
+    internal fun refuse(what: Refusal, error: Throwable) {
+        val refusal = PlatformRefusal(what, error.message ?: error.javaClass.name)
+        Log.w("sipwake", "refused: $refusal")
+        refused.tryEmit(refusal)
+    }
+
+    internal suspend fun clientOrNull(): SipWakeClient? = try {
+        client()
+    } catch (cancelled: CancellationException) {
+        throw cancelled
+    } catch (_: Exception) {
+        // It was told as a refusal.
+        null
+    }
+
+    private fun command(action: suspend SipWakeClient.() -> Unit) {
+        scope.launch { attempt { clientOrNull()?.action() } }
+    }
+
+    private inline fun attempt(action: () -> Unit) {
+        try {
+            action()
+        } catch (_: SipWakeException) {
+            // The call or account is gone, which is an event of its own.
+        } catch (error: SecurityException) {
+            refuse(Refusal.NOTIFICATION, error)
+        } catch (error: IllegalArgumentException) {
+            refuse(Refusal.NOTIFICATION, error)
+        }
+    }
+
+    /** Android's jobs wait for its maintenance windows, which are hours apart while the phone sleeps. */
+    private fun check(setup: AccountSetup) {
+        if (setup.push?.wakesItself == true && setup.account.expires < 1.days) {
+            throw SipWakeException(
+                ErrorKind.INVALID_FIELD, "needs an account that expires in 86400 s or more: a sleeping phone refreshes seldom", "push.wakesItself",
+            )
+        }
+    }
+
+    private companion object {
+        const val REFUSALS_KEPT = 16
+        const val EVENTS_AHEAD = 64
+        const val ENDS_KEPT = 64
+
+        /** RFC 3261 section 21.4.26. */
+        const val NOT_ACCEPTABLE_HERE = 488
+        val MISSED = setOf(EndReason.CANCELLED, EndReason.MISSED, EndReason.UNANSWERED)
+
+        /** Firebase gives its worker some twenty seconds. */
+        val WORKER_LIMIT = 18.seconds
+        val REFRESH_LIMIT = 30.seconds
+
+        /** An INVITE is waited for 40 s, then it rings for up to three minutes. */
+        val AWAKE_FOR_SERVICE = 220.seconds
+        val AWAKE_FOR_WORKER = 40.seconds
+    }
+}
+
+/** A push that was taken; [answered] is what the caller must wait for, since no foreground service keeps the process. */
+internal class Taken(val action: PushAction, val answered: Deferred<SipWakeEvent>?)
+
+/** Whether the server has done what a push asks for, or cannot now. */
+internal fun answersPush(event: SipWakeEvent): Boolean =
+    event is SipWakeEvent.Registered || event is SipWakeEvent.RegistrationFailed || event is SipWakeEvent.CallRinging
+
+/** Whether a push of this kind has the client register, without a call that could be shown meanwhile. */
+internal fun wakes(action: PushAction): Boolean =
+    action is PushAction.RefreshBinding || action is PushAction.Chat || action is PushAction.Custom
+
+internal val Context.phone: SipWakePhone
+    get() = checkNotNull(applicationContext as? SipWakePhoneOwner) { "the app's Application must be a SipWakePhoneOwner" }.phone

@@ -1,0 +1,48 @@
+package dev.sipwake.android
+
+import android.util.Log
+import java.util.UUID
+
+/** What Telecom asks of the app itself: its ringing, its media, its screen. All on the main thread; by itself it does nothing. */
+public open class TelecomControls {
+    /** Whether calls can be held; the media engine is then told by [onHold]. */
+    public open val holds: Boolean get() = false
+
+    /** A [SipWakePhone] accepts calls by itself. */
+    internal open val accepts: Boolean get() = true
+
+    /** The user pressed a volume key: the ringing shall stop, and the call can still be answered (from Android 13). */
+    public open fun onSilence(call: UUID) {}
+
+    /** The app shall show the call, since the phone is in another call of another app. */
+    public open fun onShowIncomingCallUi(call: UUID) {}
+
+    /** The call was held, or goes on. */
+    public open fun onHold(call: UUID, held: Boolean) {}
+
+    /** The user muted the microphone, or no longer. */
+    public open fun onMute(call: UUID, muted: Boolean) {}
+
+    /**
+     * The sound goes there now.
+     *
+     * @param name what to show
+     * @param type as of `CallEndpoint`: [EARPIECE], [BLUETOOTH], [WIRED_HEADSET], [SPEAKER] or another
+     */
+    public open fun onEndpoint(call: UUID, name: CharSequence, type: Int) {}
+
+    /** A key is pressed; null when it is let go. */
+    public open fun onDtmf(call: UUID, digit: Char?) {}
+
+    /** Telecom did not take the call, which goes on without headsets and cars. */
+    public open fun onRefused(call: UUID, error: RuntimeException) {
+        Log.w("sipwake", "Telecom refused call $call: $error")
+    }
+
+    public companion object {
+        public const val EARPIECE: Int = 1
+        public const val BLUETOOTH: Int = 2
+        public const val WIRED_HEADSET: Int = 3
+        public const val SPEAKER: Int = 4
+    }
+}

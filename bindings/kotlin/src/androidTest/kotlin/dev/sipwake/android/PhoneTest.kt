@@ -1,0 +1,249 @@
+package dev.sipwake.android
+
+import android.app.Application
+import android.app.Notification
+import android.app.NotificationManager
+import android.app.job.JobScheduler
+import android.content.Intent
+import android.os.Looper
+import com.google.android.gms.tasks.Task
+import com.google.firebase.messaging.FirebaseMessaging
+import com.google.firebase.messaging.RemoteMessage
+import dev.sipwake.AccountConfig
+import dev.sipwake.AccountSetup
+import dev.sipwake.ErrorKind
+import dev.sipwake.MemoryStore
+import dev.sipwake.Provider
+import dev.sipwake.PushConfig
+import dev.sipwake.SipWakeException
+import java.io.IOException
+import java.net.DatagramPacket
+import java.net.DatagramSocket
+import java.net.InetAddress
+import kotlin.test.AfterTest
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertFalse
+import kotlin.test.assertNotNull
+import kotlin.test.assertNull
+import kotlin.test.assertTrue
+import kotlinx.coroutines.runBlocking
+import org.junit.runner.RunWith
+import org.robolectric.Robolectric
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.annotation.Config
+import org.robolectric.shadows.ShadowPowerManager
+
+/** An app whose server hears everything and says nothing. */
+class PhoneApp : Application(), SipWakePhoneOwner {
+    private val server = DatagramSocket(0, InetAddress.getLoopbackAddress())
+    val setup = AccountSetup(
+        AccountConfig("sip:alice@example.com", "wonderland").copy(gateways = listOf("127.0.0.1:${server.localPort}")),
+        PushConfig(Provider.Fcm, "app"),
+    )
+    override val phone by lazy {
+        SipWakePhone(this, PhoneSettings(android.R.drawable.sym_action_call), InactiveMedia, { MemoryStore() }) { listOf(setup) }
+    }
+
+    /** Waits for what the phone sends. */
+    fun hearRequest(): Unit = server.receive(DatagramPacket(ByteArray(1), 1))
+
+    /** What Android says to a foreground service. */
+    var startRefused: RuntimeException? = null
+
+    override fun startForegroundService(service: Intent) = startRefused?.let { throw it } ?: super.startForegroundService(service)
+}
+
+@RunWith(RobolectricTestRunner::class)
+@Config(sdk = [34], manifest = Config.NONE, application = PhoneApp::class)
+class PhoneTest {
+    private val app = RuntimeEnvironment.getApplication() as PhoneApp
+    private val manager = app.system<NotificationManager>()
+    private val shown = shadowOf(manager)
+    private val service = Robolectric.setupService(SipWakePushService::class.java)
+
+    @AfterTest
+    fun close() = runBlocking { app.phone.client().close() }
+
+    private fun message(vararg fields: Pair<String, String>, delivered: Int = RemoteMessage.PRIORITY_HIGH) =
+        RemoteMessage(mapOf(*fields), delivered, RemoteMessage.PRIORITY_HIGH)
+
+    private fun call(id: String, type: String = "0") =
+        message("ntype" to type, "nfrom" to "1234", "nfromusername" to id, "ncallid" to id)
+
+    private fun startedService() = Robolectric.buildService(SipWakeCallService::class.java, shadowOf(app).nextStartedService)
+        .create().startCommand(0, 1)
+
+    private fun ring(id: String): PhoneCall {
+        service.onMessageReceived(call(id))
+        return app.phone.calls.value.single { it.label == id }
+    }
+
+    private fun until(what: String, condition: () -> Boolean) {
+        val end = System.nanoTime() + 120_000_000_000
+        while (!condition() && System.nanoTime() < end) {
+            shadowOf(Looper.getMainLooper()).idle()
+            Thread.sleep(10)
+        }
+        assertTrue(condition(), what)
+    }
+
+    @Test
+    fun `a call's push starts the service, holds a timed wakelock and returns before the server has answered`() {
+        ring("Ann")
+        assertEquals(SipWakeCallService::class.java.name, shadowOf(app).peekNextStartedService().component?.className)
+        assertTrue(assertNotNull(ShadowPowerManager.getLatestWakeLock()).isHeld)
+        assertTrue(app.phone.registrations.value.isEmpty(), "it did not wait")
+        val notification = shadowOf(startedService().get()).lastForegroundNotification
+        assertEquals(CallNotifications.RINGING, notification.channelId)
+    }
+
+    @Test
+    fun `a push without content starts a service that shows nothing for ten seconds`() {
+        service.onMessageReceived(message())
+        val notification = shadowOf(startedService().get()).lastForegroundNotification
+        assertEquals(CallNotifications.CONNECTION, notification.channelId)
+        assertEquals(NotificationManager.IMPORTANCE_MIN, manager.getNotificationChannel(CallNotifications.CONNECTION).importance)
+        val behavior = Notification::class.java.getDeclaredField("mFgsDeferBehavior").apply { isAccessible = true }
+        assertEquals(Notification.FOREGROUND_SERVICE_DEFERRED, behavior.getInt(notification))
+    }
+
+    @Test
+    fun `a service that Android refuses becomes a notification and a refusal with a name`() {
+        app.startRefused = IllegalStateException("not from the background")
+        // The handler keeps the process meanwhile, until the server has answered or its time is over.
+        val handler = Thread { service.onMessageReceived(call("Ann")) }.apply { start() }
+        until("the call is shown") { shown.allNotifications.any { it.channelId == CallNotifications.RINGING } }
+        assertTrue(handler.isAlive, "it keeps the process")
+        until("the refusal is told") { app.phone.refusals.replayCache.any { it.what == Refusal.SERVICE_START } }
+        assertEquals("not from the background", app.phone.refusals.replayCache.first().reason)
+        handler.join()
+        assertNotNull(app.system<JobScheduler>().getPendingJob(app.phone.settings.jobId), "the server said nothing: a job goes on")
+    }
+
+    @Test
+    fun `a call that the caller gave up is told as missed, and one that was declined is not`() {
+        ring("Ann")
+        service.onMessageReceived(call("Ann", type = "2"))
+        until("the call is missed") { shown.allNotifications.any { it.channelId == CallNotifications.MISSED } }
+        val bob = ring("Bob")
+        val decline = Intent(CallNotifications.ACTION_HANG_UP, null).setData(android.net.Uri.fromParts("sipwake", "${bob.uuid}", null))
+        SipWakeCallReceiver().onReceive(app, decline)
+        until("the call is over") { app.phone.calls.value.isEmpty() }
+        assertEquals(1, shown.allNotifications.count { it.channelId == CallNotifications.MISSED })
+    }
+
+    @Test
+    fun `a call that was silenced is shown without a sound`() {
+        val call = ring("Ann")
+        app.phone.silence(call.uuid)
+        assertEquals(CallNotifications.CURRENT, app.phone.foreground().second.channelId)
+    }
+
+    @Test
+    fun `a chat message is shown once, whichever of its push and itself comes first`() {
+        service.onMessageReceived(message("ntype" to "1", "nfrom" to "1234", "nmsg" to "see you", "ncallid" to "m"))
+        val chat = shown.allNotifications.single { it.channelId == CallNotifications.MESSAGES }
+        assertEquals("see you", "${chat.extras.getCharSequence(Notification.EXTRA_TEXT)}")
+    }
+
+    @Test
+    fun `the service ends with the last call`() {
+        val call = ring("Ann")
+        val running = startedService()
+        app.phone.hangUp(call.uuid)
+        until("it stops itself") { shadowOf(running.get()).isStoppedBySelf }
+        assertFalse(assertNotNull(ShadowPowerManager.getLatestWakeLock()).isHeld)
+    }
+
+    @Test
+    fun `the app's other messages are the app's`() {
+        val other = mutableListOf<RemoteMessage>()
+        val service = object : SipWakePushService() {
+            override fun getApplicationContext() = app
+            override fun onOtherMessage(message: RemoteMessage) {
+                other += message
+            }
+        }
+        val news = message("headline" to "rain")
+        service.onMessageReceived(news)
+        assertEquals(listOf(news), other)
+    }
+
+    @Test
+    fun `a log-out is left to a job until the server has confirmed it, and no job waits without one`() = runBlocking {
+        val jobs = app.system<JobScheduler>()
+        val client = app.phone.client()
+        val account = app.setup.account.id()
+        client.setToken(account, "c-10:APA91b")
+        client.register(account)
+        app.hearRequest()
+        assertNull(jobs.getPendingJob(app.phone.settings.jobId))
+        app.phone.logOut(account)
+        val job = assertNotNull(jobs.getPendingJob(app.phone.settings.jobId))
+        assertTrue(job.isRequireNetwork())
+        assertFalse(job.isPersisted, "the app may not hear of a restart")
+        PendingWork(app, app.phone.settings.jobId).done(account)
+        assertNull(jobs.getPendingJob(app.phone.settings.jobId))
+    }
+
+    private fun android.app.job.JobInfo.isRequireNetwork() = requiredNetwork != null
+
+    @Test
+    fun `an account that wakes itself more often than a sleeping phone can is refused`() {
+        val setup = app.setup.copy(push = app.setup.push?.copy(wakesItself = true))
+        val refused = assertFailsWith<SipWakeException> { runBlocking { app.phone.logIn(setup) } }
+        assertEquals(ErrorKind.INVALID_FIELD to "push.wakesItself", refused.kind to refused.field)
+    }
+
+    @Test
+    fun `Firebase is asked for a token or for an installation id, and never for both`() {
+        fun fetch(answers: FirebaseMessaging.Answers): Pair<List<String>, Int> {
+            val tokens = mutableListOf<String>()
+            FirebaseMessaging.answers = answers
+            FirebaseTokens.fetch(app) { it.onSuccess(tokens::add) }
+            return tokens to answers.registers
+        }
+        val down = FirebaseMessaging.Answers(Task(Result.failure(IOException("SERVICE_NOT_AVAILABLE"))))
+        assertEquals(listOf("c-10:APA91b") to 0, fetch(FirebaseMessaging.Answers(Task(Result.success("c-10:APA91b")))))
+        assertEquals(emptyList<String>() to 0, fetch(down), "no network is no other world")
+        assertEquals(emptyList<String>() to 1, fetch(FirebaseMessaging.Answers(Task(Result.failure(IllegalStateException("ids"))))))
+        shadowOf(app.packageManager).getInternalMutablePackageInfo(app.packageName).applicationInfo!!.metaData =
+            android.os.Bundle().apply { putBoolean(FirebaseTokens.IDS_ENABLED, true) }
+        assertEquals(emptyList<String>() to 1, fetch(FirebaseMessaging.Answers(Task(Result.success("c-10:APA91b")))))
+    }
+
+    @Test
+    fun `a channel that is off is an obstacle, and each obstacle leads somewhere or nowhere`() {
+        manager.createNotificationChannel(
+            android.app.NotificationChannel(CallNotifications.RINGING, "Calls", NotificationManager.IMPORTANCE_NONE),
+        )
+        val obstacles = wakeObstacles(app)
+        assertTrue(WakeObstacle.CHANNEL_OFF in obstacles, "$obstacles")
+        assertTrue(WakeObstacle.NO_PLAY_SERVICES in obstacles, "$obstacles")
+        assertTrue(WakeObstacle.NOT_AFTER_RESTART in obstacles, "$obstacles")
+        val nowhere = WakeObstacle.entries.filter { it.intent(app) == null }
+        assertEquals(listOf(WakeObstacle.NOT_AFTER_RESTART), nowhere)
+    }
+
+    @Test
+    fun `a call that Telecom refuses rings all the same`() {
+        // Robolectric's Telecom knows no permission; a phone without the feature has no Telecom at all.
+        assertFalse(TelecomCalls.isSupported(app))
+        assertEquals(CallPhase.ANNOUNCED, ring("Ann").phase)
+    }
+
+    @Test
+    fun `the call screen shows the call over the lock screen and closes with it`() {
+        val call = ring("Ann")
+        val intent = shadowOf(app.phone.foreground().second.fullScreenIntent).savedIntent
+        val screen = Robolectric.buildActivity(SipWakeCallActivity::class.java, intent).setup().get()
+        assertTrue(shadowOf(screen).showWhenLocked)
+        assertFalse(screen.isFinishing)
+        app.phone.hangUp(call.uuid)
+        until("it closes") { screen.isFinishing }
+    }
+}

@@ -1,0 +1,34 @@
+package dev.sipwake
+
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.async
+import kotlinx.coroutines.flow.toList
+import kotlinx.coroutines.runBlocking
+
+class EventHubTest {
+    private val hub = EventHub()
+
+    private fun events(range: IntRange) = range.map { SipWakeEvent.Other("$it") }
+
+    @Test
+    fun `each collector gets the last events first, and who asks from now on does not`() = runBlocking {
+        events(1..70).forEach(hub::tell)
+        val late = List(2) { async(start = CoroutineStart.UNDISPATCHED) { hub.flow(fromNow = false).toList() } }
+        val fresh = async(start = CoroutineStart.UNDISPATCHED) { hub.flow(fromNow = true).toList() }
+        events(71..71).forEach(hub::tell)
+        hub.close()
+        for (collector in late) assertEquals(events(7..71), collector.await())
+        assertEquals(events(71..71), fresh.await())
+        assertEquals(events(8..71), hub.flow(fromNow = false).toList(), "also when all is over")
+    }
+
+    @Test
+    fun `who does not keep up is told how many are lost`() = runBlocking {
+        val slow = async(start = CoroutineStart.UNDISPATCHED) { hub.flow(fromNow = true).toList() }
+        events(1..300).forEach(hub::tell)
+        hub.close()
+        assertEquals(events(1..256) + SipWakeEvent.EventsLost(44), slow.await())
+    }
+}

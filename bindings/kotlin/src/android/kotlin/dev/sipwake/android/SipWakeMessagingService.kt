@@ -109,8 +109,9 @@ public open class SipWakePushService : FirebaseMessagingService() {
     final override fun onRegistered(installationId: String): Unit = runBlocking { phone.setToken(installationId) }
 }
 
-/** A message that holds something, and nothing that any server of ours would send. */
-private fun isOther(action: PushAction) = action.details.problem == PayloadProblem.UNRECOGNISED
+/** A message that holds something, and nothing that a server known here would send. */
+private fun isOther(action: PushAction) =
+    action.details.problem == PayloadProblem.UNRECOGNISED || action is PushAction.Custom && action.type.isEmpty()
 
 /** Says what a Firebase message means, at once, and wakes the account behind it. See [SipWakeClient.push]. */
 public fun SipWakeClient.push(message: RemoteMessage): PushAction = push(message.data, Channel.FCM_ANDROID, message.hints())

@@ -7,6 +7,7 @@ import android.util.Log
 import dev.sipwake.AccountId
 import dev.sipwake.AccountSetup
 import dev.sipwake.ClientOptions
+import dev.sipwake.Duty
 import dev.sipwake.EndReason
 import dev.sipwake.ErrorKind
 import dev.sipwake.HangUp
@@ -267,7 +268,7 @@ public class SipWakePhone @JvmOverloads constructor(
                 telecom?.announce(action)
                 return Taken(action, answered.takeUnless { served })
             }
-            is PushAction.Chat -> {
+            is PushAction.Chat, is PushAction.Custom -> if (action.duty is Duty.ShowNotification) {
                 val details = action.details
                 attempt { notifications.showMessage(details.callId ?: "${details.uuid}", details.callerLabel ?: details.title, details.text) }
             }

@@ -11,6 +11,7 @@ import com.google.firebase.messaging.FirebaseMessaging
 import com.google.firebase.messaging.RemoteMessage
 import dev.sipwake.AccountConfig
 import dev.sipwake.AccountSetup
+import dev.sipwake.CallPolicy
 import dev.sipwake.ErrorKind
 import dev.sipwake.MemoryStore
 import dev.sipwake.Provider
@@ -28,6 +29,7 @@ import kotlin.test.assertFalse
 import kotlin.test.assertNotNull
 import kotlin.test.assertNull
 import kotlin.test.assertTrue
+import kotlin.time.Duration.Companion.minutes
 import kotlinx.coroutines.runBlocking
 import org.junit.runner.RunWith
 import org.robolectric.Robolectric
@@ -78,6 +80,8 @@ class PhoneTest {
         .create().startCommand(0, 1)
 
     private fun ring(id: String): PhoneCall {
+        // Longer than any machine takes for a test.
+        runBlocking { app.phone.client().setCallPolicy(CallPolicy(window = 30.minutes)) }
         service.onMessageReceived(call(id))
         return app.phone.calls.value.single { it.label == id }
     }

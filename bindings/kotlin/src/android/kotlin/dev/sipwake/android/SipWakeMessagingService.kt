@@ -98,9 +98,10 @@ public open class SipWakePushService : FirebaseMessagingService() {
 
     final override fun onMessageReceived(message: RemoteMessage): Unit = runBlocking {
         val phone = phone
-        val taken = phone.take(message.mayStartService()) { it.push(message) }
-        if (taken == null || isOther(taken.action)) onOtherMessage(message)
-        taken?.answered?.let { phone.await(it) }
+        // Without a client, why is told as a refusal.
+        val taken = phone.take(message.mayStartService()) { it.push(message) } ?: return@runBlocking
+        if (isOther(taken.action)) onOtherMessage(message)
+        taken.answered?.let { phone.await(it) }
     }
 
     final override fun onNewToken(token: String): Unit = runBlocking { phone.setToken(token) }

@@ -16,11 +16,8 @@ const PACKAGE: &str = "dev.sipwake";
 const MINIMUM_ANDROID: &str = "26";
 
 /// What an app gets to ask for with us, and nothing else.
-const PERMISSIONS: [&str; 3] = [
-    "android.permission.INTERNET",
-    "android.permission.ACCESS_NETWORK_STATE",
-    "android.permission.POST_NOTIFICATIONS",
-];
+const PERMISSIONS: [&str; 3] =
+    ["android.permission.INTERNET", "android.permission.ACCESS_NETWORK_STATE", "android.permission.POST_NOTIFICATIONS"];
 
 /// What a build without Google's NDK has in its file name, and in its manifest.
 const CHECK_ONLY: &str = "check-only";

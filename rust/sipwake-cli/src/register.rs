@@ -169,11 +169,13 @@ impl Session {
         let asked = self.wire.registers.load(Ordering::Relaxed) > 0;
         let mut text = say::event(&event);
         text.push_str(match (asked, takes_over) {
-            (false, _) => " already, or never registered from this --state-dir: the server was not asked",
-            (true, true) => {
-                "; the server accepted it. What another address bound with this token may be left: that is not proven"
+            (false, _) => {
+                "; the server was not asked: it was done before, or nothing was ever registered from this --state-dir"
             }
-            (true, false) => "; the server accepted it",
+            (true, true) => {
+                "; the server accepted the removal. What another address bound with this token may be left: that is not proven"
+            }
+            (true, false) => "; the server accepted the removal",
         });
         self.say(&text);
         Ok(())

@@ -111,6 +111,8 @@ public struct Capabilities: Equatable, Sendable {
 public enum TokenOutcome: Hashable, Sendable {
     /// It is stored, and sent if it is new.
     case taken
+    /// It is sent if it is new, but the store is shut or fails: a kill now would lose it.
+    case notYetDurable
     /// It was empty or `null`: the good token that may be there stays.
     case ignored
 }
@@ -119,6 +121,7 @@ extension TokenOutcome {
     init(_ outcome: SipWakeFFI.TokenOutcome) {
         switch outcome {
         case .taken: self = .taken
+        case .notYetDurable: self = .notYetDurable
         case .ignored: self = .ignored
         }
     }

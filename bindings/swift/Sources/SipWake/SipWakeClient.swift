@@ -137,7 +137,7 @@ public final class SipWakeClient: Sendable {
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     public func unbindPush(_ account: AccountID) async throws {
-        try await waiting { [ffi] in try await ffi.unbindPush(account: account.rawValue) }
+        _ = try await waiting { [ffi] in try await ffi.unbindPush(account: account.rawValue) }
     }
 
     /// Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
@@ -146,7 +146,7 @@ public final class SipWakeClient: Sendable {
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     public func logOut(_ account: AccountID) async throws {
         hold("sipwake log-out") { if case .loggedOut(account, _) = $0 { true } else { false } }
-        try await waiting { [ffi] in try await ffi.logOut(account: account.rawValue) }
+        _ = try await waiting { [ffi] in try await ffi.logOut(account: account.rawValue) }
     }
 
     /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by

@@ -257,6 +257,18 @@ pub enum CertificateFault {
     /// It is for another name than the account's.
     #[error("not for this name")]
     WrongName,
+    /// It names its server by its subject's common name alone, which no TLS library reads any more.
+    #[error(
+        "it names its server by a common name (CN) alone, which counts no more: issue it with a subjectAltName, with openssl by \
+         -addext subjectAltName=DNS:<the server's name>"
+    )]
+    OnlyCommonName,
+    /// It is an authority's own certificate, not a server's.
+    #[error(
+        "it is an authority's own (CA:TRUE), as `openssl req -x509` makes them: issue the server one with CA:FALSE, with openssl \
+         by -addext basicConstraints=critical,CA:FALSE"
+    )]
+    Authority,
     /// It is no longer valid.
     #[error("expired")]
     Expired,

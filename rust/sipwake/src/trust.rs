@@ -12,7 +12,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, OtherError, RootCertStore, SignatureScheme,
+};
 use sha2::{Digest, Sha256};
 use sipwake_core::event::{CertificateFault, FlowError};
 
@@ -337,6 +339,9 @@ pub(crate) fn flow_error(error: &rustls::Error) -> FlowError {
             | Alert::UnsupportedCertificate
             | Alert::UnknownCA),
         ) => FlowError::ClientCertificate(format!("{alert:?}")),
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => FlowError::Tls(
+            "the server does not speak TLS on this port: check the port, or choose another transport".into(),
+        ),
         other => FlowError::Tls(other.to_string()),
     }
 }
@@ -344,6 +349,9 @@ pub(crate) fn flow_error(error: &rustls::Error) -> FlowError {
 fn certificate_fault(fault: &CertificateError) -> CertificateFault {
     match fault {
         CertificateError::UnknownIssuer => CertificateFault::UnknownIssuer,
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            CertificateFault::OnlyCommonName
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             CertificateFault::WrongName
         }
@@ -353,6 +361,8 @@ fn certificate_fault(fault: &CertificateError) -> CertificateFault {
         CertificateError::Other(OtherError(inner)) => match inner.downcast_ref::<Refused>() {
             Some(Refused(reason)) => CertificateFault::Platform(reason.clone()),
             None if inner.is::<PinMismatch>() => CertificateFault::PinMismatch,
+            // webpki's own error, which rustls hands on without its type.
+            None if inner.to_string() == "CaUsedAsEndEntity" => CertificateFault::Authority,
             None => CertificateFault::Other(inner.to_string()),
         },
         other => CertificateFault::Other(other.to_string()),

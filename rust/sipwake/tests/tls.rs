@@ -165,6 +165,23 @@ async fn an_address_is_a_name_too() {
 }
 
 #[tokio::test]
+async fn a_port_that_speaks_no_tls_is_told_as_such() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 2048]).await;
+            let _ = stream.write_all(b"SIP/2.0 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+        }
+    });
+    let server = Server { port, received: Arc::default(), handshakes: mpsc::unbounded_channel().1 };
+    match register(trusting(&authority("Test")), "localhost", &server).await {
+        Err(Failure::Flow(FlowError::Tls(why))) => assert!(why.contains("does not speak TLS on this port"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn each_fault_of_a_certificate_has_its_name_and_nothing_is_sent_after_it() {
     let ca = authority("Test");
     let stranger = authority("Stranger");
@@ -172,10 +189,18 @@ async fn each_fault_of_a_certificate_has_its_name_and_nothing_is_sent_after_it()
     let other = SpkiPin::of_certificate(stranger.der()).expect("a key");
     let expired = issue(&ca, "localhost", |params| params.not_after = date_time_ymd(2020, 1, 1));
     let early = issue(&ca, "localhost", |params| params.not_before = date_time_ymd(2090, 1, 1));
+    let common_name = issue(&ca, "localhost", |params| {
+        params.subject_alt_names.clear();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
+    });
+    let authority_as_server =
+        issue(&ca, "localhost", |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     let cases = [
         (trusting(&stranger), &good, CertificateFault::UnknownIssuer),
         (Trust::default(), &good, CertificateFault::UnknownIssuer),
         (trusting(&ca), &issue(&ca, "elsewhere.example", |_| {}), CertificateFault::WrongName),
+        (trusting(&ca), &common_name, CertificateFault::OnlyCommonName),
+        (trusting(&ca), &authority_as_server, CertificateFault::Authority),
         (trusting(&ca), &expired, CertificateFault::Expired),
         (trusting(&ca), &early, CertificateFault::NotYetValid),
         (trusting(&ca).pin(other), &good, CertificateFault::PinMismatch),

@@ -107,12 +107,19 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
     public var keepAlive: Duration?
     /// Lets `X-PIID`, which is as good as the password, leave over a transport that others can read.
     public var allowCleartextSecrets: Bool
+    /// The weakest hash that a challenge may ask for; nil: any, except on a network where the same realm asked for more before.
+    public var minimumDigest: DigestAlgorithm?
+    /// Takes no 2xx for a success unless the server proves that it knows the password (`rspauth`).
+    public var requireServerProof: Bool
+    /// Answers no challenge to a request inside a call, which may come from the caller.
+    public var ignoreChallengesInCalls: Bool
 
     public init(
         aor: String, credentials: Credentials, displayName: String? = nil, authUser: String? = nil, registrar: String? = nil,
         outboundProxy: String? = nil, gateways: [String] = [], upper: UpperServer? = nil, realm: String? = nil,
         transport: Transport? = nil, expires: Duration? = nil, userAgent: String? = nil, instanceID: String? = nil,
-        keepAlive: Duration? = nil, allowCleartextSecrets: Bool = false
+        keepAlive: Duration? = nil, allowCleartextSecrets: Bool = false, minimumDigest: DigestAlgorithm? = nil,
+        requireServerProof: Bool = false, ignoreChallengesInCalls: Bool = false
     ) {
         self.aor = aor
         self.credentials = credentials
@@ -129,6 +136,9 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
         self.instanceID = instanceID
         self.keepAlive = keepAlive
         self.allowCleartextSecrets = allowCleartextSecrets
+        self.minimumDigest = minimumDigest
+        self.requireServerProof = requireServerProof
+        self.ignoreChallengesInCalls = ignoreChallengesInCalls
     }
 
     public var description: String { "AccountConfig(\(aor))" }
@@ -147,7 +157,8 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
             upper: upper.map { SipWakeFFI.UpperServer(server: $0.server, proxy: $0.proxy, domain: $0.domain) }, realm: realm,
             transport: transport?.foreign, expiresSeconds: (expires ?? .seconds(pushed ? 604_800 : 3600)).wholeSeconds,
             userAgent: userAgent, instanceId: instanceID, keepAliveSeconds: keepAlive?.wholeSeconds,
-            allowCleartextSecrets: allowCleartextSecrets)
+            allowCleartextSecrets: allowCleartextSecrets, minimumDigest: minimumDigest?.foreign,
+            requireServerProof: requireServerProof, ignoreChallengesInCalls: ignoreChallengesInCalls)
     }
 }
 
@@ -191,14 +202,18 @@ extension Credentials {
     }
 }
 
+extension DigestAlgorithm {
+    fileprivate var foreign: SipWakeFFI.DigestAlgorithm {
+        switch self {
+        case .md5: .md5
+        case .sha256: .sha256
+        case .sha512Slash256: .sha512Slash256
+        }
+    }
+}
+
 extension RealmHa1 {
     fileprivate var foreign: SipWakeFFI.RealmHa1 {
-        let algorithm: SipWakeFFI.DigestAlgorithm =
-            switch algorithm {
-            case .md5: .md5
-            case .sha256: .sha256
-            case .sha512Slash256: .sha512Slash256
-            }
-        return SipWakeFFI.RealmHa1(realm: realm, algorithm: algorithm, ha1: ha1)
+        SipWakeFFI.RealmHa1(realm: realm, algorithm: algorithm.foreign, ha1: ha1)
     }
 }

@@ -36,7 +36,7 @@ private val two = UUID(0, 2)
 
 private fun push(call: UUID, duty: Duty) = Action.Pushed(
     PushAction.IncomingCall(
-        PushDetails(duty, Channel.FCM_ANDROID, null, null, "alice", "1234", null, "1234", null, null, "c", call, false),
+        PushDetails(duty, Channel.FCM_ANDROID, null, null, "alice", "1234", null, "1234", null, null, "c", call, false, true),
         video = false,
         timeLeft = 40.seconds,
     ),

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::account::AccountKey;
-use crate::calls::{Side, State, Table};
+use crate::calls::{Past, Side, State, Table};
 use crate::payload::{ActionKind, Duty, Hints, Ignored, PushAction};
 
 /// What a push is judged by.
@@ -17,6 +17,7 @@ pub struct Gate {
     /// Who is logged out cannot be known yet.
     unknown: bool,
     calls: Table,
+    past: Past,
     window: Duration,
 }
 
@@ -54,8 +55,8 @@ pub(crate) fn account(meant: &[&User]) -> Option<AccountKey> {
 }
 
 impl Gate {
-    pub(crate) fn new(users: Vec<User>, unknown: bool, calls: Table, window: Duration) -> Self {
-        Self { users, unknown, calls, window }
+    pub(crate) fn new(users: Vec<User>, unknown: bool, calls: Table, past: Past, window: Duration) -> Self {
+        Self { users, unknown, calls, past, window }
     }
 
     /// Returns the action as it stands for this client: without a sound if nobody is logged in whom it could be for, or
@@ -99,6 +100,8 @@ impl Gate {
                     action.silence(Ignored::CallOver, hints);
                 }
                 Some((uuid, _)) => action.uuid = uuid,
+                // An earlier process saw the call end.
+                None if self.past.knows(&push, hints.received.wall) => action.silence(Ignored::CallOver, hints),
                 None => {
                     action.uuid = self.calls.next_uuid(&push);
                     // Nothing rings that the client could not hold.

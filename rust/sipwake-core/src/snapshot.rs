@@ -40,6 +40,8 @@ pub(crate) const MAX_LEFT: usize = 4;
 /// The key of the record that holds the pending removals and, by name alone, the users who logged out lately: apart from
 /// all else, so that damage there does not lose them.
 pub const REMOVALS: &str = "removals";
+/// The key of the record of calls that ended lately: at most 64, for an hour, as hashes alone.
+pub const CALLS: &str = "calls";
 
 /// Names one [`Output::Save`](crate::event::Output::Save).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,7 +52,7 @@ pub struct SaveId(pub u64);
 pub struct Record {
     /// By which [`handle_saved`](crate::user_agent::UserAgent::handle_saved) tells what became of it.
     pub id: SaveId,
-    /// Where it is kept: [`REMOVALS`], or `binding-` and an account's key.
+    /// Where it is kept: [`REMOVALS`], [`CALLS`], or `binding-` and an account's key.
     pub key: String,
     /// What is kept; `None` removes the record. Holds secrets, tokens and HA1 values: overwrite it once it is stored.
     pub bytes: Option<Vec<u8>>,

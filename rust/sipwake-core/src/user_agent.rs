@@ -31,8 +31,8 @@ use crate::push::{Push, PushToken, Verdict};
 use crate::registration::Registration;
 use crate::sip::{Frame, Message};
 use crate::snapshot::{
-    Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, REMOVALS, Removal, Removals, SaveId, StoredRemoval, binding_key,
-    open,
+    CALLS, Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, REMOVALS, Removal, Removals, SaveId, StoredRemoval,
+    binding_key, open,
 };
 use crate::unread::Unread;
 use crate::unsaved::Unsaved;
@@ -505,7 +505,8 @@ impl UserAgent {
     /// key: a store that cannot be read now is not an empty one. [`Output::Load`] asks for it again after a second, then after
     /// twice as long each time, at most a minute, or upon [`store_available`](Self::store_available).
     ///
-    /// Say it of [`REMOVALS`] after [`new`](Self::new), and of an account's own record before
+    /// Hand in [`CALLS`] after [`new`](Self::new), so that a late push for a call of an earlier process makes no sound. Say what
+    /// cannot be read of [`REMOVALS`] then, too, and of an account's own record before
     /// [`add_account`](Self::add_account), each without the record.
     pub fn handle_loaded(&mut self, key: &str, loaded: Result<Option<&[u8]>, Unreadable>, now: Now) {
         match loaded {
@@ -582,7 +583,8 @@ impl UserAgent {
 
     /// Returns what judges pushes from outside: who is logged in, and which calls are known.
     pub fn gate(&self) -> Gate {
-        Gate::new(self.users(), self.unread.holds(REMOVALS), self.calls.table().clone(), self.calls.policy().window)
+        let (table, past) = (self.calls.table().clone(), self.calls.past().clone());
+        Gate::new(self.users(), self.unread.holds(REMOVALS), table, past, self.calls.policy().window)
     }
 
     /// Returns the last verdict of an account.
@@ -632,6 +634,9 @@ impl UserAgent {
             if self.unread.holds(&record) {
                 // It may tell of more that is bound.
                 self.unread.keep(&record, done.removal());
+            }
+            if self.registrations.is_empty() {
+                self.calls.forget_past(&mut self.outbox);
             }
             log::info!("{}: logged out", done.key);
             let aor = done.account().aor().to_string();
@@ -707,6 +712,7 @@ impl UserAgent {
         match present {
             Some(registration) => registration.save(&mut self.outbox, durability),
             None if key == REMOVALS => self.outbox.save_removals(durability),
+            None if key == CALLS => self.calls.save_past(&mut self.outbox),
             None => self.outbox.save(key, None, durability),
         }
     }
@@ -719,10 +725,16 @@ impl UserAgent {
 
     /// A record that was waited for is read: what it tells is added to what has come about since.
     fn recall(&mut self, key: &str, record: Option<&[u8]>, now: Now) {
-        let Some((withheld, departed)) = self.unread.read(key) else { return };
+        let read = self.unread.read(key);
+        if key == CALLS
+            && let Some(Err(damage)) = record.map(|record| self.calls.restore(record))
+        {
+            self.store_failed(key, damage.to_string());
+        }
+        let Some((withheld, departed)) = read else { return };
         if key == REMOVALS {
             self.take_removals(record, now);
-        } else if let Some(record) = record {
+        } else if let Some(record) = record.filter(|_| key != CALLS) {
             match open::<Memory>(record) {
                 Ok(memory) => self.recall_account(key, memory, departed.as_ref()),
                 Err(damage) => self.store_failed(key, damage.to_string()),

@@ -15,7 +15,7 @@ use sipwake_core::payload::{
     Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with, parse_sealed_push,
 };
 use sipwake_core::push::{Push, PushConfig};
-use sipwake_core::snapshot::{REMOVALS, binding_key};
+use sipwake_core::snapshot::{CALLS, REMOVALS, binding_key};
 use sipwake_core::user_agent::{Decline, NoSuchAccount, UserAgent};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -112,6 +112,10 @@ impl Client {
         };
         let mut agent = UserAgent::new(seed, removals.as_ref().map(|record| record.as_slice()), now());
         agent.allow_unsolicited_calls(options.unsolicited_calls);
+        match store.load(CALLS) {
+            Ok(calls) => agent.handle_loaded(CALLS, Ok(calls.as_deref()), now()),
+            Err(error) => agent.handle_loaded(CALLS, Err(error.into()), now()),
+        }
         if let Some(error) = failure {
             agent.handle_loaded(REMOVALS, Err(error.into()), now());
         }

@@ -251,15 +251,15 @@ impl Calls {
         if !self.invitations[index].is_open() {
             return;
         }
-        self.refuse_at(index, 487, "Request Terminated", &[], cx);
         match self.invitations[index].purpose {
             // A gateway that forks cancels one branch while another goes on.
-            Purpose::Ring(uuid) if !self.invitations.iter().any(|known| known.rings(uuid)) => {
+            Purpose::Ring(uuid) if self.invitations.iter().filter(|known| known.rings(uuid)).count() == 1 => {
                 self.end_call(uuid, reason::of_cancel(request), cx);
             }
             Purpose::Change(uuid) => self.forget_change(uuid),
             Purpose::Ring(_) | Purpose::Refused => {}
         }
+        self.refuse_at(index, 487, "Request Terminated", &[], cx);
     }
 
     pub(crate) fn expire_invitations(&mut self, cx: &mut Cx<'_>) {

@@ -10,6 +10,7 @@ mod dialog;
 mod incoming;
 mod invite;
 mod outgoing;
+mod past;
 mod reason;
 mod session;
 mod session_timer;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 pub(crate) use self::accounts::{Accounts, Cx};
 use self::dialog::Dialog;
 use self::invite::only;
+pub(crate) use self::past::Past;
 use self::session::{Leaving, Session};
 use self::session_timer::SessionTimer;
 pub(crate) use self::side::Side;
@@ -38,9 +40,10 @@ use crate::account::{AccountKey, Transport};
 use crate::call::{CallPolicy, Decline, HangUp, Progress};
 use crate::clock::Soonest;
 use crate::event::{Answer, CallChange, CallEvent, CallTimes, Caller, Discard, Ended, Event, FlowId, Offer, Output};
-use crate::outbox::Way;
+use crate::outbox::{Outbox, Way};
 use crate::payload::{ActionKind, Ignored, PushAction};
 use crate::sip::{ALLOW, Builder, Message, Method, escape_paramchar};
+use crate::snapshot::{CALLS, Damage, Durability};
 
 /// The extensions that an INVITE may require.
 pub(crate) const SUPPORTED: &str = "100rel, timer";
@@ -51,6 +54,8 @@ pub(crate) const ACCEPT: &str = "application/sdp, text/plain, message/cpim";
 #[derive(Default)]
 pub(crate) struct Calls {
     table: Table,
+    /// Calls that ended, as they are stored.
+    past: Past,
     invitations: Vec<Invitation>,
     sessions: Vec<Session>,
     answers: Answers,
@@ -78,6 +83,36 @@ impl Calls {
         &self.table
     }
 
+    /// Takes up what an earlier process knew of calls that ended.
+    pub(crate) fn restore(&mut self, record: &[u8]) -> Result<(), Damage> {
+        self.past = Past::open(record)?;
+        Ok(())
+    }
+
+    pub(crate) fn past(&self) -> &Past {
+        &self.past
+    }
+
+    pub(crate) fn save_past(&self, outbox: &mut Outbox) {
+        outbox.save(CALLS.to_owned(), self.past.seal(), Durability::Progress);
+    }
+
+    /// Forgets which calls ended: without an account every push is silent.
+    pub(crate) fn forget_past(&mut self, outbox: &mut Outbox) {
+        if self.past.seal().is_some() {
+            self.past = Past::default();
+            self.save_past(outbox);
+        }
+    }
+
+    /// Stores that a call is over, ahead of the bytes that end it.
+    fn remember(&mut self, uuid: Uuid, cx: &mut Cx<'_>) {
+        let Some(entry) = self.table.get(uuid) else { return };
+        if self.past.remember(entry.sides(), || cx.outbox.token(), cx.now.wall) {
+            self.save_past(cx.outbox);
+        }
+    }
+
     pub(crate) fn timeouts(&self, soonest: &mut Soonest) {
         for invitation in &self.invitations {
             soonest.add(Some(invitation.timeout()));
@@ -91,6 +126,7 @@ impl Calls {
     /// Does what time asks for.
     pub(crate) fn handle_timeout(&mut self, cx: &mut Cx<'_>) {
         for uuid in self.table.expire(cx.now.boot) {
+            self.remember(uuid, cx);
             self.tell_call(uuid, CallChange::Ended(Ended::Missed), cx);
         }
         self.expire_invitations(cx);
@@ -133,6 +169,7 @@ impl Calls {
             }
             ActionKind::Cancel => {
                 if let Some(uuid) = self.table.cancel(&push, cx.now.boot) {
+                    self.remember(uuid, cx);
                     self.tell_call(uuid, CallChange::Ended(Ended::Cancelled), cx);
                     self.held_answers.remove(&uuid);
                     self.refuse_invitations(uuid, 487, "Request Terminated", cx);
@@ -287,6 +324,10 @@ impl Calls {
         self.held_answers.remove(&uuid);
         let ended = self.table.end(uuid, how, cx.now.boot);
         if ended {
+            // Pushes for who has logged out are silent as they are.
+            if how != Ended::LoggedOut {
+                self.remember(uuid, cx);
+            }
             self.tell_call(uuid, CallChange::Ended(how), cx);
         }
         ended

@@ -82,7 +82,7 @@ impl Entry {
     }
 
     /// What is known of it, the INVITE's word first.
-    fn sides(&self) -> impl Iterator<Item = &Side> {
+    pub(super) fn sides(&self) -> impl Iterator<Item = &Side> {
         self.invite.iter().chain(&self.push)
     }
 

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sipwake_core::event::{CallChange, Offer};
+use sipwake_core::event::{CallChange, Offer, Output};
 use sipwake_core::payload::{Channel, Duty, Hints, PushAction, parse_push};
 use sipwake_core::push::{Dialect, PortSipHeader, Provider, PushConfig};
+use sipwake_core::snapshot::CALLS;
 use sipwake_core::user_agent::Decline;
 use uuid::Uuid;
 
 use crate::incoming::{CALL, call, invite, ready, request};
-use crate::support::{START, Sent, Stage, account, fcm, push_config, seconds};
+use crate::support::{START, Sent, Stage, account, fcm, mpush, push_config, seconds};
 
 const NO_ID: &str = r#"{"ntype":"0","nfrom":"1234","ntouser":"alice"}"#;
 
@@ -276,4 +277,39 @@ fn a_late_push_for_an_extension_of_another_domain_is_silent_whoever_has_it_elsew
         assert!(!action.is_call(), "{action:?}");
         assert!(stage.push(&LATE.replace("pbx1", "pbx2")).is_call());
     }
+}
+
+#[test]
+fn a_late_push_is_silent_though_the_process_was_killed_meanwhile_and_the_record_names_nobody() {
+    let mut stage = ready();
+    stage.push(CALL);
+    stage.input(invite("call-1", "1234"));
+    stage.input(request("CANCEL", "call-1", "call-1", "1234", "", ""));
+    let record = String::from_utf8(stage.store[CALLS].clone()).expect("text");
+    assert!(!record.contains("1234") && !record.contains("call-1"), "{record}");
+    let mut later = stage.restart(account(|_| {}), mpush());
+    let late = later.push(CALL);
+    assert!(!late.is_call(), "{late:?}");
+    let redial = later.push(&CALL.replace("call-1", "call-2"));
+    assert!(redial.is_call());
+    later.now = later.now.after(seconds(3600));
+    assert!(later.push(CALL).is_call(), "after an hour it is forgotten");
+}
+
+#[test]
+fn that_a_call_is_over_is_stored_ahead_of_what_ends_it() {
+    let mut stage = ready();
+    stage.input(invite("call-1", "1234"));
+    stage.all();
+    let uuid = call(&stage)[0];
+    assert!(stage.agent.decline(uuid, Decline::Everywhere, stage.now));
+    let mut order = Vec::new();
+    while let Some(output) = stage.agent.poll_output() {
+        match output {
+            Output::Save(record) => order.push(record.key),
+            Output::Transmit { .. } => order.push("sent".to_owned()),
+            _ => {}
+        }
+    }
+    assert_eq!(order, [CALLS, "sent"]);
 }

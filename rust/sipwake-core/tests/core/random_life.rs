@@ -9,7 +9,7 @@ use sipwake_core::clock::Now;
 use sipwake_core::event::{Event, FlowError, FlowId, Output};
 use sipwake_core::payload::{Channel, Hints, parse_push};
 use sipwake_core::push::{Dialects, Provider, Push, PushConfig};
-use sipwake_core::snapshot::{REMOVALS, binding_key};
+use sipwake_core::snapshot::{CALLS, REMOVALS, binding_key};
 use sipwake_core::user_agent::UserAgent;
 
 use crate::incoming::{CALL, invite};
@@ -117,6 +117,8 @@ impl World {
         self.until_kill = None;
         self.seed += 1;
         self.agent = UserAgent::new([self.seed; 32], self.store.get(REMOVALS).map(Vec::as_slice), self.now);
+        let calls = self.store.get(CALLS).map(Vec::as_slice);
+        self.agent.handle_loaded(CALLS, Ok(calls), self.now);
         self.up.clear();
         self.opening.clear();
         self.open.clear();

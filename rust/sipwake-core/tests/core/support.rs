@@ -9,7 +9,7 @@ use sipwake_core::clock::Now;
 use sipwake_core::event::{CallChange, Event, Failure, FlowError, FlowId, Output, Registered};
 use sipwake_core::payload::{Channel, Hints, PushAction, parse_push};
 use sipwake_core::push::{Dialect, Dialects, Provider, Push, PushConfig, PushToken};
-use sipwake_core::snapshot::REMOVALS;
+use sipwake_core::snapshot::{CALLS, REMOVALS};
 use sipwake_core::user_agent::{Unreadable, UserAgent};
 
 pub(crate) const START: Now = Now::new(Duration::from_secs(1_000), Duration::from_secs(1_800_000_000));
@@ -210,7 +210,10 @@ impl Stage {
     }
 
     pub(crate) fn without_account(store: BTreeMap<String, Vec<u8>>, now: Now, seed: u8) -> Self {
-        let agent = UserAgent::new([seed; 32], store.get(REMOVALS).map(Vec::as_slice), now);
+        let mut agent = UserAgent::new([seed; 32], store.get(REMOVALS).map(Vec::as_slice), now);
+        if let Some(calls) = store.get(CALLS) {
+            agent.handle_loaded(CALLS, Ok(Some(calls)), now);
+        }
         let key = Account::parse(account(|_| {})).expect("valid").key();
         let mut stage = Self {
             agent,

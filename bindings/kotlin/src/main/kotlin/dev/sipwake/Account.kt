@@ -5,6 +5,7 @@ import kotlin.time.Duration.Companion.hours
 import dev.sipwake.ffi.AccountConfig as FfiAccount
 import dev.sipwake.ffi.AccountSetup as FfiSetup
 import dev.sipwake.ffi.Credentials as FfiCredentials
+import dev.sipwake.ffi.DigestAlgorithm as FfiDigestAlgorithm
 import dev.sipwake.ffi.RealmHa1 as FfiRealmHa1
 import dev.sipwake.ffi.Transport as FfiTransport
 import dev.sipwake.ffi.UpperServer as FfiUpperServer
@@ -65,6 +66,15 @@ public enum class TokenOutcome {
 
     /** It was empty or `null`: the good token that may be there stays. */
     IGNORED,
+}
+
+/** Whether what the app asked for outlives the process. */
+public enum class Kept {
+    /** It is stored. */
+    DURABLE,
+
+    /** It is done, but the store is shut or fails: a kill now would lose it. It is stored as soon as that is possible. */
+    NOT_YET_DURABLE,
 }
 
 /** What proves who the user is. It never shows in `toString`. */
@@ -167,7 +177,7 @@ public data class AccountConfig(
         instanceId = instanceId,
         keepAliveSeconds = keepAlive?.let(::seconds),
         allowCleartextSecrets = allowCleartextSecrets,
-        minimumDigest = minimumDigest?.named(),
+        minimumDigest = minimumDigest?.named<FfiDigestAlgorithm>(),
         requireServerProof = requireServerProof,
         ignoreChallengesInCalls = ignoreChallengesInCalls,
     )

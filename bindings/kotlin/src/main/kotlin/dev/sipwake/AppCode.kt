@@ -50,6 +50,8 @@ internal class SafeListener(private val listener: EventListener) : FfiEventListe
 
 internal inline fun <T> guarded(block: () -> T): T = try {
     block()
+} catch (shut: StoreShutException) {
+    throw CallbackException.Shut(shut.message ?: "the store is shut")
 } catch (thrown: Throwable) {
     throw CallbackException.Failed(thrown.toString().lineSequence().first())
 }

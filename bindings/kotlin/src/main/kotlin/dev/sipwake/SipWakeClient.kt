@@ -78,19 +78,20 @@ public class SipWakeClient(
         translating { ffi.setToken(account.value, token, alert).named() }
 
     /**
-     * Removes the push binding and stays registered. Stored before this returns; from here on no push makes a sound.
+     * Removes the push binding and stays registered. Stored before this returns, unless it says [Kept.NOT_YET_DURABLE]; from here on
+     * no push makes a sound.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
-    public suspend fun unbindPush(account: AccountId): Unit = translating { ffi.unbindPush(account.value) }
+    public suspend fun unbindPush(account: AccountId): Kept = translating { ffi.unbindPush(account.value).named() }
 
     /**
-     * Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
+     * Logs the user out: stored before this returns, unless it says [Kept.NOT_YET_DURABLE], and delivered until the server confirms it
      * ([SipWakeEvent.LoggedOut]), by later processes if need be. From here on no push makes a sound.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
-    public suspend fun logOut(account: AccountId): Unit = translating { ffi.logOut(account.value) }
+    public suspend fun logOut(account: AccountId): Kept = translating { ffi.logOut(account.value).named() }
 
     /**
      * Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
@@ -174,6 +175,12 @@ public class SipWakeClient(
 
     /** Sets how calls are treated from here on. */
     public suspend fun setCallPolicy(policy: CallPolicy): Unit = translating { ffi.setCallPolicy(policy.toFfi()) }
+
+    /**
+     * Says that the store can be read and written again: the phone was unlocked. What could not be read or stored is tried at once;
+     * without this it is tried with back-off, at least once a minute.
+     */
+    public suspend fun storeAvailable(): Unit = translating { ffi.storeAvailable() }
 
     /** Says that the device's network changed: flows are opened anew, the bindings follow. */
     public suspend fun networkChanged(): Unit = translating { ffi.networkChanged() }

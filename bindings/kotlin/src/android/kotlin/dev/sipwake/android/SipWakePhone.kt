@@ -11,6 +11,7 @@ import dev.sipwake.Duty
 import dev.sipwake.EndReason
 import dev.sipwake.ErrorKind
 import dev.sipwake.HangUp
+import dev.sipwake.Kept
 import dev.sipwake.PushAction
 import dev.sipwake.SessionDescription
 import dev.sipwake.SipWakeClient
@@ -202,11 +203,11 @@ public class SipWakePhone @JvmOverloads constructor(
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
-    public suspend fun logOut(account: AccountId) {
+    public suspend fun logOut(account: AccountId): Kept {
         val client = client()
         // Before the server can confirm it, which takes the job away again.
         if (!pending.add(account)) refuse(Refusal.JOB, IllegalStateException("the job was not taken"))
-        try {
+        val kept = try {
             client.logOut(account)
         } catch (error: SipWakeException) {
             pending.done(account)
@@ -214,6 +215,7 @@ public class SipWakePhone @JvmOverloads constructor(
         }
         known -= account
         nowRegistrations.update { it - account }
+        return kept
     }
 
     /** Hands a push token to every account, and keeps it for those that are added later. */

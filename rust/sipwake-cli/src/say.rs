@@ -1,5 +1,6 @@
 //! What the command line says: events and errors in people's words, with flags instead of the API's field names.
 
+use sipwake::core::event::Removed;
 use sipwake::{CallChange, Caller, Ended, Event, FieldError};
 
 /// The flag that sets a field of the API.
@@ -54,7 +55,7 @@ pub(crate) fn event(event: &Event) -> String {
         Event::RegisterDelayed { wait, .. } => {
             format!("more pushes came than the server is asked for; the next REGISTER follows in {} s", wait.as_secs())
         }
-        Event::LoggedOut { aor, .. } => format!("{aor}: logged out"),
+        Event::LoggedOut { aor, removed, .. } => format!("{aor}: logged out ({})", known(*removed)),
         Event::Capabilities { status, providers, .. } if providers.is_empty() => {
             format!("the server answered {status} and named no push provider")
         }
@@ -106,6 +107,15 @@ fn end(ended: Ended) -> String {
         _ => "for a reason that this command has no words for",
     };
     format!("ended: {how}")
+}
+
+fn known(removed: Removed) -> &'static str {
+    match removed {
+        Removed::Proven => "proven: the server lists the binding no more",
+        Removed::NeverBound => "nothing was ever bound",
+        Removed::GivenUp => "given up: no server could be told",
+        _ => "accepted; its effect cannot be seen",
+    }
 }
 
 fn who(caller: &Caller) -> String {

@@ -99,12 +99,14 @@ pub enum Event {
         /// For how long.
         wait: Duration,
     },
-    /// The server confirmed that it forgot a logged-out user's binding; with several gateways, each that may have held it.
+    /// A log-out is over: what the server's answer proves stands in `removed`; with several gateways, what is known the least.
     LoggedOut {
         /// Whose.
         account: AccountKey,
         /// The address of record, since the account itself is gone.
         aor: String,
+        /// What is known of its bindings.
+        removed: Removed,
     },
     /// A capability query was answered (RFC 8599 section 4.1.3).
     Capabilities {
@@ -152,6 +154,20 @@ pub enum Event {
         /// How many so far for this reason.
         count: u64,
     },
+}
+
+/// What is known of a logged-out user's bindings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Removed {
+    /// The server lists our Contact no more, has listed it before, and all that it was told about push stood in it.
+    Proven,
+    /// The server accepted the removal, whose effect cannot be seen.
+    Accepted,
+    /// Nothing was ever sent to a server.
+    NeverBound,
+    /// No server could be told for 30 days, or there were too many log-outs; what was bound has lapsed, or does so by itself.
+    GivenUp,
 }
 
 /// What a registrar granted.

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
@@ -16,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::account::{AccountConfig, AccountKey};
 use crate::digest::{NonceCache, hex};
-use crate::push::{PushConfig, PushToken, Shown};
+use crate::push::{Dialect, Push, PushConfig, PushToken, Shown};
 use crate::random::Random;
 use crate::redact::Secret;
 
@@ -116,6 +117,11 @@ pub(crate) struct Memory {
     pub(crate) refused_at: Option<u64>,
     /// Why a Contact with `pn-*` was refused, in the server's words; `None` after a 555.
     pub(crate) refused_why: Option<Box<str>>,
+    /// The server has shown that it is one of Mizutech's.
+    #[serde(default)]
+    pub(crate) mizutech: bool,
+    /// Wall time, in seconds since 1970, at which the user logged out.
+    pub(crate) left_at: Option<u64>,
     /// The credentials were accepted once.
     #[serde(default)]
     pub(crate) worked: bool,
@@ -171,6 +177,26 @@ pub(crate) struct Bound {
     pub(crate) expires_at: u64,
     /// The gateway that took it, as the account names it; `None` where there is no choice of gateways.
     pub(crate) gateway: Option<Box<str>>,
+    /// What was said about push with it, all of which is to be taken back; `None` where nothing was.
+    pub(crate) spoken: Option<Spoken>,
+    /// The server's list named it: when it does so no more, it is gone.
+    pub(crate) listed: bool,
+}
+
+/// What was said about push with a binding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spoken {
+    /// The settings; shared with the account's while they are the same.
+    pub(crate) push: Arc<Push>,
+    /// Every dialect that was spoken, also those that the server later showed no need of.
+    pub(crate) dialects: Vec<Dialect>,
+}
+
+impl Spoken {
+    /// Whether all of it stood in the Contact, so that nothing outlives that.
+    pub(crate) fn lives_in_contact(&self) -> bool {
+        !self.dialects.iter().any(|dialect| matches!(dialect, Dialect::XMpush | Dialect::PortSip(_)))
+    }
 }
 
 impl Bound {
@@ -182,7 +208,9 @@ impl Bound {
         expires_at: u64,
         gateway: Option<Box<str>>,
     ) -> Option<Self> {
-        uri.starts_with(base).then(|| Self { uri: Secret::new(uri), base: base.len(), token, expires_at, gateway })
+        let (uri_secret, spoken, listed) = (Secret::new(uri), None, false);
+        let bound = Self { uri: uri_secret, base: base.len(), token, expires_at, gateway, spoken, listed };
+        uri.starts_with(base).then_some(bound)
     }
 
     /// The Contact URI without push parameters.
@@ -199,13 +227,20 @@ struct StoredBound {
     token: Option<PushToken>,
     expires_at: u64,
     gateway: Option<Box<str>>,
+    push: Option<PushConfig>,
+    #[serde(default)]
+    dialects: Vec<Dialect>,
+    #[serde(default)]
+    listed: bool,
 }
 
 impl From<Bound> for StoredBound {
     fn from(bound: Bound) -> Self {
         let base = Secret::new(bound.base());
-        let Bound { uri, token, expires_at, gateway, .. } = bound;
-        Self { base, uri, token, expires_at, gateway }
+        let Bound { uri, token, expires_at, gateway, spoken, listed, .. } = bound;
+        let push = spoken.as_ref().map(|spoken| spoken.push.config());
+        let dialects = spoken.map(|spoken| spoken.dialects).unwrap_or_default();
+        Self { base, uri, token, expires_at, gateway, push, dialects, listed }
     }
 }
 
@@ -213,9 +248,13 @@ impl TryFrom<StoredBound> for Bound {
     type Error = &'static str;
 
     fn try_from(stored: StoredBound) -> Result<Self, Self::Error> {
-        let StoredBound { base, uri, token, expires_at, gateway } = stored;
-        Self::new(base.expose(), uri.expose(), token, expires_at, gateway)
-            .ok_or("the Contact URI does not begin with its base")
+        let StoredBound { base, uri, token, expires_at, gateway, push, dialects, listed } = stored;
+        let mut bound = Self::new(base.expose(), uri.expose(), token, expires_at, gateway)
+            .ok_or("the Contact URI does not begin with its base")?;
+        let push = push.and_then(|push| Push::parse(push).ok());
+        bound.spoken = push.map(|push| Spoken { push: Arc::new(push), dialects });
+        bound.listed = listed;
+        Ok(bound)
     }
 }
 

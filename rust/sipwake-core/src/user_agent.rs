@@ -21,7 +21,7 @@ use crate::calls::{Accounts, Calls, Cx};
 use crate::clock::{Now, Soonest};
 use crate::digest::{Challenge, Challenged};
 use crate::error::FieldError;
-use crate::event::{Answer, CallTimes, Discard, Event, FlowError, FlowId, Output};
+use crate::event::{Answer, CallTimes, Discard, Event, FlowError, FlowId, Output, Removed};
 use crate::flows::{Flow, Flows, Up};
 use crate::gateway::Load;
 use crate::judge::{self, Gate, User};
@@ -104,10 +104,10 @@ impl UserAgent {
             };
             // The user came back before it could be read, or logged out once more.
             if let Some(known) = self.registrations.iter_mut().find(|registration| registration.key == key) {
-                known.recall(removal.memory);
+                known.recall(removal.memory, now);
                 continue;
             }
-            match Registration::resume_removal(removal, self.outbox.random()) {
+            match Registration::resume_removal(removal, self.outbox.random(), now) {
                 Some(registration) => {
                     self.outbox.removals_mut().insert(key, registration.removal());
                     self.enrol(registration);
@@ -230,7 +230,7 @@ impl UserAgent {
         let index = self.position(key)?;
         self.with_calls(now, |calls, cx| calls.end_calls_of(key, cx));
         let registration = &mut self.registrations[index];
-        registration.log_out();
+        registration.log_out(now);
         if registration.was_ever_sent() {
             if self.outbox.removals().len() >= MAX_REMOVALS {
                 self.give_up_oldest_removal(key, now);
@@ -239,7 +239,7 @@ impl UserAgent {
             let removal = self.registrations[index].removal();
             self.outbox.save_removal(key, Some(removal), Durability::Wish);
         } else {
-            registration.finish();
+            registration.finish(Removed::NeverBound);
         }
         self.forget_record(key);
         self.settle(now);
@@ -639,8 +639,8 @@ impl UserAgent {
                 self.calls.forget_past(&mut self.outbox);
             }
             log::info!("{}: logged out", done.key);
-            let aor = done.account().aor().to_string();
-            self.outbox.tell(Event::LoggedOut { account: done.key, aor });
+            let (aor, removed) = (done.account().aor().to_string(), done.how_removed());
+            self.outbox.tell(Event::LoggedOut { account: done.key, aor, removed });
         }
     }
 
@@ -736,7 +736,7 @@ impl UserAgent {
             self.take_removals(record, now);
         } else if let Some(record) = record.filter(|_| key != CALLS) {
             match open::<Memory>(record) {
-                Ok(memory) => self.recall_account(key, memory, departed.as_ref()),
+                Ok(memory) => self.recall_account(key, memory, departed.as_ref(), now),
                 Err(damage) => self.store_failed(key, damage.to_string()),
             }
         }
@@ -745,15 +745,15 @@ impl UserAgent {
         }
     }
 
-    fn recall_account(&mut self, record: &str, memory: Memory, departed: Option<&StoredRemoval>) {
+    fn recall_account(&mut self, record: &str, memory: Memory, departed: Option<&StoredRemoval>, now: Now) {
         if let Some(known) = self.registrations.iter_mut().find(|known| binding_key(&known.key) == record) {
-            return known.recall(memory);
+            return known.recall(memory, now);
         }
         // The user has logged out meanwhile; what an earlier process had bound is still there.
         let removal = departed.and_then(Removal::read).filter(|_| memory.bound.is_some());
         let removal = removal.map(|removal| Removal { memory, ..removal });
         if let Some(registration) =
-            removal.and_then(|removal| Registration::resume_removal(removal, self.outbox.random()))
+            removal.and_then(|removal| Registration::resume_removal(removal, self.outbox.random(), now))
         {
             self.outbox.save_removal(&registration.key, Some(registration.removal()), Durability::Wish);
             self.enrol(registration);

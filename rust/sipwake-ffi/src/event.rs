@@ -28,12 +28,14 @@ pub enum Event {
         /// Milliseconds until it is tried again; absent: not before the app changes something.
         retry_in_ms: Option<u64>,
     },
-    /// The server confirmed that it forgot a logged-out user's binding.
+    /// A log-out is over.
     LoggedOut {
         /// Whose.
         account: String,
         /// The address of record, since the account itself is gone.
         aor: String,
+        /// What the server's answer proves.
+        removed: Removed,
     },
     /// A capability query was answered (RFC 8599 section 4.1.3).
     Capabilities {
@@ -200,6 +202,30 @@ pub enum DiscardReason {
     Other,
 }
 
+/// What is known of a logged-out user's bindings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum Removed {
+    /// The server lists our Contact no more, has listed it before, and all that it was told about push stood in it.
+    Proven,
+    /// The server accepted the removal, whose effect cannot be seen.
+    Accepted,
+    /// Nothing was ever sent to a server.
+    NeverBound,
+    /// No server could be told for 30 days, or there were too many log-outs.
+    GivenUp,
+}
+
+impl From<sipwake::core::event::Removed> for Removed {
+    fn from(removed: sipwake::core::event::Removed) -> Self {
+        match removed {
+            sipwake::core::event::Removed::Proven => Self::Proven,
+            sipwake::core::event::Removed::NeverBound => Self::NeverBound,
+            sipwake::core::event::Removed::GivenUp => Self::GivenUp,
+            _ => Self::Accepted,
+        }
+    }
+}
+
 impl From<sipwake::Event> for Event {
     fn from(event: sipwake::Event) -> Self {
         match event {
@@ -213,7 +239,9 @@ impl From<sipwake::Event> for Event {
                 reason: failure.to_string(),
                 retry_in_ms: retry_in.map(milliseconds),
             },
-            sipwake::Event::LoggedOut { account, aor } => Self::LoggedOut { account: account.to_string(), aor },
+            sipwake::Event::LoggedOut { account, aor, removed } => {
+                Self::LoggedOut { account: account.to_string(), aor, removed: removed.into() }
+            }
             sipwake::Event::Capabilities { account, status, providers } => {
                 Self::Capabilities { account: account.to_string(), status, providers }
             }

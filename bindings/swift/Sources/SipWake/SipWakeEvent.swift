@@ -102,7 +102,7 @@ extension SipWakeEvent {
             let retryIn = retryInMs.map(Duration.init(milliseconds:))
             let failure = RegistrationFailure(kind: FailureKind(kind), status: status, reason: reason, retryIn: retryIn)
             self = .registrationFailed(account: id(account), failure)
-        case .loggedOut(let account, let aor):
+        case .loggedOut(let account, let aor, _):
             self = .loggedOut(account: id(account), aor: aor)
         case .capabilities(let account, let status, let providers):
             self = .capabilities(account: id(account), Capabilities(status: status, providers: providers))

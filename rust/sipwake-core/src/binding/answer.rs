@@ -66,6 +66,9 @@ impl Binding {
             take_auth_uri(message, who);
         }
         who.skip_after(code);
+        let names = ["Server", "User-Agent"].into_iter().filter_map(|name| message.header(name));
+        who.memory.mizutech |= message.header("X-Sy.AuthURI").is_some()
+            || names.into_iter().any(|name| name.to_ascii_lowercase().contains("mizu"));
         let outcome = match code {
             200..=299 => {
                 self.proven |= self.flow == Some(sent.way.flow);
@@ -104,6 +107,11 @@ impl Binding {
             }
         }
         match code {
+            // A server that dropped the push provider still holds the Contact, and finds it without `pn-*` (RFC 3261 19.1.4).
+            555 if sent.purpose().removes() && !sent.chain.without_push => {
+                (sent.chain.without_push, sent.chain.single_contact) = (true, true);
+                return self.again(sent, code, message);
+            }
             _ if matches!(sent.purpose(), Purpose::Vacate(_)) => {}
             423 => {
                 let min = message.min_expires().filter(|min| *min > sent.expires && *min <= MAX_MIN_EXPIRES);

@@ -6,7 +6,7 @@ use super::{Binding, Purpose, Registrant};
 use crate::account::Transport;
 use crate::clock::Now;
 use crate::flows::{Flows, Up};
-use crate::push::{self, Dialect, Removal, Tag, Tags};
+use crate::push::{self, Dialect, Push, Removal, Tag, Tags};
 use crate::redact::Secret;
 use crate::snapshot::{Bound, TokenWish};
 
@@ -50,20 +50,36 @@ impl Registrant {
         up.local.to_string()
     }
 
-    pub(super) fn contact(&self, spoken: &[Dialect], purpose: &Purpose, base: &str) -> OurContact {
-        let bound = match purpose {
+    /// The binding that a REGISTER is about, where it takes one away.
+    pub(super) fn bound_for<'a>(&'a self, purpose: &'a Purpose) -> Option<&'a Bound> {
+        match purpose {
             Purpose::Remove => self.memory.bound.as_ref(),
             Purpose::Vacate(bound) => Some(&**bound),
             Purpose::Bind | Purpose::Query(_) => None,
-        };
+        }
+    }
+
+    /// `bare` leaves out what stands in the Contact: the server refuses to read it.
+    pub(super) fn contact(
+        &self,
+        push: Option<&Push>,
+        spoken: &[Dialect],
+        purpose: &Purpose,
+        base: &str,
+        bare: bool,
+    ) -> OurContact {
+        let bound = self.bound_for(purpose);
         let base = bound.map_or(base, Bound::base);
-        let tags = match &self.push {
+        let tags = match push {
             Some(push) => push.write(spoken, self.says(purpose), self.memory.token.last()),
             None => Tags::default(),
         };
         let mut params = self.instance_params();
+        if bare {
+            return OurContact { uri: base.to_owned(), params, headers: tags.headers };
+        }
         tags.write_contact_params(&mut params);
-        let same = self.push.as_ref().is_none_or(|push| push.removal() == Removal::SameBinding);
+        let same = push.is_none_or(|push| push.removal() == Removal::SameBinding);
         let uri = match bound.filter(|_| same) {
             Some(bound) => bound.uri.expose().to_owned(),
             None => {

@@ -119,9 +119,30 @@ impl Registrant {
         self.memory.former = kept;
     }
 
-    /// The binding that a 200 has just confirmed.
-    pub(crate) fn bind(&mut self, sent: &Sent, expires_at: u64, gateway: Option<Box<str>>) {
-        self.memory.bound = Bound::new(&sent.base, &sent.uri, sent.token.clone(), expires_at, gateway);
+    /// The binding that a 200 has just confirmed, in place of what was bound `before`. What was said at the same gateway with
+    /// the same settings and is left out today stays to be taken back.
+    pub(crate) fn bind(
+        &mut self,
+        sent: &Sent,
+        expires_at: u64,
+        gateway: Option<Box<str>>,
+        before: Option<Bound>,
+        listed: bool,
+    ) {
+        let before = before.filter(|before| before.gateway == gateway).and_then(|before| before.spoken);
+        let Some(mut bound) = Bound::new(&sent.base, &sent.uri, sent.token.clone(), expires_at, gateway) else {
+            return;
+        };
+        bound.spoken = sent.said();
+        bound.listed = listed;
+        if let (Some(said), Some(before)) = (&mut bound.spoken, before)
+            && said.push == before.push
+        {
+            let more = before.dialects.into_iter().filter(|dialect| !said.dialects.contains(dialect));
+            let more: Vec<_> = more.collect();
+            said.dialects.extend(more);
+        }
+        self.memory.bound = Some(bound);
     }
 }
 

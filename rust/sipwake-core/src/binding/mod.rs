@@ -9,6 +9,7 @@ mod registrant;
 mod request;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::{AccountKey, Hop, Transport};
@@ -17,8 +18,8 @@ use crate::digest::{self, NonceCache};
 use crate::event::FlowId;
 use crate::flows::{Carries, Flows, Up};
 use crate::outbox::{Outbox, Way};
-use crate::push::{Asked, Dialect, PushToken};
-use crate::snapshot::Bound;
+use crate::push::{Asked, Dialect, Push, PushToken};
+use crate::snapshot::{Bound, Spoken};
 use crate::transaction::{ClientTransaction, Due};
 
 pub(crate) use answer::{MAX_MIN_EXPIRES, Outcome, reason};
@@ -125,6 +126,7 @@ pub(crate) struct Sent {
     removed: Vec<String>,
     token: Option<PushToken>,
     asked: Asked,
+    push: Option<Arc<Push>>,
     spoken: Vec<Dialect>,
     /// It says something about push in a header field of its own, for all of the user's Contacts.
     beside_contact: bool,
@@ -149,7 +151,15 @@ impl Sent {
     /// What a 2xx to it has bound.
     pub(crate) fn bound(&self, now: Now) -> Option<Bound> {
         let expires_at = now.wall.as_secs().saturating_add(self.expires.into());
-        Bound::new(&self.base, &self.uri, self.token.clone(), expires_at, None)
+        let mut bound = Bound::new(&self.base, &self.uri, self.token.clone(), expires_at, None)?;
+        bound.spoken = self.said();
+        Some(bound)
+    }
+
+    /// What it says about push that is to be taken back one day.
+    fn said(&self) -> Option<Spoken> {
+        self.token.as_ref()?;
+        Some(Spoken { push: self.push.clone()?, dialects: self.spoken.clone() })
     }
 
     pub(crate) fn uri(&self) -> &str {

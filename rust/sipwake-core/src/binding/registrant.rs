@@ -1,6 +1,8 @@
 //! Whose bindings they are: the account, what is remembered of it, and the numbers that all its REGISTERs share.
 
-use crate::account::{Account, AccountKey};
+use std::sync::Arc;
+
+use crate::account::{Account, AccountKey, UpperServer};
 use crate::clock::Now;
 use crate::digest::{Algorithm, Challenge, Credentials, NonceCache, RealmHa1};
 use crate::outbox::Outbox;
@@ -8,7 +10,7 @@ use crate::push::{Dialect, Push};
 use crate::random::Random;
 use crate::redact::Secret;
 use crate::snapshot::{
-    Bound, Durability, Former, MAX_LEFT, Memory, Removal, StoredRemoval, TokenWish, binding_key, seal,
+    Bound, Durability, Former, MAX_LEFT, Memory, Removal, Spoken, StoredRemoval, TokenWish, binding_key, seal,
 };
 
 /// CSeq numbers reserved by one write to the store.
@@ -25,7 +27,7 @@ const SKIP_CSEQ: u32 = 1000;
 pub(crate) struct Registrant {
     pub(super) key: AccountKey,
     pub(super) account: Account,
-    pub(super) push: Option<Push>,
+    pub(super) push: Option<Arc<Push>>,
     pub(super) memory: Memory,
     cseq: u32,
     /// The user logged out: what is remembered is stored as a pending log-out.
@@ -34,11 +36,18 @@ pub(crate) struct Registrant {
 
 impl Registrant {
     pub(crate) fn new(account: Account, push: Option<Push>, memory: Option<Memory>, random: &mut Random) -> Self {
-        let memory = match memory {
+        let mut memory = match memory {
             Some(memory) if memory.cseq_reserved < MAX_CSEQ => memory,
             Some(memory) => Memory { call_id: random.token().into(), cseq_reserved: 1, ..memory },
             None => Memory::fresh(random),
         };
+        let push = push.map(Arc::new);
+        // What was bound with the same settings shares them.
+        for spoken in memory.bound.iter_mut().chain(&mut memory.left).filter_map(|bound| bound.spoken.as_mut()) {
+            if let Some(push) = push.as_ref().filter(|push| **push == spoken.push) {
+                spoken.push = push.clone();
+            }
+        }
         Self { key: account.key(), cseq: memory.cseq_reserved, account, push, memory, leaving: false }
     }
 
@@ -51,7 +60,7 @@ impl Registrant {
     }
 
     pub(crate) fn push(&self) -> Option<&Push> {
-        self.push.as_ref()
+        self.push.as_deref()
     }
 
     pub(crate) fn memory(&self) -> &Memory {
@@ -95,7 +104,7 @@ impl Registrant {
 
     pub(crate) fn replace(&mut self, account: Account, push: Option<Push>) {
         self.account = account;
-        self.push = push;
+        self.push = push.map(Arc::new);
     }
 
     /// From here on what is remembered is stored as a log-out.
@@ -115,7 +124,7 @@ impl Registrant {
     pub(crate) fn removal(&self) -> StoredRemoval {
         let mut account = self.account.config();
         account.credentials = self.ha1_only();
-        Removal::written(&account, &self.push.as_ref().map(Push::config), &self.memory)
+        Removal::written(&account, &self.push().map(Push::config), &self.memory)
     }
 
     /// The HA1 values that are needed to deliver a removal without the password: for each realm that has asked
@@ -188,8 +197,39 @@ impl Registrant {
         }
     }
 
-    pub(super) fn spoken_to_remove(&self) -> Vec<Dialect> {
-        self.push.as_ref().map(|push| push.spoken_to_remove(self.memory.shown)).unwrap_or_default()
+    /// The settings and the dialects that take a binding back: all that was said with it and, under the same settings, what
+    /// would be said today.
+    pub(super) fn takes_back(&self, bound: Option<&Bound>) -> (Option<Arc<Push>>, Vec<Dialect>) {
+        let said = bound.and_then(|bound| bound.spoken.as_ref());
+        let Some(push) = said.map(|said| &said.push).or(self.push.as_ref()) else { return (None, Vec::new()) };
+        let same = self.push.as_ref() == Some(push);
+        let mut dialects = if same { push.spoken_to_remove(self.memory.shown) } else { Vec::new() };
+        for dialect in said.into_iter().flat_map(|said| &said.dialects) {
+            if !dialects.contains(dialect) {
+                dialects.push(*dialect);
+            }
+        }
+        (Some(push.clone()), Push::with_null(dialects))
+    }
+
+    /// Whether a 2xx to a removal that lists none of our Contacts proves that nothing is left: the server has listed this one
+    /// before, and all that was said about push stood in it. Mizutech's keep a push binding apart from Contacts.
+    pub(crate) fn is_proven_gone(&self, bound: Option<&Bound>) -> bool {
+        let Some(bound) = bound.filter(|bound| bound.listed && !self.memory.mizutech) else { return false };
+        let upper = self.account.upper().is_some_and(|upper| *upper != UpperServer::default());
+        let in_contact = match &bound.spoken {
+            Some(spoken) => spoken.lives_in_contact(),
+            None => bound.token.is_none(),
+        };
+        in_contact && !upper
+    }
+
+    /// The binding at this gateway whose push settings the present ones do not take the place of.
+    pub(crate) fn uncovered(&self, gateway: Option<&str>) -> Option<&Bound> {
+        let covers = |said: &Spoken| self.push().is_some_and(|push| push.covers(&said.push, &said.dialects));
+        let uncovered = |said: &Spoken| !said.dialects.is_empty() && !covers(said);
+        let here = self.memory.bound.as_ref().filter(|bound| bound.gateway.as_deref() == gateway);
+        here.filter(|bound| bound.spoken.as_ref().is_some_and(uncovered))
     }
 
     /// Remembers, before it is sent, a Contact that the server may soon hold: a kill must not make it an unknown leftover.

@@ -1,12 +1,14 @@
 //! Writes the REGISTER: which Contacts, which tags, which credentials.
 
+use std::sync::Arc;
+
 use super::{Binding, Chain, OverTcp, Piid, Purpose, Registrant, Sent};
 use crate::account::{Transport, UpperServer};
 use crate::clock::Now;
 use crate::event::Failure;
 use crate::flows::Flows;
 use crate::outbox::Outbox;
-use crate::push::{Asked, Dialect, Tags, piid, write_upper};
+use crate::push::{Asked, Dialect, Push, Tags, piid, write_upper};
 use crate::sip::{ALLOW, Builder, Method};
 use crate::snapshot::{Durability, TokenWish};
 use crate::transaction::ClientTransaction;
@@ -39,10 +41,12 @@ impl Binding {
     ) -> Result<Sending, Failure> {
         let Some(up) = self.up(flows) else { return Err(Failure::Unbuildable) };
         let transport = up.transport;
-        let spoken = if chain.without_push { Vec::new() } else { who.spoken(&chain.purpose) };
+        let removes = chain.purpose.removes();
+        let (push, spoken) = who.speaks(&chain.purpose);
+        let spoken = if chain.without_push && !removes { Vec::new() } else { spoken };
         let sent_by = who.sent_by(&up);
         let base = who.contact_base_at(&up, self.seen.as_deref(), &sent_by);
-        let contact = who.contact(&spoken, &chain.purpose, &base);
+        let contact = who.contact(push.as_deref(), &spoken, &chain.purpose, &base, chain.without_push && removes);
         let mut save = who.reserve();
         let new_contact = !chain.purpose.removes() && who.remember_contact(&contact.uri, now);
         save |= new_contact;
@@ -140,6 +144,7 @@ impl Binding {
             removed,
             token,
             asked,
+            push,
             spoken,
             beside_contact: !contact.headers.is_empty(),
             expires,
@@ -155,10 +160,20 @@ impl Binding {
 }
 
 impl Registrant {
-    fn spoken(&self, purpose: &Purpose) -> Vec<Dialect> {
-        let Some(push) = &self.push else { return Vec::new() };
-        let removes = purpose.removes() || matches!(self.memory.token, TokenWish::Unbind(_));
-        if removes { self.spoken_to_remove() } else { push.spoken(self.memory.shown) }
+    /// The settings and the dialects in which a REGISTER speaks of push.
+    fn speaks(&self, purpose: &Purpose) -> (Option<Arc<Push>>, Vec<Dialect>) {
+        match purpose {
+            Purpose::Remove if self.memory.asked_only => (self.push.clone(), self.says_now()),
+            Purpose::Remove | Purpose::Vacate(_) => self.takes_back(self.bound_for(purpose)),
+            Purpose::Bind if matches!(self.memory.token, TokenWish::Unbind(_)) => {
+                self.takes_back(self.memory.bound.as_ref())
+            }
+            Purpose::Bind | Purpose::Query(_) => (self.push.clone(), self.says_now()),
+        }
+    }
+
+    fn says_now(&self) -> Vec<Dialect> {
+        self.push.as_ref().map(|push| push.spoken(self.memory.shown)).unwrap_or_default()
     }
 
     fn write_piid(&self, spoken: &[Dialect], purpose: &Purpose, secure: bool, tags: &mut Tags) -> Piid {

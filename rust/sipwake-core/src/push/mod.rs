@@ -373,6 +373,8 @@ impl Push {
     /// Returns the dialects to speak to a server that has shown this much.
     pub(crate) fn spoken(&self, shown: Shown) -> Vec<Dialect> {
         match (&self.dialects, shown) {
+            // `pn-*` know no environment, and no difference between FCM on iOS and on Android.
+            (Dialects::Auto, Shown::Rfc8599) if self.says_more_in_mpush() => vec![Dialect::Rfc8599, Dialect::XMpush],
             (Dialects::Auto, Shown::Rfc8599) => vec![Dialect::Rfc8599],
             (Dialects::Auto, Shown::NoRfc8599) => vec![Dialect::XMpush],
             (Dialects::Auto, Shown::Nothing) => vec![Dialect::Rfc8599, Dialect::XMpush],
@@ -385,10 +387,34 @@ impl Push {
         }
     }
 
+    fn says_more_in_mpush(&self) -> bool {
+        self.environment != Environment::ServerDefault || self.provider == Provider::FcmOnIos
+    }
+
     /// Returns the dialects that take a binding away: also those that the server showed no need of, because a server that
     /// understands both may keep a push binding that only one of them removes (Mizutech after `Expires: 0`).
     pub(crate) fn spoken_to_remove(&self, shown: Shown) -> Vec<Dialect> {
         self.spoken(if shown == Shown::Rfc8599 { Shown::Nothing } else { shown })
+    }
+
+    /// Returns the dialects that take back what was said in `spoken`. Whatever else is spoken to it, a server of Mizutech's goes
+    /// on pushing until it is told `X-MPUSH: null`; only PortSIP's and Flexisip's dialects show that it is none.
+    pub(crate) fn with_null(mut spoken: Vec<Dialect>) -> Vec<Dialect> {
+        let other = |dialect: &Dialect| matches!(dialect, Dialect::PortSip(_) | Dialect::Linphone | Dialect::XMpush);
+        if !spoken.is_empty() && !spoken.iter().any(other) {
+            spoken.push(Dialect::XMpush);
+        }
+        spoken
+    }
+
+    /// Whether a REGISTER with these settings takes the place of all that was said in `spoken` with `other`.
+    pub(crate) fn covers(&self, other: &Self, spoken: &[Dialect]) -> bool {
+        let mine = self.spoken(Shown::Nothing);
+        spoken.iter().all(|dialect| mine.contains(dialect))
+            && self.provider == other.provider
+            && self.package == other.package
+            && self.environment == other.environment
+            && self.pn_param() == other.pn_param()
     }
 
     /// Returns what every dialect of `spoken` adds to a REGISTER for this binding.
@@ -437,7 +463,9 @@ impl Push {
     /// # Ok::<(), sipwake_core::error::FieldError>(())
     /// ```
     pub fn tags(&self, binding: Binding<'_>) -> Tags {
-        self.write(&self.spoken(Shown::Nothing), binding, None)
+        let spoken = self.spoken(Shown::Nothing);
+        let removes = matches!(binding, Binding::Unbound | Binding::LoggedOut(_));
+        self.write(&if removes { Self::with_null(spoken) } else { spoken }, binding, None)
     }
 
     /// Reads what a server's response to a REGISTER with these tags says about push.

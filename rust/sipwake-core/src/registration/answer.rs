@@ -6,7 +6,7 @@ use super::{Chain, Due, Life, Outcome, Pace, Purpose, Registration};
 use crate::binding::{MAX_CLEANUPS, MAX_MIN_EXPIRES, Piid, Sent, observed, reason};
 use crate::clock::Now;
 use crate::digest::{ServerProof, Unusable};
-use crate::event::{Event, Failure, Registered};
+use crate::event::{Event, Failure, Registered, Removed};
 use crate::flows::Flows;
 use crate::outbox::Outbox;
 use crate::push::{Reason, Shown, Standing, Verdict};
@@ -127,13 +127,15 @@ impl Registration {
         self.worked();
         self.last_list.remember(&listed);
         let expires = Duration::from_secs(u64::from(granted.seconds.min(MAX_MIN_EXPIRES)));
-        let replaced = self.who.memory().bound.clone().filter(|bound| bound.gateway.is_some());
+        let before = self.who.memory().bound.clone();
+        let replaced = before.clone().filter(|bound| bound.gateway.is_some());
         self.who.settle_former(&sent, &listed, ours, gateway.as_deref());
         if self.needs_cleanup() {
             self.cleanups += 1;
             self.due.insert(Due::Binding);
         }
-        self.who.bind(&sent, now.wall.saturating_add(expires).as_secs(), gateway.map(Into::into));
+        let expires_at = now.wall.saturating_add(expires).as_secs();
+        self.who.bind(&sent, expires_at, gateway.map(Into::into), before, ours.is_some());
         self.settle_at(replaced, flows, outbox);
         self.who.memory_mut().local_port = self.here.up(flows).map(|up| up.local.port());
         if self.is_satisfied_by(&sent) {
@@ -217,6 +219,9 @@ impl Registration {
     fn removed(&mut self, sent: &Sent, listed: &[Contact], flows: &mut Flows, outbox: &mut Outbox) {
         let lingering = self.who.lingering(sent, listed);
         if lingering.is_empty() || self.cleanups >= MAX_CLEANUPS {
+            let bound = self.who.memory().bound.as_ref();
+            let proven = lingering.is_empty() && !self.here.is_redirected() && self.who.is_proven_gone(bound);
+            self.removed = Some(if proven { Removed::Proven } else { Removed::Accepted });
             return self.gone(flows, outbox);
         }
         self.cleanups += 1;
@@ -235,8 +240,12 @@ impl Registration {
 
     /// Whatever became of the former token, its turn is over; but a log-out that was asked for meanwhile comes first.
     fn bind_next(&mut self) {
+        if self.life == Life::Idle {
+            // The app has not asked for a registration: only what its settings no longer cover was taken back.
+            return;
+        }
         self.due.insert(Due::Binding);
-        if self.life != Life::Leaving {
+        if self.life == Life::Active {
             self.here.go_on_with(Chain::new(Purpose::Bind));
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{Due, Life, Registration};
 use crate::binding::{Binding, Chain, Outcome, Purpose, Sending, Sent};
 use crate::clock::{Now, Soonest};
+use crate::event::Removed;
 use crate::flows::Flows;
 use crate::outbox::Outbox;
 use crate::sip::Message;
@@ -130,6 +131,9 @@ impl Registration {
         match ROUNDS.get(left.round).filter(|_| known > 0) {
             Some(wait) => left.begin_turn(0, now.boot + *wait),
             None => {
+                if known > 0 && self.life == Life::Gone {
+                    self.removed = Some(Removed::Accepted);
+                }
                 // Not before they were asked: the wall clock may be wrong.
                 if left.restored {
                     self.who.memory_mut().left.retain(|left| !is_over(left, now));
@@ -237,6 +241,14 @@ impl Registration {
             Outcome::Accepted(sent, _) => {
                 if self.is_rebound_after(&sent) && !self.is_leaving() {
                     self.due.insert(Due::Binding);
+                }
+                let bound = match sent.purpose() {
+                    Purpose::Vacate(bound) => Some(&**bound),
+                    _ => None,
+                };
+                let lingering = self.who.lingering(&sent, &message.contacts());
+                if self.life == Life::Gone && !(lingering.is_empty() && self.who.is_proven_gone(bound)) {
+                    self.removed = Some(Removed::Accepted);
                 }
                 self.told_left("accepted", flows, outbox, now);
             }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::account::{Account, AccountKey};
 use crate::binding::{Binding, Chain, LastList, Outcome, Purpose, Registrant, Sending};
 use crate::clock::Now;
+use crate::event::Removed;
 use crate::flows::Flows;
 use crate::gateway::Gateways;
 use crate::outbox::Outbox;
@@ -32,6 +33,10 @@ use bucket::{Bucket, Tries};
 use late::Late;
 use left::Left;
 
+/// How long a log-out is tried: no push service keeps a message for longer.
+const LOG_OUT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a process tries a log-out that is older.
+const ONE_TRY: Duration = Duration::from_secs(60);
 /// How long a 555 is remembered: a server that was upgraded meanwhile is asked for RFC 8599 again.
 const MAX_REFUSAL: Duration = Duration::from_secs(24 * 3600);
 
@@ -53,6 +58,8 @@ enum Life {
 /// What is to be sent, the first of them first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
+    /// The push settings no longer cover what is bound: it is taken back, also before the app registers.
+    Unbind,
     /// The app asks for push capabilities.
     Query(Option<String>),
     /// The binding is not as it is wished, or is to be renewed.
@@ -104,6 +111,9 @@ pub(crate) struct Registration {
     bound_until: Option<Duration>,
     last_list: LastList,
     cleanups: u8,
+    /// When a log-out is given up.
+    give_up_at: Option<Duration>,
+    removed: Option<Removed>,
     pub(crate) verdict: Option<Verdict>,
     pub(crate) service_route: Vec<String>,
 }
@@ -135,30 +145,40 @@ impl Registration {
             bound_until: None,
             last_list: LastList::default(),
             cleanups: 0,
+            give_up_at: None,
+            removed: None,
             verdict: None,
             service_route: Vec::new(),
         };
         registration.take_up_left(true);
+        registration.take_back_uncovered();
         registration
     }
 
+    /// What was bound with other push settings than the present ones is taken back first, in a REGISTER of its own.
+    fn take_back_uncovered(&mut self) {
+        if self.who.uncovered(self.gateway_in_use()).is_some() {
+            self.due.insert(Due::Unbind);
+        }
+    }
+
     /// Takes up a log-out that an earlier process could not deliver.
-    pub(crate) fn resume_removal(removal: Removal, random: &mut Random) -> Option<Self> {
+    pub(crate) fn resume_removal(removal: Removal, random: &mut Random, now: Now) -> Option<Self> {
         let account = Account::restore(removal.account).ok()?;
         let push = removal.push.map(Push::parse).transpose().ok()?;
         let mut registration = Self::new(account, push, Some(removal.memory), random);
-        registration.leave();
+        registration.leave(now);
         Some(registration)
     }
 
     /// Takes over what an earlier process remembered of this account, which could not be read until now.
-    pub(crate) fn recall(&mut self, earlier: Memory) {
+    pub(crate) fn recall(&mut self, earlier: Memory, now: Now) {
         let was_bound = earlier.bound.is_some();
         let token_is_new = !self.due.is_empty() && self.who.memory().token != TokenWish::NoneYet;
         if self.who.recall(earlier) {
             self.take_up_left(false);
             if self.is_leaving() {
-                self.leave();
+                self.leave(now);
             }
             if self.life != Life::Idle {
                 self.due.insert(Due::Binding);
@@ -169,9 +189,13 @@ impl Registration {
         }
     }
 
-    fn leave(&mut self) {
+    fn leave(&mut self, now: Now) {
         self.life = Life::Leaving;
         self.who.leave();
+        let left_at = *self.who.memory_mut().left_at.get_or_insert(now.wall.as_secs());
+        let waited = Duration::from_secs(now.wall.as_secs().saturating_sub(left_at));
+        // Whatever the wall clock says, each process tries it once.
+        self.give_up_at = Some(now.boot + LOG_OUT.saturating_sub(waited).max(ONE_TRY));
         self.due.insert(Due::Binding);
     }
 
@@ -202,9 +226,15 @@ impl Registration {
         self.life == Life::Finished
     }
 
-    /// There is nothing to be delivered.
-    pub(crate) fn finish(&mut self) {
+    /// The log-out ends like this. Of several gateways, what is known the least counts.
+    pub(crate) fn finish(&mut self, how: Removed) {
         self.life = Life::Finished;
+        self.removed = Some(how);
+    }
+
+    /// How the log-out ended.
+    pub(crate) fn how_removed(&self) -> Removed {
+        self.removed.unwrap_or(Removed::Accepted)
     }
 
     /// Whether pushes for this account may make a sound.
@@ -246,6 +276,7 @@ impl Registration {
             self.close_left(flows, outbox);
         }
         self.who.replace(account, push);
+        self.take_back_uncovered();
         self.outdated = true;
         if moved {
             self.take_up_left(false);
@@ -269,7 +300,9 @@ impl Registration {
     }
 
     fn drive_here(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
-        if !matches!(self.life, Life::Active | Life::Leaving) || self.here.is_asking() {
+        let waits = self.here.is_asking();
+        let unbinds = self.life == Life::Idle && (self.due.contains(&Due::Unbind) || self.here.has_more());
+        if !(unbinds || matches!(self.life, Life::Active | Life::Leaving)) || waits {
             return;
         }
         if let Pace::BackingOff(until) = self.pace
@@ -285,7 +318,10 @@ impl Registration {
             Some(flow) if flows.up(flow).is_none() => return,
             Some(_) => {}
         }
-        let chain = self.here.take_more().unwrap_or_else(|| Chain::new(self.next_purpose(flows, now)));
+        // A log-out that was asked for meanwhile comes before what went on.
+        let leaving = self.life == Life::Leaving;
+        let more = self.here.take_more().filter(|chain| !leaving || chain.purpose().removes());
+        let chain = more.unwrap_or_else(|| Chain::new(self.next_purpose(flows, now)));
         self.interrupt_left(flows, outbox, now);
         // The wall clock may have been set meanwhile; the boot time knows better, as far as this process goes back.
         let lives = self.bound_until.is_some_and(|until| now.boot < until);
@@ -313,10 +349,15 @@ impl Registration {
 
     /// Takes what is due first and says what a REGISTER is sent for.
     fn next_purpose(&mut self, flows: &Flows, now: Now) -> Purpose {
-        if let Some(Due::Query(provider)) = self.due.pop_first()
-            && self.life != Life::Leaving
-        {
-            return Purpose::Query(provider);
+        let leaving = self.life == Life::Leaving;
+        match self.due.pop_first() {
+            Some(Due::Query(provider)) if !leaving => return Purpose::Query(provider),
+            Some(Due::Unbind) if !leaving => {
+                if let Some(bound) = self.who.uncovered(self.gateway_in_use()) {
+                    return Purpose::Vacate(Box::new(bound.clone()));
+                }
+            }
+            _ => {}
         }
         self.due.clear();
         self.forget_refusal(now);

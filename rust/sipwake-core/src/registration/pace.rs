@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Due, Pace, Registration, backoff};
 use crate::binding::Purpose;
 use crate::clock::{Now, Soonest};
-use crate::event::{Event, Failure};
+use crate::event::{Event, Failure, Removed};
 use crate::flows::Flows;
 use crate::outbox::Outbox;
 
@@ -19,6 +19,7 @@ impl Registration {
         if !matches!(self.pace, Pace::Stopped { .. }) {
             soonest.add_at(self.refresh_at, "binding refresh");
         }
+        soonest.add_at(self.give_up_at, "log-out to be given up");
         self.left_timeouts(soonest);
         self.late_timeouts(soonest);
     }
@@ -31,6 +32,10 @@ impl Registration {
             self.interrupt();
             self.here.close(flows, outbox);
             self.fail(Failure::TimedOut, None, flows, outbox, now);
+        }
+        if self.give_up_at.is_some_and(|at| now.boot >= at) && !self.is_finished() {
+            log::warn!("{}: the log-out is given up", self.key);
+            return self.finish(Removed::GivenUp);
         }
         if self.owed_at.take_if(|at| now.boot >= *at).is_some() {
             self.wake(true, flows, outbox, now);
@@ -56,6 +61,7 @@ impl Registration {
         now: Now,
     ) {
         self.due.insert(Due::Binding);
+        self.take_back_uncovered();
         self.failures += 1;
         if self.here.end_redirect() {
             self.here.close(flows, outbox);
@@ -103,6 +109,7 @@ impl Registration {
     pub(super) fn interrupt(&mut self) {
         if let Some(purpose) = self.here.interrupt() {
             self.due.insert(Due::Binding);
+            self.take_back_uncovered();
             if let Purpose::Query(provider) = purpose {
                 self.due.insert(Due::Query(provider));
             }

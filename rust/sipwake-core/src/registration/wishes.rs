@@ -63,8 +63,8 @@ impl Registration {
     }
 
     /// Removes the registration and the push binding.
-    pub(crate) fn log_out(&mut self) {
-        self.leave();
+    pub(crate) fn log_out(&mut self, now: Now) {
+        self.leave(now);
         self.pace = Pace::Free;
         self.here.take_more();
         self.due.clear();

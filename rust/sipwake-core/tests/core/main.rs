@@ -20,4 +20,5 @@ mod service_route;
 mod shut_store;
 mod store_failure;
 mod support;
+mod taken_back;
 mod token_life;

@@ -1,0 +1,226 @@
+//! What is taken back is what was bound: in every dialect that it was spoken in, whatever the settings are by then.
+
+use sipwake_core::event::{Event, Removed};
+use sipwake_core::push::{Dialect, Dialects, Provider, PushConfig};
+
+use crate::support::{Sent, Stage, account, fcm, mpush, push_config, rfc8599, seconds, token};
+
+fn with(provider: Provider, dialects: &[Dialect]) -> Stage {
+    let text = if provider == Provider::Apns { "ABCDEF01" } else { "c-10:APA91bToken" };
+    let mut stage = Stage::new(account(|_| {}), Some(push_config(provider.clone(), dialects)));
+    stage.set_token(token(&provider, text));
+    stage.registered();
+    stage
+}
+
+fn removed(stage: &Stage) -> Option<Removed> {
+    stage.events.iter().find_map(|event| match event {
+        Event::LoggedOut { removed, .. } => Some(*removed),
+        _ => None,
+    })
+}
+
+/// Changes the settings of the account that is there.
+fn change(stage: &mut Stage, push: Option<PushConfig>) {
+    stage.add(account(|_| {}), push);
+}
+
+const BESIDE: [&[Dialect]; 4] =
+    [&[Dialect::Rfc8599], &[Dialect::Abto], &[Dialect::AppIdInUri], &[Dialect::AppIdInHeader]];
+
+#[test]
+fn each_removal_carries_the_null_that_a_server_of_mizutechs_waits_for() {
+    for dialects in BESIDE {
+        let mut stage = with(Provider::Fcm, dialects);
+        stage.unbind();
+        let unbind = stage.one();
+        assert_eq!(unbind.header("X-MPUSH"), Some("null"), "{dialects:?}");
+        stage.ok(&unbind, &[]);
+        let mut stage = with(Provider::Fcm, dialects);
+        let bound = stage.last().contact.expose().to_owned();
+        stage.log_out();
+        let removal = stage.one();
+        assert_eq!((removal.header("X-MPUSH"), removal.header("Expires")), (Some("null"), Some("0")), "{dialects:?}");
+        assert_eq!(removal.contact_uri(), bound);
+    }
+}
+
+#[test]
+fn a_removal_at_another_product_carries_no_null() {
+    for dialect in [Dialect::PortSip(sipwake_core::push::PortSipHeader::XPush), Dialect::Linphone] {
+        let mut stage = with(Provider::Fcm, &[dialect]);
+        stage.log_out();
+        assert_eq!(stage.one().header("X-MPUSH"), None, "{dialect:?}");
+    }
+}
+
+fn is_null(sent: &Sent) -> bool {
+    sent.header("Expires") == Some("0") && sent.header("X-MPUSH") == Some("null")
+}
+
+#[test]
+fn settings_that_no_longer_cover_what_is_bound_take_it_back_by_themselves_and_first() {
+    let other_package =
+        || PushConfig { package: "com.example.other".into(), ..push_config(Provider::Fcm, &[Dialect::XMpush]) };
+    let none = || push_config(Provider::Fcm, &[]);
+    for push in [None, Some(none()), Some(push_config(Provider::Fcm, &[Dialect::Rfc8599])), Some(other_package())] {
+        for refused in [false, true] {
+            let mut stage = with(Provider::Fcm, &[Dialect::XMpush]);
+            let bound = stage.last().contact.expose().to_owned();
+            change(&mut stage, push.clone());
+            let null = stage.one();
+            assert!(is_null(&null) && null.contact_uri() == bound, "{push:?}: {null:?}");
+            stage.reply(&null, if refused { 403 } else { 200 }, &[]);
+            let bind = stage.one();
+            assert_ne!(bind.header("Expires"), Some("0"), "{push:?}");
+            assert_ne!(bind.header("X-MPUSH"), Some("null"), "a null and a live token never share a REGISTER");
+            stage.ok(&bind, &[]);
+            stage.silent();
+        }
+    }
+}
+
+#[test]
+fn settings_that_changed_while_the_app_was_not_running_take_back_what_was_bound_before_it_registers() {
+    let before = with(Provider::Fcm, &[Dialect::XMpush]);
+    let mut later = before.restart(account(|_| {}), rfc8599());
+    let null = later.one();
+    assert!(is_null(&null), "{null:?}");
+    later.ok(&null, &[]);
+    later.silent();
+    let bind = later.register();
+    assert!(bind.contact_uri().contains("pn-prid") && bind.header("X-MPUSH").is_none());
+}
+
+#[test]
+fn a_log_out_after_the_settings_changed_takes_back_what_was_bound() {
+    for push in [None, rfc8599()] {
+        let mut stage = with(Provider::Apns, &[Dialect::XMpush]);
+        stage.opens = false;
+        change(&mut stage, push);
+        stage.all();
+        stage.log_out();
+        let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
+        let removal = later.one();
+        assert!(is_null(&removal), "{removal:?}");
+    }
+}
+
+#[test]
+fn the_same_settings_again_and_more_of_them_send_nothing() {
+    let mut stage = with(Provider::Fcm, &[Dialect::XMpush]);
+    change(&mut stage, mpush());
+    change(&mut stage, Some(push_config(Provider::Fcm, &[Dialect::XMpush, Dialect::Rfc8599])));
+    stage.silent();
+}
+
+#[test]
+fn auto_takes_back_both_dialects_though_only_one_is_spoken_by_now() {
+    let mut config = PushConfig::new(Provider::Fcm, "com.example.app");
+    config.dialects = Dialects::Auto;
+    let mut stage = Stage::new(account(|_| {}), Some(config));
+    stage.set_token(fcm("a:1"));
+    stage.registered_with(&["Feature-Caps: *;+sip.pns=\"fcm\""]);
+    let refresh = stage.register();
+    assert_eq!(refresh.header("X-MPUSH"), None);
+    stage.ok(&refresh, &["Feature-Caps: *;+sip.pns=\"fcm\""]);
+    change(&mut stage, None);
+    assert!(is_null(&stage.one()));
+}
+
+#[test]
+fn told_is_what_the_answer_proves() {
+    let log_out = |stage: &mut Stage, lines: &[&str]| {
+        stage.log_out();
+        while let Some(removal) = stage.sent.pop_front() {
+            stage.reply(&removal, 200, lines);
+        }
+        removed(stage)
+    };
+    assert_eq!(log_out(&mut with(Provider::Fcm, &[Dialect::Rfc8599]), &[]), Some(Removed::Proven));
+    assert_eq!(
+        log_out(&mut with(Provider::Fcm, &[Dialect::XMpush]), &[]),
+        Some(Removed::Accepted),
+        "beside the Contact"
+    );
+    let mut mizutech = with(Provider::Fcm, &[Dialect::Rfc8599]);
+    assert_eq!(log_out(&mut mizutech, &["Server: Mizu VoIP Server"]), Some(Removed::Accepted), "keeps it elsewhere");
+    let mut lists = with(Provider::Fcm, &[Dialect::Rfc8599]);
+    let still = format!("Contact: <{}>;expires=100", lists.last().contact.expose());
+    assert_eq!(log_out(&mut lists, &[&still]), Some(Removed::Accepted), "the server still lists it");
+    let mut unlisted = Stage::rfc8599();
+    unlisted.set_token(fcm("c-10:APA91bToken"));
+    let first = unlisted.register();
+    unlisted.reply(&first, 200, &["Expires: 3600"]);
+    assert_eq!(log_out(&mut unlisted, &[]), Some(Removed::Accepted), "a server that never listed it");
+    assert_eq!(log_out(&mut Stage::rfc8599(), &[]), Some(Removed::NeverBound));
+}
+
+#[test]
+fn a_removal_that_was_sent_to_another_host_proves_nothing() {
+    let mut stage = with(Provider::Fcm, &[Dialect::Rfc8599]);
+    stage.log_out();
+    let removal = stage.one();
+    stage.reply(&removal, 302, &["Contact: <sip:other.example.net>"]);
+    let again = stage.one();
+    stage.reply(&again, 200, &[]);
+    assert_eq!(removed(&stage), Some(Removed::Accepted));
+}
+
+#[test]
+fn a_log_out_is_delivered_to_a_server_that_dropped_the_push_provider() {
+    let mut stage = with(Provider::Fcm, &[Dialect::Rfc8599]);
+    stage.log_out();
+    let removal = stage.one();
+    stage.reply(&removal, 555, &[]);
+    let bare = stage.one();
+    assert!(!bare.text.contains("pn-") && is_null(&bare), "{bare:?}");
+    stage.reply(&bare, 200, &[]);
+    assert!(stage.is_logged_out());
+}
+
+#[test]
+fn a_log_out_is_tried_again_whatever_refused_it() {
+    let mut stage = Stage::bound();
+    let refresh = stage.register();
+    stage.log_out();
+    stage.reply(&refresh, 403, &[]);
+    let removal = stage.one();
+    assert!(is_null(&removal), "the refusal was not the removal's");
+    stage.reply(&removal, 403, &[]);
+    stage.silent();
+    stage.advance(seconds(3600));
+    assert!(!stage.all().is_empty(), "{:?}", stage.failures());
+}
+
+#[test]
+fn a_log_out_that_no_server_takes_is_dropped_and_told_after_thirty_days() {
+    let day = 24 * 3600;
+    let mut stage = Stage::bound();
+    stage.opens = false;
+    stage.network_changes();
+    stage.log_out();
+    stage.advance(seconds(29 * day));
+    assert_eq!(removed(&stage), None);
+    let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
+    later.all();
+    later.advance(seconds(day + 60));
+    assert_eq!(removed(&later), Some(Removed::GivenUp));
+    assert!(Stage::without_account(later.store.clone(), later.now, 10).all().is_empty());
+}
+
+#[test]
+fn auto_keeps_x_mpush_where_pn_params_cannot_say_the_same() {
+    use sipwake_core::push::Environment;
+    for (provider, environment) in
+        [(Provider::Apns, Environment::Sandbox), (Provider::FcmOnIos, Environment::ServerDefault)]
+    {
+        let mut config = PushConfig::new(provider.clone(), "com.example.app");
+        config.environment = environment;
+        let mut stage = Stage::new(account(|_| {}), Some(config));
+        stage.set_token(token(&provider, "ABCDEF01"));
+        let named = if provider == Provider::Apns { "apns" } else { "fcm" };
+        stage.registered_with(&[&format!("Feature-Caps: *;+sip.pns=\"{named}\"")]);
+        assert!(stage.register().header("X-MPUSH").is_some(), "{provider:?}");
+    }
+}

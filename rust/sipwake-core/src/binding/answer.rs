@@ -101,10 +101,7 @@ impl Binding {
         if sent.blames_nonce(code) {
             self.nonces(who).invalidate_all();
             sent.chain.single_contact |= code == 400;
-            // What may be a trouble of the server's own is not asked again at once.
-            if !(500..600).contains(&code) {
-                return self.again(sent, code, message);
-            }
+            return self.again(sent, code, message);
         }
         match code {
             // A server that dropped the push provider still holds the Contact, and finds it without `pn-*` (RFC 3261 19.1.4).

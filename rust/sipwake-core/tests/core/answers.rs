@@ -59,6 +59,8 @@ fn a_wake_that_fails_is_tried_four_times_soon_and_then_backs_off() {
     let mut stage = Stage::new(account(|_| {}), None);
     stage.registered();
     stage.push("{}");
+    let with_the_nonce = stage.one();
+    stage.reply(&with_the_nonce, 500, &[]);
     for soon in [1, 2, 4, 8] {
         let request = stage.one();
         stage.reply(&request, 500, &[]);
@@ -401,6 +403,8 @@ fn a_push_on_a_flow_that_died_unseen_registers_on_a_new_one_at_once_but_not_in_a
     assert!(stage.failures().is_empty());
     let again = stage.one();
     stage.reply(&again, 500, &[]);
+    let without_the_nonce = stage.one();
+    stage.reply(&without_the_nonce, 500, &[]);
     assert_eq!(stage.failures()[0].1, Some(seconds(1)), "a wake is worth one quick try more");
     stage.advance(seconds(1));
     let last = stage.one();

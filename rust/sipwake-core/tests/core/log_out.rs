@@ -92,6 +92,8 @@ fn hex_md5(text: &str) -> String {
 fn an_undelivered_log_out_is_tried_again_with_back_off() {
     let mut stage = Stage::bound();
     stage.log_out();
+    let with_the_nonce = stage.one();
+    stage.reply(&with_the_nonce, 500, &[]);
     for _ in 0..5 {
         let removal = stage.one();
         assert_eq!(removal.header("Expires"), Some("0"));

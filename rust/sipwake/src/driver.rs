@@ -102,7 +102,10 @@ impl Driver {
         drop((flows, sender));
         // Each flow holds a sender until its socket is closed; what it has to say concerns nobody any more.
         while happenings.recv().await.is_some() {}
-        drop(self.running);
+        // Whoever waits for the end may open the store at once.
+        let Self { running, store, .. } = self;
+        drop(store);
+        drop(running);
     }
 
     fn happened(&mut self, flow: FlowId, happening: Happening, flows: &mut Flows) {

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::{StateStore, StoreError, StoreFault};
 
@@ -15,8 +15,8 @@ const LOCK: &str = "writer.lock";
 /// Keeps one file a record, readable by its owner alone. A file is written beside, synced, and renamed, so that after a crash
 /// there is the old record or the new one. It does not encrypt: whoever reads the owner's files reads the records.
 ///
-/// The first write makes this the writer, until it is dropped or its process ends. Writes of another process, or by another
-/// `FileStore` on the same folder, are refused with [`StoreFault::NotTheWriter`]; everybody may read. On iOS, which ends an app
+/// The first write makes this process the writer, until it ends or has dropped each `FileStore` on the folder that wrote. Writes
+/// of another process are refused with [`StoreFault::NotTheWriter`]; everybody may read. On iOS, which ends an app
 /// that holds a file's lock while it is suspended, a lock lasts for one write: there the last process that began to write is the
 /// writer, and those before it are refused.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl FileStore {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&folder)?;
         check(&folder)?;
-        Ok(Self { folder, writer: Some(Mutex::default()) })
+        Ok(Self { folder: folder.canonicalize()?, writer: Some(Mutex::default()) })
     }
 
     /// Opens a folder for reading only, beside the process that writes: to judge pushes, for example.
@@ -64,7 +64,7 @@ impl FileStore {
         let writer = self.writer.as_ref().ok_or_else(|| refused("the store was opened for reading only"))?;
         let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
         if !writer.claim(&self.folder.join(LOCK))? {
-            return Err(refused("another process, or another FileStore, writes to this folder"));
+            return Err(refused("another process writes to this folder"));
         }
         let done = work();
         writer.pause();
@@ -122,11 +122,14 @@ impl StateStore for FileStore {
     }
 }
 
+/// The locks that this process holds: its stores on one folder share one.
+static HELD: Mutex<Vec<(PathBuf, Weak<File>)>> = Mutex::new(Vec::new());
+
 /// What makes one store the writer.
 #[derive(Debug, Default)]
 struct Writer {
     /// The lock, while it is held.
-    held: Option<File>,
+    held: Option<Arc<File>>,
     /// What we wrote into the lock's file when we became the writer.
     name: Option<[u8; 16]>,
 }
@@ -138,6 +141,12 @@ impl Writer {
     /// Becomes the writer, or makes sure of it. Returns `false` where another one is.
     fn claim(&mut self, path: &Path) -> io::Result<bool> {
         if self.held.is_some() {
+            return Ok(true);
+        }
+        let mut all = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(_, lock)| lock.strong_count() > 0);
+        if let Some(lock) = all.iter().find(|(known, _)| known == path).and_then(|(_, lock)| lock.upgrade()) {
+            self.held = Some(lock);
             return Ok(true);
         }
         let mut options = OpenOptions::new();
@@ -162,7 +171,11 @@ impl Writer {
                 }
             }
         }
-        self.held = Some(file);
+        let lock = Arc::new(file);
+        if Self::LASTS {
+            all.push((path.to_owned(), Arc::downgrade(&lock)));
+        }
+        self.held = Some(lock);
         Ok(true)
     }
 
@@ -275,10 +288,12 @@ mod tests {
     }
 
     #[test]
-    fn a_second_writer_is_refused_until_the_first_is_gone_and_may_read_all_the_while() {
-        let (_folder, first) = store();
-        first.save("removals", b"one").expect("save");
-        let second = FileStore::open(&first.folder).expect("open");
+    fn a_second_process_that_writes_is_refused_until_the_first_is_gone_and_may_read_all_the_while() {
+        let (_folder, second) = store();
+        fs::write(second.folder.join("removals"), b"one").expect("ours");
+        // A lock belongs to whoever opened the file, so this one is as good as another process's.
+        let first = File::create(second.folder.join(LOCK)).expect("ours");
+        assert!(lock(&first).expect("it can be locked"));
         let refused = |result: Result<(), StoreError>| matches!(result, Err(StoreError(StoreFault::NotTheWriter(_))));
         assert!(refused(second.save("removals", b"two")));
         assert!(refused(second.save_progress("removals", b"two")));
@@ -286,6 +301,16 @@ mod tests {
         assert_eq!(second.load("removals").expect("load").as_deref(), Some(b"one".as_slice()));
         drop(first);
         second.save("removals", b"two").expect("now it is the writer");
+    }
+
+    #[test]
+    fn stores_of_one_process_on_one_folder_write_both() {
+        let (_folder, one) = store();
+        one.save("removals", b"one").expect("save");
+        let two = FileStore::open(&one.folder).expect("open");
+        two.save("removals", b"two").expect("save");
+        drop(one);
+        two.save("removals", b"three").expect("it is still the writer");
     }
 
     #[test]

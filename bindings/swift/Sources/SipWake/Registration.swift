@@ -111,10 +111,27 @@ public struct Capabilities: Equatable, Sendable {
 public enum TokenOutcome: Hashable, Sendable {
     /// It is stored, and sent if it is new.
     case taken
-    /// It is sent if it is new, but the store is shut or fails: a kill now would lose it.
+    /// It is sent if it is new, but the store is shut or fails: it is stored later, unless the process is killed before.
     case notYetDurable
     /// It was empty or `null`: the good token that may be there stays.
     case ignored
+}
+
+/// Whether what the app asked for outlives the process.
+public enum Kept: Hashable, Sendable {
+    /// It is stored.
+    case durable
+    /// It is done, but the store is shut or fails: a kill now would lose it. It is stored as soon as the store can be written.
+    case notYetDurable
+}
+
+extension Kept {
+    init(_ kept: SipWakeFFI.Kept) {
+        switch kept {
+        case .durable: self = .durable
+        case .notYetDurable: self = .notYetDurable
+        }
+    }
 }
 
 extension TokenOutcome {

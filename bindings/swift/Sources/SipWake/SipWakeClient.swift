@@ -133,20 +133,29 @@ public final class SipWakeClient: Sendable {
         return TokenOutcome(outcome)
     }
 
-    /// Removes the push binding and stays registered. Stored before this returns; from here on no push makes a sound.
+    /// Removes the push binding and stays registered. Stored before this returns, unless it says so; from here on no push makes a
+    /// sound.
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
-    public func unbindPush(_ account: AccountID) async throws {
-        _ = try await waiting { [ffi] in try await ffi.unbindPush(account: account.rawValue) }
+    @discardableResult
+    public func unbindPush(_ account: AccountID) async throws -> Kept {
+        Kept(try await waiting { [ffi] in try await ffi.unbindPush(account: account.rawValue) })
     }
 
-    /// Logs the user out: the wish is stored before this returns, and delivered until the server confirms it
+    /// Logs the user out: the wish is stored before this returns, unless it says so, and delivered until the server confirms it
     /// (``SipWakeEvent/loggedOut(account:aor:)``), by later processes if need be. From here on no push makes a sound.
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
-    public func logOut(_ account: AccountID) async throws {
+    @discardableResult
+    public func logOut(_ account: AccountID) async throws -> Kept {
         hold("sipwake log-out") { if case .loggedOut(account, _) = $0 { true } else { false } }
-        _ = try await waiting { [ffi] in try await ffi.logOut(account: account.rawValue) }
+        return Kept(try await waiting { [ffi] in try await ffi.logOut(account: account.rawValue) })
+    }
+
+    /// Says that the store can be read and written again: the phone was unlocked for the first time. What could not be read or stored
+    /// before is tried at once; without this within a minute. Call it from `applicationProtectedDataDidBecomeAvailable(_:)`.
+    public func storeAvailable() async throws {
+        try await waiting { [ffi] in try await ffi.storeAvailable() }
     }
 
     /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by

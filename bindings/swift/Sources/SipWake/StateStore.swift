@@ -65,6 +65,8 @@ final class ForeignStore: SipWakeFFI.StateStore {
 func telling<T>(_ work: () throws -> T) throws -> T {
     do {
         return try work()
+    } catch let shut as StoreShut {
+        throw CallbackError.Shut(reason: shut.reason)
     } catch {
         throw CallbackError.Failed(reason: (error as? any LocalizedError)?.errorDescription ?? "\(error)")
     }

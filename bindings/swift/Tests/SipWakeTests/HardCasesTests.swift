@@ -16,6 +16,27 @@ private final class Broken: StateStore {
 }
 
 /// Takes a record only once it is opened.
+/// As the Keychain before the phone's first unlock.
+private final class Lockable: StateStore, @unchecked Sendable {
+    // Guards both fields.
+    private let lock = NSLock()
+    private var records: [String: Data] = [:]
+    private var shut = false
+
+    func setShut(_ shut: Bool) { lock.withLock { self.shut = shut } }
+    var count: Int { lock.withLock { records.count } }
+    func load(key: String) throws -> Data? { try open { $0[key] } }
+    func save(key: String, bytes: Data) throws { try open { $0[key] = bytes } }
+    func remove(key: String) throws { try open { $0[key] = nil } }
+
+    private func open<T>(_ work: (inout [String: Data]) -> T) throws -> T {
+        try lock.withLock {
+            if shut { throw StoreShut(reason: "not unlocked yet") }
+            return work(&records)
+        }
+    }
+}
+
 private final class Slow: StateStore {
     let memory = MemoryStore()
     let asked = DispatchSemaphore(value: 0)
@@ -104,7 +125,23 @@ private final class Slow: StateStore {
             if case .storeFailed(_, let reason) = event { reason } else { nil }
         }
         #expect(reason.contains("disk full"))
-        #expect(try await app.client.setToken(firstToken, for: app.account) == .taken)
+        #expect(try await app.client.setToken(firstToken, for: app.account) == .notYetDurable)
+    }
+
+    @Test func aStoreThatIsShutIsNotEmptyAndIsWrittenOnceItOpens() async throws {
+        let store = Lockable()
+        let before = try App(store: store, setup: alice())
+        #expect(try await before.client.setToken(firstToken, for: before.account) == .taken)
+        before.client.shutdown()
+        let kept = store.count
+        store.setShut(true)
+        let app = try App(store: store, setup: alice())
+        #expect(try await app.client.setToken(secondToken, for: app.account) == .notYetDurable)
+        #expect(store.count == kept, "nothing was written over what could not be read")
+        store.setShut(false)
+        try await app.client.storeAvailable()
+        #expect(try await app.client.setToken(secondToken, for: app.account) == .taken)
+        app.client.shutdown()
     }
 
     @Test func aPanicInRustArrivesAsAnError() async throws {

@@ -84,6 +84,7 @@ public final class AppModel {
 
     /// Takes up what could not be read before the phone was unlocked.
     public func unlocked() async {
+        do { try await client.storeAvailable() } catch { state.notice(error.localizedDescription) }
         guard state.storeProblem != nil else { return }
         do {
             record = try AccountRecord.load(from: store)

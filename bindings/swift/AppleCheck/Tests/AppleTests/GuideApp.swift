@@ -28,6 +28,10 @@ final class AppDelegate: NSObject, UIApplicationDelegate {
     func application(_ application: UIApplication, didRegisterForRemoteNotificationsWithDeviceToken token: Data) {
         phone?.pushes.alertToken(token)
     }
+
+    func applicationProtectedDataDidBecomeAvailable(_ application: UIApplication) {
+        Task { try await phone?.client.storeAvailable() }
+    }
 }
 
 @MainActor

@@ -143,7 +143,7 @@ public final class SipWakeClient: Sendable {
     }
 
     /// Logs the user out: the wish is stored before this returns, unless it says so, and delivered until the server confirms it
-    /// (``SipWakeEvent/loggedOut(account:aor:)``), by later processes if need be. From here on no push makes a sound.
+    /// (``SipWakeEvent/loggedOut(account:_:)``), by later processes if need be. From here on no push makes a sound.
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     @discardableResult

@@ -7,8 +7,8 @@ public enum SipWakeEvent: Equatable, Sendable {
     case registered(account: AccountID, Registration)
     /// A REGISTER, or the way to the registrar, failed.
     case registrationFailed(account: AccountID, RegistrationFailure)
-    /// A logged-out user's binding is gone from the server. The AOR is told, since the account itself is gone.
-    case loggedOut(account: AccountID, aor: String)
+    /// A log-out is over.
+    case loggedOut(account: AccountID, LogOut)
     /// A capability query was answered.
     case capabilities(account: AccountID, Capabilities)
     /// A call was announced, arrived, changed or ended.
@@ -25,6 +25,34 @@ public enum SipWakeEvent: Equatable, Sendable {
     case eventsLost(count: UInt64)
     /// Something that this version has no name for.
     case other(description: String)
+}
+
+/// A log-out that is over.
+public struct LogOut: Equatable, Sendable {
+    /// The address of record, since the account itself is gone.
+    public let aor: String
+    /// What the server's answer proves.
+    public let removed: Removed
+
+    public init(aor: String, removed: Removed) {
+        self.aor = aor
+        self.removed = removed
+    }
+}
+
+/// What is known of a logged-out user's bindings.
+public struct Removed: OpenName {
+    public let rawValue: String
+    public init(rawValue: String) { self.rawValue = rawValue }
+
+    /// The server lists our Contact no more, has listed it before, and all that it was told about push stood in it.
+    public static let proven = Self(rawValue: "proven")
+    /// The server accepted the removal, whose effect cannot be seen.
+    public static let accepted = Self(rawValue: "accepted")
+    /// Nothing was ever sent to a server.
+    public static let neverBound = Self(rawValue: "neverBound")
+    /// No server could be told for 30 days, or there were too many log-outs.
+    public static let givenUp = Self(rawValue: "givenUp")
 }
 
 /// Something that failed, with the system's code.
@@ -102,8 +130,8 @@ extension SipWakeEvent {
             let retryIn = retryInMs.map(Duration.init(milliseconds:))
             let failure = RegistrationFailure(kind: FailureKind(kind), status: status, reason: reason, retryIn: retryIn)
             self = .registrationFailed(account: id(account), failure)
-        case .loggedOut(let account, let aor, _):
-            self = .loggedOut(account: id(account), aor: aor)
+        case .loggedOut(let account, let aor, let removed):
+            self = .loggedOut(account: id(account), LogOut(aor: aor, removed: Removed(removed)))
         case .capabilities(let account, let status, let providers):
             self = .capabilities(account: id(account), Capabilities(status: status, providers: providers))
         case .call(let uuid, let account, let change, let times):
@@ -129,6 +157,17 @@ extension SipWakeEvent {
             self = .eventsLost(count: count)
         case .other(let description):
             self = .other(description: description)
+        }
+    }
+}
+
+extension Removed {
+    fileprivate init(_ removed: SipWakeFFI.Removed) {
+        switch removed {
+        case .proven: self = .proven
+        case .accepted: self = .accepted
+        case .neverBound: self = .neverBound
+        case .givenUp: self = .givenUp
         }
     }
 }

@@ -57,7 +57,8 @@ import Testing
         _ = try await app.registration(token: secondToken)
         try await app.client.logOut(app.account)
         #expect(app.client.push(push, channel: .pushKit).kind == .ignore(reason: .loggedOut))
-        _ = try await app.next { event -> String? in if case .loggedOut(_, let aor) = event { aor } else { nil } }
+        let out = try await app.next { event -> LogOut? in if case .loggedOut(_, let out) = event { out } else { nil } }
+        #expect([.proven, .accepted].contains(out.removed))
         let left = try gateway.bindings()
         #expect(left.isEmpty, "the gateway has not forgotten the user: \(left)")
     }

@@ -10,8 +10,8 @@ public struct SampleState: Equatable, Sendable {
         case failed(reason: String, retryIn: Duration?)
         /// The user logged out; the server has not confirmed it yet.
         case leaving
-        /// The server has forgotten this user.
-        case left(aor: String)
+        /// The log-out is over.
+        case left(LogOut)
     }
 
     /// Who is logged in; nil: the settings are asked for.
@@ -46,8 +46,8 @@ extension SampleState {
             if account == self.account { binding = .registered(registration) }
         case .registrationFailed(let account, let failure):
             if account == self.account { binding = .failed(reason: failure.reason, retryIn: failure.retryIn) }
-        case .loggedOut(_, let aor):
-            if account == nil { binding = .left(aor: aor) }
+        case .loggedOut(_, let out):
+            if account == nil { binding = .left(out) }
         case .call(let call):
             apply(call.change, to: call.id, connected: call.times.connected, talked: call.times.talked)
         case .chatMessage(_, let message):
@@ -133,7 +133,13 @@ extension SampleState {
         case .failed(let reason, let retryIn):
             return retryIn.map { "\(reason); tried again in \(Int($0.timeInterval.rounded(.up))) s" } ?? reason
         case .leaving: return "The server is told, again and again if need be, also after a restart"
-        case .left(let aor): return "The server has forgotten \(aor)"
+        case .left(let out):
+            switch out.removed {
+            case .proven: return "The server has forgotten \(out.aor)"
+            case .neverBound: return "No server ever knew \(out.aor)"
+            case .givenUp: return "No server could be told that \(out.aor) logged out"
+            default: return "The server has accepted that \(out.aor) logged out"
+            }
         }
     }
 

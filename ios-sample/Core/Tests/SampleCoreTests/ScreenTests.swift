@@ -101,7 +101,7 @@ import Testing
         #expect(state.binding == .none)
         state.apply(failed(AccountID(rawValue: "1")))
         #expect(state.details == "no answer; tried again in 2 s")
-        state.apply(.loggedOut(account: AccountID(rawValue: "2"), aor: "sip:b@x"))
+        state.apply(.loggedOut(account: AccountID(rawValue: "2"), LogOut(aor: "sip:b@x", removed: .proven)))
         #expect(state.headline == "Not registered")
     }
 

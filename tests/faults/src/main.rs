@@ -38,6 +38,7 @@ fn plant(folder: &Path) -> Result<(), String> {
         planted.insert(path, read(&source)?);
     }
     faults.plant(&mut planted)?;
+    planted.insert("Cargo.toml".to_owned(), renamed(&read(&repository.join("Cargo.toml"))?)?);
     let mut kept = BTreeSet::new();
     for part in ["Cargo.toml", "Cargo.lock", ".cargo", "rust", "tests"] {
         for from in files(&repository.join(part)).map_err(|error| format!("{part}: {error}"))? {
@@ -55,6 +56,16 @@ fn plant(folder: &Path) -> Result<(), String> {
         fs::remove_file(&gone).map_err(|error| format!("{}: {error}", gone.display()))?;
     }
     Ok(())
+}
+
+/// The copy gets a version of its own. Cargo tells the packages of two workspaces apart by no path, and both share a target
+/// folder: else what is built with the faults would be taken for the product.
+fn renamed(manifest: &str) -> Result<String, String> {
+    let package = manifest.split_once("[workspace.package]\nversion = \"");
+    let (before, (version, after)) = package
+        .and_then(|(before, rest)| Some((before, rest.split_once('"')?)))
+        .ok_or("no version of the workspace")?;
+    Ok(format!("{before}[workspace.package]\nversion = \"{version}-planted\"{after}"))
 }
 
 fn read(path: &Path) -> Result<String, String> {

@@ -7,6 +7,7 @@
 
 mod chance;
 pub mod fleet;
+mod habits;
 mod phone;
 mod processor;
 mod promises;
@@ -17,6 +18,7 @@ mod wire;
 mod world;
 
 pub use chance::Chance;
+pub use habits::Habit;
 pub use processor::{processor_time, resident};
 pub use promises::Broken;
 pub use script::{Damage, Happening, Profile, Script, Setting};

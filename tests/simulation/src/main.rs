@@ -2,17 +2,17 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a command's output")]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use simulation::{Script, play, processor_time, run_shown, shrink};
+use simulation::{Habit, Script, play, processor_time, run_shown, shrink};
 
-const HELP: &str =
-    "simulate [--seeds N | --seconds N] [--from SEED] [--keep FOLDER] | --seed SEED | --script FILE | --show FILE";
+const HELP: &str = "simulate [--seeds N | --seconds N] [--from SEED] [--habit NAME]… [--keep FOLDER] | --seed SEED | --script FILE | --show FILE";
 
 fn main() -> ExitCode {
-    let mut many = Many { from: 0, seeds: 10_000, length: None, keep: None };
+    let mut many = Many { from: 0, seeds: 10_000, length: None, habits: Vec::new(), keep: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().unwrap_or_default();
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
                 (many.seeds, many.length) = (u64::MAX, Some(Duration::from_secs(seconds)));
             }
             ("--from", Ok(seed)) => many.from = seed,
+            ("--habit", _) if Habit::named(&value).is_some() => many.habits.extend(Habit::named(&value)),
             ("--keep", _) => many.keep = Some(value.into()),
             ("--seed", Ok(seed)) => return one(&Script::from_seed(seed)),
             ("--show", _) => match std::fs::read_to_string(&value).map(|text| Script::parse(&text)) {
@@ -56,6 +57,8 @@ struct Many {
     from: u64,
     seeds: u64,
     length: Option<Duration>,
+    /// What every server has, in place of what is drawn for it.
+    habits: Vec<Habit>,
     /// Where a failing story is written to, made short.
     keep: Option<PathBuf>,
 }
@@ -63,14 +66,19 @@ struct Many {
 impl Many {
     fn play(&self) -> ExitCode {
         let (began, used) = (Instant::now(), processor_time());
+        let mut lives_with: BTreeMap<Habit, u64> = BTreeMap::new();
         let (mut played, mut days, mut registers, mut violations) = (0, 0.0, 0, 0);
         for seed in self.from..self.from.saturating_add(self.seeds) {
             if self.length.is_some_and(|length| began.elapsed() >= length) {
                 break;
             }
-            let script = Script::from_seed(seed);
+            let mut script = Script::from_seed(seed);
+            if !self.habits.is_empty() {
+                script.setting.habits.clone_from(&self.habits);
+            }
             let outcome = play(&script);
             played += 1;
+            script.setting.habits.iter().for_each(|habit| *lives_with.entry(*habit).or_insert(0) += 1);
             days += outcome.simulated as f64 / 86_400_000.0;
             registers += outcome.registers;
             if let Some(broken) = outcome.broken {
@@ -82,6 +90,9 @@ impl Many {
                     println!("{}: {:?}", path.display(), std::fs::write(&path, text));
                 }
             }
+        }
+        for (habit, lives) in lives_with {
+            println!("{habit:?}: {lives} lives, {:.1} %", 100.0 * lives as f64 / played.max(1) as f64);
         }
         let seconds = (processor_time() - used).as_secs_f64().max(0.01);
         println!(

@@ -209,10 +209,11 @@ impl Watch {
     }
 
     /// Promise 5: the verdict fits what the server said.
-    pub(crate) fn registered(&mut self, profile: Profile, registered: &Registered, at: u64) {
+    pub(crate) fn registered(&mut self, profile: Profile, dropped: bool, registered: &Registered, at: u64) {
         let standing = registered.verdict.standing;
         let fits = match (registered.token.is_some(), profile) {
             (false, _) => standing == Standing::NotAsked,
+            (true, _) if dropped && standing != Standing::Confirmed => true,
             (true, Profile::Rfc8599 | Profile::OpenSips) => standing == Standing::Confirmed,
             (true, Profile::Rfc8599Refusing) => matches!(standing, Standing::Unconfirmed | Standing::Refused),
             (true, _) => standing == Standing::Unconfirmed,
@@ -223,10 +224,15 @@ impl Watch {
     }
 
     /// Promise 6: one call, one UUID, one ring, one end.
-    pub(crate) fn call(&mut self, event: &CallEvent, at: u64) {
+    ///
+    /// Where a server renames Call-IDs, a push that comes after the end is the same as that of another call.
+    pub(crate) fn call(&mut self, event: &CallEvent, renamed: bool, at: u64) {
         let complaint = match &event.change {
             CallChange::Announced(caller) | CallChange::Ringing { caller, .. } => {
                 let ring = self.rings.entry(number(&caller.uri)).or_default();
+                if renamed && ring.ended && ring.uuid != Some(event.uuid) {
+                    *ring = Ring::default();
+                }
                 let ringing = matches!(event.change, CallChange::Ringing { .. });
                 let other = ring.uuid.is_some_and(|known| known != event.uuid);
                 ring.uuid = Some(event.uuid);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
+use crate::habits::{self, Habit};
 
 /// One second, in the unit of all times here.
 pub(crate) const SECOND: u64 = 1000;
@@ -65,6 +66,12 @@ pub struct Setting {
     pub seed: u64,
     /// The server.
     pub profile: Profile,
+    /// What this server does beside what it should.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub habits: Vec<Habit>,
+    /// How long after a push was judged the app hands it over, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub push_gap: u64,
     /// UDP, or else TCP.
     pub udp: bool,
     /// The gateways, where there are several that share nothing.
@@ -94,7 +101,16 @@ pub struct Setting {
     pub length: u64,
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Setting {
+    /// Whether the server has this habit.
+    pub(crate) fn has(&self, habit: Habit) -> bool {
+        self.habits.contains(&habit)
+    }
+
     /// Whether flows are opened over UDP, where neither the DNS nor a request's size says otherwise.
     pub(crate) fn udp_at_first(&self) -> bool {
         self.udp || self.apart.is_some_and(|apart| apart.dns.is_some())
@@ -195,6 +211,8 @@ impl Script {
         let setting = Setting {
             seed,
             profile,
+            habits: Vec::new(),
+            push_gap: if seed % 10 == 7 { seed % 3001 } else { 0 },
             udp: chance.hits(650),
             apart: chance.hits(350).then(|| apart(&mut chance)),
             accounts: if chance.hits(250) { 2 } else { 1 },
@@ -209,6 +227,7 @@ impl Script {
             nonce_life: *chance.pick(&[30, 300, 3600, 100_000]),
             length: *chance.pick(&[2 * HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR, 72 * HOUR]),
         };
+        let setting = Setting { habits: habits::drawn(seed, setting.apart.is_some()), ..setting };
         let count = chance.between(4, 40);
         let mut happenings: Vec<(u64, Happening)> = Vec::new();
         while happenings.len() < count as usize {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use md5::{Digest, Md5};
 
+use crate::habits::{self, Habit};
 use crate::script::{Profile, SECOND, Setting};
 use crate::wire::{Contact, Wire, digest_param, param};
 
@@ -55,7 +56,24 @@ pub(crate) struct Server {
     pub(crate) wrong_answers: BTreeMap<String, u32>,
     /// What a client did that the standards forbid.
     pub(crate) violations: Vec<String>,
+    /// For how many seconds REGISTERs were granted a binding, by branch.
+    granted: VecDeque<(String, u64)>,
+    /// How often each user was let in.
+    let_in: BTreeMap<String, u32>,
+    /// Nobody is refused without a reason any more.
+    peaceful: bool,
 }
+
+/// Why a REGISTER is not let in.
+enum Refused {
+    Challenged(String),
+    Answered(u16),
+}
+
+/// What is granted where the server cuts lifetimes, in seconds.
+const CUT: u64 = 600;
+/// Of so many REGISTERs of a user who is known one gets a 403.
+const FORBIDDEN_EACH: u32 = 9;
 
 /// What came of a REGISTER.
 pub(crate) struct Reply {
@@ -79,6 +97,9 @@ impl Server {
             changed: BTreeSet::new(),
             wrong_answers: BTreeMap::new(),
             violations: Vec::new(),
+            granted: VecDeque::new(),
+            let_in: BTreeMap::new(),
+            peaceful: false,
         };
         server.place_foreign_bindings();
         server
@@ -145,7 +166,13 @@ impl Server {
         !self.trouble.is_empty()
     }
 
+    /// For how many seconds the REGISTER of a branch was granted a binding.
+    pub(crate) fn granted(&self, branch: &str) -> Option<u64> {
+        self.granted.iter().find(|(known, _)| known == branch).map(|(_, seconds)| *seconds)
+    }
+
     pub(crate) fn make_peace(&mut self) {
+        self.peaceful = true;
         self.trouble.clear();
     }
 
@@ -207,8 +234,15 @@ impl Server {
                 status => (status, "Trouble", Vec::new(), None),
             };
         }
-        if let Err(challenge) = self.authenticate(request, now) {
-            return (401, "Unauthorized", vec![challenge], None);
+        match self.authenticate(request, now) {
+            Ok(()) => {}
+            Err(Refused::Challenged(challenge)) => return (401, "Unauthorized", vec![challenge], None),
+            Err(Refused::Answered(status)) => return (status, "Nonce Reused", Vec::new(), None),
+        }
+        let let_in = self.let_in.entry(request.to_user().to_owned()).or_default();
+        *let_in += 1;
+        if self.setting.has(Habit::ForbiddenAtTimes) && let_in.is_multiple_of(FORBIDDEN_EACH) && !self.peaceful {
+            return (403, "Forbidden", Vec::new(), None);
         }
         let call_id = request.one("call-id").to_owned();
         // RFC 3261 10.3, step 7.
@@ -217,18 +251,23 @@ impl Server {
         }
         self.cseqs.insert(call_id, request.cseq());
         let speaks = request.contacts().iter().any(|contact| contact.uri.contains(";pn-provider"));
-        if self.setting.profile == Profile::Rfc8599Refusing && speaks && self.wanted(request) > 0 {
+        let dropped = self.setting.has(Habit::ProviderDropped) && now > self.setting.length / 2;
+        if (dropped || self.setting.profile == Profile::Rfc8599Refusing) && speaks && self.wanted(request) > 0 {
             return (555, "Push Notification Service Not Supported", Vec::new(), None);
         }
         let user = request.to_user().to_owned();
+        // Who comes back after a log-out is let in at first.
+        if self.wanted(request) == 0 {
+            self.let_in.remove(&user);
+        }
         self.bind(request, &user, flow, now);
-        let mut extra: Vec<String> = self.bindings[&user]
-            .iter()
-            .map(|binding| {
-                let expires = binding.expires_at.saturating_sub(now) / SECOND;
-                format!("Contact: <{}>{};expires={}", binding.contact.uri, binding.contact.params, expires.min(100_000))
-            })
-            .collect();
+        let ours = self.bindings[&user].iter().find(|binding| binding.branch == request.branch());
+        let seconds = ours.map(|binding| binding.expires_at.saturating_sub(now) / SECOND);
+        if let Some(seconds) = seconds {
+            self.granted.push_back((request.branch().to_owned(), seconds));
+            self.granted.truncate(self.granted.len().min(64));
+        }
+        let mut extra = self.list(&user, seconds, now);
         if speaks && self.wanted(request) > 0 {
             match self.setting.profile {
                 Profile::Rfc8599 => extra.push("Feature-Caps: *;+sip.pns=\"fcm\"".into()),
@@ -241,11 +280,48 @@ impl Server {
         (200, "OK", extra, Some(user))
     }
 
+    /// The Contacts of a 200, and its Expires, as this server writes them.
+    fn list(&self, user: &str, granted: Option<u64>, now: u64) -> Vec<String> {
+        let has = |habit| self.setting.has(habit);
+        let in_header = has(Habit::LifetimeInHeader);
+        let mut contacts = Vec::new();
+        for binding in &self.bindings[user] {
+            let expires = (binding.expires_at.saturating_sub(now) / SECOND).min(100_000);
+            let uri = habits::listed(&self.setting.habits, &binding.contact.uri);
+            let contact = format!("<{uri}>{}", binding.contact.params);
+            if has(Habit::EndListed) && !binding.foreign {
+                contacts.push(format!("{contact};expires=0"));
+            }
+            contacts.push(if in_header { contact } else { format!("{contact};expires={expires}") });
+        }
+        if has(Habit::ManyDevices) {
+            let others =
+                (0..40).map(|number| format!("<sip:{user}@198.51.100.{number}:5062>;expires={}", 70 + number * 90));
+            contacts.extend(others);
+        }
+        let mut lines: Vec<String> = match () {
+            () if has(Habit::NothingListed) => Vec::new(),
+            () if has(Habit::OneLine) => vec![format!("Contact: {}", contacts.join(", "))],
+            () => contacts.iter().map(|contact| format!("Contact: {contact}")).collect(),
+        };
+        if let Some(seconds) = granted {
+            if in_header || has(Habit::NothingListed) {
+                lines.push(format!("Expires: {seconds}"));
+            } else if has(Habit::ZeroInHeader) {
+                lines.push("Expires: 0".to_owned());
+            }
+            if has(Habit::FlowTimer) {
+                lines.push("Flow-Timer: 120".to_owned());
+            }
+        }
+        lines
+    }
+
     fn wanted(&self, request: &Wire) -> u64 {
         request.one("expires").parse().unwrap_or(3600)
     }
 
-    fn authenticate(&mut self, request: &Wire, now: u64) -> Result<(), String> {
+    fn authenticate(&mut self, request: &Wire, now: u64) -> Result<(), Refused> {
         let answer = request.one("authorization");
         let nonce = digest_param(answer, "nonce");
         let mut stale = false;
@@ -264,6 +340,10 @@ impl Server {
                 stale = true;
             } else {
                 let nonce = self.nonces.get_mut(nonce).expect("it lives");
+                let once = self.setting.habits.iter().find_map(|habit| habit.refuses_used_nonces());
+                if let Some(status) = once.filter(|_| nonce.count > 0) {
+                    return Err(Refused::Answered(status));
+                }
                 if count > nonce.count {
                     nonce.count = count;
                     return Ok(());
@@ -279,14 +359,15 @@ impl Server {
             let life = self.setting.nonce_life * SECOND;
             self.nonces.retain(|_, nonce| now < nonce.born + life);
         }
-        let stale = if stale { ", stale=true" } else { "" };
-        Err(format!(
+        let said = (stale && !self.setting.has(Habit::StaleUnsaid)) || self.setting.has(Habit::StaleAlways);
+        let stale = if said { ", stale=true" } else { "" };
+        Err(Refused::Challenged(format!(
             "WWW-Authenticate: Digest realm=\"{REALM}\", nonce=\"{fresh}\", qop=\"auth\", algorithm=MD5{stale}"
-        ))
+        )))
     }
 
     fn bind(&mut self, request: &Wire, user: &str, flow: u64, now: u64) {
-        let contacts = request.contacts();
+        let mut contacts = request.contacts();
         let default = self.wanted(request);
         let call_id = request.one("call-id");
         let profile = self.setting.profile;
@@ -296,8 +377,15 @@ impl Server {
             Profile::PortSip => portsip_token(request.one("x-push")),
             _ => HeaderToken::Absent,
         };
-        for contact in &contacts {
-            let expires = contact.expires().unwrap_or(default);
+        for contact in &mut contacts {
+            let cut = if self.setting.has(Habit::LifetimeCut) { CUT } else { u64::MAX };
+            let expires = contact.expires().unwrap_or(default).min(cut);
+            if expires == 0
+                && let Some(uri) =
+                    habits::meant(&self.setting.habits, bindings.iter().map(|known| &known.contact), contact)
+            {
+                contact.uri = uri;
+            }
             let found = bindings.iter().position(|known| same_binding(profile, known, contact, call_id));
             if expires == 0 {
                 // Mizutech ignores `Expires: 0` alone (S2): what pushes stays until `X-MPUSH: null`.

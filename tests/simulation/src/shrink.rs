@@ -41,12 +41,20 @@ pub fn shrink(script: &Script) -> Script {
         |script: &mut Script| script.setting.delay = (5, 30),
         |script: &mut Script| script.setting.keep_alive = None,
         |script: &mut Script| script.setting.push_loss = 0,
+        |script: &mut Script| script.setting.push_gap = 0,
         |script: &mut Script| script.setting.accounts = 1,
     ] {
         let mut shorter = best.clone();
         calmer(&mut shorter);
         let in_range = shorter.setting.accounts == best.setting.accounts;
         if in_range && promise(&shorter) == Some(wanted) {
+            best = shorter;
+        }
+    }
+    for habit in best.setting.habits.clone() {
+        let mut shorter = best.clone();
+        shorter.setting.habits.retain(|known| *known != habit);
+        if promise(&shorter) == Some(wanted) {
             best = shorter;
         }
     }

@@ -176,12 +176,15 @@ impl Registrant {
         let rewritten =
             || others.iter().find(|c| c.parsed().zip(sent_uri.as_ref()).is_some_and(|(c, s)| is_rewritten(&c, s)));
         let from_seen = || others.iter().find(|contact| seen.is_some_and(|seen| is_at(contact, seen)));
-        let changed = || last.only_change(&others);
+        // Registrars shorten what was asked for; what is longer is another device's.
+        let changed =
+            || last.only_change(&others).filter(|c| c.expires().is_none_or(|granted| granted <= sent.expires));
         let meant = ours.or_else(|| rewritten().copied()).or_else(|| from_seen().copied()).or_else(changed);
         if let Some(seconds) = meant.and_then(Contact::expires) {
             return sure(seconds);
         }
-        if let Some(seconds) = message.expires() {
+        // A zero beside what it binds is a habit of old scripts, and means nothing.
+        if let Some(seconds) = message.expires().filter(|seconds| *seconds > 0) {
             return sure(seconds);
         }
         let longest_asked = sent.expires;

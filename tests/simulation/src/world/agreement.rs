@@ -1,6 +1,7 @@
 //! The end: after quiet time both sides agree.
 
 use super::World;
+use crate::habits::Habit;
 use crate::phone;
 use crate::script::{Profile, SECOND};
 use crate::server::Server;
@@ -42,7 +43,11 @@ impl World<'_> {
             return None;
         }
         let ours: Vec<_> = bindings.iter().filter(|binding| !binding.foreign && !binding.given_up).collect();
+        // Lists that hide what they are about keep the phone from finding what it has forgotten. What does not push lapses.
+        let hidden = [Habit::NothingListed, Habit::ContactRewritten, Habit::TransportLeftOut];
+        let hidden = hidden.into_iter().any(|habit| self.setting.has(habit));
         if !app.logged_in {
+            let ours: Vec<_> = ours.iter().filter(|binding| !hidden || binding.token.is_some()).collect();
             // Of a gateway that was down when the user left, and that another one spoke for, the same holds.
             let told = self.phone.agent.as_ref().is_some_and(|agent| agent.push(&app.key).is_err());
             if told && self.setting.apart.is_some() {
@@ -57,7 +62,12 @@ impl World<'_> {
         if self.forgotten.contains(&user) {
             return None;
         }
-        if !ours.iter().any(|binding| binding.token == wanted) {
+        // Without what it remembered the phone takes a 403 for the account's end, until the app registers.
+        if app.excused && self.setting.has(Habit::ForbiddenAtTimes) {
+            return None;
+        }
+        let dropped = self.setting.has(Habit::ProviderDropped);
+        if !ours.iter().any(|binding| binding.token == wanted || (dropped && binding.token.is_none())) {
             let seen: Vec<_> = ours.iter().map(|binding| &binding.token).collect();
             return Some(format!("no binding with {wanted:?}, but {seen:?}"));
         }
@@ -68,7 +78,7 @@ impl World<'_> {
         if let Some(old) = old {
             return Some(format!("an old token is still pushed to: {}", old.contact.uri));
         }
-        (ours.len() > 1).then(|| {
+        (ours.len() > 1 && !hidden).then(|| {
             format!("{} bindings of one phone: {} and {}", ours.len(), ours[0].contact.uri, ours[1].contact.uri)
         })
     }

@@ -61,6 +61,7 @@ impl World<'_> {
             self.watch.flow_closed(flow);
         }
         self.watch.killed();
+        self.owed_since.fill(None);
         // What the store refused dies with the process, unless the store takes it in time.
         for index in 0..self.phone.apps.len() {
             if self.is_unstored(REMOVALS) || self.is_unstored(&binding_key(&self.phone.apps[index].key)) {

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use sipwake_core::payload::{Channel, Hints, parse_push};
+use sipwake_core::payload::{Channel, Hints, PushAction, parse_push};
 
 use super::{Call, Due, World};
+use crate::habits::Habit;
 use crate::phone;
 use crate::script::{Profile, SECOND};
 use crate::wire::Wire;
+
+/// How long a REGISTER may be owed where nothing is in its way: a bucket's refill, and a REGISTER before it that fails.
+const MOST_OWED: u64 = 120 * SECOND;
 
 impl World<'_> {
     pub(super) fn place_call(&mut self, index: usize, patience: u64) {
@@ -46,14 +50,17 @@ impl World<'_> {
 
     pub(super) fn call_request(&self, method: &str, call: usize, flow: u64) -> Vec<u8> {
         let to = phone::user(self.calls[call].account);
+        let alias = if self.setting.has(Habit::AliasInTo) { "sales" } else { &to };
+        let renamed = self.setting.has(Habit::CallIdRenamed);
+        let call_id = if renamed { format!("b2b-{call}") } else { format!("call-{call}") };
         let push_id = match self.setting.profile {
             Profile::PortSip => format!("X-Push-ID: push-{call}\r\n"),
             _ => String::new(),
         };
         format!(
             "{method} sip:{to}@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKcall{call}.{flow}\r\n\
-             Max-Forwards: 70\r\nFrom: <sip:+49{call}@example.com>;tag=c{call}\r\nTo: <sip:{to}@example.com>\r\n\
-             Call-ID: call-{call}@example.com\r\nCSeq: 1 {method}\r\nContact: <sip:192.0.2.1>\r\n{push_id}Content-Length: 0\r\n\r\n"
+             Max-Forwards: 70\r\nFrom: <sip:+49{call}@example.com>;tag=c{call}\r\nTo: <sip:{alias}@example.com>\r\n\
+             Call-ID: {call_id}@example.com\r\nCSeq: 1 {method}\r\nContact: <sip:192.0.2.1>\r\n{push_id}Content-Length: 0\r\n\r\n"
         )
         .into_bytes()
     }
@@ -68,6 +75,10 @@ impl World<'_> {
 
     pub(super) fn cancel(&mut self, call: usize) {
         self.calls[call].over = true;
+        // Another caller, since here each is known by a number of its own.
+        if self.setting.has(Habit::CalledAgain) && call.is_multiple_of(2) && !self.quiet {
+            self.later(5 * SECOND, Due::CallAgain(self.calls[call].account));
+        }
         for flow in self.calls[call].legs.keys().copied().collect::<Vec<_>>() {
             let bytes = self.call_request("CANCEL", call, flow);
             self.travel(flow, || Due::ToPhone(flow, bytes.clone()));
@@ -120,9 +131,8 @@ impl World<'_> {
         let now = self.phone.now(self.at);
         let hints = Hints::at(now);
         let payload = self.payload(index, call);
-        let Some(agent) = &mut self.phone.agent else { return };
+        let Some(agent) = &self.phone.agent else { return };
         let action = agent.gate().judge(parse_push(payload.as_str(), Channel::FcmAndroid, &hints), &hints, now.boot);
-        agent.handle_push(&action, now);
         let app = &self.phone.apps[index];
         let named = action.identity.account.is_some();
         let other = self.phone.apps.iter().any(|app| app.logged_in && app.wants_push);
@@ -131,6 +141,33 @@ impl World<'_> {
         if action.is_call() && unwanted && (named || !other) && !excused {
             self.watch.fail(self.at, 1, "a late push makes a sound");
         }
-        self.drain();
+        let process = self.phone.process;
+        if self.setting.push_gap == 0 {
+            self.handed_over(process, &action, index, call);
+        } else {
+            self.later(self.setting.push_gap, Due::Judged(process, Box::new(action), index, call));
+        }
+    }
+
+    /// The app hands over a push that it judged, unless its process died meanwhile.
+    pub(super) fn handed_over(&mut self, process: u64, action: &PushAction, index: usize, call: usize) {
+        if process != self.phone.process || self.phone.agent.is_none() {
+            return;
+        }
+        // Its own call's INVITE, or the end of it, may be here already: then it is owed nothing.
+        let waits = action.is_call() && !self.calls[call].over && self.calls[call].legs.is_empty();
+        let app = &self.phone.apps[index];
+        if waits && app.logged_in && app.wants_push && !self.servers[0].knows_another_password(&phone::user(index)) {
+            self.owed_since[index].get_or_insert(self.at);
+        }
+        self.with_agent(|agent, now| agent.handle_push(action, *now));
+    }
+
+    /// Promise 3: a push is answered by a REGISTER that is sent after it.
+    pub(super) fn pushes_are_answered(&mut self) {
+        let late = |since: u64| since.max(self.disturbed) + MOST_OWED < self.at;
+        if self.phone.asleep_until <= self.at && self.owed_since.iter().flatten().any(|since| late(*since)) {
+            self.watch.fail(self.at, 3, "a push was not answered by a REGISTER");
+        }
     }
 }

@@ -10,6 +10,8 @@ mod phone_side;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
+use sipwake_core::payload::PushAction;
+
 use crate::chance::Chance;
 use crate::phone::Phone;
 use crate::promises::{Broken, Watch};
@@ -43,9 +45,12 @@ enum Due {
     FlowUp(u64),
     FlowDown(u64),
     Push(usize, usize),
+    /// The app of a process hands over a push that it judged before.
+    Judged(u64, Box<PushAction>, usize, usize),
     Start,
     Invite(usize, u64),
     Cancel(usize),
+    CallAgain(usize),
     /// Time to see what an account's gateways hold.
     Judge(usize),
 }
@@ -79,6 +84,10 @@ struct World<'s> {
     registers: u64,
     fingerprint: u64,
     disturbed: u64,
+    /// For how long the last 200 to each account's REGISTER grants a binding, in seconds.
+    granted: Vec<Option<u64>>,
+    /// Since when each account owes a push a REGISTER.
+    owed_since: Vec<Option<u64>>,
     /// Records that the store refused and that the app has not heard of.
     untold: Vec<String>,
     /// What waits for the phone to wake.
@@ -117,6 +126,8 @@ pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) 
         registers: 0,
         fingerprint: 0,
         disturbed: 0,
+        granted: vec![None; setting.accounts],
+        owed_since: vec![None; setting.accounts],
         untold: Vec::new(),
         missed: Vec::new(),
         forgotten: BTreeSet::new(),
@@ -167,6 +178,7 @@ pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) 
         if world.watch.knows_calls() && world.timer() > world.at && world.phone.asleep_until <= world.at {
             world.watch.calls_are_over(world.at);
         }
+        world.pushes_are_answered();
         if let Some(violation) = world.servers.iter_mut().find_map(|server| server.violations.pop()) {
             world.watch.fail(world.at, 3, violation);
         }

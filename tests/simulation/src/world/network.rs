@@ -7,7 +7,9 @@ use sipwake_core::account::Transport;
 use sipwake_core::event::{FlowError, FlowId};
 
 use super::{Due, HOLD, World};
+use crate::habits::Habit;
 use crate::phone;
+use crate::script::SECOND;
 use crate::wire::{Wire, digest_param};
 
 /// Answers with a password that the server does not know, since there was last a reason to register: a chain's two, and
@@ -22,6 +24,7 @@ impl World<'_> {
         match due {
             Due::ToServer(flow, bytes) => self.at_server(flow, &bytes),
             Due::Push(index, call) => self.pushed(index, call),
+            Due::Judged(process, action, index, call) => self.handed_over(process, &action, index, call),
             Due::Start => {
                 if self.phone.agent.is_none() {
                     self.start();
@@ -29,6 +32,7 @@ impl World<'_> {
             }
             Due::Invite(call, flow) => self.invite(call, flow),
             Due::Cancel(call) => self.cancel(call),
+            Due::CallAgain(index) => self.place_call(index, 15 * SECOND),
             Due::Judge(index) => self.judge_holding(index),
             // The radio of a phone in deep sleep drops datagrams; a stream waits.
             Due::ToPhone(flow, _) if asleep > 0 && self.is_udp(flow) => {}
@@ -65,6 +69,11 @@ impl World<'_> {
             let refused = wire.status() == Some(401) && self.servers[0].knows_another_password(wire.to_user());
             for (index, (seen, app)) in self.watch.seen.iter_mut().zip(&self.phone.apps).enumerate() {
                 if seen.in_flight.as_ref().is_some_and(|known| known.branch == wire.branch()) {
+                    self.granted[index] = self.servers.iter().find_map(|server| server.granted(wire.branch()));
+                    // What a nonce was refused with is forgotten, whatever the status.
+                    if wire.status().is_some_and(|status| status >= 400 && status != 401 && !seen.is_aside(flow)) {
+                        seen.nonce = None;
+                    }
                     let request = seen.answered(wire.status(), app.logged_in);
                     granted.extend(
                         request.filter(|_| matches!(wire.status(), Some(200..300))).map(|asked| (index, asked)),
@@ -105,6 +114,9 @@ impl World<'_> {
     }
 
     pub(super) fn at_server(&mut self, flow: u64, bytes: &[u8]) {
+        if bytes == b"\r\n\r\n" && self.setting.has(Habit::FlowTimer) {
+            return self.travel(flow, || Due::ToPhone(flow, b"\r\n".to_vec()));
+        }
         let Some(wire) = Wire::parse(bytes) else { return };
         if let Some(status) = wire.status() {
             return self.answered(flow, &wire, status);
@@ -124,7 +136,13 @@ impl World<'_> {
             self.disturbed = self.disturbed.max(self.at);
         }
         let reply = server.register(&wire, flow, self.at);
-        if server.wrong_answers.get(wire.to_user()).is_some_and(|count| *count > MOST_WRONG_ANSWERS) {
+        if reply.bytes.starts_with(b"SIP/2.0 403") {
+            // It is asked again some minutes later.
+            self.disturbed = self.disturbed.max(self.at);
+        }
+        if server.wrong_answers.get(wire.to_user()).is_some_and(|count| *count > MOST_WRONG_ANSWERS)
+            && !self.setting.has(Habit::StaleAlways)
+        {
             self.watch.fail(self.at, 3, "a refused password is tried again and again");
         }
         let bytes = reply.bytes;

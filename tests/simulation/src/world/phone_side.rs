@@ -7,6 +7,7 @@ use sipwake_core::user_agent::UserAgent;
 
 use super::network::summary;
 use super::{Due, World};
+use crate::habits::Habit;
 use crate::phone::{self, Flow};
 use crate::script::SECOND;
 use crate::wire::Wire;
@@ -167,6 +168,7 @@ impl World<'_> {
             && let Some(index) = phone::account_of(wire.to_user()).filter(|index| *index < self.setting.accounts)
         {
             self.watch.register_sent(index, &wire, &bytes, flow, self.at);
+            self.owed_since[index] = None;
             self.reacted = true;
         }
         if self.phone.flows.get(&flow).is_some_and(|flow| flow.up) && !self.is_too_large(flow, &bytes) {
@@ -176,15 +178,36 @@ impl World<'_> {
 
     pub(super) fn hear(&mut self, event: &Event) {
         match event {
-            Event::Registered { registered, .. } => {
+            Event::Registered { account, registered, .. } => {
                 self.reacted = true;
-                self.watch.registered(self.setting.profile, registered, self.at);
+                let refusing = self.setting.has(Habit::ProviderDropped);
+                self.watch.registered(self.setting.profile, refusing, registered, self.at);
+                let index = self.phone.apps.iter().position(|app| app.key == *account);
+                if let Some(granted) = index.and_then(|index| self.granted[index])
+                    && registered.expires.as_secs() > granted
+                {
+                    let believed = registered.expires.as_secs();
+                    self.watch.fail(self.at, 10, format!("bound for {granted} s, and told as {believed} s"));
+                }
             }
             Event::StoreFailed { key, .. } => self.untold.retain(|untold| untold != key),
-            Event::Call(call) => self.watch.call(call, self.at),
+            Event::Call(call) => {
+                let renamed = self.setting.has(Habit::CallIdRenamed);
+                self.watch.call(call, renamed, self.at);
+            }
             Event::RegistrationFailed { account, retry_in: None, .. } => {
                 self.reacted = true;
                 // The nonce is of no use to somebody who cannot answer.
+                for (app, seen) in self.phone.apps.iter().zip(&mut self.watch.seen) {
+                    if app.key == *account {
+                        seen.nonce = None;
+                        seen.refusals = 0;
+                    }
+                }
+            }
+            Event::RegistrationFailed { account, .. } if self.setting.has(Habit::StaleAlways) => {
+                self.reacted = true;
+                // A wrong password looks like one nonce after the other that died.
                 for (app, seen) in self.phone.apps.iter().zip(&mut self.watch.seen) {
                     if app.key == *account {
                         seen.nonce = None;

@@ -167,6 +167,10 @@ impl World<'_> {
             && wire.method() == "REGISTER"
             && let Some(index) = phone::account_of(wire.to_user()).filter(|index| *index < self.setting.accounts)
         {
+            // Who refuses each answer as stale keeps the phone from telling a dead nonce from a wrong password.
+            if self.setting.has(Habit::StaleAlways) && self.servers[0].knows_another_password(&phone::user(index)) {
+                self.watch.seen[index].nonce = None;
+            }
             self.watch.register_sent(index, &wire, &bytes, flow, self.at);
             self.owed_since[index] = None;
             self.reacted = true;

@@ -84,6 +84,10 @@ impl Seen {
         let asked = self.in_flight.take()?.bytes;
         let removal = Wire::parse(&asked).is_some_and(|wire| removes(&wire));
         self.removed |= !logged_in && removal && matches!(status, Some(200..300));
+        // What is refused in other words than a challenge may be refused for its nonce, which is then forgotten.
+        if matches!(status, Some(400..) if !matches!(status, Some(401 | 407 | 408 | 423 | 439 | 503 | 504 | 555))) {
+            self.nonce = None;
+        }
         Some(asked)
     }
 

@@ -131,7 +131,9 @@ async fn a_flood_of_pushes_is_a_few_registers(transport: Transport) {
     let mark = stage.mark();
     for number in 0..10_000 {
         let action = app.push(&serde_json::json!({"ntype": "0", "nfrom": "123", "ncallid": format!("{number}")}));
-        assert_eq!(action.duty, Duty::StartForegroundService);
+        // Once as many calls are announced as the client holds, a further one cannot ring.
+        assert!(matches!(action.duty, Duty::StartForegroundService | Duty::Nothing), "{action:?}");
+        assert!(number > 0 || action.duty == Duty::StartForegroundService, "the first one rings: {action:?}");
     }
     app.registered().await;
     app.register().await;

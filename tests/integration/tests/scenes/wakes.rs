@@ -9,7 +9,7 @@ use sipwake::core::payload::{ActionKind, Duty, Ignored};
 use sipwake::{CallChange, Ended, Event, Transport};
 
 over_udp_and_tcp!(
-    a_hundred_pushes_for_one_call_are_one_register_and_one_call,
+    a_hundred_pushes_for_one_call_are_a_few_registers_and_one_call,
     pushes_while_a_register_is_in_flight_fold_into_it,
     a_wake_after_the_process_died_is_one_register,
     a_push_to_refresh_is_answered_without_a_sound,
@@ -21,7 +21,7 @@ over_udp_and_tcp!(
     an_announced_call_whose_caller_gives_up_by_push_is_over,
 );
 
-async fn a_hundred_pushes_for_one_call_are_one_register_and_one_call(transport: Transport) {
+async fn a_hundred_pushes_for_one_call_are_a_few_registers_and_one_call(transport: Transport) {
     let mut stage = Stage::new("mizutech", transport).await;
     let (app, _) = stage.registered_app(TOKEN).await;
     drop(app);
@@ -39,7 +39,8 @@ async fn a_hundred_pushes_for_one_call_are_one_register_and_one_call(transport: 
     let more = app.leftovers(Duration::from_millis(300)).await;
     assert!(!more.iter().any(|event| matches!(event, Event::Call(_))), "one call, one ring: {more:?}");
     let registers = stage.requests_since(mark, "REGISTER").len();
-    assert!(registers <= 2, "{registers} REGISTERs\n{}", stage.ladder());
+    // At most six for pushes until the INVITE is here, and the answer to one challenge.
+    assert!(registers <= 7, "{registers} REGISTERs\n{}", stage.ladder());
     call.cancel().await;
     app.call("the end", |change| matches!(change, CallChange::Ended(Ended::Cancelled))).await;
 }

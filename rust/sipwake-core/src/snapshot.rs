@@ -564,7 +564,8 @@ mod tests {
         let record = seal(&memory);
         let stored = String::from_utf8(record.clone()).expect("JSON");
         let text = r#""bound":{"base":"sip:a@b","uri":"sip:a@b;pn-prid=t","token":null,"expires_at":7,"gateway":"gw.example"}"#;
-        assert!(stored.contains(text), "{stored}");
+        // What else a binding remembers comes after this, and may be missing.
+        assert!(stored.contains(text.trim_end_matches('}')), "{stored}");
         let read = open::<Memory>(&record).expect("sound").bound.expect("bound");
         assert_eq!((read.base(), Some(&read)), ("sip:a@b", bound.as_ref()));
         let read = |text: &str| serde_json::from_str::<Bound>(text).ok();

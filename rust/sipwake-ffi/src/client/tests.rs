@@ -180,7 +180,7 @@ fn a_store_that_fails_is_an_event_and_a_listener_that_panics_another() {
     let (mut store, mut listener) = (false, false);
     while !(store && listener) {
         match wait(stream.next_event()).expect("no error").expect("an event") {
-            Event::StoreFailed { reason, .. } => store |= reason == "full",
+            Event::StoreFailed { reason, .. } => store |= reason == "locked",
             Event::ListenerFailed { .. } => listener = true,
             _ => {}
         }

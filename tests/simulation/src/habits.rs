@@ -98,10 +98,17 @@ impl Habit {
     }
 }
 
-/// What the phone does not live with yet; `simulate --habit` shows it. A 400 to a nonce that an exchange has used whose answer was
-/// lost is taken for a Contact that is too long; after a 500 the phone goes back and forth between its gateways without a pause. A former Contact that is listed
-/// with its token escaped otherwise is not known again.
+/// What the phone does not live with yet; `simulate --habit` shows it.
 const OPEN: [Habit; 3] = [Habit::NonceOnce400, Habit::NonceOnce500, Habit::ContactEscaped];
+
+/// Why, in words; `simulate` says it with each result.
+pub const OPEN_FAULTS: [&str; 5] = [
+    "nonce_once400: where a chain was cut short the refused nonce is taken for a Contact that is too long or not to be removed",
+    "nonce_once500: rare lives with several gateways keep a binding at the gateway that was left",
+    "contact_escaped: a former Contact that is listed with its token escaped otherwise is not always known again",
+    "a gateway apart that refuses used nonces or what is right: a 403 where a gateway was left counts as the last word",
+    "stale_unsaid with a server that restarts between its challenge and the answer: taken for a wrong password",
+];
 
 /// Draws a server's habits: each in some nine of a hundred lives. Beside several gateways none of them refuses nonces, or what
 /// is right: that is open, too, since a 403 where a gateway was left counts as the last word.

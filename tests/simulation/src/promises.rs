@@ -59,6 +59,8 @@ struct Ring {
     announced: bool,
     ringing: bool,
     ended: bool,
+    /// Its user logged out: what rings after he is back rings anew.
+    logged_out: bool,
     uuid: Option<Uuid>,
     since: u64,
 }
@@ -234,7 +236,7 @@ impl Watch {
         let complaint = match &event.change {
             CallChange::Announced(caller) | CallChange::Ringing { caller, .. } => {
                 let ring = self.rings.entry(number(&caller.uri)).or_default();
-                if renamed && ring.ended && ring.uuid != Some(event.uuid) {
+                if (renamed || ring.logged_out) && ring.ended && ring.uuid != Some(event.uuid) {
                     *ring = Ring::default();
                 }
                 let ringing = matches!(event.change, CallChange::Ringing { .. });
@@ -259,6 +261,7 @@ impl Watch {
                 Some(ring) if ring.ended => Some("an end is told twice"),
                 Some(ring) => {
                     ring.ended = true;
+                    ring.logged_out = *how == Ended::LoggedOut;
                     (*how == Ended::Missed && ring.ringing).then_some("a ringing call was missed")
                 }
             },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Binding, MAX_MOVES, MAX_REQUESTS, Purpose, Redirect, Registrant, Sent};
 use crate::account::Hop;
 use crate::clock::Now;
-use crate::digest::{Next, ServerProof, Unusable, parse_challenges};
+use crate::digest::{self, Next, ServerProof, Unusable, parse_challenges};
 use crate::event::Failure;
 use crate::flows::Flows;
 use crate::outbox::Outbox;
@@ -18,6 +18,9 @@ use super::listed::observed;
 pub(crate) const MAX_MIN_EXPIRES: u32 = 30 * 24 * 3600;
 /// The longest that `Retry-After` is obeyed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// A nonce that is older may have lapsed on its way, and not every server says `stale` then.
+const SLOW: Duration = Duration::from_secs(10);
 
 /// What an answer to the REGISTER in flight means.
 #[derive(Debug)]
@@ -98,7 +101,10 @@ impl Binding {
         now: Now,
     ) -> Outcome {
         let asks = matches!(sent.purpose(), Purpose::Query(_));
-        if sent.blames_nonce(code) {
+        let blames_nonce = sent.blames_nonce(code);
+        // The nonce has served its request: what follows uses it ahead of being asked, as another chain would.
+        (sent.chain.challenged, sent.chain.auth) = (false, digest::Attempt::default());
+        if blames_nonce {
             self.nonces(who).invalidate_all();
             sent.chain.single_contact |= code == 400;
             return self.again(sent, code, message);
@@ -188,6 +194,11 @@ impl Binding {
         }
         let nonces = self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces);
         sent.chain.auth.demand(who.account.minimum_digest());
+        let slow = sent.chain.asked_at.is_some_and(|at| now.boot.saturating_sub(at) >= SLOW);
+        if slow {
+            sent.chain.auth.excuse();
+        }
+        sent.chain.asked_at = Some(sent.sent_at);
         match sent.chain.auth.judge(&challenges, who.account.credentials(), nonces, now) {
             Next::Answer => {
                 sent.chain.challenged = true;
@@ -248,7 +259,7 @@ fn push_refused(sent: &mut Sent, who: &mut Registrant, now: Now) {
     if who.memory.bound.as_ref().is_none_or(|bound| bound.uri.expose() != sent.uri) {
         who.forget_contact(&sent.uri);
     }
-    if spoke_rfc8599 {
+    if spoke_rfc8599 && who.memory.shown != Shown::NoRfc8599 {
         who.memory.shown = Shown::NoRfc8599;
         who.memory.refused_at = Some(now.wall.as_secs());
         who.memory.refused_why = None;

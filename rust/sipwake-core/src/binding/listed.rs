@@ -19,12 +19,13 @@ impl Registrant {
         let exact = listed.iter().filter(|contact| is_uri(contact, &sent.uri));
         // A server may list its end beside the live twin that took its place.
         let lives = |contact: &Contact| contact.expires() != Some(0);
-        let rank = |contact: &&Contact| (lives(contact), contact.uri == sent.uri, contact.instance() == instance);
+        let rank = |contact: &&Contact| {
+            (lives(contact), contact.uri.eq_ignore_ascii_case(&sent.uri), contact.instance() == instance)
+        };
         if let Some(exact) = exact.max_by_key(rank) {
             return Some(exact);
         }
-        let uri = SipUri::parse(&sent.uri);
-        let prid = uri.as_ref().and_then(|uri| uri.params.value("pn-prid"));
+        let token = SipUri::parse(&sent.uri).as_ref().and_then(prid);
         let known = |contact: &Contact| {
             let mut known = self.memory.former.iter().map(|former| &former.uri);
             known.any(|uri| uri.expose() != sent.uri && is_uri(contact, uri.expose()))
@@ -32,7 +33,7 @@ impl Registrant {
         };
         let ours = listed.iter().filter(|contact| {
             let same = (instance.is_some() && contact.instance() == instance)
-                || contact.parsed().is_some_and(|uri| prid.is_some() && uri.params.value("pn-prid") == prid);
+                || contact.parsed().is_some_and(|uri| token.is_some() && prid(&uri) == token);
             same && !known(contact)
         });
         ours.max_by_key(|contact| contact.expires())
@@ -53,8 +54,7 @@ impl Registrant {
             return true;
         }
         let tokens = [self.memory.token.last(), self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref())];
-        let prid =
-            contact.parsed().and_then(|uri| unescape(uri.params.value("pn-prid")?).ok().map(|prid| prid.into_owned()));
+        let prid = contact.parsed().and_then(|uri| prid(&uri));
         prid.is_some_and(|prid| tokens.into_iter().flatten().any(|token| token.call() == Some(prid.as_str())))
     }
 
@@ -72,7 +72,7 @@ impl Registrant {
         }
         let gone = |uri: &str| uri == sent.uri || sent.removed.iter().any(|removed| removed == uri);
         self.memory.left.retain(|left| left.gateway.as_deref() != gateway || !gone(left.uri.expose()));
-        self.memory.former.retain(|known| !sent.removed.iter().any(|uri| uri == known.uri.expose()));
+        self.memory.former.retain(|known| !gone(known.uri.expose()));
     }
 
     /// Forgets the former Contacts that the 200 lists no more, and finds those that it still does.
@@ -93,9 +93,9 @@ impl Registrant {
         former.retain(|known| known.uri.expose() != sent.uri);
         let mut kept: Vec<Former> = Vec::new();
         // A query's Contact differs from ours only in what RFC 3261 19.1.4 overlooks: where both are listed, each is its own.
-        let exactly = listed.iter().any(|contact| contact.uri == sent.uri);
+        let exactly = listed.iter().any(|contact| contact.uri.eq_ignore_ascii_case(&sent.uri));
         let is_ours = |contact: &Contact, former: &[Former]| {
-            let known = || former.iter().any(|known| known.uri.expose() == contact.uri);
+            let known = || former.iter().any(|known| known.uri.expose().eq_ignore_ascii_case(contact.uri));
             is_uri(contact, &sent.uri) && !(exactly && known())
         };
         for contact in listed.iter().filter(|contact| Some(*contact) != ours && !is_ours(contact, &former)) {
@@ -242,8 +242,6 @@ fn is_rewritten(listed: &SipUri, sent: &SipUri) -> bool {
         let user = uri.user.as_deref().and_then(|user| unescape(user).ok()).map(|user| user.to_ascii_lowercase());
         (user, port)
     };
-    let prid =
-        |uri: &SipUri| uri.params.value("pn-prid").and_then(|prid| unescape(prid).ok().map(|prid| prid.into_owned()));
     let prids = (prid(listed), prid(sent));
     bare(listed) == bare(sent) && listed.host.same(&sent.host) && (prids.0.is_none() || prids.0 == prids.1)
 }
@@ -257,10 +255,15 @@ fn is_uri(contact: &Contact, uri: &str) -> bool {
     contact.uri == uri
         || match (contact.parsed(), SipUri::parse(uri)) {
             (Some(listed), Some(known)) => {
-                listed.params.value("pn-prid") == known.params.value("pn-prid") && same_uri(&listed, &known)
+                let same_token = prid(&listed) == prid(&known);
+                same_token && (same_uri(&listed, &known) || is_rewritten(&listed, &known))
             }
             _ => false,
         }
+}
+
+fn prid(uri: &SipUri) -> Option<String> {
+    uri.params.value("pn-prid").and_then(|prid| unescape(prid).ok().map(|prid| prid.into_owned()))
 }
 
 /// Our address as the top Via shows it (RFC 3581 section 4).

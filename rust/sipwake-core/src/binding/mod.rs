@@ -62,6 +62,8 @@ pub(crate) struct Chain {
     challenged: bool,
     /// The last request answered a challenge of an earlier chain, ahead of being asked.
     ahead: bool,
+    /// When the request was sent whose challenge was answered last: its nonce is no younger.
+    asked_at: Option<Duration>,
     /// The request as it is was refused with a 400 once.
     refused_as_it_is: bool,
     requests: u8,
@@ -77,6 +79,7 @@ impl Chain {
             auth: digest::Attempt::default(),
             challenged: false,
             ahead: false,
+            asked_at: None,
             refused_as_it_is: false,
             requests: 0,
             min_expires: 0,

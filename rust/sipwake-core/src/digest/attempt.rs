@@ -80,6 +80,11 @@ impl Attempt {
         self.minimum = minimum;
     }
 
+    /// The last answer was so long on its way that its nonce may have lapsed: that it is refused blames no password.
+    pub(crate) fn excuse(&mut self) {
+        self.fresh.clear();
+    }
+
     /// Decides what to do about the challenges of a 401 or 407, and teaches or clears the cache accordingly.
     ///
     /// * A refused *cached* answer gets a fresh one, even without `stale`: Kamailio leaves it out.

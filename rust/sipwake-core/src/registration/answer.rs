@@ -40,6 +40,10 @@ impl Registration {
                 let in_the_clear = self.is_in_the_clear(flows);
                 return self.stop(failure, in_the_clear, outbox);
             }
+            // It calls each nonce stale: with a password that worked before, only somebody's hand will change that.
+            Outcome::Denied(failure @ Failure::Unanswerable(Unusable::EndlessChallenges)) if self.who.has_worked() => {
+                return self.fail(failure, Some(REFUSED), flows, outbox, now);
+            }
             Outcome::Denied(failure) => return self.fail(failure, None, flows, outbox, now),
             Outcome::Refused { sent, code, failure, retry_after } => (sent, code, failure, retry_after),
         };

@@ -87,6 +87,8 @@ pub(crate) struct Registration {
     due: BTreeSet<Due>,
     /// The settings have changed since the last REGISTER was written.
     outdated: bool,
+    /// The app wants another token since the last REGISTER was written.
+    rewished: bool,
     pace: Pace,
     failures: u32,
     /// Flows in a row that broke soon after a registration.
@@ -129,6 +131,7 @@ impl Registration {
             life: Life::Idle,
             due: BTreeSet::new(),
             outdated: false,
+            rewished: false,
             pace: Pace::Free,
             failures: 0,
             short_flows: 0,
@@ -321,6 +324,9 @@ impl Registration {
         // A log-out that was asked for meanwhile comes before what went on.
         let leaving = self.life == Life::Leaving;
         let more = self.here.take_more().filter(|chain| !leaving || chain.purpose().removes());
+        // What is to go before another token is bound goes first also where the token came while one was being bound.
+        let rewished = std::mem::take(&mut self.rewished) && self.unseen(flows).is_some();
+        let more = more.filter(|chain| !(rewished && matches!(chain.purpose(), Purpose::Bind)));
         let chain = more.unwrap_or_else(|| Chain::new(self.next_purpose(flows, now)));
         self.interrupt_left(flows, outbox, now);
         // The wall clock may have been set meanwhile; the boot time knows better, as far as this process goes back.
@@ -364,7 +370,8 @@ impl Registration {
         if self.life == Life::Leaving || self.who.memory().asked_only {
             return Purpose::Remove;
         }
-        self.to_vacate(flows).map_or(Purpose::Bind, |bound| Purpose::Vacate(Box::new(bound.clone())))
+        let former = self.to_vacate(flows).cloned().or_else(|| self.refused_leftover());
+        former.map_or(Purpose::Bind, |bound| Purpose::Vacate(Box::new(bound)))
     }
 
     /// Forgets a 555 of long ago. Not on a push: its call would wait for the server to refuse once more.
@@ -383,12 +390,40 @@ impl Registration {
     /// costs a round trip, and only then.
     fn to_vacate(&self, flows: &Flows) -> Option<&Bound> {
         let memory = self.who.memory();
+        if let Some(bound) = self.unseen(flows) {
+            return Some(bound);
+        }
         let TokenWish::Bind(token) = &memory.token else { return None };
         self.who.push().filter(|push| push.spoken_to_remove(memory.shown).contains(&Dialect::XMpush))?;
         let base = self.contact_uri(flows)?;
         let outlives = |bound: &&Bound| bound.token.as_ref().is_some_and(|old| old != token) && bound.base() != base;
         // The gateway in use knows nothing of what another one holds, unless they share a registrar.
         self.who.left_at(self.gateway_in_use()).chain(&memory.bound).find(outlives)
+    }
+
+    /// The former binding at a server that must not be asked for its removal beside the new one, and lists nothing from which
+    /// one could tell later that it is still there: it goes first, in a request of its own.
+    fn unseen(&self, flows: &Flows) -> Option<&Bound> {
+        let memory = self.who.memory();
+        let wished = match &memory.token {
+            TokenWish::Bind(token) => Some(token),
+            TokenWish::Unbind(_) | TokenWish::NoneYet => None,
+        };
+        let base = self.contact_uri(flows)?;
+        let gateway = self.gateway_in_use();
+        let here = memory.bound.iter().filter(|bound| bound.gateway.as_deref() == gateway);
+        let other = |bound: &&Bound| !bound.listed && (bound.token.as_ref() != wished || bound.base() != base);
+        here.chain(self.who.left_at(gateway)).find(other).filter(|_| memory.separate_removal)
+    }
+
+    /// A leftover that names the push provider that the server refuses, in a REGISTER that binds, even where it is to be
+    /// removed: it goes in a request that binds nothing.
+    fn refused_leftover(&self) -> Option<Bound> {
+        let memory = self.who.memory();
+        let mut leftovers = memory.former.iter().filter(|former| former.refusals > 0).map(|former| former.uri.expose());
+        let uri = leftovers.find(|uri| uri.contains(";pn-")).filter(|_| memory.shown == Shown::NoRfc8599)?;
+        let base = uri.split(";pn-").next()?;
+        Bound::new(base, uri, None, u64::MAX, self.gateway_in_use().map(Into::into))
     }
 
     /// The server holds nothing that is ours any more: the user is logged out or, after a mere question, as before it.

@@ -82,6 +82,7 @@ impl Registration {
     }
 
     fn wish(&mut self) {
+        self.rewished = true;
         self.due.insert(Due::Binding);
         self.cleanups = 0;
         if !matches!(self.pace, Pace::Stopped { .. }) {

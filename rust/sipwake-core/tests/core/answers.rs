@@ -541,8 +541,8 @@ fn a_capability_query_is_answered_and_its_binding_removed() {
 }
 
 #[test]
-fn the_binding_of_a_question_is_told_from_ours_only_where_the_server_spells_ours_as_we_do() {
-    for (scheme, removed_again) in [("sip", true), ("SIP", false)] {
+fn the_binding_of_a_question_is_told_from_ours_in_whatever_case_the_server_spells_ours() {
+    for scheme in ["sip", "SIP"] {
         let mut stage = Stage::rfc8599();
         stage.registered();
         stage.agent.query_push(&stage.key.clone(), None, stage.now).expect("the account is there");
@@ -555,7 +555,7 @@ fn the_binding_of_a_question_is_told_from_ours_only_where_the_server_spells_ours
         let lines = [query.contact(), &ours].map(|contact| format!("Contact: {contact};expires=3600"));
         stage.reply(&bind, 200, &[&lines[0], &lines[1]]);
         let removed = stage.all().iter().any(|next| next.removed() == [query.contact_uri()]);
-        assert_eq!(removed, removed_again, "{scheme}");
+        assert!(removed, "{scheme}");
     }
 }
 

@@ -101,7 +101,7 @@ class HardCasesTest {
             SipWakeClient(store, listOf(setup)).use { client ->
                 val failed = withTimeout(PATIENCE_MS) { client.events.first { it is SipWakeEvent.StoreFailed } }
                 assertTrue("$failed".contains(thrown.message!!), "$failed")
-                assertEquals(TokenOutcome.TAKEN, client.setToken(id, FIRST_TOKEN))
+                assertEquals(TokenOutcome.NOT_YET_DURABLE, client.setToken(id, FIRST_TOKEN))
             }
         }
     }

@@ -9,9 +9,6 @@ import kotlinx.coroutines.channels.Channel as Queue
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withTimeout
 
-/** How long a test waits for what must come, at most: a busy machine is slow, not wrong. */
-const val PATIENCE_MS = 120_000L
-
 const val FIRST_TOKEN = "c-10-ap_Kt0:APA91bFirstTokenOfThisPhone0001"
 const val SECOND_TOKEN = "c-10-ap_Kt0:APA91bSecondTokenOfThisPhone02"
 

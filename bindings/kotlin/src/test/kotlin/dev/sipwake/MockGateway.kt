@@ -20,6 +20,9 @@ import kotlinx.serialization.json.jsonObject
 import kotlinx.serialization.json.jsonPrimitive
 import kotlinx.serialization.json.long
 
+/** How long a test waits for what must come, at most: a busy machine is slow, not wrong. */
+const val PATIENCE_MS = 120_000L
+
 /** The mock gateway as a program of its own, driven through its control port. See tests/mock-gateway/README.md. */
 class MockGateway(profile: String = "mizutech", user: String = "alice", password: String = "wonderland") : AutoCloseable {
     private val process = ProcessBuilder(

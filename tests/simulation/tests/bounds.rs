@@ -49,7 +49,7 @@ fn a_field_or_a_token_longer_than_its_bound_is_refused() {
 }
 
 #[test]
-fn a_flood_of_announced_calls_is_told_128_times() {
+fn a_flood_of_announced_calls_is_told_64_times() {
     let mut agent = UserAgent::new([7; 32], None, NOW);
     let account = Account::parse(config(0)).expect("good");
     agent.add_account(account, None, None, NOW).expect("room");
@@ -61,7 +61,7 @@ fn a_flood_of_announced_calls_is_told_128_times() {
             told += usize::from(matches!(output, Output::Event(event) if matches!(*event, Event::Call(_))));
         }
     }
-    assert_eq!(told, 128);
+    assert_eq!(told, 64);
 }
 
 #[test]

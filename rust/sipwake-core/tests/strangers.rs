@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use phone::{ANSWER, Caller, Phone};
 use sipwake_core::account::Transport;
 use sipwake_core::call::HangUp;
-use sipwake_core::event::{Event, FlowId, Offer, Output};
+use sipwake_core::event::{Event, FlowId, Offer};
 
 fn source(host: u8) -> SocketAddr {
     SocketAddr::from(([203, 0, 113, host], 5060))
@@ -21,18 +21,9 @@ fn hear(phone: &mut Phone, from: SocketAddr, text: &str) -> Vec<(Option<SocketAd
 }
 
 fn sent(phone: &mut Phone) -> Vec<(Option<SocketAddr>, String)> {
-    let mut sent = Vec::new();
-    while let Some(output) = phone.agent.poll_output() {
-        match output {
-            Output::Transmit { flow, transport, to, bytes } => {
-                assert_eq!((Some(flow), transport), (phone.flow, Transport::Udp));
-                sent.push((to, String::from_utf8(bytes).expect("text")));
-            }
-            Output::Event(event) => phone.events.push(*event),
-            _ => {}
-        }
-    }
-    sent
+    phone.drain();
+    assert!(phone.take().is_empty(), "nothing goes to the registrar");
+    phone.sent_aside.drain(..).map(|(to, text)| (Some(to), text)).collect()
 }
 
 fn gists(sent: &[(Option<SocketAddr>, String)]) -> Vec<(Option<SocketAddr>, String)> {
@@ -79,9 +70,10 @@ fn a_stranger_may_call_and_nothing_else() {
         assert!(hear(&mut phone, source(7), &Caller::new("c1").within(method, "", None)).is_empty(), "{method}");
     }
     // The registrar alone answers a REGISTER.
-    phone.online = false;
+    phone.registrar_answers = false;
     phone.agent.register(&phone.account, phone.now).expect("it is there");
-    let register = sent(&mut phone).pop().expect("a REGISTER").1;
+    assert!(sent(&mut phone).is_empty());
+    let register = phone.registers.pop().expect("a REGISTER");
     hear(&mut phone, source(7), &Caller::respond(&register, "403 Forbidden", ""));
     assert!(!phone.events.iter().any(|event| matches!(event, Event::RegistrationFailed { .. })));
     assert_eq!(phone.happened().last().map(String::as_str), Some("dropped ForeignResponse"));

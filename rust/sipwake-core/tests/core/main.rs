@@ -1,6 +1,7 @@
 //! The client over virtual time: no network, no clock, no runtime. Its server is written by hand, message for message.
 
 mod answers;
+mod asynchronous_store;
 mod call_credentials;
 mod dialogs;
 mod digest;

@@ -4,13 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sipwake_core::account::{Account, AccountConfig, AccountKey, Transport};
+use sipwake_core::account::{Account, AccountConfig, AccountKey, Hop, Transport};
 use sipwake_core::clock::Now;
-use sipwake_core::event::{CallChange, Event, Failure, FlowError, FlowId, Output, Registered};
+use sipwake_core::event::{CallChange, Event, Failure, FlowError, FlowId, Registered};
 use sipwake_core::payload::{Channel, Hints, PushAction, parse_push};
 use sipwake_core::push::{Dialect, Dialects, Provider, Push, PushConfig, PushToken};
-use sipwake_core::snapshot::{CALLS, REMOVALS};
+use sipwake_core::snapshot::{CALLS, REMOVALS, Record};
 use sipwake_core::user_agent::{Unreadable, UserAgent};
+
+use driver::{Driver, Transmit};
+
+#[path = "../driver/mod.rs"]
+mod driver;
 
 pub(crate) const START: Now = Now::new(Duration::from_secs(1_000), Duration::from_secs(1_800_000_000));
 pub(crate) const LOCAL: &str = "192.0.2.10:5070";
@@ -145,6 +150,67 @@ pub(crate) struct Stage {
     /// Whether the store refuses whatever it is asked to keep or to remove.
     pub(crate) store_refuses: bool,
     pub(crate) store_is_shut: bool,
+    store_is_asynchronous: bool,
+    /// Records that an asynchronous store was given and has not stored.
+    pub(crate) storing: VecDeque<Record>,
+    /// Messages that came in, as they are traced.
+    pub(crate) received: Vec<String>,
+}
+
+impl Driver for Stage {
+    fn parts(&mut self) -> (&mut UserAgent, &mut Now) {
+        (&mut self.agent, &mut self.now)
+    }
+
+    fn save(&mut self, record: Record) {
+        assert!(!self.store_is_shut, "{} is written to a store that is shut", record.key);
+        if self.store_refuses {
+            self.saved(record.id, Err("the disk is full".into()));
+        } else if self.store_is_asynchronous {
+            self.storing.push_back(record);
+        } else {
+            self.keep(record);
+        }
+    }
+
+    fn load(&mut self, key: &str) -> Result<Option<Vec<u8>>, Unreadable> {
+        if self.store_is_shut { Err(Unreadable::Shut) } else { Ok(self.store.get(key).cloned()) }
+    }
+
+    fn open(&mut self, flow: FlowId, hop: Hop, local_port: Option<u16>) {
+        self.opened.push(hop.to_string());
+        self.ports.push(local_port);
+        self.opening.push(flow);
+        if self.opens {
+            self.open_up();
+        }
+    }
+
+    fn close(&mut self, flow: FlowId) {
+        self.up.remove(&flow);
+        self.opening.retain(|opening| *opening != flow);
+    }
+
+    fn next_address(&mut self, flow: FlowId) {
+        self.next_addresses.push(flow);
+    }
+
+    fn transmit(&mut self, sent: Transmit) {
+        assert!(self.up.contains(&sent.flow), "sent on a flow that is not up");
+        if sent.text.trim_ascii().is_empty() {
+            self.keep_alives += 1;
+        } else {
+            self.sent.push_back(Sent { flow: sent.flow, text: sent.text });
+        }
+    }
+
+    fn received(&mut self, text: String) {
+        self.received.push(text);
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.events.push(event);
+    }
 }
 
 pub(crate) fn account(change: impl FnOnce(&mut AccountConfig)) -> AccountConfig {
@@ -209,6 +275,11 @@ impl Stage {
         stage
     }
 
+    /// A new client with nothing in its store.
+    pub(crate) fn empty() -> Self {
+        Self::without_account(BTreeMap::new(), START, 1)
+    }
+
     pub(crate) fn without_account(store: BTreeMap<String, Vec<u8>>, now: Now, seed: u8) -> Self {
         let mut agent = UserAgent::new([seed; 32], store.get(REMOVALS).map(Vec::as_slice), now);
         if let Some(calls) = store.get(CALLS) {
@@ -233,6 +304,9 @@ impl Stage {
             keep_alives: 0,
             store_refuses: false,
             store_is_shut: false,
+            store_is_asynchronous: false,
+            storing: VecDeque::new(),
+            received: Vec::new(),
         };
         stage.drain();
         stage
@@ -254,53 +328,39 @@ impl Stage {
 
     /// Does what the client asks for, in order.
     pub(crate) fn drain(&mut self) {
-        while let Some(output) = self.agent.poll_output() {
-            match output {
-                Output::Save(record) if self.store_is_shut => {
-                    panic!("{} is written to a store that is shut", record.key)
-                }
-                Output::Save(record) if self.store_refuses => {
-                    self.agent.handle_saved(record.id, Err("the disk is full".into()), self.now);
-                }
-                Output::Save(record) => {
-                    self.saves += 1;
-                    match record.bytes {
-                        Some(bytes) => self.store.insert(record.key, bytes),
-                        None => self.store.remove(&record.key),
-                    };
-                }
-                Output::Open { flow, hop, local_port } => {
-                    self.opened.push(hop.to_string());
-                    self.ports.push(local_port);
-                    self.opening.push(flow);
-                    if self.opens {
-                        self.open_up();
-                    }
-                }
-                Output::Close(flow) => {
-                    self.up.remove(&flow);
-                    self.opening.retain(|opening| *opening != flow);
-                }
-                Output::NextAddress(flow) => self.next_addresses.push(flow),
-                Output::HearPeers { .. } => {}
-                Output::Load(key) => {
-                    let record =
-                        if self.store_is_shut { Err(Unreadable::Shut) } else { Ok(self.store.get(&key).cloned()) };
-                    let record = record.as_ref().map(|record| record.as_deref()).map_err(Clone::clone);
-                    self.agent.handle_loaded(&key, record, self.now);
-                }
-                Output::Transmit { flow, bytes, .. } => {
-                    assert!(self.up.contains(&flow), "sent on a flow that is not up");
-                    if bytes.iter().all(u8::is_ascii_whitespace) {
-                        self.keep_alives += 1;
-                        continue;
-                    }
-                    self.sent.push_back(Sent { flow, text: String::from_utf8(bytes).expect("we write UTF-8") });
-                }
-                Output::Received { .. } => {}
-                Output::Event(event) => self.events.push(*event),
-            }
+        self.perform();
+    }
+
+    /// The same device with a store that answers later, as a browser's does, when [`store_all`](Self::store_all) is called.
+    pub(crate) fn with_asynchronous_store() -> Self {
+        let mut stage = Self::empty();
+        stage.agent.hold_until_saved(true);
+        stage.store_is_asynchronous = true;
+        stage
+    }
+
+    /// The asynchronous store has done all that it was asked, and what that sets free.
+    pub(crate) fn store_all(&mut self) {
+        while let Some(record) = self.storing.pop_front() {
+            self.keep(record);
+            self.drain();
         }
+    }
+
+    /// The asynchronous store refuses what it was asked first.
+    pub(crate) fn refuse_first(&mut self) {
+        let record = self.storing.pop_front().expect("something is to be stored");
+        self.saved(record.id, Err("quota exceeded".into()));
+        self.drain();
+    }
+
+    fn keep(&mut self, record: Record) {
+        self.saves += 1;
+        match record.bytes {
+            Some(bytes) => self.store.insert(record.key, bytes),
+            None => self.store.remove(&record.key),
+        };
+        self.saved(record.id, Ok(()));
     }
 
     pub(crate) fn open_up(&mut self) {
@@ -327,22 +387,7 @@ impl Stage {
 
     /// Lets time pass, timer by timer.
     pub(crate) fn advance(&mut self, by: Duration) {
-        let end = self.now.boot + by;
-        for _ in 0..100_000 {
-            match self.agent.poll_timeout() {
-                Some((at, _)) if at <= end => {
-                    let step = at.saturating_sub(self.now.boot);
-                    self.now = self.now.after(step);
-                    self.agent.handle_timeout(self.now);
-                    self.drain();
-                }
-                _ => {
-                    self.now = self.now.after(end - self.now.boot);
-                    return;
-                }
-            }
-        }
-        panic!("the timers run in a circle: {:?}", self.agent.poll_timeout());
+        self.run(by);
     }
 
     /// Takes the one message that was sent since the last look.

@@ -1,124 +1,93 @@
-//! A driver written from the contract of `user_agent` alone: it does each output once, in order, and asks nothing back.
-//! Its store answers at once or, as a browser's would, later.
+//! A driver written from the contract of `user_agent` alone: it does each output once, in order, and asks nothing back. All
+//! stories of the core run on it; each harness says what its device is like.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+#![allow(dead_code, reason = "each harness uses its part")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use sipwake_core::account::{Hop, Transport};
 use sipwake_core::clock::Now;
 use sipwake_core::event::{Event, FlowId, Output};
-use sipwake_core::snapshot::{REMOVALS, Record};
-use sipwake_core::user_agent::UserAgent;
+use sipwake_core::snapshot::{Record, SaveId};
+use sipwake_core::user_agent::{Unreadable, UserAgent};
 
-pub(crate) struct Driver {
-    pub(crate) agent: UserAgent,
-    pub(crate) now: Now,
-    /// Records as they are stored.
-    pub(crate) store: BTreeMap<String, Vec<u8>>,
-    /// Records that an asynchronous store was given and has not stored.
-    pub(crate) storing: VecDeque<Record>,
-    pub(crate) sent: Vec<(FlowId, String)>,
-    pub(crate) events: Vec<Event>,
-    pub(crate) received: Vec<String>,
-    asynchronous: bool,
-    open: BTreeSet<FlowId>,
-}
+/// Timers that may fire within one step of time.
+const MAX_TIMERS: usize = 100_000;
 
-impl Driver {
-    pub(crate) fn new(store: BTreeMap<String, Vec<u8>>, asynchronous: bool) -> Self {
-        let now = Now::new(Duration::from_secs(1000), Duration::from_secs(1_800_000_000));
-        let mut agent = UserAgent::new([7; 32], store.get(REMOVALS).map(Vec::as_slice), now);
-        agent.hold_until_saved(asynchronous);
-        agent.trace_received(true);
-        let mut driver = Self {
-            agent,
-            now,
-            store,
-            storing: VecDeque::new(),
-            sent: Vec::new(),
-            events: Vec::new(),
-            received: Vec::new(),
-            asynchronous,
-            open: BTreeSet::new(),
-        };
-        driver.drain();
-        driver
-    }
+/// What a device does for its client.
+pub(crate) trait Driver {
+    fn parts(&mut self) -> (&mut UserAgent, &mut Now);
 
-    /// Does what the client says, until it says nothing more for now.
-    pub(crate) fn drain(&mut self) {
-        while let Some(output) = self.agent.poll_output() {
+    /// Stores a record and says what became of it, at once or later.
+    fn save(&mut self, record: Record);
+    fn load(&mut self, key: &str) -> Result<Option<Vec<u8>>, Unreadable>;
+    fn open(&mut self, flow: FlowId, hop: Hop, local_port: Option<u16>);
+    fn close(&mut self, flow: FlowId);
+    fn transmit(&mut self, sent: Transmit);
+    fn tell(&mut self, event: Event);
+
+    /// The next address of the server is to be tried.
+    fn next_address(&mut self, _: FlowId) {}
+    /// A message that came in is there to be traced.
+    fn received(&mut self, _: String) {}
+
+    /// Does what the client asks for, until it asks for nothing more.
+    fn perform(&mut self) {
+        while let Some(output) = self.parts().0.poll_output() {
             match output {
-                Output::Save(record) if self.asynchronous => self.storing.push_back(record),
                 Output::Save(record) => self.save(record),
                 Output::Load(key) => {
-                    let record = self.store.get(&key).map(Vec::as_slice);
-                    self.agent.handle_loaded(&key, Ok(record), self.now);
+                    let record = self.load(&key);
+                    let (agent, now) = self.parts();
+                    agent.handle_loaded(
+                        &key,
+                        record.as_ref().map(|found| found.as_deref()).map_err(Clone::clone),
+                        *now,
+                    );
                 }
-                Output::Open { flow, .. } => {
-                    self.open.insert(flow);
-                    self.agent.handle_flow_up(flow, SocketAddr::from(([192, 0, 2, 10], 5070)), self.now);
+                Output::Open { flow, hop, local_port } => self.open(flow, hop, local_port),
+                Output::Close(flow) => self.close(flow),
+                Output::NextAddress(flow) => self.next_address(flow),
+                Output::HearPeers { .. } => {}
+                Output::Transmit { flow, transport, to, bytes } => {
+                    let text = String::from_utf8(bytes).expect("the client writes UTF-8");
+                    self.transmit(Transmit { flow, transport, to, text });
                 }
-                Output::Close(flow) => drop(self.open.remove(&flow)),
-                Output::Transmit { flow, to, bytes, .. } => {
-                    assert!(self.open.contains(&flow) && to.is_none(), "on a flow that is open");
-                    self.sent.push((flow, String::from_utf8(bytes).expect("text")));
-                }
-                Output::Received { bytes, .. } => self.received.push(String::from_utf8(bytes).expect("text")),
-                Output::NextAddress(_) | Output::HearPeers { .. } => {}
-                Output::Event(event) => self.events.push(*event),
+                Output::Received { bytes, .. } => self.received(String::from_utf8_lossy(&bytes).into_owned()),
+                Output::Event(event) => self.tell(*event),
             }
         }
     }
 
-    fn save(&mut self, record: Record) {
-        match record.bytes {
-            Some(bytes) => self.store.insert(record.key, bytes),
-            None => self.store.remove(&record.key),
-        };
-        self.agent.handle_saved(record.id, Ok(()), self.now);
+    /// Says what became of a record.
+    fn saved(&mut self, record: SaveId, result: Result<(), String>) {
+        let (agent, now) = self.parts();
+        agent.handle_saved(record, result, *now);
     }
 
-    /// The asynchronous store has done all that it was asked, and what that sets free.
-    pub(crate) fn store_all(&mut self) {
-        while let Some(record) = self.storing.pop_front() {
-            self.save(record);
-            self.drain();
+    /// Lets time pass, every timer at its time.
+    fn run(&mut self, time: Duration) {
+        let end = self.parts().1.after(time);
+        for _ in 0..MAX_TIMERS {
+            let (agent, now) = self.parts();
+            let Some((at, _)) = agent.poll_timeout().filter(|(at, _)| *at <= end.boot) else {
+                *now = end;
+                return;
+            };
+            *now = now.after(at.saturating_sub(now.boot));
+            agent.handle_timeout(*now);
+            self.perform();
         }
+        panic!("the timers fire without end: {:?}", self.parts().0.poll_timeout());
     }
+}
 
-    /// The asynchronous store refuses what it was asked.
-    pub(crate) fn refuse(&mut self) {
-        let record = self.storing.pop_front().expect("something is to be stored");
-        self.agent.handle_saved(record.id, Err("quota exceeded".to_owned()), self.now);
-        self.drain();
-    }
-
-    pub(crate) fn input(&mut self, flow: FlowId, text: &str) {
-        self.agent.handle_input(flow, text.as_bytes(), self.now);
-        self.drain();
-    }
-
-    /// Lets time pass, every timer on its time.
-    pub(crate) fn pass(&mut self, time: Duration) {
-        let end = self.now.after(time);
-        while let Some((at, _)) = self.agent.poll_timeout().filter(|(at, _)| *at <= end.boot) {
-            self.now = self.now.after(at.saturating_sub(self.now.boot));
-            self.agent.handle_timeout(self.now);
-            self.drain();
-        }
-        self.now = end;
-    }
-
-    /// Answers the last request, which it returns.
-    pub(crate) fn answer(&mut self, status: &str, headers: &str) -> String {
-        let (flow, request) = self.sent.pop().expect("a request was sent");
-        let copied: String = request
-            .split("\r\n")
-            .filter(|line| ["Via: ", "From: ", "To: ", "Call-ID: ", "CSeq: "].iter().any(|name| line.starts_with(name)))
-            .map(|line| format!("{line}\r\n"))
-            .collect();
-        self.input(flow, &format!("SIP/2.0 {status}\r\n{copied}{headers}Content-Length: 0\r\n\r\n"));
-        request
-    }
+/// A message to be sent.
+pub(crate) struct Transmit {
+    pub(crate) flow: FlowId,
+    pub(crate) transport: Transport,
+    /// Over UDP, somebody else than the flow's peer.
+    pub(crate) to: Option<SocketAddr>,
+    pub(crate) text: String,
 }

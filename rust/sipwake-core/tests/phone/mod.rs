@@ -6,13 +6,18 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sipwake_core::account::{Account, AccountConfig, AccountKey, Transport};
+use driver::{Driver, Transmit};
+use sipwake_core::account::{Account, AccountConfig, AccountKey, Hop, Transport};
 use sipwake_core::clock::Now;
-use sipwake_core::event::{CallChange, Ended, Event, FlowId, Output};
+use sipwake_core::event::{CallChange, Ended, Event, FlowId};
 use sipwake_core::payload::{Channel, Hints, parse_push};
 use sipwake_core::sip::Message;
-use sipwake_core::user_agent::UserAgent;
+use sipwake_core::snapshot::Record;
+use sipwake_core::user_agent::{Unreadable, UserAgent};
 use uuid::Uuid;
+
+#[path = "../driver/mod.rs"]
+mod driver;
 
 pub(crate) const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
 pub(crate) const ANSWER: &str = "v=0\r\no=- 7 7 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n";
@@ -26,11 +31,54 @@ pub(crate) struct Phone {
     /// Messages sent, REGISTERs left out.
     pub(crate) sent: Vec<String>,
     pub(crate) registers: Vec<String>,
+    /// Messages sent to others than the flow's peer.
+    pub(crate) sent_aside: Vec<(SocketAddr, String)>,
     pub(crate) events: Vec<Event>,
     pub(crate) online: bool,
+    /// Whether each REGISTER is answered with a 200 at once.
+    pub(crate) registrar_answers: bool,
     seed: u8,
     transport: Transport,
     purr: Option<&'static str>,
+}
+
+impl Driver for Phone {
+    fn parts(&mut self) -> (&mut UserAgent, &mut Now) {
+        (&mut self.agent, &mut self.now)
+    }
+
+    fn save(&mut self, record: Record) {
+        self.saved(record.id, Ok(()));
+    }
+
+    fn load(&mut self, _: &str) -> Result<Option<Vec<u8>>, Unreadable> {
+        Ok(None)
+    }
+
+    fn open(&mut self, flow: FlowId, _: Hop, _: Option<u16>) {
+        if self.online {
+            self.flow = Some(flow);
+            let local: SocketAddr = format!("192.0.2.9:{}", 40000 + flow.0).parse().expect("an address");
+            self.agent.handle_flow_up(flow, local, self.now);
+        }
+    }
+
+    fn close(&mut self, flow: FlowId) {
+        self.flow.take_if(|known| *known == flow);
+    }
+
+    fn transmit(&mut self, sent: Transmit) {
+        if let Some(to) = sent.to {
+            assert_eq!((Some(sent.flow), sent.transport), (self.flow, Transport::Udp));
+            self.sent_aside.push((to, sent.text));
+        } else {
+            self.transmitted(sent.text);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.events.push(event);
+    }
 }
 
 impl Phone {
@@ -69,8 +117,10 @@ impl Phone {
             now,
             sent: Vec::new(),
             registers: Vec::new(),
+            sent_aside: Vec::new(),
             events: Vec::new(),
             online: true,
+            registrar_answers: true,
             seed,
             transport,
             purr,
@@ -86,20 +136,7 @@ impl Phone {
     }
 
     pub(crate) fn drain(&mut self) {
-        while let Some(output) = self.agent.poll_output() {
-            match output {
-                Output::Open { flow, .. } if self.online => {
-                    self.flow = Some(flow);
-                    let local: SocketAddr = format!("192.0.2.9:{}", 40000 + flow.0).parse().expect("an address");
-                    self.agent.handle_flow_up(flow, local, self.now);
-                }
-                Output::Transmit { bytes, .. } => self.transmitted(String::from_utf8(bytes).expect("text")),
-                Output::Close(flow) if self.flow == Some(flow) => self.flow = None,
-                Output::Event(event) => self.events.push(*event),
-                Output::Open { .. } | Output::Close(_) | Output::Save(_) | Output::Received { .. } => {}
-                Output::NextAddress(_) | Output::HearPeers { .. } | Output::Load(_) => {}
-            }
-        }
+        self.perform();
     }
 
     fn transmitted(&mut self, text: String) {
@@ -107,6 +144,9 @@ impl Phone {
             return self.sent.push(text);
         }
         self.registers.push(text.clone());
+        if !self.registrar_answers {
+            return;
+        }
         let field = |name: &str| header(&text, name).expect("every REGISTER has it");
         let caps = self.purr.map(|purr| format!("Feature-Caps: *;+sip.pns=\"fcm\";+sip.pnspurr=\"{purr}\"\r\n"));
         let ok = format!(
@@ -141,16 +181,7 @@ impl Phone {
 
     /// Lets time pass, every timer on its time.
     pub(crate) fn pass(&mut self, time: Duration) {
-        let end = self.now.after(time);
-        let mut steps = 0;
-        while let Some((at, why)) = self.agent.poll_timeout().filter(|(at, _)| *at <= end.boot) {
-            self.now = self.now.after(at.saturating_sub(self.now.boot));
-            self.agent.handle_timeout(self.now);
-            self.drain();
-            steps += 1;
-            assert!(steps < 20_000, "a timer fires without end: {why}");
-        }
-        self.now = end;
+        self.run(time);
     }
 
     pub(crate) fn reconnect(&mut self) {

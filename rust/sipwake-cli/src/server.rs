@@ -50,7 +50,10 @@ pub(crate) struct ServerOptions {
     /// The lifetime to ask for, in seconds
     #[arg(long, default_value_t = 3600)]
     pub(crate) expires: u32,
-    /// Let X-PIID, which is as good as the password, leave over UDP or TCP
+    /// Send X-PIID, which is as good as the password, to a server of Mizutech's
+    #[arg(long)]
+    piid: bool,
+    /// Send X-PIID also over UDP or TCP, where others can read it
     #[arg(long)]
     allow_cleartext_secrets: bool,
 }
@@ -110,6 +113,7 @@ impl ServerOptions {
         account.gateways = self.gateway().into_iter().collect();
         account.expires = self.expires;
         account.allow_cleartext_secrets = self.allow_cleartext_secrets;
+        account.send_piid = (self.piid || self.allow_cleartext_secrets).then_some(true);
         account.user_agent = Some(concat!("sipwake/", env!("CARGO_PKG_VERSION")).to_owned());
         account.transport = Some(self.transport.into());
         Ok(account)

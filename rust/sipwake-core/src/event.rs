@@ -10,6 +10,7 @@ use crate::clock::Now;
 use crate::digest::Unusable;
 use crate::push::{PushToken, Verdict};
 use crate::snapshot::Record;
+pub use crate::trust::{RedirectRefusal, Warning};
 
 /// Names one flow: a connection, or a UDP socket towards one peer (RFC 5626 section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,6 +138,14 @@ pub enum Event {
         message_id: Option<String>,
         /// When it was sent, as its `Date` (RFC 3261 section 20.17) or `DateTime` (RFC 3862) says, unchecked.
         date: Option<String>,
+    },
+    /// Somebody on the network asked for what the app did not allow, or for what may be forged. What the app can do about it
+    /// stands in its text.
+    Warning {
+        /// Whose.
+        account: AccountKey,
+        /// What was asked for.
+        warning: Warning,
     },
     /// Everything that the app asked for is stored, also what was not durable at first.
     Durable,

@@ -26,6 +26,7 @@ pub mod sip;
 pub mod snapshot;
 pub mod trace;
 mod transaction;
+pub mod trust;
 mod unread;
 mod unsaved;
 pub mod user_agent;

@@ -7,6 +7,7 @@ use crate::account::{AccountKey, Transport};
 use crate::event::{Discard, Event, FlowId, Output};
 use crate::random::Random;
 use crate::snapshot::{Durability, REMOVALS, Record, Removals, SaveId, StoredRemoval};
+use crate::trust::Warning;
 
 /// How a message goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,12 @@ impl Outbox {
 
     pub(crate) fn tell(&mut self, event: Event) {
         self.push(Output::Event(Box::new(event)));
+    }
+
+    /// Tells what somebody on the network asked for in vain, or may have forged.
+    pub(crate) fn warn(&mut self, account: &AccountKey, warning: Warning) {
+        log::warn!("{account}: {warning}");
+        self.tell(Event::Warning { account: account.clone(), warning });
     }
 
     /// Counts what was dropped, and tells it at 1, 2, 4, 8, …: a flood from outside is no flood of events.

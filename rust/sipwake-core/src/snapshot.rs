@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +94,9 @@ pub(crate) struct Memory {
     pub(crate) nonces: NonceCache,
     /// The realm of the last challenge, for `X-PIID`.
     pub(crate) realm: Option<Box<str>>,
+    /// A server has accepted a REGISTER with the `X-PIID` of this realm, or the app has accepted the realm.
+    #[serde(default)]
+    pub(crate) realm_pinned: bool,
     /// `X-Sy.AuthURI` of the last response.
     pub(crate) auth_uri: Option<Box<str>>,
     pub(crate) shown: Shown,
@@ -117,6 +121,10 @@ pub(crate) struct Memory {
     pub(crate) refused_at: Option<u64>,
     /// Why a Contact with `pn-*` was refused, in the server's words; `None` after a 555.
     pub(crate) refused_why: Option<Box<str>>,
+    /// Our address when a server was last believed over a transport on which others can write along: what it said does not
+    /// outlive that network.
+    #[serde(default)]
+    pub(crate) heard_at: Option<IpAddr>,
     /// The server has shown that it is one of Mizutech's.
     #[serde(default)]
     pub(crate) mizutech: bool,
@@ -133,6 +141,13 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn fresh(random: &mut Random) -> Self {
         Self { call_id: random.token().into(), from_tag: random.token().into(), ..Self::default() }
+    }
+
+    /// Forgets what may have been a lie.
+    pub(crate) fn forget_hearsay(&mut self) {
+        (self.heard_at, self.auth_uri, self.refused_at, self.refused_why) = (None, None, None, None);
+        (self.shown, self.no_outbound) = (Shown::Nothing, false);
+        self.realm = self.realm.take().filter(|_| self.realm_pinned);
     }
 
     /// What is left when the record cannot be read: a server may hold something, nobody knows what.

@@ -246,6 +246,22 @@ impl UserAgent {
         Ok(())
     }
 
+    /// Takes another realm for `X-PIID` than the one that it was pinned to: the app was told of it by
+    /// [`Warning::PinnedRealmChanged`](crate::trust::Warning::PinnedRealmChanged), and somebody confirmed it. Sent at once.
+    /// A realm that the account's configuration names stays above it.
+    ///
+    /// # Errors
+    /// A [`FieldError`] for the field `realm`, or for `account` when there is no such account.
+    pub fn accept_realm(&mut self, key: &AccountKey, realm: &str, now: Now) -> Result<(), FieldError> {
+        crate::error::check_text("realm", realm, crate::account::MAX_FIELD)?;
+        let unknown = |_| FieldError::malformed("account", "an account of this client");
+        let index = self.position(key).map_err(unknown)?;
+        self.registrations[index].accept_realm(realm);
+        self.registrations[index].save(&mut self.outbox, Durability::Wish);
+        self.settle(now);
+        Ok(())
+    }
+
     /// Asks the server whether it supports a push provider or, with `None`, which ones (RFC 8599 section 4.1.3). The
     /// answer is an [`Event::Capabilities`]; a REGISTER follows, which removes the binding that the query left behind. Where
     /// nobody has registered yet it makes no other in its place: to ask is not to register.
@@ -337,6 +353,9 @@ impl UserAgent {
             if let Some(registration) =
                 registrations.find(|known| Some(&known.key) == user.account.as_ref() && !user.silent)
             {
+                if matches!(action.kind, ActionKind::RefreshBinding) {
+                    registration.woken_to_refresh();
+                }
                 registration.wake(!repeated, &self.flows, &mut self.outbox, now);
             }
         }

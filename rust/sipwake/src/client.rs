@@ -269,6 +269,19 @@ impl Client {
         self.ask_for(move |agent, _, now| agent.unbind_push(&key, now).map_err(Error::from))
     }
 
+    /// Takes another realm for `X-PIID` than the one that it was pinned to
+    /// ([`Warning::PinnedRealmChanged`](crate::Warning::PinnedRealmChanged)).
+    ///
+    /// # Errors
+    /// [`Error::Field`] for a realm that cannot be one, [`Error::NoSuchAccount`].
+    pub fn accept_realm(&self, account: &AccountKey, realm: &str) -> impl Future<Output = Result<Kept, Error>> {
+        let (key, realm) = (account.clone(), realm.to_owned());
+        self.ask_for(move |agent, _, now| {
+            agent.push(&key)?;
+            agent.accept_realm(&key, &realm, now).map_err(Error::from)
+        })
+    }
+
     /// Logs the user out: the wish is stored before this returns, unless it says [`Kept::NotYetDurable`], and delivered until the
     /// server confirms it ([`Event::LoggedOut`]), by later processes if need be. From here on no push makes a sound.
     ///

@@ -64,6 +64,7 @@ pub use sipwake_core::push::{
     Standing, Tags, Verdict,
 };
 pub use sipwake_core::redact::Secret;
+pub use sipwake_core::trust::{RedirectRefusal, Warning};
 pub use sipwake_core::user_agent::Decline;
 pub use uuid::Uuid;
 

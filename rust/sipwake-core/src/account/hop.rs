@@ -92,7 +92,7 @@ pub struct Hop {
 }
 
 impl Hop {
-    pub(super) fn of(uri: &SipUri, fallback: Option<Transport>) -> Self {
+    pub(crate) fn of(uri: &SipUri, fallback: Option<Transport>) -> Self {
         let named = uri.params.value("transport").and_then(Transport::parse);
         let transport = match (named.or(fallback), uri.secure) {
             (Some(Transport::Tcp | Transport::Udp) | None, true) => Transport::Tls,
@@ -124,12 +124,6 @@ impl Hop {
             explicit_transport: true,
             path: path.map(str::to_owned),
         })
-    }
-
-    /// Returns the hop that a URI from a server (a redirect's Contact) leads to. A secure hop is never left for a clear one.
-    pub(crate) fn redirected(from: Transport, uri: &SipUri) -> Option<Self> {
-        let hop = Self::of(uri, Some(from));
-        (!from.is_secure() || hop.transport.is_secure()).then_some(hop)
     }
 }
 

@@ -141,6 +141,14 @@ pub struct AccountConfig {
     /// Answers no challenge to a request inside a call: such a challenge may come from the caller.
     #[serde(default)]
     pub ignore_challenges_in_calls: bool,
+    /// Whether `X-PIID` is sent. When absent: where a gateway or server of Mizutech's is configured, which is by one of the
+    /// [modes](crate::push::Mode), by [`upper`](Self::upper), or by [`gateways`](Self::gateways) with push settings that name
+    /// the `X-MPUSH` dialect. A plain registrar does not get it.
+    #[serde(default)]
+    pub send_piid: Option<bool>,
+    /// Believes no word of a push that the app's decryptor did not open: such a push registers, and announces and ends no call.
+    #[serde(default)]
+    pub sealed_pushes_only: bool,
 }
 
 impl AccountConfig {
@@ -166,6 +174,8 @@ impl AccountConfig {
             minimum_digest: None,
             require_server_proof: false,
             ignore_challenges_in_calls: false,
+            send_piid: None,
+            sealed_pushes_only: false,
         }
     }
 }
@@ -191,6 +201,8 @@ pub struct Account {
     minimum_digest: Option<Algorithm>,
     require_server_proof: bool,
     ignore_challenges_in_calls: bool,
+    send_piid: Option<bool>,
+    sealed_pushes_only: bool,
 }
 
 /// What an account states beyond its domain: where the registrar is, and what stands before and behind it.
@@ -300,6 +312,8 @@ impl Account {
             minimum_digest: config.minimum_digest,
             require_server_proof: config.require_server_proof,
             ignore_challenges_in_calls: config.ignore_challenges_in_calls,
+            send_piid: config.send_piid,
+            sealed_pushes_only: config.sealed_pushes_only,
         })
     }
 
@@ -339,6 +353,8 @@ impl Account {
             minimum_digest: self.minimum_digest,
             require_server_proof: self.require_server_proof,
             ignore_challenges_in_calls: self.ignore_challenges_in_calls,
+            send_piid: self.send_piid,
+            sealed_pushes_only: self.sealed_pushes_only,
         }
     }
 
@@ -412,6 +428,16 @@ impl Account {
         self.ignore_challenges_in_calls
     }
 
+    /// Whether the app wants `X-PIID` sent or not; `None` where it does not say.
+    pub(crate) fn send_piid(&self) -> Option<bool> {
+        self.send_piid
+    }
+
+    /// Whether only pushes that the app's decryptor opened are believed.
+    pub(crate) fn believes_sealed_pushes_only(&self) -> bool {
+        self.sealed_pushes_only
+    }
+
     /// Returns where a REGISTER may be sent, best first; never empty.
     pub fn hops(&self) -> &[Hop] {
         &self.hops
@@ -481,11 +507,15 @@ impl std::fmt::Display for AccountKey {
 
 fn parse_uri(field: &'static str, text: &str) -> Result<SipUri, FieldError> {
     check_text(field, text, MAX_FIELD)?;
+    uri_or_host(text).ok_or_else(|| FieldError::malformed(field, "a sip: or sips: URI (RFC 3261 section 19.1)"))
+}
+
+/// Reads a SIP URI, also one that stands without its scheme.
+pub(crate) fn uri_or_host(text: &str) -> Option<SipUri> {
     let text = text.trim();
     let has_scheme = text.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("sip:"))
         || text.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("sips:"));
-    let parsed = if has_scheme { SipUri::parse(text) } else { SipUri::parse(&format!("sip:{text}")) };
-    parsed.ok_or_else(|| FieldError::malformed(field, "a sip: or sips: URI (RFC 3261 section 19.1)"))
+    if has_scheme { SipUri::parse(text) } else { SipUri::parse(&format!("sip:{text}")) }
 }
 
 fn check_credentials(credentials: &Credentials) -> Result<(), FieldError> {

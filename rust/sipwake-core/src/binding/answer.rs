@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::{Binding, MAX_MOVES, MAX_REQUESTS, Purpose, Redirect, Registrant, Sent};
-use crate::account::Hop;
 use crate::clock::Now;
-use crate::digest::{self, Next, ServerProof, Unusable, parse_challenges};
+use crate::digest::{self, Challenge, Next, ServerProof, Unusable, parse_challenges};
 use crate::event::Failure;
 use crate::flows::Flows;
 use crate::outbox::Outbox;
 use crate::push::Shown;
 use crate::sip::{CSeq, Contact, Message, SipUri, Start};
+use crate::trust::{Trusted, Warning};
 
 use super::listed::observed;
 
@@ -65,8 +65,8 @@ impl Binding {
         let sent = self.sent.take()?;
         self.liveness.answered(sent.sent_at, now.boot);
         self.follow_observed(message, who, flows);
-        if self.nonces.is_none() {
-            take_auth_uri(message, who);
+        if self.nonces.is_none() && !sent.chain.without_auth_uri {
+            self.take_auth_uri(message, who, flows, outbox);
         }
         who.skip_after(code);
         let names = ["Server", "User-Agent"].into_iter().filter_map(|name| message.header(name));
@@ -76,16 +76,23 @@ impl Binding {
             200..=299 => {
                 self.proven |= self.flow == Some(sent.way.flow);
                 let proof = self.take_next_nonce(message, who, now);
+                if proof == ServerProof::Mismatch {
+                    outbox.warn(&who.key, Warning::ServerProofWrong);
+                }
                 if who.account.requires_server_proof() && proof != ServerProof::Verified {
                     Outcome::Denied(Failure::Unanswerable(Unusable::NoServerProof))
                 } else {
                     Outcome::Accepted(sent, proof)
                 }
             }
-            401 | 407 => self.challenged(sent, code, message, who, now),
+            401 | 407 => self.challenged(sent, code, message, who, flows, outbox, now),
             _ => self.corrected(sent, code, message, who, flows, outbox, now),
         };
         self.nonces(who).forget_answers();
+        if matches!(outcome, Outcome::Refused { .. } | Outcome::Denied(_)) && !matches!(code, 408 | 423 | 503) {
+            // It may have been for its sake.
+            who.memory.auth_uri = None;
+        }
         Some(outcome)
     }
 
@@ -115,6 +122,16 @@ impl Binding {
                 (sent.chain.without_push, sent.chain.single_contact) = (true, true);
                 return self.again(sent, code, message);
             }
+            300..=399 => {
+                if let Some(redirect) = self.redirect_to(message, who, flows, outbox) {
+                    self.close(flows, outbox);
+                    let outcome = self.again(sent, code, message);
+                    if self.has_more() {
+                        self.redirect = Some(Box::new(redirect));
+                    }
+                    return outcome;
+                }
+            }
             _ if matches!(sent.purpose(), Purpose::Vacate(_)) => {}
             423 => {
                 let min = message.min_expires().filter(|min| *min > sent.expires && *min <= MAX_MIN_EXPIRES);
@@ -124,24 +141,16 @@ impl Binding {
                     return self.again(sent, code, message);
                 }
             }
-            300..=399 => {
-                if let Some(redirect) = self.redirect_to(message, flows) {
-                    self.close(flows, outbox);
-                    let outcome = self.again(sent, code, message);
-                    if self.has_more() {
-                        self.redirect = Some(Box::new(redirect));
-                    }
-                    return outcome;
-                }
-            }
             // RFC 8599 4.1.1: a 555 leaves the user without service unless he registers again without push.
             555 if !asks && !sent.chain.without_push => {
                 push_refused(&mut sent, who, now);
+                self.note_learnt(who, flows);
                 return self.again(sent, code, message);
             }
             // RFC 5626 11.6: the edge proxy cannot do outbound.
             439 if !who.memory.no_outbound => {
                 who.memory.no_outbound = true;
+                self.note_learnt(who, flows);
                 return self.again(sent, code, message);
             }
             400 if !sent.removed.is_empty() && !sent.chain.single_contact => {
@@ -152,6 +161,7 @@ impl Binding {
             400 | 413 | 414 | 513 if matches!(sent.purpose(), Purpose::Bind) && sent.pushes_in_uri() => {
                 if sent.chain.refused_as_it_is || speaks_of_length(message) || matches!(code, 413 | 414 | 513) {
                     contact_refused(&mut sent, message, who, now);
+                    self.note_learnt(who, flows);
                 } else {
                     sent.chain.refused_as_it_is = true;
                 }
@@ -180,26 +190,35 @@ impl Binding {
         Outcome::Again
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts that an answer may touch")]
     fn challenged(
         &mut self,
         mut sent: Box<Sent>,
         code: u16,
         message: &Message,
         who: &mut Registrant,
+        flows: &Flows,
+        outbox: &mut Outbox,
         now: Now,
     ) -> Outcome {
         let challenges = parse_challenges(message.headers("WWW-Authenticate"), message.headers("Proxy-Authenticate"));
-        if self.nonces.is_none() {
-            who.learn_upper_realm(&challenges);
-        }
+        self.note_realm(&challenges, who, flows, outbox);
         let nonces = self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces);
+        nonces.turn_to(self.peer.host());
         sent.chain.auth.demand(who.account.minimum_digest());
         let slow = sent.chain.asked_at.is_some_and(|at| now.boot.saturating_sub(at) >= SLOW);
         if slow {
             sent.chain.auth.excuse();
         }
         sent.chain.asked_at = Some(sent.sent_at);
-        match sent.chain.auth.judge(&challenges, who.account.credentials(), nonces, now) {
+        let mut next = sent.chain.auth.judge(&challenges, who.account.credentials(), nonces, now);
+        if next == Next::WrongCredentials && who.memory.auth_uri.take().is_some() {
+            // Not the password but the URI that the server wanted it hashed with may be wrong.
+            sent.chain.without_auth_uri = true;
+            sent.chain.auth.excuse();
+            next = sent.chain.auth.judge(&challenges, who.account.credentials(), nonces, now);
+        }
+        match next {
             Next::Answer => {
                 sent.chain.challenged = true;
                 self.again(sent, code, message)
@@ -219,17 +238,34 @@ impl Binding {
         }
     }
 
-    fn redirect_to(&self, message: &Message, flows: &Flows) -> Option<Redirect> {
+    /// Where a 3xx leads, the server's first choice first (RFC 3261 section 8.1.3.4). What must not be followed is told.
+    fn redirect_to(&self, message: &Message, who: &Registrant, flows: &Flows, outbox: &mut Outbox) -> Option<Redirect> {
         let from = self.up(flows)?.transport;
         let contacts = message.contacts();
-        let mut targets = contacts.iter().filter_map(Contact::parsed);
-        let (mut uri, hop) = targets.find_map(|uri| Some((uri.clone(), Hop::redirected(from, &uri)?)))?;
-        (uri.user, uri.headers) = (None, None);
+        let mut targets: Vec<&Contact> = contacts.iter().collect();
+        targets.sort_by_key(|contact| std::cmp::Reverse(contact.preference()));
+        let mut refused = Vec::new();
+        let mut followed = None;
+        for uri in targets.into_iter().filter_map(Contact::parsed) {
+            match Trusted::by(&who.account).redirect(from, &uri) {
+                Ok(hop) => {
+                    followed = Some((uri, hop));
+                    break;
+                }
+                Err(warning) => refused.push(warning),
+            }
+        }
+        if let (None, Some(warning)) = (&followed, refused.into_iter().next()) {
+            outbox.warn(&who.key, warning);
+        }
+        let (mut uri, hop) = followed?;
+        (uri.user, uri.headers, uri.password) = (None, None, None);
         Some(Redirect { uri: (message.code() != Some(305)).then(|| uri.to_string()), hop })
     }
 
     fn take_next_nonce(&mut self, message: &Message, who: &mut Registrant, now: Now) -> ServerProof {
         let nonces = self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces);
+        nonces.turn_to(self.peer.host());
         let (user, credentials) = (who.account.auth_user(), who.account.credentials());
         let mut proof = ServerProof::Absent;
         for (name, proxy) in [("Authentication-Info", false), ("Proxy-Authentication-Info", true)] {
@@ -238,6 +274,41 @@ impl Binding {
             }
         }
         proof
+    }
+
+    /// Notes the realm for `X-PIID`, and tells a realm that is not the one from before.
+    fn note_realm(&mut self, challenges: &[Challenge], who: &mut Registrant, flows: &Flows, outbox: &mut Outbox) {
+        let Some(up) = self.up(flows) else { return };
+        let kept = self.nonces.is_none();
+        let known = self.nonces(who);
+        if let Some((known, asked)) = known.changed_realm(challenges).filter(|_| !up.transport.is_secure()) {
+            let known = known.to_owned();
+            outbox.warn(&who.key, Warning::RealmChanged { known, asked });
+        }
+        if kept && Trusted::by(&who.account).realm_from(self.peer, up.transport) {
+            who.learn_upper_realm(challenges, outbox);
+        }
+    }
+
+    /// `X-Sy.AuthURI` comes with a 200, or with the very challenge that is to be answered with it.
+    fn take_auth_uri(&self, message: &Message, who: &mut Registrant, flows: &Flows, outbox: &mut Outbox) {
+        let Some(text) = message.header("X-Sy.AuthURI").filter(|text| text.len() <= crate::account::MAX_FIELD) else {
+            return;
+        };
+        let Some(uri) = SipUri::parse(text).filter(|_| who.memory.auth_uri.as_deref() != Some(text)) else { return };
+        if Trusted::by(&who.account).digest_uri(&uri) {
+            who.memory.auth_uri = Some(text.into());
+            self.note_learnt(who, flows);
+        } else {
+            outbox.warn(&who.key, Warning::AuthUriRefused { uri: text.to_owned() });
+        }
+    }
+
+    /// What was just learnt may be a lie where others can write along: it is remembered with the network that it is of.
+    pub(crate) fn note_learnt(&self, who: &mut Registrant, flows: &Flows) {
+        if let Some(up) = self.up(flows).filter(|up| !up.transport.is_secure()) {
+            who.memory.heard_at = Some(up.local.ip());
+        }
     }
 }
 
@@ -283,16 +354,6 @@ fn contact_refused(sent: &mut Sent, message: &Message, who: &mut Registrant, now
     who.memory.refused_why = Some(reason(message).into());
     // What writes into the Contact URI beside RFC 8599 would be refused again.
     sent.chain.without_push = who.push.as_ref().is_some_and(|push| push.spoken(Shown::NoRfc8599) == sent.spoken);
-}
-
-/// `X-Sy.AuthURI` comes with a 200, or with the very challenge that is to be answered with it.
-fn take_auth_uri(message: &Message, who: &mut Registrant) {
-    if let Some(uri) = message.header("X-Sy.AuthURI")
-        && uri.len() <= crate::account::MAX_FIELD
-        && SipUri::parse(uri).is_some()
-    {
-        who.memory.auth_uri = Some(uri.into());
-    }
 }
 
 /// The header fields in which servers say more than the status line does.

@@ -21,6 +21,7 @@ use crate::outbox::{Outbox, Way};
 use crate::push::{Asked, Dialect, Push, PushToken};
 use crate::snapshot::{Bound, Spoken};
 use crate::transaction::{ClientTransaction, Due};
+use crate::trust::Peer;
 
 pub(crate) use answer::{MAX_MIN_EXPIRES, Outcome, reason};
 pub(crate) use listed::{LastList, MAX_CLEANUPS, observed};
@@ -70,6 +71,8 @@ pub(crate) struct Chain {
     min_expires: u32,
     without_push: bool,
     single_contact: bool,
+    /// The server's own digest URI was refused.
+    without_auth_uri: bool,
 }
 
 impl Chain {
@@ -85,6 +88,7 @@ impl Chain {
             min_expires: 0,
             without_push: false,
             single_contact: false,
+            without_auth_uri: false,
         })
     }
 
@@ -227,6 +231,8 @@ pub(crate) struct Binding {
     flow: Option<FlowId>,
     /// The flow runs over TCP only because our requests are too large for UDP.
     for_size: bool,
+    /// Who is at the other end of the flow.
+    peer: Peer,
     /// A REGISTER was accepted on the flow.
     proven: bool,
     /// The address in our Contact, where that follows what the server saw.
@@ -253,6 +259,7 @@ impl Binding {
             carries: Carries::Calls,
             flow: None,
             for_size: false,
+            peer: Peer::none(),
             proven: false,
             seen: None,
             moves: 0,
@@ -276,7 +283,12 @@ impl Binding {
 
     /// Asks for a flow to a hop, or to where a redirect led; over TCP where our requests are too large for UDP.
     pub(crate) fn open(&mut self, account: &AccountKey, hop: &Hop, flows: &mut Flows, outbox: &mut Outbox) {
-        let mut hop = self.redirect.as_ref().map_or(hop, |redirect| &redirect.hop).clone();
+        self.peer = Peer::configured(hop);
+        let mut hop = hop.clone();
+        if let Some(redirect) = &self.redirect {
+            hop = redirect.hop.clone();
+            self.peer = Peer::redirected(&hop);
+        }
         self.for_size = hop.transport == Transport::Udp && self.over_tcp == OverTcp::Wanted;
         if self.for_size {
             hop.transport = Transport::Tcp;
@@ -389,7 +401,8 @@ impl Binding {
     pub(crate) fn part(&mut self, flow: FlowId, left: FlowId) -> Option<Self> {
         let seen = self.moves_on(flow)?;
         let sent = self.sent.take_if(|sent| matches!(sent.purpose(), Purpose::Bind))?;
-        Some(Self { flow: Some(left), seen, sent: Some(sent), over_tcp: self.over_tcp, ..Self::left() })
+        let (flow, peer, over_tcp) = (Some(left), self.peer, self.over_tcp);
+        Some(Self { flow, peer, seen, sent: Some(sent), over_tcp, ..Self::left() })
     }
 
     // The exchange.
@@ -457,7 +470,15 @@ impl Binding {
         false
     }
 
+    /// The nonces that are kept for it, of the peer alone.
     fn nonces<'a>(&'a mut self, who: &'a mut Registrant) -> &'a mut NonceCache {
-        self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces)
+        let nonces = self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces);
+        nonces.turn_to(self.peer.host());
+        nonces
+    }
+
+    /// Has the account's nonces be those of this peer.
+    pub(crate) fn turn_to(&self, who: &mut Registrant) {
+        who.memory.nonces.turn_to(self.peer.host());
     }
 }

@@ -1,5 +1,6 @@
 //! Whose bindings they are: the account, what is remembered of it, and the numbers that all its REGISTERs share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::account::{Account, AccountKey, UpperServer};
@@ -12,6 +13,7 @@ use crate::redact::Secret;
 use crate::snapshot::{
     Bound, Durability, Former, MAX_LEFT, Memory, Removal, Spoken, StoredRemoval, TokenWish, binding_key, seal,
 };
+use crate::trust::{Trusted, Warning};
 
 /// CSeq numbers reserved by one write to the store.
 const RESERVE_CSEQ: u32 = 32;
@@ -127,29 +129,26 @@ impl Registrant {
         Removal::written(&account, &self.push().map(Push::config), &self.memory)
     }
 
-    /// The HA1 values that are needed to deliver a removal without the password: for each realm that has asked
-    /// and, where none has yet, for the domain of the AOR, which is most servers' realm.
+    /// The HA1 values that are needed to deliver a removal without the password: the one for each realm that has asked, with the
+    /// hash that it wants. Where none has yet, those for the domain of the AOR, which is most servers' realm.
     fn ha1_only(&self) -> Credentials {
         let password = match self.account.credentials() {
             Credentials::Password(password) => password,
             known @ Credentials::Ha1(_) => return known.clone(),
         };
-        let mut realms: Vec<&str> = self.memory.nonces.realms().map(|(realm, _)| realm).collect();
-        realms.extend(self.memory.realm.as_deref());
-        realms.extend(self.account.realm());
-        if realms.is_empty() {
-            realms.extend(self.account.aor().as_str().rsplit('@').next());
+        let mut asked: Vec<(&str, Algorithm)> = self.memory.nonces.asked().collect();
+        if asked.is_empty() {
+            let domain = self.account.aor().as_str().rsplit('@').next();
+            let realm = self.memory.realm.as_deref().or(self.account.realm()).or(domain).unwrap_or_default();
+            asked.extend([Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256].map(|hash| (realm, hash)));
         }
-        realms.sort_unstable();
-        realms.dedup();
-        let mut values = Vec::new();
-        for realm in realms {
-            for algorithm in [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256] {
-                let ha1 = crate::digest::ha1(algorithm, self.account.auth_user(), realm, password.expose());
-                values.push(RealmHa1 { realm: realm.to_owned(), algorithm, ha1 });
-            }
-        }
-        Credentials::Ha1(values)
+        asked.sort_unstable_by_key(|(realm, hash)| (*realm, hash.token()));
+        asked.dedup();
+        let value = |(realm, algorithm): (&str, Algorithm)| {
+            let ha1 = crate::digest::ha1(algorithm, self.account.auth_user(), realm, password.expose());
+            RealmHa1 { realm: realm.to_owned(), algorithm, ha1 }
+        };
+        Credentials::Ha1(asked.into_iter().map(value).collect())
     }
 
     /// Whether a server has accepted these credentials before.
@@ -159,12 +158,39 @@ impl Registrant {
 
     /// Learns the upper server's realm, for `X-PIID`. Its 401 comes through, a 407 is the proxy's own; and a realm that has
     /// asked before asks again only for its own sake.
-    pub(super) fn learn_upper_realm(&mut self, challenges: &[Challenge]) {
+    ///
+    /// Until a server has accepted a REGISTER with it, the realm may change; then it is pinned, and a change is told.
+    pub(super) fn learn_upper_realm(&mut self, challenges: &[Challenge], outbox: &mut Outbox) {
+        if !Trusted::by(&self.account).wants_piid(self.push()) {
+            return;
+        }
         let new = |challenge: &&Challenge| !self.memory.nonces.knows(&challenge.realm, challenge.proxy);
         let upper = challenges.iter().find(|challenge| !challenge.proxy).filter(new);
         let proxy = challenges.first().filter(|_| self.memory.realm.is_none());
-        if let Some(challenge) = upper.or(proxy) {
-            self.memory.realm = Some(challenge.realm.as_str().into());
+        let Some(challenge) = upper.or(proxy) else { return };
+        match &self.memory.realm {
+            Some(pinned) if self.memory.realm_pinned => {
+                if **pinned != *challenge.realm && self.account.realm().is_none() {
+                    let (pinned, asked) = (pinned.to_string(), challenge.realm.clone());
+                    outbox.warn(&self.key, Warning::PinnedRealmChanged { pinned, asked });
+                }
+            }
+            _ => self.memory.realm = Some(challenge.realm.as_str().into()),
+        }
+    }
+
+    /// The device is on another network, where other servers may answer in the name of ours.
+    pub(crate) fn network_changed(&mut self) {
+        self.memory.nonces.network_changed();
+        if self.memory.heard_at.is_some() {
+            self.memory.forget_hearsay();
+        }
+    }
+
+    /// A flow is up: what another process heard at another address was of another network.
+    pub(crate) fn is_at(&mut self, address: IpAddr) {
+        if self.memory.heard_at.is_some_and(|heard_at| heard_at != address) {
+            self.memory.forget_hearsay();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Binding, Chain, OverTcp, Piid, Purpose, Registrant, Sent};
-use crate::account::{Transport, UpperServer};
+use crate::account::Transport;
 use crate::clock::Now;
 use crate::event::Failure;
 use crate::flows::Flows;
@@ -12,6 +12,7 @@ use crate::push::{Asked, Dialect, Push, Tags, piid, write_upper};
 use crate::sip::{ALLOW, Builder, Method};
 use crate::snapshot::{Durability, TokenWish};
 use crate::transaction::ClientTransaction;
+use crate::trust::{Leave, Trusted};
 
 /// RFC 3261 18.1.1: the largest request that goes over UDP where the path's MTU is not known, in bytes.
 const MAX_DATAGRAM: usize = 1300;
@@ -93,16 +94,19 @@ impl Binding {
             builder = builder.header("User-Agent", agent);
         }
         let mut headers = Tags::default();
-        let piid = who.write_piid(&spoken, &chain.purpose, transport.is_secure(), &mut headers);
+        let leave = Trusted::by(&who.account).piid(who.push(), self.peer, transport);
+        let piid = who.write_piid(&spoken, &chain.purpose, leave, &mut headers);
         if !matches!(chain.purpose, Purpose::Query(_)) {
             write_upper(who.account.upper(), &mut headers);
         }
         for tag in contact.headers.iter().chain(&headers.headers) {
             builder = builder.header(&tag.name, tag.value.as_deref().unwrap_or_default());
         }
-        let digest_uri = who.memory.auth_uri.as_deref().unwrap_or(&request_uri).to_owned();
+        let named = who.memory.auth_uri.as_deref().filter(|_| !chain.without_auth_uri && self.redirect.is_none());
+        let digest_uri = named.unwrap_or(&request_uri).to_owned();
         let cnonce = outbox.token();
         let nonces = self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces);
+        nonces.turn_to(self.peer.host());
         nonces.demand(who.account.minimum_digest());
         let (user, credentials) = (who.account.auth_user(), who.account.credentials());
         let answers = nonces.authorize(user, credentials, "REGISTER", &digest_uri, b"", &cnonce);
@@ -176,25 +180,23 @@ impl Registrant {
         self.push.as_ref().map(|push| push.spoken(self.memory.shown)).unwrap_or_default()
     }
 
-    fn write_piid(&self, spoken: &[Dialect], purpose: &Purpose, secure: bool, tags: &mut Tags) -> Piid {
-        // Mizutech's gateways take it beside RFC 8599 as well (S2, "RFC 8599"), also where the gateway is the AOR's domain or
-        // the outbound proxy: then the server behind it is named.
-        let named = self.account.upper().is_some_and(|upper| *upper != UpperServer::default());
-        let gateway = (named || !self.account.gateways().is_empty()) && spoken.contains(&Dialect::Rfc8599);
-        let speaks = spoken.contains(&Dialect::XMpush) || gateway;
+    /// Mizutech's gateways take it beside RFC 8599 as well (S2, "RFC 8599").
+    fn write_piid(&self, spoken: &[Dialect], purpose: &Purpose, leave: Leave, tags: &mut Tags) -> Piid {
+        let speaks = spoken.iter().any(|dialect| matches!(dialect, Dialect::XMpush | Dialect::Rfc8599));
         let wants = speaks
+            && leave != Leave::No
             && matches!(self.memory.token, TokenWish::Bind(_))
             && !self.leaving
             && !purpose.removes()
             && !self.memory.asked_only;
+        if wants && leave == Leave::Withheld {
+            return Piid::Withheld;
+        }
         let Some(realm) = self.account.realm().or(self.memory.realm.as_deref()).filter(|_| wants) else {
             return Piid::None;
         };
-        if !secure && !self.account.allows_cleartext_secrets() {
-            return Piid::Withheld;
-        }
         let Some(value) = piid(self.account.auth_user(), realm, self.account.credentials()) else { return Piid::None };
         tags.headers.push(crate::push::Tag { name: "X-PIID".into(), value: Some(value.expose().to_owned()) });
-        if secure { Piid::Sent } else { Piid::InTheClear }
+        if leave == Leave::InTheClear { Piid::InTheClear } else { Piid::Sent }
     }
 }

@@ -13,6 +13,7 @@ use crate::flows::Up;
 use crate::outbox::Way;
 use crate::sip::{ALLOW, Message, Method};
 use crate::transaction::{ClientTransaction, Due};
+use crate::trust::Warning;
 
 /// Answers to challenges in one call: each gives whoever asks a digest to guess the password by.
 const MAX_ANSWERS_A_CALL: u8 = 2;
@@ -209,11 +210,18 @@ impl Calls {
         let challenges = parse_challenges(response.headers("WWW-Authenticate"), response.headers("Proxy-Authenticate"));
         let Outgoing { method, headers, mut challenged, .. } = request;
         if self.sessions[index].answers_given >= MAX_ANSWERS_A_CALL {
-            log::warn!("{}: a {method} in a call asks for credentials too often", account);
+            log::warn!("{account}: a {method} in a call asks for credentials too often");
+            if let Some(challenge) = challenges.first() {
+                cx.outbox.warn(account, Warning::CallChallengeRefused { realm: challenge.realm.clone() });
+            }
             return false;
         }
-        if !cx.accounts.is_answerable(account, &challenges, &mut challenged, cx.now) {
-            log::warn!("{}: a {method} in a call asks for credentials that nobody here has", account);
+        // Over UDP the caller itself may be at the other end: it is no server of ours.
+        let ours = self.sessions[index].way.to.is_none();
+        if !ours || !cx.accounts.is_answerable(account, &challenges, &mut challenged, cx.now) {
+            if let Some(challenge) = challenges.first() {
+                cx.outbox.warn(account, Warning::CallChallengeRefused { realm: challenge.realm.clone() });
+            }
             return false;
         }
         self.sessions[index].answers_given += 1;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::challenge::{Challenge, MAX_LIVE, is_keepable};
+use serde::{Deserialize, Serialize};
+
+use super::challenge::{Challenge, MAX_LIVE, QopOffer, is_keepable};
 use super::nonce::{Info, Nonce, ServerProof};
 use super::{Algorithm, Credentials};
 use crate::clock::Now;
@@ -20,6 +22,23 @@ pub type HeaderName = &'static str;
 pub struct NonceCache {
     /// Oldest first.
     pub(super) nonces: Vec<Nonce>,
+    /// The host that is talked to: nonces of others are left alone.
+    pub(super) host: HostId,
+    /// The strongest that was asked for on this network by a realm that has been forgotten for want of room.
+    pub(super) floor: Option<(Algorithm, QopOffer)>,
+}
+
+/// Names the host that a nonce came from; all the same to apps that keep nonces of one host alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct HostId(u64);
+
+impl HostId {
+    pub(crate) fn of(host: &str) -> Self {
+        use sha2::{Digest, Sha256};
+        let digest = Sha256::digest(host);
+        Self(digest.iter().take(8).fold(0, |id, byte| (id << 8) | u64::from(*byte)))
+    }
 }
 
 impl NonceCache {
@@ -28,7 +47,7 @@ impl NonceCache {
     /// Replaces the realm's former nonce. The same nonce again keeps its count; a session (`-sess`) begins anew. When a
     /// fifth realm comes in, the one learnt first is forgotten.
     pub fn learn(&mut self, challenge: &Challenge, now: Now) {
-        let mut entry = Nonce::new(challenge, now);
+        let mut entry = Nonce::new(challenge, self.host, now);
         if !entry.is_keepable() {
             return;
         }
@@ -39,7 +58,10 @@ impl NonceCache {
             }
         }
         if self.nonces.len() >= MAX_LIVE {
-            self.nonces.remove(0);
+            let gone = self.nonces.remove(0);
+            if gone.here && self.floor.is_none_or(|floor| is_more((gone.algorithm, gone.qop), floor)) {
+                self.floor = Some((gone.algorithm, gone.qop));
+            }
         }
         // Most accounts have one realm: room for four would be most of what an idle account takes.
         self.nonces.reserve_exact(1);
@@ -61,7 +83,7 @@ impl NonceCache {
         cnonce: &str,
     ) -> Vec<(HeaderName, String)> {
         let mut fields = Vec::new();
-        for entry in self.nonces.iter_mut().filter(|entry| entry.is_live()) {
+        for entry in self.nonces.iter_mut().filter(|entry| entry.is_live() && entry.host == self.host) {
             if let Some(value) = entry.authorize(username, credentials, method, uri, body, cnonce) {
                 fields.push((if entry.proxy { "Proxy-Authorization" } else { "Authorization" }, value));
             }
@@ -86,7 +108,11 @@ impl NonceCache {
         let mut answered = 0;
         let mut wrong = 0;
         let mut meant = None;
-        for entry in self.nonces.iter_mut().filter(|entry| entry.proxy == proxy && entry.last.is_some()) {
+        for entry in self
+            .nonces
+            .iter_mut()
+            .filter(|entry| entry.proxy == proxy && entry.last.is_some() && entry.host == self.host)
+        {
             let proof = entry.check(&info, username, credentials, body);
             answered += 1;
             wrong += u32::from(proof == ServerProof::Mismatch);
@@ -123,7 +149,7 @@ impl NonceCache {
     /// to that many counts, and Kamailio refuses those above 255 as stale.
     pub fn reserve(&mut self, ahead: u32) -> bool {
         let mut changed = false;
-        for entry in self.nonces.iter_mut().filter(|entry| entry.is_live()) {
+        for entry in self.nonces.iter_mut().filter(|entry| entry.is_live() && entry.host == self.host) {
             if entry.reserved.saturating_sub(entry.used) < ahead.div_ceil(2) {
                 entry.reserved = entry.used.saturating_add(ahead);
                 changed = true;
@@ -139,25 +165,50 @@ impl NonceCache {
         }
     }
 
-    /// Whether the challenge asks for less than its realm did before on this network: somebody on the way may have written it.
-    pub(super) fn is_downgraded_by(&self, challenge: &Challenge) -> bool {
-        let known = self.position(&challenge.realm, challenge.proxy).map(|index| &self.nonces[index]);
-        known.is_some_and(|known| known.here && known.is_stronger_than(challenge))
+    /// From here on it is this host that is talked to.
+    pub(crate) fn turn_to(&mut self, host: HostId) {
+        self.host = host;
     }
 
-    /// Whether a challenge inside a call asks for no less than the registrar does. A realm that the registrar does not use is
-    /// answered only where the registrar asks for nothing at all, and never without a cnonce of ours.
-    pub(super) fn vouches_for(&self, challenge: &Challenge) -> bool {
-        let mut own = self.nonces.iter().filter(|known| *known.realm == *challenge.realm).peekable();
-        match own.peek() {
-            Some(_) => own.all(|known| !known.is_stronger_than(challenge)),
-            None => self.nonces.is_empty() && challenge.qop.protects(),
+    /// Whether the challenge asks for less than its realm did before on this network, at any host and in either header field:
+    /// somebody on the way may have written it.
+    pub(super) fn is_downgraded_by(&self, challenge: &Challenge) -> bool {
+        let mut known = self.nonces.iter().filter(|known| known.here && *known.realm == *challenge.realm).peekable();
+        match (known.peek(), self.floor) {
+            (None, Some(floor)) => is_more(floor, (challenge.algorithm, challenge.qop)),
+            _ => known.any(|known| known.is_stronger_than(challenge)),
         }
+    }
+
+    /// Whether a challenge inside a call asks for no less than this host did for that realm. A realm that it never named is
+    /// somebody else's, who may want no more than a digest to guess the password by.
+    pub(super) fn vouches_for(&self, challenge: &Challenge) -> bool {
+        let own = |known: &&Nonce| *known.realm == *challenge.realm && known.host == self.host;
+        let mut own = self.nonces.iter().filter(own).peekable();
+        own.peek().is_some() && own.all(|known| !known.is_stronger_than(challenge))
+    }
+
+    /// Whether this host gave this very nonce: its counts must go on.
+    pub(super) fn holds(&self, challenge: &Challenge) -> bool {
+        let known = self.position(&challenge.realm, challenge.proxy).map(|index| &self.nonces[index]);
+        known.is_some_and(|known| *known.value == *challenge.nonce)
+    }
+
+    /// The realm for which this host asked before, if that is none of those that ask now.
+    pub(crate) fn changed_realm(&self, challenges: &[Challenge]) -> Option<(&str, String)> {
+        let asked = challenges.iter().find(|challenge| {
+            let own = |known: &&Nonce| known.host == self.host && known.proxy == challenge.proxy;
+            let mut known = self.nonces.iter().filter(own).peekable();
+            known.peek().is_some() && known.all(|known| *known.realm != *challenge.realm)
+        })?;
+        let known = self.nonces.iter().rfind(|known| known.host == self.host && known.proxy == asked.proxy)?;
+        Some((&known.realm, asked.realm.clone()))
     }
 
     /// The device is on another network: there, other servers may answer to the same realm.
     pub(crate) fn network_changed(&mut self) {
         self.nonces.iter_mut().for_each(|entry| entry.here = false);
+        self.floor = None;
     }
 
     /// Stops answering for realms that asked for a weaker hash than this.
@@ -169,7 +220,8 @@ impl NonceCache {
 
     /// Stops answering for every realm until it challenges again.
     pub fn invalidate_all(&mut self) {
-        self.nonces.iter_mut().for_each(|entry| entry.refused = true);
+        let host = self.host;
+        self.nonces.iter_mut().filter(|entry| entry.host == host).for_each(|entry| entry.refused = true);
     }
 
     /// Whether a realm has asked before, whether or not its nonce is still good.
@@ -189,17 +241,29 @@ impl NonceCache {
 
     /// Returns `true` if no realm can be answered ahead of a challenge.
     pub fn is_empty(&self) -> bool {
-        !self.nonces.iter().any(Nonce::is_live)
+        self.realms().next().is_none()
     }
 
     /// Returns the realms that can be answered ahead of a challenge, each with whether a proxy asked for it.
     pub fn realms(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.nonces.iter().filter(|entry| entry.is_live()).map(|entry| (&*entry.realm, entry.proxy))
+        let ours = |entry: &&Nonce| entry.is_live() && entry.host == self.host;
+        self.nonces.iter().filter(ours).map(|entry| (&*entry.realm, entry.proxy))
+    }
+
+    /// Returns each realm that any host asked for, with the hash that it wants.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (&str, Algorithm)> {
+        self.nonces.iter().map(|entry| (&*entry.realm, entry.algorithm.base()))
     }
 
     pub(super) fn position(&self, realm: &str, proxy: bool) -> Option<usize> {
-        self.nonces.iter().position(|entry| *entry.realm == *realm && entry.proxy == proxy)
+        let wanted = |entry: &Nonce| *entry.realm == *realm && entry.proxy == proxy && entry.host == self.host;
+        self.nonces.iter().position(wanted)
     }
+}
+
+/// Whether one asks for more than another: a stronger hash, or protection against chosen nonces.
+fn is_more(one: (Algorithm, QopOffer), other: (Algorithm, QopOffer)) -> bool {
+    other.0.is_weaker_than(one.0) || (one.1.protects() && !other.1.protects())
 }
 
 #[cfg(test)]

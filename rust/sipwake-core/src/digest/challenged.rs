@@ -8,20 +8,22 @@ use crate::clock::Now;
 #[derive(Debug, Default)]
 pub(crate) struct Challenged {
     attempt: Attempt,
-    /// Nonces of realms that the registrar never named: a REGISTER must not answer those.
+    /// Nonces of whoever asks inside the call: a REGISTER must not answer those.
     nonces: NonceCache,
     answers: Option<Answers>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answers {
-    /// Every realm that asks is one of the registrations': the nonce counts go on where they are.
+    /// Every nonce is the registrations': their counts go on where they are.
     Registrars,
     Others,
 }
 
 impl Challenged {
     /// Decides about a 401 or 407. Returns `true` if the request is to be sent again.
+    ///
+    /// `registrars` has been turned to the host whose flow carries the call.
     pub(crate) fn is_answerable(
         &mut self,
         challenges: &[Challenge],
@@ -37,10 +39,8 @@ impl Challenged {
             challenges.iter().filter(|challenge| registrars.vouches_for(challenge)).cloned().collect();
         let challenges = vouched.as_slice();
         self.attempt.demand(account.minimum_digest());
-        let known = |challenge: &Challenge| {
-            registrars.realms().any(|(realm, proxy)| realm == challenge.realm && proxy == challenge.proxy)
-        };
-        let answers = if challenges.iter().all(known) { Answers::Registrars } else { Answers::Others };
+        let own = challenges.iter().all(|challenge| registrars.holds(challenge));
+        let answers = if own { Answers::Registrars } else { Answers::Others };
         let cache = match answers {
             Answers::Registrars => registrars,
             Answers::Others => &mut self.nonces,

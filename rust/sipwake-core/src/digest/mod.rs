@@ -46,6 +46,7 @@ use crate::error::FieldError;
 use crate::redact::Secret;
 
 pub use attempt::{Attempt, Next, Unusable};
+pub(crate) use cache::HostId;
 pub use cache::{HeaderName, NonceCache};
 pub use challenge::{Challenge, QopOffer, parse_challenges, pick};
 pub(crate) use challenged::Challenged;

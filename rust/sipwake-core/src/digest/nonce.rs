@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{FieldValue, Proof, Qop, nonce_count};
+use super::cache::HostId;
 use super::challenge::{Challenge, MAX_VALUE, QopOffer, is_keepable};
 use super::parameters::{Parameters, Part};
 use super::{Algorithm, Credentials, hash};
@@ -29,6 +30,9 @@ pub(super) struct Nonce {
     pub(super) realm: Box<str>,
     #[serde(default)]
     pub(super) proxy: bool,
+    /// Where it came from: nobody else gets an answer to it.
+    #[serde(default)]
+    pub(super) host: HostId,
     #[serde(rename = "nonce")]
     pub(super) value: Box<str>,
     pub(super) opaque: Option<Box<str>>,
@@ -76,10 +80,11 @@ pub(super) struct Answered {
 }
 
 impl Nonce {
-    pub(super) fn new(challenge: &Challenge, now: Now) -> Self {
+    pub(super) fn new(challenge: &Challenge, host: HostId, now: Now) -> Self {
         Self {
             realm: challenge.realm.as_str().into(),
             proxy: challenge.proxy,
+            host,
             value: challenge.nonce.as_str().into(),
             opaque: challenge.opaque.as_deref().map(Box::from),
             algorithm: challenge.algorithm,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::NonceCache;
+use super::cache::HostId;
 use super::challenge::MAX_LIVE;
 use super::nonce::Nonce;
 use crate::snapshot::each_readable;
@@ -24,11 +25,13 @@ impl<'de> Deserialize<'de> for NonceCache {
             if !entry.algorithm.is_session() {
                 entry.session = None;
             }
+            cache.turn_to(entry.host);
             let is_new = cache.nonces.len() < MAX_LIVE && cache.position(&entry.realm, entry.proxy).is_none();
             if is_new && entry.is_keepable() {
                 cache.nonces.push(entry);
             }
         }
+        cache.turn_to(HostId::default());
         Ok(cache)
     }
 }

@@ -303,6 +303,11 @@ impl Push {
         self.dialects == Dialects::Auto
     }
 
+    /// Whether the app itself names Mizutech's dialect.
+    pub(crate) fn names_mpush(&self) -> bool {
+        matches!(&self.dialects, Dialects::Only(spoken) if spoken.contains(&Dialect::XMpush))
+    }
+
     /// Returns the provider.
     pub fn provider(&self) -> &Provider {
         &self.provider

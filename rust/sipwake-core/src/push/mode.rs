@@ -34,6 +34,9 @@ impl Mode {
             Self::Disabled => Dialects::Only(Vec::new()),
             Self::Direct | Self::Gateway(_) => Dialects::Only(vec![Dialect::XMpush]),
         };
+        if matches!(self, Self::Direct | Self::Gateway(_)) {
+            account.send_piid.get_or_insert(true);
+        }
         if let Self::Gateway(gateway) = self {
             account.gateways = vec![gateway.clone()];
             if account.upper.server.is_none() {

@@ -89,7 +89,7 @@ pub struct Verdict {
     /// Neither our Contact's `expires` nor `Expires` told how long the binding lives: it is refreshed as if that were the
     /// shortest time that the answer allows for.
     pub lifetime_unknown: bool,
-    /// `X-PIID` was left out because the transport can be read by others.
+    /// `X-PIID` was left out because the transport can be read by others, or because a redirect led to the server.
     pub piid_withheld: bool,
     /// `X-PIID` went over a transport that others can read, as the app allowed.
     pub piid_in_the_clear: bool,
@@ -153,6 +153,14 @@ impl Verdict {
             piid_withheld: false,
             piid_in_the_clear: false,
         }
+    }
+
+    /// The server wakes the app to have its binding refreshed (`ntype` 4), for want of an `X-PIID`.
+    pub(crate) fn advise_piid(&mut self) {
+        const ADVICE: &str = "the server wakes the app to refresh its binding (ntype 4): one of Mizutech's refreshes it by itself where \
+             the account has `send_piid` (its X-PIID is as good as the password: only for a server that you trust).";
+        let before = std::mem::take(&mut self.advice);
+        self.advice = if before.is_empty() { ADVICE.into() } else { format!("{before} {ADVICE}").into() };
     }
 
     /// Returns the reason and the advice in one line.

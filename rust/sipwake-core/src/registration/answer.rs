@@ -151,7 +151,7 @@ impl Registration {
             self.due.insert(Due::Binding);
         }
 
-        let mut verdict = self.read_verdict(&sent, code, message);
+        let mut verdict = self.read_verdict(&sent, code, message, flows);
         verdict.lifetime_unknown = granted.guessed;
         self.registered_at = Some(now.boot);
         self.bound_until = Some(now.boot + expires);
@@ -201,7 +201,7 @@ impl Registration {
         self.who.memory().former.iter().any(|former| former.refusals > 0) && self.cleanups <= MAX_CLEANUPS
     }
 
-    fn read_verdict(&mut self, sent: &Sent, code: u16, message: &Message) -> Verdict {
+    fn read_verdict(&mut self, sent: &Sent, code: u16, message: &Message, flows: &Flows) -> Verdict {
         let Some(push) = self.who.push() else { return Verdict::without_push() };
         let asked = sent.asked();
         let shown = self.who.memory().shown;
@@ -213,8 +213,14 @@ impl Registration {
         }
         verdict.piid_withheld = sent.piid() == Piid::Withheld;
         verdict.piid_in_the_clear = sent.piid() == Piid::InTheClear;
-        if verdict.standing == Standing::Confirmed && push.is_auto() {
+        if self.refreshed_by_push && sent.piid() == Piid::None {
+            verdict.advise_piid();
+        }
+        let shows = verdict.standing == Standing::Confirmed && push.is_auto();
+        self.who.memory_mut().realm_pinned |= sent.piid() == Piid::Sent;
+        if shows {
             self.who.memory_mut().shown = Shown::Rfc8599;
+            self.here.note_learnt(&mut self.who, flows);
         }
         verdict
     }

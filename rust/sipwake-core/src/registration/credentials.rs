@@ -10,6 +10,7 @@ use crate::snapshot::Durability;
 impl Registration {
     /// Decides about a 401 or 407 to a request other than REGISTER. Returns `true` if it is to be sent again.
     pub(crate) fn is_answerable(&mut self, challenges: &[Challenge], challenged: &mut Challenged, now: Now) -> bool {
+        self.here.turn_to(&mut self.who);
         let (account, nonces) = self.who.credentials();
         challenged.is_answerable(challenges, account, nonces, now)
     }
@@ -21,6 +22,7 @@ impl Registration {
         (method, uri, body): (&str, &str, &[u8]),
         outbox: &mut Outbox,
     ) -> Vec<(&'static str, String)> {
+        self.here.turn_to(&mut self.who);
         if challenged.uses_registrars() && self.who.memory_mut().nonces.reserve(RESERVE_NC) {
             self.save(outbox, Durability::Progress);
         }

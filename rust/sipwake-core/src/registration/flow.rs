@@ -35,6 +35,7 @@ impl Registration {
         let known = flows.up(flow).is_some();
         flows.came_up(flow, local);
         if self.here.owns(flow) {
+            self.who.is_at(local.ip());
             self.here.came_up(known, flows);
             if known {
                 return self.interrupt();
@@ -93,7 +94,7 @@ impl Registration {
 
     /// The device's network changed: the old flow is worth nothing.
     pub(crate) fn network_changed(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
-        self.who.memory_mut().nonces.network_changed();
+        self.who.network_changed();
         self.here.close(flows, outbox);
         self.close_late(flows, outbox);
         self.give_left_up(flows, outbox, now);

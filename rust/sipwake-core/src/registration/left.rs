@@ -252,6 +252,10 @@ impl Registration {
                 }
                 self.told_left("accepted", flows, outbox, now);
             }
+            // A redirect that must not be followed has removed nothing: who sent it may have no right to.
+            Outcome::Refused { code: 300..=399, .. } if !message.contacts().is_empty() => {
+                self.give_left_up(flows, outbox, now);
+            }
             Outcome::Refused { code, .. } if is_final(code) => self.told_left("refused", flows, outbox, now),
             Outcome::Refused { .. } => self.give_left_up(flows, outbox, now),
             // A password that one refused is not tried again and again.

@@ -96,6 +96,8 @@ pub(crate) struct Registration {
     /// A push came: should its REGISTER fail, so many more are sent soon; its call cannot wait for the back-off.
     hurry: u32,
     pushes: Bucket,
+    /// A push came only to have the binding refreshed.
+    refreshed_by_push: bool,
     /// When the REGISTER is due that a push is owed, since too many came at once.
     owed_at: Option<Duration>,
     tries: Tries,
@@ -137,6 +139,7 @@ impl Registration {
             short_flows: 0,
             hurry: 0,
             pushes: Bucket::default(),
+            refreshed_by_push: false,
             owed_at: None,
             tries: Tries::default(),
             gateways,

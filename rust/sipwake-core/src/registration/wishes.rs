@@ -81,6 +81,20 @@ impl Registration {
         self.who.memory().cseq_reserved > 0
     }
 
+    /// Makes `X-PIID` for this realm from here on.
+    pub(crate) fn accept_realm(&mut self, realm: &str) {
+        let memory = self.who.memory_mut();
+        (memory.realm, memory.realm_pinned) = (Some(realm.into()), true);
+        if self.life == Life::Active {
+            self.due.insert(Due::Binding);
+        }
+    }
+
+    /// A push came that announces nothing: the server only wants the binding refreshed.
+    pub(crate) fn woken_to_refresh(&mut self) {
+        self.refreshed_by_push = true;
+    }
+
     fn wish(&mut self) {
         self.rewished = true;
         self.due.insert(Due::Binding);

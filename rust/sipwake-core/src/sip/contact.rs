@@ -49,6 +49,14 @@ impl<'a> Contact<'a> {
         delta_seconds(self.params.value("expires")?)
     }
 
+    /// Returns how much it is preferred, in thousandths: `q`, which is 1 when absent (RFC 3261 section 20.10).
+    pub fn preference(&self) -> u16 {
+        let Some(q) = self.params.value("q") else { return 1000 };
+        let (whole, rest) = q.trim().split_once('.').unwrap_or((q.trim(), ""));
+        let thousandths = format!("{rest:0<3}").get(..3).and_then(|digits| digits.parse().ok()).unwrap_or(0);
+        if whole.parse() == Ok(0u16) { thousandths } else { 1000 }
+    }
+
     /// Returns `+sip.instance` without quotes and angle brackets: `urn:uuid:…` (RFC 5626 section 4.1).
     pub fn instance(&self) -> Option<&'a str> {
         self.params.value("+sip.instance").map(strip_angles)

@@ -129,18 +129,18 @@ fn min_expires_that_grows_for_ever_is_given_up() {
 
 #[test]
 fn a_redirect_is_followed_and_kept_while_its_flow_lives() {
-    let mut stage = Stage::new(account(|_| {}), None);
+    let mut stage = Stage::new(over(Transport::Tls), None);
     let first = stage.register();
-    stage.reply(&first, 302, &["Contact: <tel:+1>", "Contact: <sip:bob@eu.example.com:5080;transport=tcp?X=y>;q=0.5"]);
-    assert_eq!(stage.opened, ["example.com:5060/udp", "eu.example.com:5080/tcp"]);
+    stage.reply(&first, 302, &["Contact: <tel:+1>", "Contact: <sip:bob@eu.example.com:5080;transport=tls?X=y>;q=0.5"]);
+    assert_eq!(stage.opened, ["example.com:5061/tls", "eu.example.com:5080/tls"]);
     let second = stage.one();
-    assert_eq!(second.start(), "REGISTER sip:eu.example.com:5080;transport=tcp SIP/2.0");
+    assert_eq!(second.start(), "REGISTER sip:eu.example.com:5080;transport=tls SIP/2.0");
     stage.ok(&second, &[]);
     assert_eq!(stage.register().start(), second.start(), "a refresh goes where its binding is");
 
     let mut stage2 = Stage::new(account(|_| {}), None);
     let first = stage2.register();
-    stage2.reply(&first, 302, &["Contact: <sip:eu.example.com>"]);
+    stage2.reply(&first, 302, &["Contact: <sip:example.com:5090>"]);
     let second = stage2.one();
     stage2.reply(&second, 503, &["Retry-After: 5"]);
     stage2.advance(seconds(5));

@@ -4,7 +4,7 @@ use sipwake_core::digest::{Algorithm, Credentials, Unusable};
 use sipwake_core::event::Failure;
 use sipwake_core::redact::Secret;
 
-use crate::support::{CHALLENGE, Stage, account, fcm, push_config, seconds};
+use crate::support::{CHALLENGE, Stage, account, fcm, push_config, rfc8599, seconds};
 
 fn challenge(nonce: &str, more: &str) -> String {
     format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"{nonce}\", qop=\"auth\"{more}")
@@ -202,7 +202,7 @@ fn a_401_without_a_challenge_is_named() {
 
 #[test]
 fn the_server_may_name_another_digest_uri() {
-    let mut stage = Stage::rfc8599();
+    let mut stage = Stage::new(account(|config| config.upper.server = Some("upper.example.com".into())), rfc8599());
     let bound = stage.registered_with(&["X-Sy.AuthURI: sip:upper.example.com"]);
     assert_eq!(bound.auth("uri"), Some("sip:example.com"));
     let refresh = stage.register();

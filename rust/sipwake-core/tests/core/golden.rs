@@ -62,6 +62,7 @@ fn the_whole_register_and_its_answer_to_a_challenge() {
         config.display_name = Some("Alice \"A.\" \\ Liddell".into());
         config.user_agent = Some("Example/1.0".into());
         config.allow_cleartext_secrets = true;
+        config.send_piid = Some(true);
     });
     let mut stage = stage(config, push_config(Provider::Fcm, &[Dialect::XMpush]), &sample(&Provider::Fcm));
     let first = stage.register();
@@ -98,6 +99,7 @@ fn x_piid_goes_only_where_it_may() {
                     config.transport = Some(transport);
                     config.allow_cleartext_secrets = allowed;
                     config.realm = realm.clone();
+                    config.send_piid = Some(true);
                 });
                 let push = push_config(Provider::Fcm, &[Dialect::XMpush]);
                 let mut stage = stage(config, push, &sample(&Provider::Fcm));

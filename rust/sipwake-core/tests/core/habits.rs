@@ -200,7 +200,8 @@ fn what_the_server_says_of_its_reason_reaches_the_app() {
 
 #[test]
 fn a_305_keeps_the_domain_in_the_request_uri() {
-    let mut stage = Stage::new(account(|_| {}), None);
+    let gateways = || vec!["example.com".to_owned(), "proxy.example.net".to_owned()];
+    let mut stage = Stage::new(account(|config| config.gateways = gateways()), None);
     let first = stage.register();
     stage.reply(&first, 305, &["Contact: <sip:proxy.example.net;lr>"]);
     assert_eq!(stage.one().start(), "REGISTER sip:example.com SIP/2.0");
@@ -240,7 +241,9 @@ fn an_observed_address_of_zero_is_none() {
 fn the_realm_of_x_piid_is_the_upper_servers_whoever_else_asks() {
     let own = |nonce: &str, name: &str| format!("{name}: Digest realm=\"gw\", nonce=\"{nonce}\", qop=\"auth\"");
     for (code, name) in [(407, "Proxy-Authenticate"), (401, "WWW-Authenticate")] {
-        let mut stage = Stage::new(over(Transport::Tls), mpush());
+        let mut config = over(Transport::Tls);
+        config.upper.server = Some("upper.example".into());
+        let mut stage = Stage::new(config, mpush());
         stage.set_token(fcm("a:1"));
         let first = stage.register();
         stage.reply(&first, code, &[&own("p1", name)]);

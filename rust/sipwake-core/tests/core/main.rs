@@ -23,3 +23,4 @@ mod store_failure;
 mod support;
 mod taken_back;
 mod token_life;
+mod trust;

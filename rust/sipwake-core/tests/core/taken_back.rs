@@ -161,7 +161,7 @@ fn a_removal_that_was_sent_to_another_host_proves_nothing() {
     let mut stage = with(Provider::Fcm, &[Dialect::Rfc8599]);
     stage.log_out();
     let removal = stage.one();
-    stage.reply(&removal, 302, &["Contact: <sip:other.example.net>"]);
+    stage.reply(&removal, 302, &["Contact: <sip:example.com:5090>"]);
     let again = stage.one();
     stage.reply(&again, 200, &[]);
     assert_eq!(removed(&stage), Some(Removed::Accepted));

@@ -212,7 +212,10 @@ fn an_unbind_before_the_first_register_of_a_new_process_is_delivered() {
 
 #[test]
 fn x_piid_goes_with_the_first_register_after_a_restart() {
-    let config = account(|config| config.allow_cleartext_secrets = true);
+    let config = account(|config| {
+        config.allow_cleartext_secrets = true;
+        config.send_piid = Some(true);
+    });
     let mut first = Stage::new(config.clone(), mpush());
     first.set_token(fcm("a:1"));
     let bound = first.registered();
@@ -454,7 +457,7 @@ fn contacts_to_be_removed_are_no_more_than_eight() {
 #[test]
 fn x_piid_goes_to_those_who_can_read_it() {
     for (gateway, dialect, goes) in [
-        (false, Dialect::Rfc8599, false),
+        (false, Dialect::Rfc8599, true),
         (true, Dialect::Rfc8599, true),
         (true, Dialect::Linphone, false),
         (false, Dialect::XMpush, true),
@@ -462,6 +465,7 @@ fn x_piid_goes_to_those_who_can_read_it() {
         let mut config = over(Transport::Tls);
         config.realm = Some("asterisk".into());
         config.gateways.extend(gateway.then(|| "gw.example:5061".to_owned()));
+        config.send_piid = Some(true);
         let mut stage = Stage::new(config, Some(push_config(Provider::Fcm, &[dialect])));
         stage.set_token(fcm("a:1"));
         let request = stage.register();
@@ -469,7 +473,7 @@ fn x_piid_goes_to_those_who_can_read_it() {
         stage.ok(&request, &[]);
         assert!(!stage.last().verdict.piid_withheld);
     }
-    let mut stage = Stage::mpush();
+    let mut stage = Stage::new(account(|config| config.send_piid = Some(true)), mpush());
     stage.set_token(fcm("a:1"));
     assert_eq!(stage.registered().header("X-PIID"), None);
     assert!(stage.last().verdict.piid_withheld, "not over a clear transport");
@@ -479,7 +483,9 @@ fn x_piid_goes_to_those_who_can_read_it() {
 fn x_piid_is_of_the_realm_of_the_server_and_not_of_the_proxy_before_it() {
     const PROXY: &str = "Proxy-Authenticate: Digest realm=\"proxy\", nonce=\"p\", qop=\"auth\", algorithm=SHA-256";
     let piid = |challenges: &[&str]| {
-        let mut stage = Stage::new(over(Transport::Tls), mpush());
+        let mut config = over(Transport::Tls);
+        config.send_piid = Some(true);
+        let mut stage = Stage::new(config, mpush());
         stage.set_token(fcm("a:1"));
         let first = stage.register();
         stage.reply(&first, 401, challenges);

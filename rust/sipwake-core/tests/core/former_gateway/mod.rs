@@ -416,9 +416,9 @@ fn only_what_was_removed_there_is_bound_again() {
 fn nothing_is_taken_back_where_a_redirect_led() {
     let mut stage = two_gateways(Transport::Tcp);
     let first = stage.register();
-    stage.reply(&first, 302, &["Contact: <sip:elsewhere.example;transport=tcp>"]);
+    stage.reply(&first, 302, &["Contact: <sip:a.example:5099;transport=tcp>"]);
     let there = stage.one();
-    assert_eq!(stage.opened, ["a.example:5060/tcp", "elsewhere.example:5060/tcp"]);
+    assert_eq!(stage.opened, ["a.example:5060/tcp", "a.example:5099/tcp"]);
     grant(&mut stage, &there);
     refresh_is_refused(&mut stage);
     let second = stage.one();

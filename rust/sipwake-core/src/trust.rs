@@ -1,0 +1,276 @@
+//! The one place that decides to whom a secret may go: hosts that the app configured, over what it allowed.
+//!
+//! | secret | to whom |
+//! |---|---|
+//! | push token, digest answer | configured hosts, and where a redirect may be followed |
+//! | answer to a nonce | the host that gave the nonce |
+//! | digest answer inside a call | a realm that the registrar named, which asks for no less than it did |
+//! | `X-PIID` | configured hosts alone, where it is asked for, for the realm that was configured or pinned |
+//!
+//! Hosts are the registrar, the gateways, the outbound proxy, and what [`UpperServer`](crate::account::UpperServer) names. What
+//! arrives from a network (a redirect, a route, a name, a challenge) adds none.
+
+use crate::account::{Account, Hop, Transport, uri_or_host};
+use crate::digest::HostId;
+use crate::push::{MIZUTECH_GATEWAY, Push};
+use crate::sip::{Host, SipUri};
+
+/// Something that somebody on the network asked for. It was not done, unless it says so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Warning {
+    /// A 3xx leads where the app did not say that its secrets may go.
+    #[error("the server redirects to {target}, and nothing was sent there: {why}")]
+    RedirectRefused {
+        /// Where to, `host:port/transport`.
+        target: String,
+        /// Why it is not followed, and what allows it.
+        why: RedirectRefusal,
+    },
+    /// `X-Sy.AuthURI` names a host that is neither the registrar nor the upper server: it is not used.
+    #[error(
+        "the server wants the password's digest made for {uri}, which is neither the registrar nor the upper server: to allow \
+         it, name that host in the account's `upper`"
+    )]
+    AuthUriRefused {
+        /// The URI.
+        uri: String,
+    },
+    /// Over a transport on which others can write along, a server asks in the name of another realm than before. It was
+    /// answered: servers change their realms.
+    #[error(
+        "over a transport that others can change, a server now asks for the realm \"{asked}\", before it was \"{known}\"; it was \
+         answered. With TLS nobody on the way can ask"
+    )]
+    RealmChanged {
+        /// The realm that asked before.
+        known: String,
+        /// The realm that asks now.
+        asked: String,
+    },
+    /// The server asks for another realm than `X-PIID` was pinned to, which goes on as it was.
+    #[error(
+        "the server asks for the realm \"{asked}\", and X-PIID is pinned to \"{pinned}\", for which it is still sent: accept the \
+         new realm if the server's operator confirms it"
+    )]
+    PinnedRealmChanged {
+        /// The realm that X-PIID is made for.
+        pinned: String,
+        /// The realm that asks now; [`accept_realm`](crate::user_agent::UserAgent::accept_realm) takes it.
+        asked: String,
+    },
+    /// Somebody inside a call asks for credentials, and gets none.
+    #[error(
+        "inside a call somebody asks for the password of the realm \"{realm}\" and was not answered: the registrar never asked \
+         for that realm, or asks for more, or the app forbids answers in calls"
+    )]
+    CallChallengeRefused {
+        /// The realm, as it was claimed.
+        realm: String,
+    },
+    /// The proof in `Authentication-Info` is wrong: who answered does not know the password. Its answer was taken, unless the
+    /// account requires a proof.
+    #[error(
+        "the server's proof that it knows the password (rspauth) is wrong: somebody may stand between; to take no such answer, \
+         set `require_server_proof`"
+    )]
+    ServerProofWrong,
+}
+
+impl Warning {
+    /// Returns a name that stays the same, for logs and statistics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::RedirectRefused { .. } => "redirect-refused",
+            Self::AuthUriRefused { .. } => "auth-uri-refused",
+            Self::RealmChanged { .. } => "realm-changed",
+            Self::PinnedRealmChanged { .. } => "pinned-realm-changed",
+            Self::CallChallengeRefused { .. } => "call-challenge-refused",
+            Self::ServerProofWrong => "server-proof-wrong",
+        }
+    }
+}
+
+/// Why a redirect is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedirectRefusal {
+    /// The app did not configure the host.
+    #[error("the app did not configure that host; to allow it, name it in the account's `gateways`")]
+    ForeignHost,
+    /// It is below a configured name, but came over a transport on which others can write along.
+    #[error(
+        "it came over a transport that others can change, where only configured hosts are followed; to allow it, use TLS or name \
+         the host in the account's `gateways`"
+    )]
+    Unauthenticated,
+    /// Others could read along there, and cannot here or where the app configured that host.
+    #[error(
+        "it leads from TLS to a transport that others can read, which is never followed; the server must name `transport=tls`"
+    )]
+    WeakerTransport,
+    /// Its `maddr` names another host than its host part.
+    #[error("its maddr parameter names another host; the server must redirect to that host by name")]
+    Maddr,
+}
+
+/// Who is at the other end of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer {
+    id: HostId,
+    redirected: bool,
+}
+
+impl Peer {
+    pub(crate) fn configured(hop: &Hop) -> Self {
+        Self { id: Self::id(hop), redirected: false }
+    }
+
+    pub(crate) fn redirected(hop: &Hop) -> Self {
+        Self { id: Self::id(hop), redirected: true }
+    }
+
+    /// Nobody yet.
+    pub(crate) fn none() -> Self {
+        Self { id: HostId::default(), redirected: true }
+    }
+
+    /// TLS or not, and over UDP or TCP, it is the same server.
+    fn id(hop: &Hop) -> HostId {
+        let port = hop.port.map(|port| format!(":{port}")).unwrap_or_default();
+        HostId::of(&[plain(&hop.host), port].concat())
+    }
+
+    /// By which its nonces are told from others'.
+    pub(crate) fn host(self) -> HostId {
+        self.id
+    }
+}
+
+/// Whether `X-PIID` may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// Nobody asked for it.
+    No,
+    Yes,
+    /// Others can read along, and the app allows it.
+    InTheClear,
+    /// Others can read along, or a redirect led there.
+    Withheld,
+}
+
+/// What an account trusts.
+pub(crate) struct Trusted<'a>(&'a Account);
+
+impl<'a> Trusted<'a> {
+    pub(crate) fn by(account: &'a Account) -> Self {
+        Self(account)
+    }
+
+    /// Where a 3xx leads that came over `from`; `Err` names what was refused.
+    pub(crate) fn redirect(&self, from: Transport, uri: &SipUri) -> Result<Hop, Warning> {
+        let hop = Hop::of(uri, Some(from));
+        let refusal = self.redirect_refusal(from, uri, &hop);
+        refusal.map_or(Ok(hop.clone()), |why| Err(Warning::RedirectRefused { target: hop.to_string(), why }))
+    }
+
+    fn redirect_refusal(&self, from: Transport, uri: &SipUri, to: &Hop) -> Option<RedirectRefusal> {
+        let target = plain(&to.host);
+        // RFC 3261 section 19.1.1: maddr overrides the host, which is who the certificate would be for.
+        if uri.params.iter().any(|(name, _)| name.eq_ignore_ascii_case("maddr"))
+            && uri.params.value("maddr").is_none_or(|host| plain_text(host) != target)
+        {
+            return Some(RedirectRefusal::Maddr);
+        }
+        let hosts = self.hosts();
+        let named = hosts.contains(&target);
+        if !named {
+            let below = |known: &String| {
+                known.contains('.')
+                    && is_name(known)
+                    && target.strip_suffix(known.as_str()).is_some_and(|rest| rest.ends_with('.'))
+            };
+            if !hosts.iter().any(below) {
+                return Some(RedirectRefusal::ForeignHost);
+            }
+            if !from.is_secure() {
+                return Some(RedirectRefusal::Unauthenticated);
+            }
+        }
+        let weaker = (from.is_secure() || self.is_secure_only(&target)) && !to.transport.is_secure();
+        weaker.then_some(RedirectRefusal::WeakerTransport)
+    }
+
+    /// Whether `X-Sy.AuthURI` may become the digest's URI.
+    pub(crate) fn digest_uri(&self, uri: &SipUri) -> bool {
+        let host = plain(&uri.host);
+        self.registrar().chain(self.upper()).any(|known| known == host)
+    }
+
+    /// Whether `X-PIID` is asked for: where Mizutech's gateway or server is configured, or the app says so.
+    pub(crate) fn wants_piid(&self, push: Option<&Push>) -> bool {
+        self.0.send_piid().unwrap_or_else(|| {
+            let names_mpush = push.is_some_and(Push::names_mpush);
+            let mizutechs = || self.gateways().any(|host| plain_text(MIZUTECH_GATEWAY) == host);
+            self.upper().next().is_some() || (!self.0.gateways().is_empty() && names_mpush) || mizutechs()
+        })
+    }
+
+    /// Whether `X-PIID` may go to a peer over this transport.
+    pub(crate) fn piid(&self, push: Option<&Push>, peer: Peer, over: Transport) -> Leave {
+        match (over.is_secure(), self.0.allows_cleartext_secrets()) {
+            _ if !self.wants_piid(push) => Leave::No,
+            _ if peer.redirected => Leave::Withheld,
+            (true, _) => Leave::Yes,
+            (false, true) => Leave::InTheClear,
+            (false, false) => Leave::Withheld,
+        }
+    }
+
+    /// Whether what a peer says over this transport may become the realm of `X-PIID`.
+    pub(crate) fn realm_from(&self, peer: Peer, over: Transport) -> bool {
+        !peer.redirected && (over.is_secure() || self.0.allows_cleartext_secrets())
+    }
+
+    /// The hosts that the app named, in lower case and without a dot at their end.
+    fn hosts(&self) -> Vec<String> {
+        let proxy = self.0.route().and_then(SipUri::parse).map(|uri| plain(&uri.host));
+        self.registrar().chain(self.gateways()).chain(proxy).chain(self.upper()).collect()
+    }
+
+    fn registrar(&self) -> impl Iterator<Item = String> {
+        SipUri::parse(self.0.registrar()).into_iter().map(|uri| plain(&uri.host))
+    }
+
+    fn gateways(&self) -> impl Iterator<Item = String> {
+        self.0.hops().iter().map(|hop| plain(&hop.host))
+    }
+
+    fn upper(&self) -> impl Iterator<Item = String> {
+        let upper = self.0.upper();
+        let named = upper.map(|upper| [&upper.server, &upper.proxy, &upper.domain]).into_iter().flatten().flatten();
+        named.map(|text| plain_text(text)).filter(|host| !host.is_empty())
+    }
+
+    /// Whether the app reaches a host over TLS alone.
+    fn is_secure_only(&self, host: &str) -> bool {
+        let secure = SipUri::parse(self.0.registrar()).is_some_and(|registrar| registrar.secure);
+        let mut ways = self.0.hops().iter().filter(|hop| plain(&hop.host) == host).peekable();
+        secure || (ways.peek().is_some() && ways.all(|hop| hop.transport.is_secure()))
+    }
+}
+
+fn plain(host: &Host) -> String {
+    let text = host.to_string().to_ascii_lowercase();
+    text.strip_suffix('.').unwrap_or(&text).to_owned()
+}
+
+/// The host of what may be a URI, `host:port` or a host alone.
+fn plain_text(text: &str) -> String {
+    uri_or_host(text).map(|uri| plain(&uri.host)).unwrap_or_default()
+}
+
+/// Whether a host is a name, below which there may be others.
+fn is_name(host: &str) -> bool {
+    matches!(Host::parse(host), Some(Host::Name(name)) if !name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+}

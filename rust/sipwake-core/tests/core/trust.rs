@@ -1,0 +1,536 @@
+//! To whom a password's digest, `X-PIID` and a push token go, and to whom they never do. Each test fails while its attack works.
+
+use sipwake_core::account::{AccountConfig, Transport};
+use sipwake_core::digest::{Algorithm, ha1};
+use sipwake_core::event::{Event, RedirectRefusal, Warning};
+use sipwake_core::push::{Mode, Provider, PushConfig};
+
+use crate::support::{CHALLENGE, Sent, Stage, account, fcm, mpush, over, rfc8599, seconds};
+
+const LIVE: &str = "WWW-Authenticate: Digest realm=\"asterisk\", nonce=\"LIVE\", qop=\"auth\"";
+
+fn warnings(stage: &Stage) -> Vec<Warning> {
+    let warning = |event: &Event| match event {
+        Event::Warning { warning, .. } => Some(warning.clone()),
+        _ => None,
+    };
+    stage.events.iter().filter_map(warning).collect()
+}
+
+fn refused(stage: &Stage) -> Vec<RedirectRefusal> {
+    let why = |warning: Warning| match warning {
+        Warning::RedirectRefused { why, .. } => Some(why),
+        _ => None,
+    };
+    warnings(stage).into_iter().filter_map(why).collect()
+}
+
+fn configured(change: impl FnOnce(&mut AccountConfig)) -> AccountConfig {
+    account(|config| {
+        config.transport = Some(Transport::Tls);
+        change(config);
+    })
+}
+
+fn of_mizutech(transport: Transport) -> AccountConfig {
+    configured(|config| {
+        config.transport = Some(transport);
+        config.upper.server = Some("upper.example".into());
+    })
+}
+
+/// Registered at a server of Mizutech's over TLS, with the realm that it named.
+fn pinned() -> Stage {
+    let mut stage = Stage::new(of_mizutech(Transport::Tls), mpush());
+    stage.set_token(fcm("a:1"));
+    stage.registered();
+    stage
+}
+
+fn asks(realm: &str, nonce: &str) -> String {
+    format!("WWW-Authenticate: Digest realm=\"{realm}\", nonce=\"{nonce}\", qop=\"auth\"")
+}
+
+/// Answers the first REGISTER with a 302 to these Contacts.
+fn redirected(config: AccountConfig, contacts: &[&str]) -> Stage {
+    let mut stage = Stage::new(config, rfc8599());
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    let lines: Vec<String> = contacts.iter().map(|contact| format!("Contact: {contact}")).collect();
+    stage.reply(&first, 302, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    stage
+}
+
+// Redirects.
+
+#[test]
+fn a_redirect_to_a_host_that_nobody_configured_is_told_and_nothing_is_sent_there() {
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss] {
+        for contact in [
+            "<sip:evil.example;transport=tls>",
+            "<sips:evil.example>",
+            "<sip:203.0.113.66;transport=tls>",
+            "<sip:[2001:db8::66]:5061;transport=tls>",
+            "<sip:example.com.evil.example;transport=tls>",
+            "<sip:evilexample.com;transport=tls>",
+            "<sip:example.com@evil.example;transport=tls>",
+            "<sip:com;transport=tls>",
+            "<sip:evil.example;transport=wss>;q=1.0",
+        ] {
+            let mut stage = redirected(over(transport), &[contact]);
+            assert_eq!(stage.opened.len(), 1, "{transport:?} {contact}: {:?}", stage.opened);
+            assert_eq!(refused(&stage), [RedirectRefusal::ForeignHost], "{transport:?} {contact}");
+            stage.silent();
+            assert_eq!(stage.failures().len(), 1);
+            let text = warnings(&stage)[0].to_string();
+            assert!(text.contains("gateways"), "it names the remedy: {text}");
+        }
+    }
+}
+
+#[test]
+fn over_tls_a_redirect_below_the_configured_name_is_followed_whole() {
+    for (contact, hop) in [
+        ("<sip:eu.example.com;transport=tls>", "eu.example.com:5061/tls"),
+        ("<sip:EU.Example.COM.:5071;transport=tls>", "EU.Example.COM.:5071/tls"),
+        ("<sips:a.b.example.com>", "a.b.example.com:5061/tls"),
+        ("<sip:example.com:5099;transport=tls;maddr=example.com.>", "example.com:5099/tls"),
+        ("<sip:example.com;transport=wss>", "example.com:443/wss"),
+    ] {
+        let mut stage = redirected(over(Transport::Tls), &[contact]);
+        assert_eq!(stage.opened.last().map(String::as_str), Some(hop), "{contact}");
+        let there = stage.one();
+        assert!(there.contact().contains("pn-prid=a:1"), "whole: {there:?}");
+        stage.reply(&there, 401, &[CHALLENGE]);
+        assert!(stage.one().auth("response").is_some(), "whole: {contact}");
+    }
+}
+
+#[test]
+fn over_the_clear_only_configured_hosts_are_followed() {
+    for contact in ["<sip:eu.example.com>", "<sip:eu.example.com;transport=tls>", "<sips:eu.example.com>"] {
+        let mut stage = redirected(account(|_| {}), &[contact]);
+        assert_eq!(refused(&stage), [RedirectRefusal::Unauthenticated], "{contact}");
+        stage.silent();
+    }
+    let names_more = |config: &mut AccountConfig| {
+        config.gateways = vec!["sip:gw.example.net".into(), "sip:192.0.2.77:5080".into()];
+        config.upper.proxy = Some("sip:proxy.example.org:5070".into());
+    };
+    for (contact, hop) in [
+        ("<sip:GW.example.net.:5090>", "GW.example.net.:5090/udp"),
+        ("<sip:192.0.2.77>", "192.0.2.77:5060/udp"),
+        ("<sip:proxy.example.org;transport=tcp>", "proxy.example.org:5060/tcp"),
+        ("<sip:example.com;transport=tls>", "example.com:5061/tls"),
+    ] {
+        let stage = redirected(account(names_more), &[contact]);
+        assert_eq!(stage.opened.last().map(String::as_str), Some(hop));
+    }
+}
+
+#[test]
+fn no_redirect_leads_to_a_weaker_transport() {
+    for contact in
+        ["<sip:example.com;transport=udp>", "<sip:eu.example.com;transport=tcp>", "<sip:example.com;transport=ws>"]
+    {
+        let mut stage = redirected(over(Transport::Tls), &[contact]);
+        assert_eq!(refused(&stage), [RedirectRefusal::WeakerTransport], "{contact}");
+        stage.silent();
+    }
+    // A host that is configured for TLS alone is not reached in the clear because a clear gateway says so.
+    let both = account(|config| {
+        config.gateways =
+            vec!["sip:clear.example.net;transport=udp".into(), "sip:safe.example.net;transport=tls".into()];
+    });
+    let stage = redirected(both, &["<sip:safe.example.net;transport=udp>"]);
+    assert_eq!(refused(&stage), [RedirectRefusal::WeakerTransport]);
+}
+
+#[test]
+fn a_maddr_does_not_lead_a_redirect_elsewhere() {
+    for contact in [
+        "<sip:example.com;maddr=203.0.113.66>",
+        "<sip:example.com;MADDR=evil.example>",
+        "<sip:example.com;maddr>",
+        "<sip:example.com;maddr=example.com;maddr=evil.example>",
+    ] {
+        let stage = redirected(account(|_| {}), &[contact]);
+        let went = stage.opened.iter().all(|hop| hop.starts_with("example.com:"));
+        assert!(went, "{contact}: {:?}", stage.opened);
+    }
+    let stage = redirected(account(|_| {}), &["<sip:example.com;maddr=203.0.113.66>"]);
+    assert_eq!(refused(&stage), [RedirectRefusal::Maddr]);
+}
+
+#[test]
+fn of_several_contacts_the_preferred_one_that_may_be_followed_is() {
+    let contacts = [
+        "<sip:evil.example;transport=tls>;q=1",
+        "<sip:second.example.com;transport=tls>;q=0.2, <sip:first.example.com;transport=tls>;q=0.75",
+    ];
+    let stage = redirected(over(Transport::Tls), &contacts);
+    assert_eq!(stage.opened.last().map(String::as_str), Some("first.example.com:5061/tls"));
+}
+
+#[test]
+fn a_removal_that_is_redirected_goes_no_further_than_a_registration() {
+    for (contact, followed) in
+        [("<sip:evil.example;transport=tls>", false), ("<sip:eu.example.com;transport=tls>", true)]
+    {
+        let mut stage = Stage::new(over(Transport::Tls), rfc8599());
+        stage.set_token(fcm("a:1"));
+        stage.registered();
+        stage.log_out();
+        let removal = stage.one();
+        stage.reply(&removal, 302, &[&format!("Contact: {contact}")]);
+        assert_eq!(stage.opened.len() == 2, followed, "{:?}", stage.opened);
+        assert_eq!(refused(&stage).len(), usize::from(!followed));
+        if followed {
+            let there = stage.one();
+            assert!(there.auth("nonce").is_none(), "no answer to another host's nonce: {there:?}");
+            stage.reply(&there, 200, &[]);
+        } else {
+            assert!(!stage.is_logged_out(), "nothing is removed yet");
+            while stage.sent.is_empty() {
+                let (at, _) = stage.agent.poll_timeout().expect("it is tried again");
+                stage.advance(at.saturating_sub(stage.now.boot));
+            }
+            let again = stage.one();
+            stage.reply(&again, 200, &[]);
+        }
+        assert!(stage.is_logged_out());
+    }
+}
+
+#[test]
+fn x_piid_never_goes_where_a_redirect_led() {
+    let mut stage = pinned();
+    let refresh = stage.register();
+    assert!(refresh.header("X-PIID").is_some());
+    stage.reply(&refresh, 302, &["Contact: <sip:eu.example.com;transport=tls>"]);
+    let there = stage.one();
+    assert!(there.header("X-PIID").is_none() && there.header("X-MPUSH").is_some(), "{there:?}");
+    stage.reply(&there, 401, &[&asks("upper", "n")]);
+    let again = stage.one();
+    assert!(again.header("X-PIID").is_none() && again.auth("response").is_some(), "{again:?}");
+    stage.ok(&again, &[]);
+    assert!(stage.last().verdict.piid_withheld);
+}
+
+// Nonces.
+
+#[test]
+fn a_nonce_is_answered_at_the_host_that_gave_it_alone() {
+    let mut stage = Stage::new(over(Transport::Tls), None);
+    let first = stage.register();
+    stage.reply(&first, 401, &[LIVE]);
+    let second = stage.one();
+    stage.ok(&second, &[]);
+    let refresh = stage.register();
+    assert_eq!(refresh.auth("nonce"), Some("LIVE"));
+    stage.reply(&refresh, 302, &["Contact: <sip:eu.example.com;transport=tls>"]);
+    let there = stage.one();
+    assert_eq!(there.header("Authorization"), None, "{there:?}");
+    stage.reply(&there, 503, &[]);
+    stage.advance(seconds(3600));
+    let home = stage.all().pop().expect("it goes back");
+    assert_eq!(home.auth("nonce"), Some("LIVE"), "at home it is good still");
+}
+
+#[test]
+fn a_gateway_gets_no_answer_to_the_nonce_of_the_one_before() {
+    let config = account(|config| config.gateways = vec!["sip:a.example".into(), "sip:b.example".into()]);
+    let mut stage = Stage::new(config.clone(), None);
+    let first = stage.register();
+    stage.reply(&first, 401, &[LIVE]);
+    let second = stage.one();
+    stage.ok(&second, &[]);
+    let refresh = stage.register();
+    stage.reply(&refresh, 503, &[]);
+    let other = stage.one();
+    assert_eq!(stage.opened.last().map(String::as_str), Some("b.example:5060/udp"));
+    assert_eq!(other.header("Authorization"), None, "{other:?}");
+    let mut later = stage.restart(config, None);
+    assert_eq!(later.register().auth("nonce"), Some("LIVE"), "a process remembers whose it is");
+}
+
+#[test]
+fn a_challenge_is_no_weaker_because_it_comes_as_a_proxys_or_after_others() {
+    let weak = "Digest realm=\"asterisk\", nonce=\"weak\"";
+    let many: Vec<String> = (0..4).map(|number| asks(&format!("r{number}"), "n")).collect();
+    for crowd in [false, true] {
+        let mut stage = Stage::new(account(|_| {}), None);
+        let first = stage.register();
+        stage.reply(
+            &first,
+            401,
+            &["WWW-Authenticate: Digest realm=\"asterisk\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256"],
+        );
+        let second = stage.one();
+        stage.ok(&second, &[]);
+        let mut refresh = stage.register();
+        if crowd {
+            stage.reply(&refresh, 401, &many.iter().map(String::as_str).collect::<Vec<_>>());
+            refresh = stage.one();
+        }
+        let name = if crowd { "WWW-Authenticate" } else { "Proxy-Authenticate" };
+        stage.reply(&refresh, if crowd { 401 } else { 407 }, &[&format!("{name}: {weak}")]);
+        let answered = stage.all().iter().any(|sent| sent.text.contains("nonce=\"weak\""));
+        assert!(!answered, "crowd {crowd}");
+    }
+}
+
+#[test]
+fn over_the_clear_a_realm_that_changed_is_told_and_answered() {
+    for (transport, told) in [(Transport::Udp, 1), (Transport::Tls, 0)] {
+        let mut stage = Stage::new(over(transport), None);
+        stage.registered();
+        for nonce in ["n2", "n3"] {
+            let refresh = stage.register();
+            stage.reply(&refresh, 401, &[&asks("moved", nonce)]);
+            let again = stage.one();
+            assert!(again.text.contains("realm=\"moved\""), "servers migrate: {again:?}");
+            stage.ok(&again, &[]);
+        }
+        assert_eq!(warnings(&stage).len(), told, "{transport:?}: {:?}", warnings(&stage));
+    }
+}
+
+// X-PIID.
+
+#[test]
+fn a_plain_registrar_gets_no_x_piid_whatever_dialects_are_spoken() {
+    for push in [mpush(), rfc8599(), Some(PushConfig::new(Provider::Fcm, "com.example.app"))] {
+        for realm in [None, Some("asterisk".to_owned())] {
+            let mut stage = Stage::new(configured(|config| config.realm = realm), push.clone());
+            stage.set_token(fcm("a:1"));
+            let bound = stage.registered();
+            let refresh = stage.register();
+            assert_eq!((bound.header("X-PIID"), refresh.header("X-PIID")), (None, None));
+            assert!(warnings(&stage).is_empty());
+        }
+    }
+}
+
+#[test]
+fn x_piid_is_asked_for_by_a_mode_an_upper_server_or_its_own_setting() {
+    let sends = |config: AccountConfig, push: Option<PushConfig>| {
+        let mut stage = Stage::new(config, push);
+        stage.set_token(fcm("a:1"));
+        stage.registered().header("X-PIID").is_some()
+    };
+    let by_mode = |mode: Mode| {
+        let (mut config, mut push) = (configured(|_| {}), PushConfig::new(Provider::Fcm, "com.example.app"));
+        mode.apply(&mut config, &mut push);
+        sends(config, Some(push))
+    };
+    assert!(
+        by_mode(Mode::Direct) && by_mode(Mode::Gateway("gw.example:5061".into())) && by_mode(Mode::mizutech_gateway())
+    );
+    assert!(!by_mode(Mode::Auto) && !by_mode(Mode::Disabled));
+    assert!(sends(of_mizutech(Transport::Tls), mpush()) && sends(of_mizutech(Transport::Tls), rfc8599()));
+    assert!(sends(configured(|config| config.send_piid = Some(true)), mpush()));
+    assert!(sends(configured(|config| config.gateways = vec!["gw.example:5061".into()]), mpush()));
+    assert!(!sends(configured(|config| config.gateways = vec!["edge.example:5061".into()]), rfc8599()));
+    let off = |config: &mut AccountConfig| {
+        config.upper.server = Some("upper.example".into());
+        config.send_piid = Some(false);
+    };
+    assert!(!sends(configured(off), mpush()));
+}
+
+fn piid(realm: &str) -> String {
+    ha1(Algorithm::Md5, "alice", realm, "secret").expose().to_owned()
+}
+
+#[test]
+fn x_piid_stays_with_the_realm_it_was_pinned_to_until_the_app_accepts_another() {
+    let mut stage = pinned();
+    let refresh = stage.register();
+    stage.reply(&refresh, 401, &[&asks("elsewhere", "n2")]);
+    let again = stage.one();
+    assert_eq!(again.header("X-PIID"), Some(&*piid("asterisk")), "a server names a realm of its choice in vain");
+    let told = Warning::PinnedRealmChanged { pinned: "asterisk".into(), asked: "elsewhere".into() };
+    assert_eq!(warnings(&stage), [told]);
+    stage.ok(&again, &[]);
+
+    let mut later = stage.restart(of_mizutech(Transport::Tls), mpush());
+    let woken = later.register();
+    assert_eq!(woken.header("X-PIID"), Some(&*piid("asterisk")), "a kill forgets no pin");
+    later.ok(&woken, &[]);
+
+    stage.agent.accept_realm(&stage.key.clone(), "elsewhere", stage.now).expect("the account is there");
+    stage.drain();
+    let accepted = stage.one();
+    assert_eq!(accepted.header("X-PIID"), Some(&*piid("elsewhere")));
+    stage.ok(&accepted, &[]);
+    let mut later = stage.restart(of_mizutech(Transport::Tls), mpush());
+    assert_eq!(later.register().header("X-PIID"), Some(&*piid("elsewhere")), "it is stored");
+    let refused = stage.agent.accept_realm(&stage.key.clone(), "a\r\nb", stage.now).expect_err("a control character");
+    assert_eq!(refused.field, "realm");
+}
+
+#[test]
+fn no_realm_is_pinned_by_what_was_said_in_the_clear() {
+    let config = account(|config| {
+        config.gateways = vec!["sip:clear.example;transport=udp".into(), "sip:safe.example;transport=tls".into()];
+        config.send_piid = Some(true);
+    });
+    let mut stage = Stage::new(config, mpush());
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    stage.reply(&first, 401, &[&asks("forged", "n")]);
+    let second = stage.one();
+    stage.reply(&second, 503, &[]);
+    let safe = stage.one();
+    assert_eq!((safe.transport(), safe.header("X-PIID")), ("TLS", None), "{safe:?}");
+    stage.reply(&safe, 401, &[CHALLENGE]);
+    assert_eq!(stage.one().header("X-PIID"), Some(&*piid("asterisk")));
+}
+
+#[test]
+fn a_push_that_only_wants_the_binding_refreshed_has_the_verdict_advise_x_piid() {
+    for (config, advised) in [(configured(|_| {}), true), (of_mizutech(Transport::Tls), false)] {
+        let mut stage = Stage::new(config, mpush());
+        stage.set_token(fcm("a:1"));
+        stage.registered();
+        assert!(!stage.last().verdict.advice.contains("send_piid"));
+        stage.push(r#"{"ntype":"4"}"#);
+        let refresh = stage.one();
+        stage.ok(&refresh, &[]);
+        let advice = &stage.last().verdict.advice;
+        assert_eq!(advice.contains("send_piid"), advised, "{advice}");
+    }
+}
+
+// What lasts.
+
+fn digest_uri(sent: &Sent) -> &str {
+    sent.auth("uri").expect("it answers")
+}
+
+#[test]
+fn an_auth_uri_names_the_registrar_or_the_upper_server_or_is_told_and_left() {
+    for (uri, taken) in [
+        ("sip:other-server.example", false),
+        ("sip:evil.upper.example", false),
+        ("sip:example.com.evil.example", false),
+        ("sip:UPPER.example.:5070", true),
+        ("sip:example.com:5099;transport=tcp", true),
+    ] {
+        for transport in [Transport::Udp, Transport::Tls] {
+            let mut stage = Stage::new(of_mizutech(transport), mpush());
+            stage.registered_with(&[&format!("X-Sy.AuthURI: {uri}")]);
+            let refresh = stage.register();
+            assert_eq!(digest_uri(&refresh), if taken { uri } else { "sip:example.com" }, "{transport:?}");
+            let told = warnings(&stage).iter().any(|warning| matches!(warning, Warning::AuthUriRefused { .. }));
+            assert_eq!(told, !taken);
+            let stored = stage.store.values().any(|record| String::from_utf8_lossy(record).contains(uri));
+            assert_eq!(stored, taken, "{uri}");
+        }
+    }
+}
+
+#[test]
+fn an_auth_uri_of_a_clear_network_ends_with_it_and_one_that_is_refused_at_once() {
+    for (transport, lasts) in [(Transport::Udp, false), (Transport::Tls, true)] {
+        let mut stage = Stage::new(of_mizutech(transport), mpush());
+        stage.registered_with(&["X-Sy.AuthURI: sip:upper.example"]);
+        stage.network_changes();
+        let elsewhere = stage.one();
+        assert_eq!(digest_uri(&elsewhere) == "sip:upper.example", lasts, "{transport:?}");
+    }
+    let mut stage = Stage::new(of_mizutech(Transport::Tls), mpush());
+    stage.registered_with(&["X-Sy.AuthURI: sip:upper.example"]);
+    let refresh = stage.register();
+    stage.reply(&refresh, 401, &[&asks("asterisk", "n2")]);
+    let fresh = stage.one();
+    assert_eq!(digest_uri(&fresh), "sip:upper.example");
+    stage.reply(&fresh, 401, &[&asks("asterisk", "n3"), "X-Sy.AuthURI: sip:upper.example"]);
+    let without = stage.one();
+    assert_eq!(digest_uri(&without), "sip:example.com", "the URI may be what is wrong");
+    stage.reply(&without, 401, &[&asks("asterisk", "n4"), "X-Sy.AuthURI: sip:upper.example"]);
+    stage.silent();
+    assert_eq!(stage.failures().len(), 1, "and then it is the password");
+
+    let mut stage = Stage::new(of_mizutech(Transport::Tls), mpush());
+    let first = stage.register();
+    stage.reply(&first, 403, &["X-Sy.AuthURI: sip:upper.example"]);
+    assert!(!stage.store.values().any(|record| String::from_utf8_lossy(record).contains("sip:upper.example")));
+}
+
+#[test]
+fn a_refusal_of_push_that_was_heard_in_the_clear_ends_with_the_network() {
+    for (transport, asks) in [(Transport::Udp, true), (Transport::Tls, false)] {
+        let mut stage = Stage::new(over(transport), rfc8599());
+        stage.set_token(fcm("a:1"));
+        let first = stage.register();
+        stage.reply(&first, 555, &[]);
+        let second = stage.one();
+        stage.ok(&second, &[]);
+
+        // A later process at another address, whose first flow shows that.
+        let mut later = stage.restart(over(transport), rfc8599());
+        later.local = "198.51.100.20:5070".parse().expect("an address");
+        assert_eq!(later.register().contact().contains("pn-"), asks, "{transport:?}: another network by its address");
+
+        stage.network_changes();
+        assert_eq!(stage.one().contact().contains("pn-"), asks, "{transport:?}");
+    }
+}
+
+#[test]
+fn a_forged_refusal_in_the_clear_ends_with_the_network() {
+    for status in [403, 404, 604] {
+        let mut stage = Stage::new(account(|_| {}), rfc8599());
+        stage.set_token(fcm("a:1"));
+        let first = stage.register();
+        stage.reply(&first, status, &[]);
+        stage.advance(seconds(7200));
+        stage.silent();
+        stage.network_changes();
+        let elsewhere = stage.one();
+        stage.ok(&elsewhere, &[]);
+        assert_eq!(stage.registrations().len(), 1, "after {status}");
+    }
+}
+
+#[test]
+fn a_raised_min_expires_lasts_for_the_process_at_most() {
+    let mut stage = Stage::rfc8599();
+    let first = stage.register();
+    stage.reply(&first, 423, &["Min-Expires: 2000000"]);
+    let longer = stage.one();
+    assert_eq!(longer.header("Expires"), Some("2000000"));
+    stage.ok(&longer, &[]);
+    let mut later = stage.restart(account(|_| {}), rfc8599());
+    assert_eq!(later.register().header("Expires"), Some("3600"));
+}
+
+// Proofs.
+
+#[test]
+fn a_wrong_proof_of_the_server_is_told() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    stage
+        .registered_with(&["Authentication-Info: qop=auth, rspauth=\"00f8f25752fb9db835043a59f6041c85\", nc=00000001"]);
+    assert_eq!(warnings(&stage), [Warning::ServerProofWrong]);
+    assert!(stage.last().suspicious_server);
+}
+
+// At rest.
+
+#[test]
+fn a_stored_log_out_holds_the_one_ha1_that_it_needs() {
+    let mut stage = Stage::rfc8599();
+    stage.registered();
+    stage.store_refuses = false;
+    stage.log_out();
+    let record = String::from_utf8_lossy(&stage.store[sipwake_core::snapshot::REMOVALS]).into_owned();
+    assert!(!record.contains("\"secret\""), "the password itself is not kept");
+    let hash = |algorithm| ha1(algorithm, "alice", "asterisk", "secret").expose().to_owned();
+    assert!(record.contains(&hash(Algorithm::Md5)));
+    for other in [Algorithm::Sha256, Algorithm::Sha512_256] {
+        assert!(!record.contains(&hash(other)), "{other} was never asked for");
+    }
+}

@@ -22,23 +22,16 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::clock::now;
-use crate::driver::{Driver, JOBS, Job, Trace, Work};
+use crate::driver::Driver;
 use crate::error::Error;
 use crate::events::{Events, MAX_UNREAD};
+use crate::job::{JOBS, Job, Kept, Work};
 use crate::options::Options;
 use crate::probe::{GatewayHealth, Prober, Target};
 use crate::store::StateStore;
 use crate::task::spawn;
+use crate::trace::Trace;
 use crate::transport::Network;
-
-/// Whether what the app asked for outlives the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kept {
-    /// It is stored.
-    Durable,
-    /// It is done, but the store is shut or fails: a kill now would lose it. [`Event::Durable`] tells when it is stored.
-    NotYetDurable,
-}
 
 /// What became of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -11,37 +11,19 @@ use sipwake_core::judge::Gate;
 use sipwake_core::snapshot::{Durability, Record};
 use sipwake_core::trace::redacted;
 use sipwake_core::user_agent::UserAgent;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::client::Kept;
 use crate::clock::now;
-use crate::error::Error;
+use crate::job::{Job, Kept};
 use crate::store::StateStore;
+use crate::trace::Trace;
 use crate::transport::{FlowHandle, Happening, Happenings, Network, Up};
 
-/// Something that a handle wants done to the core.
-pub(crate) type Work = Box<dyn FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Result<(), Error> + Send>;
-
-/// Work, and who waits for it.
-pub(crate) struct Job {
-    pub(crate) work: Work,
-    /// Told the result once everything that the work asked for is stored.
-    pub(crate) done: Option<oneshot::Sender<Result<Kept, Error>>>,
-}
-
-/// Jobs waiting for the driver.
-pub(crate) const JOBS: usize = 256;
 /// Happenings of all flows waiting for the driver.
 const HAPPENINGS: usize = 256;
 /// The timer stands still while the device sleeps, the core's boot time does not: look at it this often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-
-/// Sees every message that is sent or received, with its secrets already cut to their length and last four characters.
-pub trait Trace: Send + Sync {
-    /// A message passed.
-    fn message(&self, sent: bool, flow: u64, text: &str);
-}
 
 pub(crate) struct Driver {
     pub(crate) agent: UserAgent,

@@ -38,11 +38,13 @@ mod clock;
 mod driver;
 mod error;
 mod events;
+mod job;
 mod options;
 mod probe;
 mod resolve;
 mod store;
 mod task;
+mod trace;
 mod transport;
 #[cfg(feature = "tls")]
 mod trust;
@@ -68,14 +70,15 @@ pub use sipwake_core::trust::{RedirectRefusal, Warning};
 pub use sipwake_core::user_agent::Decline;
 pub use uuid::Uuid;
 
-pub use client::{Client, Kept, TokenUpdate};
+pub use client::{Client, TokenUpdate};
 pub use clock::now;
-pub use driver::Trace;
 pub use error::Error;
 pub use events::Events;
+pub use job::Kept;
 pub use options::Options;
 pub use probe::{GatewayHealth, Probe, Probing};
 pub use resolve::{Naptr, Resolver, Srv, SystemResolver};
 pub use store::{FileStore, MemoryStore, StateStore, StoreError, StoreFault};
+pub use trace::Trace;
 #[cfg(feature = "tls")]
 pub use trust::{ServerTrust, SpkiPin, Trust, TrustError};

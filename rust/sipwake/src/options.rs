@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use sipwake_core::payload::Decryptor;
 
-use crate::driver::Trace;
 use crate::probe::Probing;
 use crate::resolve::{Addresses, Resolver, SystemResolver};
+use crate::trace::Trace;
 use crate::transport::Network;
 #[cfg(feature = "tls")]
 use crate::trust::Trust;

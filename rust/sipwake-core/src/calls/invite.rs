@@ -162,7 +162,7 @@ impl Calls {
     pub(crate) fn send_progress(&mut self, index: usize, cx: &mut Cx<'_>) {
         let invitation = &self.invitations[index];
         // RFC 3262 section 5: to an INVITE without an offer, a reliable answer would have to carry ours, which waits for the user.
-        let required = has_option(&invitation.request, "Require", "100rel") && !invitation.request.body.is_empty();
+        let required = invitation.request.has_option("Require", "100rel") && !invitation.request.body.is_empty();
         let first = || u32::try_from(cx.outbox.random().below(1 << 30)).unwrap_or(0) + 1;
         let rseq = required.then(|| invitation.last_rseq().map_or_else(first, |last| last + 1));
         let (code, phrase) = match invitation.progress {
@@ -324,11 +324,6 @@ impl Calls {
 /// The session interval asked for is shorter than ours may be (RFC 4028 section 6).
 pub(crate) fn too_brief() -> Refusal {
     Refusal::new(422, "Session Interval Too Small").with("Min-SE", MIN_SE.to_string())
-}
-
-/// Whether a list of option tags has this one, in any case.
-pub(crate) fn has_option(message: &Message, header: &str, tag: &str) -> bool {
-    message.values(header).any(|value| value.trim().eq_ignore_ascii_case(tag))
 }
 
 /// The one place that holds `true`.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::invite::has_option;
 use crate::sip::{Message, Params};
 
 /// The shortest session interval that is agreed to, in seconds (RFC 4028 section 4).
@@ -35,7 +34,7 @@ impl SessionTimer {
     // refresher-param  =  "refresher" EQUAL ("uas" / "uac")
     pub(crate) fn asked(request: &Message, now: Duration) -> Result<Option<Self>, TooSmall> {
         let Some((interval, params)) = session_expires(request) else { return Ok(None) };
-        let peer_knows = has_option(request, "Supported", "timer") || has_option(request, "Require", "timer");
+        let peer_knows = request.has_option("Supported", "timer") || request.has_option("Require", "timer");
         if interval < MIN_SE {
             // Section 9: only who knows of 422 gets one; a proxy's short interval is lifted.
             return if peer_knows { Err(TooSmall) } else { Ok(Some(Self::start(MIN_SE, true, false, now))) };

@@ -84,6 +84,11 @@ impl Message {
         Values { name: long(name), text: &self.text, fields: self.fields.iter(), line: List(None) }
     }
 
+    /// Returns whether a list of option tags (`Require`, `Supported`) has this one, in any case.
+    pub fn has_option(&self, name: &str, tag: &str) -> bool {
+        self.values(name).any(|other| other.trim().eq_ignore_ascii_case(tag))
+    }
+
     /// Returns whether a comma-separated field has this element.
     pub fn has_value(&self, name: &str, value: &str) -> bool {
         self.values(name).any(|other| other == value)

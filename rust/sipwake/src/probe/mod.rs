@@ -16,8 +16,9 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::driver::{Job, Trace, Work};
+use crate::job::{Job, Work};
 use crate::task::{Handful, spawn};
+use crate::trace::Trace;
 use crate::transport::Network;
 
 /// How long a gateway may take to answer a probe.

@@ -13,7 +13,7 @@ use sipwake_core::trace::redacted;
 use tokio::sync::mpsc;
 use tokio::time::{Instant as Tick, sleep_until};
 
-use crate::driver::Trace;
+use crate::trace::Trace;
 use crate::transport::{FlowHandle, Happening, Network, Up};
 
 /// RFC 3261 section 17.1.2.2: the first wait of timer E, and its longest.

@@ -1,0 +1,31 @@
+//! What the handles ask of the driver.
+
+use sipwake_core::clock::Now;
+use sipwake_core::user_agent::UserAgent;
+use tokio::sync::oneshot;
+
+use crate::error::Error;
+use crate::store::StateStore;
+
+/// Something that a handle wants done to the core.
+pub(crate) type Work = Box<dyn FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Result<(), Error> + Send>;
+
+/// Work, and who waits for it.
+pub(crate) struct Job {
+    pub(crate) work: Work,
+    /// Told the result once everything that the work asked for is stored.
+    pub(crate) done: Option<oneshot::Sender<Result<Kept, Error>>>,
+}
+
+/// Jobs waiting for the driver.
+pub(crate) const JOBS: usize = 256;
+
+/// Whether what the app asked for outlives the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kept {
+    /// It is stored.
+    Durable,
+    /// It is done, but the store is shut or fails: a kill now would lose it. [`Event::Durable`](crate::Event::Durable) tells when
+    /// it is stored.
+    NotYetDurable,
+}

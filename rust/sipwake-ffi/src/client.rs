@@ -14,6 +14,7 @@ use crate::error::SipWakeError;
 use crate::logging;
 use crate::options::{ClientOptions, TraceListener};
 use crate::payload::{Channel, PushAction, PushHints, PushPayload};
+use crate::resolver::Resolver;
 use crate::runtime::{OwnRuntime, start_thread};
 use crate::store::{EventListener, ForeignStore, StateStore};
 use crate::stream::{EventStream, MAX_FAILURES};
@@ -92,9 +93,10 @@ impl SipWakeClient {
         server_trust: Option<Box<dyn ServerTrust>>,
         decryptor: Option<Box<dyn Decryptor>>,
         trace: Option<Box<dyn TraceListener>>,
+        resolver: Option<Box<dyn Resolver>>,
     ) -> Result<Arc<Self>, SipWakeError> {
         logging::install();
-        let options = options.into_options(server_trust, decryptor, trace)?;
+        let options = options.into_options(server_trust, decryptor, trace, resolver)?;
         let runtime = OwnRuntime::start()?;
         let (failures, _) = broadcast::channel(MAX_FAILURES);
         let (client, first) = runtime.block_on(async {

@@ -17,6 +17,7 @@ mod outbox;
 mod parse;
 mod payload;
 mod push;
+mod resolver;
 mod runtime;
 mod store;
 mod stream;
@@ -43,6 +44,7 @@ pub use payload::{
     Vendor,
 };
 pub use push::{Dialect, Environment, NamedValue, Provider, PushConfig, PushMode, Removal};
+pub use resolver::{NaptrRecord, Resolver, SrvRecord};
 pub use store::{EventListener, StateStore};
 pub use stream::EventStream;
 pub use trust::ServerTrust;

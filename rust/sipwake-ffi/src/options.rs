@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::decryptor::{Decryptor, ForeignDecryptor};
 use crate::error::{CallbackError, SipWakeError};
 use crate::outbox::Outbox;
+use crate::resolver::{ForeignResolver, Resolver};
 #[cfg(feature = "tls")]
 use crate::trust::ForeignTrust;
 use crate::trust::ServerTrust;
@@ -93,6 +94,7 @@ impl ClientOptions {
         server_trust: Option<Box<dyn ServerTrust>>,
         decryptor: Option<Box<dyn Decryptor>>,
         trace: Option<Box<dyn TraceListener>>,
+        resolver: Option<Box<dyn Resolver>>,
     ) -> Result<sipwake::Options, SipWakeError> {
         let mut options = sipwake::Options::default();
         if let Some(decryptor) = decryptor {
@@ -100,6 +102,9 @@ impl ClientOptions {
         }
         if let Some(listener) = trace {
             options = options.trace(Arc::new(Tracer::start(listener)?));
+        }
+        if let Some(resolver) = resolver {
+            options = options.resolver(Arc::new(ForeignResolver(resolver)));
         }
         options = options.unsolicited_calls(self.unsolicited_calls).sealed_pushes_only(self.sealed_pushes_only);
         if let Some(probe) = self.probing {
@@ -206,7 +211,7 @@ mod tests {
         judge: Option<Box<dyn ServerTrust>>,
         options: ClientOptions,
     ) -> Result<sipwake::Options, SipWakeError> {
-        options.into_options(judge, None, None)
+        options.into_options(judge, None, None, None)
     }
 
     fn anyone() -> Option<Box<dyn ServerTrust>> {

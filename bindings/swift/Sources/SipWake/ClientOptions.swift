@@ -22,6 +22,8 @@ public struct ClientOptions: Sendable {
     public var sealedPushesOnly: Bool
     /// How the gateways of accounts that list several are probed; nil: they are tried in their order.
     public var probing: GatewayProbe?
+    /// Looks names up in place of the system's resolver, which knows addresses only.
+    public var resolver: (any Resolver)?
     /// Keeps the process running while a push or a log-out is under way: `UIKitBackgroundTime()` on iOS; nil in an extension.
     public var backgroundTime: (any BackgroundTime)?
 
@@ -30,7 +32,7 @@ public struct ClientOptions: Sendable {
         serverTrust: (any ServerTrust)? = nil, authorities: Data? = nil, pins: [String] = [],
         clientCertificate: ClientCertificate? = nil, decryptor: (any PayloadDecryptor)? = nil,
         trace: (@Sendable (TracedMessage) -> Void)? = nil, unsolicitedCalls: Bool = false, probing: GatewayProbe? = nil,
-        sealedPushesOnly: Bool = false, backgroundTime: (any BackgroundTime)? = nil
+        sealedPushesOnly: Bool = false, backgroundTime: (any BackgroundTime)? = nil, resolver: (any Resolver)? = nil
     ) {
         self.serverTrust = serverTrust
         self.authorities = authorities
@@ -42,6 +44,7 @@ public struct ClientOptions: Sendable {
         self.sealedPushesOnly = sealedPushesOnly
         self.probing = probing
         self.backgroundTime = backgroundTime
+        self.resolver = resolver
     }
 
     var foreign: SipWakeFFI.ClientOptions {
@@ -99,6 +102,66 @@ public protocol PayloadDecryptor: Sendable {
     func decrypt(_ payload: [String: Any]) throws -> [String: String]?
 }
 
+/// Looks names up in place of the system's resolver, which knows addresses only: `DNSServiceQueryRecord`, for example, knows SRV and
+/// NAPTR records, too (RFC 3263).
+///
+/// Each call may block: it is made on a thread of its own, and several are made at once. After ten seconds it counts as no answer, and
+/// so does what is thrown.
+public protocol Resolver: Sendable {
+    /// Returns a host's addresses as text, best first, or nil to have the system asked.
+    func addresses(of host: String) throws -> [String]?
+    /// Returns the SRV records of a name such as `_sip._udp.example.com`.
+    func srv(_ name: String) throws -> [SRVRecord]
+    /// Returns the NAPTR records of a domain.
+    func naptr(_ domain: String) throws -> [NAPTRRecord]
+}
+
+extension Resolver {
+    public func addresses(of host: String) throws -> [String]? { nil }
+    public func srv(_ name: String) throws -> [SRVRecord] { [] }
+    public func naptr(_ domain: String) throws -> [NAPTRRecord] { [] }
+}
+
+/// An SRV record (RFC 2782).
+public struct SRVRecord: Hashable, Sendable {
+    /// The lowest is tried first.
+    public var priority: UInt16
+    /// The share of the requests among those of the same priority.
+    public var weight: UInt16
+    public var port: UInt16
+    /// The host; `.` where there is decidedly no such service.
+    public var target: String
+
+    public init(priority: UInt16, weight: UInt16, port: UInt16, target: String) {
+        self.priority = priority
+        self.weight = weight
+        self.port = port
+        self.target = target
+    }
+}
+
+/// A NAPTR record (RFC 3403), without its regular expression, which SIP does not use.
+public struct NAPTRRecord: Hashable, Sendable {
+    /// The lowest is tried first.
+    public var order: UInt16
+    /// The lowest is tried first, among those of the same order.
+    public var preference: UInt16
+    /// `s` where SRV records follow.
+    public var flags: String
+    /// For example `SIP+D2U`.
+    public var service: String
+    /// The name of the SRV records.
+    public var replacement: String
+
+    public init(order: UInt16, preference: UInt16, flags: String, service: String, replacement: String) {
+        self.order = order
+        self.preference = preference
+        self.flags = flags
+        self.service = service
+        self.replacement = replacement
+    }
+}
+
 /// Asks the system to let the process run while something is under way: `UIApplication`'s background tasks.
 public protocol BackgroundTime: Sendable {
     /// Begins. What is returned ends it and may be called more than once, from any thread.
@@ -114,6 +177,31 @@ final class ForeignTrust: SipWakeFFI.ServerTrust {
 
     func verify(chain: [Data], serverName: String) throws {
         try telling { try trust.verify(chain: chain, serverName: serverName) }
+    }
+}
+
+final class ForeignResolver: SipWakeFFI.Resolver {
+    private let resolver: any Resolver
+
+    init(_ resolver: any Resolver) {
+        self.resolver = resolver
+    }
+
+    func addresses(host: String) throws -> [String]? {
+        try telling { try resolver.addresses(of: host) }
+    }
+
+    func srv(name: String) throws -> [SrvRecord] {
+        try telling { try resolver.srv(name) }.map {
+            SrvRecord(priority: $0.priority, weight: $0.weight, port: $0.port, target: $0.target)
+        }
+    }
+
+    func naptr(domain: String) throws -> [NaptrRecord] {
+        try telling { try resolver.naptr(domain) }.map {
+            NaptrRecord(
+                order: $0.order, preference: $0.preference, flags: $0.flags, service: $0.service, replacement: $0.replacement)
+        }
     }
 }
 

@@ -19,7 +19,47 @@ private final class Heard<T: Sendable>: @unchecked Sendable {
     var list: [T] { lock.withLock { all } }
 }
 
+/// Knows where one server is, and throws at every other name.
+private struct Zone: Resolver {
+    let port: UInt16
+
+    func addresses(of host: String) throws -> [String]? {
+        if host == "sip1.example.test" { return ["no address", "127.0.0.1"] }
+        throw Timeout()
+    }
+
+    func naptr(_ domain: String) throws -> [NAPTRRecord] {
+        [NAPTRRecord(order: 1, preference: 1, flags: "s", service: "SIP+D2T", replacement: "_odd._tcp.example.test.")]
+    }
+
+    func srv(_ name: String) throws -> [SRVRecord] {
+        if name == "_odd._tcp.example.test." { return [SRVRecord(priority: 1, weight: 1, port: port, target: "sip1.example.test.")] }
+        throw Timeout()
+    }
+}
+
 @Suite struct OptionsTests {
+    @Test func aServerIsFoundByTheAppsOwnResolver() async throws {
+        let gateway = try MockGateway()
+        let port = try #require(gateway.address.split(separator: ":").last.flatMap { UInt16($0) })
+        var setup = alice(gateway)
+        setup.account.gateways = ["example.test"]
+        let client = try SipWakeClient(
+            store: MemoryStore(), accounts: [setup], options: ClientOptions(resolver: Zone(port: port)))
+        let events = client.events()
+        let account = try setup.account.id()
+        try await client.setToken(firstToken, for: account)
+        try await client.register(account)
+        let registered = try await within(patience) {
+            for await event in events {
+                if case .registered = event { return true }
+                if case .registrationFailed = event { return false }
+            }
+            throw Timeout()
+        }
+        #expect(registered)
+    }
+
     @Test func aSealedPushIsACallFromWhomItIs() throws {
         let options = ClientOptions(decryptor: Envelope())
         let client = try SipWakeClient(store: MemoryStore(), accounts: [alice()], options: options)

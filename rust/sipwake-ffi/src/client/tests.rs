@@ -75,7 +75,7 @@ fn made(
     accounts: Vec<AccountSetup>,
     listener: Option<Box<dyn EventListener>>,
 ) -> Result<Arc<SipWakeClient>, SipWakeError> {
-    SipWakeClient::new(Box::new(store), accounts, listener, ClientOptions::default(), None, None, None)
+    SipWakeClient::new(Box::new(store), accounts, listener, ClientOptions::default(), None, None, None, None)
 }
 
 fn client(accounts: Vec<AccountSetup>) -> Arc<SipWakeClient> {
@@ -113,7 +113,7 @@ fn a_registration_that_waits_for_probes_needs_no_runtime_of_its_caller() {
     setup.account.gateways = vec!["127.0.0.1:9".into(), "127.0.0.2:9".into()];
     let id = account_id(setup.account.clone()).expect("valid");
     let options = ClientOptions { probing: Some(GatewayProbe::SipOptions), ..ClientOptions::default() };
-    let client = SipWakeClient::new(Box::new(Records::default()), vec![setup], None, options, None, None, None);
+    let client = SipWakeClient::new(Box::new(Records::default()), vec![setup], None, options, None, None, None, None);
     assert_eq!(wait(client.expect("a client").register(id)), Ok(()));
 }
 
@@ -279,7 +279,7 @@ fn an_announced_call_is_answered_and_hung_up_before_its_invite() {
 fn a_client_with_a_decryptor_rings_for_a_sealed_push() {
     let decryptor = Some(Box::new(crate::decryptor::tests::Opener) as Box<dyn crate::decryptor::Decryptor>);
     let (store, options) = (Box::new(Records::default()), ClientOptions::default());
-    let client = SipWakeClient::new(store, vec![setup()], None, options, None, decryptor, None).expect("a client");
+    let client = SipWakeClient::new(store, vec![setup()], None, options, None, decryptor, None, None).expect("a client");
     let action = client.push(crate::decryptor::tests::sealed(), Channel::FcmAndroid, PushHints::default());
     assert_eq!(action.expect("total").kind, PushKind::IncomingCall { video: false });
     let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total, though it throws");

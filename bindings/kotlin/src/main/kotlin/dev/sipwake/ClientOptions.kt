@@ -28,6 +28,8 @@ import dev.sipwake.ffi.TracedMessage as FfiTraced
  * @property unsolicitedCalls whether calls that come past the registrar, from an address of their own over UDP, may ring
  * @property probing how the gateways of accounts that list several are probed; by default they are tried in their order
  * @property sealedPushesOnly whether no word of a push is believed that the [decryptor] does not open
+ * @property resolver looks names up; by default Android's `DnsResolver` is asked for SRV and NAPTR records from Android 10 on, and the system
+ * for addresses
  */
 public class ClientOptions(
     public val serverTrust: ServerTrust? = null,
@@ -39,6 +41,7 @@ public class ClientOptions(
     public val unsolicitedCalls: Boolean = false,
     public val probing: GatewayProbe? = null,
     public val sealedPushesOnly: Boolean = false,
+    public val resolver: Resolver? = null,
 ) {
     internal fun toFfi(trustIsTheSystems: Boolean) = FfiOptions(
         authorities = authorities,

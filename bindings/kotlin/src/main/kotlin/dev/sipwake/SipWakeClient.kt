@@ -36,6 +36,7 @@ public class SipWakeClient(
         FfiClient(
             SafeStore(store), accounts.map { it.toFfi() }, listener?.let(::SafeListener), options.toFfi(system != null),
             (options.serverTrust ?: system)?.let(::SafeTrust), decryptor, options.trace?.let(::SafeTrace),
+            (options.resolver ?: systemResolver())?.let(::SafeResolver),
         )
     }
 

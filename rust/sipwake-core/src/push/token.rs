@@ -81,6 +81,12 @@ impl PushToken {
         self.0.alert.as_ref().map(Secret::expose)
     }
 
+    /// Whether this is a Firebase installation id, 17 bytes in base64url without padding. A registration token has a colon.
+    pub(crate) fn is_installation_id(&self) -> bool {
+        let id = self.single();
+        id.len() == 22 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    }
+
     /// Returns the token for the dialects that know only one.
     pub(crate) fn single(&self) -> &str {
         self.call().or(self.alert()).unwrap_or_default()

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{Dialect, Environment, Provider, Push, Shown, rfc8599};
+use super::{Dialect, Environment, Provider, Push, PushToken, Shown, rfc8599};
 use crate::sip::FeatureCaps;
 
 /// Whether the app may count on being woken.
@@ -138,6 +138,17 @@ impl Verdict {
             piid_withheld: false,
             piid_in_the_clear: false,
         }
+    }
+
+    /// Says what the server has to know of this token. Firebase's HTTP API takes an installation id under another name than a token.
+    pub(crate) fn on(mut self, push: &Push, token: Option<&PushToken>) -> Self {
+        let by_firebase = matches!(push.provider(), Provider::Fcm | Provider::FcmOnIos);
+        if by_firebase && token.is_some_and(PushToken::is_installation_id) {
+            let space = if self.advice.is_empty() { "" } else { " " };
+            let field = "The token is a Firebase installation id: the server must send to `fid`, not to `token`.";
+            self.advice = format!("{}{space}{field}", self.advice).into();
+        }
+        self
     }
 
     /// The verdict on a REGISTER of an account without push settings.

@@ -205,7 +205,8 @@ impl Registration {
         let Some(push) = self.who.push() else { return Verdict::without_push() };
         let asked = sent.asked();
         let shown = self.who.memory().shown;
-        let mut verdict = Verdict::read(push, sent.spoken(), shown, asked, code, &message.feature_caps());
+        let mut verdict =
+            Verdict::read(push, sent.spoken(), shown, asked, code, &message.feature_caps()).on(push, sent.token());
         if let (Reason::ProviderRefused | Reason::OtherDialectAfterRefusal, Some(why)) =
             (&verdict.reason, self.who.memory().refused_why.as_deref())
         {

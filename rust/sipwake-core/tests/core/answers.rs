@@ -279,6 +279,18 @@ fn a_refusal_for_good_is_asked_again_only_by_the_app() {
 }
 
 #[test]
+fn with_an_installation_id_the_server_must_send_to_fid() {
+    for (token, said) in [("dQw4w9WgXcQ_a-b0123456", true), ("dQw4w9WgXcQ_a-b0123456:APA91b", false), ("a:1", false)] {
+        for caps in ["Feature-Caps: *;+sip.pns=\"fcm\"", "X-Nothing: 1"] {
+            let mut stage = Stage::rfc8599();
+            stage.set_token(fcm(token));
+            stage.registered_with(&[caps]);
+            assert_eq!(stage.last().verdict.advice.contains("`fid`"), said, "{token}");
+        }
+    }
+}
+
+#[test]
 fn feature_caps_are_read_in_every_spelling() {
     for (caps, standing) in [
         ("Feature-Caps: *;+sip.pns=\"fcm\"", Standing::Confirmed),

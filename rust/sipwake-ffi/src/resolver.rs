@@ -113,7 +113,9 @@ mod tests {
 
         fn srv(&self, name: String) -> Result<Vec<SrvRecord>, CallbackError> {
             let record = SrvRecord { priority: 10, weight: 5, port: 5061, target: "sip1.example.com.".into() };
-            (name == "_sips._tcp.example.com").then(|| vec![record]).ok_or(CallbackError::Failed { reason: "none".into() })
+            (name == "_sips._tcp.example.com")
+                .then(|| vec![record])
+                .ok_or(CallbackError::Failed { reason: "none".into() })
         }
 
         fn naptr(&self, domain: String) -> Result<Vec<NaptrRecord>, CallbackError> {
@@ -130,10 +132,7 @@ mod tests {
         let addresses: Vec<_> = zone.addresses("sip1.example.com").iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["2001:db8::1", "192.0.2.1"], "in its order, without what is no address");
         let srv = zone.srv("_sips._tcp.example.com");
-        assert_eq!(
-            srv,
-            [sipwake::Srv { priority: 10, weight: 5, port: 5061, target: "sip1.example.com.".into() }]
-        );
+        assert_eq!(srv, [sipwake::Srv { priority: 10, weight: 5, port: 5061, target: "sip1.example.com.".into() }]);
         let naptr = &zone.naptr("example.com")[0];
         assert_eq!((naptr.order, naptr.preference, naptr.service.as_str()), (1, 2, "SIPS+D2T"));
         assert_eq!((naptr.flags.as_str(), naptr.replacement.as_str()), ("s", "_sips._tcp.example.com"));

@@ -279,7 +279,8 @@ fn an_announced_call_is_answered_and_hung_up_before_its_invite() {
 fn a_client_with_a_decryptor_rings_for_a_sealed_push() {
     let decryptor = Some(Box::new(crate::decryptor::tests::Opener) as Box<dyn crate::decryptor::Decryptor>);
     let (store, options) = (Box::new(Records::default()), ClientOptions::default());
-    let client = SipWakeClient::new(store, vec![setup()], None, options, None, decryptor, None, None).expect("a client");
+    let client =
+        SipWakeClient::new(store, vec![setup()], None, options, None, decryptor, None, None).expect("a client");
     let action = client.push(crate::decryptor::tests::sealed(), Channel::FcmAndroid, PushHints::default());
     assert_eq!(action.expect("total").kind, PushKind::IncomingCall { video: false });
     let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total, though it throws");

@@ -110,7 +110,9 @@ impl Session {
         let wants_push = options.token.is_some() || options.query || options.log_out;
         let push = wants_push.then(|| options.push.config());
         let account = client.add_account(config, push).await.map_err(say::failed)?;
-        if let Some(token) = &options.token {
+        // What is remembered of a binding tells its token; another one would be bound first.
+        let remembers = options.log_out && options.state_dir.is_some();
+        if let Some(token) = options.token.as_ref().filter(|_| !remembers) {
             client.set_token(&account, token).await.map_err(say::failed)?;
         }
         Ok(Self { options, client, events, account, known, wire })
@@ -150,12 +152,8 @@ impl Session {
     async fn log_out(&mut self) -> Result<(), String> {
         let takes_over = self.options.state_dir.is_none();
         if takes_over {
-            // No memory says which Contact was bound: the token's binding is made ours first.
-            self.client.register(&self.account).await.map_err(say::failed)?;
-            let registered = self.next(|event| matches!(event, Event::Registered { .. })).await;
-            registered.map_err(|reason| {
-                format!("{reason}; nothing was removed, and nothing is stored without --state-dir")
-            })?;
+            // No memory says which Contact was bound: what the server lists with the token is removed.
+            self.client.assume_bound(&self.account).await.map_err(say::failed)?;
         }
         self.client.log_out(&self.account).await.map_err(say::failed)?;
         let told = self.next(|event| matches!(event, Event::LoggedOut { .. })).await;

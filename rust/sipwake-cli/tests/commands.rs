@@ -501,6 +501,34 @@ fn a_log_out_that_the_server_does_not_take_is_stored_and_said_to_be_so() {
 }
 
 #[test]
+fn a_removal_that_was_refused_and_is_asked_for_again_binds_nothing_whatever_token_is_given() {
+    for remembers in [true, false] {
+        let mut gateway = Gateway::start("rfc8599");
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = folder.path().to_str().expect("UTF-8").to_owned();
+        let state = if remembers { vec!["--state-dir", &state] } else { Vec::new() };
+        succeeds(&gateway.register(&[&state[..], &["--once"]].concat()));
+        let before = registers(&mut gateway).len();
+        let refusal = json!({"status": 403, "after_auth": true});
+        gateway.ask(&json!({"op": "script", "user": "alice", "replies": vec![refusal; 1 + usize::from(remembers)]}));
+        let log_out = [&state[..], &["--log-out"]].concat();
+        fails(&gateway.register(&log_out));
+        // Asked for again, once with another token; and once more after it was done.
+        let address = gateway.address.clone();
+        let mut other = vec!["register", "--aor", "alice@mock.example", "--server", &address];
+        other.extend(["--token", if remembers { "c-10:AnotherTokenThanTheOneThatIsBound" } else { TOKEN }]);
+        other.extend(&log_out);
+        succeeds(&other);
+        assert_eq!(gateway.bindings(), [] as [Value; 0]);
+        succeeds(&gateway.register(&log_out));
+        let after = registers(&mut gateway);
+        let binds = after[before..].iter().filter(|register| !register.contains("\r\nExpires: 0\r\n"));
+        assert_eq!(binds.collect::<Vec<_>>(), [] as [&String; 0]);
+        assert_eq!(gateway.bindings(), [] as [Value; 0]);
+    }
+}
+
+#[test]
 fn a_query_leaves_no_binding_behind() {
     let mut gateway = Gateway::start("opensips");
     let shown =

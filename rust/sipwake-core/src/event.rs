@@ -173,7 +173,7 @@ pub enum Removed {
     Proven,
     /// The server accepted the removal, whose effect cannot be seen.
     Accepted,
-    /// Nothing was ever sent to a server.
+    /// Nothing was ever sent to a server, or one that never accepted anything does not know the user.
     NeverBound,
     /// No server could be told for 30 days, or there were too many log-outs; what was bound has lapsed, or does so by itself.
     GivenUp,

@@ -133,6 +133,9 @@ pub(crate) struct Memory {
     /// The credentials were accepted once.
     #[serde(default)]
     pub(crate) worked: bool,
+    /// The record of an earlier process could not be read: what that had bound nobody knows.
+    #[serde(default)]
+    pub(crate) lost: bool,
     /// What the gateways that were left may still hold, the last of them first.
     #[serde(default, deserialize_with = "each_readable")]
     pub(crate) left: Vec<Bound>,
@@ -152,7 +155,7 @@ impl Memory {
 
     /// What is left when the record cannot be read: a server may hold something, nobody knows what.
     pub(crate) fn lost(random: &mut Random) -> Self {
-        Self { cseq_reserved: 1, ..Self::fresh(random) }
+        Self { cseq_reserved: 1, lost: true, ..Self::fresh(random) }
     }
 }
 
@@ -190,12 +193,16 @@ pub(crate) struct Bound {
     pub(crate) token: Option<PushToken>,
     /// Wall time, in seconds since 1970.
     pub(crate) expires_at: u64,
-    /// The gateway that took it, as the account names it; `None` where there is no choice of gateways.
+    /// The gateway that took it, by its [`name`](crate::account::Hop::name); `None` where a redirect led, or in old records.
     pub(crate) gateway: Option<Box<str>>,
     /// What was said about push with it, all of which is to be taken back; `None` where nothing was.
     pub(crate) spoken: Option<Spoken>,
     /// The server's list named it: when it does so no more, it is gone.
     pub(crate) listed: bool,
+    /// The server that took it had shown that it is one of Mizutech's.
+    pub(crate) mizutech: bool,
+    /// How often its gateway, which was left, has refused to remove it.
+    pub(crate) refusals: u8,
 }
 
 /// What was said about push with a binding.
@@ -223,9 +230,17 @@ impl Bound {
         expires_at: u64,
         gateway: Option<Box<str>>,
     ) -> Option<Self> {
-        let (uri_secret, spoken, listed) = (Secret::new(uri), None, false);
-        let bound = Self { uri: uri_secret, base: base.len(), token, expires_at, gateway, spoken, listed };
-        uri.starts_with(base).then_some(bound)
+        uri.starts_with(base).then(|| Self {
+            uri: Secret::new(uri),
+            base: base.len(),
+            token,
+            expires_at,
+            gateway,
+            spoken: None,
+            listed: false,
+            mizutech: false,
+            refusals: 0,
+        })
     }
 
     /// The Contact URI without push parameters.
@@ -247,15 +262,19 @@ struct StoredBound {
     dialects: Vec<Dialect>,
     #[serde(default)]
     listed: bool,
+    #[serde(default)]
+    mizutech: bool,
+    #[serde(default)]
+    refusals: u8,
 }
 
 impl From<Bound> for StoredBound {
     fn from(bound: Bound) -> Self {
         let base = Secret::new(bound.base());
-        let Bound { uri, token, expires_at, gateway, spoken, listed, .. } = bound;
+        let Bound { uri, token, expires_at, gateway, spoken, listed, mizutech, refusals, .. } = bound;
         let push = spoken.as_ref().map(|spoken| spoken.push.config());
         let dialects = spoken.map(|spoken| spoken.dialects).unwrap_or_default();
-        Self { base, uri, token, expires_at, gateway, push, dialects, listed }
+        Self { base, uri, token, expires_at, gateway, push, dialects, listed, mizutech, refusals }
     }
 }
 
@@ -263,12 +282,12 @@ impl TryFrom<StoredBound> for Bound {
     type Error = &'static str;
 
     fn try_from(stored: StoredBound) -> Result<Self, Self::Error> {
-        let StoredBound { base, uri, token, expires_at, gateway, push, dialects, listed } = stored;
+        let StoredBound { base, uri, token, expires_at, gateway, push, dialects, listed, mizutech, refusals } = stored;
         let mut bound = Self::new(base.expose(), uri.expose(), token, expires_at, gateway)
             .ok_or("the Contact URI does not begin with its base")?;
         let push = push.and_then(|push| Push::parse(push).ok());
         bound.spoken = push.map(|push| Spoken { push: Arc::new(push), dialects });
-        bound.listed = listed;
+        (bound.listed, bound.mizutech, bound.refusals) = (listed, mizutech, refusals);
         Ok(bound)
     }
 }

@@ -262,6 +262,17 @@ impl UserAgent {
         Ok(())
     }
 
+    /// Says that a server may hold a binding of which no record tells: an earlier installation's, or another program's. A
+    /// [`log_out`](Self::log_out) then asks the server to remove what the account's token and settings would have bound, and
+    /// whatever of ours it lists in its answer.
+    ///
+    /// # Errors
+    /// [`NoSuchAccount`].
+    pub fn assume_bound(&mut self, key: &AccountKey) -> Result<(), NoSuchAccount> {
+        self.find(key)?.assume_bound();
+        Ok(())
+    }
+
     /// Asks the server whether it supports a push provider or, with `None`, which ones (RFC 8599 section 4.1.3). The
     /// answer is an [`Event::Capabilities`]; a REGISTER follows, which removes the binding that the query left behind. Where
     /// nobody has registered yet it makes no other in its place: to ask is not to register.

@@ -28,6 +28,13 @@ pub enum Event {
         /// Milliseconds until it is tried again; absent: not before the app changes something.
         retry_in_ms: Option<u64>,
     },
+    /// More pushes came than REGISTERs may follow, six at once and one more every ten seconds: the next REGISTER waits.
+    RegisterDelayed {
+        /// Whose.
+        account: String,
+        /// For how long, in milliseconds.
+        wait_ms: u64,
+    },
     /// A log-out is over.
     LoggedOut {
         /// Whose.
@@ -76,6 +83,8 @@ pub enum Event {
         /// When it was sent, as its sender says, unchecked (RFC 3261 section 20.17, RFC 3862).
         date: Option<String>,
     },
+    /// Everything that the app asked for is stored, also what was not yet durable at first.
+    Durable,
     /// The app's store refused a record, or gave back one that cannot be read.
     StoreFailed {
         /// The record's key.
@@ -154,6 +163,8 @@ pub struct Verdict {
     pub refresh_lead_seconds: Option<u32>,
     /// The value that dialogs we answer must carry as `pn-purr` in their Contact (`+sip.pnspurr`).
     pub purr: Option<String>,
+    /// The server does not say how long the binding lives: it is refreshed as if that were the shortest time that the answer allows for.
+    pub lifetime_unknown: bool,
     /// `X-PIID` was left out because the transport can be read by others.
     pub piid_withheld: bool,
     /// `X-PIID` went over a transport that others can read, as the app allowed.
@@ -209,7 +220,7 @@ pub enum Removed {
     Proven,
     /// The server accepted the removal, whose effect cannot be seen.
     Accepted,
-    /// Nothing was ever sent to a server.
+    /// Nothing was ever sent to a server, or one that never accepted anything does not know the user.
     NeverBound,
     /// No server could be told for 30 days, or there were too many log-outs.
     GivenUp,
@@ -239,6 +250,10 @@ impl From<sipwake::Event> for Event {
                 reason: failure.to_string(),
                 retry_in_ms: retry_in.map(milliseconds),
             },
+            sipwake::Event::RegisterDelayed { account, wait } => {
+                Self::RegisterDelayed { account: account.to_string(), wait_ms: milliseconds(wait) }
+            }
+            sipwake::Event::Durable => Self::Durable,
             sipwake::Event::LoggedOut { account, aor, removed } => {
                 Self::LoggedOut { account: account.to_string(), aor, removed: removed.into() }
             }
@@ -320,6 +335,7 @@ impl From<sipwake::Verdict> for Verdict {
             vapid: verdict.vapid,
             refresh_lead_seconds: verdict.refresh_lead,
             purr: verdict.purr,
+            lifetime_unknown: verdict.lifetime_unknown,
             piid_withheld: verdict.piid_withheld,
             piid_in_the_clear: verdict.piid_in_the_clear,
         }
@@ -370,6 +386,25 @@ mod tests {
         let refused = FlowError::Certificate(sipwake::CertificateFault::Expired);
         assert_eq!(kind(&Failure::Flow(refused)), FailureKind::Certificate);
         assert_eq!(kind(&Failure::WrongCredentials), FailureKind::WrongCredentials);
+    }
+
+    #[test]
+    fn what_is_told_of_the_store_and_of_log_outs_has_a_name() {
+        assert!(Event::from(sipwake::Event::Durable) == Event::Durable);
+        let delayed = sipwake::Event::RegisterDelayed { account: key(), wait: Duration::from_secs(7) };
+        assert!(Event::from(delayed) == Event::RegisterDelayed { account: key().to_string(), wait_ms: 7000 });
+        use sipwake::core::event::Removed as Core;
+        for (core, removed) in [
+            (Core::Proven, Removed::Proven),
+            (Core::Accepted, Removed::Accepted),
+            (Core::NeverBound, Removed::NeverBound),
+            (Core::GivenUp, Removed::GivenUp),
+        ] {
+            let event = sipwake::Event::LoggedOut { account: key(), aor: "sip:a@b".into(), removed: core };
+            assert!(
+                Event::from(event) == Event::LoggedOut { account: key().to_string(), aor: "sip:a@b".into(), removed }
+            );
+        }
     }
 
     #[test]

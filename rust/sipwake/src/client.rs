@@ -285,6 +285,17 @@ impl Client {
         self.ask_for(move |agent, _, now| agent.log_out(&key, now).map_err(Error::from))
     }
 
+    /// Says that a server may hold a binding of which the store does not tell: an earlier installation's, or another program's.
+    /// [`log_out`](Self::log_out) then asks the server to remove what the token and the settings would have bound, without
+    /// binding anything first.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`].
+    pub fn assume_bound(&self, account: &AccountKey) -> impl Future<Output = Result<(), Error>> {
+        let key = account.clone();
+        self.ask(move |agent, _, _| agent.assume_bound(&key).map_err(Error::from))
+    }
+
     /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
     /// [`Event::Capabilities`].
     ///

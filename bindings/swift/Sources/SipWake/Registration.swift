@@ -49,6 +49,8 @@ public struct Verdict: Equatable, Sendable {
     public let refreshLead: Duration?
     /// The value that dialogs we answer must carry as `pn-purr` in their Contact (`+sip.pnspurr`).
     public let purr: String?
+    /// The server does not say how long the binding lives: it is refreshed as if that were the shortest time that the answer allows for.
+    public let lifetimeUnknown: Bool
     /// `X-PIID` was left out because the transport can be read by others.
     public let piidWithheld: Bool
     /// `X-PIID` went over a transport that others can read, as the app allowed.
@@ -111,7 +113,7 @@ public struct Capabilities: Equatable, Sendable {
 public enum TokenOutcome: Hashable, Sendable {
     /// It is stored, and sent if it is new.
     case taken
-    /// It is sent if it is new, but the store is shut or fails: it is stored later, unless the process is killed before.
+    /// It is sent if it is new, but the store is shut or fails: ``SipWakeEvent/durable`` tells when it is stored.
     case notYetDurable
     /// It was empty or `null`: the good token that may be there stays.
     case ignored
@@ -121,7 +123,7 @@ public enum TokenOutcome: Hashable, Sendable {
 public enum Kept: Hashable, Sendable {
     /// It is stored.
     case durable
-    /// It is done, but the store is shut or fails: a kill now would lose it. It is stored as soon as the store can be written.
+    /// It is done, but the store is shut or fails: a kill now would lose it. ``SipWakeEvent/durable`` tells when it is stored.
     case notYetDurable
 }
 
@@ -170,6 +172,7 @@ extension Verdict {
         vapid = verdict.vapid
         refreshLead = verdict.refreshLeadSeconds.map { .seconds($0) }
         purr = verdict.purr
+        lifetimeUnknown = verdict.lifetimeUnknown
         piidWithheld = verdict.piidWithheld
         piidInTheClear = verdict.piidInTheClear
     }

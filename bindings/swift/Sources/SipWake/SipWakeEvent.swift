@@ -7,6 +7,8 @@ public enum SipWakeEvent: Equatable, Sendable {
     case registered(account: AccountID, Registration)
     /// A REGISTER, or the way to the registrar, failed.
     case registrationFailed(account: AccountID, RegistrationFailure)
+    /// More pushes came than REGISTERs may follow, six at once and one more every ten seconds: the next one follows after `wait`.
+    case registerDelayed(account: AccountID, wait: Duration)
     /// A log-out is over.
     case loggedOut(account: AccountID, LogOut)
     /// A capability query was answered.
@@ -15,6 +17,8 @@ public enum SipWakeEvent: Equatable, Sendable {
     case call(CallUpdate)
     /// A MESSAGE arrived.
     case chatMessage(account: AccountID, ChatMessage)
+    /// Everything that the app asked for is stored, also what was not yet durable at first.
+    case durable
     /// The app's store refused a record, or gave back one that cannot be read.
     case storeFailed(key: String, reason: String)
     /// Something failed that no caller waits for: in a system framework, or a command that a bridge gave.
@@ -49,7 +53,7 @@ public struct Removed: OpenName {
     public static let proven = Self(rawValue: "proven")
     /// The server accepted the removal, whose effect cannot be seen.
     public static let accepted = Self(rawValue: "accepted")
-    /// Nothing was ever sent to a server.
+    /// Nothing was ever sent to a server, or one that never accepted anything does not know the user.
     public static let neverBound = Self(rawValue: "neverBound")
     /// No server could be told for 30 days, or there were too many log-outs.
     public static let givenUp = Self(rawValue: "givenUp")
@@ -130,6 +134,10 @@ extension SipWakeEvent {
             let retryIn = retryInMs.map(Duration.init(milliseconds:))
             let failure = RegistrationFailure(kind: FailureKind(kind), status: status, reason: reason, retryIn: retryIn)
             self = .registrationFailed(account: id(account), failure)
+        case .registerDelayed(let account, let waitMs):
+            self = .registerDelayed(account: id(account), wait: Duration(milliseconds: waitMs))
+        case .durable:
+            self = .durable
         case .loggedOut(let account, let aor, let removed):
             self = .loggedOut(account: id(account), LogOut(aor: aor, removed: Removed(removed)))
         case .capabilities(let account, let status, let providers):

@@ -140,6 +140,7 @@ private final class Slow: StateStore {
         #expect(store.count == kept, "nothing was written over what could not be read")
         store.setShut(false)
         try await app.client.storeAvailable()
+        try await app.next { if case .durable = $0 { () } else { nil } }
         #expect(try await app.client.setToken(secondToken, for: app.account) == .taken)
         app.client.shutdown()
     }

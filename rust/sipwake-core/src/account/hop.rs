@@ -125,6 +125,25 @@ impl Hop {
             path: path.map(str::to_owned),
         })
     }
+
+    /// Returns the hop as a URI from which [`named`](Self::named) reads it again, whatever the account says by then.
+    pub(crate) fn name(&self) -> String {
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let host = &self.host;
+        match (self.transport, self.explicit_transport) {
+            (Transport::Ws | Transport::Wss, _) => {
+                format!("{}://{host}{port}{}", self.transport.param(), self.path.as_deref().unwrap_or_default())
+            }
+            (Transport::Udp, false) => format!("sip:{host}{port}"),
+            (Transport::Tls, false) => format!("sips:{host}{port}"),
+            (transport, _) => format!("sip:{host}{port};transport={}", transport.param()),
+        }
+    }
+
+    /// Reads what [`name`](Self::name) wrote.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::of_websocket(name).or_else(|| Some(Self::of(&SipUri::parse(name)?, None)))
+    }
 }
 
 impl std::fmt::Display for Hop {

@@ -373,6 +373,11 @@ impl Account {
         self.server.as_deref().map_or(&[], |server| &server.gateways)
     }
 
+    /// Whether one of the [`hops`](Self::hops) has this name.
+    pub(crate) fn names(&self, gateway: Option<&str>) -> bool {
+        gateway.is_none_or(|gateway| self.hops.iter().any(|hop| hop.name() == gateway))
+    }
+
     /// Returns the server behind the gateway, where one was named.
     pub(crate) fn upper(&self) -> Option<&UpperServer> {
         self.server.as_deref().map(|server| &server.upper)

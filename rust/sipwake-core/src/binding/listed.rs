@@ -134,7 +134,7 @@ impl Registrant {
             return;
         };
         bound.spoken = sent.said();
-        bound.listed = listed;
+        (bound.listed, bound.mizutech) = (listed, self.memory.mizutech);
         if let (Some(said), Some(before)) = (&mut bound.spoken, before)
             && said.push == before.push
         {
@@ -173,9 +173,14 @@ impl Registrant {
         let sent_uri = SipUri::parse(&sent.uri);
         let seen = observed(message);
         let others: Vec<&Contact> = listed.iter().filter(|contact| !self.is_known_otherwise(contact, sent)).collect();
-        let rewritten =
-            || others.iter().find(|c| c.parsed().zip(sent_uri.as_ref()).is_some_and(|(c, s)| is_rewritten(&c, s)));
-        let from_seen = || others.iter().find(|contact| seen.is_some_and(|seen| is_at(contact, seen)));
+        // A server may list its end beside the live twin that took its place.
+        let alive = |contact: &&&Contact| contact.expires() != Some(0);
+        let find = |is_it: &dyn Fn(&Contact) -> bool| {
+            let those = || others.iter().filter(|contact| is_it(contact));
+            those().find(alive).or_else(|| those().next())
+        };
+        let rewritten = || find(&|c| c.parsed().zip(sent_uri.as_ref()).is_some_and(|(c, s)| is_rewritten(&c, s)));
+        let from_seen = || find(&|contact| seen.is_some_and(|seen| is_at(contact, seen)));
         // Registrars shorten what was asked for; what is longer is another device's.
         let changed =
             || last.only_change(&others).filter(|c| c.expires().is_none_or(|granted| granted <= sent.expires));
@@ -183,16 +188,15 @@ impl Registrant {
         if let Some(seconds) = meant.and_then(Contact::expires) {
             return sure(seconds);
         }
-        // A zero beside what it binds is a habit of old scripts, and means nothing.
-        if let Some(seconds) = message.expires().filter(|seconds| *seconds > 0) {
-            return sure(seconds);
+        let guess = |seconds: u32| Granted { seconds: seconds.min(sent.expires), guessed: true };
+        match message.expires() {
+            // Beside what it binds, a zero is a habit of old scripts; it says at least that no time was promised.
+            Some(0) => return guess(SHORTEST_GUESS),
+            Some(seconds) => return sure(seconds),
+            None => {}
         }
-        let longest_asked = sent.expires;
         let known = listed.iter().filter_map(Contact::expires).filter(|seconds| *seconds >= SHORTEST_GUESS);
-        match known.min() {
-            Some(seconds) => Granted { seconds: seconds.min(longest_asked), guessed: true },
-            None => Granted { seconds: longest_asked, guessed: !listed.is_empty() && ours.is_none() },
-        }
+        guess(known.min().unwrap_or(sent.expires))
     }
 
     /// Whether a listed Contact is one of ours from before, and not the one that was just sent.

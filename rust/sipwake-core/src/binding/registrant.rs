@@ -7,12 +7,10 @@ use crate::account::{Account, AccountKey, UpperServer};
 use crate::clock::Now;
 use crate::digest::{Algorithm, Challenge, Credentials, NonceCache, RealmHa1};
 use crate::outbox::Outbox;
-use crate::push::{Dialect, Push};
+use crate::push::{Dialect, Push, Removal, Shown};
 use crate::random::Random;
 use crate::redact::Secret;
-use crate::snapshot::{
-    Bound, Durability, Former, MAX_LEFT, Memory, Removal, Spoken, StoredRemoval, TokenWish, binding_key, seal,
-};
+use crate::snapshot::{self, Bound, Durability, Former, MAX_LEFT, Memory, StoredRemoval, TokenWish, binding_key, seal};
 use crate::trust::{Trusted, Warning};
 
 /// CSeq numbers reserved by one write to the store.
@@ -43,6 +41,10 @@ impl Registrant {
             Some(memory) => Memory { call_id: random.token().into(), cseq_reserved: 1, ..memory },
             None => Memory::fresh(random),
         };
+        locate(&mut memory, &account);
+        if memory.bound.as_ref().is_some_and(|bound| !account.names(bound.gateway.as_deref())) {
+            part_from_server(&mut memory);
+        }
         let push = push.map(Arc::new);
         // What was bound with the same settings shares them.
         for spoken in memory.bound.iter_mut().chain(&mut memory.left).filter_map(|bound| bound.spoken.as_mut()) {
@@ -83,17 +85,34 @@ impl Registrant {
     }
 
     /// Takes over what an earlier process remembered, which could not be read until now. Call-ID and CSeq are ours; whatever
-    /// the server may hold of then is to be removed. Returns whether there is any of that.
-    pub(crate) fn recall(&mut self, earlier: Memory) -> bool {
-        let ours = self.memory.bound.as_ref().map(|bound| &bound.uri);
+    /// the server may hold of then is to be removed, with all that was said for it. Returns whether there is any of that.
+    pub(crate) fn recall(&mut self, mut earlier: Memory, asking: bool) -> bool {
+        locate(&mut earlier, &self.account);
         let mut former = earlier.former;
-        match earlier.bound.filter(|bound| Some(&bound.uri) != ours) {
-            Some(bound) if bound.gateway.is_some() => self.memory.left.push(bound),
-            Some(bound) => former.push(Former { uri: bound.uri, expires_at: bound.expires_at, refusals: 0 }),
-            None => {}
+        match (earlier.bound, &self.memory.bound) {
+            (None, _) => {}
+            // Nothing else was bound meanwhile: it is what the server holds.
+            (Some(bound), None) if !asking || self.covers(&bound) => self.memory.bound = Some(bound),
+            (Some(bound), Some(ours)) if bound.gateway == ours.gateway && self.covers(&bound) => {
+                former.push(Former { uri: bound.uri, expires_at: bound.expires_at, refusals: 0 });
+            }
+            (Some(bound), _) => self.memory.left.insert(0, bound),
         }
+        let ours = self.memory.bound.as_ref().map(|bound| &bound.uri);
+        former.retain(|known| Some(&known.uri) != ours);
         self.memory.left.extend(earlier.left);
         self.memory.left.truncate(MAX_LEFT);
+        self.memory.worked |= earlier.worked;
+        self.memory.lost = earlier.lost;
+        self.memory.mizutech |= earlier.mizutech;
+        self.memory.no_outbound |= earlier.no_outbound;
+        self.memory.separate_removal |= earlier.separate_removal;
+        self.memory.realm = self.memory.realm.take().or(earlier.realm);
+        self.memory.left_at = self.memory.left_at.or(earlier.left_at);
+        if self.memory.shown == Shown::Nothing {
+            self.memory.shown = earlier.shown;
+            (self.memory.refused_at, self.memory.refused_why) = (earlier.refused_at, earlier.refused_why);
+        }
         former.retain(|known| self.memory.former.iter().all(|ours| ours.uri != known.uri));
         let room = MAX_FORMER.saturating_sub(self.memory.former.len());
         self.memory.former.extend(former.into_iter().rev().take(room));
@@ -101,10 +120,13 @@ impl Registrant {
             self.memory.token = earlier.token;
         }
         self.memory.asked_only &= earlier.asked_only;
-        !self.memory.former.is_empty() || !self.memory.left.is_empty()
+        self.memory.bound.is_some() || !self.memory.former.is_empty() || !self.memory.left.is_empty()
     }
 
     pub(crate) fn replace(&mut self, account: Account, push: Option<Push>) {
+        if account.hops() != self.account.hops() {
+            part_from_server(&mut self.memory);
+        }
         self.account = account;
         self.push = push.map(Arc::new);
     }
@@ -126,7 +148,7 @@ impl Registrant {
     pub(crate) fn removal(&self) -> StoredRemoval {
         let mut account = self.account.config();
         account.credentials = self.ha1_only();
-        Removal::written(&account, &self.push().map(Push::config), &self.memory)
+        snapshot::Removal::written(&account, &self.push().map(Push::config), &self.memory)
     }
 
     /// The HA1 values that are needed to deliver a removal without the password: the one for each realm that has asked, with the
@@ -235,27 +257,46 @@ impl Registrant {
                 dialects.push(*dialect);
             }
         }
-        (Some(push.clone()), Push::with_null(dialects))
+        let mut push = push.clone();
+        if self.is_mizutechs(bound) && push.removal() == Removal::SameBinding {
+            Arc::make_mut(&mut push).remove_by_null();
+        }
+        (Some(push), Push::with_null(dialects))
+    }
+
+    /// Whether the server is one of Mizutech's: it has shown so, or the app names a server behind it, which only they know.
+    pub(crate) fn is_mizutechs(&self, bound: Option<&Bound>) -> bool {
+        let upper = self.account.upper().is_some_and(|upper| *upper != UpperServer::default());
+        let null = self.push.as_ref().is_some_and(|push| push.removal() == Removal::NullPrid);
+        upper || null || bound.map_or(self.memory.mizutech, |bound| bound.mizutech || self.holds_here(bound))
+    }
+
+    /// Whether the server that has shown that it is Mizutech's is the one that holds this binding.
+    fn holds_here(&self, bound: &Bound) -> bool {
+        self.memory.mizutech && self.account.names(bound.gateway.as_deref())
     }
 
     /// Whether a 2xx to a removal that lists none of our Contacts proves that nothing is left: the server has listed this one
     /// before, and all that was said about push stood in it. Mizutech's keep a push binding apart from Contacts.
     pub(crate) fn is_proven_gone(&self, bound: Option<&Bound>) -> bool {
-        let Some(bound) = bound.filter(|bound| bound.listed && !self.memory.mizutech) else { return false };
-        let upper = self.account.upper().is_some_and(|upper| *upper != UpperServer::default());
+        let Some(bound) = bound.filter(|bound| bound.listed && !self.is_mizutechs(Some(bound))) else { return false };
         let in_contact = match &bound.spoken {
             Some(spoken) => spoken.lives_in_contact(),
             None => bound.token.is_none(),
         };
-        in_contact && !upper
+        in_contact
     }
 
     /// The binding at this gateway whose push settings the present ones do not take the place of.
-    pub(crate) fn uncovered(&self, gateway: Option<&str>) -> Option<&Bound> {
-        let covers = |said: &Spoken| self.push().is_some_and(|push| push.covers(&said.push, &said.dialects));
-        let uncovered = |said: &Spoken| !said.dialects.is_empty() && !covers(said);
-        let here = self.memory.bound.as_ref().filter(|bound| bound.gateway.as_deref() == gateway);
-        here.filter(|bound| bound.spoken.as_ref().is_some_and(uncovered))
+    pub(crate) fn uncovered<'a>(&'a self, gateway: Option<&str>) -> Option<&'a Bound> {
+        let here = self.memory.bound.iter().filter(|bound| bound.gateway.as_deref() == gateway);
+        here.chain(self.left_at(gateway)).find(|bound| !self.covers(bound))
+    }
+
+    /// Whether the present push settings take the place of all that was said with this binding.
+    fn covers(&self, bound: &Bound) -> bool {
+        let Some(said) = bound.spoken.as_ref().filter(|said| !said.dialects.is_empty()) else { return true };
+        self.push().is_some_and(|push| push.covers(&said.push, &said.dialects))
     }
 
     /// Remembers, before it is sent, a Contact that the server may soon hold: a kill must not make it an unknown leftover.
@@ -279,7 +320,23 @@ impl Registrant {
     }
 
     /// What a gateway holds of the time before it was left.
-    pub(crate) fn left_at<'a>(&'a self, gateway: Option<&'a str>) -> impl Iterator<Item = &'a Bound> {
+    pub(crate) fn left_at<'a, 'g>(&'a self, gateway: Option<&'g str>) -> impl Iterator<Item = &'a Bound> + use<'a, 'g> {
         self.memory.left.iter().filter(move |left| left.gateway.as_deref() == gateway)
+    }
+}
+
+/// Old records do not say where something is bound if there was no choice.
+fn locate(memory: &mut Memory, account: &Account) {
+    let [only] = account.hops() else { return };
+    for bound in memory.bound.iter_mut().chain(&mut memory.left).filter(|bound| bound.gateway.is_none()) {
+        bound.gateway = Some(only.name().into());
+    }
+}
+
+/// What a server has shown counts for what it holds, and not for the one that the account goes to from here on.
+fn part_from_server(memory: &mut Memory) {
+    let shown = std::mem::take(&mut memory.mizutech);
+    for bound in memory.bound.iter_mut().chain(&mut memory.left) {
+        bound.mizutech |= shown;
     }
 }

@@ -349,6 +349,11 @@ impl Push {
         self.removal
     }
 
+    /// From here on a removal says `pn-prid=null`, as Mizutech's servers want it.
+    pub(crate) fn remove_by_null(&mut self) {
+        self.removal = Removal::NullPrid;
+    }
+
     /// `TEAM.bundle.SERVICES`; an `AppIdentifierPrefix` read on iOS already ends in a dot.
     fn app_with_service(&self, services: &str) -> String {
         match self.team_id() {
@@ -390,6 +395,17 @@ impl Push {
                 .collect(),
             (Dialects::Only(dialects), _) => dialects.clone(),
         }
+    }
+
+    /// Whether one of these dialects could still make a server push that refuses RFC 8599. That `Auto` speaks `X-MPUSH` says
+    /// nothing of the server: where it has not shown that it is one of Mizutech's, it does not push.
+    pub(crate) fn could_push(&self, spoken: &[Dialect], mizutech: bool) -> bool {
+        let could = |dialect: &Dialect| match dialect {
+            Dialect::Rfc8599 | Dialect::Linphone => false,
+            Dialect::XMpush => mpush::letter(&self.provider).is_some() && (mizutech || !self.is_auto()),
+            _ => true,
+        };
+        spoken.iter().any(could)
     }
 
     fn says_more_in_mpush(&self) -> bool {
@@ -484,6 +500,6 @@ impl Push {
             .map(FeatureCaps::parse)
             .collect();
         let spoken = self.spoken(Shown::Nothing);
-        Verdict::read(self, &spoken, Shown::Nothing, Asked::Push, status, &caps)
+        Verdict::read(self, &spoken, (Shown::Nothing, false), Asked::Push, status, &caps)
     }
 }

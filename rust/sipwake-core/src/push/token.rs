@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for PushToken {
 }
 
 impl PushToken {
-    /// Parses the token that calls are pushed to: PushKit's in hexadecimal, FCM's registration token or installation id, a web
+    /// Parses the token that calls are pushed to: PushKit's, most often in hexadecimal, FCM's registration token or installation id, a web
     /// push subscription's URL or FCM's token for browsers, or what another provider gave. Any printable text is a token.
     ///
     /// Returns `Ok(None)` for an empty token and for the ways in which platforms spell "none yet" (`null`, `(null)`,
@@ -94,7 +94,7 @@ impl PushToken {
 }
 
 /// A token is the provider's own business: any printable text without spaces is one, and each place that it is written to
-/// escapes it. APNs gives bytes, which apps write in hexadecimal.
+/// escapes it. APNs gives bytes, which apps write in hexadecimal most of the time.
 fn parse_one(field: &'static str, provider: &Provider, token: Option<&str>) -> Result<Option<Secret>, FieldError> {
     let Some(token) = token.filter(|token| !is_none_yet(token)) else { return Ok(None) };
     check_text(field, token, MAX_TOKEN)?;
@@ -102,20 +102,19 @@ fn parse_one(field: &'static str, provider: &Provider, token: Option<&str>) -> R
         return Err(FieldError::malformed(field, "a token without white space"));
     }
     let fcm = matches!(provider, Provider::Fcm | Provider::FcmOnIos);
+    // What apps make of PushKit's bytes with `description`: the brackets are no part of the token.
+    if *provider == Provider::Apns && token.contains(['<', '>']) {
+        return Err(FieldError::malformed(field, "the token's bytes in hexadecimal, without < and >"));
+    }
     if fcm && JUNK.iter().any(|junk| token.eq_ignore_ascii_case(junk)) {
         return Err(FieldError::malformed(
             field,
             "a registration token, which Play services did not give: ask for it again later",
         ));
     }
-    match provider {
-        Provider::Apns if token.len() % 2 != 0 || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            Err(FieldError::malformed(field, "an APNs token in hexadecimal, without <, > or spaces"))
-        }
-        // The same bytes in another case are the same token, and must not look like a new one.
-        Provider::Apns => Ok(Some(Secret::new(token.to_ascii_lowercase()))),
-        _ => Ok(Some(Secret::new(token))),
-    }
+    // The same bytes in another case are the same token, and must not look like a new one.
+    let bytes = *provider == Provider::Apns && token.bytes().all(|byte| byte.is_ascii_hexdigit());
+    Ok(Some(Secret::new(if bytes { token.to_ascii_lowercase() } else { token.to_owned() })))
 }
 
 /// What Play services of some phones hand over in place of a token: its error codes and parts of its own names.
@@ -155,8 +154,8 @@ mod tests {
     #[test]
     fn a_token_of_the_wrong_shape_is_refused_for_its_provider() {
         for (provider, token) in [
-            (Provider::Apns, "abc"),
-            (Provider::Apns, "zz"),
+            (Provider::Apns, "<00fc13ad>"),
+            (Provider::Apns, "00fc 13ad"),
             (Provider::Fcm, "a b"),
             (Provider::Fcm, "line\r\nbreak"),
             (Provider::WebPush, "a\u{202e}b"),
@@ -173,6 +172,8 @@ mod tests {
             (Provider::Fcm, "cafe:APA91b/+=;,%@\"<>~"),
             (Provider::Fcm, "dH3kQpRsTuVwXyZ012345a"),
             (Provider::WebPush, "cafe:APA91bWebToken"),
+            (Provider::Apns, "AAECAwQFBgc/+Q=="),
+            (Provider::Apns, "abc"),
             (Provider::WebPush, "https://push.example.net/x"),
             (Provider::Other("acme".into()), "schlüssel\\1"),
         ] {

@@ -99,7 +99,7 @@ impl Verdict {
     pub(crate) fn read(
         push: &Push,
         spoken: &[Dialect],
-        shown: Shown,
+        (shown, mizutech): (Shown, bool),
         asked: Asked,
         status: u16,
         caps: &[FeatureCaps],
@@ -110,7 +110,7 @@ impl Verdict {
             Asked::NoPush => (Standing::NotAsked, Reason::Unbound),
             Asked::Nothing => (Standing::NotAsked, Reason::NoToken),
             Asked::Refused => (Standing::Refused, Reason::ProviderRefused),
-            Asked::Push if shown == Shown::NoRfc8599 && spoken.is_empty() => {
+            Asked::Push if shown == Shown::NoRfc8599 && !push.could_push(spoken, mizutech) => {
                 (Standing::Refused, Reason::ProviderRefused)
             }
             Asked::Push if shown == Shown::NoRfc8599 && (200..300).contains(&status) => {

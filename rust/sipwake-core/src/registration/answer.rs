@@ -61,7 +61,14 @@ impl Registration {
             (Purpose::Query(_), code) if failure != Failure::Circles && !matches!(code, 300..=399 | 423) => {
                 self.queried(code, message, outbox);
             }
-            (Purpose::Remove, 404 | 604) => self.gone(flows, outbox),
+            (Purpose::Remove, 404 | 604) => {
+                // Who was never taken and is not known there was never bound. Else it proves little: what pushes may be kept
+                // apart from users, and it may be a proxy that does not know the way.
+                let memory = self.who.memory();
+                let never = memory.bound.is_none() && memory.left.is_empty() && !memory.worked && !memory.lost;
+                self.removed = Some(if never { Removed::NeverBound } else { Removed::Accepted });
+                self.gone(flows, outbox);
+            }
             // A server that accepted these credentials before refuses something else.
             (_, 403 | 404 | 410 | 416 | 603 | 604) if self.who.has_worked() || self.is_leaving() => {
                 let failure = Failure::Refused { code, reason: reason(message) };
@@ -114,7 +121,7 @@ impl Registration {
         let ours = self.who.ours(&listed, &sent);
         let granted = self.who.granted(message, &listed, ours, &sent, &self.last_list);
         let lapsed = granted.seconds == 0;
-        let gateway = self.gateway_in_use().map(str::to_owned);
+        let gateway = self.gateway_in_use();
         if (ours.is_none() || lapsed) && sent.names_others() && !self.who.memory().separate_removal {
             // The server reads one Contact only, or takes the old one and the new one for the same binding and removed both.
             self.who.memory_mut().separate_removal = true;
@@ -204,7 +211,7 @@ impl Registration {
     fn read_verdict(&mut self, sent: &Sent, code: u16, message: &Message, flows: &Flows) -> Verdict {
         let Some(push) = self.who.push() else { return Verdict::without_push() };
         let asked = sent.asked();
-        let shown = self.who.memory().shown;
+        let shown = (self.who.memory().shown, self.who.is_mizutechs(None));
         let mut verdict =
             Verdict::read(push, sent.spoken(), shown, asked, code, &message.feature_caps()).on(push, sent.token());
         if let (Reason::ProviderRefused | Reason::OtherDialectAfterRefusal, Some(why)) =
@@ -243,7 +250,7 @@ impl Registration {
 
     /// The former token's binding is gone: the new one is bound now.
     fn vacated(&mut self, sent: &Sent, outbox: &mut Outbox) {
-        let gateway = self.gateway_in_use().map(str::to_owned);
+        let gateway = self.gateway_in_use();
         self.who.forget_removed(sent, gateway.as_deref());
         self.bind_next();
         self.save(outbox, Durability::Progress);

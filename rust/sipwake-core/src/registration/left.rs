@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::{Due, Life, Registration};
+use crate::account::Hop;
 use crate::binding::{Binding, Chain, Outcome, Purpose, Sending, Sent};
 use crate::clock::{Now, Soonest};
 use crate::event::Removed;
@@ -40,9 +41,14 @@ impl Left {
     }
 }
 
+/// How long a gateway is left alone that refused: at times 403 means "not now".
+const REFUSED: Duration = Duration::from_secs(600);
+/// How often it may refuse.
+const MAX_REFUSALS: u8 = 3;
+
 /// Whether the gateway need not be asked again: it holds nothing more, or will not be moved.
 fn is_final(code: u16) -> bool {
-    matches!(code, 200..=399 | 403 | 404 | 410 | 416 | 603 | 604)
+    matches!(code, 200..=399 | 404 | 410 | 416 | 603 | 604)
 }
 
 fn is_over(bound: &Bound, now: Now) -> bool {
@@ -50,10 +56,11 @@ fn is_over(bound: &Bound, now: Now) -> bool {
 }
 
 impl Registration {
-    /// The name of the gateway in use; `None` where there is no choice of gateways.
-    pub(super) fn gateway_in_use(&self) -> Option<&str> {
-        let chosen = self.account().hops().len() > 1 && !self.here.is_redirected();
-        self.account().gateways().get(self.hop).filter(|_| chosen).map(String::as_str)
+    /// The name of the gateway in use; `None` where one of several redirected us: nobody knows which of them is behind that.
+    pub(super) fn gateway_in_use(&self) -> Option<String> {
+        let hops = self.account().hops();
+        let chosen = hops.len() == 1 || !self.here.is_redirected();
+        hops.get(self.hop).filter(|_| chosen).map(Hop::name)
     }
 
     /// The gateway that holds the present binding, by its place in the list.
@@ -63,16 +70,26 @@ impl Registration {
 
     fn place_of(&self, bound: &Bound) -> Option<usize> {
         let name = bound.gateway.as_deref()?;
-        self.account().gateways().iter().position(|gateway| gateway == name)
+        self.account().hops().iter().position(|hop| hop.name() == name)
+    }
+
+    /// Where a binding is taken back, also at a gateway that the account names no more. Where it wants nothing in the clear
+    /// any more, nothing goes there in the clear.
+    fn hop_to(&self, bound: &Bound) -> Option<Hop> {
+        let clear = !self.account().registrar().starts_with("sips:");
+        let hop = Hop::named(bound.gateway.as_deref()?)?;
+        (clear || hop.transport.is_secure()).then_some(hop)
     }
 
     /// The gateway in use accepted a binding in place of `bound`, or its removal: what was bound elsewhere is taken back there.
     pub(super) fn settle_at(&mut self, bound: Option<Bound>, flows: &mut Flows, outbox: &mut Outbox) {
-        let Some(here) = self.gateway_in_use().map(str::to_owned) else { return };
+        let Some(here) = self.gateway_in_use() else { return };
         let elsewhere = |bound: &Bound| bound.gateway.as_deref().is_some_and(|gateway| gateway != here);
+        // What the present settings do not take the place of goes in a request of its own.
+        let uncovered = self.who.uncovered(Some(&here)).map(|bound| bound.uri.clone());
         let left = &mut self.who.memory_mut().left;
         let before = left.len();
-        left.retain(elsewhere);
+        left.retain(|bound| elsewhere(bound) || uncovered.as_ref() == Some(&bound.uri));
         let bound = bound.filter(elsewhere);
         if bound.is_none() && left.len() == before {
             return;
@@ -90,7 +107,7 @@ impl Registration {
 
     /// Means to ask the gateways that were left, by this process or an earlier one, as soon as there is nothing else to do.
     pub(super) fn take_up_left(&mut self, restored: bool) {
-        let known = self.who.memory().left.iter().any(|left| self.place_of(left).is_some());
+        let known = self.who.memory().left.iter().any(|left| self.hop_to(left).is_some());
         let there = || Binding::left();
         self.left =
             known.then(|| Box::new(Left { restored, round: 0, turn: 0, waits_until: Duration::ZERO, there: there() }));
@@ -99,9 +116,16 @@ impl Registration {
     pub(super) fn left_timeouts(&self, soonest: &mut Soonest) {
         let Some(left) = &self.left else { return };
         if left.there.flow().is_none() {
-            soonest.add_at((!self.is_busy()).then_some(left.waits_until), "removal at the former gateway");
+            soonest.add_at((!self.is_busy()).then(|| self.asks_left_at(left)), "removal at the former gateway");
         }
         left.there.timeouts(false, soonest);
+    }
+
+    /// When the gateway whose turn it is may be asked. One that refused an earlier process is not asked first thing.
+    fn asks_left_at(&self, left: &Left) -> Duration {
+        let refused = self.who.memory().left.get(left.turn).is_some_and(|bound| bound.refusals > 0);
+        let registered = self.registered_at.filter(|_| refused && self.life != Life::Gone);
+        registered.map_or(left.waits_until, |at| left.waits_until.max(at + REFUSED))
     }
 
     /// The registration in use comes first; before there is one, nothing is asked.
@@ -118,6 +142,27 @@ impl Registration {
             self.who.memory_mut().left.remove(turn);
         }
         self.next_turn(turn, now);
+    }
+
+    /// The gateway whose turn it is refused: the others come first, and then it is asked again, but not for ever.
+    fn refused_left(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+        let Some(left) = self.left.as_mut().filter(|left| left.turn < self.who.memory().left.len()) else { return };
+        left.there.close(flows, outbox);
+        let turn = left.turn;
+        let memory = self.who.memory_mut();
+        let mut bound = memory.left.remove(turn);
+        bound.refusals += 1;
+        if bound.refusals < MAX_REFUSALS {
+            memory.left.push(bound);
+        }
+        self.next_turn(turn, now);
+        let refusals = |turn: usize| self.who.memory().left.get(turn).map_or(0, |bound| bound.refusals);
+        if let Some(wait) = self.left.as_ref().map(|left| refusals(left.turn)).filter(|refusals| *refusals > 0)
+            && let Some(left) = &mut self.left
+        {
+            left.waits_until = left.waits_until.max(now.boot + REFUSED * u32::from(wait));
+        }
+        self.save(outbox, Durability::Progress);
     }
 
     /// The turn of the next one, or of the first one in the next round, or the end.
@@ -169,19 +214,18 @@ impl Registration {
                     Err(_) => return self.close_left(flows, outbox),
                 }
             }
-            if now.boot < left.waits_until {
+            if self.left.as_ref().is_some_and(|left| now.boot < self.asks_left_at(left)) {
                 return;
             }
+            let Some(left) = &mut self.left else { return };
             left.there.expect_size_of(&self.here);
-            match self.who.memory().left.get(turn).map(|bound| self.place_of(bound)) {
-                Some(Some(place)) => {
-                    let hop = &self.who.account().hops()[place];
+            match self.who.memory().left.get(turn).map(|bound| self.hop_to(bound)) {
+                Some(Some(hop)) => {
                     if let Some(left) = &mut self.left {
-                        left.there.open(&self.key, hop, flows, outbox);
+                        left.there.open(&self.key, &hop, flows, outbox);
                     }
                     return;
                 }
-                // The account names it no more.
                 Some(None) => self.next_turn(turn + 1, now),
                 None => self.next_turn(turn, now),
             }
@@ -256,6 +300,7 @@ impl Registration {
             Outcome::Refused { code: 300..=399, .. } if !message.contacts().is_empty() => {
                 self.give_left_up(flows, outbox, now);
             }
+            Outcome::Refused { code: 403, .. } if self.life != Life::Gone => self.refused_left(flows, outbox, now),
             Outcome::Refused { code, .. } if is_final(code) => self.told_left("refused", flows, outbox, now),
             Outcome::Refused { .. } => self.give_left_up(flows, outbox, now),
             // A password that one refused is not tried again and again.

@@ -163,7 +163,7 @@ impl Registration {
 
     /// What was bound with other push settings than the present ones is taken back first, in a REGISTER of its own.
     fn take_back_uncovered(&mut self) {
-        if self.who.uncovered(self.gateway_in_use()).is_some() {
+        if self.who.uncovered(self.gateway_in_use().as_deref()).is_some() {
             self.due.insert(Due::Unbind);
         }
     }
@@ -181,8 +181,9 @@ impl Registration {
     pub(crate) fn recall(&mut self, earlier: Memory, now: Now) {
         let was_bound = earlier.bound.is_some();
         let token_is_new = !self.due.is_empty() && self.who.memory().token != TokenWish::NoneYet;
-        if self.who.recall(earlier) {
+        if self.who.recall(earlier, self.here.is_asking()) {
             self.take_up_left(false);
+            self.take_back_uncovered();
             if self.is_leaving() {
                 self.leave(now);
             }
@@ -279,6 +280,8 @@ impl Registration {
         }
         if moved {
             self.gateways = Gateways::new(account.hops().len());
+            self.hop = 0;
+            self.who.memory_mut().mizutech = false;
             self.close_left(flows, outbox);
         }
         self.who.replace(account, push);
@@ -334,7 +337,7 @@ impl Registration {
         self.interrupt_left(flows, outbox, now);
         // The wall clock may have been set meanwhile; the boot time knows better, as far as this process goes back.
         let lives = self.bound_until.is_some_and(|until| now.boot < until);
-        let gateway = self.gateway_in_use().map(str::to_owned);
+        let gateway = self.gateway_in_use();
         let settles = matches!(chain.purpose(), Purpose::Bind | Purpose::Remove);
         match self.here.send(chain, &mut self.who, (gateway.as_deref(), lives), flows, outbox, now) {
             Ok(Sending::Sent) => {
@@ -362,7 +365,7 @@ impl Registration {
         match self.due.pop_first() {
             Some(Due::Query(provider)) if !leaving => return Purpose::Query(provider),
             Some(Due::Unbind) if !leaving => {
-                if let Some(bound) = self.who.uncovered(self.gateway_in_use()) {
+                if let Some(bound) = self.who.uncovered(self.gateway_in_use().as_deref()) {
                     return Purpose::Vacate(Box::new(bound.clone()));
                 }
             }
@@ -401,7 +404,7 @@ impl Registration {
         let base = self.contact_uri(flows)?;
         let outlives = |bound: &&Bound| bound.token.as_ref().is_some_and(|old| old != token) && bound.base() != base;
         // The gateway in use knows nothing of what another one holds, unless they share a registrar.
-        self.who.left_at(self.gateway_in_use()).chain(&memory.bound).find(outlives)
+        self.who.left_at(self.gateway_in_use().as_deref()).chain(&memory.bound).find(outlives)
     }
 
     /// The former binding at a server that must not be asked for its removal beside the new one, and lists nothing from which
@@ -414,9 +417,9 @@ impl Registration {
         };
         let base = self.contact_uri(flows)?;
         let gateway = self.gateway_in_use();
-        let here = memory.bound.iter().filter(|bound| bound.gateway.as_deref() == gateway);
+        let here = memory.bound.iter().filter(|bound| bound.gateway == gateway.as_deref().map(Into::into));
         let other = |bound: &&Bound| !bound.listed && (bound.token.as_ref() != wished || bound.base() != base);
-        here.chain(self.who.left_at(gateway)).find(other).filter(|_| memory.separate_removal)
+        here.chain(self.who.left_at(gateway.as_deref())).find(other).filter(|_| memory.separate_removal)
     }
 
     /// A leftover that names the push provider that the server refuses, in a REGISTER that binds, even where it is to be

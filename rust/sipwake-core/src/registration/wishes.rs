@@ -71,6 +71,13 @@ impl Registration {
         self.wish();
     }
 
+    /// A server may hold what no record tells of.
+    pub(crate) fn assume_bound(&mut self) {
+        let memory = self.who.memory_mut();
+        memory.cseq_reserved = memory.cseq_reserved.max(1);
+        memory.lost = true;
+    }
+
     /// Whether a registration was asked for, by this process or an earlier one.
     fn was_ever_registered(&self) -> bool {
         self.was_ever_sent() && !self.who.memory().asked_only

@@ -370,7 +370,44 @@ fn a_200_that_grants_no_time_is_no_loop() {
         }
         stage.advance(seconds(6));
     }
-    assert!(asked < 20, "{asked} REGISTERs in ten minutes");
+    assert!((9..=11).contains(&asked), "{asked} REGISTERs in ten minutes: one a minute");
+    assert!(stage.last().verdict.lifetime_unknown && stage.last().expires <= seconds(60), "{:?}", stage.last());
+}
+
+#[test]
+fn no_time_in_the_header_is_never_believed_to_be_what_was_asked_for() {
+    let other = "<sip:bob@198.51.100.9>;expires=3000";
+    let lists: [fn(&Sent) -> Vec<String>; 4] = [
+        |sent| vec![format!("Contact: {}", sent.contact())],
+        |sent| vec![format!("Contact: {}", sent.contact().replace("192.0.2.10:5070", "203.0.113.7:40123"))],
+        |sent| vec![format!("Contact: {}, <sip:bob@198.51.100.9>;expires=3000", sent.contact())],
+        |_| Vec::new(),
+    ];
+    for list in lists {
+        let mut stage = Stage::rfc8599();
+        stage.set_token(fcm("c-10:APA91bToken"));
+        let first = stage.register();
+        let mut lines = list(&first);
+        lines.push("Expires: 0".to_owned());
+        lines.push("Feature-Caps: *;+sip.pns=\"fcm\"".to_owned());
+        stage.reply(&first, 200, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(stage.last().expires <= seconds(60) && stage.last().verdict.lifetime_unknown, "{lines:?}");
+        stage.advance(seconds(59));
+        stage.silent();
+        stage.advance(seconds(2));
+        assert!(!stage.all().is_empty(), "{lines:?}");
+    }
+    assert_eq!(granted(|sent| format!("{other}, {};expires=90", sent.contact())), (90, false));
+}
+
+#[test]
+fn a_lifetime_of_which_nothing_is_said_is_told_as_unknown() {
+    assert!(granted(|sent| sent.contact().to_owned()).1);
+    let mut stage = Stage::rfc8599();
+    stage.set_token(fcm("c-10:APA91bToken"));
+    let first = stage.register();
+    stage.reply(&first, 200, &[]);
+    assert!(stage.last().verdict.lifetime_unknown);
 }
 
 #[test]

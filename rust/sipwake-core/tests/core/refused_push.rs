@@ -1,8 +1,8 @@
 //! Servers that refuse push with a 555 (RFC 8599 section 4.1.1), over virtual time.
 
-use sipwake_core::push::{Dialect, Provider, Reason, Standing};
+use sipwake_core::push::{Dialect, Provider, PushConfig, Reason, Standing};
 
-use crate::support::{CHALLENGE, START, Sent, Stage, account, fcm, mpush, push_config, rfc8599, seconds};
+use crate::support::{CHALLENGE, START, Sent, Stage, account, fcm, mpush, push_config, rfc8599, seconds, token};
 
 /// Registered without push, which the server has just refused.
 fn refused() -> Stage {
@@ -130,4 +130,29 @@ fn a_555_to_another_dialect_is_answered_with_one_contact_and_then_without_push()
         stage.ok(&without, &[]);
         assert_eq!(stage.last().verdict.standing, Standing::Refused);
     }
+}
+
+/// The verdict after a 555 to RFC 8599, where the server says this of itself.
+fn verdict_after_555(push: PushConfig, lines: &[&str]) -> (Standing, Reason) {
+    let provider = push.provider.clone();
+    let mut stage = Stage::new(account(|_| {}), Some(push));
+    stage.set_token(token(&provider, "a:1"));
+    let first = stage.register();
+    stage.reply(&first, 555, lines);
+    let second = stage.one();
+    assert!(!second.contact().contains("pn-"));
+    stage.ok(&second, lines);
+    (stage.last().verdict.standing, stage.last().verdict.reason.clone())
+}
+
+#[test]
+fn after_a_555_push_is_refused_unless_something_else_could_push() {
+    let auto = |provider| PushConfig::new(provider, "com.example.app");
+    let refused = (Standing::Refused, Reason::ProviderRefused);
+    let maybe = (Standing::Unconfirmed, Reason::OtherDialectAfterRefusal);
+    assert_eq!(verdict_after_555(auto(Provider::Other("acme".into())), &[]), refused);
+    assert_eq!(verdict_after_555(auto(Provider::Fcm), &[]), refused, "nothing says that it reads X-MPUSH");
+    assert_eq!(verdict_after_555(auto(Provider::Fcm), &["Server: Mizu VoIP Server"]), maybe);
+    let both = push_config(Provider::Fcm, &[Dialect::Rfc8599, Dialect::XMpush]);
+    assert_eq!(verdict_after_555(both, &[]), maybe, "the app says that the server reads both");
 }

@@ -3,11 +3,11 @@
 use sipwake_core::account::Account;
 use sipwake_core::event::Event;
 use sipwake_core::payload::{Channel, Hints, parse_push};
-use sipwake_core::push::Push;
+use sipwake_core::push::{Dialect, PortSipHeader, Provider, Push, PushConfig};
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 use sipwake_core::user_agent::Unreadable;
 
-use crate::support::{Stage, account, fcm, mpush, seconds};
+use crate::support::{Sent, Stage, account, fcm, mpush, push_config, rfc8599, seconds};
 
 /// A process that starts while the store of an earlier one is shut.
 fn shut(earlier: &Stage) -> Stage {
@@ -21,10 +21,14 @@ fn shut(earlier: &Stage) -> Stage {
 impl Stage {
     /// As the app adds an account while its record cannot be read.
     fn add_unread(&mut self) {
+        self.add_unread_with(mpush());
+    }
+
+    fn add_unread_with(&mut self, push: Option<PushConfig>) {
         let account = Account::parse(account(|_| {})).expect("valid");
         self.key = account.key();
         self.agent.handle_loaded(&binding_key(&self.key), Err(Unreadable::Shut), self.now);
-        let push = mpush().map(|push| Push::parse(push).expect("valid"));
+        let push = push.map(|push| Push::parse(push).expect("valid"));
         self.agent.add_account(account, push, None, self.now).expect("there is room");
         self.drain();
     }
@@ -148,4 +152,64 @@ fn a_push_rings_while_it_cannot_be_known_who_is_logged_out() {
     assert!(rings(&stage));
     stage.unlock();
     assert!(!rings(&stage), "by now it is known that nobody is logged in");
+}
+
+/// What an earlier process had said to the server in another dialect than the app speaks today.
+fn said_in(dialect: Dialect) -> Stage {
+    let mut earlier = Stage::new(account(|_| {}), Some(push_config(Provider::Fcm, &[dialect])));
+    earlier.set_token(fcm("a:1"));
+    earlier.registered();
+    earlier
+}
+
+/// Whether a removal takes back what was said in a dialect.
+fn takes_back(sent: &Sent, dialect: Dialect) -> bool {
+    sent.header("Expires") == Some("0")
+        && match dialect {
+            Dialect::XMpush => sent.header("X-MPUSH") == Some("null"),
+            _ => sent.header("X-Push").is_some_and(|value| value.contains("allow-call-push=false")),
+        }
+}
+
+#[test]
+fn what_was_said_before_is_taken_back_in_its_dialect_though_its_record_was_read_late() {
+    for dialect in [Dialect::XMpush, Dialect::PortSip(PortSipHeader::XPush)] {
+        // Read before anything is sent, while it is on its way, once it is answered, and after a log-out.
+        for moment in 0..4 {
+            let mut stage = shut(&said_in(dialect));
+            stage.local = "192.0.2.77:5077".parse().expect("an address");
+            stage.add_unread_with(rfc8599());
+            stage.set_token(fcm("a:2"));
+            let mut taken_back = 0;
+            if moment == 0 {
+                stage.unlock();
+            }
+            stage.start_registering();
+            if moment == 1 {
+                stage.unlock();
+            }
+            let answer = |stage: &mut Stage, taken_back: &mut usize| {
+                while let Some(sent) = stage.sent.pop_front() {
+                    *taken_back += usize::from(takes_back(&sent, dialect));
+                    stage.ok(&sent, &[]);
+                }
+            };
+            answer(&mut stage, &mut taken_back);
+            if moment == 3 {
+                stage.log_out();
+                answer(&mut stage, &mut taken_back);
+                taken_back = 0;
+            }
+            if moment >= 2 {
+                stage.unlock();
+                answer(&mut stage, &mut taken_back);
+            }
+            assert!(taken_back > 0, "{dialect:?}, moment {moment}");
+            if moment < 3 {
+                let mut later = stage.restart(account(|_| {}), rfc8599());
+                later.silent();
+                assert!(later.register().contact_uri().contains("a:2"), "and the new one is bound");
+            }
+        }
+    }
 }

@@ -224,3 +224,65 @@ fn auto_keeps_x_mpush_where_pn_params_cannot_say_the_same() {
         assert!(stage.register().header("X-MPUSH").is_some(), "{provider:?}");
     }
 }
+
+#[test]
+fn a_server_that_shows_to_be_mizutechs_is_told_pn_prid_null_and_no_other_is() {
+    let shows = ["Server: Mizu VoIP Server", "User-Agent: MizuGateway 9", "X-Sy.AuthURI: sip:upper.example"];
+    for line in [None].into_iter().chain(shows.map(Some)) {
+        for log_out in [false, true] {
+            let mut stage = Stage::rfc8599();
+            stage.set_token(fcm("a:1"));
+            let bound = stage.registered_with(&Vec::from_iter(line));
+            if log_out {
+                stage.log_out()
+            } else {
+                stage.unbind()
+            }
+            let sent = stage.one();
+            let null = sent.headers("Contact").iter().any(|contact| contact.contains("pn-prid=null"));
+            assert_eq!(null, line.is_some(), "{line:?}: {sent:?}");
+            assert_eq!(sent.header("X-MPUSH"), Some("null"));
+            assert!(sent.headers("Contact").iter().any(|contact| contact.contains(bound.contact_uri())) || !log_out);
+            let live = |contact: &&&str| contact.contains("pn-prid=a:1") && !contact.ends_with(";expires=0");
+            assert!(
+                line.is_none() || sent.headers("Contact").iter().find(live).is_none(),
+                "a null beside a live token"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_server_has_shown_counts_for_it_alone() {
+    let mut stage = Stage::rfc8599();
+    stage.set_token(fcm("a:1"));
+    stage.registered_with(&["Server: Mizu VoIP Server"]);
+    stage.add(account(|config| config.outbound_proxy = Some("other.example".into())), rfc8599());
+    let bind = stage.one();
+    stage.ok(&bind, &["Server: Kamailio"]);
+    let there = stage.one();
+    assert!(there.text.contains("pn-prid=null"), "{there:?}");
+    stage.reply(&there, 200, &[]);
+    while let Some(sent) = stage.sent.pop_front() {
+        stage.ok(&sent, &["Server: Kamailio"]);
+    }
+    stage.log_out();
+    assert!(!stage.one().text.contains("pn-prid=null"));
+}
+
+#[test]
+fn a_404_to_a_removal_is_told_as_accepted_and_as_never_bound_where_nothing_was_ever_taken() {
+    let mut bound = with(Provider::Fcm, &[Dialect::Rfc8599]);
+    bound.log_out();
+    let removal = bound.one();
+    bound.reply(&removal, 404, &[]);
+    assert_eq!(removed(&bound), Some(Removed::Accepted), "what pushes may be kept apart from users");
+    let mut never = Stage::rfc8599();
+    never.set_token(fcm("a:1"));
+    let first = never.register();
+    never.reply(&first, 404, &[]);
+    never.log_out();
+    let removal = never.one();
+    never.reply(&removal, 404, &[]);
+    assert_eq!(removed(&never), Some(Removed::NeverBound));
+}

@@ -9,6 +9,7 @@ use sipwake_core::push::{Dialect, Provider, PushConfig, Removal};
 
 use crate::support::{CHALLENGE, Sent, Stage, account, fcm, mpush, push_config, response, rfc8599, seconds};
 
+mod replaced;
 mod several;
 
 fn settings(transport: Transport) -> (AccountConfig, Option<PushConfig>) {
@@ -94,7 +95,7 @@ fn the_binding_at_the_gateway_that_failed_is_removed_there() {
 
 #[test]
 fn a_gateway_that_was_left_for_its_load_is_told_so() {
-    let mut stage = two_gateways(Transport::Udp);
+    let mut stage = two_gateways(Transport::Tcp);
     let first = stage.register();
     grant(&mut stage, &first);
     let key = stage.key.clone();
@@ -104,14 +105,39 @@ fn a_gateway_that_was_left_for_its_load_is_told_so() {
     }
     stage.advance(Duration::from_millis(540_100));
     let second = stage.one();
-    assert_eq!(stage.opened.last().map(String::as_str), Some("b.example:5060/udp"));
-    grant(&mut stage, &second);
+    assert_eq!(stage.opened.last().map(String::as_str), Some("b.example:5060/tcp"));
+    grant_for_long(&mut stage, &second);
     let removal = stage.one();
-    assert_eq!(stage.opened.last().map(String::as_str), Some("a.example:5060/udp"));
+    assert_eq!(stage.opened.last().map(String::as_str), Some("a.example:5060/tcp"));
     assert_eq!(removal.header("Expires"), Some("0"));
     stage.reply(&removal, 403, &[]);
     stage.advance(seconds(300));
     stage.silent();
+    stage.advance(seconds(301));
+    let again = stage.one();
+    assert_eq!((last_opened(&stage), again.header("Expires")), ("a.example", Some("0")), "it may have meant: not now");
+    stage.reply(&again, 200, &[]);
+}
+
+#[test]
+fn a_gateway_that_was_left_and_refuses_is_asked_three_times_in_all() {
+    let mut stage = two_gateways(Transport::Tcp);
+    let first = stage.register();
+    grant(&mut stage, &first);
+    refresh_is_refused(&mut stage);
+    let mut asked = 0;
+    for _ in 0..60 {
+        while let Some(sent) = stage.sent.pop_front() {
+            if sent.header("Expires") == Some("0") {
+                asked += 1;
+                stage.reply(&sent, 403, &[]);
+            } else {
+                grant_for_long(&mut stage, &sent);
+            }
+        }
+        stage.advance(seconds(60));
+    }
+    assert_eq!(asked, 3);
 }
 
 #[test]
@@ -227,7 +253,7 @@ fn a_later_process_that_returns_to_the_first_gateway_removes_the_binding_at_the_
     assert_eq!((last_opened(&stage), removal.header("Expires")), ("b.example", Some("0")));
     assert_eq!(removal.contact_uri(), second.contact_uri());
     stage.reply(&removal, 403, &[]);
-    // That is settled: no later process asks again.
+    // A later process does not ask again first thing.
     let mut stage = killed(&stage);
     let again = stage.register();
     grant(&mut stage, &again);

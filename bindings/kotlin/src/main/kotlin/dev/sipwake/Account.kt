@@ -61,7 +61,7 @@ public enum class TokenOutcome {
     /** It is stored, and sent if it is new. */
     TAKEN,
 
-    /** It is sent if it is new, but the store is shut or fails: a kill now would lose it. */
+    /** It is sent if it is new, but the store is shut or fails: [SipWakeEvent.Durable] tells when it is stored. */
     NOT_YET_DURABLE,
 
     /** It was empty or `null`: the good token that may be there stays. */
@@ -73,7 +73,7 @@ public enum class Kept {
     /** It is stored. */
     DURABLE,
 
-    /** It is done, but the store is shut or fails: a kill now would lose it. It is stored as soon as that is possible. */
+    /** It is done, but the store is shut or fails: a kill now would lose it. [SipWakeEvent.Durable] tells when it is stored. */
     NOT_YET_DURABLE,
 }
 

@@ -30,6 +30,21 @@ public enum class DiscardReason {
     OTHER,
 }
 
+/** What is known of a logged-out user's bindings. */
+public enum class Removed {
+    /** The server lists our Contact no more, has listed it before, and all that it was told about push stood in it. */
+    PROVEN,
+
+    /** The server accepted the removal, whose effect cannot be seen. */
+    ACCEPTED,
+
+    /** Nothing was ever sent to a server, or one that never accepted anything does not know the user. */
+    NEVER_BOUND,
+
+    /** No server could be told for 30 days, or there were too many log-outs. */
+    GIVEN_UP,
+}
+
 /** What an app gets to know. More kinds may come: give a `when` an `else`. */
 public sealed interface SipWakeEvent {
     /** The registrar accepted a REGISTER. */
@@ -52,11 +67,23 @@ public sealed interface SipWakeEvent {
     ) : SipWakeEvent
 
     /**
-     * The server confirmed that it forgot a logged-out user's binding.
+     * More pushes came than REGISTERs may follow, six at once and one more every ten seconds.
+     *
+     * @property wait when the next REGISTER follows
+     */
+    public data class RegisterDelayed(val account: AccountId, val wait: Duration) : SipWakeEvent
+
+    /**
+     * A log-out is over.
      *
      * @property aor the address of record, since the account itself is gone
+     * @property removed what the server's answer proves
      */
-    public data class LoggedOut(val account: AccountId, val aor: String) : SipWakeEvent
+    public data class LoggedOut(
+        val account: AccountId,
+        val aor: String,
+        val removed: Removed = Removed.ACCEPTED,
+    ) : SipWakeEvent
 
     /**
      * A capability query was answered (RFC 8599 section 4.1.3).
@@ -192,6 +219,9 @@ public sealed interface SipWakeEvent {
         override fun toString(): String = "ChatMessage(account=$account, from=$from, text=${text.length} characters)"
     }
 
+    /** Everything that the app asked for is stored, also what was not yet durable at first. */
+    public data object Durable : SipWakeEvent
+
     /** The app's store refused a record, or gave back one that cannot be read. */
     public data class StoreFailed(val key: String, val reason: String) : SipWakeEvent
 
@@ -221,7 +251,9 @@ internal fun FfiEvent.toEvent(): SipWakeEvent = when (this) {
         reason,
         retryInMs?.toLong()?.milliseconds,
     )
-    is FfiEvent.LoggedOut -> SipWakeEvent.LoggedOut(AccountId(account), aor)
+    is FfiEvent.RegisterDelayed -> SipWakeEvent.RegisterDelayed(AccountId(account), waitMs.toLong().milliseconds)
+    is FfiEvent.LoggedOut -> SipWakeEvent.LoggedOut(AccountId(account), aor, removed.named())
+    is FfiEvent.Durable -> SipWakeEvent.Durable
     is FfiEvent.Capabilities -> SipWakeEvent.Capabilities(AccountId(account), status.toInt(), providers)
     is FfiEvent.Call -> toCall(UUID.fromString(uuid), account?.let(::AccountId), times.toTimes())
     is FfiEvent.ChatMessage ->

@@ -55,6 +55,8 @@ public enum class Standing {
  * @property vapid the server's VAPID key, for web push (RFC 8292)
  * @property refreshLead the time before expiry at which an app that wakes itself must refresh at the latest (`+sip.pnsreg`)
  * @property purr the value that dialogs we answer must carry as `pn-purr` in their Contact (`+sip.pnspurr`)
+ * @property lifetimeUnknown the server does not say how long the binding lives: it is refreshed as if that were the shortest time that
+ * the answer allows for
  * @property piidWithheld `X-PIID` was left out because the transport can be read by others
  * @property piidInTheClear `X-PIID` went over a transport that others can read, as the app allowed
  */
@@ -67,6 +69,7 @@ public data class Verdict(
     val purr: String? = null,
     val piidWithheld: Boolean = false,
     val piidInTheClear: Boolean = false,
+    val lifetimeUnknown: Boolean = false,
 )
 
 /** Why a registration failed, coarsely. */
@@ -118,4 +121,5 @@ internal fun FfiVerdict.toVerdict() = Verdict(
     purr,
     piidWithheld,
     piidInTheClear,
+    lifetimeUnknown,
 )

@@ -107,6 +107,22 @@ class HardCasesTest {
     }
 
     @Test
+    fun `what was not durable at first is told once it is`() = runBlocking {
+        val memory = Memory()
+        var fails = true
+        val store = object : StateStore by memory {
+            override fun save(key: String, bytes: ByteArray) = if (fails) throw IOException("busy") else memory.save(key, bytes)
+        }
+        SipWakeClient(store, listOf(setup)).use { client ->
+            assertEquals(TokenOutcome.NOT_YET_DURABLE, client.setToken(id, FIRST_TOKEN))
+            fails = false
+            client.storeAvailable()
+            withTimeout(PATIENCE_MS) { client.events.first { it is SipWakeEvent.Durable } }
+        }
+        Unit
+    }
+
+    @Test
     fun `a listener that throws is an event, and it goes on hearing`() = runBlocking {
         val heard = CopyOnWriteArrayList<SipWakeEvent>()
         val listener = EventListener { event ->

@@ -69,7 +69,8 @@ class StoryTest {
         val late = app.takePush(push)
         assertIs<PushAction.Ignore>(late)
         assertEquals(IgnoreReason.LOGGED_OUT to Duty.None, late.reason to late.duty)
-        app.next<SipWakeEvent.LoggedOut>()
+        val out = app.next<SipWakeEvent.LoggedOut>()
+        assertTrue(out.removed in setOf(Removed.PROVEN, Removed.ACCEPTED), "$out")
         assertTrue(gateway.bindings().isEmpty(), "the gateway has forgotten the user")
     }
 }

@@ -211,9 +211,13 @@ impl<'a> Trusted<'a> {
     pub(crate) fn wants_piid(&self, push: Option<&Push>) -> bool {
         self.0.send_piid().unwrap_or_else(|| {
             let names_mpush = push.is_some_and(Push::names_mpush);
-            let mizutechs = || self.gateways().any(|host| plain_text(MIZUTECH_GATEWAY) == host);
-            self.upper().next().is_some() || (!self.0.gateways().is_empty() && names_mpush) || mizutechs()
+            self.names_mizutechs() || (!self.0.gateways().is_empty() && names_mpush)
         })
+    }
+
+    /// Whether the app names Mizutech's own gateway, or a server behind a gateway, which only Mizutech's know.
+    pub(crate) fn names_mizutechs(&self) -> bool {
+        self.upper().next().is_some() || self.gateways().any(|host| plain_text(MIZUTECH_GATEWAY) == host)
     }
 
     /// Whether `X-PIID` may go to a peer over this transport.

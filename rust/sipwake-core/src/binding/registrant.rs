@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::account::{Account, AccountKey, UpperServer};
+use crate::account::{Account, AccountKey};
 use crate::clock::Now;
 use crate::digest::{Algorithm, Challenge, Credentials, NonceCache, RealmHa1};
 use crate::outbox::Outbox;
@@ -264,11 +264,11 @@ impl Registrant {
         (Some(push), Push::with_null(dialects))
     }
 
-    /// Whether the server is one of Mizutech's: it has shown so, or the app names a server behind it, which only they know.
+    /// Whether the server is one of Mizutech's: it has shown so, or the app says so.
     pub(crate) fn is_mizutechs(&self, bound: Option<&Bound>) -> bool {
-        let upper = self.account.upper().is_some_and(|upper| *upper != UpperServer::default());
+        let named = Trusted::by(&self.account).names_mizutechs();
         let null = self.push.as_ref().is_some_and(|push| push.removal() == Removal::NullPrid);
-        upper || null || bound.map_or(self.memory.mizutech, |bound| bound.mizutech || self.holds_here(bound))
+        named || null || bound.map_or(self.memory.mizutech, |bound| bound.mizutech || self.holds_here(bound))
     }
 
     /// Whether the server that has shown that it is Mizutech's is the one that holds this binding.

@@ -41,7 +41,7 @@ impl Resolver for Zone {
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
     Closed,
     Silent,
@@ -52,6 +52,7 @@ enum Fault {
 /// A server that does not serve, and how many REGISTERs it heard.
 struct Dead {
     addr: SocketAddr,
+    connections: Arc<AtomicUsize>,
     registers: Arc<AtomicUsize>,
 }
 
@@ -59,9 +60,11 @@ impl Dead {
     async fn tcp(at: SocketAddr, fault: Fault) -> Self {
         let listener = TcpListener::bind(at).await.expect("an address of its own");
         let (addr, registers) = (listener.local_addr().expect("bound"), Arc::new(AtomicUsize::new(0)));
-        let count = registers.clone();
+        let (connections, count) = (Arc::new(AtomicUsize::new(0)), registers.clone());
+        let connected = connections.clone();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
+                connected.fetch_add(1, Ordering::SeqCst);
                 let count = count.clone();
                 tokio::spawn(async move {
                     let mut piece = vec![0; 16 * 1024];
@@ -82,7 +85,7 @@ impl Dead {
                 });
             }
         });
-        Self { addr, registers }
+        Self { addr, connections, registers }
     }
 
     async fn udp(at: SocketAddr, fault: Fault) -> Self {
@@ -98,7 +101,7 @@ impl Dead {
                 }
             }
         });
-        Self { addr, registers }
+        Self { addr, connections: Arc::default(), registers }
     }
 
     fn registers(&self) -> usize {
@@ -133,14 +136,20 @@ struct Phone {
 
 impl Phone {
     async fn start(options: Options, port: Option<u16>, transport: Transport) -> Self {
-        let (client, events) = Client::start_with(Arc::new(MemoryStore::default()), options);
+        let phone = Self::wakes(Arc::new(MemoryStore::default()), options, port, transport).await;
+        phone.client.register(&phone.account).await.expect("it was added");
+        phone
+    }
+
+    /// A process that was started by a push: it has not asked for a registration.
+    async fn wakes(store: Arc<MemoryStore>, options: Options, port: Option<u16>, transport: Transport) -> Self {
+        let (client, events) = Client::start_with(store, options);
         let mut config = AccountConfig::new("sip:alice@mock.example", "secret");
         let server = port.map_or(NAME.to_owned(), |port| format!("{NAME}:{port}"));
         config.gateways =
             vec![if transport.is_websocket() { format!("{}://{server}", transport.param()) } else { server }];
         config.transport = Some(transport);
         let account = client.add_account(config, None).await.expect("a sound account");
-        client.register(&account).await.expect("it was added");
         Self { client, events, account }
     }
 
@@ -227,6 +236,69 @@ each_fault!(
         after_it_hung_up Fault::HangsUp;
     wss Wss: after_silence Fault::Silent;
 );
+
+/// A phone is woken, and the first address of its server has this fault. From the moment at which that is reached the runtime's
+/// clock stands still while anything can go on, so that the speed of this machine does not count.
+async fn the_healthy_address_is_asked_in_time(transport: Transport, fault: Fault, in_handshake: bool) {
+    let (mock, authority, dead_ip) = (mock().await, Authority::default(), dead_address());
+    let config = authority.server(&[&TLS12, &TLS13]);
+    let front = match transport {
+        Transport::Udp | Transport::Tcp => None,
+        Transport::Tls => Some(Front::tls(mock.addr(), config).await),
+        Transport::Ws => Some(Front::ws(mock.addr()).await),
+        Transport::Wss => Some(Front::wss(mock.addr(), config).await),
+    };
+    let port = front.as_ref().map_or(mock.addr(), Front::addr).port();
+    let options = |addresses: &[IpAddr]| {
+        let trust = Trust::default().only_authorities(authority.pem().as_bytes()).expect("an authority");
+        Options::default().resolver(Arc::new(Zone(addresses.to_vec()))).trust(trust)
+    };
+    let store = Arc::new(MemoryStore::default());
+    let mut before = Phone::wakes(store.clone(), options(&[HEALTHY]), Some(port), transport).await;
+    before.client.register(&before.account).await.expect("it was added");
+    assert_eq!(before.outcome().await, Ok(()));
+    before.client.shutdown().await;
+
+    let at = SocketAddr::new(dead_ip, port);
+    let mut twin = None;
+    let dead = match &front {
+        None if transport == Transport::Udp => Dead::udp(at, fault).await,
+        Some(front) if !in_handshake => {
+            let behind = Dead::tcp(SocketAddr::new(HEALTHY, 0), fault).await;
+            twin = Some(front.twin(dead_ip, behind.addr).await);
+            behind
+        }
+        _ => Dead::tcp(at, fault).await,
+    };
+    let mut phone = Phone::wakes(store, options(&[dead_ip, HEALTHY]), Some(port), transport).await;
+    phone.push();
+    let reached = if in_handshake { &dead.connections } else { &dead.registers };
+    let wait = async {
+        while reached.load(Ordering::SeqCst) == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("the first address comes first");
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    assert_eq!(phone.outcome().await, Ok(()));
+    let took = begun.elapsed();
+    tokio::time::resume();
+    // What comes before is a look-up, which is given four seconds, and a connection that stands.
+    assert!(took <= Duration::from_secs(5), "{transport:?}, {fault:?}, in the handshake: {in_handshake}: {took:?}");
+    drop(twin);
+}
+
+#[tokio::test]
+async fn a_woken_phone_has_asked_the_healthy_address_within_ten_seconds_over_each_transport() {
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss] {
+        the_healthy_address_is_asked_in_time(transport, Fault::Silent, false).await;
+        the_healthy_address_is_asked_in_time(transport, Fault::Answers(503), false).await;
+        if !matches!(transport, Transport::Udp | Transport::Tcp) {
+            the_healthy_address_is_asked_in_time(transport, Fault::Silent, true).await;
+        }
+    }
+}
 
 #[tokio::test]
 async fn an_address_that_is_silent_in_the_handshake_is_left_for_the_next_one() {

@@ -103,7 +103,7 @@ impl UserAgent {
                 continue;
             };
             // The user came back before it could be read, or logged out once more.
-            if let Some(known) = self.registrations.iter_mut().find(|registration| registration.key == key) {
+            if let Some(known) = self.registrations.iter_mut().find(|registration| *registration.key() == key) {
                 known.recall(removal.memory, now);
                 continue;
             }
@@ -136,7 +136,7 @@ impl UserAgent {
         now: Now,
     ) -> Result<AccountKey, FieldError> {
         let key = account.key();
-        let known = self.registrations.iter().position(|registration| registration.key == key);
+        let known = self.registrations.iter().position(|registration| *registration.key() == key);
         let present = self.registrations.iter().filter(|registration| !registration.is_leaving()).count();
         let memory = match known {
             Some(index) if !self.registrations[index].is_leaving() => {
@@ -362,7 +362,7 @@ impl UserAgent {
         for user in meant {
             let mut registrations = self.registrations.iter_mut();
             if let Some(registration) =
-                registrations.find(|known| Some(&known.key) == user.account.as_ref() && !user.silent)
+                registrations.find(|known| Some(known.key()) == user.account.as_ref() && !user.silent)
             {
                 if matches!(action.kind, ActionKind::RefreshBinding) {
                     registration.woken_to_refresh();
@@ -619,7 +619,7 @@ impl UserAgent {
 
     /// Returns the last verdict of an account.
     pub fn verdict(&self, key: &AccountKey) -> Option<&Verdict> {
-        self.registration_of(key)?.verdict.as_ref()
+        self.registration_of(key)?.verdict()
     }
 
     /// Returns the route that the registrar last asked for (`Service-Route`, RFC 3608); empty where it asked for none.
@@ -627,7 +627,7 @@ impl UserAgent {
     /// # Errors
     /// [`NoSuchAccount`].
     pub fn service_route(&self, key: &AccountKey) -> Result<&[String], NoSuchAccount> {
-        Ok(&self.registrations[self.position(key)?].service_route)
+        Ok(self.registrations[self.position(key)?].service_route())
     }
 
     /// Returns an account's push settings.
@@ -655,12 +655,12 @@ impl UserAgent {
             let mut done = self.registrations.remove(index);
             done.close(&mut self.flows, &mut self.outbox);
             self.outbox.removals_mut().depart(&name(done.account()), now.wall);
-            if self.outbox.removals().holds(&done.key) {
+            if self.outbox.removals().holds(done.key()) {
                 // A kill during the log-out may have left it.
-                self.forget_record(&done.key);
-                self.outbox.save_removal(&done.key, None, Durability::Wish);
+                self.forget_record(done.key());
+                self.outbox.save_removal(done.key(), None, Durability::Wish);
             }
-            let record = binding_key(&done.key);
+            let record = binding_key(done.key());
             if self.unread.holds(&record) {
                 // It may tell of more that is bound.
                 self.unread.keep(&record, done.removal());
@@ -668,9 +668,9 @@ impl UserAgent {
             if self.registrations.is_empty() {
                 self.calls.forget_past(&mut self.outbox);
             }
-            log::info!("{}: logged out", done.key);
+            log::info!("{}: logged out", done.key());
             let (aor, removed) = (done.account().aor().to_string(), done.how_removed());
-            self.outbox.tell(Event::LoggedOut { account: done.key, aor, removed });
+            self.outbox.tell(Event::LoggedOut { account: done.key().clone(), aor, removed });
         }
     }
 
@@ -738,7 +738,7 @@ impl UserAgent {
     }
 
     fn store_anew(&mut self, key: String, durability: Durability) {
-        let present = self.registrations.iter().find(|r| !r.is_leaving() && binding_key(&r.key) == key);
+        let present = self.registrations.iter().find(|r| !r.is_leaving() && binding_key(r.key()) == key);
         match present {
             Some(registration) => registration.save(&mut self.outbox, durability),
             None if key == REMOVALS => self.outbox.save_removals(durability),
@@ -776,7 +776,7 @@ impl UserAgent {
     }
 
     fn recall_account(&mut self, record: &str, memory: Memory, departed: Option<&StoredRemoval>, now: Now) {
-        if let Some(known) = self.registrations.iter_mut().find(|known| binding_key(&known.key) == record) {
+        if let Some(known) = self.registrations.iter_mut().find(|known| binding_key(known.key()) == record) {
             return known.recall(memory, now);
         }
         // The user has logged out meanwhile; what an earlier process had bound is still there.
@@ -785,7 +785,7 @@ impl UserAgent {
         if let Some(registration) =
             removal.and_then(|removal| Registration::resume_removal(removal, self.outbox.random(), now))
         {
-            self.outbox.save_removal(&registration.key, Some(registration.removal()), Durability::Wish);
+            self.outbox.save_removal(registration.key(), Some(registration.removal()), Durability::Wish);
             self.enrol(registration);
         }
     }
@@ -794,7 +794,7 @@ impl UserAgent {
     fn users(&self) -> Vec<User> {
         let present = self.registrations.iter().map(|registration| User {
             name: name(registration.account()),
-            account: Some(registration.key.clone()),
+            account: Some(registration.key().clone()),
             silent: registration.is_silent(),
         });
         let departed = self.outbox.removals().departed.iter();
@@ -808,7 +808,7 @@ impl UserAgent {
     }
 
     fn registration_of(&self, key: &AccountKey) -> Option<&Registration> {
-        self.registrations.iter().find(|registration| registration.key == *key)
+        self.registrations.iter().find(|registration| registration.key() == key)
     }
 
     fn with_calls<T>(&mut self, now: Now, act: impl FnOnce(&mut Calls, &mut Cx<'_>) -> T) -> T {
@@ -826,12 +826,12 @@ impl UserAgent {
     fn position(&self, key: &AccountKey) -> Result<usize, NoSuchAccount> {
         self.registrations
             .iter()
-            .position(|registration| registration.key == *key && !registration.is_leaving())
+            .position(|registration| registration.key() == key && !registration.is_leaving())
             .ok_or(NoSuchAccount)
     }
 
     fn position_of_leaving(&self, key: &AccountKey) -> Option<usize> {
-        self.registrations.iter().position(|registration| registration.key == *key)
+        self.registrations.iter().position(|registration| registration.key() == key)
     }
 
     fn find(&mut self, key: &AccountKey) -> Result<&mut Registration, NoSuchAccount> {
@@ -840,11 +840,11 @@ impl UserAgent {
     }
 
     fn give_up_oldest_removal(&mut self, except: &AccountKey, now: Now) {
-        let Some(index) = self.registrations.iter().position(|r| r.is_leaving() && r.key != *except) else { return };
+        let Some(index) = self.registrations.iter().position(|r| r.is_leaving() && r.key() != except) else { return };
         let mut given_up = self.registrations.remove(index);
         given_up.close(&mut self.flows, &mut self.outbox);
         self.outbox.removals_mut().depart(&name(given_up.account()), now.wall);
-        self.outbox.save_removal(&given_up.key, None, Durability::Wish);
+        self.outbox.save_removal(given_up.key(), None, Durability::Wish);
         self.store_failed(REMOVALS, format!("more than {MAX_REMOVALS} log-outs are pending; the oldest was given up"));
     }
 }
@@ -867,7 +867,7 @@ impl Accounts for Vec<Registration> {
     }
 
     fn purr(&self, account: &AccountKey) -> Option<&str> {
-        find(self, account)?.verdict.as_ref()?.purr.as_deref()
+        find(self, account)?.verdict()?.purr.as_deref()
     }
 
     fn is_answerable(
@@ -877,7 +877,7 @@ impl Accounts for Vec<Registration> {
         challenged: &mut Challenged,
         now: Now,
     ) -> bool {
-        let registration = self.iter_mut().find(|registration| registration.key == *account);
+        let registration = self.iter_mut().find(|registration| registration.key() == account);
         registration.is_some_and(|registration| registration.is_answerable(challenges, challenged, now))
     }
 
@@ -888,7 +888,7 @@ impl Accounts for Vec<Registration> {
         request: (&str, &str, &[u8]),
         outbox: &mut Outbox,
     ) -> Vec<(&'static str, String)> {
-        let registration = self.iter_mut().find(|registration| registration.key == *account);
+        let registration = self.iter_mut().find(|registration| registration.key() == account);
         registration.map(|registration| registration.answer_challenges(challenged, request, outbox)).unwrap_or_default()
     }
 }
@@ -900,11 +900,11 @@ fn name(account: &Account) -> String {
 }
 
 fn find<'a>(registrations: &'a [Registration], account: &AccountKey) -> Option<&'a Registration> {
-    registrations.iter().find(|registration| registration.key == *account)
+    registrations.iter().find(|registration| registration.key() == account)
 }
 
 /// The registration whose flow it is, in use or to a gateway that was left.
 fn owner<'a>(flows: &Flows, registrations: &'a mut [Registration], flow: FlowId) -> Option<&'a mut Registration> {
     let account = flows.get(flow)?.account();
-    registrations.iter_mut().find(|registration| registration.key == *account)
+    registrations.iter_mut().find(|registration| registration.key() == account)
 }

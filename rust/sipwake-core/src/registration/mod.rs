@@ -81,7 +81,7 @@ enum Pace {
 }
 
 pub(crate) struct Registration {
-    pub(crate) key: AccountKey,
+    key: AccountKey,
     who: Registrant,
     life: Life,
     due: BTreeSet<Due>,
@@ -118,8 +118,8 @@ pub(crate) struct Registration {
     /// When a log-out is given up.
     give_up_at: Option<Duration>,
     removed: Option<Removed>,
-    pub(crate) verdict: Option<Verdict>,
-    pub(crate) service_route: Vec<String>,
+    verdict: Option<Verdict>,
+    service_route: Vec<String>,
 }
 
 impl Registration {
@@ -209,6 +209,19 @@ impl Registration {
     /// Returns what is needed to deliver the log-out without the app.
     pub(crate) fn removal(&self) -> StoredRemoval {
         self.who.removal()
+    }
+
+    pub(crate) fn key(&self) -> &AccountKey {
+        &self.key
+    }
+
+    /// The server's word on push, as of its last answer.
+    pub(crate) fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref()
+    }
+
+    pub(crate) fn service_route(&self) -> &[String] {
+        &self.service_route
     }
 
     pub(crate) fn account(&self) -> &Account {

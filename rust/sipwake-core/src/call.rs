@@ -15,6 +15,10 @@ pub struct CallPolicy {
     pub mid_call_wakeups: bool,
     /// What the caller hears first; [`Progress::Ringing`] by default.
     pub progress: Progress,
+    /// Whether the user is asked again who answered a call before its INVITE came, which then names a caller of another number:
+    /// [`Ringing`](crate::event::CallChange::Ringing) comes in place of
+    /// [`AnswerWanted`](crate::event::CallChange::AnswerWanted). Not by default: the caller is only told to have changed.
+    pub reconfirm: bool,
 }
 
 /// What the caller hears of a call before it is answered (RFC 3261 section 13.3.1.1).
@@ -35,6 +39,7 @@ impl Default for CallPolicy {
             ring_limit: Duration::from_secs(180),
             mid_call_wakeups: false,
             progress: Progress::Ringing,
+            reconfirm: false,
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct User {
     /// The account, while the client has it.
     pub(crate) account: Option<AccountKey>,
     pub(crate) silent: bool,
+    /// Believes only what the app's decryptor opened.
+    pub(crate) sealed: bool,
 }
 
 /// The users that a push is for: those that it names, by user and domain or else by user, and all if it names none of them
@@ -47,11 +49,21 @@ pub(crate) fn meant<'a>(users: &'a [User], action: &PushAction) -> Vec<&'a User>
     if named.is_empty() { users.iter().collect() } else { named }
 }
 
-/// The one account that a push is for, if only one of those that are here can be meant.
-pub(crate) fn account(meant: &[&User]) -> Option<AccountKey> {
-    let mut accounts = meant.iter().filter_map(|user| user.account.as_ref());
+/// The one account that a push is for, if only one of those that are here, and believe its words, can be meant.
+pub(crate) fn account(meant: &[&User], action: &PushAction) -> Option<AccountKey> {
+    let mut accounts = meant.iter().filter(|user| believes(user, action)).filter_map(|user| user.account.as_ref());
     let first = accounts.next()?;
     accounts.next().is_none().then(|| first.clone())
+}
+
+fn believes(user: &User, action: &PushAction) -> bool {
+    !(user.sealed && action.unverified)
+}
+
+/// Whether nobody who is here may believe what a push says.
+fn is_unbelieved(meant: &[&User], action: &PushAction) -> bool {
+    let mut here = meant.iter().filter(|user| user.account.is_some()).peekable();
+    here.peek().is_some() && !here.any(|user| believes(user, action))
 }
 
 impl Gate {
@@ -65,23 +77,22 @@ impl Gate {
     /// PushKit's duty to report stays: such a call is reported and ended at once. The cancel of a call that is connected is
     /// reported and ends nothing.
     pub fn judge(&self, mut action: PushAction, hints: &Hints, now: Duration) -> PushAction {
+        if is_unbelieved(&meant(&self.users, &action), &action) {
+            action.forget_words(hints);
+        }
         let meant = meant(&self.users, &action);
-        let push = Side::of_push(&action, account(&meant));
+        let push = Side::of_push(&action, account(&meant, &action));
         action.judged = true;
         if action.kind == ActionKind::Cancel {
             match self.calls.peek_cancel(&push) {
-                Some((uuid, State::Answered)) => {
+                Some((uuid, State::Over(_), _)) => action.uuid = uuid,
+                Some((uuid, _, ends)) => {
                     action.uuid = uuid;
-                    if action.duty == Duty::ReportThenEnd {
+                    if !ends && action.duty == Duty::ReportThenEnd {
                         action.duty = Duty::ReportCall;
                     }
                     return action;
                 }
-                Some((uuid, State::Announced | State::Ringing)) => {
-                    action.uuid = uuid;
-                    return action;
-                }
-                Some((uuid, State::Over(_))) => action.uuid = uuid,
                 None => {}
             }
         }
@@ -105,7 +116,7 @@ impl Gate {
                 None => {
                     action.uuid = self.calls.next_uuid(&push);
                     // Nothing rings that the client could not hold.
-                    if !self.calls.has_room() {
+                    if !self.calls.has_room(&push, now) {
                         action.silence(Ignored::CallOver, hints);
                     }
                 }

@@ -78,6 +78,15 @@ pub enum Warning {
 }
 
 impl Warning {
+    /// Returns the realm that was asked for, where it is about one.
+    pub fn realm(&self) -> Option<&str> {
+        match self {
+            Self::RealmChanged { asked, .. } | Self::PinnedRealmChanged { asked, .. } => Some(asked),
+            Self::CallChallengeRefused { realm } => Some(realm),
+            Self::RedirectRefused { .. } | Self::AuthUriRefused { .. } | Self::ServerProofWrong => None,
+        }
+    }
+
     /// Returns a name that stays the same, for logs and statistics.
     pub fn code(&self) -> &'static str {
         match self {

@@ -354,7 +354,7 @@ impl UserAgent {
         }
         let users = self.users();
         let meant = judge::meant(&users, action);
-        let account = judge::account(&meant);
+        let account = judge::account(&meant, action);
         if action.kind == (ActionKind::Ignore { reason: Ignored::LoggedOut }) {
             return;
         }
@@ -364,7 +364,7 @@ impl UserAgent {
             if let Some(registration) =
                 registrations.find(|known| Some(known.key()) == user.account.as_ref() && !user.silent)
             {
-                if matches!(action.kind, ActionKind::RefreshBinding) {
+                if action.kind == ActionKind::RefreshBinding && action.problem.is_none() {
                     registration.woken_to_refresh();
                 }
                 registration.wake(!repeated, &self.flows, &mut self.outbox, now);
@@ -796,9 +796,12 @@ impl UserAgent {
             name: name(registration.account()),
             account: Some(registration.key().clone()),
             silent: registration.is_silent(),
+            sealed: registration.account().believes_sealed_pushes_only(),
         });
         let departed = self.outbox.removals().departed.iter();
-        present.chain(departed.map(|gone| User { name: gone.name(), account: None, silent: true })).collect()
+        present
+            .chain(departed.map(|gone| User { name: gone.name(), account: None, silent: true, sealed: false }))
+            .collect()
     }
 
     /// Most clients have one account: room for four would be most of what an idle one takes.

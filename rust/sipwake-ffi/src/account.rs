@@ -142,6 +142,13 @@ pub struct AccountConfig {
     /// Answers no challenge to a request inside a call: such a challenge may come from the caller.
     #[uniffi(default = false)]
     pub ignore_challenges_in_calls: bool,
+    /// Whether `X-PIID` is sent. When absent: where a gateway or server of Mizutech's is configured, by a mode, by `upper`, or by
+    /// `gateways` with push settings that name the `X-MPUSH` dialect.
+    #[uniffi(default = None)]
+    pub send_piid: Option<bool>,
+    /// Believes no word of a push that the app's decryptor did not open: such a push registers, and announces and ends no call.
+    #[uniffi(default = false)]
+    pub sealed_pushes_only: bool,
 }
 
 /// An account with its push settings.
@@ -191,6 +198,8 @@ impl From<AccountConfig> for sipwake::AccountConfig {
         account.minimum_digest = config.minimum_digest.map(Into::into);
         account.require_server_proof = config.require_server_proof;
         account.ignore_challenges_in_calls = config.ignore_challenges_in_calls;
+        account.send_piid = config.send_piid;
+        account.sealed_pushes_only = config.sealed_pushes_only;
         account
     }
 }
@@ -254,6 +263,8 @@ pub(crate) mod tests {
             minimum_digest: None,
             require_server_proof: false,
             ignore_challenges_in_calls: false,
+            send_piid: None,
+            sealed_pushes_only: false,
         }
     }
 
@@ -291,6 +302,8 @@ pub(crate) mod tests {
             minimum_digest: Some(DigestAlgorithm::Sha256),
             require_server_proof: true,
             ignore_challenges_in_calls: true,
+            send_piid: Some(true),
+            sealed_pushes_only: true,
             ..alice()
         };
         let converted = sipwake::AccountConfig::from(account);
@@ -317,6 +330,8 @@ pub(crate) mod tests {
         expected.minimum_digest = Some(Algorithm::Sha256);
         expected.require_server_proof = true;
         expected.ignore_challenges_in_calls = true;
+        expected.send_piid = Some(true);
+        expected.sealed_pushes_only = true;
         assert_eq!(converted, expected);
     }
 

@@ -178,6 +178,9 @@ pub struct CallPolicy {
     /// later than it hears of it.
     #[uniffi(default = false)]
     pub session_progress: bool,
+    /// Whether the user is asked again who answered a call before its INVITE came, which then names a caller of another number.
+    #[uniffi(default = false)]
+    pub reconfirm: bool,
 }
 
 impl From<CallPolicy> for sipwake::CallPolicy {
@@ -187,6 +190,7 @@ impl From<CallPolicy> for sipwake::CallPolicy {
             ring_limit: Duration::from_millis(policy.ring_limit_ms),
             mid_call_wakeups: policy.mid_call_wakeups,
             progress: if policy.session_progress { Progress::Session } else { Progress::Ringing },
+            reconfirm: policy.reconfirm,
         }
     }
 }
@@ -334,8 +338,13 @@ mod tests {
 
     #[test]
     fn the_defaults_of_the_policy_are_the_cores() {
-        let policy =
-            CallPolicy { window_ms: 40_000, ring_limit_ms: 180_000, mid_call_wakeups: false, session_progress: false };
+        let policy = CallPolicy {
+            window_ms: 40_000,
+            ring_limit_ms: 180_000,
+            mid_call_wakeups: false,
+            session_progress: false,
+            reconfirm: false,
+        };
         assert_eq!(sipwake::CallPolicy::from(policy), sipwake::CallPolicy::default());
     }
 

@@ -160,6 +160,14 @@ impl SipWakeClient {
         Ok(self.unless_over(self.client.unbind_push(&key(&account)?)).await?.into())
     }
 
+    /// Takes another realm for `X-PIID` than the one that it was pinned to, of which the event `Warning` told.
+    ///
+    /// # Errors
+    /// `InvalidField` for a realm that cannot be one, `NoSuchAccount`, `ShutDown`.
+    pub async fn accept_realm(&self, account: String, realm: String) -> Result<Kept, SipWakeError> {
+        Ok(self.unless_over(self.client.accept_realm(&key(&account)?, &realm)).await?.into())
+    }
+
     /// Logs the user out: stored before the call returns, unless it says `NotYetDurable`, and delivered until the server confirms
     /// it (`LoggedOut`), by later processes if need be. From there on no push makes a sound.
     ///

@@ -85,6 +85,17 @@ pub enum Event {
     },
     /// Everything that the app asked for is stored, also what was not yet durable at first.
     Durable,
+    /// Somebody on the network asked for what the app did not allow, or for what may be forged.
+    Warning {
+        /// Whose.
+        account: String,
+        /// What to branch on.
+        kind: WarningKind,
+        /// What was asked for, what became of it, and what the app can do, in words.
+        reason: String,
+        /// The realm that was asked for, where it is about one: `accept_realm` takes it.
+        realm: Option<String>,
+    },
     /// The app's store refused a record, or gave back one that cannot be read.
     StoreFailed {
         /// The record's key.
@@ -114,6 +125,39 @@ pub enum Event {
         /// In words.
         description: String,
     },
+}
+
+/// What somebody on the network asked for in vain, or may have forged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum WarningKind {
+    /// A redirect leads where the app did not say that its secrets may go: nothing was sent there.
+    RedirectRefused,
+    /// `X-Sy.AuthURI` names neither the registrar nor the upper server: it is not used.
+    AuthUriRefused,
+    /// Over a clear transport another realm asks than before; it was answered.
+    RealmChanged,
+    /// The server asks for another realm than the one that `X-PIID` is pinned to, which goes on.
+    PinnedRealmChanged,
+    /// Somebody inside a call asks for credentials, and got none.
+    CallChallengeRefused,
+    /// The server's proof that it knows the password is wrong.
+    ServerProofWrong,
+    /// Something that this version of the bindings has no name for.
+    Other,
+}
+
+impl From<&sipwake::Warning> for WarningKind {
+    fn from(warning: &sipwake::Warning) -> Self {
+        match warning {
+            sipwake::Warning::RedirectRefused { .. } => Self::RedirectRefused,
+            sipwake::Warning::AuthUriRefused { .. } => Self::AuthUriRefused,
+            sipwake::Warning::RealmChanged { .. } => Self::RealmChanged,
+            sipwake::Warning::PinnedRealmChanged { .. } => Self::PinnedRealmChanged,
+            sipwake::Warning::CallChallengeRefused { .. } => Self::CallChallengeRefused,
+            sipwake::Warning::ServerProofWrong => Self::ServerProofWrong,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What a registrar granted.
@@ -278,6 +322,12 @@ impl From<sipwake::Event> for Event {
                     date,
                 }
             }
+            sipwake::Event::Warning { account, warning } => Self::Warning {
+                account: account.to_string(),
+                kind: (&warning).into(),
+                reason: warning.to_string(),
+                realm: warning.realm().map(str::to_owned),
+            },
             sipwake::Event::StoreFailed { key, reason } => Self::StoreFailed { key, reason },
             sipwake::Event::Discarded { reason, count } => Self::Discarded { reason: reason.into(), count },
             other => Self::Other { description: format!("{other:?}") },

@@ -35,7 +35,7 @@ pub use client::{Kept, SipWakeClient, TokenOutcome};
 pub use companion::{RegisterTags, Tag, TagsBinding, TagsCompanion};
 pub use decryptor::Decryptor;
 pub use error::{CallbackError, SipWakeError};
-pub use event::{DiscardReason, Event, FailureKind, Registration, Standing, Verdict};
+pub use event::{DiscardReason, Event, FailureKind, Registration, Standing, Verdict, WarningKind};
 pub use logging::{LogLevel, LogListener, LogRecord, set_log_level, set_log_listener};
 pub use options::{ClientCertificate, ClientOptions, GatewayProbe, TraceListener, TracedMessage};
 pub use parse::parse_push;

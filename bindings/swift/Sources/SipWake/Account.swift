@@ -113,13 +113,19 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
     public var requireServerProof: Bool
     /// Answers no challenge to a request inside a call, which may come from the caller.
     public var ignoreChallengesInCalls: Bool
+    /// Whether `X-PIID` is sent; nil: where a gateway or server of Mizutech's is configured, by a mode, by `upper`, or by
+    /// `gateways` with push settings that name the `X-MPUSH` dialect.
+    public var sendPIID: Bool?
+    /// Believes no word of a push that the app's decryptor did not open: such a push registers, and announces and ends no call.
+    public var sealedPushesOnly: Bool
 
     public init(
         aor: String, credentials: Credentials, displayName: String? = nil, authUser: String? = nil, registrar: String? = nil,
         outboundProxy: String? = nil, gateways: [String] = [], upper: UpperServer? = nil, realm: String? = nil,
         transport: Transport? = nil, expires: Duration? = nil, userAgent: String? = nil, instanceID: String? = nil,
         keepAlive: Duration? = nil, allowCleartextSecrets: Bool = false, minimumDigest: DigestAlgorithm? = nil,
-        requireServerProof: Bool = false, ignoreChallengesInCalls: Bool = false
+        requireServerProof: Bool = false, ignoreChallengesInCalls: Bool = false, sendPIID: Bool? = nil,
+        sealedPushesOnly: Bool = false
     ) {
         self.aor = aor
         self.credentials = credentials
@@ -139,6 +145,8 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
         self.minimumDigest = minimumDigest
         self.requireServerProof = requireServerProof
         self.ignoreChallengesInCalls = ignoreChallengesInCalls
+        self.sendPIID = sendPIID
+        self.sealedPushesOnly = sealedPushesOnly
     }
 
     public var description: String { "AccountConfig(\(aor))" }
@@ -158,7 +166,8 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
             transport: transport?.foreign, expiresSeconds: (expires ?? .seconds(pushed ? 604_800 : 3600)).wholeSeconds,
             userAgent: userAgent, instanceId: instanceID, keepAliveSeconds: keepAlive?.wholeSeconds,
             allowCleartextSecrets: allowCleartextSecrets, minimumDigest: minimumDigest?.foreign,
-            requireServerProof: requireServerProof, ignoreChallengesInCalls: ignoreChallengesInCalls)
+            requireServerProof: requireServerProof, ignoreChallengesInCalls: ignoreChallengesInCalls, sendPiid: sendPIID,
+            sealedPushesOnly: sealedPushesOnly)
     }
 }
 

@@ -143,21 +143,24 @@ public struct CallPolicy: Hashable, Sendable {
     public var midCallWakeups: Bool
     /// Whether a caller hears 183 first, and 180 once the app says that it rings (``SipWakeClient/ringing(_:)``).
     public var sessionProgress: Bool
+    /// Whether the user is asked again who answered a call before its INVITE came, which then names a caller of another number.
+    public var reconfirm: Bool
 
     public init(
         window: Duration = .seconds(40), ringLimit: Duration = .seconds(180), midCallWakeups: Bool = false,
-        sessionProgress: Bool = false
+        sessionProgress: Bool = false, reconfirm: Bool = false
     ) {
         self.window = window
         self.ringLimit = ringLimit
         self.midCallWakeups = midCallWakeups
         self.sessionProgress = sessionProgress
+        self.reconfirm = reconfirm
     }
 
     var foreign: SipWakeFFI.CallPolicy {
         SipWakeFFI.CallPolicy(
             windowMs: window.milliseconds, ringLimitMs: ringLimit.milliseconds, midCallWakeups: midCallWakeups,
-            sessionProgress: sessionProgress)
+            sessionProgress: sessionProgress, reconfirm: reconfirm)
     }
 }
 

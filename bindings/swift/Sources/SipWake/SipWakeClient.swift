@@ -142,6 +142,14 @@ public final class SipWakeClient: Sendable {
         Kept(try await waiting { [ffi] in try await ffi.unbindPush(account: account.rawValue) })
     }
 
+    /// Takes another realm for `X-PIID` than the one that it was pinned to, of which ``SipWakeEvent/warning(account:_:)`` told.
+    ///
+    /// - Throws: ``SipWakeError/invalidField(name:reason:)``, ``SipWakeError/noSuchAccount(reason:)``.
+    @discardableResult
+    public func acceptRealm(_ realm: String, for account: AccountID) async throws -> Kept {
+        Kept(try await waiting { [ffi] in try await ffi.acceptRealm(account: account.rawValue, realm: realm) })
+    }
+
     /// Logs the user out: the wish is stored before this returns, unless it says so, and delivered until the server confirms it
     /// (``SipWakeEvent/loggedOut(account:_:)``), by later processes if need be. From here on no push makes a sound.
     ///

@@ -19,6 +19,8 @@ public enum SipWakeEvent: Equatable, Sendable {
     case chatMessage(account: AccountID, ChatMessage)
     /// Everything that the app asked for is stored, also what was not yet durable at first.
     case durable
+    /// Somebody on the network asked for what the app did not allow, or for what may be forged.
+    case warning(account: AccountID, Warning)
     /// The app's store refused a record, or gave back one that cannot be read.
     case storeFailed(key: String, reason: String)
     /// Something failed that no caller waits for: in a system framework, or a command that a bridge gave.
@@ -81,6 +83,37 @@ public struct Failure: Error, Hashable, Sendable {
     public init(domain: String, doing: String, _ error: any Error) {
         self.init(domain: domain, doing: doing, code: (error as NSError).code, reason: error.localizedDescription)
     }
+}
+
+/// What somebody on the network asked for in vain, or may have forged.
+public struct Warning: Hashable, Sendable {
+    /// What to branch on.
+    public let kind: WarningKind
+    /// What was asked for, what became of it, and what the app can do, in words.
+    public let reason: String
+    /// The realm that was asked for, where it is about one: ``SipWakeClient/acceptRealm(_:for:)`` takes it.
+    public let realm: String?
+}
+
+/// What a ``Warning`` is about.
+public struct WarningKind: OpenName {
+    public let rawValue: String
+    public init(rawValue: String) { self.rawValue = rawValue }
+
+    /// A redirect leads where the app did not say that its secrets may go: nothing was sent there.
+    public static let redirectRefused = Self(rawValue: "redirectRefused")
+    /// `X-Sy.AuthURI` names neither the registrar nor the upper server: it is not used.
+    public static let authURIRefused = Self(rawValue: "authURIRefused")
+    /// Over a clear transport another realm asks than before; it was answered.
+    public static let realmChanged = Self(rawValue: "realmChanged")
+    /// The server asks for another realm than the one that `X-PIID` is pinned to, which goes on.
+    public static let pinnedRealmChanged = Self(rawValue: "pinnedRealmChanged")
+    /// Somebody inside a call asks for credentials, and got none.
+    public static let callChallengeRefused = Self(rawValue: "callChallengeRefused")
+    /// The server's proof that it knows the password is wrong.
+    public static let serverProofWrong = Self(rawValue: "serverProofWrong")
+    /// Anything else.
+    public static let other = Self(rawValue: "other")
 }
 
 /// Why something from the network was dropped.
@@ -154,6 +187,8 @@ extension SipWakeEvent {
                 from: from, displayName: displayName, contentType: contentType, text: text, callID: callId,
                 messageID: messageId, date: date)
             self = .chatMessage(account: id(account), message)
+        case .warning(let account, let kind, let reason, let realm):
+            self = .warning(account: id(account), Warning(kind: WarningKind(kind), reason: reason, realm: realm))
         case .storeFailed(let key, let reason):
             self = .storeFailed(key: key, reason: reason)
         case .listenerFailed(let reason):
@@ -176,6 +211,20 @@ extension Removed {
         case .accepted: self = .accepted
         case .neverBound: self = .neverBound
         case .givenUp: self = .givenUp
+        }
+    }
+}
+
+extension WarningKind {
+    fileprivate init(_ kind: SipWakeFFI.WarningKind) {
+        switch kind {
+        case .redirectRefused: self = .redirectRefused
+        case .authUriRefused: self = .authURIRefused
+        case .realmChanged: self = .realmChanged
+        case .pinnedRealmChanged: self = .pinnedRealmChanged
+        case .callChallengeRefused: self = .callChallengeRefused
+        case .serverProofWrong: self = .serverProofWrong
+        case .other: self = .other
         }
     }
 }

@@ -1,11 +1,16 @@
 //! What is done with the requests that come in on a registered flow.
 
 use super::invite::CAPABILITIES;
+use super::session::Session;
+use super::transaction::Invitation;
 use super::uas::TransactionKey;
 use super::{Calls, Cx};
 use crate::event::Discard;
 use crate::outbox::Way;
 use crate::sip::{ALLOW, Builder, Message, Method};
+
+/// What others send is held in no more memory than this, in bytes: an extension on iOS lives with some 24 MB.
+const MAX_HELD: usize = 4 * 1024 * 1024;
 
 impl Calls {
     pub(crate) fn handle_request(&mut self, way: Way, request: Message, cx: &mut Cx<'_>) {
@@ -15,12 +20,39 @@ impl Calls {
         if request.call_id().is_none() || request.cseq().is_none_or(|cseq| cseq.method != method.as_str()) {
             return cx.outbox.discard(Discard::Malformed);
         }
+        let ends = matches!(method, Method::Ack | Method::Cancel | Method::Bye);
+        if !ends && !self.makes_room_for(&request) {
+            return cx.outbox.discard(Discard::TooManyCalls);
+        }
         match method {
             Method::Invite => self.handle_invite(way, key, request, cx),
             Method::Ack => self.handle_ack(way, &key, &request, cx),
             Method::Cancel => self.handle_cancel(way, &key, &request, cx),
             _ => self.handle_other(way, key, &method, &request, cx),
         }
+    }
+
+    /// Whether a request may be kept beside what others hold; what is over makes room for it.
+    fn makes_room_for(&mut self, request: &Message) -> bool {
+        // The request, an answer that may repeat much of it, and a description.
+        let needed = 3 * request.size();
+        while self.held() + needed > MAX_HELD {
+            let over = self.invitations.iter().position(Invitation::is_over);
+            match over {
+                Some(index) => drop(self.invitations.remove(index)),
+                None if self.answers.forget_one() => {}
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// How much memory all live requests and answers take, in bytes.
+    fn held(&self) -> usize {
+        let invitations = self.invitations.iter().map(Invitation::size);
+        let sessions = self.sessions.iter().map(Session::size);
+        let chats = self.chats.iter().map(String::len);
+        invitations.chain(sessions).chain(chats).sum::<usize>() + self.answers.size()
     }
 
     fn handle_other(&mut self, way: Way, key: TransactionKey, method: &Method, request: &Message, cx: &mut Cx<'_>) {

@@ -131,6 +131,14 @@ impl Calls {
             }
             return;
         }
+        if self.table.contradicts(uuid) {
+            // The screen shows somebody else: it is set right before anything is answered.
+            self.correct_caller(uuid, &caller);
+            self.tell_call(uuid, CallChange::CallerChanged(caller.clone()), cx);
+            if let Some(entry) = self.table.live_mut(uuid).filter(|_| self.policy.reconfirm) {
+                entry.answer_wanted = false;
+            }
+        }
         let known = self.table.get(uuid).and_then(|entry| entry.caller.clone()).filter(|_| told_before && !changed);
         // An INVITE that knows less than its push did takes nothing away.
         let name = caller.display_name.clone().or(known.and_then(|known| known.display_name));

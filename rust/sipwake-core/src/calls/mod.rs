@@ -155,7 +155,7 @@ impl Calls {
                         let is_here = entry.is_some();
                         let told = entry.and_then(|entry| entry.caller.as_ref());
                         let known = told.is_some_and(|caller| caller.display_name.is_some());
-                        if !known && self.learn_caller(uuid, &caller) {
+                        if !known && !self.table.contradicts(uuid) && self.learn_caller(uuid, &caller) {
                             self.tell_call(uuid, CallChange::CallerChanged(caller), cx);
                         }
                         is_here
@@ -177,10 +177,12 @@ impl Calls {
                 false
             }
             ActionKind::Ignore { reason: Ignored::CallOver } => {
-                if !self.table.has_room() {
+                // Where there is no room for its call, the REGISTER that it is owed may still bring the INVITE.
+                let has_room = self.table.has_room(&push, cx.now.boot);
+                if !has_room {
                     cx.outbox.discard(Discard::TooManyCalls);
                 }
-                true
+                has_room
             }
             _ => false,
         }
@@ -301,6 +303,13 @@ impl Calls {
         }
         let (account, times) = (entry.account.clone(), entry.times);
         cx.outbox.tell(Event::Call(CallEvent { uuid, account, times, change }));
+    }
+
+    /// Notes who calls in place of whoever was told.
+    pub(crate) fn correct_caller(&mut self, uuid: Uuid, caller: &Caller) {
+        if let Some(entry) = self.table.get_mut(uuid) {
+            entry.caller = Some(caller.clone());
+        }
     }
 
     /// Notes who calls. Returns `true` if the app was told somebody else, or less.

@@ -78,6 +78,18 @@ pub(crate) struct Outgoing {
 }
 
 impl Session {
+    /// How much memory it takes, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let remote = self.remote.as_ref().map_or(0, |remote| remote.body.len());
+        let change = match &self.change {
+            Some(Change::Update { request, .. }) => request.size(),
+            _ => 0,
+        };
+        let sent = self.request.as_ref().map_or(0, |request| request.bytes.len());
+        let last_ack = self.last_ack.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        self.local.body.len() + remote + change + sent + last_ack + size_of::<Self>()
+    }
+
     pub(crate) fn timeouts(&self, soonest: &mut Soonest) {
         soonest.add(self.request.as_ref().map(|request| request.transaction.timeout()));
         if self.leaving == Leaving::No {

@@ -111,6 +111,14 @@ impl Side {
         if same { Callers::Same } else { Callers::Different }
     }
 
+    /// Whether both give numbers, of which the last seven digits differ.
+    pub(super) fn contradicts(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.numbers(), other.numbers());
+        let end = |number: &String| number[number.len().saturating_sub(SUFFIX)..].to_owned();
+        let differ = |a: &String| theirs.iter().all(|b| end(a) != end(b));
+        !ours.is_empty() && !theirs.is_empty() && ours.iter().all(differ)
+    }
+
     /// The digits of those callers that are numbers.
     fn numbers(&self) -> Vec<String> {
         self.callers.iter().filter_map(|caller| digits(caller)).collect()

@@ -12,8 +12,13 @@ use crate::clock::{Soonest, Timeout};
 use crate::event::{CallTimes, Caller, Ended};
 use crate::payload::call_uuid;
 
-/// Calls at once that only a push has announced.
+/// Calls at once that only a push has announced, for one account.
 pub(crate) const MAX_ANNOUNCED: usize = 64;
+/// The same for all accounts together.
+const MAX_ANNOUNCED_OF_ALL: usize = 256;
+/// Calls that pushes may announce in a minute, for one account: whoever learnt a token must not keep a phone busy.
+const MAX_A_MINUTE: u32 = 64;
+const MINUTE: Duration = Duration::from_secs(60);
 /// Calls at once whose INVITE is here.
 const MAX_CALLS: usize = 128;
 /// Ended calls remembered; the one that ended first goes first.
@@ -59,6 +64,8 @@ pub(crate) struct Entry {
     /// Boot time at which it is missed, or forgotten.
     until: Duration,
     ended_at: Duration,
+    /// Known by a cancel push alone, which came first: nobody has heard of this call.
+    overtaken: bool,
 }
 
 /// What a push or an INVITE turned out to be.
@@ -95,6 +102,12 @@ impl Entry {
         compared.next().unwrap_or(Callers::Unknown)
     }
 
+    /// Whether a cancel push ends it. That of a call that the user has answered is late, or means the user's other devices; and a
+    /// call that no push announced is its INVITE's alone.
+    fn may_be_cancelled(&self) -> bool {
+        self.state == State::Announced || (self.state == State::Ringing && self.push.is_some())
+    }
+
     /// Whether the user, or the app for him, refused it.
     fn was_refused(&self) -> bool {
         self.refusal.is_some() || matches!(self.state, State::Over(Ended::Declined))
@@ -105,6 +118,8 @@ impl Entry {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
     entries: Vec<Entry>,
+    /// For each account, since when how many calls were announced.
+    announced: Vec<(Option<AccountKey>, Duration, u32)>,
 }
 
 impl Table {
@@ -121,9 +136,10 @@ impl Table {
                 _ => Arrival::Joined(entry.uuid),
             };
         }
-        if !self.has_room() {
+        if !self.has_room(push, now) {
             return Arrival::Full;
         }
+        self.count(push.account.as_ref(), now);
         let uuid = judged.unwrap_or_else(|| self.next_uuid(push));
         self.begin(uuid, Some(push), None, State::Announced, now + window, now);
         Arrival::New(uuid)
@@ -152,6 +168,8 @@ impl Table {
         if self.entries.iter().filter(ringing).count() >= MAX_CALLS {
             return Arrival::Full;
         }
+        // A cancel that overtook its push has made no sound yet: the INVITE says that the call lives.
+        self.entries.retain(|entry| !(entry.overtaken && entry.shares_id(invite)));
         let uuid = self.next_uuid(invite);
         self.begin(uuid, None, Some(invite), State::Ringing, Duration::MAX, now);
         Arrival::New(uuid)
@@ -162,8 +180,7 @@ impl Table {
     /// The cancel of a call not known leaves a tombstone: its other push may come later.
     pub(crate) fn cancel(&mut self, cancel: &Side, now: Duration) -> Option<Uuid> {
         match self.cancelled(cancel) {
-            // The cancel of a call that the user has answered is late, or means the user's other devices.
-            Some(index) if self.entries[index].state == State::Answered => None,
+            Some(index) if !self.entries[index].may_be_cancelled() => None,
             Some(index) => {
                 let uuid = self.entries[index].uuid;
                 self.end(uuid, Ended::Cancelled, now).then_some(uuid)
@@ -172,6 +189,9 @@ impl Table {
                 let uuid = self.next_uuid(cancel);
                 self.begin(uuid, Some(cancel), None, State::Announced, Duration::MAX, now);
                 self.end(uuid, Ended::Cancelled, now);
+                if let Some(entry) = self.get_mut(uuid) {
+                    entry.overtaken = true;
+                }
                 None
             }
             None => None,
@@ -221,14 +241,37 @@ impl Table {
         self.pushed(push, now).map(|index| (self.entries[index].uuid, self.entries[index].state))
     }
 
-    /// What a cancel would meet, without changing anything.
-    pub(crate) fn peek_cancel(&self, cancel: &Side) -> Option<(Uuid, State)> {
-        self.cancelled(cancel).map(|index| (self.entries[index].uuid, self.entries[index].state))
+    /// What a cancel would meet, and whether it ends that, without changing anything.
+    pub(crate) fn peek_cancel(&self, cancel: &Side) -> Option<(Uuid, State, bool)> {
+        let entry = &self.entries[self.cancelled(cancel)?];
+        Some((entry.uuid, entry.state, entry.may_be_cancelled()))
     }
 
-    /// Whether another push may announce a call. An INVITE needs no such room.
-    pub(crate) fn has_room(&self) -> bool {
-        self.entries.iter().filter(|entry| entry.state == State::Announced).count() < MAX_ANNOUNCED
+    /// Whether another push for this account may announce a call. An INVITE needs no such room.
+    pub(crate) fn has_room(&self, push: &Side, now: Duration) -> bool {
+        let account = push.account.as_ref();
+        let announced = || self.entries.iter().filter(|entry| entry.state == State::Announced);
+        let lately = self
+            .announced
+            .iter()
+            .find(|(known, since, _)| known.as_ref() == account && now.saturating_sub(*since) < MINUTE);
+        lately.is_none_or(|(_, _, count)| *count < MAX_A_MINUTE)
+            && announced().filter(|entry| entry.account.as_ref() == account).count() < MAX_ANNOUNCED
+            && announced().count() < MAX_ANNOUNCED_OF_ALL
+    }
+
+    fn count(&mut self, account: Option<&AccountKey>, now: Duration) {
+        self.announced.retain(|(_, since, _)| now.saturating_sub(*since) < MINUTE);
+        match self.announced.iter_mut().find(|(known, ..)| known.as_ref() == account) {
+            Some((_, _, count)) => *count += 1,
+            None => self.announced.push((account.cloned(), now, 1)),
+        }
+    }
+
+    /// Whether push and INVITE of a call name callers of different numbers.
+    pub(crate) fn contradicts(&self, uuid: Uuid) -> bool {
+        let sides = self.get(uuid).and_then(|entry| entry.push.as_ref().zip(entry.invite.as_ref()));
+        sides.is_some_and(|(push, invite)| push.contradicts(invite))
     }
 
     pub(crate) fn timeout(&self) -> Option<Timeout> {
@@ -272,6 +315,7 @@ impl Table {
             invited_at: now,
             until,
             ended_at: Duration::ZERO,
+            overtaken: false,
         });
     }
 
@@ -325,7 +369,8 @@ impl Table {
             let entry = &self.entries[index];
             return (!entry.is_over() || since(entry) < BRANCHES).then_some(index);
         }
-        let announced = |entry: &Entry| entry.push.as_ref().is_some_and(|push| push.shares_id(invite));
+        let announced =
+            |entry: &Entry| !entry.overtaken && entry.push.as_ref().is_some_and(|push| push.shares_id(invite));
         if let Some(index) = self.entries.iter().rposition(announced) {
             // Another INVITE was taken for this one: the gateway keeps its ids, and these are two calls.
             return self.entries[index].invite.is_none().then_some(index);

@@ -133,6 +133,11 @@ impl Invitation {
         }
     }
 
+    /// How much memory it takes, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.key.size() + self.request.size() + self.last.len() + size_of::<Self>()
+    }
+
     /// Limits how long the INVITE may stay unanswered.
     pub(crate) fn answer_by(&mut self, until: Duration) {
         if let State::Proceeding { until: limit } = &mut self.state {
@@ -143,6 +148,11 @@ impl Invitation {
     /// Whether no final answer was given.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, State::Proceeding { .. })
+    }
+
+    /// Whether it was answered, and nothing is waited for but repetitions.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.is_open() && !self.awaits_ack()
     }
 
     /// Whether a 2xx was sent and not acknowledged.

@@ -13,6 +13,10 @@ const MAX_ANSWERS: usize = 256;
 pub(crate) struct TransactionKey(String);
 
 impl TransactionKey {
+    pub(super) fn size(&self) -> usize {
+        self.0.len() + size_of::<Self>()
+    }
+
     pub(crate) fn of(request: &Message) -> Option<Self> {
         let via = request.via()?;
         let method = match request.method()?.as_str() {
@@ -39,6 +43,18 @@ impl Answers {
     pub(crate) fn find(&self, key: &TransactionKey, now: Duration) -> Option<&[u8]> {
         let found = self.given.iter().find(|(known, _, until)| known == key && *until > now);
         found.map(|(_, bytes, _)| bytes.as_slice())
+    }
+
+    /// How much memory they take, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.given.iter().map(|(key, bytes, _)| key.size() + bytes.len()).sum()
+    }
+
+    /// Forgets the oldest. Returns `false` if there is none.
+    pub(crate) fn forget_one(&mut self) -> bool {
+        let any = !self.given.is_empty();
+        self.given.drain(..usize::from(any));
+        any
     }
 
     pub(crate) fn keep(&mut self, key: TransactionKey, bytes: Vec<u8>, now: Duration) {

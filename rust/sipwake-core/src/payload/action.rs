@@ -103,6 +103,21 @@ impl PushAction {
         self.display_name.as_deref().or(self.caller.as_deref())
     }
 
+    /// Believes nothing of a push that was to be sealed and is not: it is one without content.
+    pub(crate) fn forget_words(&mut self, hints: &Hints) {
+        let is_voip = self.channel == Channel::PushKit;
+        self.kind = if is_voip { ActionKind::IncomingCall { video: false } } else { ActionKind::RefreshBinding };
+        self.duty = if is_voip { Duty::ReportCall } else { Duty::Nothing };
+        self.problem = Some(Problem::NotSealed);
+        (self.account, self.caller, self.display_name) = (None, None, None);
+        (self.title, self.text) = (None, None);
+        self.identity = CallIdentity::default();
+        // Not the name that its words would have given the call.
+        self.uuid = Uuid::new_v5(&self.uuid, b"not sealed");
+        self.age = Age { received: hints.received.boot, gone: Duration::ZERO, time_to_live: None };
+        self.deadline = is_voip.then(|| self.age.deadline(CALL_WINDOW));
+    }
+
     /// Takes the sound out of a push. PushKit's duty to report stays, unless the system said that there is none.
     pub(crate) fn silence(&mut self, reason: Ignored, hints: &Hints) {
         self.duty = match (self.channel, hints.must_report) {

@@ -39,6 +39,11 @@ pub struct CSeq<'a> {
 }
 
 impl Message {
+    /// Returns about how much memory the message takes, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.text.len() + self.body.len() + self.fields.len() * size_of::<Field>() + size_of::<Self>()
+    }
+
     /// Reads one datagram, or one message that a [`Framer`](super::Framer) cut out of a stream.
     ///
     /// Bytes behind Content-Length are cut off; without a Content-Length the rest is the body (RFC 3261 section

@@ -258,8 +258,13 @@ fn a_call_that_is_not_there_is_an_error_whatever_is_asked_of_it() {
 fn an_announced_call_is_answered_and_hung_up_before_its_invite() {
     let client = client(vec![setup()]);
     let stream = client.events().expect("a stream");
-    let policy =
-        CallPolicy { window_ms: 30_000, ring_limit_ms: 60_000, mid_call_wakeups: true, session_progress: false };
+    let policy = CallPolicy {
+        window_ms: 30_000,
+        ring_limit_ms: 60_000,
+        mid_call_wakeups: true,
+        session_progress: false,
+        reconfirm: true,
+    };
     wait(client.set_call_policy(policy)).expect("set");
     let call = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total").uuid;
     wait(client.answer(call.clone())).expect("known from the push on");

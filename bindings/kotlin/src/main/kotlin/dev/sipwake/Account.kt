@@ -127,6 +127,10 @@ public class RealmHa1(
  *   same realm asked for more before
  * @property requireServerProof takes no 2xx for a success unless the server proves that it knows the password (`rspauth`)
  * @property ignoreChallengesInCalls answers no challenge to a request inside a call, which may come from the caller
+ * @property sendPiid whether `X-PIID` is sent; when absent, where a gateway or server of Mizutech's is configured, by a mode, by
+ *   [upper], or by [gateways] with push settings that name the `X-MPUSH` dialect
+ * @property sealedPushesOnly believes no word of a push that the app's decryptor did not open: such a push registers, and announces
+ *   and ends no call
  */
 public data class AccountConfig(
     val aor: String,
@@ -147,6 +151,8 @@ public data class AccountConfig(
     val minimumDigest: DigestAlgorithm? = null,
     val requireServerProof: Boolean = false,
     val ignoreChallengesInCalls: Boolean = false,
+    val sendPiid: Boolean? = null,
+    val sealedPushesOnly: Boolean = false,
 ) {
     public constructor(aor: String, password: String) : this(aor, Credentials.Password(password))
 
@@ -180,6 +186,8 @@ public data class AccountConfig(
         minimumDigest = minimumDigest?.named<FfiDigestAlgorithm>(),
         requireServerProof = requireServerProof,
         ignoreChallengesInCalls = ignoreChallengesInCalls,
+        sendPiid = sendPiid,
+        sealedPushesOnly = sealedPushesOnly,
     )
 }
 

@@ -143,14 +143,18 @@ public sealed interface HangUp {
  * section 6)
  * @property sessionProgress whether a caller hears 183 first, and 180 once the app says [SipWakeClient.ringing]: for an app that
  * shows a call later than it hears of it
+ * @property reconfirm whether the user is asked again who answered a call before its INVITE came, which then names a caller of
+ * another number: [SipWakeEvent.CallRinging] comes in place of [SipWakeEvent.CallAnswerWanted]
  */
 public data class CallPolicy(
     val window: Duration = 40.seconds,
     val ringLimit: Duration = 180.seconds,
     val midCallWakeups: Boolean = false,
     val sessionProgress: Boolean = false,
+    val reconfirm: Boolean = false,
 ) {
-    internal fun toFfi() = FfiPolicy(milliseconds(window), milliseconds(ringLimit), midCallWakeups, sessionProgress)
+    internal fun toFfi() =
+        FfiPolicy(milliseconds(window), milliseconds(ringLimit), midCallWakeups, sessionProgress, reconfirm)
 }
 
 private fun milliseconds(duration: Duration): ULong = duration.inWholeMilliseconds.coerceAtLeast(0).toULong()

@@ -6,6 +6,30 @@ import kotlin.time.Duration.Companion.milliseconds
 import dev.sipwake.ffi.CallChange as FfiCallChange
 import dev.sipwake.ffi.Event as FfiEvent
 
+/** What somebody on the network asked for in vain, or may have forged. */
+public enum class WarningKind {
+    /** A redirect leads where the app did not say that its secrets may go: nothing was sent there. */
+    REDIRECT_REFUSED,
+
+    /** `X-Sy.AuthURI` names neither the registrar nor the upper server: it is not used. */
+    AUTH_URI_REFUSED,
+
+    /** Over a clear transport another realm asks than before; it was answered. */
+    REALM_CHANGED,
+
+    /** The server asks for another realm than the one that `X-PIID` is pinned to, which goes on. */
+    PINNED_REALM_CHANGED,
+
+    /** Somebody inside a call asks for credentials, and got none. */
+    CALL_CHALLENGE_REFUSED,
+
+    /** The server's proof that it knows the password is wrong. */
+    SERVER_PROOF_WRONG,
+
+    /** Anything else. */
+    OTHER,
+}
+
 /** Why something from the network was dropped. */
 public enum class DiscardReason {
     /** No SIP message. */
@@ -222,6 +246,19 @@ public sealed interface SipWakeEvent {
     /** Everything that the app asked for is stored, also what was not yet durable at first. */
     public data object Durable : SipWakeEvent
 
+    /**
+     * Somebody on the network asked for what the app did not allow, or for what may be forged.
+     *
+     * @property reason what was asked for, what became of it, and what the app can do, in words
+     * @property realm the realm that was asked for, where it is about one: [SipWakeClient.acceptRealm] takes it
+     */
+    public data class Warning(
+        val account: AccountId,
+        val kind: WarningKind,
+        val reason: String,
+        val realm: String? = null,
+    ) : SipWakeEvent
+
     /** The app's store refused a record, or gave back one that cannot be read. */
     public data class StoreFailed(val key: String, val reason: String) : SipWakeEvent
 
@@ -258,6 +295,7 @@ internal fun FfiEvent.toEvent(): SipWakeEvent = when (this) {
     is FfiEvent.Call -> toCall(UUID.fromString(uuid), account?.let(::AccountId), times.toTimes())
     is FfiEvent.ChatMessage ->
         SipWakeEvent.ChatMessage(AccountId(account), from, displayName, contentType, text, callId, messageId, date)
+    is FfiEvent.Warning -> SipWakeEvent.Warning(AccountId(account), kind.named(), reason, realm)
     is FfiEvent.StoreFailed -> SipWakeEvent.StoreFailed(key, reason)
     is FfiEvent.ListenerFailed -> SipWakeEvent.ListenerFailed(reason)
     is FfiEvent.Discarded -> SipWakeEvent.Discarded(reason.named(), count.toLong())

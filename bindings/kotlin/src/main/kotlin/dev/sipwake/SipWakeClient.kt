@@ -87,6 +87,14 @@ public class SipWakeClient(
     public suspend fun unbindPush(account: AccountId): Kept = translating { ffi.unbindPush(account.value).named() }
 
     /**
+     * Takes another realm for `X-PIID` than the one that it was pinned to, of which [SipWakeEvent.Warning] told.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for a realm that cannot be one, [ErrorKind.NO_SUCH_ACCOUNT]
+     */
+    public suspend fun acceptRealm(account: AccountId, realm: String): Kept =
+        translating { ffi.acceptRealm(account.value, realm).named() }
+
+    /**
      * Logs the user out: stored before this returns, unless it says [Kept.NOT_YET_DURABLE], and delivered until the server confirms it
      * ([SipWakeEvent.LoggedOut]), by later processes if need be. From here on no push makes a sound.
      *

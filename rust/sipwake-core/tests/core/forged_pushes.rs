@@ -1,0 +1,274 @@
+//! Pushes from whoever learnt the token: what they may announce and end, and that no INVITE of ours goes unheard for them.
+
+use sipwake_core::call::{CallPolicy, Decline};
+use sipwake_core::event::{CallChange, Discard, Ended, Event};
+use sipwake_core::payload::{ActionKind, Channel, Duty, PushAction};
+use uuid::Uuid;
+
+use crate::incoming::{call, invite, ready};
+use crate::support::{Sent, Stage, account, mpush, seconds};
+
+fn announces(id: &str, from: &str) -> String {
+    format!(r#"{{"ntype":"0","nfrom":"{from}","ncallid":"{id}","ntouser":"alice"}}"#)
+}
+
+fn cancels(id: &str, from: &str) -> String {
+    format!(r#"{{"ntype":"2","nfrom":"{from}","ncallid":"{id}","ntouser":"alice"}}"#)
+}
+
+fn rings(stage: &Stage) -> usize {
+    stage.calls().iter().filter(|change| matches!(change, CallChange::Ringing { .. })).count()
+}
+
+fn announced(stage: &Stage) -> usize {
+    stage.calls().iter().filter(|change| matches!(change, CallChange::Announced(_))).count()
+}
+
+fn ends(stage: &Stage) -> Vec<Ended> {
+    let end = |change: &&CallChange| match change {
+        CallChange::Ended(how) => Some(*how),
+        _ => None,
+    };
+    stage.calls().iter().filter_map(end).collect()
+}
+
+#[track_caller]
+fn rings_with_180(stage: &mut Stage, id: &str, from: &str) {
+    let before = rings(stage);
+    stage.all();
+    stage.input(invite(id, from));
+    let codes: Vec<u16> = stage.all().iter().filter_map(Sent::code).collect();
+    assert_eq!((codes, rings(stage)), (vec![180], before + 1), "{:?}", stage.calls());
+}
+
+// What a cancel may end.
+
+#[test]
+fn no_cancel_push_keeps_an_invite_from_ringing_whatever_id_and_caller_it_names() {
+    for forged in [
+        cancels("invented", "1234"),
+        cancels("real", "1234"),
+        cancels("real", "somebody"),
+        r#"{"ntype":"2","nfrom":"1234"}"#.to_owned(),
+        r#"{"ntype":"2"}"#.to_owned(),
+    ] {
+        let mut stage = ready();
+        stage.push(&forged);
+        rings_with_180(&mut stage, "real", "1234");
+        stage.advance(seconds(5));
+        stage.push(&forged);
+        rings_with_180(&mut stage, "another", "1234");
+        assert!(ends(&stage).is_empty(), "{forged}");
+    }
+}
+
+#[test]
+fn no_cancel_push_ends_a_call_that_only_its_invite_brought() {
+    for channel in [Channel::FcmAndroid, Channel::PushKit] {
+        for forged in [cancels("real", "1234"), cancels("x", "1234"), r#"{"ntype":"2"}"#.to_owned()] {
+            let mut stage = ready();
+            rings_with_180(&mut stage, "real", "1234");
+            let live = call(&stage)[0];
+            let action = stage.push_on(&forged, channel);
+            assert!(stage.all().iter().all(|sent| sent.code().is_none()), "{forged}");
+            assert!(ends(&stage).is_empty());
+            // PushKit wants a report; ending it would take the live call's screen away.
+            assert!(action.duty != Duty::ReportThenEnd || action.uuid != live, "{forged}: {action:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cancel_push_ends_what_was_announced_by_its_id_before_and_after_the_invite() {
+    for with_invite in [false, true] {
+        let mut stage = ready();
+        stage.push(&announces("c", "1234"));
+        if with_invite {
+            stage.input(invite("c", "1234"));
+        }
+        stage.push(&cancels("other", "1234"));
+        assert!(ends(&stage).is_empty());
+        stage.push(&cancels("c", "1234"));
+        assert_eq!(ends(&stage), [Ended::Cancelled]);
+    }
+}
+
+#[test]
+fn a_cancel_that_overtook_its_push_silences_that_push_alone() {
+    let mut stage = ready();
+    stage.push(&cancels("c", "1234"));
+    let late = stage.push(&announces("c", "1234"));
+    assert!(!late.is_call() && announced(&stage) == 0, "{late:?}");
+    rings_with_180(&mut stage, "c", "1234");
+    assert_eq!(stage.push(&announces("c", "1234")).uuid, call(&stage)[0], "and its push is of the call that lives");
+}
+
+// Limits.
+
+#[test]
+fn a_flood_of_pushes_announces_no_more_than_its_limit_and_leaves_room_for_every_invite() {
+    for channel in [Channel::FcmAndroid, Channel::PushKit] {
+        let mut stage = ready();
+        let mut silent = 0;
+        for number in 0..600 {
+            let action = stage.push_on(&announces(&format!("f{number}"), &format!("x{number}")), channel);
+            if !action.is_call() {
+                let told = if channel == Channel::PushKit { Duty::ReportThenEnd } else { Duty::Nothing };
+                assert_eq!(action.duty, told, "what cannot ring is reported and ended");
+                silent += 1;
+            }
+            // Whoever is answered or ended makes room; the minute does not.
+            stage.push_on(&cancels(&format!("f{number}"), "x"), channel);
+            stage.advance(std::time::Duration::from_millis(50));
+        }
+        assert!(announced(&stage) <= 64 && silent >= 536, "{} {silent}", announced(&stage));
+        let told = |event: &Event| matches!(event, Event::Discarded { reason: Discard::TooManyCalls, .. });
+        assert!(stage.events.iter().any(told));
+        for number in 0..100 {
+            rings_with_180(&mut stage, &format!("real{number}"), &format!("b{number}"));
+        }
+        stage.advance(seconds(60));
+        assert!(stage.push_on(&announces("later", "9"), channel).is_call(), "the next minute");
+    }
+}
+
+#[test]
+fn a_flood_for_one_account_leaves_the_others_their_pushes() {
+    let mut stage = ready();
+    stage.add(account(|config| config.aor = "sip:bob@example.com".into()), mpush());
+    for number in 0..200 {
+        stage.push(&announces(&format!("f{number}"), &format!("x{number}")));
+    }
+    let for_bob = r#"{"ntype":"0","nfrom":"9","ncallid":"b","ntouser":"bob"}"#;
+    assert!(stage.push(for_bob).is_call());
+}
+
+#[test]
+fn a_push_that_cannot_ring_still_has_the_phone_register_within_its_bucket() {
+    let mut stage = ready();
+    for number in 0..64 {
+        stage.push(&announces(&format!("f{number}"), &format!("x{number}")));
+    }
+    // Long enough for the bucket to be full again, and not for the announced calls to be missed.
+    for _ in 0..8 {
+        for request in stage.all().into_iter().filter(Sent::is_register) {
+            stage.ok(&request, &[]);
+        }
+        stage.advance(seconds(4));
+    }
+    stage.all();
+    let action = stage.push(&announces("one-more", "1234"));
+    assert!(!action.is_call());
+    stage.advance(seconds(10));
+    assert!(stage.all().iter().any(Sent::is_register), "its INVITE may come all the same");
+}
+
+// Contradictions.
+
+/// Announced from one number, answered before the INVITE came, which names another.
+fn answered_early(policy: CallPolicy, push_from: &str, invite_from: &str) -> (Stage, Uuid) {
+    let mut stage = ready();
+    stage.agent.set_call_policy(policy);
+    stage.push(&announces("c", push_from));
+    let uuid = call(&stage)[0];
+    assert!(stage.agent.answer(uuid, stage.now));
+    stage.drain();
+    stage.input(invite("c", invite_from));
+    (stage, uuid)
+}
+
+#[test]
+fn a_caller_who_is_not_who_the_push_said_is_told_before_anything_is_answered() {
+    let (stage, uuid) = answered_early(CallPolicy::default(), "+15550100", "15559999");
+    let [.., CallChange::CallerChanged(told), CallChange::AnswerWanted { caller, .. }] = &stage.calls()[..] else {
+        panic!("{:?}", stage.calls())
+    };
+    assert!(told.uri.contains("15559999") && caller == told);
+    assert!(call(&stage).iter().all(|known| *known == uuid), "it is one call");
+    assert!(stage.sent.iter().all(|sent| sent.code() != Some(200)));
+}
+
+#[test]
+fn an_app_may_have_the_user_asked_again_about_another_caller() {
+    let policy = CallPolicy { reconfirm: true, ..CallPolicy::default() };
+    let (mut stage, uuid) = answered_early(policy.clone(), "+15550100", "15559999");
+    let [.., CallChange::CallerChanged(_), CallChange::Ringing { announced: true, .. }] = &stage.calls()[..] else {
+        panic!("{:?}", stage.calls())
+    };
+    assert!(stage.agent.answer(uuid, stage.now), "the user says so once more");
+    stage.drain();
+    assert!(matches!(stage.calls().last(), Some(CallChange::AnswerWanted { .. })));
+
+    let (mut declined, uuid) = answered_early(policy.clone(), "+15550100", "15559999");
+    assert!(declined.agent.decline(uuid, Decline::Everywhere, declined.now));
+    declined.drain();
+
+    let (same, _) = answered_early(policy, "+1 (555) 010-0123", "5550100123");
+    assert!(matches!(same.calls().last(), Some(CallChange::AnswerWanted { .. })), "the same number in another form");
+}
+
+#[test]
+fn numbers_in_other_forms_and_names_contradict_nobody() {
+    for (push_from, invite_from) in
+        [("0015550100123", "+15550100123"), ("Mad Hatter", "15550100"), ("", "15550100"), ("anonymous", "15550100")]
+    {
+        let (stage, _) = answered_early(CallPolicy::default(), push_from, invite_from);
+        let said = stage.calls();
+        assert!(
+            !matches!(said[said.len() - 2], CallChange::CallerChanged(_)),
+            "{push_from:?} {invite_from:?}: {said:?}"
+        );
+    }
+}
+
+#[test]
+fn a_push_that_comes_after_the_invite_changes_no_caller() {
+    let mut stage = ready();
+    stage.input(invite("c", "15550100"));
+    stage.push(r#"{"ntype":"0","nfrom":"15559999","nfromusername":"Your Bank","ncallid":"c","ntouser":"alice"}"#);
+    assert!(!stage.calls().iter().any(|change| matches!(change, CallChange::CallerChanged(_))), "{:?}", stage.calls());
+}
+
+// Sealed pushes.
+
+/// Alice takes sealed pushes only, Bob any.
+fn sealed() -> Stage {
+    let mut stage = Stage::new(account(|config| config.sealed_pushes_only = true), mpush());
+    stage.registered();
+    stage
+}
+
+fn is_blank(action: &PushAction) -> bool {
+    action.caller.is_none() && action.display_name.is_none() && action.title.is_none() && action.identity.is_empty()
+}
+
+#[test]
+fn an_account_that_takes_sealed_pushes_believes_no_word_of_another() {
+    let forged = r#"{"ntype":"0","nfrom":"1","nfromusername":"My Bank","ncallid":"c","ntouser":"alice"}"#;
+    let mut stage = sealed();
+    let action = stage.push(forged);
+    assert!(is_blank(&action) && action.kind == ActionKind::RefreshBinding, "{action:?}");
+    assert!(stage.calls().is_empty() && stage.one().is_register(), "it registers like a push without content");
+
+    let mut stage = sealed();
+    let action = stage.push_on(forged, Channel::PushKit);
+    assert!(
+        is_blank(&action) && action.is_call() && action.duty == Duty::ReportCall,
+        "reported as unknown: {action:?}"
+    );
+    let uuid = action.uuid;
+    assert_ne!(stage.push_on(&cancels("c", "1"), Channel::PushKit).kind, ActionKind::Cancel);
+    assert!(ends(&stage).is_empty(), "its id ends nothing");
+    stage.input(invite("c", "1234"));
+    assert!(call(&stage).contains(&uuid));
+}
+
+#[test]
+fn an_account_beside_one_that_takes_sealed_pushes_goes_on_reading_its_own() {
+    let mut stage = sealed();
+    stage.add(account(|config| config.aor = "sip:bob@example.com".into()), mpush());
+    let for_bob = stage.push(r#"{"ntype":"0","nfrom":"1","ncallid":"b","ntouser":"bob"}"#);
+    assert_eq!((for_bob.is_call(), for_bob.caller.as_deref()), (true, Some("1")));
+    let for_alice = stage.push(r#"{"ntype":"0","nfrom":"1","ncallid":"a","ntouser":"alice"}"#);
+    assert!(is_blank(&for_alice), "{for_alice:?}");
+}

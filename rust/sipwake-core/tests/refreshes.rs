@@ -7,30 +7,15 @@ use std::time::Duration;
 use phone::{ANSWER, Caller, OFFER, Phone, gist};
 use sipwake_core::account::Transport;
 use sipwake_core::event::Offer;
-use uuid::Uuid;
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn connected(headers: &str) -> (Phone, Caller, Uuid) {
-    let mut phone = Phone::new(Transport::Udp);
-    let mut bob = Caller::new("c1").with(headers);
-    phone.receive(&bob.invite());
-    let call = phone.call();
-    assert!(phone.agent.accept(call, Offer::sdp(ANSWER), phone.now));
-    phone.drain();
-    bob.hear(phone.sent.last().expect("a 200"));
-    phone.receive(&bob.ack(false));
-    phone.take();
-    assert_eq!(phone.happened(), ["ringing", "connected"]);
-    (phone, bob, call)
-}
-
 #[test]
 fn a_refresh_that_is_refused_for_now_is_tried_again() {
     for (status, extra) in [("491 Request Pending", ""), ("500 Server Internal Error", "Retry-After: 3\r\n")] {
-        let (mut phone, _, _) = connected("Session-Expires: 1800\r\nAllow: UPDATE, INVITE\r\n");
+        let (mut phone, _, _) = Phone::connected("Session-Expires: 1800\r\nAllow: UPDATE, INVITE\r\n");
         phone.pass(seconds(901));
         let update = phone.take().remove(0);
         phone.receive(&Caller::respond(&update, status, extra));
@@ -46,7 +31,7 @@ fn a_refresh_that_is_refused_for_now_is_tried_again() {
 
 #[test]
 fn a_hold_without_session_expires_ends_the_timer() {
-    let (mut phone, mut bob, call) = connected("Session-Expires: 1800;refresher=uac\r\nSupported: timer\r\n");
+    let (mut phone, mut bob, call) = Phone::connected("Session-Expires: 1800;refresher=uac\r\nSupported: timer\r\n");
     phone.pass(seconds(1700));
     bob.headers = String::new();
     phone.receive(&bob.within("INVITE", "", Some(&OFFER.replace("1 1 IN", "1 2 IN"))));
@@ -61,7 +46,7 @@ fn a_hold_without_session_expires_ends_the_timer() {
 
 #[test]
 fn another_body_under_the_same_version_is_told() {
-    let (mut phone, mut bob, _) = connected("");
+    let (mut phone, mut bob, _) = Phone::connected("");
     phone.receive(&bob.within("INVITE", "", Some(&OFFER.replace("4000", "4002"))));
     assert_eq!(phone.happened(), ["offered"]);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use driver::{Driver, Transmit};
 use sipwake_core::account::{Account, AccountConfig, AccountKey, Hop, Transport};
 use sipwake_core::clock::Now;
-use sipwake_core::event::{CallChange, Ended, Event, FlowId};
+use sipwake_core::event::{CallChange, Ended, Event, FlowId, Offer};
 use sipwake_core::payload::{Channel, Hints, parse_push};
 use sipwake_core::sip::Message;
 use sipwake_core::snapshot::Record;
@@ -37,6 +37,8 @@ pub(crate) struct Phone {
     pub(crate) online: bool,
     /// Whether each REGISTER is answered with a 200 at once.
     pub(crate) registrar_answers: bool,
+    /// How the registrar challenges a REGISTER without credentials, if it does.
+    challenge: Option<&'static str>,
     seed: u8,
     transport: Transport,
     purr: Option<&'static str>,
@@ -91,6 +93,33 @@ impl Phone {
         Self::started(Transport::Udp, now, 1, Some(purr))
     }
 
+    /// In a call with a caller whose INVITE carries these header fields.
+    pub(crate) fn connected(headers: &str) -> (Self, Caller, Uuid) {
+        Self::new(Transport::Udp).called(headers)
+    }
+
+    /// As [`connected`](Self::connected), at a registrar that asks for credentials.
+    pub(crate) fn connected_where_asked(challenge: &'static str, headers: &str) -> (Self, Caller, Uuid) {
+        let mut phone = Self::new(Transport::Udp);
+        phone.challenge = Some(challenge);
+        phone.agent.register(&phone.account, phone.now).expect("it is there");
+        phone.drain();
+        phone.called(headers)
+    }
+
+    fn called(mut self, headers: &str) -> (Self, Caller, Uuid) {
+        let mut bob = Caller::new("c1").with(headers);
+        self.receive(&bob.invite());
+        let call = self.call();
+        assert!(self.agent.accept(call, Offer::sdp(ANSWER), self.now));
+        self.drain();
+        bob.hear(self.sent.last().expect("a 200"));
+        self.receive(&bob.ack(false));
+        self.take();
+        assert_eq!(self.happened(), ["ringing", "connected"]);
+        (self, bob, call)
+    }
+
     fn started(transport: Transport, now: Now, seed: u8, purr: Option<&'static str>) -> Self {
         let mut agent = UserAgent::new([seed; 32], None, now);
         let mut config = AccountConfig::new("sip:alice@example.com", "wonderland");
@@ -121,6 +150,7 @@ impl Phone {
             events: Vec::new(),
             online: true,
             registrar_answers: true,
+            challenge: None,
             seed,
             transport,
             purr,
@@ -147,19 +177,21 @@ impl Phone {
         if !self.registrar_answers {
             return;
         }
+        let asks = self.challenge.filter(|_| header(&text, "Authorization").is_none());
+        let status = if asks.is_some() { "401 Unauthorized" } else { "200 OK" };
         let field = |name: &str| header(&text, name).expect("every REGISTER has it");
+        let contact = format!("Contact: {};expires=3600\r\n", field("Contact"));
         let caps = self.purr.map(|purr| format!("Feature-Caps: *;+sip.pns=\"fcm\";+sip.pnspurr=\"{purr}\"\r\n"));
-        let ok = format!(
-            "SIP/2.0 200 OK\r\nVia: {}\r\nFrom: {}\r\nTo: {};tag=r\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: {};expires=3600\r\n{}\r\n",
+        let says = asks.map_or_else(|| contact + &caps.unwrap_or_default(), str::to_owned);
+        let answer = format!(
+            "SIP/2.0 {status}\r\nVia: {}\r\nFrom: {}\r\nTo: {};tag=r\r\nCall-ID: {}\r\nCSeq: {}\r\n{says}\r\n",
             field("Via"),
             field("From"),
             field("To"),
             field("Call-ID"),
             field("CSeq"),
-            field("Contact"),
-            caps.unwrap_or_default(),
         );
-        self.receive(&ok);
+        self.receive(&answer);
     }
 
     /// A message comes in. Without a flow it is lost.

@@ -53,11 +53,19 @@ pub enum Habit {
     ZeroInHeader,
     /// A Contact is listed at its end, with `expires=0`, beside its living twin (Kamailio).
     EndListed,
+    /// A Contact of more than 255 bytes gets a 400 (OpenSIPS, Asterisk); the provider's tokens are long.
+    ContactTooLong,
+    /// The INVITE's To is the registered Contact, and To is cut at 255 bytes in what follows (Asterisk's chan_sip).
+    ToCut,
+    /// The first of the server's two addresses is dead: what is sent there over UDP is lost (a cluster with one node down).
+    FirstAddressDead,
+    /// Who waits for a call is known by `pn-*` alone, whichever account registers (OpenSIPS); both accounts have one token.
+    WaitsByPn,
 }
 
 impl Habit {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::NonceOnce403,
         Self::NonceOnce400,
         Self::NonceOnce500,
@@ -80,6 +88,10 @@ impl Habit {
         Self::ProviderDropped,
         Self::ZeroInHeader,
         Self::EndListed,
+        Self::ContactTooLong,
+        Self::ToCut,
+        Self::FirstAddressDead,
+        Self::WaitsByPn,
     ];
 
     /// Reads the name that a story has for it.

@@ -8,7 +8,9 @@ use sipwake_core::push::{Dialect, Dialects, PortSipHeader, Provider, Push, PushC
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 use sipwake_core::user_agent::UserAgent;
 
+use crate::habits::Habit;
 use crate::script::{Damage, Profile, Setting};
+use crate::wire::SECOND_DOMAIN;
 
 /// Returns the user part of an account's AOR.
 pub(crate) fn user(account: usize) -> String {
@@ -36,6 +38,8 @@ pub(crate) struct App {
     pub(crate) wants_push: bool,
     /// Counts the provider's tokens; 0: none yet.
     pub(crate) token: u32,
+    /// Counts the changes of its push settings.
+    pub(crate) settings: u32,
     /// A record was damaged: what it held cannot be asked for.
     pub(crate) excused: bool,
     /// Logged out for longer than push services keep a message, by the wall clock at one time or another.
@@ -79,6 +83,7 @@ impl Phone {
             logged_in: true,
             wants_push: true,
             token: 0,
+            settings: 0,
             excused: false,
             long_gone: false,
         };
@@ -144,9 +149,21 @@ fn millis(count: u64) -> std::time::Duration {
 
 /// Returns the token with this number.
 pub(crate) fn token_text(setting: &Setting, account: usize, number: u32) -> String {
-    let more = if setting.apart.is_some_and(|apart| apart.large.is_some()) { LARGE } else { 0 };
-    format!("token-{account}-{number}:APA91bVerySecretIndeed{}", "x".repeat(more))
+    let large = setting.apart.is_some_and(|apart| apart.large.is_some());
+    let long = setting.has(Habit::ContactTooLong) || setting.has(Habit::ToCut);
+    let more = if large {
+        LARGE
+    } else if long {
+        LONG
+    } else {
+        0
+    };
+    let whose = if setting.has(Habit::WaitsByPn) { 0 } else { account };
+    format!("token-{whose}-{number}:APA91bVerySecretIndeed{}", "x".repeat(more))
 }
+
+/// A token so much longer, and no Contact with it has 255 bytes or less.
+const LONG: usize = 200;
 
 /// A token so much longer, and no REGISTER with it goes into a datagram.
 const LARGE: usize = 1000;
@@ -163,7 +180,11 @@ pub(crate) fn gateway_of(host: &str) -> Option<usize> {
 
 pub(crate) fn account(setting: &Setting, index: usize) -> Account {
     let name = user(index);
-    let mut config = AccountConfig::new(format!("sip:{name}@example.com"), password(&name));
+    let mut config = AccountConfig::new(format!("sip:{}", aor(setting, index)), password(&name));
+    config.auth_user = Some(name);
+    if setting.shared_extension && setting.apart.is_none() && setting.profile != Profile::XMpush {
+        config.outbound_proxy = Some("example.com".to_owned());
+    }
     let given = setting.apart.is_none_or(|apart| apart.dns.is_none());
     config.transport = given.then_some(if setting.udp { Transport::Udp } else { Transport::Tcp });
     config.expires = setting.expires;
@@ -178,8 +199,18 @@ pub(crate) fn account(setting: &Setting, index: usize) -> Account {
     Account::parse(config).expect("a good account")
 }
 
-pub(crate) fn push(setting: &Setting) -> Push {
-    let mut config = PushConfig::new(Provider::Fcm, "app");
+/// Returns an account's AOR without its scheme.
+pub(crate) fn aor(setting: &Setting, index: usize) -> String {
+    match index {
+        1 if setting.shared_extension => format!("{}@{SECOND_DOMAIN}", user(0)),
+        _ => format!("{}@example.com", user(index)),
+    }
+}
+
+/// Returns what the app states after so many changes: another package each time.
+pub(crate) fn push(setting: &Setting, changes: u32) -> Push {
+    let package = if changes.is_multiple_of(2) { "app" } else { "other" };
+    let mut config = PushConfig::new(Provider::Fcm, package);
     config.dialects = match setting.profile {
         Profile::Flexisip => Dialects::Only(vec![Dialect::Linphone]),
         Profile::PortSip => Dialects::Only(vec![Dialect::PortSip(PortSipHeader::XPush)]),

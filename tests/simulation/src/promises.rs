@@ -40,8 +40,9 @@ pub(crate) struct InFlight {
 pub(crate) struct Seen {
     pub(crate) in_flight: Option<InFlight>,
     call_id: Option<String>,
-    pub(crate) nonce: Option<String>,
-    pub(crate) stored_nonce: Option<String>,
+    /// The last nonce, and the host that gave it: it is nothing to another one.
+    pub(crate) nonce: Option<(u64, String)>,
+    pub(crate) stored_nonce: Option<(u64, String)>,
     /// Refusals of a wrong password since the app was last told, or there was a reason to try.
     pub(crate) refusals: u32,
     /// The flow of the registration, while it is open.
@@ -144,6 +145,13 @@ impl Watch {
         self.counts.clear();
     }
 
+    /// What is in flight at an address that was left is sent anew at the next one.
+    pub(crate) fn flow_moved(&mut self, flow: u64) {
+        for seen in &mut self.seen {
+            seen.in_flight.take_if(|known| known.flow == flow);
+        }
+    }
+
     pub(crate) fn flow_closed(&mut self, flow: u64) {
         for seen in &mut self.seen {
             seen.in_flight.take_if(|known| known.flow == flow);
@@ -153,7 +161,14 @@ impl Watch {
 
     /// Promises 3 and 4: one REGISTER at a time, one Call-ID, a CSeq and a nonce count that grow, credentials ahead of
     /// the challenge.
-    pub(crate) fn register_sent(&mut self, account: usize, wire: &Wire, bytes: &[u8], flow: u64, at: u64) {
+    pub(crate) fn register_sent(
+        &mut self,
+        account: usize,
+        wire: &Wire,
+        bytes: &[u8],
+        (flow, host): (u64, u64),
+        at: u64,
+    ) {
         let seen = &mut self.seen[account];
         let branch = wire.branch();
         if let Some(known) = &seen.in_flight {
@@ -191,7 +206,7 @@ impl Watch {
         if !aside {
             seen.main = Some(flow);
         }
-        let unasked = !aside && seen.nonce.as_deref().is_some_and(|known| known != nonce);
+        let unasked = !aside && seen.nonce.as_ref().is_some_and(|(from, known)| *from == host && known != nonce);
         if other_call_id {
             return self.fail(at, 3, "another Call-ID for the same registration");
         }

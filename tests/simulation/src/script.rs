@@ -69,6 +69,9 @@ pub struct Setting {
     /// What this server does beside what it should.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub habits: Vec<Habit>,
+    /// Both accounts have the same extension, at two domains.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared_extension: bool,
     /// How long after a push was judged the app hands it over, in milliseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub push_gap: u64,
@@ -191,6 +194,8 @@ pub enum Happening {
     StoreFails(u64),
     /// The user's password is another from here on, and the phone never learns it.
     PasswordChanges(usize),
+    /// The app states other push settings for this account.
+    Settings(usize),
 }
 
 /// A whole story.
@@ -212,6 +217,7 @@ impl Script {
             seed,
             profile,
             habits: Vec::new(),
+            shared_extension: false,
             push_gap: if seed % 10 == 7 { seed % 3001 } else { 0 },
             udp: chance.hits(650),
             apart: chance.hits(350).then(|| apart(&mut chance)),
@@ -227,7 +233,13 @@ impl Script {
             nonce_life: *chance.pick(&[30, 300, 3600, 100_000]),
             length: *chance.pick(&[2 * HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR, 72 * HOUR]),
         };
-        let setting = Setting { habits: habits::drawn(seed, setting.apart.is_some()), ..setting };
+        // A stream of its own: what else happens in a story does not depend on it.
+        let mut later = Chance::new(seed ^ 0x7365_7474_696e_6773);
+        let setting = Setting {
+            habits: habits::drawn(seed, setting.apart.is_some()),
+            shared_extension: setting.accounts > 1 && later.hits(400),
+            ..setting
+        };
         let count = chance.between(4, 40);
         let mut happenings: Vec<(u64, Happening)> = Vec::new();
         while happenings.len() < count as usize {
@@ -245,6 +257,10 @@ impl Script {
         if chance.hits(40) {
             let who = chance.between(0, setting.accounts as u64 - 1) as usize;
             happenings.push((chance.between(0, setting.length), Happening::PasswordChanges(who)));
+        }
+        while later.hits(250) {
+            let who = later.between(0, setting.accounts as u64 - 1) as usize;
+            happenings.push((later.between(0, setting.length), Happening::Settings(who)));
         }
         happenings.sort_by_key(|(at, _)| *at);
         Self { setting, happenings }

@@ -253,6 +253,9 @@ impl Server {
             return (500, "CSeq Out Of Order", Vec::new(), None);
         }
         self.cseqs.insert(call_id, request.cseq());
+        if self.setting.has(Habit::ContactTooLong) && request.contacts().iter().any(|contact| contact.uri.len() > 255) {
+            return (400, "Bad Request", vec!["P-Registrar-Error: Contact/received too long".to_owned()], None);
+        }
         let speaks = request.contacts().iter().any(|contact| contact.uri.contains(";pn-provider"));
         let dropped = self.setting.has(Habit::ProviderDropped) && now > self.setting.length / 2;
         if (dropped || self.setting.profile == Profile::Rfc8599Refusing) && speaks && self.wanted(request) > 0 {

@@ -1,5 +1,8 @@
 //! As much of SIP as a server needs that only ever hears from sipwake: a parser and builder of its own.
 
+/// The domain of a second account with the extension of the first.
+pub(crate) const SECOND_DOMAIN: &str = "second.example.com";
+
 /// A message, split.
 #[derive(Debug, Clone)]
 pub(crate) struct Wire<'m> {
@@ -49,9 +52,11 @@ impl<'m> Wire<'m> {
         self.one("cseq").split(' ').nth(1).unwrap_or_default()
     }
 
-    /// The user part of the To URI.
-    pub(crate) fn to_user(&self) -> &str {
-        self.one("to").split("sip:").nth(1).and_then(|rest| rest.split('@').next()).unwrap_or_default()
+    /// The user that To names. Of two with one extension the domain tells which.
+    pub(crate) fn to_user(&self) -> &'m str {
+        let (user, host) =
+            self.one("to").split("sip:").nth(1).and_then(|rest| rest.split_once('@')).unwrap_or_default();
+        if host.starts_with(SECOND_DOMAIN) { "user1" } else { user }
     }
 
     pub(crate) fn contacts(&self) -> Vec<Contact> {

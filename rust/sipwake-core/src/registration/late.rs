@@ -22,6 +22,11 @@ impl Registration {
     /// The flow moves to another address. What was asked at this one may be answered yet, on `left`.
     pub(crate) fn flow_left(&mut self, flow: FlowId, left: FlowId, flows: &mut Flows, outbox: &mut Outbox) {
         flows.leave(flow, left);
+        if !self.here.owns(flow) {
+            // A gateway that was left is asked anew at its next address; the registration in use has nothing to do with it.
+            flows.close(left, outbox);
+            return self.ask_left_anew(flow);
+        }
         match self.here.part(flow, left) {
             Some(there) if self.late.len() < MAX_LATE => self.late.push(Late { there, removing: false }),
             _ => flows.close(left, outbox),

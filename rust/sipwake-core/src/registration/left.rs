@@ -10,7 +10,7 @@ use super::{Due, Life, Registration};
 use crate::account::Hop;
 use crate::binding::{Binding, Chain, Outcome, Purpose, Sending, Sent};
 use crate::clock::{Now, Soonest};
-use crate::event::Removed;
+use crate::event::{FlowId, Removed};
 use crate::flows::Flows;
 use crate::outbox::Outbox;
 use crate::sip::Message;
@@ -260,6 +260,13 @@ impl Registration {
     pub(super) fn interrupt_left(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         if self.left.as_ref().is_some_and(|left| left.there.is_asking()) {
             self.give_left_up(flows, outbox, now);
+        }
+    }
+
+    /// Its flow has moved to another address: what was asked is asked there.
+    pub(super) fn ask_left_anew(&mut self, flow: FlowId) {
+        if let Some(left) = self.left.as_mut().filter(|left| left.there.owns(flow)) {
+            left.there.ask_anew();
         }
     }
 

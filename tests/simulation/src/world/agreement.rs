@@ -66,7 +66,7 @@ impl World<'_> {
         if app.excused && self.setting.has(Habit::ForbiddenAtTimes) {
             return None;
         }
-        let dropped = self.setting.has(Habit::ProviderDropped);
+        let dropped = self.setting.has(Habit::ProviderDropped) || self.setting.has(Habit::ContactTooLong);
         if !ours.iter().any(|binding| binding.token == wanted || (dropped && binding.token.is_none())) {
             let seen: Vec<_> = ours.iter().map(|binding| &binding.token).collect();
             return Some(format!("no binding with {wanted:?}, but {seen:?}"));

@@ -10,6 +10,7 @@ use sipwake_core::snapshot::{REMOVALS, binding_key};
 use sipwake_core::user_agent::UserAgent;
 
 use super::{Call, Due, World};
+use crate::habits::Habit;
 use crate::phone;
 use crate::script::{Happening, SECOND, Setting};
 use crate::server::Server;
@@ -88,7 +89,7 @@ impl World<'_> {
 
     pub(super) fn add_account(&mut self, index: usize) -> bool {
         let account = phone::account(self.setting, index);
-        let push = phone::push(self.setting);
+        let push = phone::push(self.setting, self.phone.apps[index].settings);
         let own = binding_key(&account.key());
         if self.is_unstored(&own) || self.phone.stale.contains(&own) {
             self.excuse(index);
@@ -123,15 +124,27 @@ impl World<'_> {
             // The user has the phone in hand.
             self.phone.asleep_until = 0;
         }
-        let active = |index: usize| alive && self.phone.apps[index].logged_in;
+        let logged_in: Vec<bool> = self.phone.apps.iter().map(|app| app.logged_in).collect();
+        let active = |index: usize| alive && logged_in[index];
         match happening {
             Happening::Register(index) if active(index) => {
                 self.ask_register(index);
             }
             Happening::NewToken(index) => {
-                self.phone.apps[index].token += 1;
-                if alive && self.phone.apps[index].logged_in && self.phone.apps[index].wants_push {
-                    self.say_token(index);
+                // A device has one token, whoever is logged in.
+                let all = self.setting.has(Habit::WaitsByPn);
+                for index in if all { 0..self.phone.apps.len() } else { index..index + 1 } {
+                    self.phone.apps[index].token += 1;
+                    let app = &self.phone.apps[index];
+                    if app.logged_in && app.wants_push && self.phone.agent.is_some() {
+                        self.say_token(index);
+                    }
+                }
+            }
+            Happening::Settings(index) => {
+                self.phone.apps[index].settings += 1;
+                if active(index) {
+                    self.add_account(index);
                 }
             }
             Happening::SameToken(index) if active(index) && self.phone.apps[index].wants_push => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sipwake_core::event::{CallChange, CallEvent};
 use sipwake_core::payload::{Channel, Hints, PushAction, parse_push};
 
 use super::{Call, Due, World};
@@ -50,7 +51,20 @@ impl World<'_> {
 
     pub(super) fn call_request(&self, method: &str, call: usize, flow: u64) -> Vec<u8> {
         let to = phone::user(self.calls[call].account);
-        let alias = if self.setting.has(Habit::AliasInTo) { "sales" } else { &to };
+        let aor = phone::aor(self.setting, self.calls[call].account);
+        let contact = || {
+            let bindings = self.servers[self.gateway_of(flow)].bindings[&to].iter();
+            let known = bindings.clone().find(|binding| binding.flow == Some(flow));
+            known.map_or_else(|| format!("sip:{aor}"), |binding| binding.contact.uri.clone())
+        };
+        let mut named = match () {
+            () if self.setting.has(Habit::AliasInTo) => "<sip:sales@example.com>".to_owned(),
+            () if self.setting.has(Habit::ToCut) => format!("<{}>", contact()),
+            () => format!("<sip:{aor}>"),
+        };
+        if method == "ACK" {
+            named.truncate(249);
+        }
         let renamed = self.setting.has(Habit::CallIdRenamed);
         let call_id = if renamed { format!("b2b-{call}") } else { format!("call-{call}") };
         let push_id = match self.setting.profile {
@@ -59,7 +73,7 @@ impl World<'_> {
         };
         format!(
             "{method} sip:{to}@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKcall{call}.{flow}\r\n\
-             Max-Forwards: 70\r\nFrom: <sip:+49{call}@example.com>;tag=c{call}\r\nTo: <sip:{alias}@example.com>\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:+49{call}@example.com>;tag=c{call}\r\nTo: {named}\r\n\
              Call-ID: {call_id}@example.com\r\nCSeq: 1 {method}\r\nContact: <sip:192.0.2.1>\r\n{push_id}Content-Length: 0\r\n\r\n"
         )
         .into_bytes()
@@ -105,7 +119,7 @@ impl World<'_> {
     }
 
     pub(super) fn payload(&self, index: usize, call: usize) -> String {
-        let user = phone::user(index);
+        let user = phone::user(if self.setting.shared_extension { 0 } else { index });
         match self.setting.profile {
             Profile::Flexisip => format!(
                 r#"{{"loc-key":"IC_MSG","call-id":"call-{call}@example.com","from-uri":"sip:+49{call}@example.com"}}"#
@@ -134,7 +148,8 @@ impl World<'_> {
         let Some(agent) = &self.phone.agent else { return };
         let action = agent.gate().judge(parse_push(payload.as_str(), Channel::FcmAndroid, &hints), &hints, now.boot);
         let app = &self.phone.apps[index];
-        let named = action.identity.account.is_some();
+        // One extension at two domains: the push does not say at which.
+        let named = action.identity.account.is_some() && !self.setting.shared_extension;
         let other = self.phone.apps.iter().any(|app| app.logged_in && app.wants_push);
         let unwanted = !(app.logged_in && app.wants_push);
         let excused = app.excused || app.long_gone;
@@ -161,6 +176,17 @@ impl World<'_> {
             self.owed_since[index].get_or_insert(self.at);
         }
         self.with_agent(|agent, now| agent.handle_push(action, *now));
+    }
+
+    /// Promise 6: a call is told under the account that it is for.
+    pub(super) fn rings_for_the_right_one(&mut self, event: &CallEvent) {
+        let CallChange::Ringing { caller, .. } = &event.change else { return };
+        let number = caller.uri.trim_start_matches("sip:+49").split('@').next();
+        let call = number.and_then(|number| number.parse().ok()).and_then(|number: usize| self.calls.get(number));
+        let wrong = |call: &Call| event.account.as_ref().is_some_and(|told| *told != self.phone.apps[call.account].key);
+        if !self.setting.has(Habit::AliasInTo) && call.is_some_and(wrong) {
+            self.watch.fail(self.at, 6, "a call is told under another account than the one it is for");
+        }
     }
 
     /// Promise 3: a push is answered by a REGISTER that is sent after it.

@@ -22,6 +22,8 @@ const MAX_DATAGRAM: usize = 1300;
 pub(super) struct Route {
     pub(super) gateway: usize,
     pub(super) udp: bool,
+    /// Stands for the host's name and port.
+    pub(super) host: u64,
 }
 
 /// What an account's gateways should hold.
@@ -37,10 +39,12 @@ pub(super) struct Holding {
 
 impl World<'_> {
     pub(super) fn route_of(&mut self, hop: &Hop) -> Route {
-        let Some(apart) = self.setting.apart else { return Route { gateway: 0, udp: self.setting.udp } };
+        let host = format!("{}:{:?}", hop.host, hop.port);
+        let host = host.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let Some(apart) = self.setting.apart else { return Route { gateway: 0, udp: self.setting.udp, host } };
         let gateway = phone::gateway_of(&hop.host.to_string()).unwrap_or(0);
         let chosen = hop.transport == Transport::Udp && !hop.explicit_transport && apart.is_tcp(gateway);
-        Route { gateway, udp: hop.transport == Transport::Udp && !chosen }
+        Route { gateway, udp: hop.transport == Transport::Udp && !chosen, host }
     }
 
     pub(super) fn gateway_of(&self, flow: u64) -> usize {

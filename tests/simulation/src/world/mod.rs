@@ -25,6 +25,8 @@ const QUIET: u64 = 2 * 3600 * SECOND;
 const MAX_STEPS: u64 = 3_000_000;
 /// How long the server tries to reach a woken phone (S2, `waittime`).
 const HOLD: u64 = 40 * SECOND;
+/// How long an address may be silent where there is another one.
+const SILENCE: u64 = 4 * SECOND;
 
 /// How a story went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,8 @@ enum Due {
     Invite(usize, u64),
     Cancel(usize),
     CallAgain(usize),
+    /// A dead address has been silent for as long as it is given.
+    Silent(u64),
     /// Time to see what an account's gateways hold.
     Judge(usize),
 }
@@ -72,6 +76,8 @@ struct World<'s> {
     /// One, or each of several gateways.
     servers: Vec<Server>,
     routes: BTreeMap<u64, Route>,
+    /// Flows that are at a dead address, and whether that was noticed.
+    dead: BTreeMap<u64, bool>,
     /// Until when each of them hears nothing.
     down_until: Vec<u64>,
     holdings: Vec<Holding>,
@@ -115,6 +121,7 @@ pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) 
         chance: Chance::new(setting.seed),
         servers: (0..gateways).map(|place| Server::new(setting, place)).collect(),
         routes: BTreeMap::new(),
+        dead: BTreeMap::new(),
         down_until: vec![0; gateways],
         holdings: vec![Holding::default(); setting.accounts],
         phone: Phone::new(setting),

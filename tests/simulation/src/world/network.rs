@@ -40,25 +40,48 @@ impl World<'_> {
             Due::ToPhone(flow, _) if asleep > 0 && self.is_udp(flow) => {}
             due if asleep > 0 => self.missed.push(due),
             Due::ToPhone(flow, bytes) => self.at_phone(flow, &bytes),
+            Due::Silent(flow) => self.moves_on(flow),
             Due::FlowUp(flow) => {
                 let Some(known) = self.phone.flows.get_mut(&flow) else { return };
                 known.up = true;
                 let local = SocketAddr::from((Ipv4Addr::new(10, 0, 0, self.phone.address), known.port));
                 let chosen = if self.is_udp(flow) { Transport::Udp } else { Transport::Tcp };
+                let leads_on = self.dead.contains_key(&flow);
                 self.with_agent(|agent, now| {
-                    agent.handle_flow_transport(FlowId(flow & 0xffff_ffff), chosen);
-                    agent.handle_flow_up(FlowId(flow & 0xffff_ffff), local, *now);
+                    agent.handle_flow_leads_on(core_flow(flow), leads_on);
+                    agent.handle_flow_transport(core_flow(flow), chosen);
+                    agent.handle_flow_up(core_flow(flow), local, *now);
                 });
             }
             Due::FlowDown(flow) => {
                 if self.phone.flows.remove(&flow).is_some() {
                     self.watch.flow_closed(flow);
                     self.with_agent(|agent, now| {
-                        agent.handle_flow_down(FlowId(flow & 0xffff_ffff), FlowError::Closed, *now);
+                        agent.handle_flow_down(core_flow(flow), FlowError::Closed, *now);
                     });
                 }
             }
         }
+    }
+
+    /// The first address of the server is dead: nothing came back from it, and the flow goes on at the second one.
+    fn moves_on(&mut self, flow: u64) {
+        let Some(known) = self.phone.flows.get(&flow).copied().filter(|flow| flow.up) else { return };
+        if self.dead.remove(&flow).is_none() {
+            return;
+        }
+        self.serial += 1;
+        let left = flow & !0xffff_ffff | FlowId::FIRST_LEFT.0 | (self.serial & 0xffff_ffff);
+        self.phone.flows.insert(left, known);
+        self.routes.insert(left, self.routes[&flow]);
+        self.dead.insert(left, true);
+        self.watch.flow_moved(flow);
+        let local = SocketAddr::from((Ipv4Addr::new(10, 0, 0, self.phone.address), known.port));
+        self.with_agent(|agent, now| {
+            agent.handle_flow_leads_on(core_flow(flow), false);
+            agent.handle_flow_left(core_flow(flow), core_flow(left), *now);
+            agent.handle_flow_up(core_flow(flow), local, *now);
+        });
     }
 
     pub(super) fn at_phone(&mut self, flow: u64, bytes: &[u8]) {
@@ -88,7 +111,7 @@ impl World<'_> {
                             Some(digest_param(wire.one("www-authenticate").trim_start_matches("Digest "), "nonce"))
                                 .filter(|nonce| !nonce.is_empty())
                     {
-                        seen.nonce = Some(nonce.to_owned());
+                        seen.nonce = Some((self.routes.get(&flow).map_or(0, |route| route.host), nonce.to_owned()));
                     }
                 }
             }
@@ -102,7 +125,7 @@ impl World<'_> {
         let (first, rest) = bytes.split_at(cut);
         let mut lives = true;
         for piece in [first, rest].into_iter().filter(|piece| !piece.is_empty()) {
-            lives &= self.with_agent(|agent, now| agent.handle_input(FlowId(flow & 0xffff_ffff), piece, *now));
+            lives &= self.with_agent(|agent, now| agent.handle_input(core_flow(flow), piece, *now));
         }
         for (index, request) in granted.into_iter().filter(|_| lives) {
             self.settled(index, flow, &request);
@@ -158,14 +181,23 @@ impl World<'_> {
         for call in 0..self.calls.len() {
             let known = &self.calls[call];
             let waits = !known.over && self.at < known.placed + HOLD && !known.legs.contains_key(&flow);
-            if waits
-                && phone::user(known.account) == user
-                && self.servers[gateway].bindings[&user].iter().any(|b| b.flow == Some(flow))
-            {
+            let bindings = &self.servers[gateway].bindings;
+            let here = bindings[&user].iter().find(|binding| binding.flow == Some(flow));
+            let meant = |token: &str| {
+                bindings[&phone::user(known.account)].iter().any(|binding| binding.token.as_deref() == Some(token))
+            };
+            let by_pn = self.setting.has(Habit::WaitsByPn);
+            let waited_for = |token: Option<&str>| by_pn && token.is_some_and(meant);
+            if waits && here.is_some_and(|b| phone::user(known.account) == user || waited_for(b.token.as_deref())) {
                 self.begin_leg(call, flow);
             }
         }
     }
+}
+
+/// The core's name of a flow.
+fn core_flow(flow: u64) -> FlowId {
+    FlowId(flow & (0xffff_ffff | FlowId::FIRST_LEFT.0))
 }
 
 pub(super) fn summary(bytes: &[u8]) -> String {

@@ -6,7 +6,7 @@ use sipwake_core::snapshot::{REMOVALS, Record, binding_key};
 use sipwake_core::user_agent::UserAgent;
 
 use super::network::summary;
-use super::{Due, World};
+use super::{Due, SILENCE, World};
 use crate::habits::Habit;
 use crate::phone::{self, Flow};
 use crate::script::SECOND;
@@ -120,6 +120,9 @@ impl World<'_> {
             _ => self.chance.between(1024, 65_000) as u16,
         };
         self.phone.flows.insert(id, Flow { up: false, port });
+        if route.udp && self.setting.has(Habit::FirstAddressDead) {
+            self.dead.insert(id, false);
+        }
         self.reacted = true;
         if route.udp {
             self.later(0, Due::FlowUp(id));
@@ -171,9 +174,16 @@ impl World<'_> {
             if self.setting.has(Habit::StaleAlways) && self.servers[0].knows_another_password(&phone::user(index)) {
                 self.watch.seen[index].nonce = None;
             }
-            self.watch.register_sent(index, &wire, &bytes, flow, self.at);
+            let host = self.routes.get(&flow).map_or(0, |route| route.host);
+            self.watch.register_sent(index, &wire, &bytes, (flow, host), self.at);
             self.owed_since[index] = None;
             self.reacted = true;
+        }
+        if let Some(noticed) = self.dead.get_mut(&flow) {
+            if !std::mem::replace(noticed, true) {
+                self.later(SILENCE, Due::Silent(flow));
+            }
+            return;
         }
         if self.phone.flows.get(&flow).is_some_and(|flow| flow.up) && !self.is_too_large(flow, &bytes) {
             self.travel(flow, || Due::ToServer(flow, bytes.clone()));
@@ -184,7 +194,7 @@ impl World<'_> {
         match event {
             Event::Registered { account, registered, .. } => {
                 self.reacted = true;
-                let refusing = self.setting.has(Habit::ProviderDropped);
+                let refusing = self.setting.has(Habit::ProviderDropped) || self.setting.has(Habit::ContactTooLong);
                 self.watch.registered(self.setting.profile, refusing, registered, self.at);
                 let index = self.phone.apps.iter().position(|app| app.key == *account);
                 if let Some(granted) = index.and_then(|index| self.granted[index])
@@ -196,6 +206,7 @@ impl World<'_> {
             }
             Event::StoreFailed { key, .. } => self.untold.retain(|untold| untold != key),
             Event::Call(call) => {
+                self.rings_for_the_right_one(call);
                 let renamed = self.setting.has(Habit::CallIdRenamed);
                 self.watch.call(call, renamed, self.at);
             }

@@ -715,3 +715,17 @@ fn a_removal_that_is_too_large_for_udp_goes_over_tcp_though_the_gateway_in_use_i
     let removal = stage.one();
     assert_eq!((removal.header("Expires"), removal.transport()), (Some("0"), "TCP"));
 }
+
+#[test]
+fn a_gateway_that_was_left_is_asked_at_its_next_address_beside_the_registration_in_use() {
+    let mut stage = two_gateways(Transport::Udp);
+    failed_over(&mut stage);
+    let removal = stage.one();
+    let left = sipwake_core::event::FlowId(sipwake_core::event::FlowId::FIRST_LEFT.0 + 1);
+    stage.agent.handle_flow_left(removal.flow, left, stage.now);
+    stage.agent.handle_flow_up(removal.flow, stage.local, stage.now);
+    stage.drain();
+    let again = stage.one();
+    assert_eq!((again.flow, again.header("Expires")), (removal.flow, Some("0")), "nothing is registered for it");
+    stage.reply(&again, 200, &[]);
+}

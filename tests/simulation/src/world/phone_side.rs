@@ -1,7 +1,8 @@
 //! What the core asks for, done: records stored, flows opened, bytes sent, events heard.
 
+use sipwake_core::account::AccountKey;
 use sipwake_core::account::Hop;
-use sipwake_core::event::{Event, FlowId, Output};
+use sipwake_core::event::{Event, FlowId, Output, Removed};
 use sipwake_core::snapshot::{REMOVALS, Record, binding_key};
 use sipwake_core::user_agent::UserAgent;
 
@@ -10,6 +11,7 @@ use super::{Due, SILENCE, World};
 use crate::habits::Habit;
 use crate::phone::{self, Flow};
 use crate::script::SECOND;
+use crate::server::Binding;
 use crate::wire::Wire;
 
 impl World<'_> {
@@ -230,10 +232,33 @@ impl World<'_> {
                     }
                 }
             }
-            Event::RegistrationFailed { .. } | Event::LoggedOut { .. } | Event::Capabilities { .. } => {
+            Event::LoggedOut { account, removed, .. } => {
+                self.reacted = true;
+                if *removed == Removed::Proven {
+                    self.is_proven(account);
+                }
+            }
+            Event::RegistrationFailed { .. } | Event::Capabilities { .. } => {
                 self.reacted = true;
             }
             _ => {}
+        }
+    }
+}
+
+impl World<'_> {
+    /// Promise 1: a log-out that is told as proven has left nothing that pushes.
+    fn is_proven(&mut self, account: &AccountKey) {
+        let Some(index) = self.phone.apps.iter().position(|app| app.key == *account) else { return };
+        let user = phone::user(index);
+        let at = self.at;
+        let left = self.servers.iter_mut().find_map(|server| {
+            server.expire(at);
+            let known = |binding: &&Binding| binding.confirmed && !(binding.foreign || binding.given_up);
+            server.bindings[&user].iter().find(known).map(|binding| binding.contact.uri.clone())
+        });
+        if let Some(left) = left.filter(|_| !self.phone.apps[index].excused) {
+            self.watch.fail(at, 1, format!("a log-out is told as proven, and {left} is there"));
         }
     }
 }

@@ -30,3 +30,7 @@ pub mod trust;
 mod unread;
 mod unsaved;
 pub mod user_agent;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

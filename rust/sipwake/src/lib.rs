@@ -59,7 +59,8 @@ pub use sipwake_core::event::{
     Offer, Registered,
 };
 pub use sipwake_core::payload::{
-    Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with, parse_sealed_push,
+    ActionKind, AppState, Channel, Decryptor, Duty, Hints, Payload, Priority, PushAction, parse_push, parse_push_with,
+    parse_sealed_push,
 };
 pub use sipwake_core::push::{
     Binding, Dialect, Dialects, Environment, Mode, PortSipHeader, Provider, Push, PushConfig, PushToken, Removal,
@@ -82,3 +83,7 @@ pub use store::{FileStore, MemoryStore, StateStore, StoreError, StoreFault};
 pub use trace::Trace;
 #[cfg(feature = "tls")]
 pub use trust::{ServerTrust, SpkiPin, Trust, TrustError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,7 +7,8 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cache=${SIPWAKE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sipwake}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$repository/target}
 
-readonly CARGO_DENY_VERSION=0.20.2 CARGO_MUTANTS_VERSION=27.1.0 CARGO_NDK_VERSION=4.1.2
+readonly CARGO_DENY_VERSION=0.20.2 CARGO_MUTANTS_VERSION=27.1.0 CARGO_NDK_VERSION=4.1.2 CARGO_CYCLONEDX_VERSION=0.5.9 MDBOOK_VERSION=0.5.4
+readonly ACTIONLINT_VERSION=1.7.7 ZIZMOR_VERSION=1.32.0
 
 # What scripts/test has cargo build: the whole workspace with one set of features, whichever part asks first. Else cargo
 # compiles what parts share once for each.

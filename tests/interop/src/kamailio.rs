@@ -72,6 +72,27 @@ impl Kamailio {
         Some(server)
     }
 
+    /// Starts the server that docs/servers/kamailio.md shows, on other ports: it knows alice alone, and asks `gateway` for pushes.
+    /// `None` where none is installed. It has no TLS.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_as_in_the_guide(gateway: u16) -> Option<Self> {
+        let program = crate::program("kamailio")?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (port, tls_port) = (free_port().await, free_port().await);
+        let text = include_str!("../kamailio/push.cfg")
+            .replace(":5060", &format!(":{port}"))
+            .replace(":8099", &format!(":{gateway}"))
+            .replace("\"wonderland\"", &format!("\"{PASSWORD}\""));
+        std::fs::write(folder.path().join("kamailio.cfg"), text).expect("the folder is ours");
+        let process = launch(&program, folder.path());
+        let authority = write_certificates(folder.path());
+        let mut server = Self { port, tls_port, authority, folder, process };
+        server.wait_until_up().await;
+        Some(server)
+    }
+
     /// Stops the server, and starts it again on the same ports: it has forgotten all bindings and all nonces.
     ///
     /// # Panics

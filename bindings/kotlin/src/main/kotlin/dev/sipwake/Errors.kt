@@ -25,6 +25,9 @@ public enum class ErrorKind {
     /** The system refused what the client needs, or the call was made from inside a callback. */
     UNAVAILABLE,
 
+    /** sipwake's native library is not there for this machine, or is of another version. [SipWakeException.reason] says what to do. */
+    LIBRARY_MISSING,
+
     /** A bug in sipwake; the app may go on. */
     INTERNAL,
 }
@@ -54,10 +57,22 @@ internal inline fun <T> translating(block: () -> T): T = try {
     throw SipWakeException(ErrorKind.INTERNAL, error.message ?: "a bug in sipwake", cause = error)
 } catch (error: CharacterCodingException) {
     throw SipWakeException(ErrorKind.INVALID_FIELD, "must not hold half a character (an unpaired surrogate)", "text", error)
+} catch (error: LinkageError) {
+    throw libraryMissing(error)
 } catch (error: IllegalStateException) {
     // What UniFFI throws at who uses a closed object.
     throw SipWakeException(ErrorKind.SHUT_DOWN, "the client has been shut down", cause = error)
 }
+
+/** The first use of the library tells why it cannot be loaded; all later ones only that the class over it is of no use. */
+@PublishedApi
+internal fun libraryMissing(error: LinkageError): SipWakeException = SipWakeException(
+    ErrorKind.LIBRARY_MISSING,
+    "sipwake's native library cannot be loaded for ${System.getProperty("os.name")} on ${System.getProperty("os.arch")}: " +
+        "on Android, the app's package must hold libsipwake_ffi.so for this ABI; on a desktop, depend on dev.sipwake:sipwake-jvm, or " +
+        "name the folder with the library in the system property jna.library.path (${error.message})",
+    cause = error,
+)
 
 @PublishedApi
 internal fun translated(error: FfiException): SipWakeException = when (error) {

@@ -1,0 +1,135 @@
+//! What the documents say of files in the repository: each link leads somewhere, and what is shown of a file is what it holds.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Its links lead to what is built with the site; `scripts/site` follows them there.
+const OF_THE_SITE_ALONE: &str = "docs/reference.md";
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository")
+}
+
+/// The documents in the repository, by their paths in it.
+fn documents() -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            let name = entry.file_name();
+            if path.is_dir() && !path.is_symlink() && name != "target" && name != ".git" && name != ".build" {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&repository(), &mut found);
+    found.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("a text");
+        (path.strip_prefix(repository()).expect("within it").to_owned(), text)
+    };
+    found.into_iter().map(read).collect()
+}
+
+/// Lines outside of code blocks, without what stands between backticks.
+fn prose(text: &str) -> Vec<String> {
+    let mut in_block = false;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            in_block = !in_block;
+        } else if !in_block {
+            lines.push(line.split('`').step_by(2).collect::<Vec<_>>().join("``"));
+        }
+    }
+    lines
+}
+
+/// The targets of `[text](target)` and `![text](target)`.
+fn links(text: &str) -> Vec<String> {
+    let targets = |line: String| {
+        line.split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split_once(')').map(|(target, _)| target.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    prose(text).into_iter().flat_map(targets).collect()
+}
+
+/// What a link can name of a page: each heading as GitHub and mdBook write it.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut in_block = false;
+    let heading = |line: &str| {
+        let kept = |c: char| match c {
+            ' ' => Some('-'),
+            c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c),
+            _ => None,
+        };
+        line.trim_start_matches('#').trim().to_lowercase().chars().filter_map(kept).collect()
+    };
+    text.lines()
+        .filter(|line| {
+            in_block ^= line.trim_start().starts_with("```");
+            !in_block && line.starts_with('#')
+        })
+        .map(heading)
+        .collect()
+}
+
+#[test]
+fn each_link_within_the_repository_leads_somewhere() {
+    let mut dead = Vec::new();
+    let mut followed = 0;
+    for (path, text) in documents().into_iter().filter(|(path, _)| path != Path::new(OF_THE_SITE_ALONE)) {
+        for link in links(&text).into_iter().filter(|link| !link.contains(':') && link != "adr/index.md") {
+            followed += 1;
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let page = repository().join(&path);
+            let target = if file.is_empty() { page } else { page.parent().expect("a folder").join(file) };
+            if !target.exists() {
+                dead.push(format!("{}: {link} is not there", path.display()));
+            } else if !anchor.is_empty() && !anchors(&fs::read_to_string(&target).expect("a text")).contains(anchor) {
+                dead.push(format!("{}: {link} has no such heading", path.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{}", dead.join("\n"));
+    assert!(followed > 100, "{followed} links: are they still recognised?");
+}
+
+#[test]
+fn what_is_shown_of_a_file_is_what_it_holds() {
+    let mut wrong = Vec::new();
+    let mut shown = 0;
+    for (path, text) in documents() {
+        for (at, _) in text.match_indices("\n<!-- ") {
+            let Some((name, rest)) = text[at + 6..].split_once(" -->\n") else { continue };
+            let Some(block) = rest.strip_prefix("```") else { continue };
+            if name.contains(char::is_whitespace) || !name.contains('/') {
+                continue;
+            }
+            let (_, block) = block.split_once('\n').expect("a fence ends its line");
+            let block = block.split_once("\n```").expect("a block has an end").0;
+            shown += 1;
+            match fs::read_to_string(repository().join(name)) {
+                Ok(file) if file.trim_end() == block.trim_end() => {}
+                Ok(_) => wrong.push(format!("{}: shows another {name}", path.display())),
+                Err(error) => wrong.push(format!("{}: {name}: {error}", path.display())),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(shown >= 6, "{shown} files are shown: are they still recognised?");
+}
+
+#[test]
+fn each_page_that_the_book_lists_is_there() {
+    let book = fs::read_to_string(repository().join("docs/SUMMARY.md")).expect("docs/SUMMARY.md");
+    // scripts/site makes the list of decisions.
+    let listed: BTreeSet<String> = links(&book).into_iter().filter(|page| page != "adr/index.md").collect();
+    let missing: Vec<_> = listed.iter().filter(|page| !repository().join("docs").join(page).is_file()).collect();
+    assert!(missing.is_empty(), "docs/SUMMARY.md lists what is not there: {missing:?}");
+}

@@ -10,6 +10,7 @@ macro_rules! println {
 
 mod demo;
 mod doctor;
+mod explain;
 mod input;
 mod ladder;
 mod payload;
@@ -42,6 +43,8 @@ enum Command {
     /// Try the whole life of a push binding at a server, and say what the server does wrong and what to change. Exit codes: 0 healthy,
     /// 1 works with remarks, 2 will not ring, 3 it could not be tried
     Doctor(Box<doctor::Options>),
+    /// Say why a phone did not ring, from the report that its app gives (client.report())
+    Explain(explain::Options),
     /// Print the tags that another SIP stack must put into its REGISTER
     Tags(tags::Options),
     /// Say what the answer to such a REGISTER means for push
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
             Command::Doctor(options) => return doctor::run(*options).await.map_err(|reason| (reason, 3)),
             Command::Demo(options) => demo::run(options).await,
             Command::Register(options) => register::run(*options).await,
+            Command::Explain(options) => explain::run(&options),
             Command::Tags(options) => tags::run(&options),
             Command::Verdict(options) => verdict::run(&options),
             Command::Payload(options) => payload::run(&options),

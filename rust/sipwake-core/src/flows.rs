@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::account::{AccountKey, Hop, Transport};
 use crate::event::{FlowId, Output};
 use crate::outbox::{Outbox, Way};
+use crate::record::Decision;
 use crate::sip::Framer;
 
 /// What a flow was opened for.
@@ -89,6 +90,7 @@ impl Flows {
         let account = account.clone();
         let (local, framer, leads_on, moved) = (None, None, false, false);
         self.0.push(Flow { id, account, carries, transport, explicit, local, framer, leads_on, moved });
+        outbox.note(&self.0[self.0.len() - 1].account, Decision::FlowOpened { over: hop.transport.into() });
         outbox.push(Output::Open { flow: id, hop, local_port });
         id
     }
@@ -131,6 +133,7 @@ impl Flows {
     pub(crate) fn next_address(&mut self, id: FlowId, outbox: &mut Outbox) -> bool {
         let Some(flow) = self.get_mut(id).filter(|flow| flow.leads_on) else { return false };
         (flow.local, flow.leads_on, flow.moved) = (None, false, true);
+        outbox.note(&flow.account, Decision::NextAddress {});
         outbox.push(Output::NextAddress(id));
         true
     }

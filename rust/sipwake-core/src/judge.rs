@@ -66,6 +66,13 @@ fn is_unbelieved(meant: &[&User], action: &PushAction) -> bool {
     here.peek().is_some() && !here.any(|user| believes(user, action))
 }
 
+/// Whether a push names somebody who is not here.
+pub(crate) fn is_nobody(meant: &[&User], action: &PushAction) -> bool {
+    let Some(user) = action.identity.account.as_deref() else { return false };
+    let is_named = |known: &&User| known.name.split('@').next().is_some_and(|name| name.eq_ignore_ascii_case(user));
+    !meant.iter().any(is_named)
+}
+
 impl Gate {
     pub(crate) fn new(users: Vec<User>, unknown: bool, calls: Table, past: Past, window: Duration) -> Self {
         Self { users, unknown, calls, past, window }

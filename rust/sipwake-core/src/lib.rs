@@ -20,6 +20,7 @@ mod outbox;
 pub mod payload;
 pub mod push;
 mod random;
+pub mod record;
 pub mod redact;
 mod registration;
 pub mod sip;

@@ -3,9 +3,13 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use uuid::Uuid;
+
 use crate::account::{AccountKey, Transport};
+use crate::clock::Now;
 use crate::event::{Discard, Event, FlowId, Output};
 use crate::random::Random;
+use crate::record::{Decision, Recorder};
 use crate::snapshot::{Durability, REMOVALS, Record, Removals, SaveId, StoredRemoval};
 use crate::trust::Warning;
 
@@ -26,12 +30,15 @@ pub(crate) struct Outbox {
     discarded: Vec<(Discard, u64)>,
     /// The log-outs that the server has not confirmed and the users who are gone, as they are stored.
     removals: Removals,
+    recorder: Recorder,
 }
 
 impl Outbox {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
+        let random = Random::new(seed);
         Self {
-            random: Random::new(seed),
+            recorder: Recorder::new(random.key_for("record")),
+            random,
             outputs: VecDeque::new(),
             next_flow: 1,
             next_save: 1,
@@ -57,6 +64,7 @@ impl Outbox {
     }
 
     pub(crate) fn tell(&mut self, event: Event) {
+        self.recorder.event(&event);
         self.push(Output::Event(Box::new(event)));
     }
 
@@ -96,6 +104,29 @@ impl Outbox {
         let flow = FlowId(self.next_flow);
         self.next_flow += 1;
         flow
+    }
+
+    /// Writes a decision about an account down.
+    pub(crate) fn note(&mut self, account: &AccountKey, decision: Decision) {
+        self.recorder.write(Some(account), None, decision);
+    }
+
+    /// Writes a decision about a call down.
+    pub(crate) fn note_call(&mut self, account: Option<&AccountKey>, call: Uuid, decision: Decision) {
+        self.recorder.write(account, Some(call), decision);
+    }
+
+    /// It is now so late.
+    pub(crate) fn at(&mut self, now: Now) {
+        self.recorder.at(now);
+    }
+
+    pub(crate) fn recorded(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    pub(crate) fn recorder(&mut self) -> &mut Recorder {
+        &mut self.recorder
     }
 
     pub(crate) fn random(&mut self) -> &mut Random {

@@ -19,6 +19,15 @@ impl Random {
         Self { seed, read: 0, stream: None }
     }
 
+    /// Returns a key that follows from the seed and tells nothing of it, without taking anything from the stream.
+    pub(crate) fn key_for(&self, purpose: &str) -> [u8; 16] {
+        use sha2::{Digest, Sha256};
+        let digest = Sha256::new().chain_update(self.seed).chain_update(purpose).finalize();
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest[..16]);
+        key
+    }
+
     /// Gives back the room of what is computed ahead, most of what an idle client would take. The stream goes on where it was.
     pub(crate) fn rest(&mut self) {
         if let Some(stream) = self.stream.take() {

@@ -45,6 +45,10 @@ pub const REMOVALS: &str = "removals";
 /// The key of the record of calls that ended lately: at most 64, for an hour, as hashes alone.
 pub const CALLS: &str = "calls";
 
+/// The key of the black box's record: the decisions of the last wakes
+/// ([`poll_record`](crate::user_agent::UserAgent::poll_record)).
+pub const RECORD: &str = "record";
+
 /// Names one [`Output::Save`](crate::event::Output::Save).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SaveId(pub u64);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::snapshot::{Durability, MAX_ACCOUNTS, StoredRemoval};
 
-/// Each account has a record, and there is that of the log-outs.
-const MAX_UNREAD: usize = MAX_ACCOUNTS + 1;
+/// Each account has a record, and there are those of the log-outs, of past calls and of decisions.
+const MAX_UNREAD: usize = MAX_ACCOUNTS + 3;
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 

@@ -28,10 +28,11 @@ use crate::judge::{self, Gate, User};
 use crate::outbox::{Outbox, Way};
 use crate::payload::{ActionKind, Hints, Ignored, PushAction};
 use crate::push::{Push, PushToken, Verdict};
+use crate::record::{Decision, Platform, Report};
 use crate::registration::Registration;
 use crate::sip::{Frame, Message};
 use crate::snapshot::{
-    CALLS, Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, REMOVALS, Removal, Removals, SaveId, StoredRemoval,
+    CALLS, Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, RECORD, REMOVALS, Removal, Removals, SaveId, StoredRemoval,
     binding_key, open,
 };
 use crate::unread::Unread;
@@ -80,6 +81,7 @@ impl UserAgent {
             owes_durable: false,
             traces: false,
         };
+        agent.outbox.at(now);
         agent.take_removals(removals, now);
         agent.settle(now);
         agent
@@ -109,6 +111,7 @@ impl UserAgent {
             }
             match Registration::resume_removal(removal, self.outbox.random(), now) {
                 Some(registration) => {
+                    self.outbox.note(&key, Decision::LogOutResumed {});
                     self.outbox.removals_mut().insert(key, registration.removal());
                     self.enrol(registration);
                 }
@@ -135,6 +138,7 @@ impl UserAgent {
         stored: Option<&[u8]>,
         now: Now,
     ) -> Result<AccountKey, FieldError> {
+        self.outbox.at(now);
         let key = account.key();
         let known = self.registrations.iter().position(|registration| *registration.key() == key);
         let present = self.registrations.iter().filter(|registration| !registration.is_leaving()).count();
@@ -184,7 +188,9 @@ impl UserAgent {
     /// # Errors
     /// [`NoSuchAccount`].
     pub fn register(&mut self, key: &AccountKey, now: Now) -> Result<(), NoSuchAccount> {
+        self.outbox.at(now);
         self.find(key)?.register();
+        self.outbox.note(key, Decision::RegisterAsked {});
         self.settle(now);
         Ok(())
     }
@@ -196,8 +202,10 @@ impl UserAgent {
     /// # Errors
     /// [`NoSuchAccount`].
     pub fn set_token(&mut self, key: &AccountKey, token: PushToken, now: Now) -> Result<(), NoSuchAccount> {
+        self.outbox.at(now);
         let index = self.position(key)?;
         if self.registrations[index].set_token(token) {
+            self.outbox.note(key, Decision::TokenChanged {});
             self.registrations[index].save(&mut self.outbox, Durability::Wish);
         }
         self.settle(now);
@@ -209,8 +217,10 @@ impl UserAgent {
     /// # Errors
     /// [`NoSuchAccount`].
     pub fn unbind_push(&mut self, key: &AccountKey, now: Now) -> Result<(), NoSuchAccount> {
+        self.outbox.at(now);
         let index = self.position(key)?;
         if self.registrations[index].unbind_push() {
+            self.outbox.note(key, Decision::UnbindAsked {});
             self.registrations[index].save(&mut self.outbox, Durability::Wish);
         }
         self.settle(now);
@@ -227,8 +237,10 @@ impl UserAgent {
     /// # Errors
     /// [`NoSuchAccount`].
     pub fn log_out(&mut self, key: &AccountKey, now: Now) -> Result<(), NoSuchAccount> {
+        self.outbox.at(now);
         let index = self.position(key)?;
         self.with_calls(now, |calls, cx| calls.end_calls_of(key, cx));
+        self.outbox.note(key, Decision::LogOutAsked {});
         let registration = &mut self.registrations[index];
         registration.log_out(now);
         if registration.was_ever_sent() {
@@ -280,6 +292,7 @@ impl UserAgent {
     /// # Errors
     /// [`NoSuchAccount`].
     pub fn query_push(&mut self, key: &AccountKey, provider: Option<String>, now: Now) -> Result<(), NoSuchAccount> {
+        self.outbox.at(now);
         self.find(key)?.query(provider);
         self.settle(now);
         Ok(())
@@ -297,6 +310,7 @@ impl UserAgent {
     ///
     /// Returns `false` for a call that is not ringing, or whose caller has heard so.
     pub fn ringing(&mut self, call: Uuid, now: Now) -> bool {
+        self.outbox.at(now);
         self.wish(now, |calls, cx| calls.ringing(call, cx))
     }
 
@@ -306,6 +320,7 @@ impl UserAgent {
     /// app then calls [`accept`](Self::accept) with its session description. Returns `false` for a call that is not known,
     /// over, or accepted already.
     pub fn answer(&mut self, call: Uuid, now: Now) -> bool {
+        self.outbox.at(now);
         self.wish(now, |calls, cx| calls.answer(call, cx))
     }
 
@@ -314,23 +329,28 @@ impl UserAgent {
     ///
     /// Returns `false` for a call that is not ringing: not known, not here yet, accepted already, or over.
     pub fn accept(&mut self, call: Uuid, answer: Answer, now: Now) -> bool {
+        self.outbox.at(now);
         self.wish(now, |calls, cx| calls.accept(call, answer, cx))
     }
 
     /// Declines a call that rings or was announced; the refusal of an announced one is sent when its INVITE comes.
     /// Returns `false` for a call that is not known, answered or over.
     pub fn decline(&mut self, call: Uuid, how: Decline, now: Now) -> bool {
+        self.outbox.at(now);
+        self.outbox.note_call(None, call, Decision::Declined { how: how.into() });
         self.wish(now, |calls, cx| calls.decline(call, how, cx))
     }
 
     /// Ends a call, whatever its state. Returns `false` for a call that is not known or over.
     pub fn hang_up(&mut self, call: Uuid, why: HangUp, now: Now) -> bool {
+        self.outbox.at(now);
         self.wish(now, |calls, cx| calls.hang_up(call, why, cx))
     }
 
     /// Responds to an [`Offered`](crate::event::CallChange::Offered): with the app's answer (or, if it had no offer, its
     /// own), or with `None` to refuse (488); the call goes on as it was. Returns `false` if no offer waits for a response.
     pub fn respond_offer(&mut self, call: Uuid, answer: Option<Answer>, now: Now) -> bool {
+        self.outbox.at(now);
         self.wish(now, |calls, cx| calls.respond_offer(call, answer, cx))
     }
 
@@ -348,6 +368,7 @@ impl UserAgent {
 
     /// Takes a push that [`parse_push`](crate::payload::parse_push) read: registers, and expects the call it announces.
     pub fn handle_push(&mut self, action: &PushAction, now: Now) {
+        self.outbox.at(now);
         if !action.judged {
             let judged = self.gate().judge(action.clone(), &Hints::at(now), now.boot);
             return self.handle_push(&judged, now);
@@ -355,6 +376,7 @@ impl UserAgent {
         let users = self.users();
         let meant = judge::meant(&users, action);
         let account = judge::account(&meant, action);
+        self.outbox.recorder().push(action, account.as_ref(), users.is_empty(), judge::is_nobody(&meant, action));
         if action.kind == (ActionKind::Ignore { reason: Ignored::LoggedOut }) {
             return;
         }
@@ -375,6 +397,8 @@ impl UserAgent {
 
     /// The device's network changed: all flows are opened anew and the bindings follow.
     pub fn network_changed(&mut self, now: Now) {
+        self.outbox.at(now);
+        self.outbox.recorder().write(None, None, Decision::NetworkChanged {});
         for registration in &mut self.registrations {
             registration.network_changed(&mut self.flows, &mut self.outbox, now);
         }
@@ -412,6 +436,7 @@ impl UserAgent {
     /// Says, before a flow is reported up again, what it was until now. Under this name, from [`FlowId::FIRST_LEFT`] on, a late
     /// answer may come in. It ends by [`Output::Close`], or is reported down.
     pub fn handle_flow_left(&mut self, flow: FlowId, left: FlowId, now: Now) {
+        self.outbox.at(now);
         if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
             registration.flow_left(flow, left, &mut self.flows, &mut self.outbox);
         }
@@ -421,7 +446,10 @@ impl UserAgent {
     /// The flow is open: `local` is our address on it. Again for an open flow: it has moved to another address of the server
     /// because the first one did not answer, so what is in flight is sent anew (RFC 3263 section 4.3).
     pub fn handle_flow_up(&mut self, flow: FlowId, local: SocketAddr, now: Now) {
+        self.outbox.at(now);
         if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
+            let moved = self.flows.up(flow).is_some();
+            self.outbox.note(&registration.key, Decision::FlowUp { moved: moved.into() });
             registration.flow_came_up(flow, local, &mut self.flows);
         }
         self.settle(now);
@@ -429,7 +457,10 @@ impl UserAgent {
 
     /// The flow could not be opened, or broke.
     pub fn handle_flow_down(&mut self, flow: FlowId, error: FlowError, now: Now) {
+        self.outbox.at(now);
         if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
+            let was_up = self.flows.up(flow).is_some();
+            self.outbox.note(&registration.key, Decision::FlowDown { why: (&error).into(), was_up: was_up.into() });
             registration.flow_went_down(flow, error, &mut self.flows, &mut self.outbox, now);
         }
         self.settle(now);
@@ -437,6 +468,7 @@ impl UserAgent {
 
     /// Takes the bytes that came in on a flow: one datagram, or any piece of a stream.
     pub fn handle_input(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
+        self.outbox.at(now);
         let Some(up) = self.flows.up(flow) else { return self.outbox.discard(Discard::DeadFlow) };
         if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
             registration.heard(flow, now);
@@ -481,12 +513,14 @@ impl UserAgent {
     /// Takes a datagram that came in on a flow's socket from another address than the flow's peer. It is dropped and
     /// counted, unless it belongs to a call of ours or unsolicited calls are allowed and it is one.
     pub fn handle_stranger(&mut self, flow: FlowId, source: SocketAddr, bytes: &[u8], now: Now) {
+        self.outbox.at(now);
         self.trace(flow, Some(source), bytes);
         self.wish(now, |calls, cx| calls.handle_stranger(flow, source, bytes, cx));
     }
 
     /// Does what time asks for. Calling it too early or too late harms nothing.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.outbox.at(now);
         self.unsaved.settle(now.boot);
         for registration in &mut self.registrations {
             registration.handle_timeout(&mut self.flows, &mut self.outbox, now);
@@ -506,6 +540,7 @@ impl UserAgent {
     /// Unless the driver has said [`hold_until_saved`](Self::hold_until_saved), a failure is told before the next
     /// [`poll_output`](Self::poll_output), and to poll on without an answer says that the record is stored.
     pub fn handle_saved(&mut self, id: SaveId, result: Result<(), String>, now: Now) {
+        self.outbox.at(now);
         self.unsaved.settle(now.boot);
         match result {
             Ok(()) => self.unsaved.stored(id),
@@ -523,6 +558,7 @@ impl UserAgent {
 
     /// A record could not be read, or the one of the last [`Output::Save`] could not be stored.
     pub fn handle_store_failure(&mut self, key: &str, reason: String, now: Now) {
+        self.outbox.at(now);
         self.unsaved.settle(now.boot);
         match self.unsaved.asked(key) {
             Some(id) => self.save_failed(id, reason),
@@ -539,12 +575,17 @@ impl UserAgent {
     /// cannot be read of [`REMOVALS`] then, too, and of an account's own record before
     /// [`add_account`](Self::add_account), each without the record.
     pub fn handle_loaded(&mut self, key: &str, loaded: Result<Option<&[u8]>, Unreadable>, now: Now) {
+        self.outbox.at(now);
         match loaded {
             Ok(record) => self.recall(key, record, now),
             Err(why) => {
                 let is_new = self.unread.failed(key, now.boot);
                 match why {
-                    Unreadable::Shut => log::info!("record {key}: the store is shut"),
+                    Unreadable::Shut => {
+                        log::info!("record {key}: the store is shut");
+                        self.outbox.recorder().write(None, None, Decision::StoreShut {});
+                    }
+                    Unreadable::Failed(reason) if key == RECORD => log::debug!("record {key}: {reason}"),
                     Unreadable::Failed(reason) if is_new => self.store_failed(key, reason),
                     Unreadable::Failed(reason) => log::debug!("record {key}: {reason}"),
                 }
@@ -555,6 +596,7 @@ impl UserAgent {
 
     /// The store can be read, or written to, again: the device was unlocked.
     pub fn store_available(&mut self, now: Now) {
+        self.outbox.at(now);
         self.unread.hurry(now.boot);
         self.read_again(now);
         self.unsaved.hurry(now.boot);
@@ -592,6 +634,21 @@ impl UserAgent {
             }
         }
         output
+    }
+
+    /// Returns the black box as it is to be stored under [`RECORD`], if what it tells of wakes has changed: so that they survive
+    /// the process. Ask after [`poll_output`](Self::poll_output) has returned `None`, store it as [`Durability::Progress`], and
+    /// never mind a failure: nothing waits for it.
+    pub fn poll_record(&mut self) -> Option<Vec<u8>> {
+        if self.unread.holds(RECORD) { None } else { self.outbox.recorder().take_unsaved() }
+    }
+
+    /// Returns what was decided and how things stand, without any person's name, number, token or address: it can be sent unread.
+    /// `platform` is what the app's platform layer knows.
+    pub fn report(&self, platform: Option<Platform>, now: Now) -> Report {
+        let present = self.registrations.iter().filter(|registration| !registration.is_leaving());
+        let accounts = present.map(|registration| registration.report(&self.outbox, now)).collect();
+        Report::new(self.outbox.recorded(), accounts, platform, now)
     }
 
     /// Sets whether each whole message that is received comes as an [`Output::Received`], too. Not by default.
@@ -761,10 +818,15 @@ impl UserAgent {
         {
             self.store_failed(key, damage.to_string());
         }
+        if key == RECORD
+            && let Some(Err(damage)) = record.map(|record| self.outbox.recorder().restore(record))
+        {
+            log::info!("the black box of an earlier process: {damage}");
+        }
         let Some((withheld, departed)) = read else { return };
         if key == REMOVALS {
             self.take_removals(record, now);
-        } else if let Some(record) = record.filter(|_| key != CALLS) {
+        } else if let Some(record) = record.filter(|_| key != CALLS && key != RECORD) {
             match open::<Memory>(record) {
                 Ok(memory) => self.recall_account(key, memory, departed.as_ref(), now),
                 Err(damage) => self.store_failed(key, damage.to_string()),

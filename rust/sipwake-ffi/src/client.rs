@@ -14,6 +14,7 @@ use crate::error::SipWakeError;
 use crate::logging;
 use crate::options::{ClientOptions, TraceListener};
 use crate::payload::{Channel, PushAction, PushHints, PushPayload};
+use crate::report::PhoneState;
 use crate::resolver::Resolver;
 use crate::runtime::{OwnRuntime, start_thread};
 use crate::store::{EventListener, ForeignStore, StateStore};
@@ -259,6 +260,15 @@ impl SipWakeClient {
     /// `ShutDown`.
     pub async fn network_changed(&self) -> Result<(), SipWakeError> {
         self.unless_over(self.client.network_changed()).await
+    }
+
+    /// Returns why the phone rang, or did not, as JSON: what was decided in codes and numbers, with what the app knows of `phone`.
+    /// Nobody's name, number, token or address is in it, so that it can be sent unread; `sipwake explain` reads it.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub async fn report(&self, phone: Option<PhoneState>) -> Result<String, SipWakeError> {
+        Ok(self.unless_over(self.client.report(phone.map(Into::into))).await?.to_json())
     }
 
     /// Says what a push means for the operating system, at once, and wakes the account behind it.

@@ -17,6 +17,7 @@ mod outbox;
 mod parse;
 mod payload;
 mod push;
+mod report;
 mod resolver;
 mod runtime;
 mod store;
@@ -44,6 +45,7 @@ pub use payload::{
     Vendor,
 };
 pub use push::{Dialect, Environment, NamedValue, Provider, PushConfig, PushMode, Removal};
+pub use report::{Network, Obstacle, PhoneState, StandbyBucket};
 pub use resolver::{NaptrRecord, Resolver, SrvRecord};
 pub use store::{EventListener, StateStore};
 pub use stream::EventStream;

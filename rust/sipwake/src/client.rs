@@ -15,7 +15,8 @@ use sipwake_core::payload::{
     Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with, parse_sealed_push,
 };
 use sipwake_core::push::{Push, PushConfig};
-use sipwake_core::snapshot::{CALLS, REMOVALS, binding_key};
+use sipwake_core::record::{Platform, Report};
+use sipwake_core::snapshot::{CALLS, RECORD, REMOVALS, binding_key};
 use sipwake_core::user_agent::{Decline, NoSuchAccount, UserAgent};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -105,9 +106,11 @@ impl Client {
         };
         let mut agent = UserAgent::new(seed, removals.as_ref().map(|record| record.as_slice()), now());
         agent.allow_unsolicited_calls(options.unsolicited_calls);
-        match store.load(CALLS) {
-            Ok(calls) => agent.handle_loaded(CALLS, Ok(calls.as_deref()), now()),
-            Err(error) => agent.handle_loaded(CALLS, Err(error.into()), now()),
+        for key in [CALLS, RECORD] {
+            match store.load(key) {
+                Ok(record) => agent.handle_loaded(key, Ok(record.as_deref()), now()),
+                Err(error) => agent.handle_loaded(key, Err(error.into()), now()),
+            }
         }
         if let Some(error) = failure {
             agent.handle_loaded(REMOVALS, Err(error.into()), now());
@@ -330,6 +333,22 @@ impl Client {
             log::warn!("more pushes than can be taken; one was not registered for");
         }
         action
+    }
+
+    /// Returns why the phone rang, or did not: what was decided in codes and numbers, with what the app's `platform` layer knows.
+    /// Nobody's name, number, token or address is in it, so that it can be sent unread; `sipwake explain` reads it.
+    ///
+    /// # Errors
+    /// [`Error::ShutDown`].
+    pub async fn report(&self, platform: Option<Platform>) -> Result<Report, Error> {
+        let (sender, report) = oneshot::channel();
+        self.ask(move |agent, _, now| {
+            // Whoever asked may have stopped waiting.
+            let _ = sender.send(agent.report(platform, now));
+            Ok(())
+        })
+        .await?;
+        report.await.map_err(|_| Error::ShutDown)
     }
 
     /// Declines a call that rings or was announced.

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use sipwake_core::clock::Now;
 use sipwake_core::event::{Event, FlowId, Output};
 use sipwake_core::judge::Gate;
-use sipwake_core::snapshot::{Durability, Record};
+use sipwake_core::snapshot::{Durability, RECORD, Record};
 use sipwake_core::trace::redacted;
 use sipwake_core::user_agent::UserAgent;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
@@ -155,6 +155,12 @@ impl Driver {
                     let _ = self.events.send(*event);
                 }
             }
+        }
+        // Last of all: nothing waits for it, and a failure costs no more than this record.
+        if let Some(record) = self.agent.poll_record()
+            && let Err(error) = self.store.save_progress(RECORD, &record)
+        {
+            log::debug!("the black box is not stored: {error}");
         }
         if changed {
             self.gate.store(Arc::new(self.agent.gate()));

@@ -174,6 +174,14 @@ public final class SipWakeClient: Sendable {
         try await waiting { [ffi] in try await ffi.queryPush(account: account.rawValue, provider: provider) }
     }
 
+    /// Returns why the phone rang, or did not, as JSON: what was decided in codes and numbers, with what the app knows of its `phone`.
+    /// Nobody's name, number, token or address is in it, so that it can be sent unread; `sipwake explain` reads it.
+    ///
+    /// - Throws: ``SipWakeError/shutDown``.
+    public func report(_ phone: PhoneState? = nil) async throws -> String {
+        try await waiting { [ffi] in try await ffi.report(phone: phone?.ffi) }
+    }
+
     /// Says what a push means for the operating system, at once, and wakes the account behind it.
     ///
     /// Waits for no network, no lock and no task, and never throws: whatever the payload, there is an action; for a PushKit push

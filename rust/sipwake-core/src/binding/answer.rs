@@ -9,6 +9,8 @@ use crate::event::Failure;
 use crate::flows::Flows;
 use crate::outbox::Outbox;
 use crate::push::Shown;
+use crate::record::Decision;
+use crate::record::words::{Milliseconds, Status};
 use crate::sip::{CSeq, Contact, Message, SipUri, Start};
 use crate::trust::{Trusted, Warning};
 
@@ -64,6 +66,8 @@ impl Binding {
         }
         let sent = self.sent.take()?;
         self.liveness.answered(sent.sent_at, now.boot);
+        let took = Milliseconds(now.boot.saturating_sub(sent.sent_at));
+        outbox.note(who.key(), Decision::RegisterAnswered { status: Status(code), took });
         self.follow_observed(message, who, flows);
         if self.nonces.is_none() && !sent.chain.without_auth_uri {
             self.take_auth_uri(message, who, flows, outbox);
@@ -113,6 +117,7 @@ impl Binding {
         (sent.chain.challenged, sent.chain.auth) = (false, digest::Attempt::default());
         if blames_nonce {
             self.nonces(who).invalidate_all();
+            outbox.note(who.key(), Decision::NonceForgotten { status: Status(code) });
             sent.chain.single_contact |= code == 400;
             return self.again(sent, code, message);
         }
@@ -143,6 +148,7 @@ impl Binding {
             }
             // RFC 8599 4.1.1: a 555 leaves the user without service unless he registers again without push.
             555 if !asks && !sent.chain.without_push => {
+                outbox.note(who.key(), Decision::PushRefused { status: Status(code) });
                 push_refused(&mut sent, who, now);
                 self.note_learnt(who, flows);
                 return self.again(sent, code, message);
@@ -159,6 +165,7 @@ impl Binding {
             }
             // OpenSIPS and Asterisk take Contacts of 255 bytes at most. As after a 555, service without push is better than none.
             400 | 413 | 414 | 513 if matches!(sent.purpose(), Purpose::Bind) && sent.pushes_in_uri() => {
+                outbox.note(who.key(), Decision::PushRefused { status: Status(code) });
                 if sent.chain.refused_as_it_is || speaks_of_length(message) || matches!(code, 413 | 414 | 513) {
                     contact_refused(&mut sent, message, who, now);
                     self.note_learnt(who, flows);

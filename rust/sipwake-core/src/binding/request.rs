@@ -9,6 +9,8 @@ use crate::event::Failure;
 use crate::flows::Flows;
 use crate::outbox::Outbox;
 use crate::push::{Asked, Dialect, Push, Tags, piid, write_upper};
+use crate::record::Decision;
+use crate::record::words::Auth;
 use crate::sip::{ALLOW, Builder, Method};
 use crate::snapshot::{Durability, TokenWish};
 use crate::transaction::ClientTransaction;
@@ -134,6 +136,8 @@ impl Binding {
         let reliable = transport.is_reliable();
         let repeats = if reliable { Vec::new() } else { bytes.clone() };
         outbox.transmit(up.way(), bytes);
+        let auth = Auth::of(chain.challenged, chain.ahead);
+        outbox.note(who.key(), Decision::RegisterSent { purpose: (&chain.purpose).into(), auth });
         self.liveness.asked(reliable, now.boot);
         self.sent = Some(Box::new(Sent {
             transaction: ClientTransaction::start(reliable, now.boot),

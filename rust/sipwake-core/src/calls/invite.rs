@@ -11,10 +11,13 @@ use super::table::{Arrival, State};
 use super::transaction::{Due, Invitation, Purpose};
 use super::uas::TransactionKey;
 use super::{ACCEPT, Calls, Cx, Refusal, SUPPORTED, Side, body, phrase, reason};
+use crate::account::AccountKey;
 use crate::call::Progress;
 use crate::event::{CallChange, Caller, Discard, Ended};
 use crate::outbox::Way;
 use crate::payload::shown_name;
+use crate::record::Decision;
+use crate::record::words::{Milliseconds, Status, YesNo};
 use crate::sip::{ALLOW, Builder, Message, NameAddr};
 
 /// INVITEs that ring or wait for their ACK at once: a fork or a retry for each call.
@@ -94,7 +97,9 @@ impl Calls {
         let trusted = invitation.way.to.is_none();
         let caller = caller(&invitation.request, trusted);
         let side = Side::of_invite(&invitation.request, account, trusted);
-        let (uuid, announced, tell) = match self.table.invite(&side, cx.now.boot) {
+        let arrival = self.table.invite(&side, cx.now.boot);
+        self.note_arrival(&invitation.account, arrival, cx);
+        let (uuid, announced, tell) = match arrival {
             Arrival::New(uuid) => (uuid, false, true),
             Arrival::Joined(uuid) => (uuid, true, true),
             // The gateway tries again towards the Contact that came meanwhile: the same call, the same ring.
@@ -150,6 +155,21 @@ impl Calls {
         }
     }
 
+    fn note_arrival(&self, account: &AccountKey, arrival: Arrival, cx: &mut Cx<'_>) {
+        let (uuid, decision) = match arrival {
+            Arrival::New(uuid) => (uuid, Decision::InviteNew {}),
+            Arrival::Joined(uuid) => {
+                let announced = self.table.get(uuid).and_then(|entry| entry.times.announced);
+                let after = announced.map_or(Duration::ZERO, |at| cx.now.boot.saturating_sub(at.boot));
+                (uuid, Decision::InviteJoined { after: Milliseconds(after) })
+            }
+            Arrival::Repeated(uuid) => (uuid, Decision::InviteAgain {}),
+            Arrival::Ghost(uuid, how) => (uuid, Decision::Tombstone { invite: YesNo::Yes, ended: how.into() }),
+            Arrival::Full => return,
+        };
+        cx.outbox.note_call(Some(account), uuid, decision);
+    }
+
     /// A further INVITE of a call that was accepted: if our 200 went to a flow that is gone and its ACK never came, the
     /// gateway tries once more, and hears the same answer.
     fn invited_again(&mut self, uuid: Uuid, invitation: Invitation, cx: &mut Cx<'_>) {
@@ -193,6 +213,7 @@ impl Calls {
 
     /// Refuses an INVITE that is not among the known ones yet.
     pub(crate) fn refuse_new(&mut self, invitation: Invitation, refusal: &Refusal, cx: &mut Cx<'_>) {
+        cx.outbox.note(&invitation.account, Decision::InviteRefused { status: Status(refusal.code) });
         self.invitations.push(invitation);
         self.refuse_at(self.invitations.len() - 1, refusal.code, refusal.phrase, refusal.header.as_slice(), cx);
     }

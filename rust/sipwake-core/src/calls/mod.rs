@@ -42,6 +42,8 @@ use crate::clock::Soonest;
 use crate::event::{Answer, CallChange, CallEvent, CallTimes, Caller, Discard, Ended, Event, FlowId, Offer, Output};
 use crate::outbox::{Outbox, Way};
 use crate::payload::{ActionKind, Ignored, PushAction};
+use crate::record::Decision;
+use crate::record::words::{Seconds, YesNo};
 use crate::sip::{ALLOW, Builder, Message, Method, escape_paramchar};
 use crate::snapshot::{CALLS, Damage, Durability};
 
@@ -135,6 +137,7 @@ impl Calls {
 
     /// Takes a push, for this account where only one can be meant. Returns whether it was answered already.
     pub(crate) fn handle_push(&mut self, action: &PushAction, account: Option<AccountKey>, cx: &mut Cx<'_>) -> bool {
+        let of = account.clone();
         let push = Side::of_push(action, account);
         match &action.kind {
             ActionKind::IncomingCall { .. } => {
@@ -145,6 +148,7 @@ impl Calls {
                 };
                 match self.table.announce(&push, Some(action.uuid), window, cx.now.boot) {
                     Arrival::New(uuid) => {
+                        cx.outbox.note_call(of.as_ref(), uuid, Decision::Announced { window: Seconds(window) });
                         self.learn_caller(uuid, &caller);
                         self.tell_call(uuid, CallChange::Announced(caller), cx);
                         false
@@ -153,6 +157,7 @@ impl Calls {
                         // What the INVITE says of its caller stands above what a late push says.
                         let entry = self.table.get(uuid).filter(|entry| entry.state != State::Announced);
                         let is_here = entry.is_some();
+                        cx.outbox.note_call(of.as_ref(), uuid, Decision::PushAgain { invite_here: is_here.into() });
                         let told = entry.and_then(|entry| entry.caller.as_ref());
                         let known = told.is_some_and(|caller| caller.display_name.is_some());
                         if !known && !self.table.contradicts(uuid) && self.learn_caller(uuid, &caller) {
@@ -160,8 +165,13 @@ impl Calls {
                         }
                         is_here
                     }
-                    Arrival::Ghost(..) => true,
+                    Arrival::Ghost(uuid, how) => {
+                        let decision = Decision::Tombstone { invite: YesNo::No, ended: how.into() };
+                        cx.outbox.note_call(of.as_ref(), uuid, decision);
+                        true
+                    }
                     Arrival::Full => {
+                        cx.outbox.note_call(of.as_ref(), action.uuid, Decision::PushFull {});
                         cx.outbox.discard(Discard::TooManyCalls);
                         false
                     }

@@ -80,6 +80,11 @@ pub(crate) struct Age {
 }
 
 impl Age {
+    /// How long before it came it was sent; zero where that is not known.
+    pub(crate) fn gone(self) -> Duration {
+        self.gone
+    }
+
     /// Until when its INVITE is waited for, in boot time, where `longest` is what the app wants at most.
     pub(crate) fn deadline(self, longest: Duration) -> Duration {
         let left = self.time_to_live.unwrap_or(longest).saturating_sub(self.gone);

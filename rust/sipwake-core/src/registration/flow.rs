@@ -9,6 +9,7 @@ use crate::clock::Now;
 use crate::event::{Failure, FlowError, FlowId};
 use crate::flows::{Flows, Up};
 use crate::outbox::Outbox;
+use crate::record::Decision;
 
 impl Registration {
     /// Returns the flow to the gateway in use, while it is up.
@@ -129,6 +130,7 @@ impl Registration {
     /// Leaves a flow that has given no sign of life in time: the REGISTER goes out again on a new one.
     pub(super) fn check_liveness(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         while let Some(silent) = self.here.silent(now) {
+            outbox.note(&self.key, Decision::FlowSilent { missing: silent.into() });
             match (silent, self.here.up(flows)) {
                 (Silent::Answer, _) => {
                     if self.here.ask_anew() {

@@ -26,6 +26,7 @@ use crate::gateway::Gateways;
 use crate::outbox::Outbox;
 use crate::push::{Dialect, Push, Shown, Verdict};
 use crate::random::Random;
+use crate::record::AccountState;
 use crate::sip::Message;
 use crate::snapshot::{Bound, Durability, Memory, Removal, StoredRemoval, TokenWish};
 
@@ -260,6 +261,19 @@ impl Registration {
     /// Whether pushes for this account may make a sound.
     pub(crate) fn is_silent(&self) -> bool {
         self.is_leaving() || matches!(self.who.memory().token, TokenWish::Unbind(_))
+    }
+
+    /// How it stands, for a report.
+    pub(crate) fn report(&self, outbox: &Outbox, now: Now) -> AccountState {
+        let bound_for = self.bound_until.map_or(Duration::ZERO, |until| until.saturating_sub(now.boot));
+        AccountState {
+            account: outbox.recorded().id(&self.key),
+            registered: self.registered_at.is_some() && !bound_for.is_zero(),
+            bound_for: bound_for.as_secs(),
+            token: matches!(self.who.memory().token, TokenWish::Bind(_)),
+            stopped: matches!(self.pace, Pace::Stopped { .. }),
+            gateways: self.account().hops().len(),
+        }
     }
 
     pub(crate) fn into_memory(self) -> Memory {

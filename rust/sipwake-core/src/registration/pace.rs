@@ -8,6 +8,7 @@ use crate::clock::{Now, Soonest};
 use crate::event::{Event, Failure, Removed};
 use crate::flows::Flows;
 use crate::outbox::Outbox;
+use crate::record::Decision;
 
 impl Registration {
     pub(crate) fn timeouts(&self, soonest: &mut Soonest) {
@@ -29,6 +30,7 @@ impl Registration {
         self.expire_left(flows, outbox, now);
         self.expire_late(flows, outbox, now);
         if self.here.is_timed_out(self.gateways.has_another(self.hop), outbox, now) {
+            outbox.note(&self.key, Decision::RegisterUnanswered {});
             self.interrupt();
             self.here.close(flows, outbox);
             self.fail(Failure::TimedOut, None, flows, outbox, now);
@@ -41,6 +43,7 @@ impl Registration {
             self.wake(true, flows, outbox, now);
         }
         if self.refresh_at.take_if(|at| now.boot >= *at).is_some() && !self.here.is_asking() {
+            outbox.note(&self.key, Decision::RefreshDue {});
             self.due.insert(Due::Binding);
             // Not on a push: then the gateway that works is the one that will send the INVITE.
             if self.gateways.should_leave(self.hop, now.boot) {
@@ -77,6 +80,7 @@ impl Registration {
         }
         if self.gateways.next(now.boot).is_some() {
             log::info!("{}: {failure}; trying the next gateway", self.key);
+            outbox.note(&self.key, Decision::next_gateway(&failure));
             return;
         }
         self.gateways.end_round();

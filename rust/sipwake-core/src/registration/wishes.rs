@@ -9,6 +9,8 @@ use crate::flows::Flows;
 use crate::gateway::Load;
 use crate::outbox::Outbox;
 use crate::push::PushToken;
+use crate::record::Decision;
+use crate::record::words::{NoRegister, Seconds};
 use crate::snapshot::TokenWish;
 
 impl Registration {
@@ -123,16 +125,21 @@ impl Registration {
     /// one is sent only where there is no fresh binding.
     pub(crate) fn wake(&mut self, owed: bool, flows: &Flows, outbox: &mut Outbox, now: Now) {
         let idle = self.life == Life::Idle && !self.was_ever_registered();
-        if idle || (matches!(self.pace, Pace::Stopped { .. }) && !(self.who.has_worked() && self.tries.may(now.boot))) {
-            return;
+        let no = |why| Decision::NoRegister { why };
+        if idle {
+            return outbox.note(&self.key, no(NoRegister::NeverRegistered));
+        }
+        if matches!(self.pace, Pace::Stopped { .. }) && !(self.who.has_worked() && self.tries.may(now.boot)) {
+            return outbox.note(&self.key, no(NoRegister::Stopped));
         }
         self.start();
         let asking = self.here.is_asking();
         const FRESH: Duration = Duration::from_secs(30);
         let fresh = self.registered_at.is_some_and(|at| now.boot.saturating_sub(at) < FRESH);
         if !owed && (asking || (fresh && self.here.up(flows).is_some())) {
-            return;
+            return outbox.note(&self.key, no(if asking { NoRegister::InFlight } else { NoRegister::Fresh }));
         }
+        self.note_wake(asking, outbox, now);
         let covered = self.due.contains(&Due::Push) || self.owed_at.is_some();
         if owed
             && !covered
@@ -150,6 +157,14 @@ impl Registration {
             self.pace = Pace::Free;
             self.failures = 0;
             self.due.insert(if owed { Due::Push } else { Due::Binding });
+        }
+    }
+
+    fn note_wake(&self, in_flight: bool, outbox: &mut Outbox, now: Now) {
+        outbox.note(&self.key, Decision::RegisterOwed { in_flight: in_flight.into() });
+        let lapsed = self.who.memory().bound.as_ref().map(|bound| now.wall.as_secs().saturating_sub(bound.expires_at));
+        if let Some(ago) = lapsed.filter(|ago| *ago > 0 && self.bound_until.is_none_or(|until| now.boot >= until)) {
+            outbox.note(&self.key, Decision::Lapsed { ago: Seconds(Duration::from_secs(ago)) });
         }
     }
 

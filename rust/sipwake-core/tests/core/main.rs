@@ -2,6 +2,7 @@
 
 mod answers;
 mod asynchronous_store;
+mod black_box;
 mod call_credentials;
 mod dialogs;
 mod digest;

@@ -112,6 +112,12 @@ public class SipWakeClient(
         translating { ffi.queryPush(account.value, provider) }
 
     /**
+     * Returns why the phone rang, or did not, as JSON: what was decided in codes and numbers, with what the app knows of its [phone].
+     * Nobody's name, number, token or address is in it, so that it can be sent unread; `sipwake explain` reads it.
+     */
+    public suspend fun report(phone: PhoneState? = null): String = translating { ffi.report(phone?.toFfi()) }
+
+    /**
      * Says what a push means for the operating system, at once, and wakes the account behind it.
      *
      * Waits for no network, no lock and no task, and never throws: whatever the payload, there is an action. A push for a

@@ -1,0 +1,575 @@
+//! Why a phone did not ring, and who can mend it. The first cause that fits is the most probable one.
+
+use sipwake_core::record::{Obstacle, Report, StandbyBucket};
+
+use crate::wake::{Outcome, Wake};
+
+/// Who can mend it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Who {
+    /// The app's developers.
+    App,
+    /// The phone's user, in its settings.
+    Phone,
+    /// The push provider, and how the server uses it.
+    PushProvider,
+    /// Whoever runs the SIP server.
+    Server,
+    /// Whoever runs the network between phone and server.
+    Network,
+    /// Nobody: it is as it should be.
+    Nobody,
+}
+
+impl Who {
+    /// A stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Phone => "phone's settings",
+            Self::PushProvider => "push provider",
+            Self::Server => "SIP server",
+            Self::Network => "network",
+            Self::Nobody => "nobody",
+        }
+    }
+}
+
+/// One cause of the list.
+#[derive(Debug)]
+pub struct Cause {
+    /// A stable name.
+    pub code: &'static str,
+    /// Who can mend it.
+    pub who: Who,
+    /// What happened.
+    pub what: &'static str,
+    /// What to do.
+    pub mend: &'static str,
+    fits: Fits,
+}
+
+#[derive(Debug)]
+enum Fits {
+    /// A wake.
+    Wake(fn(&Wake, &Report) -> bool),
+    /// Phone and app as they stand, beside any wake.
+    Phone(fn(&Report, &[Wake]) -> bool),
+}
+
+pub(crate) fn of_wake(wake: &Wake, report: &Report) -> Vec<&'static Cause> {
+    if wake.outcome().is_well() {
+        return Vec::new();
+    }
+    let fitting = CAUSES.iter().filter(|cause| matches!(cause.fits, Fits::Wake(fits) if fits(wake, report)));
+    fitting.collect()
+}
+
+pub(crate) fn of_phone(report: &Report, wakes: &[Wake]) -> Vec<&'static Cause> {
+    CAUSES.iter().filter(|cause| matches!(cause.fits, Fits::Phone(fits) if fits(report, wakes))).collect()
+}
+
+const fn wake(
+    code: &'static str,
+    who: Who,
+    what: &'static str,
+    mend: &'static str,
+    fits: fn(&Wake, &Report) -> bool,
+) -> Cause {
+    Cause { code, who, what, mend, fits: Fits::Wake(fits) }
+}
+
+const fn phone(
+    code: &'static str,
+    who: Who,
+    what: &'static str,
+    mend: &'static str,
+    fits: fn(&Report, &[Wake]) -> bool,
+) -> Cause {
+    Cause { code, who, what, mend, fits: Fits::Phone(fits) }
+}
+
+fn silent(wake: &Wake, why: &str) -> bool {
+    wake.says("push-judged", "silence", why)
+}
+
+/// The way to the server failed with this trouble.
+fn trouble(wake: &Wake, why: &[&str]) -> bool {
+    let names = ["flow-down", "registration-failed", "registration-stopped", "next-gateway"];
+    names.iter().any(|name| why.iter().any(|why| wake.says(name, "why", why)))
+}
+
+fn registered(wake: &Wake) -> bool {
+    wake.has("registered")
+}
+
+fn no_invite(wake: &Wake) -> bool {
+    matches!(wake.outcome(), Outcome::NoInvite | Outcome::Open | Outcome::Killed)
+}
+
+fn ended(wake: &Wake, how: &str) -> bool {
+    wake.says("call-ended", "how", how)
+}
+
+/// The call that a silent push is of ended like this, as an earlier decision of the report says.
+fn earlier_end(wake: &Wake, report: &Report, how: &[&str]) -> bool {
+    let same = |call| call == wake.call() && wake.call().is_some();
+    let mut decisions = report.decisions.iter().filter(|noted| same(noted.call));
+    decisions.any(|noted| {
+        let word = noted.word("how").filter(|_| noted.name == "call-ended").or(noted.word("ended"));
+        word.is_some_and(|word| how.contains(&word))
+    })
+}
+
+fn obstacle(report: &Report, obstacle: Obstacle) -> bool {
+    report.platform.as_ref().is_some_and(|platform| platform.obstacles.contains(&obstacle))
+}
+
+/// All causes; of those that fit the first is the most probable.
+pub const CAUSES: &[Cause] = &[
+    // The push made no sound.
+    wake(
+        "logged-out",
+        Who::Server,
+        "the push was for a user who has logged out, so it made no sound",
+        "the server goes on pushing for a binding that was removed: sipwake doctor shows whether it forgets one on a log-out",
+        |wake, _| silent(wake, "logged-out"),
+    ),
+    wake(
+        "store-shut",
+        Who::Nobody,
+        "the phone was not unlocked since it started, so its store was shut",
+        "nothing: it rings once it has been unlocked. On Android keep the store in device-protected storage",
+        |wake, _| {
+            (silent(wake, "no-account") || wake.says("no-register", "why", "never-registered"))
+                && wake.has("store-shut")
+        },
+    ),
+    wake(
+        "no-account",
+        Who::App,
+        "the push came before the app had added its accounts",
+        "hand over pushes only after the accounts (in Kotlin and Swift: name them where the client is made)",
+        |wake, _| silent(wake, "no-account"),
+    ),
+    wake(
+        "late-push-of-a-cancelled-call",
+        Who::PushProvider,
+        "the push came after the caller had given up",
+        "ask the push provider for high priority and a short time to live; the server should give up later, or cancel by push",
+        |wake, report| silent(wake, "call-over") && earlier_end(wake, report, &["cancelled"]),
+    ),
+    wake(
+        "answered-on-another-device",
+        Who::Nobody,
+        "another of the user's devices had answered or declined the call",
+        "nothing: that is what several devices are for",
+        |wake, report| {
+            ended(wake, "answered-elsewhere")
+                || ended(wake, "declined-elsewhere")
+                || silent(wake, "call-over") && earlier_end(wake, report, &["answered-elsewhere", "declined-elsewhere"])
+        },
+    ),
+    wake(
+        "late-push-of-a-missed-call",
+        Who::PushProvider,
+        "the push is of a call that was waited for in vain before",
+        "the server pushes again for the same call: look at how often and how long it tries",
+        |wake, report| silent(wake, "call-over") && earlier_end(wake, report, &["missed", "unanswered"]),
+    ),
+    wake(
+        "tombstone",
+        Who::Nobody,
+        "the push is of a call that is over",
+        "nothing, if somebody took or refused that call; else its Call-ID was used again: a server must give each call its own",
+        |wake, _| silent(wake, "call-over") || wake.has("tombstone"),
+    ),
+    wake(
+        "empty-payload",
+        Who::Server,
+        "the push was empty",
+        "fill in the payload: docs/servers says what each product sends",
+        |wake, _| silent(wake, "empty"),
+    ),
+    wake(
+        "unreadable-payload",
+        Who::Server,
+        "the push's payload could not be read",
+        "send JSON; sipwake payload FILE shows what a phone makes of it",
+        |wake, _| silent(wake, "unreadable") || silent(wake, "too-large"),
+    ),
+    wake(
+        "unknown-payload",
+        Who::Server,
+        "the push's payload is of no kind that sipwake knows",
+        "send one of the known forms (docs/payloads); sipwake payload FILE shows what a phone makes of it",
+        |wake, _| silent(wake, "unknown-vendor"),
+    ),
+    wake(
+        "not-sealed",
+        Who::Server,
+        "the app takes sealed pushes only, and this one was not sealed or could not be opened",
+        "give the server this phone's key, or see which key it seals with",
+        |wake, _| silent(wake, "not-sealed"),
+    ),
+    wake(
+        "too-many-calls",
+        Who::Server,
+        "more calls were announced at once than a phone holds",
+        "find out who sends so many pushes",
+        |wake, _| wake.has("push-full"),
+    ),
+    // The process.
+    wake(
+        "killed-before-register",
+        Who::Phone,
+        "the app's process ended after the push and before its REGISTER",
+        "start a foreground service as the push asks (Android), report to CallKit at once (iOS); else the maker's battery settings stop \
+         the app: dontkillmyapp.com",
+        |wake, _| wake.outcome() == Outcome::Killed && !wake.has("register-sent"),
+    ),
+    wake(
+        "killed-while-waiting",
+        Who::Phone,
+        "the app's process ended while the call was waited for",
+        "keep the foreground service until the call is over (Android); look for crashes of the app at this time",
+        |wake, _| wake.outcome() == Outcome::Killed,
+    ),
+    // Nothing was sent.
+    wake(
+        "never-registered",
+        Who::App,
+        "the app never registered this account, so the push led to nothing",
+        "call register at each start of the app",
+        |wake, _| wake.says("no-register", "why", "never-registered"),
+    ),
+    wake(
+        "wrong-credentials",
+        Who::App,
+        "the server refused the user name or password",
+        "ask the user for the password again",
+        |wake, report| {
+            trouble(wake, &["wrong-credentials"])
+                || wake.says("no-register", "why", "stopped")
+                    && report.decisions.iter().any(|noted| noted.word("why") == Some("wrong-credentials"))
+        },
+    ),
+    wake(
+        "account-refused",
+        Who::Server,
+        "the server refuses this account (403, 404 or the like)",
+        "look at the account at the server: is it there, is it allowed to register from here, is it banned?",
+        |wake, _| trouble(wake, &["account-refused"]) || wake.counts("register-answered", "status", 403..=404),
+    ),
+    wake(
+        "stopped",
+        Who::App,
+        "an earlier registration had failed for good, and nothing is sent until the app asks",
+        "show the failure to the user, and call register once it is mended",
+        |wake, _| wake.says("no-register", "why", "stopped"),
+    ),
+    // The way to the server.
+    wake(
+        "no-network",
+        Who::Network,
+        "the phone had no network",
+        "nothing, if the user was out of reach; else look at Data Saver and at the app's permission to use mobile data",
+        |wake, report| {
+            let offline =
+                report.platform.as_ref().is_some_and(|p| p.network == Some(sipwake_core::record::Network::None));
+            offline && trouble(wake, &["dns", "unreachable"])
+        },
+    ),
+    wake(
+        "data-saver",
+        Who::Phone,
+        "Data Saver kept the app from the network",
+        "exempt the app in Settings → Data Saver",
+        |wake, report| obstacle(report, Obstacle::DataSaver) && trouble(wake, &["dns", "unreachable", "no-answer"]),
+    ),
+    wake(
+        "dns",
+        Who::Network,
+        "the server's name could not be resolved",
+        "look at the server's DNS records from the phone's network; sipwake doctor shows what a phone's resolver would see",
+        |wake, _| trouble(wake, &["dns"]),
+    ),
+    wake(
+        "certificate-expired",
+        Who::Server,
+        "the server's certificate has expired",
+        "renew it, and reload the server",
+        |wake, _| trouble(wake, &["certificate-expired"]),
+    ),
+    wake(
+        "clock-wrong",
+        Who::Phone,
+        "the server's certificate is not valid yet: most often the phone's clock is wrong",
+        "set the phone's clock by the network",
+        |wake, _| trouble(wake, &["certificate-not-yet-valid"]),
+    ),
+    wake(
+        "certificate-name",
+        Who::Server,
+        "the server's certificate is for another name",
+        "issue it with a subjectAltName of the name that the app connects to",
+        |wake, _| trouble(wake, &["certificate-name", "certificate-common-name"]),
+    ),
+    wake(
+        "certificate",
+        Who::Server,
+        "the server's certificate is not trusted",
+        "send the whole chain, of an authority that phones trust; or pin the key in the app",
+        |wake, _| {
+            trouble(wake, &["certificate-issuer", "certificate-authority", "certificate-revoked", "certificate-pin"])
+                || trouble(wake, &["certificate-platform", "certificate-broken", "client-certificate"])
+        },
+    ),
+    wake(
+        "tls",
+        Who::Server,
+        "TLS or the WebSocket handshake failed",
+        "look at the server's TLS versions and at what stands between (sipwake doctor)",
+        |wake, _| trouble(wake, &["tls", "websocket"]),
+    ),
+    wake(
+        "closed-by-server",
+        Who::Server,
+        "the server closed the connection, or sent something that is not SIP",
+        "look at the server's log, and whether it is the right port",
+        |wake, _| trouble(wake, &["closed", "not-sip"]) && !registered(wake),
+    ),
+    wake(
+        "unreachable",
+        Who::Network,
+        "no connection to the server",
+        "is the server up, and does the phone's network let its port through?",
+        |wake, _| trouble(wake, &["unreachable", "transport-not-built-in"]) && !registered(wake),
+    ),
+    wake(
+        "network-changed",
+        Who::Nobody,
+        "the phone changed its network while it was being woken",
+        "nothing: the registration followed, too late for this call",
+        |wake, _| wake.has("network-changed") && no_invite(wake),
+    ),
+    wake(
+        "nonce-expired-and-silent",
+        Who::Server,
+        "the server did not answer a REGISTER with the nonce that it had given",
+        "a server must answer 401 with a new nonce (stale=true), never with silence",
+        |wake, _| {
+            wake.says("register-sent", "auth", "kept-nonce")
+                && !wake.has("register-answered")
+                && (wake.has("register-unanswered") || no_invite(wake))
+        },
+    ),
+    wake(
+        "no-answer",
+        Who::Network,
+        "the server did not answer the REGISTER",
+        "look at the server, and at firewalls that drop packets; over UDP try TCP or TLS",
+        |wake, _| {
+            wake.has("register-unanswered")
+                || trouble(wake, &["no-answer"])
+                || wake.has("register-sent") && !wake.has("register-answered")
+        },
+    ),
+    // What the server answered.
+    wake(
+        "challenge",
+        Who::Server,
+        "the server's challenge could not be answered",
+        "look at realm, algorithm and qop that it asks for (sipwake doctor)",
+        |wake, _| {
+            trouble(wake, &["unanswerable-challenge", "endless-challenges", "digest-too-weak", "digest-downgraded"])
+                || trouble(wake, &["no-ha1", "no-server-proof", "circles"])
+        },
+    ),
+    wake(
+        "server-busy",
+        Who::Server,
+        "the server refused the registration for now (5xx or the like)",
+        "look at the server's load at this time",
+        |wake, _| {
+            !registered(wake)
+                && wake.counts("register-answered", "status", 400..=699)
+                && trouble(wake, &["refused-for-now"])
+        },
+    ),
+    wake(
+        "flood-of-pushes",
+        Who::Server,
+        "many pushes came at once, so this one's REGISTER had to wait",
+        "send one push for a call",
+        |wake, _| wake.has("register-delayed"),
+    ),
+    // Registered, and no call.
+    wake(
+        "cancelled-meanwhile",
+        Who::Nobody,
+        "the caller gave up while the phone was being woken",
+        "nothing; if it happens often, see how long push and REGISTER take (the counters of this report)",
+        |wake, _| ended(wake, "cancelled"),
+    ),
+    wake(
+        "logged-out-meanwhile",
+        Who::Nobody,
+        "the user logged out while the call was on its way",
+        "nothing",
+        |wake, _| ended(wake, "logged-out"),
+    ),
+    wake("refused-by-user", Who::Nobody, "the user refused the call before it came", "nothing", |wake, _| {
+        ended(wake, "declined") || ended(wake, "hung-up")
+    }),
+    wake(
+        "invite-refused",
+        Who::Server,
+        "the call came, and the phone had to refuse it",
+        "the status says why: 420 asks for an extension, 488 for other media, 482 came twice, 486 was one too many",
+        |wake, _| wake.has("invite-refused"),
+    ),
+    wake(
+        "other-way",
+        Who::Server,
+        "the call did not come on the connection that registered, and was dropped",
+        "have the server send calls on the flow of the registration (RFC 5626), from the address that it registered at",
+        |wake, _| no_invite(wake) && wake.says("dropped", "what", "past-the-registrar"),
+    ),
+    wake(
+        "dropped",
+        Who::Server,
+        "something came from the server that is no call that can be read, and was dropped",
+        "look at the INVITE as the server sends it (sipwake register --trace)",
+        |wake, _| no_invite(wake) && wake.says("dropped", "what", "malformed"),
+    ),
+    wake(
+        "push-late",
+        Who::PushProvider,
+        "the push came long after it was sent",
+        "ask for high priority (FCM) or priority 10 and apns-expiration 0 (APNs); a phone in Doze gets nothing else at once",
+        |wake, _| no_invite(wake) && wake.counts("push-delivered", "age", 15..=u32::MAX),
+    ),
+    wake(
+        "downgraded",
+        Who::PushProvider,
+        "the push was sent with high priority and delivered with normal priority",
+        "Android does so where high-priority messages show the user nothing: send them for calls only, and always show one",
+        |wake, report| {
+            let restricted = report.platform.as_ref().is_some_and(|p| p.bucket == Some(StandbyBucket::Restricted));
+            wake.says("push-delivered", "downgraded", "yes") || restricted && no_invite(wake) && !registered(wake)
+        },
+    ),
+    wake(
+        "push-for-another-account",
+        Who::Server,
+        "the push names a user who is not logged in on this phone",
+        "the server pushes an earlier user's calls to this token: it should forget a token when somebody else registers with it",
+        |wake, _| no_invite(wake) && wake.has("push-for-nobody-known"),
+    ),
+    wake(
+        "binding-lapsed",
+        Who::App,
+        "the binding had lapsed when the push came",
+        "let the phone refresh its binding (Android: the refresh job), or have the server push before it lapses (RFC 8599 section 4.1)",
+        |wake, _| no_invite(wake) && wake.has("binding-lapsed"),
+    ),
+    wake(
+        "slow-register",
+        Who::Server,
+        "the REGISTER took so long that the caller's patience was over",
+        "look at what the server waits for; the phone's nonce should save a round trip",
+        |wake, _| no_invite(wake) && wake.counts("register-answered", "took", 10_000..=u32::MAX),
+    ),
+    wake(
+        "invite-never-came",
+        Who::Server,
+        "the phone registered in time, and the server never sent the call",
+        "have the server hold the call until the phone has registered, and send it to the new binding (Kamailio: tsilo; docs/servers)",
+        |wake, _| registered(wake) && wake.outcome() == Outcome::NoInvite,
+    ),
+    wake(
+        "unfinished",
+        Who::Network,
+        "the phone did not get through to the server in time",
+        "look at the steps of this wake",
+        |wake, _| wake.outcome() == Outcome::NoInvite,
+    ),
+    // Beside any wake.
+    phone(
+        "do-not-disturb",
+        Who::Phone,
+        "do not disturb, or a Focus, silences calls",
+        "allow calls of this app in the phone's Do Not Disturb or Focus settings",
+        |report, _| obstacle(report, Obstacle::DoNotDisturb),
+    ),
+    phone(
+        "notifications-off",
+        Who::Phone,
+        "notifications of this app are off, or their channel is silent",
+        "switch them on in Settings → Notifications",
+        |report, _| obstacle(report, Obstacle::NotificationsOff) || obstacle(report, Obstacle::ChannelOff),
+    ),
+    phone(
+        "no-full-screen",
+        Who::Phone,
+        "an incoming call shows as a small notification only",
+        "allow full-screen notifications for the app (Android 14 and later)",
+        |report, _| obstacle(report, Obstacle::NoFullScreen),
+    ),
+    phone(
+        "no-play-services",
+        Who::Phone,
+        "Google Play services are missing, off or too old, so no message arrives",
+        "install or update them, or use another push provider",
+        |report, _| obstacle(report, Obstacle::NoPlayServices) || obstacle(report, Obstacle::OldPlayServices),
+    ),
+    phone(
+        "battery-settings",
+        Who::Phone,
+        "the phone's battery settings keep the app from running",
+        "set the app's battery use to unrestricted; for this phone's maker see dontkillmyapp.com",
+        |report, _| {
+            [Obstacle::BackgroundRestricted, Obstacle::RarelyUsed, Obstacle::MakerStopsApps, Obstacle::Hibernation]
+                .into_iter()
+                .any(|known| obstacle(report, known))
+        },
+    ),
+    phone(
+        "no-token",
+        Who::App,
+        "an account has no push token, so no server can wake the phone",
+        "hand the provider's token over each time it gives one (set_token)",
+        |report, _| report.accounts.iter().any(|account| !account.token),
+    ),
+    phone("no-account-at-all", Who::App, "nobody is logged in", "log in", |report, wakes| {
+        report.accounts.is_empty() && wakes.is_empty()
+    }),
+    phone(
+        "push-refused",
+        Who::Server,
+        "the server refuses to push to this phone",
+        "set up the app's push provider at the server; sipwake doctor shows what it refuses",
+        |report, _| {
+            let last = report.decisions.iter().rev().find(|noted| noted.name == "registered");
+            last.is_some_and(|noted| noted.word("push") == Some("refused"))
+        },
+    ),
+    phone(
+        "not-registered",
+        Who::App,
+        "an account is not registered",
+        "see why in the last decisions, and call register at each start of the app",
+        |report, _| report.accounts.iter().any(|account| account.stopped),
+    ),
+    phone(
+        "no-push-came",
+        Who::Server,
+        "the phone is registered with a token, and no push came",
+        "does the server push at all for this binding (sipwake doctor --call)? Does it have the provider's key, and the right app id?",
+        |report, wakes| {
+            wakes.is_empty() && !report.accounts.is_empty() && report.accounts.iter().all(|account| account.token)
+        },
+    ),
+];

@@ -5,6 +5,7 @@ import SwiftUI
 struct TraceView: View {
     let model: AppModel
     @State private var text = ""
+    @State private var report = ""
 
     var body: some View {
         ScrollView {
@@ -15,7 +16,11 @@ struct TraceView: View {
         .toolbar {
             Button("Reload") { text = model.exportTrace() }
             ShareLink("Export", item: text)
+            ShareLink("Share report", item: report)
         }
-        .onAppear { text = model.exportTrace() }
+        .onAppear {
+            text = model.exportTrace()
+            Task { report = await model.report() }
+        }
     }
 }

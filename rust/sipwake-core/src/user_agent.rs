@@ -449,7 +449,7 @@ impl UserAgent {
         self.outbox.at(now);
         if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
             let moved = self.flows.up(flow).is_some();
-            self.outbox.note(&registration.key, Decision::FlowUp { moved: moved.into() });
+            self.outbox.note(registration.key(), Decision::FlowUp { moved: moved.into() });
             registration.flow_came_up(flow, local, &mut self.flows);
         }
         self.settle(now);
@@ -460,7 +460,7 @@ impl UserAgent {
         self.outbox.at(now);
         if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
             let was_up = self.flows.up(flow).is_some();
-            self.outbox.note(&registration.key, Decision::FlowDown { why: (&error).into(), was_up: was_up.into() });
+            self.outbox.note(registration.key(), Decision::FlowDown { why: (&error).into(), was_up: was_up.into() });
             registration.flow_went_down(flow, error, &mut self.flows, &mut self.outbox, now);
         }
         self.settle(now);

@@ -141,9 +141,10 @@ pub const CAUSES: &[Cause] = &[
         Who::Nobody,
         "the phone was not unlocked since it started, so its store was shut",
         "nothing: it rings once it has been unlocked. On Android keep the store in device-protected storage",
-        |wake, _| {
-            (silent(wake, "no-account") || wake.says("no-register", "why", "never-registered"))
-                && wake.has("store-shut")
+        |wake, report| {
+            let lately = |at: u64| at.abs_diff(wake.begins()) < 3_600_000;
+            let shut = report.decisions.iter().any(|noted| noted.name == "store-shut" && lately(noted.at));
+            shut && (silent(wake, "no-account") || wake.says("no-register", "why", "never-registered"))
         },
     ),
     wake(

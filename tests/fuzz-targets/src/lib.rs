@@ -16,12 +16,13 @@ use sipwake_core::push::{Provider, Push, PushConfig, PushToken};
 use sipwake_core::sip::{Contact, FeatureCaps, Framer, Message};
 use sipwake_core::trace::redacted;
 use sipwake_core::user_agent::UserAgent;
+use sipwake_explain::Explanation;
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the folder of its corpus.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("framing", framing),
     ("message", message),
     ("contact", contact),
@@ -30,6 +31,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("payload", payload),
     ("snapshot", snapshot),
     ("registration", registration),
+    ("report", report),
 ];
 
 const NOW: Now = Now::new(Duration::from_secs(100), Duration::from_secs(1_790_000_000));
@@ -55,6 +57,13 @@ pub fn message(data: &[u8]) {
     if let Ok(message) = Message::parse(data) {
         let _ = (message.via(), message.from(), message.cseq(), message.contacts(), message.feature_caps());
         let _ = (message.expires(), message.min_expires(), message.retry_after(), format!("{message:?}"));
+    }
+}
+
+/// A report that a phone is said to have sent, explained.
+pub fn report(data: &[u8]) {
+    if let Ok(explanation) = Explanation::of(data) {
+        let _ = (explanation.text(), explanation.html(), explanation.svg(), explanation.json());
     }
 }
 

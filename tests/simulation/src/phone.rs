@@ -57,6 +57,8 @@ pub(crate) struct Phone {
     pub(crate) agent: Option<UserAgent>,
     pub(crate) apps: Vec<App>,
     pub(crate) store: BTreeMap<String, Vec<u8>>,
+    /// What the last wakes left behind.
+    pub(crate) black_box: Option<Vec<u8>>,
     /// Until when the store refuses everything.
     pub(crate) store_fails_until: u64,
     /// Records that the store has refused and not taken since: what it holds under these keys is out of date.
@@ -91,6 +93,7 @@ impl Phone {
             agent: None,
             apps: (0..setting.accounts).map(app).collect(),
             store: BTreeMap::new(),
+            black_box: None,
             store_fails_until: 0,
             unstored: BTreeSet::new(),
             stale: BTreeSet::new(),

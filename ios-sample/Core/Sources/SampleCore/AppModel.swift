@@ -169,6 +169,14 @@ public final class AppModel {
         return trace.export(heading: "sipwake sample\(who): \(state.headline) \(state.details); \(state.verdictWords)")
     }
 
+    /// Returns why the phone rang, or did not: nobody's name, number, token or address is in it, so that it can be sent unread.
+    public func report() async -> String {
+        do { return try await client.report() } catch {
+            state.notice(error.localizedDescription)
+            return ""
+        }
+    }
+
     private func use(_ settings: AccountSettings) async throws {
         let id = try await client.addAccount(settings.setup(app))
         state.settings = settings

@@ -59,8 +59,10 @@ pub(crate) struct Recorder {
     wakes: Option<Box<Ring>>,
     /// Boot time until which what is decided belongs to a wake.
     awake_until: u64,
-    /// The hashes of accounts, and whose they are, where this process knows.
-    accounts: Vec<(u32, Option<AccountKey>)>,
+    /// The hashes of accounts.
+    accounts: Vec<u32>,
+    /// The account that was named last, and its place among them.
+    named: Option<(AccountKey, u8)>,
     /// Something of a wake is not stored yet.
     unsaved: bool,
     counters: Option<Box<Counters>>,
@@ -87,6 +89,7 @@ impl Recorder {
             wakes: None,
             awake_until: 0,
             accounts: Vec::new(),
+            named: None,
             unsaved: false,
             counters: None,
         }
@@ -102,7 +105,8 @@ impl Recorder {
         if self.accounts.is_empty() {
             self.key.copy_from_slice(&key);
         }
-        self.accounts.splice(0..0, accounts.into_iter().take(MAX_KNOWN).map(|id| (id, None)));
+        self.named = None;
+        self.accounts.splice(0..0, accounts.into_iter().take(MAX_KNOWN));
         for entry in wakes.entries() {
             self.all.push(entry);
         }
@@ -124,7 +128,7 @@ impl Recorder {
         }
         Some(seal(&Stored {
             key: hex(&self.key),
-            accounts: self.accounts.iter().map(|(id, _)| *id).collect(),
+            accounts: self.accounts.clone(),
             wakes: self.wakes.as_deref().cloned().unwrap_or_else(|| Ring::new(ROOM_OF_WAKES)),
             counters: self.counters(),
         }))
@@ -254,22 +258,22 @@ impl Recorder {
 
     /// The place of an account's hash, from 1 on.
     fn account(&mut self, key: &AccountKey) -> u8 {
-        let known = self.accounts.iter().position(|(_, known)| known.as_ref() == Some(key));
-        let place = known.or_else(|| {
-            let id = self.hash(b"account", key.as_str().as_bytes());
-            let known = self.accounts.iter().position(|(known, _)| *known == id);
-            if known.is_none() && self.accounts.len() >= MAX_KNOWN {
-                return None;
-            }
-            let place = known.unwrap_or_else(|| {
-                self.accounts.reserve_exact(1);
-                self.accounts.push((id, None));
-                self.accounts.len() - 1
-            });
-            self.accounts[place].1 = Some(key.clone());
-            Some(place)
+        if let Some((_, place)) = self.named.as_ref().filter(|(named, _)| named == key) {
+            return *place;
+        }
+        let Id(id) = self.id(key);
+        let known = self.accounts.iter().position(|known| *known == id);
+        if known.is_none() && self.accounts.len() >= MAX_KNOWN {
+            return 0;
+        }
+        let place = known.unwrap_or_else(|| {
+            self.accounts.reserve_exact(1);
+            self.accounts.push(id);
+            self.accounts.len() - 1
         });
-        place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0)
+        let place = u8::try_from(place + 1).unwrap_or(0);
+        self.named = Some((key.clone(), place));
+        place
     }
 
     /// Returns what stands for an account in a report.

@@ -329,7 +329,7 @@ impl Noted {
             at: entry.at,
             code: code.number,
             name: code.name,
-            account: account.map(|(id, _)| Id(*id)),
+            account: account.map(|id| Id(*id)),
             call: (entry.call != 0).then_some(Id(entry.call)),
             times: entry.times,
             facts: facts.filter_map(|((name, kind), number)| Some((*name, kind.value(*number)?))).collect(),

@@ -112,13 +112,10 @@ impl Generation {
         self.at = entry.at;
         let marks = [(ACCOUNT, entry.account != 0), (CALL, entry.call != 0), (TIMES, entry.times > 1)];
         let mark = marks.iter().filter(|(_, is_set)| *is_set).fold(0, |mark, (bit, _)| mark | bit);
-        let bytes = &mut self.bytes;
-        if bytes.capacity() - bytes.len() < LONGEST && bytes.len() < FEW {
-            bytes.reserve_exact(LONGEST);
-        }
-        write(bytes, entry.code.into());
+        let mut bytes = Vec::with_capacity(LONGEST);
+        write(&mut bytes, entry.code.into());
         // Zigzag: a wall clock goes back, too.
-        write(bytes, (later << 1 ^ later >> 63).cast_unsigned());
+        write(&mut bytes, (later << 1 ^ later >> 63).cast_unsigned());
         bytes.push(mark | u8::try_from(entry.count).unwrap_or_default());
         if entry.account != 0 {
             bytes.push(entry.account);
@@ -127,11 +124,15 @@ impl Generation {
             bytes.extend_from_slice(&entry.call.to_be_bytes());
         }
         if entry.times > 1 {
-            write(bytes, entry.times.into());
+            write(&mut bytes, entry.times.into());
         }
         for fact in &entry.facts[..entry.count] {
-            write(bytes, (*fact).into());
+            write(&mut bytes, (*fact).into());
         }
+        if self.bytes.len() < FEW {
+            self.bytes.reserve_exact(bytes.len());
+        }
+        self.bytes.extend_from_slice(&bytes);
     }
 
     fn entries(&self) -> impl Iterator<Item = Entry> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sipwake_core::gateway::Load;
 use sipwake_core::push::{Provider, PushToken};
-use sipwake_core::snapshot::{REMOVALS, binding_key};
+use sipwake_core::snapshot::{RECORD, REMOVALS, binding_key};
 use sipwake_core::user_agent::UserAgent;
 
 use super::{Call, Due, World};
@@ -33,6 +33,9 @@ impl World<'_> {
         let now = self.phone.now(self.at);
         let agent = UserAgent::new(seed, self.phone.store.get(REMOVALS).map(Vec::as_slice), now);
         self.phone.agent = Some(agent);
+        if let (Some(agent), Some(black_box)) = (&mut self.phone.agent, self.phone.black_box.take()) {
+            agent.handle_loaded(RECORD, Ok(Some(&black_box)), now);
+        }
         if !self.drain() {
             return;
         }

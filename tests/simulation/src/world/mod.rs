@@ -11,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use sipwake_core::payload::PushAction;
+use sipwake_core::record::Report;
 
 use crate::chance::Chance;
 use crate::phone::Phone;
@@ -110,6 +111,15 @@ pub fn run(script: &Script) -> Outcome {
 
 /// As [`run`], and shows each step as a line.
 pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) -> Outcome {
+    tell(script, show).0
+}
+
+/// As [`run`], and returns what the phone reports in the end, if its app runs then.
+pub fn run_reported(script: &Script) -> (Outcome, Option<Report>) {
+    tell(script, None)
+}
+
+fn tell<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) -> (Outcome, Option<Report>) {
     let setting = &script.setting;
     let gateways = setting.apart.map_or(1, |apart| apart.count);
     let mut world = World {
@@ -190,12 +200,15 @@ pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) 
             world.watch.fail(world.at, 3, violation);
         }
     }
-    Outcome {
+    let now = world.phone.now(world.at);
+    let report = world.phone.agent.as_ref().map(|agent| agent.report(None, now));
+    let outcome = Outcome {
         broken: world.watch.broken,
         simulated: world.at,
         registers: world.registers,
         fingerprint: world.fingerprint,
-    }
+    };
+    (outcome, report)
 }
 
 impl World<'_> {

@@ -23,6 +23,7 @@ impl World<'_> {
                 if let Some(key) = self.untold.pop() {
                     self.watch.fail(self.at, 1, format!("the app does not hear that {key} was not stored"));
                 }
+                self.keep_black_box();
                 return true;
             };
             count += 1;
@@ -52,6 +53,13 @@ impl World<'_> {
                 Output::Received { .. } => {}
                 Output::Event(event) => self.hear(&event),
             }
+        }
+    }
+
+    /// It stands beside the other records: nothing depends on it.
+    fn keep_black_box(&mut self) {
+        if let Some(record) = self.phone.agent.as_mut().and_then(UserAgent::poll_record) {
+            self.phone.black_box = Some(record);
         }
     }
 

@@ -12,6 +12,7 @@ import androidx.compose.runtime.getValue
 import androidx.compose.runtime.mutableStateOf
 import androidx.compose.runtime.setValue
 import dev.sipwake.android.WakeObstacle
+import dev.sipwake.android.phoneState
 import dev.sipwake.android.wakeObstacles
 import dev.sipwake.sample.ui.SampleApp
 import java.io.IOException
@@ -31,6 +32,7 @@ class MainActivity : ComponentActivity() {
                 dispatch = phone::dispatch,
                 onObstacle = { obstacles.getOrNull(it)?.let(::openSettings) },
                 onExport = ::chooseFile,
+                onReport = { phone.report(phoneState(this, CallNotifications.RINGING), ::share) },
             )
         }
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) {
@@ -63,6 +65,11 @@ class MainActivity : ComponentActivity() {
 
     private fun openSettings(obstacle: WakeObstacle) {
         obstacle.intent(this)?.let(::startActivity)
+    }
+
+    private fun share(report: String) {
+        val intent = Intent(Intent.ACTION_SEND).setType("application/json").putExtra(Intent.EXTRA_TEXT, report)
+        startActivity(Intent.createChooser(intent, null))
     }
 
     private fun chooseFile() {

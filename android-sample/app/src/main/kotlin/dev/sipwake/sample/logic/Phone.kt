@@ -3,6 +3,7 @@ package dev.sipwake.sample.logic
 import dev.sipwake.AccountId
 import dev.sipwake.ClientOptions
 import dev.sipwake.ErrorKind
+import dev.sipwake.PhoneState
 import dev.sipwake.PushAction
 import dev.sipwake.SipWakeClient
 import dev.sipwake.SipWakeException
@@ -87,6 +88,17 @@ class Phone(
     fun tokenCame(token: String) {
         this.token = token
         dispatch(Action.TokenCame)
+    }
+
+    /** Why the phone rang, or did not, for whoever looks into a problem: nobody's name, number, token or address is in it. */
+    fun report(phone: PhoneState, share: (String) -> Unit) {
+        scope.launch {
+            try {
+                share(client.report(phone))
+            } catch (error: SipWakeException) {
+                dispatch(Action.Failed(error.reason))
+            }
+        }
     }
 
     override fun close() {

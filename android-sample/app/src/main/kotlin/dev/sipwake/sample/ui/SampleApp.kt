@@ -29,6 +29,7 @@ fun SampleApp(
     dispatch: (Action) -> Unit,
     onObstacle: (Int) -> Unit,
     onExport: () -> Unit,
+    onReport: () -> Unit = {},
 ) {
     MaterialTheme {
         Surface(Modifier.fillMaxSize()) {
@@ -43,7 +44,7 @@ fun SampleApp(
                     }
                     when (state.screen) {
                         Screen.STATUS -> StatusScreen(state, obstacles, dispatch, onObstacle)
-                        Screen.TRACE -> TraceScreen(messages, onExport)
+                        Screen.TRACE -> TraceScreen(messages, onExport, onReport)
                     }
                 }
             }

@@ -1,0 +1,54 @@
+package dev.sipwake.android
+
+import android.app.usage.UsageStatsManager
+import android.content.Context
+import android.net.ConnectivityManager
+import android.net.NetworkCapabilities
+import android.os.Build
+import dev.sipwake.Obstacle
+import dev.sipwake.PhoneNetwork
+import dev.sipwake.PhoneState
+import dev.sipwake.Priority
+import dev.sipwake.StandbyBucket
+
+/**
+ * Returns what this phone says of itself, for [dev.sipwake.SipWakeClient.report].
+ *
+ * @param channelId the channel of incoming calls, that of [SipWakePhone] when left out
+ * @param priority the last push's priority as it was delivered, `RemoteMessage.getPriority()`
+ */
+@JvmOverloads
+public fun phoneState(
+    context: Context,
+    channelId: String = CallNotifications.RINGING,
+    priority: Priority? = null,
+): PhoneState = PhoneState(
+    obstacles = wakeObstacles(context, channelId).map { enumValueOf<Obstacle>(it.name) },
+    bucket = bucket(context),
+    network = network(context),
+    priority = priority,
+)
+
+private fun bucket(context: Context): StandbyBucket? {
+    if (Build.VERSION.SDK_INT < Build.VERSION_CODES.P) return null
+    val bucket = context.system<UsageStatsManager>().appStandbyBucket
+    return when {
+        bucket <= UsageStatsManager.STANDBY_BUCKET_ACTIVE -> StandbyBucket.ACTIVE
+        bucket <= UsageStatsManager.STANDBY_BUCKET_WORKING_SET -> StandbyBucket.WORKING_SET
+        bucket <= UsageStatsManager.STANDBY_BUCKET_FREQUENT -> StandbyBucket.FREQUENT
+        bucket <= UsageStatsManager.STANDBY_BUCKET_RARE -> StandbyBucket.RARE
+        else -> StandbyBucket.RESTRICTED
+    }
+}
+
+private fun network(context: Context): PhoneNetwork {
+    val connectivity = context.system<ConnectivityManager>()
+    val capabilities = connectivity.getNetworkCapabilities(connectivity.activeNetwork) ?: return PhoneNetwork.NONE
+    return when {
+        capabilities.hasTransport(NetworkCapabilities.TRANSPORT_VPN) -> PhoneNetwork.VPN
+        capabilities.hasTransport(NetworkCapabilities.TRANSPORT_WIFI) -> PhoneNetwork.WI_FI
+        capabilities.hasTransport(NetworkCapabilities.TRANSPORT_CELLULAR) -> PhoneNetwork.MOBILE
+        capabilities.hasTransport(NetworkCapabilities.TRANSPORT_ETHERNET) -> PhoneNetwork.ETHERNET
+        else -> PhoneNetwork.OTHER
+    }
+}

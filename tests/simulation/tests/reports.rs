@@ -1,0 +1,32 @@
+//! What the phones of the simulation report: each wake that went wrong has a cause, and nothing in it names anybody.
+
+use std::collections::BTreeMap;
+
+use simulation::{Script, run_reported};
+use sipwake_explain::Explanation;
+
+#[test]
+fn each_failed_wake_of_300_lives_has_a_cause_and_names_nobody() {
+    let (mut wakes, mut failed) = (0, BTreeMap::<&str, usize>::new());
+    for seed in 0..300 {
+        let (_, Some(report)) = run_reported(&Script::from_seed(seed)) else { continue };
+        let text = report.to_json();
+        assert!(text.len() < 600 * 1024, "seed {seed}: {} bytes", text.len());
+        for personal in ["sip:", "@", "192.", "token", "example"] {
+            assert!(
+                !text.replace("\"token\":", "").replace("token-changed", "").contains(personal),
+                "seed {seed}: {personal} in {text}"
+            );
+        }
+        let explanation = Explanation::of(text.as_bytes()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        wakes += explanation.wakes().len();
+        for wake in explanation.wakes().iter().filter(|wake| !wake.outcome().is_well()) {
+            let causes = explanation.causes(wake);
+            let cause = causes.first().unwrap_or_else(|| panic!("seed {seed}: no cause\n{}", explanation.text()));
+            *failed.entry(cause.code).or_default() += 1;
+        }
+        assert!(explanation.html().ends_with("</html>\n") && explanation.svg().ends_with("</svg>\n"));
+    }
+    let all: usize = failed.values().sum();
+    assert!(wakes > 300 && all > 30 && failed.len() >= 5, "{wakes} wakes, {failed:?}");
+}

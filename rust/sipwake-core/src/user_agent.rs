@@ -398,8 +398,8 @@ impl UserAgent {
     /// The device's network changed: all flows are opened anew and the bindings follow.
     pub fn network_changed(&mut self, now: Now) {
         self.outbox.at(now);
-        self.outbox.recorder().write(None, None, Decision::NetworkChanged {});
         for registration in &mut self.registrations {
+            self.outbox.note(registration.key(), Decision::NetworkChanged {});
             registration.network_changed(&mut self.flows, &mut self.outbox, now);
         }
         self.settle(now);
@@ -449,7 +449,8 @@ impl UserAgent {
         self.outbox.at(now);
         if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
             let moved = self.flows.up(flow).is_some();
-            self.outbox.note(registration.key(), Decision::FlowUp { moved: moved.into() });
+            let decision = if moved { Decision::FlowMoved {} } else { Decision::FlowUp {} };
+            self.outbox.note(registration.key(), decision);
             registration.flow_came_up(flow, local, &mut self.flows);
         }
         self.settle(now);

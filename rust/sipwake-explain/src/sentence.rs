@@ -19,7 +19,8 @@ pub(crate) fn lane(noted: &Noted) -> Lane {
     match noted.name {
         "push-judged" => Lane::Pushed,
         "register-sent" | "flow-opened" | "invite-refused" => Lane::Sent,
-        "register-answered" | "flow-up" | "invite-joined" | "invite-new" | "invite-again" | "dropped" => Lane::Received,
+        "register-answered" | "flow-up" | "flow-moved" | "invite-joined" | "invite-new" | "invite-again"
+        | "dropped" => Lane::Received,
         "flow-down" if noted.word("was_up") == Some("yes") => Lane::Received,
         _ => Lane::Phone,
     }

@@ -125,13 +125,15 @@ decisions! {
     /// A flow is opened, to this gateway of the list.
     400 "flow-opened" FlowOpened { over: Over }
     /// The flow is up.
-    401 "flow-up" FlowUp { moved: YesNo }
+    401 "flow-up" FlowUp {}
     /// The flow broke, or could not be opened.
     402 "flow-down" FlowDown { why: Trouble, was_up: YesNo }
     /// The flow gave no sign of life in time.
     403 "flow-silent" FlowSilent { missing: Sign }
     /// The flow moves to the server's next address.
     404 "next-address" NextAddress {}
+    /// The flow is up at another address of the server.
+    405 "flow-moved" FlowMoved {}
 
     /// An INVITE came for an announced call, so long after its push.
     500 "invite-joined" InviteJoined { after: Milliseconds }

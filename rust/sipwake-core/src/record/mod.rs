@@ -59,8 +59,9 @@ pub(crate) struct Recorder {
     wakes: Option<Box<Ring>>,
     /// Boot time until which what is decided belongs to a wake.
     awake_until: u64,
-    /// The hashes of accounts.
-    accounts: Vec<u32>,
+    /// The hashes of accounts: most phones have one, which takes no room of its own.
+    first_account: u32,
+    more_accounts: Vec<u32>,
     /// The account that was named last, and its place among them.
     named: Option<(AccountKey, u8)>,
     /// Something of a wake is not stored yet.
@@ -88,7 +89,8 @@ impl Recorder {
             all: Ring::new(ROOM),
             wakes: None,
             awake_until: 0,
-            accounts: Vec::new(),
+            first_account: 0,
+            more_accounts: Vec::new(),
             named: None,
             unsaved: false,
             counters: None,
@@ -97,16 +99,22 @@ impl Recorder {
 
     /// What an earlier process kept of its last wakes.
     pub(crate) fn restore(&mut self, record: &[u8]) -> Result<(), Damage> {
-        let Stored { key, accounts, wakes, counters } = open(record)?;
+        let Stored { key, mut accounts, wakes, counters } = open(record)?;
+        accounts.retain(|id| *id != 0);
+        accounts.truncate(MAX_KNOWN);
+        let before = accounts.len();
         let key = unhex(&key).filter(|key| key.len() == self.key.len()).ok_or(Damage::Foreign)?;
         // What this process wrote before the record could be read goes behind it; hashes under another key stay as they are.
         let mine = std::mem::replace(&mut self.all, Ring::new(ROOM));
-        let shift = u8::try_from(accounts.len()).unwrap_or(u8::MAX);
-        if self.accounts.is_empty() {
+        let mine_before: Vec<u32> = self.accounts().collect();
+        if mine_before.is_empty() {
             self.key.copy_from_slice(&key);
         }
+        let mut known = accounts.into_iter().chain(mine_before).filter(|id| *id != 0);
+        let shift = u8::try_from(before).unwrap_or(u8::MAX);
         self.named = None;
-        self.accounts.splice(0..0, accounts.into_iter().take(MAX_KNOWN));
+        self.first_account = known.next().unwrap_or(0);
+        self.more_accounts = known.take(MAX_KNOWN).collect();
         for entry in wakes.entries() {
             self.all.push(entry);
         }
@@ -128,7 +136,7 @@ impl Recorder {
         }
         Some(seal(&Stored {
             key: hex(&self.key),
-            accounts: self.accounts.clone(),
+            accounts: self.accounts().collect(),
             wakes: self.wakes.as_deref().cloned().unwrap_or_else(|| Ring::new(ROOM_OF_WAKES)),
             counters: self.counters(),
         }))
@@ -262,18 +270,22 @@ impl Recorder {
             return *place;
         }
         let Id(id) = self.id(key);
-        let known = self.accounts.iter().position(|known| *known == id);
-        if known.is_none() && self.accounts.len() >= MAX_KNOWN {
-            return 0;
+        let known = self.accounts().position(|known| known == id);
+        let place = known.unwrap_or_else(|| self.accounts().count());
+        if known.is_none() {
+            match (self.first_account, self.more_accounts.len()) {
+                (0, _) => self.first_account = id,
+                (_, MAX_KNOWN..) => return 0,
+                _ => self.more_accounts.push(id),
+            }
         }
-        let place = known.unwrap_or_else(|| {
-            self.accounts.reserve_exact(1);
-            self.accounts.push(id);
-            self.accounts.len() - 1
-        });
         let place = u8::try_from(place + 1).unwrap_or(0);
         self.named = Some((key.clone(), place));
         place
+    }
+
+    fn accounts(&self) -> impl Iterator<Item = u32> {
+        [self.first_account].into_iter().filter(|id| *id != 0).chain(self.more_accounts.iter().copied())
     }
 
     /// Returns what stands for an account in a report.

@@ -323,13 +323,13 @@ impl Report {
 impl Noted {
     fn of(entry: &Entry, recorder: &Recorder) -> Option<Self> {
         let code = Code::of(entry.code)?;
-        let account = usize::from(entry.account).checked_sub(1).and_then(|index| recorder.accounts.get(index));
+        let account = usize::from(entry.account).checked_sub(1).and_then(|index| recorder.accounts().nth(index));
         let facts = code.facts.iter().zip(&entry.facts[..entry.count]);
         Some(Self {
             at: entry.at,
             code: code.number,
             name: code.name,
-            account: account.map(|id| Id(*id)),
+            account: account.map(Id),
             call: (entry.call != 0).then_some(Id(entry.call)),
             times: entry.times,
             facts: facts.filter_map(|((name, kind), number)| Some((*name, kind.value(*number)?))).collect(),

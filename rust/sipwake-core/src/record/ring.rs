@@ -1,7 +1,8 @@
 //! A ring of decisions in few bytes: an idle phone carries it all day.
 //!
 //! ```text
-//! entry = code time mark [account] [call] [times] facts      ; numbers in LEB128, the time as the difference to the entry before
+//! entry = code time mark [account] [call] [times] facts      ; numbers in LEB128, the time as the difference to the entry before,
+//!                                                            ; no account where it is that of the entry before
 //! ```
 //!
 //! Two generations take turns: when the newer one is full the older one goes.
@@ -19,6 +20,9 @@ const FEW: usize = 512;
 const ACCOUNT: u8 = 4;
 const CALL: u8 = 8;
 const TIMES: u8 = 16;
+const SAME_ACCOUNT: u8 = 32;
+/// Stands for the account of the entry before.
+const SAME: u8 = u8::MAX;
 
 /// One decision as it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,6 +60,8 @@ struct Generation {
     at: u64,
     /// How many bytes the last entry takes.
     last: u8,
+    /// Its account.
+    account: u8,
     bytes: Vec<u8>,
 }
 
@@ -94,30 +100,38 @@ impl Ring {
 impl Generation {
     fn push(&mut self, entry: Entry) {
         let mut entry = entry;
+        let mut same = entry.account == self.account && !self.bytes.is_empty();
         let begin = self.bytes.len() - usize::from(self.last);
-        let (mut last, mut before) = (&self.bytes[begin..], 0);
-        if let Some(former) = read_entry(&mut last, &mut before).filter(|former| former.is_same(&entry)) {
-            // What was read counts from 0: it is the difference to the entry before.
-            entry = Entry { at: self.at, times: former.times.saturating_add(entry.times), ..entry };
-            self.at = self.at.wrapping_sub(before);
-            self.bytes.truncate(begin);
+        let (mut last, mut before, mut account) = (&self.bytes[begin..], 0, SAME);
+        if let Some(mut former) = read_entry(&mut last, &mut before, &mut account) {
+            let as_before = former.account == SAME;
+            former.account = self.account;
+            if former.is_same(&entry) {
+                // What was read counts from 0: it is the difference to the entry before.
+                entry = Entry { at: self.at, times: former.times.saturating_add(entry.times), ..entry };
+                self.at = self.at.wrapping_sub(before);
+                self.bytes.truncate(begin);
+                same = as_before;
+            }
         }
         let begin = self.bytes.len();
-        self.write(&entry);
+        self.write(&entry, same);
+        self.account = entry.account;
         self.last = u8::try_from(self.bytes.len() - begin).unwrap_or_default();
     }
 
-    fn write(&mut self, entry: &Entry) {
+    fn write(&mut self, entry: &Entry, same: bool) {
         let later = entry.at.wrapping_sub(self.at).cast_signed();
         self.at = entry.at;
-        let marks = [(ACCOUNT, entry.account != 0), (CALL, entry.call != 0), (TIMES, entry.times > 1)];
+        let own = entry.account != 0 && !same;
+        let marks = [(ACCOUNT, own), (SAME_ACCOUNT, same), (CALL, entry.call != 0), (TIMES, entry.times > 1)];
         let mark = marks.iter().filter(|(_, is_set)| *is_set).fold(0, |mark, (bit, _)| mark | bit);
         let mut bytes = Vec::with_capacity(LONGEST);
-        write(&mut bytes, entry.code.into());
+        write(&mut bytes, short(entry.code));
         // Zigzag: a wall clock goes back, too.
         write(&mut bytes, (later << 1 ^ later >> 63).cast_unsigned());
         bytes.push(mark | u8::try_from(entry.count).unwrap_or_default());
-        if entry.account != 0 {
+        if own {
             bytes.push(entry.account);
         }
         if entry.call != 0 {
@@ -136,20 +150,34 @@ impl Generation {
     }
 
     fn entries(&self) -> impl Iterator<Item = Entry> {
-        let (mut rest, mut at) = (self.bytes.as_slice(), 0);
-        std::iter::from_fn(move || read_entry(&mut rest, &mut at))
+        let (mut rest, mut at, mut account) = (self.bytes.as_slice(), 0, 0);
+        std::iter::from_fn(move || read_entry(&mut rest, &mut at, &mut account))
     }
 }
 
-fn read_entry(rest: &mut &[u8], at: &mut u64) -> Option<Entry> {
-    let code = u16::try_from(read(rest)?).ok()?;
+/// Codes are hundreds and a few: most fit into one byte so.
+fn short(code: u16) -> u64 {
+    let (hundreds, few) = (u64::from(code / 100), u64::from(code % 100));
+    if (1..=8).contains(&hundreds) && few < 16 { (hundreds - 1) << 4 | few } else { u64::from(code) + 128 }
+}
+
+fn long(short: u64) -> Option<u16> {
+    let code = if short < 128 { ((short >> 4) + 1) * 100 + (short & 15) } else { short - 128 };
+    u16::try_from(code).ok()
+}
+
+fn read_entry(rest: &mut &[u8], at: &mut u64, account: &mut u8) -> Option<Entry> {
+    let code = long(read(rest)?)?;
     let zigzag = read(rest)?;
     *at = at.wrapping_add((zigzag >> 1) ^ (zigzag & 1).wrapping_neg());
     let mark = byte(rest)?;
     let mut entry = Entry { at: *at, code, count: usize::from(mark & 3), times: 1, ..Entry::default() };
     if mark & ACCOUNT != 0 {
         entry.account = byte(rest)?;
+    } else if mark & SAME_ACCOUNT != 0 {
+        entry.account = *account;
     }
+    *account = entry.account;
     if mark & CALL != 0 {
         let (call, behind) = rest.split_first_chunk()?;
         entry.call = u32::from_be_bytes(*call);

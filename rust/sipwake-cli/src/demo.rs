@@ -8,11 +8,13 @@ use clap::{Args, ValueEnum};
 use mock_gateway::{CallOptions, CallState, Config, Direction, MockGateway, Profile, PushStream};
 use serde_json::json;
 use sipwake::core::payload::{ActionKind, Duty, Ignored};
+use sipwake::core::trace::redacted;
 use sipwake::{
     AccountConfig, AccountKey, Answer, CallChange, Channel, Client, Ended, Event, Events, FileStore, HangUp, Hints,
     Provider, PushAction, PushConfig, Registered, Standing, Transport,
 };
 
+use crate::capture::{self, Packet};
 use crate::ladder::{self, Rung, Step};
 
 const USER: &str = "alice";
@@ -36,6 +38,9 @@ pub(crate) struct Options {
     /// Print one JSON object a step
     #[arg(long)]
     json: bool,
+    /// Write every message into a capture file for Wireshark (pcapng), without its secrets
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
     /// Draw the ladder into this SVG file as well
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -75,6 +80,9 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     }
     if let Some(file) = &options.svg {
         std::fs::write(file, ladder::svg(&story.steps)).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    if let Some(file) = &options.pcap {
+        capture::write(file, &story.packets())?;
     }
     story.gateway.shutdown().await;
     Ok(())
@@ -221,6 +229,17 @@ impl Story {
     }
 
     /// Prints a step and the messages that it took.
+    /// What passed, for a capture file.
+    fn packets(&self) -> Vec<Packet> {
+        let begun = sipwake::now().wall.saturating_sub(self.begun.elapsed());
+        let entries = self.gateway.messages().after(0);
+        let packet = |entry: &mock_gateway::Entry| {
+            let (sent, text) = (entry.direction == Direction::Received, redacted(entry.text.as_bytes()));
+            Packet { at: begun + entry.at, sent, flow: 0, text }
+        };
+        entries.iter().map(packet).collect()
+    }
+
     fn done(&mut self, what: &str) -> Result<(), String> {
         let entries = self.gateway.messages().after(self.shown);
         self.shown = entries.last().map_or(self.shown, |entry| entry.seq);

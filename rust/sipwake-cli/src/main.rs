@@ -8,6 +8,7 @@ macro_rules! println {
     ($($text:tt)*) => { crate::line(format_args!($($text)*)) };
 }
 
+mod capture;
 mod demo;
 mod doctor;
 mod explain;

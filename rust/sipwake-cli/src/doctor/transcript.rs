@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::capture::Packet;
 use sipwake::Trace;
 use sipwake::core::sip::{Contact, split_list};
 
@@ -17,6 +18,8 @@ pub(super) enum Step {
     Refresh,
     /// A third one, with another token.
     Rotate,
+    /// A call to the phone that sleeps.
+    Call,
     /// The log-out.
     LogOut,
     /// The bindings are read again.
@@ -30,6 +33,7 @@ impl Step {
             Self::Register => "register with a token",
             Self::Refresh => "register again",
             Self::Rotate => "change the token",
+            Self::Call => "call the sleeping phone",
             Self::LogOut => "log out",
             Self::ReadAgain => "read the bindings again",
         }
@@ -173,6 +177,14 @@ impl Transcript {
 
     pub(super) fn passed(&self) -> Vec<Passed> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    /// What passed, for a capture file.
+    pub(super) fn packets(&self) -> Vec<Packet> {
+        let wall = sipwake::now().wall.saturating_sub(self.begun.elapsed());
+        let packet =
+            |passed: Passed| Packet { at: wall + passed.at, sent: passed.sent, flow: passed.flow, text: passed.text };
+        self.passed().into_iter().map(packet).collect()
     }
 
     /// Pairs requests and responses by their CSeq and Call-ID.

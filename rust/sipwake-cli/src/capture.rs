@@ -1,0 +1,127 @@
+//! What passed, as a capture file for Wireshark (pcapng), without its secrets: one UDP packet a message, between two stand-in
+//! addresses, the phone's port telling the flow.
+
+use std::borrow::Cow;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use etherparse::PacketBuilder;
+use pcap_file::DataLink;
+use pcap_file::pcapng::PcapNgWriter;
+use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
+use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption};
+use sipwake::Trace;
+
+/// Addresses for documentation (RFC 5737).
+const PHONE: [u8; 4] = [192, 0, 2, 1];
+const SERVER: [u8; 4] = [192, 0, 2, 2];
+const SIP: u16 = 5060;
+/// What fits into one datagram.
+const LONGEST: usize = 65_000;
+/// Messages of one capture.
+const MOST: usize = 100_000;
+
+/// One message.
+#[derive(Clone)]
+pub(crate) struct Packet {
+    /// Wall time.
+    pub(crate) at: Duration,
+    pub(crate) sent: bool,
+    pub(crate) flow: u64,
+    /// As a trace shows it, without secrets.
+    pub(crate) text: String,
+}
+
+/// Collects what passes.
+#[derive(Default)]
+pub(crate) struct Capture(Mutex<Vec<Packet>>);
+
+impl Capture {
+    pub(crate) fn packets(&self) -> Vec<Packet> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Trace for Capture {
+    fn message(&self, sent: bool, flow: u64, text: &str) {
+        let mut packets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if packets.len() < MOST {
+            packets.push(Packet { at: sipwake::now().wall, sent, flow, text: text.to_owned() });
+        }
+    }
+}
+
+/// Writes a capture file.
+pub(crate) fn write(path: &Path, packets: &[Packet]) -> Result<(), String> {
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let file = pcapng(packets).map_err(|error| failed(&error))?;
+    let mut out = std::fs::File::create(path).map_err(|error| failed(&error))?;
+    out.write_all(&file).map_err(|error| failed(&error))
+}
+
+fn pcapng(packets: &[Packet]) -> Result<Vec<u8>, String> {
+    let mut writer = PcapNgWriter::new(Vec::new()).map_err(|error| error.to_string())?;
+    // Nanoseconds, as the writer counts.
+    let options = vec![InterfaceDescriptionOption::IfTsResol(9)];
+    let interface = InterfaceDescriptionBlock { linktype: DataLink::IPV4, snaplen: 0, options };
+    writer.write_pcapng_block(interface).map_err(|error| error.to_string())?;
+    for packet in packets {
+        let text = packet.text.as_bytes();
+        let text = &text[..text.len().min(LONGEST)];
+        // Low ports are servers': flows begin at 40,000.
+        let own = 40_000 + u16::try_from(packet.flow % 20_000).unwrap_or(0);
+        let (from, to) = if packet.sent { ((PHONE, own), (SERVER, SIP)) } else { ((SERVER, SIP), (PHONE, own)) };
+        let builder = PacketBuilder::ipv4(from.0, to.0, 64).udp(from.1, to.1);
+        let mut data = Vec::with_capacity(builder.size(text.len()));
+        builder.write(&mut data, text).map_err(|error| error.to_string())?;
+        let original_len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let block = EnhancedPacketBlock {
+            interface_id: 0,
+            timestamp: packet.at,
+            original_len,
+            data: Cow::Owned(data),
+            options: Vec::new(),
+        };
+        writer.write_pcapng_block(block).map_err(|error| error.to_string())?;
+    }
+    Ok(writer.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use pcap_file::pcapng::PcapNgReader;
+    use pcap_file::pcapng::blocks::Block;
+
+    use super::*;
+
+    #[test]
+    fn each_message_is_a_packet_with_its_time_and_its_direction() {
+        let packet = |sent, text: &str| Packet {
+            at: Duration::from_millis(1_790_000_000_123),
+            sent,
+            flow: 3,
+            text: text.to_owned(),
+        };
+        let long = "x".repeat(100_000);
+        let file = pcapng(&[
+            packet(true, "REGISTER sip:a SIP/2.0\r\n\r\n"),
+            packet(false, "SIP/2.0 200 OK\r\n\r\n"),
+            packet(true, &long),
+        ]);
+        let file = file.expect("it can be written");
+        let mut reader = PcapNgReader::new(file.as_slice()).expect("pcapng");
+        let mut read = Vec::new();
+        while let Some(block) = reader.next_block() {
+            if let Block::EnhancedPacket(packet) = block.expect("a block") {
+                read.push((packet.data[12..16].to_vec(), packet.data[28..].to_vec()));
+            }
+        }
+        assert_eq!(read.len(), 3);
+        assert_eq!((read[0].0.as_slice(), read[1].0.as_slice()), (&PHONE[..], &SERVER[..]));
+        assert!(
+            read[0].1.starts_with(b"REGISTER ") && read[1].1.starts_with(b"SIP/2.0 200") && read[2].1.len() == LONGEST
+        );
+    }
+}

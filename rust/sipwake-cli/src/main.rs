@@ -17,6 +17,7 @@ mod ladder;
 mod payload;
 mod register;
 mod say;
+mod sealed;
 mod server;
 mod settings;
 mod tags;
@@ -52,6 +53,12 @@ enum Command {
     Verdict(verdict::Options),
     /// Say what a push payload means for the operating system
     Payload(payload::Options),
+    /// Print this phone's key for sealed pushes, for whoever sends them
+    PushKey(sealed::KeyOptions),
+    /// Seal a push payload for a phone, as a server does
+    Seal(sealed::SealOptions),
+    /// Open a sealed push with the keys in a folder
+    Unseal(sealed::UnsealOptions),
     /// Run the mock gateway alone: a registrar, a push gateway and a fake APNs/FCM
     Gateway(mock_gateway::program::Options),
 }
@@ -81,6 +88,9 @@ fn main() -> ExitCode {
             Command::Tags(options) => tags::run(&options),
             Command::Verdict(options) => verdict::run(&options),
             Command::Payload(options) => payload::run(&options),
+            Command::PushKey(options) => sealed::push_key(&options),
+            Command::Seal(options) => sealed::seal(&options),
+            Command::Unseal(options) => sealed::unseal(&options),
             Command::Gateway(options) => mock_gateway::program::run(options, |text| println!("{text}")).await,
         };
         done.map(|()| 0).map_err(|reason| (reason, 1))

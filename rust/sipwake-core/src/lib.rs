@@ -23,6 +23,8 @@ mod random;
 pub mod record;
 pub mod redact;
 mod registration;
+#[cfg(feature = "sealed")]
+pub mod sealed;
 pub mod sip;
 pub mod snapshot;
 pub mod trace;

@@ -172,7 +172,7 @@ impl From<payload::Problem> for PayloadProblem {
             payload::Problem::Unreadable => Self::Unreadable,
             payload::Problem::TooLarge => Self::TooLarge,
             payload::Problem::Unrecognised => Self::Unrecognised,
-            payload::Problem::NotSealed => Self::NotSealed,
+            payload::Problem::NotSealed | payload::Problem::Unopened(_) => Self::NotSealed,
         }
     }
 }

@@ -11,22 +11,28 @@ use sipwake_core::clock::Now;
 use sipwake_core::error::{FieldError, Rule};
 use sipwake_core::event::{Answer, Event};
 use sipwake_core::judge::Gate;
+#[cfg(feature = "sealed")]
+use sipwake_core::payload::parse_unsealed_push;
 use sipwake_core::payload::{
     Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with, parse_sealed_push,
 };
 use sipwake_core::push::{Push, PushConfig};
 use sipwake_core::record::{Platform, Report};
+#[cfg(feature = "sealed")]
+use sipwake_core::sealed::{PUSHES_OPENED, PushKey};
 use sipwake_core::snapshot::{CALLS, RECORD, REMOVALS, binding_key};
 use sipwake_core::user_agent::{Decline, NoSuchAccount, UserAgent};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::clock::now;
+use crate::clock::{fill_random, now};
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::events::{Events, MAX_UNREAD};
 use crate::job::{JOBS, Job, Kept, Work};
+#[cfg(feature = "sealed")]
+use crate::keyring::Keyring;
 use crate::options::Options;
 use crate::probe::{GatewayHealth, Prober, Target};
 use crate::store::StateStore;
@@ -59,6 +65,8 @@ pub struct Client {
     prober: Arc<Prober>,
     decryptor: Option<Arc<dyn Decryptor + Send + Sync>>,
     sealed_pushes_only: bool,
+    #[cfg(feature = "sealed")]
+    keyring: Arc<Keyring>,
 }
 
 impl std::fmt::Debug for Client {
@@ -99,7 +107,7 @@ impl Client {
 
     fn start_on(network: Network, store: Arc<dyn StateStore>, options: Options) -> (Self, Events) {
         let mut seed = [0; 32];
-        getrandom::fill(&mut seed).expect("every platform of ours has a random source");
+        fill_random(&mut seed);
         let (removals, failure) = match store.load(REMOVALS) {
             Ok(removals) => (removals.map(Zeroizing::new), None),
             Err(error) => (None, Some(error)),
@@ -133,6 +141,8 @@ impl Client {
             prober,
             decryptor: options.decryptor,
             sealed_pushes_only: options.sealed_pushes_only,
+            #[cfg(feature = "sealed")]
+            keyring: Arc::new(Keyring::new(store.clone())),
         };
         let trace = options.trace;
         spawn(Driver { agent, store, gate, events, trace, network, jobs, stop, running }.run());
@@ -318,11 +328,7 @@ impl Client {
     /// Waits for no network, no lock and no task. Whatever the bytes, there is an action; for a PushKit push it is one
     /// that can be shown to CallKit. A push for a logged-out user, or of a call that is over, makes no sound.
     pub fn push<'a>(&self, payload: impl Into<Payload<'a>>, channel: Channel, hints: &Hints) -> PushAction {
-        let read = match &self.decryptor {
-            Some(decryptor) if self.sealed_pushes_only => parse_sealed_push(&**decryptor, payload, channel, hints),
-            Some(decryptor) => parse_push_with(&**decryptor, payload, channel, hints),
-            None => parse_push(payload, channel, hints),
-        };
+        let read = self.read_push(payload.into(), channel, hints);
         let action = self.gate.load().judge(read, hints, now().boot);
         let taken = action.clone();
         let work: Work = Box::new(move |agent, _, now| {
@@ -349,6 +355,67 @@ impl Client {
         })
         .await?;
         report.await.map_err(|_| Error::ShutDown)
+    }
+
+    /// Opens a push where it is sealed, and reads it.
+    fn read_push(&self, payload: Payload<'_>, channel: Channel, hints: &Hints) -> PushAction {
+        #[cfg(feature = "sealed")]
+        if let Some((action, opened)) = self.keyring.open(payload, channel, hints) {
+            if let Some(record) = opened {
+                let work: Work = Box::new(move |_, store, _| {
+                    // Until it is stored, a kill forgets that this push was opened: it could come again.
+                    store.save_progress(PUSHES_OPENED, &record).map_err(Error::Store)
+                });
+                let _ = self.jobs.try_send(Job { work, done: None });
+            }
+            return action;
+        }
+        match &self.decryptor {
+            Some(decryptor) if self.sealed_pushes_only => parse_sealed_push(&**decryptor, payload, channel, hints),
+            Some(decryptor) => parse_push_with(&**decryptor, payload, channel, hints),
+            #[cfg(feature = "sealed")]
+            None if self.sealed_pushes_only && !self.keyring.is_empty() => parse_unsealed_push(payload, channel, hints),
+            None => parse_push(payload, channel, hints),
+        }
+    }
+
+    /// Returns the public part of this phone's key for sealed pushes, which is made and stored at the first call. Whoever sends
+    /// pushes needs both of its values, in the way that the app has to its server; see `docs/sealed.md`.
+    ///
+    /// # Errors
+    /// [`Error::Store`] while the store is shut or fails: a key that may be lost is worth nothing.
+    #[cfg(feature = "sealed")]
+    pub fn push_key(&self) -> Result<PushKey, Error> {
+        self.keyring.change(|keys| keys.create(fill_random))
+    }
+
+    /// Makes a new key pair for sealed pushes and returns its public part. The former one opens what is under way for another
+    /// 30 days.
+    ///
+    /// # Errors
+    /// As [`push_key`](Self::push_key).
+    #[cfg(feature = "sealed")]
+    pub fn rotate_push_key(&self) -> Result<PushKey, Error> {
+        self.keyring.change(|keys| keys.rotate(now().wall, fill_random))
+    }
+
+    /// Takes a key for sealed pushes that a server has handed over in a secure way: 32 bytes in base64url, under the name by
+    /// which its pushes call it. The same name again replaces the key.
+    ///
+    /// # Errors
+    /// [`Error::Key`], which says what is wrong with it, or as [`push_key`](Self::push_key).
+    #[cfg(feature = "sealed")]
+    pub fn import_push_key(&self, id: &str, key: &str) -> Result<(), Error> {
+        Ok(self.keyring.change(|keys| keys.import(id, key))??)
+    }
+
+    /// Forgets a key that a server has handed over. Returns whether there was one.
+    ///
+    /// # Errors
+    /// As [`push_key`](Self::push_key).
+    #[cfg(feature = "sealed")]
+    pub fn forget_push_key(&self, id: &str) -> Result<bool, Error> {
+        self.keyring.change(|keys| keys.forget(id))
     }
 
     /// Declines a call that rings or was announced.

@@ -19,3 +19,11 @@ pub fn now() -> Now {
     let nanos = u32::try_from(boot.tv_nsec).unwrap_or_default();
     Now::new(Duration::new(seconds, nanos), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
+
+/// Fills a buffer with bytes that nobody can guess, from the operating system.
+///
+/// # Panics
+/// If the system has none, which no platform of ours does.
+pub fn fill_random(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("every platform of ours has a random source");
+}

@@ -19,6 +19,13 @@ pub enum Error {
     /// No call of that name is in a state for what was asked.
     #[error("no such call")]
     NoSuchCall,
+    /// The store cannot be read or written to now, and what was asked for must be stored before it is of use.
+    #[error("the store: {0}")]
+    Store(crate::StoreError),
+    /// A key for sealed pushes was refused.
+    #[cfg(feature = "sealed")]
+    #[error(transparent)]
+    Key(#[from] sipwake_core::sealed::KeyError),
     /// The client has been shut down.
     #[error("the client has been shut down")]
     ShutDown,

@@ -39,6 +39,8 @@ mod driver;
 mod error;
 mod events;
 mod job;
+#[cfg(feature = "sealed")]
+mod keyring;
 mod options;
 mod probe;
 mod resolve;
@@ -59,20 +61,22 @@ pub use sipwake_core::event::{
     Offer, Registered,
 };
 pub use sipwake_core::payload::{
-    ActionKind, AppState, Channel, Decryptor, Duty, Hints, Payload, Priority, PushAction, parse_push, parse_push_with,
-    parse_sealed_push,
+    ActionKind, AppState, Channel, Decryptor, Duty, Hints, Payload, Priority, PushAction, Unopened, parse_push,
+    parse_push_with, parse_sealed_push,
 };
 pub use sipwake_core::push::{
     Binding, Dialect, Dialects, Environment, Mode, PortSipHeader, Provider, Push, PushConfig, PushToken, Removal,
     Standing, Tags, Verdict,
 };
 pub use sipwake_core::redact::Secret;
+#[cfg(feature = "sealed")]
+pub use sipwake_core::sealed::{KeyError, PushKey, PushKeys};
 pub use sipwake_core::trust::{RedirectRefusal, Warning};
 pub use sipwake_core::user_agent::Decline;
 pub use uuid::Uuid;
 
 pub use client::{Client, TokenUpdate};
-pub use clock::now;
+pub use clock::{fill_random, now};
 pub use error::Error;
 pub use events::Events;
 pub use job::Kept;

@@ -37,6 +37,7 @@ pub mod push;
 pub mod record;
 mod registrar;
 mod request;
+pub mod seal;
 pub mod tags;
 mod transaction;
 pub mod transport;

@@ -284,6 +284,38 @@ pub enum Problem {
     /// open.
     #[error("the payload is not sealed, or cannot be opened")]
     NotSealed,
+    /// It is sealed, and was not opened.
+    #[error("{0}")]
+    Unopened(Unopened),
+}
+
+/// Why a sealed push was not opened. Nothing of it is believed then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Unopened {
+    /// No key of this phone opens it: it is for another one, or it was changed on the way.
+    #[error("no key of this phone opens the push")]
+    Foreign,
+    /// It is no envelope: cut short, or not in one of the two forms.
+    #[error("the sealed push is torn")]
+    Torn,
+    /// It is longer than a push can be.
+    #[error("the sealed push is longer than 2,800 bytes")]
+    TooLarge,
+    /// The same push was opened before.
+    #[error("the sealed push came a second time")]
+    Replayed,
+    /// What was sealed is not a JSON object.
+    #[error("what was sealed is not a JSON object")]
+    Unreadable,
+}
+
+impl Problem {
+    /// Whether the push is taken for one without content, which refreshes the binding.
+    pub(super) fn is_without_content(self) -> bool {
+        matches!(self, Self::Empty | Self::Unrecognised | Self::NotSealed | Self::Unopened(_))
+    }
 }
 
 /// What a vendor's parser made of a payload.

@@ -58,7 +58,7 @@ struct Field<'a> {
 
 /// The fields of one payload.
 #[derive(Debug, Default)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     fields: Vec<Field<'a>>,
     alert: bool,
     embedded: u8,
@@ -93,7 +93,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns the trimmed value of a field, if it is there and says anything. Names are ASCII, in any case.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.text_other_than(name, &[])
     }
 

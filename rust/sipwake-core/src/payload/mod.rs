@@ -21,7 +21,7 @@ mod shown;
 mod time;
 mod vendor;
 
-pub use action::{ActionKind, Duty, Ignored, Problem, PushAction};
+pub use action::{ActionKind, Duty, Ignored, Problem, PushAction, Unopened};
 pub(crate) use identity::user_part;
 pub use identity::{CallIdentity, call_uuid};
 pub(crate) use shown::name as shown_name;
@@ -86,7 +86,7 @@ impl<'a> From<&'a HashMap<String, String>> for Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    fn fields(self) -> Result<Fields<'a>, Problem> {
+    pub(crate) fn fields(self) -> Result<Fields<'a>, Problem> {
         let length = match self {
             Self::Bytes(bytes) => bytes.len(),
             Self::Map(map) => map.iter().map(|(name, value)| name.len() + value.len()).sum(),
@@ -240,6 +240,27 @@ pub fn parse_sealed_push<'a>(
     }
 }
 
+/// Does as [`parse_push`] with a push that is sealed for this phone; `None` for one that is not sealed. Of a sealed push nothing
+/// else is believed, whether it opens or not.
+#[cfg(feature = "sealed")]
+pub fn parse_push_with_keys<'a>(
+    keys: &mut crate::sealed::PushKeys,
+    payload: impl Into<Payload<'a>>,
+    channel: Channel,
+    hints: &Hints,
+) -> Option<PushAction> {
+    let payload = payload.into();
+    Some(match keys.open_payload(payload, hints.received.wall)? {
+        Ok(opened) => action_of(Payload::Map(&opened).fields(), payload, channel, hints, true),
+        Err(why) => action_of(Err(Problem::Unopened(why)), payload, channel, hints, false),
+    })
+}
+
+/// Does as [`parse_push`] with a push of which no word is believed: it is one without content.
+pub fn parse_unsealed_push<'a>(payload: impl Into<Payload<'a>>, channel: Channel, hints: &Hints) -> PushAction {
+    action_of(Err(Problem::NotSealed), payload.into(), channel, hints, false)
+}
+
 fn action_of(
     fields: Result<Fields<'_>, Problem>,
     payload: Payload<'_>,
@@ -264,9 +285,7 @@ fn action_of(
     let mut reading = action::Reading::new(match channel {
         Channel::PushKit => ActionKind::IncomingCall { video: false },
         // RFC 8599 gives the push no content: whatever comes, the binding is refreshed and the server sends the rest.
-        _ if !alert && matches!(problem, Problem::Empty | Problem::Unrecognised | Problem::NotSealed) => {
-            ActionKind::RefreshBinding
-        }
+        _ if !alert && problem.is_without_content() => ActionKind::RefreshBinding,
         _ => ActionKind::Ignore { reason: Ignored::Problem(problem) },
     });
     if let Ok(fields) = &fields {

@@ -322,7 +322,7 @@ impl Silence {
             Ignored::Problem(Problem::Unreadable) => Self::Unreadable,
             Ignored::Problem(Problem::TooLarge) => Self::TooLarge,
             Ignored::Problem(Problem::Unrecognised) => Self::Unrecognised,
-            Ignored::Problem(Problem::NotSealed) => Self::NotSealed,
+            Ignored::Problem(Problem::NotSealed | Problem::Unopened(_)) => Self::NotSealed,
         }
     }
 }

@@ -1,0 +1,255 @@
+//! Pushes that nobody on the way can read: what Google, Apple or a gateway carries is sealed for this phone alone.
+//!
+//! Two envelopes are opened. `aes128gcm` of web push (RFC 8188, RFC 8291) seals to a key pair that the phone made; any
+//! web-push library writes it. [`shared_key`] is for servers that hand a key over on a secure way. `docs/sealed.md` has both
+//! forms, and says what stays readable.
+
+mod shared_key;
+mod web_push;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use shared_key::SharedKey;
+use web_push::KeyPair;
+
+use crate::payload::Payload;
+pub use crate::payload::Unopened;
+use crate::snapshot::{Damage, open, seal};
+
+/// The key of the record that holds the keys. It is a secret: whoever reads it opens this phone's pushes.
+pub const PUSH_KEYS: &str = "push-keys";
+/// The key of the record that says which pushes were opened already.
+pub const PUSHES_OPENED: &str = "pushes-opened";
+
+/// The longest content, padding included, in bytes: with it a sealed push fits FCM's and APNs' 4,096.
+pub const MAX_CONTENT: usize = 2800;
+/// The longest text under `sealed`: the longest content with its overhead, in base64, and some room.
+const MAX_SEALED: usize = 6 * 1024;
+/// How long a former key pair opens what was under way: no push service keeps a message for longer.
+const FORMER: Duration = Duration::from_secs(30 * 24 * 3600);
+const MAX_FORMER: usize = 4;
+/// Keys that servers have handed over.
+const MAX_SHARED: usize = 16;
+/// Pushes that are remembered, so that none is taken twice.
+const MAX_OPENED: usize = 512;
+
+/// The public part, for the server. Whoever has both values can seal pushes for this phone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushKey {
+    /// The phone's P-256 key: 65 bytes, uncompressed, in base64url without padding, as `p256dh` of a web push subscription.
+    pub p256dh: String,
+    /// The auth secret: 16 bytes in base64url without padding, as `auth` of a web push subscription.
+    pub auth: String,
+}
+
+/// Why a key was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum KeyError {
+    /// The name of a key has 1 to 64 characters: letters, digits, `-` and `_`.
+    #[error("key id: must be 1 to 64 letters, digits, - or _")]
+    Id,
+    /// A key for AES-256 has 32 bytes.
+    #[error("key: must be 32 bytes in base64url")]
+    Key,
+    /// There are 16 already: remove one.
+    #[error("key: there are 16 already")]
+    TooMany,
+}
+
+/// The keys of one phone, and which pushes they have opened.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct PushKeys {
+    current: Option<KeyPair>,
+    #[serde(default)]
+    former: Vec<Former>,
+    #[serde(default)]
+    shared: Vec<SharedKey>,
+    #[serde(skip)]
+    opened: Opened,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Former {
+    pair: KeyPair,
+    /// Wall time, in seconds since 1970, until which it opens pushes.
+    until: u64,
+}
+
+/// Hashes of the pushes that were opened, the oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Opened(VecDeque<u64>);
+
+impl Opened {
+    /// Notes a push. Returns `false` for one that was noted before.
+    fn note(&mut self, unique: &[u8]) -> bool {
+        let digest = Sha256::digest(unique);
+        let hash = u64::from_be_bytes(digest[..8].try_into().expect("eight bytes"));
+        if self.0.contains(&hash) {
+            return false;
+        }
+        if self.0.len() == MAX_OPENED {
+            self.0.pop_front();
+        }
+        self.0.push_back(hash);
+        true
+    }
+}
+
+impl PushKeys {
+    /// Whether there is any key: a push may be sealed for this phone.
+    pub fn is_empty(&self) -> bool {
+        self.current.is_none() && self.former.is_empty() && self.shared.is_empty()
+    }
+
+    /// The public part of the present key pair, for the server; `None` before [`create`](Self::create).
+    pub fn public(&self) -> Option<PushKey> {
+        self.current.as_ref().map(KeyPair::public)
+    }
+
+    /// Returns the public part of the present key pair, which is made if there is none. `fill` must give unguessable bytes.
+    pub fn create(&mut self, fill: impl FnMut(&mut [u8])) -> PushKey {
+        self.current.get_or_insert_with(|| KeyPair::generate(fill)).public()
+    }
+
+    /// Makes a new key pair. The former one opens what is under way for another 30 days. `wall` is the time since 1970.
+    pub fn rotate(&mut self, wall: Duration, fill: impl FnMut(&mut [u8])) -> PushKey {
+        let until = wall.saturating_add(FORMER).as_secs();
+        self.former.retain(|former| former.until > wall.as_secs());
+        if let Some(pair) = self.current.replace(KeyPair::generate(fill)) {
+            self.former.insert(0, Former { pair, until });
+            self.former.truncate(MAX_FORMER);
+        }
+        self.create(|_| unreachable!("there is one"))
+    }
+
+    /// Takes a key that a server has handed over, in base64url, under the name by which its pushes call it. The same name
+    /// again replaces the key.
+    ///
+    /// # Errors
+    /// [`KeyError`], which says what is wrong with it. Nothing has changed then.
+    pub fn import(&mut self, id: &str, key: &str) -> Result<(), KeyError> {
+        let key = SharedKey::parse(id, key)?;
+        let others = self.shared.iter().filter(|known| known.id() != id).count();
+        if others == MAX_SHARED {
+            return Err(KeyError::TooMany);
+        }
+        self.shared.retain(|known| known.id() != id);
+        self.shared.push(key);
+        Ok(())
+    }
+
+    /// Forgets a key that a server has handed over. Returns whether there was one.
+    pub fn forget(&mut self, id: &str) -> bool {
+        let before = self.shared.len();
+        self.shared.retain(|known| known.id() != id);
+        self.shared.len() < before
+    }
+
+    /// Takes up which pushes an earlier process has opened.
+    fn recall(&mut self, earlier: Opened) {
+        let since = std::mem::replace(&mut self.opened, earlier);
+        for hash in since.0.into_iter().filter(|hash| !self.opened.0.contains(hash)).collect::<Vec<_>>() {
+            self.opened.0.push_back(hash);
+        }
+        self.opened.0.drain(..self.opened.0.len().saturating_sub(MAX_OPENED));
+    }
+
+    /// Opens the text that a payload has under `sealed`. `wall` is the time since 1970.
+    ///
+    /// # Errors
+    /// [`Unopened`]; nothing is noted then.
+    pub fn open(&mut self, sealed: &str, wall: Duration) -> Result<HashMap<String, String>, Unopened> {
+        let sealed = sealed.trim();
+        if sealed.len() > MAX_SEALED {
+            return Err(Unopened::TooLarge);
+        }
+        if let Some(envelope) = sealed.strip_prefix(shared_key::PREFIX) {
+            let (unique, content) = shared_key::open(&self.shared, envelope)?;
+            return self.read(&unique, content);
+        }
+        let body = URL_SAFE_NO_PAD.decode(sealed.trim_end_matches('=')).map_err(|_| Unopened::Torn)?;
+        self.open_body(&body, wall)
+    }
+
+    /// Opens the body of a web push as it came, for instance from UnifiedPush. `wall` is the time since 1970.
+    ///
+    /// # Errors
+    /// [`Unopened`]; nothing is noted then.
+    pub fn open_body(&mut self, body: &[u8], wall: Duration) -> Result<HashMap<String, String>, Unopened> {
+        let message = web_push::Message::parse(body)?;
+        let alive = self.former.iter().filter(|former| former.until > wall.as_secs()).map(|former| &former.pair);
+        let content = self.current.iter().chain(alive).find_map(|pair| message.open(pair)).ok_or(Unopened::Foreign)?;
+        self.read(message.unique(), content?)
+    }
+
+    /// Opens a payload: what it has under `sealed`, or all of it where a web push comes as it was sent. `None` where nothing is
+    /// sealed.
+    pub(crate) fn open_payload(
+        &mut self,
+        payload: Payload<'_>,
+        wall: Duration,
+    ) -> Option<Result<HashMap<String, String>, Unopened>> {
+        if let Payload::Bytes(body) = payload
+            && !body.trim_ascii_start().starts_with(b"{")
+            && web_push::Message::parse(body).is_ok()
+        {
+            return Some(self.open_body(body, wall));
+        }
+        let fields = payload.fields().ok()?;
+        Some(self.open(fields.text("sealed")?, wall))
+    }
+
+    /// Returns the keys as a record, to be stored as [`PUSH_KEYS`]. Overwrite it once it is stored.
+    pub fn to_record(&self) -> Vec<u8> {
+        seal(self)
+    }
+
+    /// Reads the record [`PUSH_KEYS`].
+    ///
+    /// # Errors
+    /// [`Damage`], if it is none.
+    pub fn from_record(record: &[u8]) -> Result<Self, Damage> {
+        open(record)
+    }
+
+    /// Returns which pushes were opened as a record, to be stored as [`PUSHES_OPENED`].
+    pub fn opened_record(&self) -> Vec<u8> {
+        seal(&self.opened)
+    }
+
+    /// Takes up the record [`PUSHES_OPENED`] of an earlier process.
+    ///
+    /// # Errors
+    /// [`Damage`], if it is none.
+    pub fn recall_record(&mut self, record: &[u8]) -> Result<(), Damage> {
+        self.recall(open(record)?);
+        Ok(())
+    }
+
+    fn read(&mut self, unique: &[u8], content: Content) -> Result<HashMap<String, String>, Unopened> {
+        let fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&content.0).map_err(|_| Unopened::Unreadable)?;
+        if !self.opened.note(unique) {
+            return Err(Unopened::Replayed);
+        }
+        let text = |value| match value {
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        Ok(fields.into_iter().map(|(name, value)| (name, text(value))).collect())
+    }
+}
+
+/// What was sealed, wiped when dropped.
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct Content(Vec<u8>);
+
+#[cfg(test)]
+mod tests;

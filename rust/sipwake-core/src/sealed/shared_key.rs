@@ -1,0 +1,75 @@
+//! The envelope for servers that hand a key over on a secure way: AES-256-GCM.
+//!
+//! ```text
+//! "k1." key-id "." base64url(nonce, 12 bytes) "." base64url(ciphertext and tag)
+//! ```
+//!
+//! What stands before the nonce is authenticated as well. A nonce is used once for a key.
+
+use aes_gcm::aead::{Aead as _, Payload};
+use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{Content, KeyError, MAX_CONTENT, Unopened};
+use crate::redact::Secret;
+
+/// The version, by which the envelope is told from `aes128gcm`.
+pub(super) const PREFIX: &str = "k1.";
+const MAX_ID: usize = 64;
+const KEY: usize = 32;
+const NONCE: usize = 12;
+const TAG: usize = 16;
+
+/// A key that a server has handed over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SharedKey {
+    id: String,
+    /// In base64url.
+    key: Secret,
+}
+
+impl SharedKey {
+    pub(super) fn parse(id: &str, key: &str) -> Result<Self, KeyError> {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if id.is_empty() || id.len() > MAX_ID || !id.bytes().all(legal) {
+            return Err(KeyError::Id);
+        }
+        let key = key.trim().trim_end_matches('=');
+        decoded(key).ok_or(KeyError::Key)?;
+        Ok(Self { id: id.to_owned(), key: Secret::new(key) })
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+fn decoded(key: &str) -> Option<Zeroizing<Vec<u8>>> {
+    URL_SAFE_NO_PAD.decode(key).ok().map(Zeroizing::new).filter(|key| key.len() == KEY)
+}
+
+/// Opens what stands behind the version. Returns what no two envelopes have in common, and the content.
+pub(super) fn open(keys: &[SharedKey], envelope: &str) -> Result<(Vec<u8>, Content), Unopened> {
+    let mut parts = envelope.split('.');
+    let (Some(id), Some(nonce), Some(sealed), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Err(Unopened::Torn);
+    };
+    let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| Unopened::Torn);
+    let (nonce, sealed) = (bytes(nonce)?, bytes(sealed)?);
+    if nonce.len() != NONCE || sealed.len() < TAG {
+        return Err(Unopened::Torn);
+    }
+    if sealed.len() > MAX_CONTENT + TAG {
+        return Err(Unopened::TooLarge);
+    }
+    let key =
+        keys.iter().find(|key| key.id == id).and_then(|key| decoded(key.key.expose())).ok_or(Unopened::Foreign)?;
+    let aad = [PREFIX, id].concat();
+    let payload = Payload { msg: &sealed, aad: aad.as_bytes() };
+    let content = Aes256Gcm::new(key.as_slice().into()).decrypt(Nonce::from_slice(&nonce), payload);
+    let content = content.map_err(|_| Unopened::Foreign)?;
+    Ok(([id.as_bytes(), &nonce].concat(), Content(content)))
+}

@@ -1,0 +1,82 @@
+//! The phone's keys for sealed pushes, and where they are kept.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push_with_keys};
+use sipwake_core::sealed::{PUSH_KEYS, PUSHES_OPENED, PushKeys};
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::store::{StateStore, StoreError};
+
+/// The keys in a store. They are read when they are first needed, and again while the store is shut.
+pub(crate) struct Keyring {
+    store: Arc<dyn StateStore>,
+    keys: Mutex<Option<PushKeys>>,
+}
+
+impl Keyring {
+    pub(crate) fn new(store: Arc<dyn StateStore>) -> Self {
+        Self { store, keys: Mutex::new(None) }
+    }
+
+    /// Whether there are keys, as far as that can be known now.
+    pub(crate) fn is_empty(&self) -> bool {
+        let mut held = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        self.read(&mut held).is_ok_and(|keys| keys.is_empty())
+    }
+
+    /// Reads a push that is sealed for this phone. Returns also what is to be stored under [`PUSHES_OPENED`].
+    pub(crate) fn open(
+        &self,
+        payload: Payload<'_>,
+        channel: Channel,
+        hints: &Hints,
+    ) -> Option<(PushAction, Option<Vec<u8>>)> {
+        let mut held = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unreadable = PushKeys::default();
+        let keys = match self.read(&mut held) {
+            Ok(keys) if keys.is_empty() => return None,
+            Ok(keys) => keys,
+            Err(error) => {
+                // Without its key a sealed push says nothing, but it is known for one.
+                log::info!("the keys for sealed pushes cannot be read now: {error}");
+                &mut unreadable
+            }
+        };
+        let action = parse_push_with_keys(keys, payload, channel, hints)?;
+        let opened = (!action.unverified).then(|| keys.opened_record());
+        Some((action, opened))
+    }
+
+    /// Changes the keys, and stores them before it returns.
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut PushKeys) -> R) -> Result<R, Error> {
+        let mut held = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.read(&mut held).map_err(Error::Store)?;
+        let result = change(keys);
+        let record = Zeroizing::new(keys.to_record());
+        if let Err(error) = self.store.save(PUSH_KEYS, &record) {
+            // What is not stored was not done: a server must not seal for a key that dies with the process.
+            *held = None;
+            return Err(Error::Store(error));
+        }
+        Ok(result)
+    }
+
+    fn read<'k>(&self, held: &'k mut Option<PushKeys>) -> Result<&'k mut PushKeys, StoreError> {
+        if held.is_none() {
+            let record = self.store.load(PUSH_KEYS)?.map(Zeroizing::new);
+            let damaged = |what: &str, damage: &dyn std::fmt::Display| log::warn!("{what}: {damage}; it is begun anew");
+            let mut keys = record
+                .and_then(|record| PushKeys::from_record(&record).inspect_err(|why| damaged(PUSH_KEYS, why)).ok())
+                .unwrap_or_default();
+            if let Some(opened) = self.store.load(PUSHES_OPENED)?
+                && let Err(why) = keys.recall_record(&opened)
+            {
+                damaged(PUSHES_OPENED, &why);
+            }
+            *held = Some(keys);
+        }
+        Ok(held.as_mut().expect("it was just read"))
+    }
+}

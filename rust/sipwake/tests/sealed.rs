@@ -1,0 +1,163 @@
+//! Pushes that a server sealed for this phone, from the client's own key to the action.
+#![cfg(feature = "sealed")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mock_gateway::seal;
+use sipwake::core::payload::{Duty, Problem};
+use sipwake::{
+    AccountConfig, Channel, Client, Error, Hints, MemoryStore, Options, PushAction, StateStore, StoreError, Unopened,
+};
+
+const CALL: &str = r#"{"ntype":"0","nfrom":"1234","nfromusername":"Zoë","ncallid":"call-1"}"#;
+
+/// A store that can be shut.
+#[derive(Default)]
+struct Store {
+    records: MemoryStore,
+    shut: AtomicBool,
+}
+
+impl Store {
+    fn check(&self) -> Result<(), StoreError> {
+        if self.shut.load(Ordering::SeqCst) { Err(StoreError::shut("locked")) } else { Ok(()) }
+    }
+}
+
+impl StateStore for Store {
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.check()?;
+        self.records.load(key)
+    }
+
+    fn save(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.check()?;
+        self.records.save(key, bytes)
+    }
+
+    fn remove(&self, key: &str) -> Result<(), StoreError> {
+        self.check()?;
+        self.records.remove(key)
+    }
+}
+
+/// A client with somebody logged in.
+async fn client(store: &Arc<Store>, options: Options) -> Client {
+    let (client, _) = Client::start_with(store.clone(), options);
+    let account = AccountConfig::new("sip:alice@127.0.0.1:9", "secret");
+    client.add_account(account, None).await.expect("a sound account");
+    client
+}
+
+fn push(client: &Client, payload: &str, channel: Channel) -> PushAction {
+    client.push(payload, channel, &Hints::at(sipwake::now()))
+}
+
+fn sealed_for(client: &Client, content: &str) -> String {
+    let key = client.push_key().expect("it can be stored");
+    let sealed = seal::sealed(&key.p256dh, &key.auth, content.as_bytes()).expect("a sound key");
+    format!(r#"{{"aps":{{"content-available":1}},"ntype":"2","nfrom":"mallory","sealed":"{sealed}"}}"#)
+}
+
+fn why(action: &PushAction) -> Option<Unopened> {
+    match action.problem {
+        Some(Problem::Unopened(why)) => Some(why),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_sealed_call_rings_as_who_it_is_and_no_word_beside_it_counts() {
+    let store = Arc::new(Store::default());
+    let client = client(&store, Options::default()).await;
+    let action = push(&client, &sealed_for(&client, CALL), Channel::FcmAndroid);
+    assert!(action.is_call() && !action.unverified, "{action:?}");
+    assert_eq!((action.caller.as_deref(), action.display_name.as_deref()), (Some("1234"), Some("Zoë")));
+    client.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_push_that_comes_again_makes_no_sound_even_after_a_kill() {
+    let store = Arc::new(Store::default());
+    let first = client(&store, Options::default()).await;
+    let payload = sealed_for(&first, CALL);
+    assert!(push(&first, &payload, Channel::FcmAndroid).is_call());
+    let again = push(&first, &payload, Channel::FcmAndroid);
+    assert_eq!((again.duty, why(&again)), (Duty::Nothing, Some(Unopened::Replayed)));
+    // What was queued is done before it ends.
+    first.shutdown().await;
+    let second = client(&store, Options::default()).await;
+    let again = push(&second, &payload, Channel::FcmAndroid);
+    assert_eq!((again.duty, why(&again)), (Duty::Nothing, Some(Unopened::Replayed)));
+    let again = push(&second, &payload, Channel::PushKit);
+    assert_eq!((again.duty, again.caller.as_deref()), (Duty::ReportCall, None), "the system wants to see a call");
+    second.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_push_for_another_phone_or_with_plain_words_alone_is_not_believed() {
+    let (store, others) = (Arc::new(Store::default()), Arc::new(Store::default()));
+    let alice = client(&store, Options::default().sealed_pushes_only(true)).await;
+    let bob = client(&others, Options::default()).await;
+    alice.push_key().expect("it can be stored");
+    let foreign = push(&alice, &sealed_for(&bob, CALL), Channel::FcmAndroid);
+    assert_eq!((foreign.duty, why(&foreign)), (Duty::Nothing, Some(Unopened::Foreign)));
+    let foreign = push(&alice, &sealed_for(&bob, CALL), Channel::PushKit);
+    assert_eq!((foreign.duty, foreign.caller), (Duty::ReportCall, None));
+    let plain = push(&alice, CALL, Channel::FcmAndroid);
+    assert_eq!((plain.duty, plain.problem), (Duty::Nothing, Some(Problem::NotSealed)));
+    assert!(push(&bob, CALL, Channel::FcmAndroid).is_call(), "who does not ask for sealed pushes takes others");
+    for client in [alice, bob] {
+        client.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn keys_are_rotated_and_handed_over_and_survive_the_process() {
+    let store = Arc::new(Store::default());
+    let first = client(&store, Options::default()).await;
+    let under_way = sealed_for(&first, CALL);
+    let before = first.push_key().expect("there is one");
+    assert_ne!(first.rotate_push_key().expect("it can be stored"), before);
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+    first.import_push_key("pbx", key).expect("32 bytes");
+    assert!(matches!(first.import_push_key("pbx", "AAAA"), Err(Error::Key(_))));
+    let after = first.push_key().expect("there is one");
+    first.shutdown().await;
+    let second = client(&store, Options::default()).await;
+    assert_eq!(second.push_key().expect("there is one"), after);
+    assert!(push(&second, &under_way, Channel::FcmAndroid).is_call(), "the former key opens what was under way");
+    let sealed = seal::with_shared_key("pbx", key, CALL.replace("call-1", "call-2").as_bytes()).expect("a sound key");
+    let payload = format!(r#"{{"data":{{"sealed":"{sealed}"}}}}"#);
+    assert!(push(&second, &payload, Channel::FcmIos).is_call());
+    assert!(second.forget_push_key("pbx").expect("it can be stored"));
+    assert_eq!(why(&push(&second, &payload, Channel::FcmIos)), Some(Unopened::Foreign));
+    second.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_web_push_opens_as_it_was_sent() {
+    let store = Arc::new(Store::default());
+    let client = client(&store, Options::default()).await;
+    let key = client.push_key().expect("it can be stored");
+    let body = seal::web_push(&key.p256dh, &key.auth, CALL.as_bytes()).expect("a sound key");
+    assert!(client.push(&body, Channel::WebPush, &Hints::at(sipwake::now())).is_call());
+    client.shutdown().await;
+}
+
+#[tokio::test]
+async fn while_the_store_is_shut_no_key_is_made_and_a_sealed_push_rings_as_unknown() {
+    let store = Arc::new(Store::default());
+    let first = client(&store, Options::default()).await;
+    let payload = sealed_for(&first, CALL);
+    first.shutdown().await;
+    store.shut.store(true, Ordering::SeqCst);
+    let second = client(&store, Options::default()).await;
+    assert!(matches!(second.push_key(), Err(Error::Store(_))));
+    let action = push(&second, &payload, Channel::PushKit);
+    assert_eq!((action.duty, action.caller.as_deref()), (Duty::ReportCall, None));
+    store.shut.store(false, Ordering::SeqCst);
+    assert!(push(&second, &payload, Channel::PushKit).caller.is_some(), "unlocked, the key is read");
+    second.shutdown().await;
+}

@@ -53,6 +53,39 @@ impl Trace for Capture {
     }
 }
 
+/// A trace shows a secret as `…k3Yz (163)`, which no URI may hold: it becomes `hint-k3Yz-163`.
+pub(crate) fn without_spaces_in_hints(text: &str) -> String {
+    let mut pieces = text.split('…');
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        out.push_str(HINT);
+        match piece.split_once(" (").and_then(|(tail, rest)| Some((tail, rest.split_once(')')?))) {
+            Some((tail, (count, rest))) if tail.chars().count() <= 4 => out.extend([tail, "-", count, rest]),
+            _ => out.push_str(piece),
+        }
+    }
+    out
+}
+
+/// What a secret begins with, as a reader of messages sees it.
+pub(crate) const HINT: &str = "hint-";
+
+/// The message as it could have passed: what a trace shows of secrets and bodies is no SIP.
+fn on_the_wire(text: &str) -> String {
+    let text = without_spaces_in_hints(text);
+    let mut wire = String::with_capacity(text.len() + 64);
+    for line in text.lines().take_while(|line| !line.is_empty()) {
+        if line.starts_with("Content-Length:") {
+            wire.push_str("Content-Length: 0\r\n");
+        } else if !line.starts_with('(') && !line.starts_with("Content-Type:") {
+            wire.push_str(line);
+            wire.push_str("\r\n");
+        }
+    }
+    let keep_alive = wire.is_empty();
+    wire + if keep_alive { "\r\n\r\n" } else { "\r\n" }
+}
+
 /// Writes a capture file.
 pub(crate) fn write(path: &Path, packets: &[Packet]) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
@@ -68,8 +101,8 @@ fn pcapng(packets: &[Packet]) -> Result<Vec<u8>, String> {
     let interface = InterfaceDescriptionBlock { linktype: DataLink::IPV4, snaplen: 0, options };
     writer.write_pcapng_block(interface).map_err(|error| error.to_string())?;
     for packet in packets {
-        let text = packet.text.as_bytes();
-        let text = &text[..text.len().min(LONGEST)];
+        let text = on_the_wire(&packet.text);
+        let text = &text.as_bytes()[..text.len().min(LONGEST)];
         // Low ports are servers': flows begin at 40,000.
         let own = 40_000 + u16::try_from(packet.flow % 20_000).unwrap_or(0);
         let (from, to) = if packet.sent { ((PHONE, own), (SERVER, SIP)) } else { ((SERVER, SIP), (PHONE, own)) };
@@ -95,6 +128,13 @@ mod tests {
     use pcap_file::pcapng::blocks::Block;
 
     use super::*;
+
+    #[test]
+    fn what_a_trace_shows_becomes_a_message_again() {
+        let traced = "INVITE sip:a;pn-prid=…0001 (43) SIP/2.0\nContent-Type: application/sdp\nContent-Length: 134\n(134 bytes of body)\n";
+        assert_eq!(on_the_wire(traced), "INVITE sip:a;pn-prid=hint-0001-43 SIP/2.0\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(on_the_wire("\r\n\r\n"), "\r\n\r\n");
+    }
 
     #[test]
     fn each_message_is_a_packet_with_its_time_and_its_direction() {

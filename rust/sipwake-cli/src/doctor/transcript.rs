@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::capture::Packet;
+pub(super) use crate::capture::HINT;
+use crate::capture::{Packet, without_spaces_in_hints};
 use sipwake::Trace;
 use sipwake::core::sip::{Contact, split_list};
 
@@ -90,23 +91,6 @@ impl Message {
         self.header("Authorization").or(self.header("Proxy-Authorization")).is_some()
     }
 }
-
-/// A trace shows a secret as `…k3Yz (163)`, which no URI may hold: it becomes `hint-k3Yz-163`.
-fn without_spaces_in_hints(text: &str) -> String {
-    let mut pieces = text.split('…');
-    let mut out = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        out.push_str(HINT);
-        match piece.split_once(" (").and_then(|(tail, rest)| Some((tail, rest.split_once(')')?))) {
-            Some((tail, (count, rest))) if tail.chars().count() <= 4 => out.extend([tail, "-", count, rest]),
-            _ => out.push_str(piece),
-        }
-    }
-    out
-}
-
-/// What a secret begins with, as the rules see it.
-pub(super) const HINT: &str = "hint-";
 
 /// Returns a parameter of a challenge or of an answer to one, without quotes.
 pub(super) fn digest_param<'a>(value: &'a str, name: &str) -> Option<&'a str> {

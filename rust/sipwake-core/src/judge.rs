@@ -10,6 +10,11 @@ use crate::account::AccountKey;
 use crate::calls::{Past, Side, State, Table};
 use crate::payload::{ActionKind, Duty, Hints, Ignored, PushAction};
 
+/// How long before a binding ends servers push to have it refreshed, and how far their clocks may be off. OpenSIPS does so two
+/// minutes before (`pn_trigger_interval`).
+const REFRESH_PUSHES: u64 = 150;
+const CLOCKS: u64 = 30;
+
 /// What a push is judged by.
 #[derive(Debug, Clone)]
 pub struct Gate {
@@ -31,6 +36,17 @@ pub(crate) struct User {
     pub(crate) silent: bool,
     /// Believes only what the app's decryptor opened.
     pub(crate) sealed: bool,
+    /// The server is still to be told that this user logged out.
+    pub(crate) leaving: bool,
+    /// When its binding ends, in seconds since 1970; 0 where there is none.
+    pub(crate) bound_until: u64,
+}
+
+impl User {
+    /// Somebody whom no account is left of.
+    pub(crate) fn logged_out(name: String) -> Self {
+        Self { name, account: None, silent: true, sealed: false, leaving: false, bound_until: 0 }
+    }
 }
 
 /// The users that a push is for: those that it names, by user and domain or else by user, and all if it names none of them
@@ -78,6 +94,11 @@ impl Gate {
         Self { users, unknown, calls, past, window }
     }
 
+    /// Returns how many users logged out of whom a server is still to be told.
+    pub fn pending_log_outs(&self) -> usize {
+        self.users.iter().filter(|user| user.leaving).count()
+    }
+
     /// Returns the action as it stands for this client: without a sound if nobody is logged in whom it could be for, or
     /// if its call is over; with the UUID that the call has already, if its INVITE or another push came before.
     ///
@@ -120,6 +141,9 @@ impl Gate {
                 Some((uuid, _)) => action.uuid = uuid,
                 // An earlier process saw the call end.
                 None if self.past.knows(&push, hints.received.wall) => action.silence(Ignored::CallOver, hints),
+                None if refreshes(&meant, &action, hints) => {
+                    action.refresh(hints);
+                }
                 None => {
                     action.uuid = self.calls.next_uuid(&push);
                     // Nothing rings that the client could not hold.
@@ -131,4 +155,16 @@ impl Gate {
         }
         action
     }
+}
+
+/// Whether a VoIP push without content is the one by which a server has a binding refreshed: it comes shortly before that ends. If it
+/// is a call after all, its INVITE follows the REGISTER and rings.
+fn refreshes(meant: &[&User], action: &PushAction, hints: &Hints) -> bool {
+    let now = hints.received.wall.as_secs();
+    let soon = now.saturating_sub(CLOCKS)..=now.saturating_add(REFRESH_PUSHES);
+    action.vendor.is_none()
+        && meant
+            .iter()
+            .filter(|user| !user.silent)
+            .all(|user| user.bound_until != 0 && soon.contains(&user.bound_until))
 }

@@ -860,11 +860,11 @@ impl UserAgent {
             account: Some(registration.key().clone()),
             silent: registration.is_silent(),
             sealed: registration.account().believes_sealed_pushes_only(),
+            leaving: registration.is_leaving(),
+            bound_until: registration.bound_until(),
         });
         let departed = self.outbox.removals().departed.iter();
-        present
-            .chain(departed.map(|gone| User { name: gone.name(), account: None, silent: true, sealed: false }))
-            .collect()
+        present.chain(departed.map(|gone| User::logged_out(gone.name()))).collect()
     }
 
     /// Most clients have one account: room for four would be most of what an idle one takes.

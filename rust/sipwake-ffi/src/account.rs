@@ -149,6 +149,9 @@ pub struct AccountConfig {
     /// Believes no word of a push that the app's decryptor did not open: such a push registers, and announces and ends no call.
     #[uniffi(default = false)]
     pub sealed_pushes_only: bool,
+    /// Registers anew with the address that the server saw us come from (RFC 3581), for servers that do not look at it themselves.
+    #[uniffi(default = false)]
+    pub follow_observed_address: bool,
 }
 
 /// An account with its push settings.
@@ -200,6 +203,7 @@ impl From<AccountConfig> for sipwake::AccountConfig {
         account.ignore_challenges_in_calls = config.ignore_challenges_in_calls;
         account.send_piid = config.send_piid;
         account.sealed_pushes_only = config.sealed_pushes_only;
+        account.follow_observed_address = config.follow_observed_address;
         account
     }
 }
@@ -265,6 +269,7 @@ pub(crate) mod tests {
             ignore_challenges_in_calls: false,
             send_piid: None,
             sealed_pushes_only: false,
+            follow_observed_address: false,
         }
     }
 
@@ -304,6 +309,7 @@ pub(crate) mod tests {
             ignore_challenges_in_calls: true,
             send_piid: Some(true),
             sealed_pushes_only: true,
+            follow_observed_address: true,
             ..alice()
         };
         let converted = sipwake::AccountConfig::from(account);
@@ -332,6 +338,7 @@ pub(crate) mod tests {
         expected.ignore_challenges_in_calls = true;
         expected.send_piid = Some(true);
         expected.sealed_pushes_only = true;
+        expected.follow_observed_address = true;
         assert_eq!(converted, expected);
     }
 

@@ -283,6 +283,14 @@ impl SipWakeClient {
         Ok(PushAction::convert(action, now().boot))
     }
 
+    /// Returns how many users logged out of whom a server is still to be told, an earlier process's included.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn pending_log_outs(&self) -> Result<u32, SipWakeError> {
+        Ok(u32::try_from(self.client.pending_log_outs()).unwrap_or(u32::MAX))
+    }
+
     /// Returns a stream of events: the first one with all that happened since the client was made, later ones from now on.
     ///
     /// # Errors

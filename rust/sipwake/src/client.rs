@@ -309,6 +309,12 @@ impl Client {
         self.ask(move |agent, _, _| agent.assume_bound(&key).map_err(Error::from))
     }
 
+    /// Returns how many users logged out of whom a server is still to be told, an earlier process's included. While there is one,
+    /// a phone's background task is worth keeping.
+    pub fn pending_log_outs(&self) -> usize {
+        self.gate.load().pending_log_outs()
+    }
+
     /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
     /// [`Event::Capabilities`].
     ///

@@ -125,11 +125,20 @@ impl PushAction {
 
     /// Takes the sound out of a push. PushKit's duty to report stays, unless the system said that there is none.
     pub(crate) fn silence(&mut self, reason: Ignored, hints: &Hints) {
+        self.quiet(ActionKind::Ignore { reason }, hints);
+    }
+
+    /// Takes the sound out of a push that only has its binding refreshed.
+    pub(crate) fn refresh(&mut self, hints: &Hints) {
+        self.quiet(ActionKind::RefreshBinding, hints);
+    }
+
+    fn quiet(&mut self, kind: ActionKind, hints: &Hints) {
         self.duty = match (self.channel, hints.must_report) {
             (Channel::PushKit, None | Some(true)) => Duty::ReportThenEnd,
             _ => Duty::Nothing,
         };
-        self.kind = ActionKind::Ignore { reason };
+        self.kind = kind;
         self.deadline = None;
     }
 

@@ -283,6 +283,8 @@ fn action_of(
         Err(problem) => *problem,
     };
     let mut reading = action::Reading::new(match channel {
+        // Where iOS lets an app be quiet, the INVITE tells whether there is a call.
+        Channel::PushKit if hints.must_report == Some(false) => ActionKind::RefreshBinding,
         Channel::PushKit => ActionKind::IncomingCall { video: false },
         // RFC 8599 gives the push no content: whatever comes, the binding is refreshed and the server sends the rest.
         _ if !alert && problem.is_without_content() => ActionKind::RefreshBinding,

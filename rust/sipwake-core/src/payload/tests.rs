@@ -172,6 +172,15 @@ fn what_cannot_be_read_is_an_unknown_call_over_pushkit_and_silent_elsewhere() {
             (if bare { ActionKind::RefreshBinding } else { ignored }, Duty::Nothing)
         );
     }
+    let freed = Hints { must_report: Some(false), ..hints() };
+    for payload in [&b""[..], b"{}", br#"{"data":{"ntype":0,"#, br#"{"aps":{"alert":"SALE"}}"#] {
+        let quiet = parse_push(payload, Channel::PushKit, &freed);
+        assert_eq!(
+            (quiet.kind, quiet.duty),
+            (ActionKind::RefreshBinding, Duty::Nothing),
+            "its INVITE rings, if there is one"
+        );
+    }
     assert_eq!(android(&[]).problem, Some(Problem::Empty));
     assert_ne!(pushkit("{}").uuid, pushkit("[]").uuid, "two unknown calls are two calls");
 }

@@ -183,6 +183,8 @@ impl Verdict {
 fn advice(push: &Push, standing: Standing, reason: &Reason) -> Cow<'static, str> {
     const TEST_CALL: &str =
         "close the app and place a test call; if it stays silent, check the server's push settings and package name.";
+    const REFRESH: &str = "iOS shows each VoIP push as a call: have the server send pushes that only refresh a binding as background \
+        pushes to the alert token, and grant bindings that live for days.";
     let environment = match (push.provider(), push.environment()) {
         (Provider::Apns, Environment::ServerDefault) => {
             " Sandbox tokens (apps run from Xcode) fail on a production server and the other way round: state the environment."
@@ -192,8 +194,11 @@ fn advice(push: &Push, standing: Standing, reason: &Reason) -> Cow<'static, str>
     };
     match (standing, reason) {
         (Standing::Unconfirmed, Reason::NotRegistered(_)) => Cow::Borrowed(""),
-        (Standing::Unconfirmed, _) if environment.is_empty() => TEST_CALL.into(),
-        (Standing::Unconfirmed, _) => format!("{TEST_CALL}{environment}").into(),
+        (Standing::Unconfirmed, _) if *push.provider() == Provider::Apns => {
+            format!("{TEST_CALL}{environment} {REFRESH}").into()
+        }
+        (Standing::Unconfirmed, _) => TEST_CALL.into(),
+        (Standing::Confirmed, _) if *push.provider() == Provider::Apns => REFRESH.into(),
         (Standing::Refused, Reason::ProviderRefused) => {
             "the user was registered without push; ask the server's operator to enable this provider, or choose another dialect.".into()
         }

@@ -276,6 +276,11 @@ impl Registration {
         }
     }
 
+    /// When the binding ends, also one that an earlier process made: in seconds since 1970, 0 where there is none.
+    pub(crate) fn bound_until(&self) -> u64 {
+        self.who.memory().bound.as_ref().map_or(0, |bound| bound.expires_at)
+    }
+
     pub(crate) fn into_memory(self) -> Memory {
         self.who.into_memory()
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use sipwake_core::account::Transport;
 use sipwake_core::event::{Discard, Event, Failure};
-use sipwake_core::push::{Provider, Standing};
+use sipwake_core::push::{Dialect, Provider, Push, Standing};
 
-use crate::support::{Stage, account, fcm, over, response, rfc8599, seconds};
+use crate::support::{Stage, account, fcm, over, push_config, response, rfc8599, seconds};
 
 fn discarded(stage: &Stage, what: Discard) -> u64 {
     let counts = stage.events.iter().filter_map(|event| match event {
@@ -650,4 +650,16 @@ fn who_registers_while_the_leftover_of_a_question_is_removed_is_registered_after
         assert_ne!(bind.header("Expires"), Some("0"));
         assert!(bind.contact_uri().contains("pn-prid=a:1"), "{bind:?}");
     }
+}
+
+#[test]
+fn a_verdict_says_how_ios_is_spared_refresh_pushes() {
+    let verdict = |provider, caps: &str| {
+        let push = Push::parse(push_config(provider, &[Dialect::Rfc8599])).expect("valid");
+        push.verdict(200, [("Feature-Caps", caps)])
+    };
+    for caps in ["*;+sip.pns=\"apns\"", "*;+sip.other"] {
+        assert!(verdict(Provider::Apns, caps).advice.contains("background pushes to the alert token"), "{caps}");
+    }
+    assert_eq!(verdict(Provider::Fcm, "*;+sip.pns=\"fcm\"").advice, "", "Android has silent pushes");
 }

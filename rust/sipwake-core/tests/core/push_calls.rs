@@ -1,6 +1,7 @@
 //! Pushes and their calls: late ones, early ones, for somebody else, for nobody.
 
 use sipwake_core::call::{CallPolicy, HangUp};
+use sipwake_core::clock::Now;
 use sipwake_core::event::{CallChange, Ended, Offer};
 use sipwake_core::payload::{ActionKind, Channel, Duty, Ignored};
 use sipwake_core::push::Dialect;
@@ -127,6 +128,45 @@ fn a_bare_rfc_8599_push_registers_every_binding_without_a_sound() {
     assert_eq!(action.duty, Duty::Nothing);
     assert_eq!(stage.all().len(), 2, "RFC 8599 section 4.1: every binding");
     assert!(stage.calls().is_empty());
+}
+
+/// A phone whose process ended, woken so many seconds before its binding ends.
+fn woken_before_the_end(left: u64) -> Stage {
+    let mut stage = ready();
+    let bound = stage.now;
+    stage.now = Now::new(bound.boot + seconds(3600 - left), bound.wall + seconds(3600 - left));
+    stage.restart(account(|_| {}), crate::support::mpush())
+}
+
+#[test]
+fn a_voip_push_without_content_shortly_before_the_binding_ends_refreshes_it_in_silence() {
+    let mut stage = woken_before_the_end(120);
+    let refresh = stage.push_on("{}", Channel::PushKit);
+    assert_eq!((&refresh.kind, refresh.duty), (&ActionKind::RefreshBinding, Duty::ReportThenEnd));
+    assert_eq!(refresh.deadline, None);
+    let register = stage.one();
+    stage.reply(&register, 401, &[crate::support::CHALLENGE]);
+    let register = stage.one();
+    stage.ok(&register, &[]);
+    assert!(stage.calls().is_empty(), "nothing is announced, and nothing is missed");
+    stage.input(invite("call-1", "1234"));
+    stage.all();
+    assert!(matches!(stage.calls()[..], [CallChange::Ringing { announced: false, .. }]), "a call rings all the same");
+    let call = stage.push_on("{}", Channel::PushKit);
+    assert!(call.is_call(), "the binding is new: this one is no refresh");
+}
+
+#[test]
+fn a_voip_push_without_content_is_a_call_as_long_as_the_binding_lives_and_once_it_has_ended() {
+    for left in [3000, 600, 160] {
+        assert!(woken_before_the_end(left).push_on("{}", Channel::PushKit).is_call(), "{left}");
+    }
+    let mut stage = ready();
+    stage.now = Now::new(stage.now.boot + seconds(9000), stage.now.wall + seconds(9000));
+    let mut stage = stage.restart(account(|_| {}), crate::support::mpush());
+    assert!(stage.push_on("{}", Channel::PushKit).is_call());
+    let mut stage = woken_before_the_end(120);
+    assert!(stage.push_on(CALL, Channel::PushKit).is_call(), "who says that he calls, calls");
 }
 
 #[test]

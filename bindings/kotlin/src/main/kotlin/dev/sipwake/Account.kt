@@ -131,6 +131,8 @@ public class RealmHa1(
  *   [upper], or by [gateways] with push settings that name the `X-MPUSH` dialect
  * @property sealedPushesOnly believes no word of a push that the app's decryptor did not open: such a push registers, and announces
  *   and ends no call
+ * @property followObservedAddress registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that
+ *   send calls to the Contact itself, whatever they saw; not for WebSocket, whose Contact is no address
  */
 public data class AccountConfig(
     val aor: String,
@@ -153,6 +155,7 @@ public data class AccountConfig(
     val ignoreChallengesInCalls: Boolean = false,
     val sendPiid: Boolean? = null,
     val sealedPushesOnly: Boolean = false,
+    val followObservedAddress: Boolean = false,
 ) {
     public constructor(aor: String, password: String) : this(aor, Credentials.Password(password))
 
@@ -188,6 +191,7 @@ public data class AccountConfig(
         ignoreChallengesInCalls = ignoreChallengesInCalls,
         sendPiid = sendPiid,
         sealedPushesOnly = sealedPushesOnly,
+        followObservedAddress = followObservedAddress,
     )
 }
 

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use super::{StateStore, StoreError, StoreFault};
 
@@ -23,7 +23,7 @@ const LOCK: &str = "writer.lock";
 pub struct FileStore {
     folder: PathBuf,
     /// `None`: for reading only.
-    writer: Option<Mutex<Writer>>,
+    writer: Option<Writer>,
 }
 
 impl FileStore {
@@ -39,7 +39,7 @@ impl FileStore {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&folder)?;
         check(&folder)?;
-        Ok(Self { folder: folder.canonicalize()?, writer: Some(Mutex::default()) })
+        Ok(Self { folder: folder.canonicalize()?, writer: Some(Writer::new(&THIS_PROCESS)) })
     }
 
     /// Opens a folder for reading only, beside the process that writes: to judge pushes, for example.
@@ -62,13 +62,8 @@ impl FileStore {
     fn write(&self, work: impl FnOnce() -> io::Result<()>) -> Result<(), StoreError> {
         let refused = |why: &str| StoreError(StoreFault::NotTheWriter(why.to_owned()));
         let writer = self.writer.as_ref().ok_or_else(|| refused("the store was opened for reading only"))?;
-        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if !writer.claim(&self.folder.join(LOCK))? {
-            return Err(refused("another process writes to this folder"));
-        }
-        let done = work();
-        writer.pause();
-        Ok(done?)
+        let done = writer.write(&self.folder.join(LOCK), work)?;
+        done.ok_or_else(|| refused("another process writes to this folder"))
     }
 
     /// Writes beside and renames; with `synced`, waits for the disk at both steps.
@@ -122,75 +117,105 @@ impl StateStore for FileStore {
     }
 }
 
-/// The locks that this process holds: its stores on one folder share one.
-static HELD: Mutex<Vec<(PathBuf, Weak<File>)>> = Mutex::new(Vec::new());
+/// This process, which its stores on one folder have in common.
+static THIS_PROCESS: LazyLock<Process> = LazyLock::new(|| Process::new(!cfg!(target_os = "ios")));
 
-/// What makes one store the writer.
+/// What a process knows of the folders that it writes to.
+#[derive(Debug)]
+struct Process {
+    /// Whether a lock lasts until its stores are gone, or for one write: a lock that lasts is the end of an app that iOS suspends.
+    locks_last: bool,
+    /// What it writes into a lock's file where the lock does not last.
+    name: [u8; 16],
+    folders: Mutex<Folders>,
+}
+
 #[derive(Debug, Default)]
+struct Folders {
+    /// Locks that are held, by path.
+    held: Vec<(PathBuf, Weak<File>)>,
+    /// Paths of the locks' files that have our name, or had it until another process came.
+    begun: Vec<PathBuf>,
+}
+
+impl Process {
+    fn new(locks_last: bool) -> Self {
+        let mut name = [0; 16];
+        getrandom::fill(&mut name).expect("every platform of ours has a random source");
+        Self { locks_last, name, folders: Mutex::default() }
+    }
+}
+
+/// One store's part in writing.
+#[derive(Debug)]
 struct Writer {
-    /// The lock, while it is held.
-    held: Option<Arc<File>>,
-    /// What we wrote into the lock's file when we became the writer.
-    name: Option<[u8; 16]>,
+    process: &'static Process,
+    /// The lock, once this store has written, where it lasts.
+    held: Mutex<Option<Arc<File>>>,
 }
 
 impl Writer {
-    /// A lock that lasts would be the end of an app that iOS suspends.
-    const LASTS: bool = !cfg!(target_os = "ios");
+    fn new(process: &'static Process) -> Self {
+        Self { process, held: Mutex::default() }
+    }
 
-    /// Becomes the writer, or makes sure of it. Returns `false` where another one is.
-    fn claim(&mut self, path: &Path) -> io::Result<bool> {
-        if self.held.is_some() {
-            return Ok(true);
+    /// Does this as the one writer; `None` where another process is.
+    fn write<T>(&self, path: &Path, work: impl FnOnce() -> io::Result<T>) -> io::Result<Option<T>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_some() {
+            return work().map(Some);
         }
-        let mut all = HELD.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|(_, lock)| lock.strong_count() > 0);
-        if let Some(lock) = all.iter().find(|(known, _)| known == path).and_then(|(_, lock)| lock.upgrade()) {
-            self.held = Some(lock);
-            return Ok(true);
+        let mut folders = self.process.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.process.locks_last {
+            // The stores of this process write one after the other, and wait for the write of another process.
+            let file = open_lock(path)?;
+            lock_when_free(&file)?;
+            return if folders.is_ours(path, &file, self.process.name)? { work().map(Some) } else { Ok(None) };
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let mut file = private(&mut options).open(path)?;
-        if !lock(&file)? {
-            return Ok(false);
-        }
-        if !Self::LASTS {
-            let mut last = Vec::new();
-            (&file).take(64).read_to_end(&mut last)?;
-            match self.name {
-                Some(name) if name != *last => return Ok(false),
-                Some(_) => {}
-                None => {
-                    let mut name = [0; 16];
-                    getrandom::fill(&mut name).expect("every platform of ours has a random source");
-                    file.set_len(0)?;
-                    io::Seek::rewind(&mut file)?;
-                    file.write_all(&name)?;
-                    self.name = Some(name);
-                }
+        folders.held.retain(|(_, lock)| lock.strong_count() > 0);
+        let known = folders.held.iter().find(|(known, _)| known == path).and_then(|(_, lock)| lock.upgrade());
+        let lock = if let Some(lock) = known {
+            lock
+        } else {
+            let file = open_lock(path)?;
+            if !try_lock(&file)? {
+                return Ok(None);
             }
+            let lock = Arc::new(file);
+            folders.held.push((path.to_owned(), Arc::downgrade(&lock)));
+            lock
+        };
+        drop(folders);
+        *held = Some(lock);
+        work().map(Some)
+    }
+}
+
+impl Folders {
+    /// Whether we are the last process that began to write here. The first time we begin.
+    fn is_ours(&mut self, path: &Path, mut file: &File, name: [u8; 16]) -> io::Result<bool> {
+        if self.begun.iter().any(|known| known == path) {
+            let mut last = Vec::new();
+            file.take(64).read_to_end(&mut last)?;
+            return Ok(last == name);
         }
-        let lock = Arc::new(file);
-        if Self::LASTS {
-            all.push((path.to_owned(), Arc::downgrade(&lock)));
-        }
-        self.held = Some(lock);
+        file.set_len(0)?;
+        file.write_all(&name)?;
+        self.begun.push(path.to_owned());
         Ok(true)
     }
+}
 
-    /// A write is over.
-    fn pause(&mut self) {
-        if !Self::LASTS {
-            self.held = None;
-        }
-    }
+fn open_lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    private(&mut options).open(path)
 }
 
 /// Takes a file's lock, which the system takes back when the file is closed or its process ends. Returns `false` where it is
 /// taken.
 #[cfg(unix)]
-fn lock(file: &File) -> io::Result<bool> {
+fn try_lock(file: &File) -> io::Result<bool> {
     use rustix::fs::{FlockOperation, flock};
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
@@ -199,10 +224,23 @@ fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Takes a file's lock as soon as whoever has it is done.
+#[cfg(unix)]
+fn lock_when_free(file: &File) -> io::Result<()> {
+    use rustix::fs::{FlockOperation, flock};
+    Ok(rustix::io::retry_on_intr(|| flock(file, FlockOperation::LockExclusive))?)
+}
+
 #[cfg(not(unix))]
 #[allow(clippy::unnecessary_wraps, reason = "as where there are locks")]
-fn lock(_: &File) -> io::Result<bool> {
+fn try_lock(_: &File) -> io::Result<bool> {
     Ok(true)
+}
+
+#[cfg(not(unix))]
+#[allow(clippy::unnecessary_wraps, reason = "as where there are locks")]
+fn lock_when_free(_: &File) -> io::Result<()> {
+    Ok(())
 }
 
 /// Makes a file that was not there. What a crash has left under its name goes first; a planted link is not followed.
@@ -293,7 +331,7 @@ mod tests {
         fs::write(second.folder.join("removals"), b"one").expect("ours");
         // A lock belongs to whoever opened the file, so this one is as good as another process's.
         let first = File::create(second.folder.join(LOCK)).expect("ours");
-        assert!(lock(&first).expect("it can be locked"));
+        assert!(try_lock(&first).expect("it can be locked"));
         let refused = |result: Result<(), StoreError>| matches!(result, Err(StoreError(StoreFault::NotTheWriter(_))));
         assert!(refused(second.save("removals", b"two")));
         assert!(refused(second.save_progress("removals", b"two")));
@@ -311,6 +349,76 @@ mod tests {
         two.save("removals", b"two").expect("save");
         drop(one);
         two.save("removals", b"three").expect("it is still the writer");
+    }
+
+    /// As on iOS, in a process of its own.
+    #[cfg(unix)]
+    fn without_lasting_locks(folder: &Path, processes: [&'static Process; 2]) -> [FileStore; 2] {
+        processes.map(|process| FileStore {
+            writer: Some(Writer::new(process)),
+            ..FileStore::open(folder.join("state")).expect("open")
+        })
+    }
+
+    #[cfg(unix)]
+    fn another_process() -> &'static Process {
+        Box::leak(Box::new(Process::new(false)))
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn as_on_ios_no_lock_outlives_a_write() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let process = another_process();
+        let [one, two] = without_lasting_locks(folder.path(), [process, process]);
+        let free = || try_lock(&File::open(one.folder.join(LOCK)).expect("it is there")).expect("it can be asked");
+        one.save("removals", b"one").expect("save");
+        assert!(free());
+        two.save_progress("removals", b"two").expect("save");
+        assert!(free());
+        one.remove("removals").expect("both stores are of the process that writes");
+        assert!(free());
+        fs::create_dir(one.folder.join("blocked")).expect("ours");
+        assert!(one.save("blocked", b"x").is_err(), "a folder cannot be replaced");
+        assert!(free(), "also after a write that failed");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn as_on_ios_the_last_process_that_began_to_write_is_the_writer() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let earlier = another_process();
+        let [first, second] = without_lasting_locks(folder.path(), [earlier, another_process()]);
+        first.save("removals", b"one").expect("save");
+        second.save("removals", b"two").expect("it begins, so it is the writer");
+        let refused = |result: Result<(), StoreError>| matches!(result, Err(StoreError(StoreFault::NotTheWriter(_))));
+        assert!(refused(first.save("removals", b"three")));
+        assert!(refused(first.remove("removals")));
+        let [again, _] = without_lasting_locks(folder.path(), [earlier, earlier]);
+        assert!(refused(again.save("removals", b"three")), "a new store makes no new process");
+        assert_eq!(first.load("removals").expect("load").as_deref(), Some(b"two".as_slice()));
+        second.save("removals", b"four").expect("it still is");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn as_on_ios_a_write_waits_for_that_of_another_process() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [store, _] = without_lasting_locks(folder.path(), [another_process(), another_process()]);
+        let other = open_lock(&store.folder.join(LOCK)).expect("ours");
+        assert!(try_lock(&other).expect("it can be locked"));
+        let (started, goes_on) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let writes = scope.spawn(|| {
+                started.send(()).expect("somebody waits");
+                store.save("removals", b"one")
+            });
+            goes_on.recv().expect("it runs");
+            assert!(store.load("removals").expect("load").is_none());
+            drop(other);
+            writes.join().expect("no panic").expect("saved once the other one was done");
+        });
+        assert_eq!(store.load("removals").expect("load").as_deref(), Some(b"one".as_slice()));
     }
 
     #[test]

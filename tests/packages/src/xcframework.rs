@@ -36,6 +36,15 @@ const WITH_A_REASON: [(&str, &str); 12] = [
     ("_fstatvfs", "DiskSpace"),
 ];
 
+/// Apple's reasons for each category.
+const REASONS: [(&str, &[&str]); 5] = [
+    ("FileTimestamp", &["DDA9.1", "C617.1", "3B52.1", "0A2A.1"]),
+    ("SystemBootTime", &["35F9.1", "8FFB.1", "3D61.1"]),
+    ("DiskSpace", &["85F4.1", "E174.1", "7D9E.1", "B728.1"]),
+    ("ActiveKeyboards", &["3EC4.1", "54BD.1"]),
+    ("UserDefaults", &["CA92.1", "1C8F.1", "C56D.1", "AC6B.1"]),
+];
+
 /// A part of the XCFramework: for one system, on phones or in their simulator.
 #[derive(Debug)]
 struct Slice {
@@ -46,7 +55,7 @@ struct Slice {
     compiled_for: Platform,
 }
 
-const SLICES: [Slice; 3] = [
+const SLICES: [Slice; 6] = [
     Slice {
         identifier: "ios-arm64",
         platform: "ios",
@@ -62,11 +71,32 @@ const SLICES: [Slice; 3] = [
         compiled_for: Platform { number: macho::PLATFORM_IOSSIMULATOR, minimum: (16, 0) },
     },
     Slice {
+        identifier: "ios-arm64_x86_64-maccatalyst",
+        platform: "ios",
+        variant: Some("maccatalyst"),
+        architectures: &["arm64", "x86_64"],
+        compiled_for: Platform { number: macho::PLATFORM_MACCATALYST, minimum: (16, 0) },
+    },
+    Slice {
         identifier: "macos-arm64_x86_64",
         platform: "macos",
         variant: None,
         architectures: &["arm64", "x86_64"],
         compiled_for: Platform { number: macho::PLATFORM_MACOS, minimum: (13, 0) },
+    },
+    Slice {
+        identifier: "xros-arm64",
+        platform: "xros",
+        variant: None,
+        architectures: &["arm64"],
+        compiled_for: Platform { number: macho::PLATFORM_XROS, minimum: (1, 0) },
+    },
+    Slice {
+        identifier: "xros-arm64-simulator",
+        platform: "xros",
+        variant: Some("simulator"),
+        architectures: &["arm64"],
+        compiled_for: Platform { number: macho::PLATFORM_XROSSIMULATOR, minimum: (1, 0) },
     },
 ];
 
@@ -286,10 +316,16 @@ fn privacy(bytes: &[u8], undefined: &BTreeSet<String>, findings: &mut Findings) 
     let mut categories = BTreeSet::new();
     for accessed in list.array("NSPrivacyAccessedAPITypes") {
         let category = accessed.string("NSPrivacyAccessedAPIType").unwrap_or_default();
-        if accessed.strings("NSPrivacyAccessedAPITypeReasons").is_empty() {
+        let category = category.trim_start_matches("NSPrivacyAccessedAPICategory");
+        let given = accessed.strings("NSPrivacyAccessedAPITypeReasons");
+        if given.is_empty() {
             findings.wrong(PLACE, format!("has no reason for {category}"));
         }
-        categories.insert(category.trim_start_matches("NSPrivacyAccessedAPICategory"));
+        let known = REASONS.iter().find(|(name, _)| *name == category).map_or(&[][..], |(_, reasons)| *reasons);
+        for reason in given.iter().filter(|reason| !known.contains(*reason)) {
+            findings.wrong(PLACE, format!("gives the reason {reason}, which Apple has not for {category}"));
+        }
+        categories.insert(category);
     }
     for name in undefined {
         // On x86_64 some have a second name with the suffix.

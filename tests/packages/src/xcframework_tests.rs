@@ -148,11 +148,11 @@ impl Package {
         );
         let names = ["sipwake 0.1.0", "ring 1", "rsip 1", "rustls 1", "tokio 1", "uniffi 1", "Rust's standard library"];
         files.insert(LICENCES.into(), names.map(|name| format!("== {name} (MIT)\n")).concat().into_bytes());
-        let privacy = ["FileTimestamp", "SystemBootTime"].map(|category| {
+        let privacy = [("FileTimestamp", "C617.1"), ("SystemBootTime", "35F9.1")].map(|(category, reason)| {
             format!(
                 "<dict>{}{}</dict>",
                 pair("NSPrivacyAccessedAPIType", &format!("NSPrivacyAccessedAPICategory{category}")),
-                array("NSPrivacyAccessedAPITypeReasons", &["C617.1"])
+                array("NSPrivacyAccessedAPITypeReasons", &[reason])
             )
         });
         let privacy = list(&format!(
@@ -262,15 +262,13 @@ fn an_architecture_that_is_missing_is_found() {
 
 #[test]
 fn a_slice_that_is_missing_is_found() {
-    finds("2 of 3 slices", |package| {
-        let macos = format!("{ROOT}macos");
-        package.files.retain(|path, _| !path.starts_with(&macos));
+    finds("5 of 6 slices", |package| {
         let path = format!("{ROOT}Info.plist");
         let text = String::from_utf8(package.files[&path].clone()).expect("is text");
-        let at = text.rfind("<dict><key>LibraryIdentifier").expect("is the third");
+        let at = text.rfind("<dict><key>LibraryIdentifier").expect("is the last");
         let end = at + text[at..].find("</dict>").expect("ends") + "</dict>".len();
         package.files.insert(path, [&text[..at], &text[end..]].concat().into_bytes());
-        package.sources.remove("macos-arm64_x86_64");
+        package.sources.remove("xros-arm64-simulator");
     });
 }
 
@@ -369,8 +367,13 @@ fn a_checksum_of_another_archive_is_found() {
 fn a_privacy_manifest_that_says_too_little_is_found() {
     finds_beside("is no XML", |beside| beside.privacy.clear());
     finds_beside("category FileTimestamp", |beside| {
-        let text = String::from_utf8_lossy(&beside.privacy).replace("CategoryFileTimestamp", "CategoryDiskSpace");
+        let text = String::from_utf8_lossy(&beside.privacy)
+            .replace("CategoryFileTimestamp", "CategoryDiskSpace")
+            .replace("C617.1", "85F4.1");
         beside.privacy = text.into_bytes();
+    });
+    finds_beside("gives the reason 1A2B.1, which Apple has not for FileTimestamp", |beside| {
+        beside.privacy = String::from_utf8_lossy(&beside.privacy).replace("C617.1", "1A2B.1").into_bytes();
     });
     finds_beside("no privacy manifest among its resources", |beside| {
         beside.manifest = beside.manifest.replace("PrivacyInfo.xcprivacy", "");

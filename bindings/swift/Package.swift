@@ -7,7 +7,7 @@ import PackageDescription
 // and packages with those cannot be depended on.
 let package = Package(
     name: "SipWake",
-    platforms: [.iOS(.v16), .macOS(.v13)],
+    platforms: [.iOS(.v16), .macCatalyst(.v16), .macOS(.v13), .visionOS(.v1)],
     products: [.library(name: "SipWake", targets: ["SipWake"])],
     targets: [
         .target(name: "SipWakeFFIC", linkerSettings: [.linkedLibrary("sipwake_ffi")]),

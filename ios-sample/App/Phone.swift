@@ -12,6 +12,7 @@ final class Phone: PhoneSystem {
     private let calls: CallKitBridge
     private let pushes: PushKitBridge
     private let network: NetworkWatch
+    private let refresh: BackgroundRefresh
     private let controller = CXCallController()
     private weak var model: AppModel?
 
@@ -22,6 +23,9 @@ final class Phone: PhoneSystem {
         calls.audioSessionChanged = { [weak model] _, active in model?.audioSession(active: active) }
         pushes = PushKitBridge(model.client, calls: calls, accounts: model.accounts)
         network = NetworkWatch(model.client)
+        // The name stands in Info.plist, under BGTaskSchedulerPermittedIdentifiers.
+        let name = (Bundle.main.bundleIdentifier ?? "") + ".refresh"
+        refresh = BackgroundRefresh(model.client, accounts: model.accounts, identifier: name)
         pushes.onPush = { [weak model] action, _ in
             Task {
                 guard let notification = action.notification else { return }
@@ -38,6 +42,7 @@ final class Phone: PhoneSystem {
 
     func giveTokens(to accounts: [AccountID]) {
         pushes.accounts = accounts
+        refresh.accounts = accounts
     }
 
     // What the user does on the app's own screen goes through CallKit, which then asks the bridge: one way for both screens.

@@ -14,12 +14,11 @@ let package = Package(
         .package(name: "SampleCore", path: "../Core"),
     ],
     targets: [
-        .target(name: "CryptoKit"),
         .target(name: "SwiftUI", dependencies: [.product(name: "AppleStandIns", package: "AppleCheck")]),
         .target(name: "StandIns", dependencies: ["SipWake", .product(name: "AppleStandIns", package: "AppleCheck")]),
         .target(
-            name: "SampleApp", dependencies: ["SampleCore", "SipWake", "StandIns", "SwiftUI", "CryptoKit"]),
-        .target(name: "SampleExtension", dependencies: ["SampleCore", "SipWake", "StandIns", "CryptoKit"]),
+            name: "SampleApp", dependencies: ["SampleCore", "SipWake", "StandIns", "SwiftUI"]),
+        .target(name: "SampleExtension", dependencies: ["SampleCore", "SipWake", "StandIns"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -5,9 +5,13 @@ import PackageDescription
 // SipWake's Apple side where there is no SDK of Apple's: compiled and run against played frameworks that have no more of Apple's than
 // that side and the sample use, and that are stricter than Apple's: what a phone would punish or overlook is a violation. They are
 // built as Swift 5, without @Sendable on their handlers, as most of Apple's frameworks are: a handler that wrongly belongs to the main
-// actor then traps here as it does on a phone. Nothing of this ships. The Keychain store is not among it: it needs Core Foundation.
+// actor then traps here as it does on a phone. Nothing of this ships.
 let played: [SwiftSetting] = [.swiftLanguageMode(.v5)]
-let frameworks: [Target.Dependency] = ["AVFAudio", "BackgroundTasks", "CallKit", "PushKit", "Network", "UserNotifications", "UIKit"]
+let frameworks = [
+    "AVFAudio", "BackgroundTasks", "CallKit", "CryptoKit", "LiveCommunicationKit", "PushKit", "Network", "Security", "UserNotifications",
+    "UIKit", "dnssd",
+]
+let dependencies = frameworks.map { Target.Dependency(stringLiteral: $0) }
 
 let package = Package(
     name: "AppleCheck",
@@ -15,22 +19,26 @@ let package = Package(
     products: [
         .library(
             name: "AppleStandIns",
-            targets: ["SipWakeApple", "AVFAudio", "BackgroundTasks", "CallKit", "PushKit", "Network", "UserNotifications", "UIKit"])
+            targets: ["SipWakeApple"] + frameworks)
     ],
     dependencies: [.package(name: "SipWake", path: "..")],
     targets: [
         .target(name: "AVFAudio", swiftSettings: played),
         .target(name: "BackgroundTasks", swiftSettings: played),
         .target(name: "CallKit", dependencies: ["AVFAudio"], swiftSettings: played),
+        .target(name: "CryptoKit", swiftSettings: played),
+        .target(name: "LiveCommunicationKit", dependencies: ["AVFAudio"], swiftSettings: played),
         .target(name: "PushKit", dependencies: ["CallKit"], swiftSettings: played),
         .target(name: "Network", swiftSettings: played),
+        .target(name: "Security", swiftSettings: played),
         .target(name: "UserNotifications", swiftSettings: played),
         .target(name: "UIKit", swiftSettings: played),
+        .target(name: "dnssd", swiftSettings: played),
         .target(
-            name: "SipWakeApple", dependencies: [.product(name: "SipWake", package: "SipWake")] + frameworks,
+            name: "SipWakeApple", dependencies: [.product(name: "SipWake", package: "SipWake")] + dependencies,
             swiftSettings: [.define("SIPWAKE_STANDINS")]),
         .testTarget(
-            name: "AppleTests", dependencies: ["SipWakeApple", .product(name: "SipWake", package: "SipWake")] + frameworks),
+            name: "AppleTests", dependencies: ["SipWakeApple", .product(name: "SipWake", package: "SipWake")] + dependencies),
     ],
     swiftLanguageModes: [.v6]
 )

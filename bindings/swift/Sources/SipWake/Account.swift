@@ -118,6 +118,9 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
     public var sendPIID: Bool?
     /// Believes no word of a push that the app's decryptor did not open: such a push registers, and announces and ends no call.
     public var sealedPushesOnly: Bool
+    /// Registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that send calls to the
+    /// Contact itself, whatever they saw. Not for WebSocket, whose Contact is no address.
+    public var followObservedAddress: Bool
 
     public init(
         aor: String, credentials: Credentials, displayName: String? = nil, authUser: String? = nil, registrar: String? = nil,
@@ -125,7 +128,7 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
         transport: Transport? = nil, expires: Duration? = nil, userAgent: String? = nil, instanceID: String? = nil,
         keepAlive: Duration? = nil, allowCleartextSecrets: Bool = false, minimumDigest: DigestAlgorithm? = nil,
         requireServerProof: Bool = false, ignoreChallengesInCalls: Bool = false, sendPIID: Bool? = nil,
-        sealedPushesOnly: Bool = false
+        sealedPushesOnly: Bool = false, followObservedAddress: Bool = false
     ) {
         self.aor = aor
         self.credentials = credentials
@@ -147,6 +150,7 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
         self.ignoreChallengesInCalls = ignoreChallengesInCalls
         self.sendPIID = sendPIID
         self.sealedPushesOnly = sealedPushesOnly
+        self.followObservedAddress = followObservedAddress
     }
 
     public var description: String { "AccountConfig(\(aor))" }
@@ -167,7 +171,7 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
             userAgent: userAgent, instanceId: instanceID, keepAliveSeconds: keepAlive?.wholeSeconds,
             allowCleartextSecrets: allowCleartextSecrets, minimumDigest: minimumDigest?.foreign,
             requireServerProof: requireServerProof, ignoreChallengesInCalls: ignoreChallengesInCalls, sendPiid: sendPIID,
-            sealedPushesOnly: sealedPushesOnly)
+            sealedPushesOnly: sealedPushesOnly, followObservedAddress: followObservedAddress)
     }
 }
 

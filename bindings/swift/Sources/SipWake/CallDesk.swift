@@ -62,7 +62,7 @@ public struct ShownCall: Hashable, Sendable {
 @MainActor
 public protocol CallScreenAction: AnyObject {
     /// When the system stops waiting: `CXAction.timeoutDate`. Nil: never.
-    var timeoutDate: Date? { get }
+    var deadline: Date? { get }
     /// It is done.
     func fulfill()
     /// It could not be done.
@@ -70,7 +70,7 @@ public protocol CallScreenAction: AnyObject {
 }
 
 extension CallScreenAction {
-    public var timeoutDate: Date? { nil }
+    public var deadline: Date? { nil }
 }
 
 /// When the user's "answer" counts as carried out. CallKit starts the audio session then.
@@ -82,6 +82,16 @@ public enum AnswerPolicy: Hashable, Sendable {
     case connected
     /// At once, also if the INVITE is not here yet. If it never comes, CallKit has shown a call that was none.
     case atOnce
+}
+
+/// What the system offers the user of a call besides answer, mute and end. The media engine must carry it out.
+public struct CallFeatures: OptionSet, Hashable, Sendable {
+    public let rawValue: Int
+    public init(rawValue: Int) { self.rawValue = rawValue }
+
+    public static let holding = CallFeatures(rawValue: 1)
+    public static let dtmf = CallFeatures(rawValue: 2)
+    public static let grouping = CallFeatures(rawValue: 4)
 }
 
 /// What the user wants of a call besides answering and ending it.
@@ -174,7 +184,7 @@ public final class CallDesk: CallReporter {
     /// The user answers. The action is settled as the policy says, and fails if the call ends first or the system's patience does.
     public func userAnswers(_ call: UUID, _ action: any CallScreenAction) {
         giveUp(call)
-        answering[call] = Answering(action, until: action.timeoutDate.map { $0 - Self.margin }) { [weak self] in
+        answering[call] = Answering(action, until: action.deadline.map { $0 - Self.margin }) { [weak self] in
             self?.answerTimedOut(call)
         }
         if policy == .atOnce { settle(call) }

@@ -160,6 +160,10 @@ public final class SipWakeClient: Sendable {
         return Kept(try await waiting { [ffi] in try await ffi.logOut(account: account.rawValue) })
     }
 
+    /// How many users logged out of whom a server is still to be told, those of earlier runs of the app included. While there is one,
+    /// the process is worth keeping.
+    public var pendingLogOuts: Int { Int((try? ffi.pendingLogOuts()) ?? 0) }
+
     /// Says that the store can be read and written again: the phone was unlocked for the first time. What could not be read or stored
     /// before is tried at once; without this within a minute. Call it from `applicationProtectedDataDidBecomeAvailable(_:)`.
     public func storeAvailable() async throws {
@@ -274,7 +278,9 @@ extension PushAction {
             case .ringing, .answerWanted, .connected, .ended: true
             default: false
             }
-        case (.refreshBinding, .registered), (.refreshBinding, .registrationFailed), (.chat, .chatMessage): true
+        // Without content it may be a call all the same, whose INVITE comes after the REGISTER.
+        case (.refreshBinding, .registered), (.refreshBinding, .registrationFailed): problem == nil
+        case (.refreshBinding, .call), (.chat, .chatMessage): true
         default: false
         }
     }

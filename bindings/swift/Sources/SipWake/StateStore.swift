@@ -17,11 +17,26 @@ public protocol StateStore: Sendable {
     func saveProgress(key: String, bytes: Data) throws
     /// Removes a record; one that is not there is no error.
     func remove(key: String) throws
+    /// Returns the keys of all records. The client never asks for them: an app does that wipes what a former installation left.
+    ///
+    /// - Throws: ``SipWakeError/unavailable(reason:)`` by default, from a store that cannot list its records.
+    func keys() throws -> [String]
+    /// Removes all records. Log the accounts out first and wait until that is told: what is removed here can no longer be unbound.
+    /// The default removes those that ``keys()`` names.
+    func removeAll() throws
 }
 
 extension StateStore {
     public func saveProgress(key: String, bytes: Data) throws {
         try save(key: key, bytes: bytes)
+    }
+
+    public func keys() throws -> [String] {
+        throw SipWakeError.unavailable(reason: "\(Self.self) cannot list its records")
+    }
+
+    public func removeAll() throws {
+        for key in try keys() { try remove(key: key) }
     }
 }
 
@@ -47,6 +62,8 @@ public final class MemoryStore: StateStore, @unchecked Sendable {
     public func load(key: String) -> Data? { lock.withLock { records[key] } }
     public func save(key: String, bytes: Data) { lock.withLock { records[key] = bytes } }
     public func remove(key: String) { lock.withLock { records[key] = nil } }
+    public func keys() -> [String] { lock.withLock { Array(records.keys) } }
+    public func removeAll() { lock.withLock { records = [:] } }
 }
 
 final class ForeignStore: SipWakeFFI.StateStore {

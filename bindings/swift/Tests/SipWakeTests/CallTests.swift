@@ -22,10 +22,10 @@ final class Screen: CallScreen {
 /// What the user did, played.
 @MainActor
 final class Tap: CallScreenAction {
-    let timeoutDate: Date?
+    let deadline: Date?
     private(set) var outcome: String?
 
-    init(until timeoutDate: Date? = nil) { self.timeoutDate = timeoutDate }
+    init(until deadline: Date? = nil) { self.deadline = deadline }
 
     func fulfill() { outcome = (outcome ?? "") + "fulfilled" }
     func fail() { outcome = (outcome ?? "") + "failed" }

@@ -4,7 +4,10 @@ public class BGTask: NSObject {
     public var expirationHandler: (() -> Void)?
     /// What the app said at the end; a second time is a violation.
     public private(set) var completions: [Bool] = []
-    public func setTaskCompleted(success: Bool) { completions.append(success) }
+    public func setTaskCompleted(success: Bool) {
+        completions.append(success)
+        if completions.count > 1 { BGTaskScheduler.shared.violations.append("a task was finished twice") }
+    }
 }
 
 public class BGAppRefreshTask: BGTask {}
@@ -27,6 +30,8 @@ public class BGTaskScheduler: NSObject {
     public struct NotPermitted: Error {}
 
     private var handler: ((BGTask) -> Void)?
+    /// What an app did that iOS punishes: it ends an app that registers a task again, and one that finishes a task twice.
+    public internal(set) var violations: [String] = []
     public private(set) var requests: [BGTaskRequest] = []
 
     public func register(

@@ -34,6 +34,18 @@ import UserNotifications
         phone.end()
     }
 
+    @Test func anAnswerThatTakesTooLongFailsASecondBeforeCallKitsTimeIsUp() async throws {
+        let phone = try await Device()
+        try phone.deliver(["ntype": "0", "nfrom": "1234", "ncallid": "never@x", "ntouser": "alice"])
+        let uuid = try #require(phone.callKit.reports.last)
+        let answer = phone.callKit.userAnswers(uuid, within: 3)
+        #expect(!answer.isComplete)
+        try await phone.until("failed") { answer.isComplete }
+        #expect(phone.callKit.call(uuid)?.state == .ended && phone.callKit.call(uuid)?.reason == .failed)
+        try await phone.until("over") { phone.media.ended[uuid] != nil }
+        phone.end()
+    }
+
     @Test func theUserHangsUpOnCallKitsScreen() async throws {
         let phone = try await Device()
         let call = try phone.pushedCall()
@@ -218,6 +230,22 @@ import UserNotifications
         let cut = scheduler.start()
         cut.expirationHandler?()
         try await phone.until("ended") { cut.completions == [false] }
+        withExtendedLifetime(refresh) {}
+        phone.end()
+    }
+
+    @Test func aRefreshInTheBackgroundWaitsForALogOutThatNoServerKnowsOf() async throws {
+        let phone = try await Device()
+        let lost: [String: Any] = ["action": "drop", "direction": "received", "method": "REGISTER", "count": 1_000]
+        try phone.gateway.ask("faults", ["faults": [lost]])
+        try await phone.client.logOut(phone.account)
+        #expect(phone.client.pendingLogOuts == 1)
+        let refresh = BackgroundRefresh(phone.client, accounts: [], identifier: BGTaskScheduler.permitted)
+        let task = BGTaskScheduler.shared.start()
+        #expect(task.completions.isEmpty)
+        try phone.gateway.ask("clear_faults")
+        try await phone.until("told") { task.completions == [true] }
+        #expect(phone.client.pendingLogOuts == 0)
         withExtendedLifetime(refresh) {}
         phone.end()
     }

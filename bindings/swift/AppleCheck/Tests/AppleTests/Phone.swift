@@ -36,7 +36,7 @@ final class Device {
     private(set) var failures: [Failure] = []
     private(set) var audio: [Bool] = []
 
-    init(features: CallKitBridge.Features = [], answering policy: AnswerPolicy = .answerable, options: ClientOptions = ClientOptions())
+    init(features: CallFeatures = [], answering policy: AnswerPolicy = .answerable, options: ClientOptions = ClientOptions())
         async throws
     {
         PlayedCallKit.shared.reset()

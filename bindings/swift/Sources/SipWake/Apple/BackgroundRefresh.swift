@@ -1,4 +1,4 @@
-#if SIPWAKE_STANDINS || (canImport(BackgroundTasks) && os(iOS))
+#if SIPWAKE_STANDINS || (canImport(BackgroundTasks) && (os(iOS) || os(visionOS)))
     import BackgroundTasks
     import Foundation
     #if SIPWAKE_STANDINS
@@ -52,26 +52,29 @@
             let events = client.events(replaying: 0)
             let work = Task { [client, accounts] in
                 var waiting = Set<AccountID>()
+                var failed = false
                 for account in accounts {
                     do {
                         try await client.register(account)
                         waiting.insert(account)
-                    } catch where !(error is CancellationError) {
-                        client.note(Failure(domain: "sipwake", doing: "renew a binding", error))
                     } catch {
-                        break
+                        failed = true
+                        if !(error is CancellationError) {
+                            client.note(Failure(domain: "sipwake", doing: "renew a binding", error))
+                        }
                     }
                 }
-                if !waiting.isEmpty {
+                if !waiting.isEmpty || client.pendingLogOuts > 0 {
                     for await event in events {
                         switch event {
-                        case .registered(let account, _), .registrationFailed(let account, _): waiting.remove(account)
+                        case .registered(let account, _): waiting.remove(account)
+                        case .registrationFailed(let account, _): failed = waiting.remove(account) != nil || failed
                         default: break
                         }
-                        if waiting.isEmpty { break }
+                        if waiting.isEmpty, client.pendingLogOuts == 0 { break }
                     }
                 }
-                task.setTaskCompleted(success: waiting.isEmpty && !Task.isCancelled)
+                task.setTaskCompleted(success: !failed && waiting.isEmpty && client.pendingLogOuts == 0)
             }
             // Ends the stream of events, and with it the task.
             task.expirationHandler = { @Sendable in work.cancel() }

@@ -1,4 +1,4 @@
-#if SIPWAKE_STANDINS || (canImport(UIKit) && os(iOS))
+#if SIPWAKE_STANDINS || (canImport(UIKit) && (os(iOS) || os(visionOS)))
     import Foundation
     import UIKit
     #if SIPWAKE_STANDINS

@@ -1,4 +1,4 @@
-#if SIPWAKE_STANDINS || (canImport(CallKit) && os(iOS))
+#if SIPWAKE_STANDINS || (canImport(CallKit) && (os(iOS) || os(visionOS)))
     import AVFAudio
     import CallKit
     import Foundation
@@ -12,16 +12,6 @@
     /// All of it happens on the main queue.
     @MainActor
     public final class CallKitBridge: NSObject, CallReporter {
-        /// What CallKit offers the user of a call besides answer, mute and end. The media engine must carry it out.
-        public struct Features: OptionSet, Sendable {
-            public let rawValue: Int
-            public init(rawValue: Int) { self.rawValue = rawValue }
-
-            public static let holding = Features(rawValue: 1)
-            public static let dtmf = Features(rawValue: 2)
-            public static let grouping = Features(rawValue: 4)
-        }
-
         /// Sets up the audio session, category and mode, when the user answers: Apple wants that before the answer is fulfilled. The
         /// session is not to be activated here. What is thrown becomes ``SipWakeEvent/failed(_:)``, and the call goes on.
         public var configureAudio: (@MainActor () throws -> Void)?
@@ -42,7 +32,7 @@
         ///   - policy: when an answer is fulfilled.
         public init(
             _ client: SipWakeClient, media: any CallMedia, configuration: CXProviderConfiguration = CXProviderConfiguration(),
-            features: Features = [], answering policy: AnswerPolicy = .answerable
+            features: CallFeatures = [], answering policy: AnswerPolicy = .answerable
         ) {
             self.client = client
             provider = CXProvider(configuration: configuration)
@@ -127,13 +117,15 @@
         }
     }
 
-    extension CXAction: CallScreenAction {}
+    extension CXAction: CallScreenAction {
+        public var deadline: Date? { timeoutDate }
+    }
 
     private final class Screen: CallScreen {
         private let provider: CXProvider
-        private let features: CallKitBridge.Features
+        private let features: CallFeatures
 
-        init(_ provider: CXProvider, _ features: CallKitBridge.Features) {
+        init(_ provider: CXProvider, _ features: CallFeatures) {
             self.provider = provider
             self.features = features
         }
@@ -178,7 +170,7 @@
 
     extension CXCallUpdate {
         /// What CallKit shows of a call.
-        public convenience init(_ call: ShownCall, _ features: CallKitBridge.Features = []) {
+        public convenience init(_ call: ShownCall, _ features: CallFeatures = []) {
             self.init()
             remoteHandle = CXHandle(type: .generic, value: call.caller)
             localizedCallerName = call.label

@@ -1,4 +1,4 @@
-#if SIPWAKE_STANDINS || (canImport(UserNotifications) && os(iOS))
+#if SIPWAKE_STANDINS || (canImport(UserNotifications) && (os(iOS) || os(visionOS)))
     import Foundation
     import UserNotifications
     #if SIPWAKE_STANDINS

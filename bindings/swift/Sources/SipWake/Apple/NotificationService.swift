@@ -1,4 +1,4 @@
-#if SIPWAKE_STANDINS || (canImport(UserNotifications) && canImport(CallKit) && os(iOS))
+#if SIPWAKE_STANDINS || (canImport(UserNotifications) && canImport(CallKit) && (os(iOS) || os(visionOS)))
     import CallKit
     import Foundation
     import UserNotifications

@@ -1,4 +1,4 @@
-#if SIPWAKE_STANDINS || (canImport(PushKit) && os(iOS))
+#if SIPWAKE_STANDINS || (canImport(PushKit) && (os(iOS) || os(visionOS)))
     import Foundation
     import PushKit
     #if SIPWAKE_STANDINS
@@ -85,7 +85,7 @@
         }
 
         #if SIPWAKE_STANDINS || compiler(>=6.3)
-            @available(iOS 26.4, *)
+            @available(iOS 26.4, visionOS 26.4, *)
             nonisolated public func pushRegistry(
                 _ registry: PKPushRegistry, didReceiveIncomingVoIPPushWith payload: PKPushPayload,
                 metadata: PKVoIPPushMetadata, withCompletionHandler completion: @escaping () -> Void

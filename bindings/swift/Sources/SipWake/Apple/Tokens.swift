@@ -1,4 +1,4 @@
-#if SIPWAKE_STANDINS || os(iOS)
+#if SIPWAKE_STANDINS || os(iOS) || os(visionOS)
     import Foundation
     #if SIPWAKE_STANDINS
         import SipWake

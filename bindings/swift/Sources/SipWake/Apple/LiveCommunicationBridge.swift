@@ -1,0 +1,230 @@
+#if SIPWAKE_STANDINS || (canImport(LiveCommunicationKit) && (os(iOS) || os(visionOS)))
+    import AVFAudio
+    import Foundation
+    import LiveCommunicationKit
+    #if SIPWAKE_STANDINS
+        import SipWake
+    #endif
+
+    /// Shows sipwake's calls in LiveCommunicationKit, under the UUIDs that they have here, as ``CallDesk`` says and as `CallKitBridge` does
+    /// with CallKit. For apps that may not use CallKit, and for those that follow Apple's newer framework. An app has one of the two.
+    ///
+    /// LiveCommunicationKit takes a call asynchronously. The report begins before ``report(_:done:)`` returns, and `done`, which is
+    /// PushKit's completion, is called once it was taken.
+    @available(iOS 17.4, visionOS 1.1, *)
+    @MainActor
+    public final class LiveCommunicationBridge: NSObject, CallReporter {
+        /// Sets up the audio session, category and mode, when the user answers. It is not to be activated here. What is thrown becomes
+        /// ``SipWakeEvent/failed(_:)``, and the call goes on.
+        public var configureAudio: (@MainActor () throws -> Void)?
+        /// Told when the system gives (true) or takes the audio session: that is when audio may start, and not before.
+        public var audioSessionChanged: (@MainActor (AVAudioSession, Bool) -> Void)?
+
+        private let client: SipWakeClient
+        private let manager: ConversationManager
+        private let desk: CallDesk
+
+        /// Sets up LiveCommunicationKit, and follows the client's calls until it ends.
+        ///
+        /// - Parameters:
+        ///   - media: the app's media engine.
+        ///   - configuration: what the system shows of the app; nil: two calls at a time, without video, listed among the recents.
+        ///   - features: what the user is offered during a call.
+        ///   - policy: when an answer is fulfilled.
+        public init(
+            _ client: SipWakeClient, media: any CallMedia, configuration: ConversationManager.Configuration? = nil,
+            features: CallFeatures = [], answering policy: AnswerPolicy = .answerable
+        ) {
+            self.client = client
+            let plain = ConversationManager.Configuration(
+                ringtoneName: nil, iconTemplateImageData: nil, maximumConversationGroups: 2, maximumConversationsPerConversationGroup: 1,
+                includesConversationInRecents: true, supportsVideo: false, supportedHandleTypes: [.generic])
+            manager = ConversationManager(configuration: configuration ?? plain)
+            desk = CallDesk(client, screen: ConversationScreen(manager, features), media: media, answering: policy)
+            super.init()
+            manager.delegate = self
+        }
+
+        /// Does what a push asks of the system.
+        public func report(_ action: PushAction, done: @escaping @MainActor () -> Void) {
+            desk.report(action, done: done)
+        }
+
+        /// Ends all calls and gives the manager up, so that an app may make another one.
+        public func invalidate() {
+            desk.reset()
+            manager.invalidate()
+        }
+
+        private func perform(_ action: ConversationAction) {
+            let call = action.conversationUUID
+            switch action {
+            case let join as JoinConversationAction:
+                do { try configureAudio?() } catch {
+                    client.note(Failure(domain: "AVFAudio", doing: "configure the audio session", error))
+                }
+                desk.userAnswers(call, Tap(join) { join.fulfill(dateConnected: Date()) })
+            case let end as EndConversationAction:
+                desk.userEnds(call, Tap(end) { end.fulfill(dateEnded: Date()) })
+            case let mute as MuteConversationAction:
+                desk.userWants(.mute(mute.isMuted), of: call, Tap(mute))
+            case let pause as PauseConversationAction:
+                desk.userWants(.hold(pause.isPaused), of: call, Tap(pause))
+            case let tones as PlayToneAction:
+                desk.userWants(.dtmf(tones.digits), of: call, Tap(tones))
+            case let merge as MergeConversationAction:
+                desk.userWants(.group(with: merge.conversationUUIDToMergeWith), of: call, Tap(merge))
+            case is UnmergeConversationAction:
+                desk.userWants(.group(with: nil), of: call, Tap(action))
+            default:
+                action.fail()
+            }
+        }
+
+        private func timedOut(_ action: ConversationAction) {
+            let reason = "LiveCommunicationKit's time is up"
+            client.note(Failure(domain: "LiveCommunicationKit", doing: "wait for \(type(of: action))", reason: reason))
+            if action is JoinConversationAction { desk.answerTimedOut(action.conversationUUID) }
+        }
+
+        /// Apple does not say on which queue the delegate is called.
+        nonisolated private func onMain(_ work: @escaping @MainActor (LiveCommunicationBridge) -> Void) {
+            if Thread.isMainThread {
+                MainActor.assumeIsolated { work(self) }
+            } else {
+                DispatchQueue.main.async { MainActor.assumeIsolated { work(self) } }
+            }
+        }
+    }
+
+    @available(iOS 17.4, visionOS 1.1, *)
+    extension LiveCommunicationBridge: ConversationManagerDelegate {
+        nonisolated public func conversationManagerDidBegin(_ manager: ConversationManager) {}
+
+        nonisolated public func conversationManagerDidReset(_ manager: ConversationManager) {
+            onMain { $0.desk.reset() }
+        }
+
+        nonisolated public func conversationManager(_ manager: ConversationManager, conversationChanged conversation: Conversation) {}
+
+        nonisolated public func conversationManager(_ manager: ConversationManager, perform action: ConversationAction) {
+            nonisolated(unsafe) let action = action
+            onMain { $0.perform(action) }
+        }
+
+        nonisolated public func conversationManager(_ manager: ConversationManager, timedOutPerforming action: ConversationAction) {
+            nonisolated(unsafe) let action = action
+            onMain { $0.timedOut(action) }
+        }
+
+        nonisolated public func conversationManager(_ manager: ConversationManager, didActivate audioSession: AVAudioSession) {
+            nonisolated(unsafe) let session = audioSession
+            onMain { $0.audioSessionChanged?(session, true) }
+        }
+
+        nonisolated public func conversationManager(_ manager: ConversationManager, didDeactivate audioSession: AVAudioSession) {
+            nonisolated(unsafe) let session = audioSession
+            onMain { $0.audioSessionChanged?(session, false) }
+        }
+    }
+
+    /// An action, which is settled in the way of its kind.
+    @available(iOS 17.4, visionOS 1.1, *)
+    private final class Tap: CallScreenAction {
+        private let action: ConversationAction
+        private let done: () -> Void
+
+        init(_ action: ConversationAction, done: (() -> Void)? = nil) {
+            self.action = action
+            self.done = done ?? { action.fulfill() }
+        }
+
+        var deadline: Date? { action.timeoutDate }
+        func fulfill() { done() }
+        func fail() { action.fail() }
+    }
+
+    @available(iOS 17.4, visionOS 1.1, *)
+    private final class ConversationScreen: CallScreen {
+        private let manager: ConversationManager
+        private let features: CallFeatures
+        /// What became of calls of which the system has not taken note yet.
+        private var reporting: [UUID: [Conversation.Event]] = [:]
+
+        init(_ manager: ConversationManager, _ features: CallFeatures) {
+            self.manager = manager
+            self.features = features
+        }
+
+        func show(_ call: ShownCall, done: @escaping @MainActor (ShowOutcome) -> Void) {
+            let known = conversation(call.uuid) != nil || reporting[call.uuid] != nil
+            if reporting[call.uuid] == nil { reporting[call.uuid] = [] }
+            nonisolated(unsafe) let (manager, update) = (manager, Conversation.Update(call, features))
+            // Detached: on the main actor it would begin only after PushKit's delegate has returned.
+            Task.detached(priority: .userInitiated) { [weak self] in
+                let outcome: ShowOutcome
+                do {
+                    try await manager.reportNewIncomingConversation(uuid: call.uuid, update: update)
+                    outcome = known ? .known : .new
+                } catch {
+                    let failure = Failure(domain: "LiveCommunicationKit", doing: "report an incoming call", error)
+                    outcome = known ? .known : .refused(.other, failure)
+                }
+                await self?.taken(call.uuid)
+                await done(outcome)
+            }
+        }
+
+        func update(_ call: ShownCall) {
+            report(.conversationUpdated(Conversation.Update(call, features)), of: call.uuid)
+        }
+
+        func end(_ call: UUID, _ reason: EndReason) {
+            report(.conversationEnded(Date(), Conversation.EndedReason(reason)), of: call)
+        }
+
+        private func report(_ event: Conversation.Event, of call: UUID) {
+            guard reporting[call] == nil else {
+                reporting[call]?.append(event)
+                return
+            }
+            if let conversation = conversation(call) { manager.reportConversationEvent(event, for: conversation) }
+        }
+
+        private func taken(_ call: UUID) {
+            for event in reporting.removeValue(forKey: call) ?? [] { report(event, of: call) }
+        }
+
+        private func conversation(_ call: UUID) -> Conversation? {
+            manager.conversations.first { $0.uuid == call }
+        }
+    }
+
+    @available(iOS 17.4, visionOS 1.1, *)
+    extension Conversation.Update {
+        /// What the system shows of a call.
+        public init(_ call: ShownCall, _ features: CallFeatures = []) {
+            var capabilities: Conversation.Capabilities = []
+            if call.video { capabilities.insert(.video) }
+            if features.contains(.holding) { capabilities.insert(.pausing) }
+            if features.contains(.dtmf) { capabilities.insert(.playingTones) }
+            if features.contains(.grouping) { capabilities.formUnion([.merging, .unmerging]) }
+            let caller = Handle(type: .generic, value: call.caller, displayName: call.label)
+            self.init(members: [caller], activeRemoteMembers: [caller], capabilities: capabilities)
+        }
+    }
+
+    @available(iOS 17.4, visionOS 1.1, *)
+    extension Conversation.EndedReason {
+        /// The system's word for how a call ended.
+        public init(_ reason: EndReason) {
+            switch reason {
+            case .answeredElsewhere: self = .joinedElsewhere
+            case .declined, .declinedElsewhere: self = .declinedElsewhere
+            case .missed, .unanswered: self = .unanswered
+            case .cancelled, .hungUpByCaller, .hungUp, .loggedOut: self = .remoteEnded
+            default: self = .failed
+            }
+        }
+    }
+#endif

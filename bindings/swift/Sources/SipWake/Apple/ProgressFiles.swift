@@ -1,0 +1,66 @@
+#if SIPWAKE_STANDINS || (canImport(Security) && canImport(Darwin))
+    import Foundation
+
+    /// Progress beside a store that is slow, such as the Keychain: one sealed file a record, written often and never waited for. A file
+    /// belongs to one writing of its record, whose mark it begins with, and counts for nothing once that was written anew.
+    struct ProgressFiles: Sendable {
+        /// Encrypts and decrypts; nil from `open`: it cannot be.
+        struct Seal: Sendable {
+            let seal: @Sendable (_ plain: Data, _ about: Data) throws -> Data
+            let open: @Sendable (_ sealed: Data, _ about: Data) throws -> Data
+        }
+
+        private let folder: URL
+        private let sealing: Seal
+
+        /// The length of a record's mark.
+        static let markLength = 16
+
+        init(folder: URL, sealing: Seal) {
+            self.folder = folder
+            self.sealing = sealing
+        }
+
+        /// A mark for a record that is about to be written.
+        static func newMark() -> Data {
+            withUnsafeBytes(of: UUID().uuid) { Data($0) }
+        }
+
+        /// Returns the progress since the record with this mark was written; nil where there is none, or none that can be read.
+        func load(_ key: String, mark: Data) -> Data? {
+            guard let file = try? Data(contentsOf: file(key)), file.prefix(Self.markLength) == mark else { return nil }
+            return try? sealing.open(Data(file.dropFirst(Self.markLength)), about(key, mark))
+        }
+
+        func save(_ key: String, mark: Data, bytes: Data) throws {
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            let content = mark + (try sealing.seal(bytes, about(key, mark)))
+            #if canImport(Darwin)
+                var folder = folder
+                var values = URLResourceValues()
+                values.isExcludedFromBackup = true
+                try folder.setResourceValues(values)
+                try content.write(to: file(key), options: [.atomic, .completeFileProtectionUntilFirstUserAuthentication])
+            #else
+                try content.write(to: file(key), options: .atomic)
+            #endif
+        }
+
+        func remove(_ key: String) {
+            try? FileManager.default.removeItem(at: file(key))
+        }
+
+        func removeAll() {
+            try? FileManager.default.removeItem(at: folder)
+        }
+
+        /// In hexadecimal: no key names a file elsewhere, or differs from another in case alone.
+        private func file(_ key: String) -> URL {
+            folder.appendingPathComponent(key.utf8.map { String(format: "%02x", $0) }.joined())
+        }
+
+        private func about(_ key: String, _ mark: Data) -> Data {
+            Data(key.utf8) + mark
+        }
+    }
+#endif

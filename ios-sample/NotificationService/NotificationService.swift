@@ -5,5 +5,7 @@ import SipWake
 final class NotificationService: SipWakeNotificationService {
     override var decryptor: any PayloadDecryptor { payloadOpener }
 
-    override func isSilent(_ action: PushAction) -> Bool { isLoggedOut(in: keychain) }
+    override var store: (any StateStore)? { keychain }
+
+    override func isSilent(_ action: PushAction) -> Bool { super.isSilent(action) || isLoggedOut(in: keychain) }
 }

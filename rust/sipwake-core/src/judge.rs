@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
-use crate::account::AccountKey;
+use crate::account::{Account, AccountKey};
 use crate::calls::{Past, Side, State, Table};
-use crate::payload::{ActionKind, Duty, Hints, Ignored, PushAction};
+use crate::payload::{ActionKind, CALL_WINDOW, Duty, Hints, Ignored, PushAction};
+use crate::snapshot::{Departed, Removals};
 
 /// How long before a binding ends servers push to have it refreshed, and how far their clocks may be off. OpenSIPS does so two
 /// minutes before (`pn_trigger_interval`).
@@ -47,6 +48,12 @@ impl User {
     pub(crate) fn logged_out(name: String) -> Self {
         Self { name, account: None, silent: true, sealed: false, leaving: false, bound_until: 0 }
     }
+}
+
+/// The AOR without its scheme, by which a push may name it.
+pub(crate) fn name(account: &Account) -> String {
+    let aor = account.aor().as_str();
+    aor.split_once(':').map_or(aor, |(_, rest)| rest).to_owned()
 }
 
 /// The users that a push is for: those that it names, by user and domain or else by user, and all if it names none of them
@@ -92,6 +99,16 @@ pub(crate) fn is_nobody(meant: &[&User], action: &PushAction) -> bool {
 impl Gate {
     pub(crate) fn new(users: Vec<User>, unknown: bool, calls: Table, past: Past, window: Duration) -> Self {
         Self { users, unknown, calls, past, window }
+    }
+
+    /// A gate for a process without a client, which knows of the users that they are logged out and nothing else: from the stored record
+    /// [`REMOVALS`](crate::snapshot::REMOVALS), if there is one. It silences pushes that name such a user.
+    pub fn of_log_outs(removals: Option<&[u8]>) -> Self {
+        let (pending, departed) = removals.and_then(|record| Removals::open(record).ok()).unwrap_or_default();
+        let leaving = pending.into_iter().flatten().filter_map(|(_, removal)| Account::parse(removal.account).ok());
+        let names = leaving.map(|account| name(&account)).chain(departed.iter().map(Departed::name));
+        let users = names.map(User::logged_out).collect();
+        Self::new(users, true, Table::default(), Past::default(), CALL_WINDOW)
     }
 
     /// Returns how many users logged out of whom a server is still to be told.

@@ -24,7 +24,7 @@ use crate::error::FieldError;
 use crate::event::{Answer, CallTimes, Discard, Event, FlowError, FlowId, Output, Removed};
 use crate::flows::{Flow, Flows, Up};
 use crate::gateway::Load;
-use crate::judge::{self, Gate, User};
+use crate::judge::{self, Gate, User, name};
 use crate::outbox::{Outbox, Way};
 use crate::payload::{ActionKind, Hints, Ignored, PushAction};
 use crate::push::{Push, PushToken, Verdict};
@@ -957,12 +957,6 @@ impl Accounts for Vec<Registration> {
         let registration = self.iter_mut().find(|registration| registration.key() == account);
         registration.map(|registration| registration.answer_challenges(challenged, request, outbox)).unwrap_or_default()
     }
-}
-
-/// The AOR without its scheme, by which a push may name it.
-fn name(account: &Account) -> String {
-    let aor = account.aor().as_str();
-    aor.split_once(':').map_or(aor, |(_, rest)| rest).to_owned()
 }
 
 fn find<'a>(registrations: &'a [Registration], account: &AccountKey) -> Option<&'a Registration> {

@@ -39,7 +39,7 @@ pub use error::{CallbackError, SipWakeError};
 pub use event::{DiscardReason, Event, FailureKind, Registration, Standing, Verdict, WarningKind};
 pub use logging::{LogLevel, LogListener, LogRecord, set_log_level, set_log_listener};
 pub use options::{ClientCertificate, ClientOptions, GatewayProbe, TraceListener, TracedMessage};
-pub use parse::parse_push;
+pub use parse::{parse_push, parse_push_beside};
 pub use payload::{
     AppState, Channel, Duty, IgnoreReason, PayloadProblem, Priority, PushAction, PushHints, PushKind, PushPayload,
     Vendor,

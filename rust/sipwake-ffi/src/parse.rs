@@ -1,8 +1,12 @@
 //! Reading a push without a client.
 
+use sipwake::core::judge::Gate;
+use sipwake::core::snapshot::REMOVALS;
+
 use crate::decryptor::{Decryptor, ForeignDecryptor};
 use crate::error::SipWakeError;
 use crate::payload::{Channel, PushAction, PushHints, PushPayload};
+use crate::store::StateStore;
 
 /// Says what a push means, without a client and its knowledge of who is logged in. Use the client's `push` where there is one.
 /// A decryptor opens the payload before it is read, also in a notification service extension.
@@ -18,12 +22,43 @@ pub fn parse_push(
     hints: PushHints,
     decryptor: Option<Box<dyn Decryptor>>,
 ) -> Result<PushAction, SipWakeError> {
-    let (channel, hints) = (channel.into(), sipwake::Hints::from(hints));
-    let action = match decryptor.map(ForeignDecryptor) {
-        Some(decryptor) => sipwake::parse_push_with(&decryptor, &payload, channel, &hints),
-        None => sipwake::parse_push(&payload, channel, &hints),
-    };
+    let hints = sipwake::Hints::from(hints);
+    Ok(PushAction::convert(read(&payload, channel, &hints, decryptor), hints.received.boot))
+}
+
+/// As `parse_push`, for a process beside the client, such as a notification service extension: what the store that both share says of
+/// log-outs is heeded. A push that names a logged-out user is one to ignore. The store is read, once, and never written.
+///
+/// # Errors
+/// None of its own. A store that cannot be read silences nobody.
+#[uniffi::export]
+pub fn parse_push_beside(
+    payload: PushPayload,
+    channel: Channel,
+    hints: PushHints,
+    decryptor: Option<Box<dyn Decryptor>>,
+    store: Box<dyn StateStore>,
+) -> Result<PushAction, SipWakeError> {
+    let hints = sipwake::Hints::from(hints);
+    let action = read(&payload, channel, &hints, decryptor);
+    let removals = store.load(REMOVALS.to_owned()).unwrap_or_else(|error| {
+        log::warn!("whether its user is logged out is not known: {error}");
+        None
+    });
+    let action = Gate::of_log_outs(removals.as_deref()).judge(action, &hints, hints.received.boot);
     Ok(PushAction::convert(action, hints.received.boot))
+}
+
+fn read(
+    payload: &PushPayload,
+    channel: Channel,
+    hints: &sipwake::Hints,
+    decryptor: Option<Box<dyn Decryptor>>,
+) -> sipwake::PushAction {
+    match decryptor.map(ForeignDecryptor) {
+        Some(decryptor) => sipwake::parse_push_with(&decryptor, payload, channel.into(), hints),
+        None => sipwake::parse_push(payload, channel.into(), hints),
+    }
 }
 
 #[cfg(test)]

@@ -198,6 +198,18 @@ public func readPush(
     readPush(json: json(payload), channel: channel, hints: hints, opening: ForeignDecryptor(decryptor))
 }
 
+/// As the other `readPush`, for a process beside the client: a push that names a user of whom the shared store says that they are logged
+/// out is one to ignore. The store is read and never written; one that cannot be read silences nobody.
+public func readPush(
+    _ payload: [AnyHashable: Any], channel: Channel, hints: PushHints = PushHints(), opening decryptor: (any PayloadDecryptor)? = nil,
+    heeding store: any StateStore
+) -> PushAction {
+    let action = try? parsePushBeside(
+        payload: .json(bytes: json(payload)), channel: channel.foreign, hints: hints.foreign,
+        decryptor: decryptor.map(ForeignDecryptor.init), store: ForeignStore(store))
+    return action.map(PushAction.init) ?? .unknown(channel)
+}
+
 private func readPush(json: Data, channel: Channel, hints: PushHints, opening decryptor: ForeignDecryptor?) -> PushAction {
     let action = try? parsePush(payload: .json(bytes: json), channel: channel.foreign, hints: hints.foreign, decryptor: decryptor)
     return action.map(PushAction.init) ?? .unknown(channel)

@@ -3,7 +3,8 @@
 use sipwake_core::call::{CallPolicy, HangUp};
 use sipwake_core::clock::Now;
 use sipwake_core::event::{CallChange, Ended, Offer};
-use sipwake_core::payload::{ActionKind, Channel, Duty, Ignored};
+use sipwake_core::judge::Gate;
+use sipwake_core::payload::{ActionKind, Channel, Duty, Hints, Ignored, parse_push};
 use sipwake_core::push::Dialect;
 use sipwake_core::user_agent::Decline;
 
@@ -128,6 +129,29 @@ fn a_bare_rfc_8599_push_registers_every_binding_without_a_sound() {
     assert_eq!(action.duty, Duty::Nothing);
     assert_eq!(stage.all().len(), 2, "RFC 8599 section 4.1: every binding");
     assert!(stage.calls().is_empty());
+}
+
+#[test]
+fn beside_the_client_a_push_for_a_logged_out_user_is_silent_and_no_other() {
+    let mut stage = ready();
+    stage.log_out();
+    let hints = Hints::at(stage.now);
+    let beside = |stage: &Stage, json: &str| {
+        let record = stage.store.get(sipwake_core::snapshot::REMOVALS).map(Vec::as_slice);
+        Gate::of_log_outs(record).judge(parse_push(json, Channel::FcmIos, &hints), &hints, stage.now.boot).kind
+    };
+    for delivered in [false, true] {
+        let silent = ActionKind::Ignore { reason: Ignored::LoggedOut };
+        assert_eq!(beside(&stage, CALL), silent, "delivered: {delivered}");
+        for other in [CALL.replace("alice", "bob"), CALL.replace(r#","ntouser":"alice""#, "")] {
+            assert_ne!(beside(&stage, &other), silent, "delivered: {delivered}, {other}");
+        }
+        if let Some(removal) = stage.sent.pop_front() {
+            stage.ok(&removal, &[]);
+        }
+    }
+    stage.store.clear();
+    assert!(matches!(beside(&stage, CALL), ActionKind::IncomingCall { .. }));
 }
 
 /// A phone whose process ended, woken so many seconds before its binding ends.

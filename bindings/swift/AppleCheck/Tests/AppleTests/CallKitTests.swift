@@ -2,6 +2,7 @@ import BackgroundTasks
 import CallKit
 import Foundation
 import PushKit
+import Security
 import SipWake
 import SipWakeApple
 import Testing
@@ -312,6 +313,35 @@ import UserNotifications
         run(Service(), ["ntype": "0", "nfrom": "1234", "nmsg": "calls"])
         for _ in 0..<6_000 where shown.all.count < 4 { try await Task.sleep(for: .milliseconds(10)) }
         #expect(shown.all.last != .some(nil), "without the entitlement the notification is shown")
+    }
+
+    @Test func theExtensionHeedsTheLogOutsOfTheSharedStoreAndWritesNothingThere() async throws {
+        final class Service: SipWakeNotificationService {
+            override var store: (any StateStore)? { KeychainStateStore() }
+        }
+        PlayedKeychain.shared.reset()
+        let client = try SipWakeClient(store: KeychainStateStore(), accounts: [alice()])
+        let account = try alice().account.id()
+        let shown = Shown()
+        func run(_ user: String) {
+            Service().didReceive(UNNotificationRequest(remote: ["ntype": "1", "nfrom": "1234", "nmsg": "hello", "ntouser": user])) {
+                shown.add(($0 as? UNMutableNotificationContent)?.body)
+            }
+        }
+        run("alice")
+        #expect(shown.all == ["hello"])
+        try await client.register(account)
+        try await client.logOut(account)
+        client.shutdown()
+        let writes = PlayedKeychain.shared.writes
+        run("alice")
+        run("bob")
+        #expect(shown.all == ["hello", nil, "hello"])
+        PlayedKeychain.shared.setShut(true)
+        run("alice")
+        #expect(shown.all.last == .some("hello"), "a store that is shut silences nobody")
+        #expect(PlayedKeychain.shared.writes == writes && PlayedKeychain.shared.violations == [])
+        PlayedKeychain.shared.reset()
     }
 
     @Test func theGuidesAppIsShortAndWakesForACall() async throws {

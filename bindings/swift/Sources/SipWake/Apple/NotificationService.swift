@@ -21,11 +21,14 @@
         /// Opens payloads. Its key is best kept in a Keychain group that app and extension share.
         open var decryptor: any PayloadDecryptor { Sealed() }
 
-        /// Returns whether nothing is to be shown for a push: its user is logged out, or does not want to be disturbed. Read it from
-        /// the Keychain group that the app shares, and write nothing there.
+        /// The app's store, in the Keychain group that both share: what it says of log-outs is heeded. It is read and never written.
+        open var store: (any StateStore)? { nil }
+
+        /// Returns whether nothing is to be shown for a push: its user is logged out, as ``store`` says, or, where an app overrides this,
+        /// does not want to be disturbed.
         ///
         /// Showing nothing takes the same entitlement as handing calls over; without it iOS shows the original.
-        open func isSilent(_ action: PushAction) -> Bool { false }
+        open func isSilent(_ action: PushAction) -> Bool { action.kind == .ignore(reason: .loggedOut) }
 
         /// Returns what is shown for a chat message or a call that could not be handed to the app.
         open func content(for action: PushAction, original: UNMutableNotificationContent) -> UNNotificationContent {
@@ -41,7 +44,10 @@
                 return contentHandler(request.content)
             }
             lock.withLock { (deliver, best) = (contentHandler, original) }
-            let action = readPush(request.content.userInfo, channel: .apnsAlert, opening: decryptor)
+            let (payload, store) = (request.content.userInfo, store)
+            let action =
+                store.map { readPush(payload, channel: .apnsAlert, opening: decryptor, heeding: $0) }
+                ?? readPush(payload, channel: .apnsAlert, opening: decryptor)
             if isSilent(action) { return finish(UNNotificationContent()) }
             let shown = content(for: action, original: original)
             lock.withLock { best = shown }

@@ -6,7 +6,9 @@ import PackageDescription
 let package = Package(
     name: "Bench",
     platforms: [.macOS(.v13)],
-    dependencies: [.package(name: "SipWake", path: "..")],
-    targets: [.executableTarget(name: "Bench", dependencies: ["SipWake"])],
+    dependencies: [.package(name: "SipWake", path: ".."), .package(name: "AppleCheck", path: "../AppleCheck")],
+    targets: [
+        .executableTarget(name: "Bench", dependencies: ["SipWake", .product(name: "AppleStandIns", package: "AppleCheck")])
+    ],
     swiftLanguageModes: [.v6]
 )

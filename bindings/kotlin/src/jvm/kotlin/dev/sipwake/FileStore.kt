@@ -59,10 +59,14 @@ public class FileStore(private val folder: Path) : StateStore, AutoCloseable {
         Files.deleteIfExists(file(key))
     }
 
+    override fun keys(): Set<String> = Files.newDirectoryStream(folder, "$RECORD*").use { files ->
+        files.map { it.fileName.toString().removePrefix(RECORD).chunked(2).map { byte -> byte.toInt(16).toByte() }.toByteArray().decodeToString() }.toSet()
+    }
+
     override fun close(): Unit = lock.close()
 
     /** In hexadecimal, so that no key names a file elsewhere or differs from another only in case. */
-    private fun file(key: String) = folder.resolve(key.encodeToByteArray().joinToString("", "record-") { "%02x".format(it) })
+    private fun file(key: String) = folder.resolve(key.encodeToByteArray().joinToString("", RECORD) { "%02x".format(it) })
 
     private fun keepToOwner() {
         val all = folder.toFile()
@@ -72,5 +76,9 @@ public class FileStore(private val folder: Path) : StateStore, AutoCloseable {
         all.setReadable(true, true)
         all.setWritable(true, true)
         all.setExecutable(true, true)
+    }
+
+    private companion object {
+        const val RECORD = "record-"
     }
 }

@@ -21,6 +21,19 @@ public interface StateStore {
 
     /** Removes a record; one that is not there is no error. */
     public fun remove(key: String)
+
+    /**
+     * Returns the keys of all records. The client never asks for them: an app does that wipes what a former installation left.
+     *
+     * @throws UnsupportedOperationException by default, from a store that cannot list its records
+     */
+    public fun keys(): Set<String> = throw UnsupportedOperationException("${javaClass.name} cannot list its records")
+
+    /**
+     * Removes all records. Log the accounts out first and wait until that is told: what is removed here can no longer be unbound. The
+     * default removes those that [keys] names.
+     */
+    public fun removeAll(): Unit = keys().forEach(::remove)
 }
 
 /**

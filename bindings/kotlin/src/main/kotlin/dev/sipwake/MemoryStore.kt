@@ -18,4 +18,6 @@ public class MemoryStore : StateStore {
     override fun remove(key: String) {
         records.remove(key)
     }
+
+    override fun keys(): Set<String> = records.keys.toSet()
 }

@@ -67,6 +67,10 @@ class BridgeTest {
             assertContentEquals(byteArrayOf(1), store.load("a/../b"))
             assertContentEquals(byteArrayOf(2), store.load("A/../B"))
             assertNull(store.load("gone"))
+            assertEquals(setOf("a/../b", "A/../B"), store.keys())
+            store.removeAll()
+            assertEquals(emptySet(), store.keys())
+            assertNull(store.load("a/../b"))
         }
         val permissions = Files.getPosixFilePermissions(folder).map { it.name }
         assertEquals(listOf("OWNER_EXECUTE", "OWNER_READ", "OWNER_WRITE"), permissions.sorted())

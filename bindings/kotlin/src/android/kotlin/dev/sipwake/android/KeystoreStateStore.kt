@@ -43,6 +43,8 @@ public class KeystoreStateStore @JvmOverloads constructor(
 
     override fun remove(key: String): Unit = open { sealed.remove(key) }
 
+    override fun keys(): Set<String> = open { sealed.keys() }
+
     private fun <T> open(action: () -> T): T {
         if (!context.system<UserManager>().isUserUnlocked) throw StoreShutException("the phone was not unlocked since its start")
         return shutWhereItPasses(action)
@@ -119,10 +121,15 @@ internal class SealedFiles(private val folder: File, private val key: (make: Boo
 
     fun remove(name: String): Unit = file(name).delete()
 
+    fun keys(): Set<String> = folder.list().orEmpty().filter(::isKey).toSet()
+
     private fun file(name: String): AtomicFile {
-        require(name.isNotEmpty() && name.all { it in 'a'..'z' || it in '0'..'9' || it == '-' }) { "not a record's key" }
+        require(isKey(name)) { "not a record's key" }
         return AtomicFile(File(folder, name))
     }
+
+    /** What AtomicFile writes beside a record has a dot in its name. */
+    private fun isKey(name: String) = name.isNotEmpty() && name.all { it in 'a'..'z' || it in '0'..'9' || it == '-' }
 
     private companion object {
         const val VERSION: Byte = 1

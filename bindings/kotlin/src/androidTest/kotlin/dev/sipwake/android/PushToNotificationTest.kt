@@ -167,6 +167,9 @@ class PushToNotificationTest {
         folder.resolve("removals").copyTo(folder.resolve("binding-1"))
         assertFails { files.load("binding-1") }
         assertFails { files.save("../x", byteArrayOf()) }
+        folder.resolve("removals.bak").writeBytes(byteArrayOf(1))
+        assertEquals(setOf("removals", "binding-1"), files.keys())
+        folder.resolve("removals.bak").delete()
         files.remove("removals")
         assertNull(files.load("removals"))
     }

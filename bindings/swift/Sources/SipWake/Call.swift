@@ -59,6 +59,27 @@ public enum CallChange: Hashable, Sendable {
     case other(description: String)
 }
 
+extension CallChange {
+    /// What is the case after this change: that the caller is known better is no state of its own.
+    func after(_ before: CallChange?) -> CallChange {
+        guard case .callerChanged(let caller) = self, let before else { return self }
+        return before.with(caller)
+    }
+
+    /// The change without its caller.
+    var state: CallChange { with(Caller(uri: "")) }
+
+    private func with(_ caller: Caller) -> CallChange {
+        switch self {
+        case .announced: .announced(caller: caller)
+        case .ringing(_, let announced, let offer): .ringing(caller: caller, announced: announced, offer: offer)
+        case .answerWanted(_, let offer): .answerWanted(caller: caller, offer: offer)
+        case .callerChanged: .callerChanged(caller: caller)
+        case .connected, .offered, .answered, .ended, .other: self
+        }
+    }
+}
+
 /// How a call ended.
 public struct EndReason: OpenName {
     public let rawValue: String

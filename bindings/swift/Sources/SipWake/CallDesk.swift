@@ -144,6 +144,8 @@ public final class CallDesk: CallReporter {
     private var answering: [UUID: Answering] = [:]
     /// Calls that the user ended and of whose end the client has not told yet: nothing shows them again.
     private var ending: Set<UUID> = []
+    /// How far each call has been followed.
+    private var followed: [UUID: CallChange] = [:]
 
     /// Shows the client's calls, those that are not over first, until the client ends.
     public init(_ client: SipWakeClient, screen: any CallScreen, media: any CallMedia, answering policy: AnswerPolicy = .answerable) {
@@ -154,11 +156,15 @@ public final class CallDesk: CallReporter {
         let (calls, events) = client.follow()
         for call in calls { follow(call.id, call.change) }
         Task { [weak self] in
-            for await event in events {
-                switch event {
-                case .call(let call): self?.follow(call.id, call.change)
-                case .eventsLost: self?.catchUp()
-                default: break
+            var following: AsyncStream<SipWakeEvent>? = events
+            while let events = following {
+                following = nil
+                for await event in events {
+                    if case .call(let call) = event { self?.follow(call.id, call.change) }
+                    if case .eventsLost = event {
+                        following = self?.catchUp()
+                        break
+                    }
                 }
             }
         }
@@ -270,6 +276,7 @@ public final class CallDesk: CallReporter {
     }
 
     private func follow(_ uuid: UUID, _ change: CallChange) {
+        followed[uuid] = change.after(followed[uuid])
         switch change {
         case .announced(let caller), .ringing(let caller, _, _):
             if shown[uuid] == nil { show(ShownCall(uuid: uuid, caller: caller.uri, label: caller.displayName)) }
@@ -301,21 +308,20 @@ public final class CallDesk: CallReporter {
     private func end(_ uuid: UUID, _ reason: EndReason) {
         giveUp(uuid)
         ending.remove(uuid)
+        followed[uuid] = nil
         if shown.removeValue(forKey: uuid) != nil { screen.end(uuid, reason) }
         media.ended(uuid, reason)
     }
 
-    /// Events were lost: what is over leaves the screen, what rings comes on it.
-    private func catchUp() {
-        let calls = client.calls
+    /// Events were lost: what is over leaves the screen, and what became of the other calls meanwhile is followed. Returns the events
+    /// from that moment on.
+    private func catchUp() -> AsyncStream<SipWakeEvent> {
+        let (calls, events) = client.follow()
         let live = Set(calls.map(\.id))
-        for call in Set(shown.keys).union(answering.keys).union(ending) where !live.contains(call) { end(call, .other) }
-        for call in calls where shown[call.id] == nil {
-            switch call.change {
-            case .announced, .ringing, .answerWanted: follow(call.id, call.change)
-            default: break
-            }
-        }
+        let known = Set(shown.keys).union(answering.keys).union(ending).union(followed.keys)
+        for call in known where !live.contains(call) { end(call, .other) }
+        for call in calls where followed[call.id]?.state != call.change.state { follow(call.id, call.change) }
+        return events
     }
 
     private func accept(_ uuid: UUID, _ offer: SessionDescription?) {

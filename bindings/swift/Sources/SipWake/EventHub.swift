@@ -25,13 +25,18 @@ final class EventHub: @unchecked Sendable {
     private var waiting: [CheckedContinuation<Void, Never>] = []
     private var over = false
 
-    /// The calls that are not over, with what was told last.
+    /// The calls that are not over, each as it stands.
     var calls: [CallUpdate] { lock.withLock { Array(live.values) } }
 
     func publish(_ event: SipWakeEvent) {
         let waiting = lock.withLock {
             if case .call(let update) = event {
-                if case .ended = update.change { live[update.id] = nil } else { live[update.id] = update }
+                if case .ended = update.change {
+                    live[update.id] = nil
+                } else {
+                    let change = update.change.after(live[update.id]?.change)
+                    live[update.id] = CallUpdate(id: update.id, account: update.account, change: change, times: update.times)
+                }
             }
             kept.append(event)
             if kept.count > Self.capacity {

@@ -64,7 +64,7 @@ public final class SipWakeClient: Sendable {
         stream(hub.reader(replaying: count).0)
     }
 
-    /// The calls that are not over, with what was told of them last.
+    /// The calls that are not over, each with the change that led to where it stands, and the caller as known now.
     public var calls: [CallUpdate] { hub.calls }
 
     /// Returns the calls that are not over, and a stream of all events from that moment on.

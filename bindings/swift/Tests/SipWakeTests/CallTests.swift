@@ -98,6 +98,31 @@ struct Phone {
 }
 
 @MainActor @Suite(.serialized) struct CallTests {
+    @Test func aDeskThatLostEventsCatchesUpWithItsCalls() async throws {
+        let phone = try await Phone()
+        /// Keeps the desk, which is on this actor, from reading until more has happened than is kept.
+        func lose() { for number in 0..<400 { phone.app.client.note(Failure(domain: "test", doing: "lose", reason: "\(number)")) } }
+        let over = try phone.pushedCall()
+        try await phone.caller(over.number, sees: "ringing")
+        let number = try phone.gateway.placeCall(["sdp": "v=0 theirs"])
+        try phone.gateway.waitCall(number, "ringing")
+        try phone.gateway.ask("cancel", ["call": over.number])
+        try phone.gateway.waitCall(over.number, "cancelled")
+        for _ in 0..<6_000 where phone.app.client.calls.count != 1 || phone.app.client.calls[0].id == over.uuid { usleep(10_000) }
+        let call = try #require(phone.app.client.calls.first).id
+        #expect(phone.screen.shown[call] == nil && phone.screen.ends[over.uuid] == nil, "nothing was read yet")
+        lose()
+        try await phone.until("caught up") { phone.screen.shown[call] != nil && phone.screen.ends[over.uuid] != nil }
+        let tap = Tap()
+        phone.desk.userAnswers(call, tap)
+        try await phone.until("connected") { phone.media.connected == [call] }
+        lose()
+        try phone.gateway.ask("bye", ["call": number])
+        try await phone.until("ended") { phone.media.ended[call] == .hungUpByCaller }
+        #expect(tap.outcome == "fulfilled" && phone.media.offers == ["v=0 theirs"], "accepted once")
+        phone.app.client.shutdown()
+    }
+
     @Test func anAnswerBeforeTheInviteIsFulfilledWhenTheInviteCanBeAnswered() async throws {
         let phone = try await Phone()
         let call = try phone.pushedCall(["sdp": "v=0 theirs", "invite_delay_ms": 300])

@@ -50,5 +50,8 @@ import Testing
         hub.publish(call(over, .ended(reason: .cancelled, status: nil)))
         #expect(hub.calls.map(\.id) == [rings])
         #expect(hub.reader(replaying: 0).1.map(\.id) == [rings])
+        hub.publish(call(rings, .answerWanted(caller: Caller(uri: "1"), offer: nil)))
+        hub.publish(call(rings, .callerChanged(caller: Caller(uri: "2"))))
+        #expect(hub.calls.map(\.change) == [.answerWanted(caller: Caller(uri: "2"), offer: nil)])
     }
 }

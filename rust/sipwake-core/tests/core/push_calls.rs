@@ -142,6 +142,7 @@ fn beside_the_client_a_push_for_a_logged_out_user_is_silent_and_no_other() {
     };
     for delivered in [false, true] {
         let silent = ActionKind::Ignore { reason: Ignored::LoggedOut };
+        assert_eq!(stage.agent.gate().pending_log_outs(), usize::from(!delivered));
         assert_eq!(beside(&stage, CALL), silent, "delivered: {delivered}");
         for other in [CALL.replace("alice", "bob"), CALL.replace(r#","ntouser":"alice""#, "")] {
             assert_ne!(beside(&stage, &other), silent, "delivered: {delivered}, {other}");

@@ -9,7 +9,7 @@ import PackageDescription
 let played: [SwiftSetting] = [.swiftLanguageMode(.v5)]
 let frameworks = [
     "AVFAudio", "BackgroundTasks", "CallKit", "CryptoKit", "LiveCommunicationKit", "PushKit", "Network", "Security", "UserNotifications",
-    "UIKit",
+    "UIKit", "dnssd",
 ]
 let dependencies = frameworks.map { Target.Dependency(stringLiteral: $0) }
 
@@ -33,6 +33,7 @@ let package = Package(
         .target(name: "Security", swiftSettings: played),
         .target(name: "UserNotifications", swiftSettings: played),
         .target(name: "UIKit", swiftSettings: played),
+        .target(name: "dnssd", swiftSettings: played),
         .target(
             name: "SipWakeApple", dependencies: [.product(name: "SipWake", package: "SipWake")] + dependencies,
             swiftSettings: [.define("SIPWAKE_STANDINS")]),

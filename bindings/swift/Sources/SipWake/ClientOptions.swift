@@ -22,7 +22,7 @@ public struct ClientOptions: Sendable {
     public var sealedPushesOnly: Bool
     /// How the gateways of accounts that list several are probed; nil: they are tried in their order.
     public var probing: GatewayProbe?
-    /// Looks names up in place of the system's resolver, which knows addresses only.
+    /// Looks names up; nil: `SystemResolver` on Apple's systems, elsewhere the system's resolver, which knows addresses only.
     public var resolver: (any Resolver)?
     /// Keeps the process running while a push or a log-out is under way: `UIKitBackgroundTime()` on iOS; nil in an extension.
     public var backgroundTime: (any BackgroundTime)?
@@ -45,6 +45,14 @@ public struct ClientOptions: Sendable {
         self.probing = probing
         self.backgroundTime = backgroundTime
         self.resolver = resolver
+    }
+
+    var foreignResolver: (any SipWakeFFI.Resolver)? {
+        #if canImport(dnssd) && canImport(Darwin)
+            ForeignResolver(resolver ?? SystemResolver())
+        #else
+            resolver.map(ForeignResolver.init)
+        #endif
     }
 
     var foreign: SipWakeFFI.ClientOptions {

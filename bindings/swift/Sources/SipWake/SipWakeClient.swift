@@ -27,7 +27,7 @@ public final class SipWakeClient: Sendable {
             try SipWakeFFI.SipWakeClient(
                 store: ForeignStore(store), accounts: accounts.map(\.foreign), listener: nil, options: options.foreign,
                 serverTrust: options.serverTrust.map(ForeignTrust.init), decryptor: options.decryptor.map(ForeignDecryptor.init),
-                trace: options.trace.map(ForeignTrace.init), resolver: options.resolver.map(ForeignResolver.init))
+                trace: options.trace.map(ForeignTrace.init), resolver: options.foreignResolver)
         }
         backgroundTime = options.backgroundTime
         let stream = try translating { try ffi.events() }

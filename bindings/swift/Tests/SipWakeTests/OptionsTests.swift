@@ -53,7 +53,10 @@ private struct Zone: Resolver {
         let registered = try await within(patience) {
             for await event in events {
                 if case .registered = event { return true }
-                if case .registrationFailed = event { return false }
+                if case .registrationFailed(_, let failure) = event {
+                    Issue.record("\(failure)")
+                    return false
+                }
             }
             throw Timeout()
         }

@@ -144,6 +144,23 @@
         func fail() { action.fail() }
     }
 
+    /// The manager is not Sendable, and takes reports on any thread.
+    @available(iOS 17.4, visionOS 1.1, *)
+    private struct Report: @unchecked Sendable {
+        let manager: ConversationManager
+        let call: UUID
+        let update: Conversation.Update
+
+        func make() async -> Failure? {
+            do {
+                try await manager.reportNewIncomingConversation(uuid: call, update: update)
+                return nil
+            } catch {
+                return Failure(domain: "LiveCommunicationKit", doing: "report an incoming call", error)
+            }
+        }
+    }
+
     @available(iOS 17.4, visionOS 1.1, *)
     private final class ConversationScreen: CallScreen {
         private let manager: ConversationManager
@@ -159,19 +176,12 @@
         func show(_ call: ShownCall, done: @escaping @MainActor (ShowOutcome) -> Void) {
             let known = conversation(call.uuid) != nil || reporting[call.uuid] != nil
             if reporting[call.uuid] == nil { reporting[call.uuid] = [] }
-            nonisolated(unsafe) let (manager, update) = (manager, Conversation.Update(call, features))
+            let report = Report(manager: manager, call: call.uuid, update: Conversation.Update(call, features))
             // Detached: on the main actor it would begin only after PushKit's delegate has returned.
             Task.detached(priority: .userInitiated) { [weak self] in
-                let outcome: ShowOutcome
-                do {
-                    try await manager.reportNewIncomingConversation(uuid: call.uuid, update: update)
-                    outcome = known ? .known : .new
-                } catch {
-                    let failure = Failure(domain: "LiveCommunicationKit", doing: "report an incoming call", error)
-                    outcome = known ? .known : .refused(.other, failure)
-                }
+                let failure = await report.make()
                 await self?.taken(call.uuid)
-                await done(outcome)
+                await done(known ? .known : failure.map { .refused(.other, $0) } ?? .new)
             }
         }
 

@@ -16,7 +16,8 @@ extension AppleTests {
 
         @Test func recordsOutliveTheAppAreListedAndWiped() throws {
             let store = KeychainStateStore(service: service)
-            #expect(try store.load(key: "removals") == nil && store.keys() == [])
+            #expect(try store.load(key: "removals") == nil)
+            #expect(try store.keys() == [])
             try store.save(key: "removals", bytes: Data("one".utf8))
             try store.save(key: "removals", bytes: Data("two".utf8))
             try store.save(key: "calls", bytes: Data("three".utf8))
@@ -28,7 +29,8 @@ extension AppleTests {
             try later.remove(key: "calls")
             #expect(try later.keys() == ["removals"])
             try later.removeAll()
-            #expect(try later.keys() == [] && later.load(key: "removals") == nil)
+            #expect(try later.keys() == [])
+            #expect(try later.load(key: "removals") == nil)
             #expect(try KeychainStateStore(service: "another").load(key: "removals") == Data("four".utf8))
             #expect(keychain.violations == [])
         }
@@ -57,7 +59,8 @@ extension AppleTests {
             #expect(try store.load(key: "binding") == Data("progress 19".utf8))
             #expect(try KeychainStateStore(service: service).load(key: "binding") == Data("progress 19".utf8))
             let files = try FileManager.default.contentsOfDirectory(at: progress, includingPropertiesForKeys: nil)
-            #expect(files.count == 1 && !String(decoding: try Data(contentsOf: files[0]), as: UTF8.self).contains("progress"))
+            let content = String(decoding: try Data(contentsOf: try #require(files.first)), as: UTF8.self)
+            #expect(files.count == 1 && !content.contains("progress"))
             #expect(keychain.violations == [])
         }
 

@@ -65,6 +65,10 @@
         /// A `DNSServiceErrorType`.
         public let code: Int
 
+        public init(code: Int) {
+            self.code = code
+        }
+
         public var errorDescription: String? { "DNS service error \(code)" }
     }
 

@@ -189,14 +189,15 @@ public final class CallDesk: CallReporter {
 
     /// The user answers. The action is settled as the policy says, and fails if the call ends first or the system's patience does.
     public func userAnswers(_ call: UUID, _ action: any CallScreenAction) {
-        giveUp(call)
+        answering.removeValue(forKey: call)?.fail()
         answering[call] = Answering(action, until: action.deadline.map { $0 - Self.margin }) { [weak self] in
             self?.answerTimedOut(call)
         }
         if policy == .atOnce { settle(call) }
         Task { [client] in
             do { try await client.answer(call) } catch {
-                giveUp(call)
+                giveUp(call, .failed)
+                ending.remove(call)
                 tell("answer a call", error)
             }
         }
@@ -205,7 +206,7 @@ public final class CallDesk: CallReporter {
     /// The user declines or hangs up.
     public func userEnds(_ call: UUID, _ action: any CallScreenAction) {
         if shown.removeValue(forKey: call) != nil { ending.insert(call) }
-        giveUp(call)
+        giveUp(call, .hungUp)
         action.fulfill()
         hangUp(call)
     }
@@ -220,7 +221,7 @@ public final class CallDesk: CallReporter {
     /// The answer takes longer than the system waits: the call cannot go on.
     public func answerTimedOut(_ call: UUID) {
         guard answering[call] != nil else { return }
-        giveUp(call)
+        giveUp(call, .failed)
         hangUp(call, .failed(status: 480))
     }
 
@@ -239,8 +240,15 @@ public final class CallDesk: CallReporter {
         answering.removeValue(forKey: call)?.fulfill()
     }
 
-    private func giveUp(_ call: UUID) {
-        answering.removeValue(forKey: call)?.fail()
+    /// The user's answer cannot be carried out. The call leaves the screen first: CallKit ends one whose answer fails, and tells its user
+    /// no better reason.
+    private func giveUp(_ call: UUID, _ reason: EndReason) {
+        guard let action = answering.removeValue(forKey: call) else { return }
+        if shown.removeValue(forKey: call) != nil {
+            ending.insert(call)
+            screen.end(call, reason)
+        }
+        action.fail()
     }
 
     private func hangUp(_ call: UUID, _ why: HangUp = .normal) {
@@ -306,7 +314,7 @@ public final class CallDesk: CallReporter {
     }
 
     private func end(_ uuid: UUID, _ reason: EndReason) {
-        giveUp(uuid)
+        giveUp(uuid, reason)
         ending.remove(uuid)
         followed[uuid] = nil
         if shown.removeValue(forKey: uuid) != nil { screen.end(uuid, reason) }
@@ -329,7 +337,7 @@ public final class CallDesk: CallReporter {
             do {
                 try await client.accept(uuid, with: try await media.answer(uuid, to: offer))
             } catch {
-                giveUp(uuid)
+                giveUp(uuid, .failed)
                 tell("accept a call", error)
                 hangUp(uuid, .failed(status: 488))
             }

@@ -153,7 +153,7 @@ public final class PlayedCallKit: @unchecked Sendable {
             let state = calls[call.callUUID]?.state
             switch action {
             case is CXAnswerCallAction:
-                if !done { return over(call.callUUID, .failed) }
+                if !done { return state == .ended ? () : over(call.callUUID, .failed) }
                 guard state == .ringing else { return violation("an answer fulfilled out of order: the call is \(state.map { "\($0)" } ?? "unknown")") }
                 calls[call.callUUID]?.state = .connected
                 audio(true)

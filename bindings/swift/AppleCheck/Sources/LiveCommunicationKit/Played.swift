@@ -121,7 +121,7 @@ public final class PlayedConversations: @unchecked Sendable {
             guard let conversation = all[action.conversationUUID] else { return broken.append("\(name) of an unknown conversation") }
             switch action {
             case is JoinConversationAction:
-                guard done else { return leave(conversation, .failed) }
+                guard done else { return conversation.state == .left ? () : leave(conversation, .failed) }
                 if !dated { broken.append("\(name) was fulfilled without a date") }
                 guard conversation.state == .idle else { return broken.append("a join fulfilled out of order") }
                 conversation.state = .joined

@@ -320,8 +320,10 @@ import UserNotifications
             override var store: (any StateStore)? { KeychainStateStore() }
         }
         PlayedKeychain.shared.reset()
-        let client = try SipWakeClient(store: KeychainStateStore(), accounts: [alice()])
-        let account = try alice().account.id()
+        let gateway = try MockGateway()
+        let setup = alice(gateway)
+        let client = try SipWakeClient(store: KeychainStateStore(), accounts: [setup])
+        let account = try setup.account.id()
         let shown = Shown()
         func run(_ user: String) {
             Service().didReceive(UNNotificationRequest(remote: ["ntype": "1", "nfrom": "1234", "nmsg": "hello", "ntouser": user])) {
@@ -330,8 +332,10 @@ import UserNotifications
         }
         run("alice")
         #expect(shown.all == ["hello"])
+        try await client.setToken(firstToken, for: account)
         try await client.register(account)
-        try await client.logOut(account)
+        for _ in 0..<6_000 where try gateway.tokens() != [firstToken] { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(try await client.logOut(account) == .durable)
         client.shutdown()
         let writes = PlayedKeychain.shared.writes
         run("alice")

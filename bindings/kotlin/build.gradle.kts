@@ -30,9 +30,14 @@ android {
     sourceSets["test"].kotlin.directories.clear()
 }
 
+// Generated code is excused (scripts/bindgen).
+kotlin { explicitApi() }
+
 dependencies {
+    // Read by lint in apps; no class file needs them to run.
+    compileOnly("androidx.annotation:annotation:1.8.0")
     api("org.jetbrains.kotlinx:kotlinx-coroutines-core:1.10.2")
-    implementation("net.java.dev.jna:jna:5.17.0@aar")
+    implementation("net.java.dev.jna:jna:5.18.1@aar")
     // An app that uses another push service does without.
     compileOnly("com.google.firebase:firebase-messaging:25.1.0")
 }

@@ -33,7 +33,7 @@ private struct Zone: Resolver {
     }
 
     func srv(_ name: String) throws -> [SRVRecord] {
-        if name == "_odd._tcp.example.test." { return [SRVRecord(priority: 1, weight: 1, port: port, target: "sip1.example.test.")] }
+        if name == "_odd._tcp.example.test" { return [SRVRecord(priority: 1, weight: 1, port: port, target: "sip1.example.test.")] }
         throw Timeout()
     }
 }

@@ -1,7 +1,7 @@
 package dev.sipwake
 
 import kotlin.time.Duration
-import kotlin.time.Duration.Companion.hours
+import kotlin.time.Duration.Companion.days
 import dev.sipwake.ffi.AccountConfig as FfiAccount
 import dev.sipwake.ffi.AccountSetup as FfiSetup
 import dev.sipwake.ffi.Credentials as FfiCredentials
@@ -118,7 +118,7 @@ public class RealmHa1(
  * @property upper the server behind the gateway
  * @property realm the realm of the upper server, for `X-PIID`; learnt from its challenge when absent
  * @property transport the transport, where no URI names one
- * @property expires the lifetime asked for; at least one second
+ * @property expires the lifetime asked for; at least one second. By itself a day, which fits a phone that sleeps for hours at a time
  * @property userAgent the `User-Agent` header; left out when absent
  * @property instanceId the instance id of RFC 5626, a URN such as `urn:uuid:…`; the same for one installation, always
  * @property keepAlive the time between keep-alives on an idle flow (RFC 5626 section 3.5); none are sent when absent
@@ -145,7 +145,7 @@ public data class AccountConfig(
     val upper: UpperServer? = null,
     val realm: String? = null,
     val transport: Transport? = null,
-    val expires: Duration = 1.hours,
+    val expires: Duration = 1.days,
     val userAgent: String? = null,
     val instanceId: String? = null,
     val keepAlive: Duration? = null,

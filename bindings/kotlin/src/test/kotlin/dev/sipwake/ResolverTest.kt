@@ -34,7 +34,7 @@ class ResolverTest {
                     val port = gateway.address.substringAfterLast(':').toInt()
                     // A throw, and a number that no record has, are answers without records.
                     return when (name) {
-                        "_odd._tcp.example.test." -> listOf(SrvRecord(1, 1, port, "sip1.example.test."))
+                        "_odd._tcp.example.test" -> listOf(SrvRecord(1, 1, port, "sip1.example.test."))
                         "_sip._udp.example.test" -> listOf(SrvRecord(70_000, 1, port, "sip1.example.test."))
                         else -> error("no network")
                     }
@@ -49,7 +49,7 @@ class ResolverTest {
                 }
                 assertIs<SipWakeEvent.Registered>(outcome)
             }
-            assertTrue(asked.containsAll(listOf("example.test", "_odd._tcp.example.test.", "sip1.example.test")), "$asked")
+            assertTrue(asked.containsAll(listOf("example.test", "_odd._tcp.example.test", "sip1.example.test")), "$asked")
         }
     }
 

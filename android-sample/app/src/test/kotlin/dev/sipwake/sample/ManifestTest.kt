@@ -21,12 +21,12 @@ class ManifestTest {
 
     private fun Element.android(name: String): String = getAttributeNS(ANDROID, name)
 
-    private fun component(name: String) = components.single { it.android("name") == ".android.$name" }
+    private fun component(name: String) = components.single { it.android("name").substringAfterLast('.') == name }
 
     @Test
     fun `every name in the manifest is a class`() {
         for (element in components + application) {
-            val name = "dev.sipwake.sample${element.android("name")}"
+            val name = element.android("name").let { if (it.startsWith(".")) "dev.sipwake.sample$it" else it }
             assertEquals(name, Class.forName(name, false, javaClass.classLoader).name)
         }
     }
@@ -35,16 +35,16 @@ class ManifestTest {
     fun `others reach the launcher's activity and, if they are the system, the calls`() {
         assertTrue(components.all { it.android("exported") in setOf("true", "false") }, "each says whether it is exported")
         val exported = components.filter { it.android("exported") == "true" }.map { it.android("name") }
-        assertEquals(listOf(".android.MainActivity", ".android.SampleConnectionService"), exported)
+        assertEquals(listOf(".android.MainActivity", "dev.sipwake.android.SipWakeConnectionService"), exported)
         assertEquals(
             "android.permission.BIND_TELECOM_CONNECTION_SERVICE",
-            component("SampleConnectionService").android("permission"),
+            component("SipWakeConnectionService").android("permission"),
         )
     }
 
     @Test
     fun `the call's service has its type, and the permissions that the type needs`() {
-        assertEquals("phoneCall", component("CallService").android("foregroundServiceType"))
+        assertEquals("phoneCall", component("SipWakeCallService").android("foregroundServiceType"))
         val permissions = elements("uses-permission").map { it.android("name").removePrefix("android.permission.") }.toSet()
         val needed = setOf("FOREGROUND_SERVICE", "FOREGROUND_SERVICE_PHONE_CALL", "MANAGE_OWN_CALLS", "POST_NOTIFICATIONS", "USE_FULL_SCREEN_INTENT")
         assertEquals(emptySet(), needed - permissions)

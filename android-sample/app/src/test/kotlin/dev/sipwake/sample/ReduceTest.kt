@@ -2,11 +2,7 @@ package dev.sipwake.sample
 
 import dev.sipwake.AccountId
 import dev.sipwake.Caller
-import dev.sipwake.Channel
-import dev.sipwake.Duty
 import dev.sipwake.EndReason
-import dev.sipwake.PushAction
-import dev.sipwake.PushDetails
 import dev.sipwake.SessionDescription
 import dev.sipwake.SipWakeEvent
 import dev.sipwake.TracedMessage
@@ -14,8 +10,10 @@ import dev.sipwake.android.InactiveMedia
 import dev.sipwake.sample.logic.Action
 import dev.sipwake.sample.logic.Call
 import dev.sipwake.sample.logic.Effect
+import dev.sipwake.sample.logic.Field
 import dev.sipwake.sample.logic.Phase
-import dev.sipwake.sample.logic.Ring
+import dev.sipwake.sample.logic.Problem
+import dev.sipwake.sample.logic.Registering
 import dev.sipwake.sample.logic.SampleState
 import dev.sipwake.sample.logic.Settings
 import dev.sipwake.sample.logic.TraceLog
@@ -27,20 +25,14 @@ import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertNull
 import kotlin.test.assertTrue
-import kotlin.time.Duration.Companion.seconds
 
 private val alice = User(AccountId("0123456789abcdef"), "sip:alice@example.com")
 private val loggedIn = SampleState(user = alice)
 private val one = UUID(0, 1)
 private val two = UUID(0, 2)
 
-private fun push(call: UUID, duty: Duty) = Action.Pushed(
-    PushAction.IncomingCall(
-        PushDetails(duty, Channel.FCM_ANDROID, null, null, "alice", "1234", null, "1234", null, null, "c", call, false, true),
-        video = false,
-        timeLeft = 40.seconds,
-    ),
-)
+private fun announced(call: UUID) =
+    Action.Happened(SipWakeEvent.CallAnnounced(call, alice.account, Caller("1234", null)))
 
 private fun ringing(call: UUID) =
     Action.Happened(SipWakeEvent.CallRinging(call, alice.account, Caller("sip:bob@example.com", "Bob"), true, null))
@@ -53,35 +45,10 @@ private fun run(state: SampleState, vararg actions: Action): Pair<SampleState, L
 
 class ReduceTest {
     @Test
-    fun `a push rings once, whatever comes after it`() {
-        val (state, effects) = run(loggedIn, push(one, Duty.StartForegroundService), push(one, Duty.StartForegroundService), ringing(one))
-        assertEquals(1, effects.filterIsInstance<Effect.StartRinging>().size)
-        assertEquals(Call(one, "sip:bob@example.com", "Bob", Phase.RINGING, Ring.BY_SERVICE), state.shown)
-    }
-
-    @Test
-    fun `a downgraded push rings by notification, and a later good one by service`() {
-        val (_, effects) = run(loggedIn, push(one, Duty.ShowNotification(true)), push(one, Duty.StartForegroundService))
-        assertEquals(listOf(Ring.BY_NOTIFICATION, Ring.BY_SERVICE), effects.filterIsInstance<Effect.StartRinging>().map { it.call.ring })
-    }
-
-    @Test
-    fun `a push without a duty shows nothing`() {
-        assertEquals(loggedIn to emptyList(), run(loggedIn, push(one, Duty.None)))
-    }
-
-    @Test
-    fun `a push after the end rings no ghost`() {
-        val (state, effects) = run(loggedIn, ringing(one), ended(one), push(one, Duty.StartForegroundService))
-        assertTrue(state.calls.isEmpty())
-        assertEquals(1, effects.filterIsInstance<Effect.StartRinging>().size)
-    }
-
-    @Test
-    fun `an early answer does not ring again when the INVITE comes`() {
-        val (state, effects) = run(loggedIn, push(one, Duty.StartForegroundService), Action.AnswerTapped(one), ringing(one))
-        assertEquals(Phase.ANSWERING, state.call(one)?.phase)
-        assertTrue(Effect.Answer(one) in effects)
+    fun `an early answer stays one when the INVITE comes`() {
+        val (state, effects) = run(loggedIn, announced(one), Action.AnswerTapped(one), ringing(one))
+        assertEquals(Call(one, "sip:bob@example.com", "Bob", Phase.ANSWERING), state.shown)
+        assertEquals(listOf<Effect>(Effect.Answer(one)), effects)
     }
 
     @Test
@@ -91,9 +58,14 @@ class ReduceTest {
     }
 
     @Test
-    fun `a tap on a call that is gone asks nothing`() {
-        val (_, effects) = run(loggedIn, ringing(one), ended(one), Action.AnswerTapped(one), Action.DeclineTapped(one), Action.HangUpTapped(one))
-        assertTrue(effects.none { it is Effect.Answer || it is Effect.Decline || it is Effect.HangUp })
+    fun `an answer that is faster than the event of its call is asked for all the same`() {
+        assertEquals(listOf<Effect>(Effect.Answer(one)), run(loggedIn, Action.AnswerTapped(one)).second)
+    }
+
+    @Test
+    fun `settings that are refused leave nobody logged in`() {
+        val (state, _) = run(SampleState(), Action.LoggedIn(alice), Action.Refused(Problem(Field.ADDRESS, "no")))
+        assertEquals(null to Registering.Off, state.user to state.registering)
     }
 
     @Test
@@ -111,13 +83,7 @@ class ReduceTest {
         assertNull(state.user)
         assertEquals("", state.settings.password)
         assertTrue(state.calls.isEmpty(), "a late event brings no call back")
-        assertEquals(listOf(Effect.LogOut(alice.account), Effect.TakeAway(one), Effect.TakeAway(two)), effects)
-    }
-
-    @Test
-    fun `a token that comes later is handed over`() {
-        assertEquals(emptyList(), run(SampleState(), Action.TokenCame).second)
-        assertEquals(listOf<Effect>(Effect.HandOverToken(alice.account)), run(loggedIn, Action.TokenCame).second)
+        assertEquals(listOf<Effect>(Effect.LogOut(alice.account)), effects)
     }
 
     @Test

@@ -1,26 +1,32 @@
 package dev.sipwake.sample
 
+import dev.sipwake.AccountId
+import dev.sipwake.AccountSetup
+import dev.sipwake.ClientOptions
 import dev.sipwake.EndReason
 import dev.sipwake.MockGateway
 import dev.sipwake.Priority
 import dev.sipwake.PushHints
+import dev.sipwake.SipWakeClient
+import dev.sipwake.SipWakeEvent
 import dev.sipwake.Standing
 import dev.sipwake.StateStore
+import dev.sipwake.TraceListener
 import dev.sipwake.Transport
+import dev.sipwake.android.InactiveMedia
 import dev.sipwake.sample.logic.Action
 import dev.sipwake.sample.logic.Call
-import dev.sipwake.sample.logic.CallDisplay
 import dev.sipwake.sample.logic.Field
+import dev.sipwake.sample.logic.Line
 import dev.sipwake.sample.logic.Phase
-import dev.sipwake.sample.logic.Phone
 import dev.sipwake.sample.logic.Registering
-import dev.sipwake.sample.logic.Ring
+import dev.sipwake.sample.logic.Sample
 import dev.sipwake.sample.logic.SampleState
 import dev.sipwake.sample.logic.Settings
+import dev.sipwake.sample.logic.TraceLog
 import dev.sipwake.sample.logic.Words
 import java.util.UUID
 import java.util.concurrent.ConcurrentHashMap
-import java.util.concurrent.CopyOnWriteArrayList
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertIs
@@ -28,11 +34,13 @@ import kotlin.test.assertNotNull
 import kotlin.test.assertNull
 import kotlin.test.assertTrue
 import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.cancel
 import kotlinx.coroutines.delay
 import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
 
@@ -51,35 +59,55 @@ private class Memory : StateStore {
     }
 }
 
-private class Display : CallDisplay {
-    val ringing = CopyOnWriteArrayList<Call>()
-    val gone = CopyOnWriteArrayList<UUID>()
+/** The line as a program on a desktop has it: a client, and media that do not flow. On a phone it is the SDK's `SipWakePhone`. */
+private class Bare(store: StateStore, trace: TraceLog, scope: CoroutineScope) : Line, AutoCloseable {
+    val client = SipWakeClient(store, listOfNotNull(Settings.savedIn(store)?.setup()), options = ClientOptions(trace = TraceListener(trace::add)))
+    private val ringing = ConcurrentHashMap.newKeySet<UUID>()
 
-    override fun startRinging(call: Call) {
-        ringing += call
+    init {
+        scope.launch(start = CoroutineStart.UNDISPATCHED) {
+            client.events.collect { event ->
+                if (event is SipWakeEvent.CallRinging) ringing += event.uuid
+                if (event is SipWakeEvent.CallAnswerWanted) {
+                    ringing -= event.uuid
+                    client.accept(event.uuid, InactiveMedia.answer(event.offer))
+                }
+            }
+        }
     }
 
-    override fun showChange(call: Call) {}
+    override suspend fun client(): SipWakeClient = client
 
-    override fun takeAway(call: UUID) {
-        gone += call
+    override suspend fun logIn(setup: AccountSetup): AccountId = client.addAccount(setup).also {
+        client.setToken(it, TOKEN)
+        client.register(it)
     }
+
+    override suspend fun logOut(account: AccountId) {
+        client.logOut(account)
+    }
+
+    override suspend fun answer(call: UUID): Unit = client.answer(call)
+    override suspend fun hangUp(call: UUID): Unit = if (ringing.remove(call)) client.decline(call) else client.hangUp(call)
+    override fun close(): Unit = client.close()
 }
 
 /** One run of the app, from its start to the moment the system kills it. */
 private class Run(store: StateStore) : AutoCloseable {
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default.limitedParallelism(1))
-    val display = Display()
-    val phone = Phone(store, display, scope)
+    private val trace = TraceLog()
+    private val line = Bare(store, trace, scope)
+    val client get() = line.client
+    val app = Sample(store, line, trace, scope)
 
     suspend fun until(what: String, wanted: (SampleState) -> Boolean): SampleState = try {
-        withTimeout(PATIENCE_MS) { phone.state.first(wanted) }
+        withTimeout(PATIENCE_MS) { app.state.first(wanted) }
     } catch (late: kotlinx.coroutines.TimeoutCancellationException) {
-        throw AssertionError("not seen: $what, but ${phone.state.value}", late)
+        throw AssertionError("not seen: $what, but ${app.state.value}", late)
     }
 
     override fun close() {
-        phone.close()
+        line.close()
         scope.cancel()
     }
 }
@@ -93,9 +121,8 @@ class StoryTest {
         val store = Memory()
         MockGateway("mizutech").use { gateway ->
             Run(store).use { app ->
-                app.phone.tokenCame(TOKEN)
-                app.phone.dispatch(Action.Edited(settings(gateway)))
-                app.phone.dispatch(Action.LogInTapped)
+                app.app.dispatch(Action.Edited(settings(gateway)))
+                app.app.dispatch(Action.LogInTapped)
                 val shown = app.until("a verdict") { it.registering is Registering.Done }
                 // Mizutech's gateway pushes and never says so.
                 assertEquals(Standing.UNCONFIRMED, (shown.registering as Registering.Done).verdict.standing)
@@ -105,48 +132,41 @@ class StoryTest {
             gateway.sleep()
             val call = gateway.placeCall()
             val push = gateway.nextPush()
-            Run(store).use { app -> answerAndLogOut(app, gateway, call, push) }
+            Run(store).use { answerAndLogOut(it, gateway, call, push) }
             assertNull(store.records["sample-settings"], "the password is gone")
             assertTrue(gateway.bindings().isEmpty(), "the gateway has forgotten the user")
             assertEquals(0, gateway.violations().size, "${gateway.violations()}")
-            Run(store).use { assertNull(it.phone.state.value.user, "the next start is logged out") }
+            Run(store).use { assertNull(it.app.state.value.user, "the next start is logged out") }
         }
     }
 
-    private suspend fun answerAndLogOut(app: Run, gateway: MockGateway, call: Long, push: Map<String, String>) {
-        assertNotNull(app.phone.state.value.user, "the process that a push starts knows its user")
-        app.phone.tokenCame(TOKEN)
+    private suspend fun answerAndLogOut(run: Run, gateway: MockGateway, call: Long, push: Map<String, String>) {
+        run.until("its user") { it.user != null }
         val high = PushHints(deliveredPriority = Priority.HIGH, originalPriority = Priority.HIGH)
-        val action = app.phone.client.push(push, hints = high)
-        app.phone.pushed(action)
-        assertEquals(Ring.BY_SERVICE, app.display.ringing.single().ring, "it rings when the push is handed over")
+        val action = run.client.push(push, hints = high)
 
-        app.until("ringing") { it.call(action.uuid)?.phase == Phase.RINGING }
+        run.until("ringing") { it.call(action.uuid)?.phase == Phase.RINGING }
         gateway.waitCall(call, "ringing")
-        app.phone.dispatch(Action.AnswerTapped(action.uuid))
-        app.until("connected") { it.call(action.uuid)?.phase == Phase.CONNECTED }
+        run.app.dispatch(Action.AnswerTapped(action.uuid))
+        run.until("connected") { it.call(action.uuid)?.phase == Phase.CONNECTED }
         gateway.waitCall(call, "answered")
 
-        app.phone.dispatch(Action.HangUpTapped(action.uuid))
-        val over = app.until("ended") { it.calls.isEmpty() }
+        run.app.dispatch(Action.HangUpTapped(action.uuid))
+        val over = run.until("ended") { it.calls.isEmpty() && it.past.isNotEmpty() }
         assertEquals(EndReason.HUNG_UP, over.past.single().reason)
         assertNotNull(over.past.single().talked)
-        // The state is there a moment before the display hears of it.
-        withTimeout(PATIENCE_MS) { while (app.display.gone.isEmpty()) delay(20) }
-        assertEquals(listOf(action.uuid), app.display.gone.toList())
         gateway.waitCall(call, "hung_up_by_callee")
         // The trace comes on a thread of its own.
-        withTimeout(PATIENCE_MS) { while ("BYE sip:" !in app.phone.trace.export()) delay(20) }
-        val trace = app.phone.trace.export()
+        withTimeout(PATIENCE_MS) { while ("BYE sip:" !in run.app.trace.export()) delay(20) }
+        val trace = run.app.trace.export()
         assertTrue("INVITE sip:" in trace, "the trace holds the call: $trace")
         assertTrue(TOKEN !in trace && "wonderland" !in trace, "the trace holds no secret")
 
-        app.phone.dispatch(Action.LogOutTapped)
-        assertNull(app.phone.state.value.user)
-        app.until("forgotten") { it.notice == "The server has forgotten sip:alice@mock.example." }
-        val late = app.phone.client.push(push, hints = high)
-        app.phone.pushed(late)
-        assertEquals(1, app.display.ringing.size, "a late push rings no ghost")
+        run.app.dispatch(Action.LogOutTapped)
+        assertNull(run.app.state.value.user)
+        run.until("forgotten") { it.notice == "The server has forgotten sip:alice@mock.example." }
+        run.client.push(push, hints = high)
+        assertTrue(run.app.state.value.calls.isEmpty(), "a late push shows no ghost")
     }
 
     @Test
@@ -154,21 +174,19 @@ class StoryTest {
         val store = Memory()
         MockGateway("mizutech").use { gateway ->
             Run(store).use { app ->
-                app.phone.tokenCame(TOKEN)
-                app.phone.dispatch(Action.Edited(settings(gateway)))
-                app.phone.dispatch(Action.LogInTapped)
+                app.app.dispatch(Action.Edited(settings(gateway)))
+                app.app.dispatch(Action.LogInTapped)
                 app.until("registered") { it.registering is Registering.Done }
             }
             gateway.sleep()
             val call = gateway.placeCall()
             val push = gateway.nextPush()
             Run(store).use { app ->
-                val action = app.phone.client.push(push, hints = PushHints(deliveredPriority = Priority.HIGH))
-                app.phone.pushed(action)
-                app.phone.dispatch(Action.AnswerTapped(action.uuid))
+                val action = app.client.push(push, hints = PushHints(deliveredPriority = Priority.HIGH))
+                app.app.dispatch(Action.AnswerTapped(action.uuid))
                 app.until("connected") { it.call(action.uuid)?.phase == Phase.CONNECTED }
                 gateway.waitCall(call, "answered")
-                app.phone.dispatch(Action.LogOutTapped)
+                app.app.dispatch(Action.LogOutTapped)
                 app.until("forgotten") { it.notice?.startsWith("The server has forgotten") == true }
             }
         }
@@ -178,14 +196,13 @@ class StoryTest {
     fun `a declined call ends for both sides`() = runBlocking<Unit> {
         MockGateway("mizutech").use { gateway ->
             Run(Memory()).use { app ->
-                app.phone.tokenCame(TOKEN)
-                app.phone.dispatch(Action.Edited(settings(gateway)))
-                app.phone.dispatch(Action.LogInTapped)
+                app.app.dispatch(Action.Edited(settings(gateway)))
+                app.app.dispatch(Action.LogInTapped)
                 app.until("registered") { it.registering is Registering.Done }
                 val call = gateway.placeCall()
                 val ringing = app.until("ringing") { it.shown?.phase == Phase.RINGING }.shown
                 assertIs<Call>(ringing)
-                app.phone.dispatch(Action.DeclineTapped(ringing.uuid))
+                app.app.dispatch(Action.HangUpTapped(ringing.uuid))
                 val over = app.until("declined") { it.calls.isEmpty() }
                 assertEquals(EndReason.DECLINED, over.past.single().reason)
                 gateway.waitCall(call, "rejected")
@@ -205,11 +222,11 @@ class StoryTest {
         )
         Run(Memory()).use { app ->
             for ((field, settings) in wrong) {
-                app.phone.dispatch(Action.Edited(settings))
-                app.phone.dispatch(Action.LogInTapped)
+                app.app.dispatch(Action.Edited(settings))
+                app.app.dispatch(Action.LogInTapped)
                 val problem = assertNotNull(app.until("a problem with $field") { it.problem != null }.problem)
                 assertEquals(field, problem.field, problem.reason)
-                assertNull(app.phone.state.value.user)
+                assertNull(app.app.state.value.user)
             }
         }
     }

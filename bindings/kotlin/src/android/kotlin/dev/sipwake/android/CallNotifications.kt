@@ -9,6 +9,7 @@ import android.content.Context
 import android.content.Intent
 import android.net.Uri
 import android.os.Build
+import androidx.annotation.RequiresApi
 import java.util.UUID
 
 /** The notifications of a [SipWakePhone]: what rings, what goes on, what was missed, and messages. */
@@ -44,14 +45,7 @@ internal class CallNotifications(private val context: Context, private val setti
             .setContentIntent(open)
         if (call.rings) builder.setTimeoutAfter(call.ringsFor.inWholeMilliseconds)
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.S) {
-            val person = Person.Builder().setName(labelOf(call)).setImportant(true).build()
-            builder.setStyle(
-                if (call.rings) {
-                    Notification.CallStyle.forIncomingCall(person, hangUp(call.uuid), screen(call.uuid, Intent.ACTION_ANSWER))
-                } else {
-                    Notification.CallStyle.forOngoingCall(person, hangUp(call.uuid))
-                },
-            )
+            builder.setStyle(style(call))
             // The style asks for a foreground service or for this; a channel this quiet shows nothing over the screen.
             builder.setFullScreenIntent(open, false)
         } else {
@@ -61,16 +55,26 @@ internal class CallNotifications(private val context: Context, private val setti
         return builder.build()
     }
 
+    @RequiresApi(31)
+    private fun style(call: PhoneCall): Notification.Style {
+        val person = Person.Builder().setName(labelOf(call)).setImportant(true).build()
+        if (!call.rings) return Notification.CallStyle.forOngoingCall(person, hangUp(call.uuid))
+        return Notification.CallStyle.forIncomingCall(person, hangUp(call.uuid), screen(call.uuid, Intent.ACTION_ANSWER))
+    }
+
     /** What a foreground service shows that only registers. Deferred, so that it shows nothing if that is done in ten seconds. */
     fun connecting(): Notification {
         val builder = Notification.Builder(context, CONNECTION)
             .setSmallIcon(settings.icon)
             .setContentTitle(words.connecting)
             .setOngoing(true)
-        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.S) {
-            builder.setForegroundServiceBehavior(Notification.FOREGROUND_SERVICE_DEFERRED)
-        }
+        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.S) defer(builder)
         return builder.build()
+    }
+
+    @RequiresApi(31)
+    private fun defer(builder: Notification.Builder) {
+        builder.setForegroundServiceBehavior(Notification.FOREGROUND_SERVICE_DEFERRED)
     }
 
     fun show(call: PhoneCall, silenced: Boolean = false): Unit = manager.notify(id(call.uuid), of(call, silenced))

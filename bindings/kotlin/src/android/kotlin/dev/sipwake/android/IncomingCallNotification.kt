@@ -10,6 +10,7 @@ import android.graphics.drawable.Icon
 import android.media.AudioAttributes
 import android.os.Build
 import android.provider.Settings
+import androidx.annotation.RequiresApi
 import dev.sipwake.Duty
 import dev.sipwake.PushAction
 import java.util.UUID
@@ -84,13 +85,18 @@ public class IncomingCallNotification @JvmOverloads constructor(
             .setTimeoutAfter(timeLeft.inWholeMilliseconds)
         // The system takes this style only from a foreground service or with a full-screen intent.
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.S) {
-            val person = Person.Builder().setName(label).setImportant(true).build()
-            builder.setStyle(Notification.CallStyle.forIncomingCall(person, decline, answer))
+            builder.setStyle(style(label, decline, answer))
         } else {
             builder.addAction(button(android.R.drawable.ic_menu_close_clear_cancel, declineLabel, decline))
             builder.addAction(button(android.R.drawable.sym_action_call, answerLabel, answer))
         }
         return builder.build().apply { flags = flags or Notification.FLAG_INSISTENT }
+    }
+
+    @RequiresApi(31)
+    private fun style(label: CharSequence, decline: PendingIntent, answer: PendingIntent): Notification.Style {
+        val person = Person.Builder().setName(label).setImportant(true).build()
+        return Notification.CallStyle.forIncomingCall(person, decline, answer)
     }
 
     private fun button(icon: Int, label: CharSequence, tap: PendingIntent) =

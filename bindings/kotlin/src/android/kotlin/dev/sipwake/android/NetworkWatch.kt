@@ -1,9 +1,11 @@
 package dev.sipwake.android
 
+import android.Manifest
 import android.content.Context
 import android.net.ConnectivityManager
 import android.net.LinkProperties
 import android.net.Network
+import androidx.annotation.RequiresPermission
 import dev.sipwake.SipWakeClient
 import dev.sipwake.SipWakeException
 import kotlinx.coroutines.CoroutineScope
@@ -17,7 +19,10 @@ import kotlinx.coroutines.launch
  *
  * Needs the permission `ACCESS_NETWORK_STATE`.
  */
-public class NetworkWatch(context: Context, private val client: SipWakeClient) : AutoCloseable {
+public class NetworkWatch @RequiresPermission(Manifest.permission.ACCESS_NETWORK_STATE) constructor(
+    context: Context,
+    private val client: SipWakeClient,
+) : AutoCloseable {
     private val manager = context.system<ConnectivityManager>()
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
     private val callback = Callback()

@@ -8,55 +8,91 @@ import android.content.ComponentName
 import android.content.Context
 import android.os.Build
 import android.os.PersistableBundle
+import androidx.annotation.RequiresApi
 import dev.sipwake.AccountId
-import dev.sipwake.SipWakeEvent
+import kotlin.time.Duration
 import kotlin.time.Duration.Companion.days
+import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.minutes
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.cancel
-import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.flow.MutableStateFlow
+import kotlinx.coroutines.flow.StateFlow
+import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withTimeoutOrNull
 
 /**
- * What a later process has to finish: log-outs that no server has confirmed yet, and a registration that took too long. One job of the
- * platform's for all of it, with a network; none where nothing is pending.
+ * What a later process has to do: log-outs that no server has confirmed yet, and bindings that nobody but the phone refreshes. One job
+ * of the platform's for all of it, with a network; none where nothing is pending. The job itself keeps what it is for.
  */
 internal class PendingWork(private val context: Context, private val jobId: Int) {
     private val scheduler = context.system<JobScheduler>()
 
+    /** A job that runs would be stopped by one that takes its place: what changes meanwhile is scheduled when it is over. */
+    private var running = false
+    private val now = MutableStateFlow(scheduler.getPendingJob(jobId)?.extras?.let { Work.read(it) } ?: Work())
+    val work: StateFlow<Work> = now.asStateFlow()
+
     @Synchronized
-    fun add(account: AccountId): Boolean = schedule(logOuts() + account.value, expedited = false)
+    fun add(account: AccountId): Boolean = work.value.let {
+        change(Work(it.logOuts + (account.value to time()), it.due - account.value))
+    }
 
     @Synchronized
     fun done(account: AccountId) {
-        val left = logOuts() - account.value
-        if (scheduler.getPendingJob(jobId) == null) return
-        if (left.isEmpty()) scheduler.cancel(jobId) else schedule(left, expedited = false)
+        change(work.value.copy(logOuts = work.value.logOuts - account.value))
+    }
+
+    /** Has the binding refreshed after this time, unless it is refreshed before; null: the server wakes the phone for that. */
+    @Synchronized
+    fun due(account: AccountId, after: Duration?): Boolean {
+        val due = work.value.due
+        if (after == null && account.value !in due) return true
+        return change(
+            work.value.copy(due = if (after == null) due - account.value else due + (account.value to time() + after.inWholeMilliseconds)),
+        )
     }
 
     /** After a push that no foreground service could be started for, and whose REGISTER took longer than Firebase waits. */
     @Synchronized
-    fun refreshSoon(): Boolean = schedule(logOuts(), expedited = true)
+    fun refreshSoon(): Boolean = schedule(expedited = true)
 
-    private fun logOuts(): Set<String> =
-        scheduler.getPendingJob(jobId)?.extras?.getStringArray(LOG_OUTS).orEmpty().toSet()
+    @Synchronized
+    fun begin(): Work {
+        running = true
+        // The client gives up a log-out after thirty days, and another process may have heard of its end.
+        now.value = work.value.copy(logOuts = work.value.logOuts.filterValues { time() - it < LONGEST.inWholeMilliseconds })
+        return work.value
+    }
 
-    private fun schedule(logOuts: Set<String>, expedited: Boolean): Boolean {
+    /** Schedules what is left, unless the platform tries the same job again. */
+    @Synchronized
+    fun end(again: Boolean) {
+        running = false
+        if (!again) change(work.value)
+    }
+
+    private fun change(to: Work): Boolean {
+        now.value = to
+        if (running) return true
+        if (!to.isEmpty()) return schedule(expedited = false)
+        if (scheduler.getPendingJob(jobId) != null) scheduler.cancel(jobId)
+        return true
+    }
+
+    private fun schedule(expedited: Boolean): Boolean {
         val builder = JobInfo.Builder(jobId, ComponentName(context, SipWakeJobService::class.java))
             .setRequiredNetworkType(JobInfo.NETWORK_TYPE_ANY)
-            .setExtras(
-                PersistableBundle().apply {
-                    putStringArray(LOG_OUTS, logOuts.toTypedArray())
-                    putLong(SINCE, System.currentTimeMillis())
-                },
-            )
+            .setExtras(work.value.toExtras())
         if (expedited && Build.VERSION.SDK_INT >= Build.VERSION_CODES.S) {
-            builder.setExpedited(true)
+            expedite(builder)
         } else {
             builder.setBackoffCriteria(BACK_OFF_MS, JobInfo.BACKOFF_POLICY_EXPONENTIAL)
+            val wait = work.value.due.values.minOrNull()?.minus(time())
+            if (!expedited && work.value.logOuts.isEmpty() && wait != null && wait > 0) builder.setMinimumLatency(wait)
             if (!expedited) builder.setPersisted(survivesRestart(context))
         }
         return try {
@@ -70,16 +106,53 @@ internal class PendingWork(private val context: Context, private val jobId: Int)
         }
     }
 
+    @RequiresApi(31)
+    private fun expedite(builder: JobInfo.Builder) {
+        builder.setExpedited(true)
+    }
+
+    /**
+     * @property logOuts accounts, and since when their log-out waits, in ms since 1970
+     * @property due accounts, and when their binding is to be refreshed
+     */
+    data class Work(val logOuts: Map<String, Long> = emptyMap(), val due: Map<String, Long> = emptyMap()) {
+        fun isEmpty(): Boolean = logOuts.isEmpty() && due.isEmpty()
+
+        fun isDue(account: AccountId): Boolean = due[account.value]?.let { it <= time() } == true
+
+        fun toExtras() = PersistableBundle().apply {
+            logOuts.forEach { (account, since) -> putLong(LOG_OUT + account, since) }
+            due.forEach { (account, at) -> putLong(DUE + account, at) }
+        }
+
+        companion object {
+            private const val LOG_OUT = "log-out:"
+            private const val DUE = "due:"
+
+            fun read(extras: PersistableBundle): Work {
+                fun all(kind: String) = extras.keySet().filter { it.startsWith(kind) }.associate { it.removePrefix(kind) to extras.getLong(it) }
+                return Work(all(LOG_OUT), all(DUE))
+            }
+        }
+    }
+
     internal companion object {
-        const val LOG_OUTS = "dev.sipwake.log-outs"
-        const val SINCE = "dev.sipwake.since"
-        const val BACK_OFF_MS = 30_000L
+        private const val BACK_OFF_MS = 30_000L
+        private val LONGEST = 31.days
+
+        /** A binding that lives shorter cannot be kept by jobs, which wait for hours while the phone sleeps. */
+        private val SHORTEST = 30.minutes
+
+        private fun time() = System.currentTimeMillis()
+
+        /** When a binding is to be refreshed that lives this long: at half of it, so that a job may be hours late. */
+        fun refreshAfter(lifetime: Duration): Duration? = if (lifetime < SHORTEST) null else (lifetime.inWholeMilliseconds / 2).milliseconds
     }
 }
 
 /**
- * Finishes what an earlier process could not. Android starts it when there is a network, the process is made with it, and the client
- * delivers what is stored by itself: it is enough to wait for that.
+ * Finishes what an earlier process could not: log-outs, and refreshes that are due. Android starts it when there is a network, and the
+ * process with it.
  *
  * In the app's manifest, with the permission `android.permission.BIND_JOB_SERVICE`. Where the app has `RECEIVE_BOOT_COMPLETED`, the job
  * survives a restart of the phone.
@@ -89,18 +162,10 @@ public class SipWakeJobService : JobService() {
 
     override fun onStartJob(parameters: JobParameters): Boolean {
         val phone = phone
-        val logOuts = parameters.extras.getStringArray(PendingWork.LOG_OUTS).orEmpty().toMutableSet()
         scope.launch {
-            val client = phone.clientOrNull()
-            val done = client != null && withTimeoutOrNull(PATIENCE) {
-                client.events.first { event ->
-                    if (event is SipWakeEvent.LoggedOut) logOuts -= event.account.value
-                    logOuts.isEmpty() && (event is SipWakeEvent.LoggedOut || event is SipWakeEvent.Registered || event is SipWakeEvent.RegistrationFailed)
-                }
-            } != null
-            // The client gives up a log-out after thirty days, and another process may have heard of the end.
-            val age = System.currentTimeMillis() - parameters.extras.getLong(PendingWork.SINCE)
-            jobFinished(parameters, !done && age < LONGEST.inWholeMilliseconds)
+            val done = withTimeoutOrNull(PATIENCE) { phone.finishWork() } == true
+            jobFinished(parameters, !done)
+            phone.endWork(again = !done)
         }
         return true
     }
@@ -108,12 +173,12 @@ public class SipWakeJobService : JobService() {
     /** Android takes the network or the time away: again later. */
     override fun onStopJob(parameters: JobParameters): Boolean {
         scope.cancel()
+        phone.endWork(again = true)
         return true
     }
 
     private companion object {
         /** Less than the platform's own limit for a job. */
         val PATIENCE = 2.minutes
-        val LONGEST = 31.days
     }
 }

@@ -13,6 +13,7 @@ import java.util.UUID
  * @property words the texts
  * @property telecom whether calls are in Android's Telecom, on headsets and in cars; needs [SipWakeConnectionService] in the manifest
  * @property jobId the id of the job that finishes what the process could not, apart from those of the app's own jobs
+ * @property announcer hears of each call first; for an app that has its calls in Telecom in another way, such as Jetpack's core-telecom
  */
 public class PhoneSettings @JvmOverloads constructor(
     public val icon: Int,
@@ -21,6 +22,7 @@ public class PhoneSettings @JvmOverloads constructor(
     public val words: PhoneWords = PhoneWords(),
     public val telecom: Boolean = false,
     public val jobId: Int = 0x51B,
+    public val announcer: CallAnnouncer? = null,
 )
 
 /** The texts that users see, to be translated by the app. The channels' names stand in the phone's settings. */
@@ -38,6 +40,15 @@ public class PhoneWords @JvmOverloads constructor(
     public val connection: CharSequence = "Connection",
     public val connecting: CharSequence = "Connecting",
 )
+
+/** Hears of each incoming call. */
+public fun interface CallAnnouncer {
+    /**
+     * A call is about to be shown: its foreground service starts, or its notification is posted, when this returns. Called from any
+     * thread, once a call; must not wait. What it throws is [Refusal.TELECOM].
+     */
+    public fun announce(call: PhoneCall)
+}
 
 /** The app's media engine, as far as calls need one. */
 public fun interface CallMedia {
@@ -73,6 +84,12 @@ public enum class Refusal {
 
     /** Firebase gives no token. */
     TOKEN,
+
+    /** The server grants an account that wakes itself less than a day: a sleeping phone may be too late for the next refresh. */
+    SHORT_BINDING,
+
+    /** Code failed that nobody waits for: the app's own that was called, or the SDK's. */
+    FAULT,
 }
 
 /**

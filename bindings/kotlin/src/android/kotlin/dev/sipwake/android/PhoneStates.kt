@@ -5,6 +5,7 @@ import android.content.Context
 import android.net.ConnectivityManager
 import android.net.NetworkCapabilities
 import android.os.Build
+import androidx.annotation.RequiresApi
 import dev.sipwake.Obstacle
 import dev.sipwake.PhoneNetwork
 import dev.sipwake.PhoneState
@@ -23,14 +24,15 @@ public fun phoneState(
     channelId: String = CallNotifications.RINGING,
     priority: Priority? = null,
 ): PhoneState = PhoneState(
-    obstacles = wakeObstacles(context, channelId).map { enumValueOf<Obstacle>(it.name) },
-    bucket = bucket(context),
+    // One that only pushes show is in the report as their priority.
+    obstacles = wakeObstacles(context, channelId).mapNotNull { found -> Obstacle.entries.find { it.name == found.name } },
+    bucket = if (Build.VERSION.SDK_INT < Build.VERSION_CODES.P) null else bucket(context),
     network = network(context),
     priority = priority,
 )
 
-private fun bucket(context: Context): StandbyBucket? {
-    if (Build.VERSION.SDK_INT < Build.VERSION_CODES.P) return null
+@RequiresApi(28)
+private fun bucket(context: Context): StandbyBucket {
     val bucket = context.system<UsageStatsManager>().appStandbyBucket
     return when {
         bucket <= UsageStatsManager.STANDBY_BUCKET_ACTIVE -> StandbyBucket.ACTIVE

@@ -10,6 +10,8 @@ import android.view.WindowManager
 import android.widget.Button
 import android.widget.LinearLayout
 import android.widget.TextView
+import androidx.annotation.MainThread
+import androidx.annotation.RequiresApi
 import java.util.UUID
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
@@ -35,8 +37,7 @@ public open class SipWakeCallActivity : Activity() {
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.O_MR1) {
-            setShowWhenLocked(true)
-            setTurnScreenOn(true)
+            showOverLockScreen()
         } else {
             @Suppress("DEPRECATION")
             window.addFlags(WindowManager.LayoutParams.FLAG_SHOW_WHEN_LOCKED or WindowManager.LayoutParams.FLAG_TURN_SCREEN_ON)
@@ -44,6 +45,12 @@ public open class SipWakeCallActivity : Activity() {
         window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
         take(intent)
         scope.launch { phone.calls.collect { runOnUiThread(::update) } }
+    }
+
+    @RequiresApi(27)
+    private fun showOverLockScreen() {
+        setShowWhenLocked(true)
+        setTurnScreenOn(true)
     }
 
     override fun onNewIntent(intent: Intent) {
@@ -54,11 +61,11 @@ public open class SipWakeCallActivity : Activity() {
 
     override fun onResume() {
         super.onResume()
-        phone.screenVisible = true
+        phone.callScreenShown(true)
     }
 
     override fun onPause() {
-        phone.screenVisible = false
+        phone.callScreenShown(false)
         super.onPause()
     }
 
@@ -86,6 +93,7 @@ public open class SipWakeCallActivity : Activity() {
     }
 
     /** Draws the call, on the main thread, at each change. The screen closes by itself when the call is over. */
+    @MainThread
     protected open fun onCall(call: PhoneCall) {
         val words = phone.settings.words
         val column = LinearLayout(this).apply {

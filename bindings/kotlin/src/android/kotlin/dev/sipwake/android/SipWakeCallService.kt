@@ -1,12 +1,14 @@
 package dev.sipwake.android
 
 import android.Manifest
+import android.app.Notification
 import android.app.Service
 import android.content.Intent
 import android.content.pm.PackageManager
 import android.content.pm.ServiceInfo
 import android.os.Build
 import android.os.IBinder
+import androidx.annotation.RequiresApi
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.SupervisorJob
@@ -24,6 +26,7 @@ public open class SipWakeCallService : Service() {
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
     private var latestStart = 0
     private var follows = false
+    private var microphone = false
 
     final override fun onBind(intent: Intent?): IBinder? = null
 
@@ -58,11 +61,16 @@ public open class SipWakeCallService : Service() {
     @Synchronized
     private fun show() {
         val (id, notification) = phone.foreground()
-        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) return startForeground(id, notification)
+        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) startForeground(id, notification) else show(id, notification)
+    }
+
+    @RequiresApi(29)
+    private fun show(id: Int, notification: Notification) {
         try {
             startForeground(id, notification, type())
         } catch (error: SecurityException) {
             phone.refuse(Refusal.SERVICE_TYPE, error)
+            microphone = false
             attemptPhoneCall(id, notification)
         } catch (error: IllegalStateException) {
             // Since it was started, the app lost the right to it.
@@ -70,22 +78,22 @@ public open class SipWakeCallService : Service() {
         }
     }
 
-    private fun attemptPhoneCall(id: Int, notification: android.app.Notification) {
+    @RequiresApi(29)
+    private fun attemptPhoneCall(id: Int, notification: Notification) {
         try {
-            if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q) {
-                startForeground(id, notification, ServiceInfo.FOREGROUND_SERVICE_TYPE_PHONE_CALL)
-            }
+            startForeground(id, notification, ServiceInfo.FOREGROUND_SERVICE_TYPE_PHONE_CALL)
         } catch (error: RuntimeException) {
             phone.refuse(Refusal.SERVICE_TYPE, error)
             stopSelf()
         }
     }
 
-    /** The microphone only for a call that the user answered on the screen: from the background Android refuses it. */
-    private fun type(): Int {
+    /** The microphone only for a call that the user answered on the screen, and until it ends: from the background Android refuses it. */
+    internal fun type(): Int {
         val call = ServiceInfo.FOREGROUND_SERVICE_TYPE_PHONE_CALL
-        val talks = phone.foremost()?.rings == false && phone.screenVisible &&
+        val talks = phone.foremost()?.rings == false &&
             checkSelfPermission(Manifest.permission.RECORD_AUDIO) == PackageManager.PERMISSION_GRANTED
-        return if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R && talks) call or ServiceInfo.FOREGROUND_SERVICE_TYPE_MICROPHONE else call
+        microphone = talks && (microphone || phone.screenVisible)
+        return if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R && microphone) call or ServiceInfo.FOREGROUND_SERVICE_TYPE_MICROPHONE else call
     }
 }

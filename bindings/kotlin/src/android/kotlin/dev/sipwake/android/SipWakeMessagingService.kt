@@ -52,6 +52,7 @@ public abstract class SipWakeMessagingService : FirebaseMessagingService() {
     final override fun onMessageReceived(message: RemoteMessage) {
         val awake = WakeLocks(this)
         awake.hold(AWAKE)
+        Downgrades.note(applicationContext, message)
         val answered = CoroutineScope(Dispatchers.Default)
             .async(start = CoroutineStart.UNDISPATCHED) { client.eventsFromNow.first(::answersPush) }
         val action = client.push(message)
@@ -93,14 +94,24 @@ public abstract class SipWakeMessagingService : FirebaseMessagingService() {
  * `com.google.firebase.MESSAGING_EVENT`.
  */
 public open class SipWakePushService : FirebaseMessagingService() {
-    /** Takes a message that is not for the phone. */
-    protected open fun onOtherMessage(message: RemoteMessage) {}
+    /** Firebase hands over one message at a time. */
+    private var judged: PushAction? = null
+
+    /**
+     * Takes a message that is neither a call nor chat: one of the app's own, or a server's custom push. By itself it shows a notification
+     * where the server gave a title; an app that overrides this decides alone.
+     */
+    protected open fun onOtherMessage(message: RemoteMessage) {
+        judged?.let(phone::showMessage)
+    }
 
     final override fun onMessageReceived(message: RemoteMessage): Unit = runBlocking {
         val phone = phone
+        Downgrades.note(applicationContext, message)
         // Without a client, why is told as a refusal.
         val taken = phone.take(message.mayStartService()) { it.push(message) } ?: return@runBlocking
-        if (isOther(taken.action)) onOtherMessage(message)
+        judged = taken.action
+        if (isOther(taken.action) || taken.action is PushAction.Custom) onOtherMessage(message)
         taken.answered?.let { phone.await(it) }
     }
 

@@ -1,9 +1,13 @@
 package dev.sipwake.android
 
 import android.app.Notification
+import android.content.BroadcastReceiver
 import android.content.Context
 import android.content.Intent
+import android.content.IntentFilter
+import android.os.UserManager
 import android.util.Log
+import androidx.annotation.MainThread
 import dev.sipwake.AccountId
 import dev.sipwake.AccountSetup
 import dev.sipwake.ClientOptions
@@ -13,24 +17,30 @@ import dev.sipwake.ErrorKind
 import dev.sipwake.HangUp
 import dev.sipwake.Kept
 import dev.sipwake.PushAction
+import dev.sipwake.Registration
 import dev.sipwake.SessionDescription
 import dev.sipwake.SipWakeClient
 import dev.sipwake.SipWakeEvent
 import dev.sipwake.SipWakeException
+import dev.sipwake.Standing
 import dev.sipwake.StateStore
 import java.util.Collections
 import java.util.UUID
 import java.util.concurrent.ConcurrentHashMap
 import kotlin.coroutines.cancellation.CancellationException
+import kotlin.time.Duration
 import kotlin.time.Duration.Companion.days
 import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CoroutineExceptionHandler
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Deferred
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.async
+import kotlinx.coroutines.awaitAll
 import kotlinx.coroutines.channels.BufferOverflow
+import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.flow.MutableSharedFlow
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.SharedFlow
@@ -70,12 +80,15 @@ public class SipWakePhone @JvmOverloads constructor(
     private val accounts: () -> List<AccountSetup>,
 ) {
     private val context = context.applicationContext ?: context
-    private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
+    private val scope = CoroutineScope(
+        SupervisorJob() + Dispatchers.Default + CoroutineExceptionHandler { _, error -> refuse(Refusal.FAULT, error) },
+    )
     private val notifications = CallNotifications(this.context, settings)
     private val awake = WakeLocks(this.context) { refuse(Refusal.WAKE_LOCK, it) }
-    private val pending = PendingWork(this.context, settings.jobId)
-    private val known = ConcurrentHashMap.newKeySet<AccountId>()
+    private val pending by lazy { PendingWork(this.context, settings.jobId) }
+    private val known: MutableMap<AccountId, AccountSetup> = ConcurrentHashMap()
     private val silenced = ConcurrentHashMap.newKeySet<UUID>()
+    private val announced = HashSet<UUID>()
 
     /** The last calls that ended: an end may be told before its push is taken. */
     private val over = Collections.synchronizedSet(
@@ -116,16 +129,18 @@ public class SipWakePhone @JvmOverloads constructor(
     internal val work: StateFlow<Boolean> get() = refreshing
 
     private val making = scope.async(Dispatchers.IO, CoroutineStart.LAZY) {
-        notifications.createChannels()
-        val setups = accounts()
         val made = try {
-            setups.forEach(::check)
-            SipWakeClient(store(this@SipWakePhone.context), setups, options = options)
-        } catch (error: SipWakeException) {
+            notifications.createChannels()
+            val setups = accounts().onEach(::check)
+            SipWakeClient(store(this@SipWakePhone.context), setups, options = options).also {
+                setups.forEach { known[it.account.id()] = it }
+            }
+        } catch (error: Exception) {
+            // Also what the app's own code throws that was asked here.
             refuse(Refusal.CLIENT, error)
             throw error
         }
-        setups.forEach { known += it.account.id() }
+        tellOfUnlock(made)
         scope.launch(start = CoroutineStart.UNDISPATCHED) { made.events.collect(::onEvent) }
         NetworkWatch(this@SipWakePhone.context, made)
         if (settings.telecom && TelecomCalls.isSupported(this@SipWakePhone.context)) telecom = telecomCalls(made)
@@ -135,6 +150,23 @@ public class SipWakePhone @JvmOverloads constructor(
     /** Absent on a device that knows no calls of apps, and where the app wants none of it. */
     @Volatile
     internal var telecom: TelecomCalls? = null
+
+    /** Before the first unlock after a restart the store is shut; the client tries again by itself only now and then. */
+    private fun tellOfUnlock(client: SipWakeClient) {
+        val users = context.system<UserManager>()
+        if (users.isUserUnlocked) return
+        fun tell() = scope.launch { attempt { client.storeAvailable() } }
+        val receiver = object : BroadcastReceiver() {
+            override fun onReceive(receiving: Context, intent: Intent) {
+                context.unregisterReceiver(this)
+                tell()
+            }
+        }
+        // From the system alone: no other app can send it.
+        context.registerReceiver(receiver, IntentFilter(Intent.ACTION_USER_UNLOCKED))
+        // It may have happened meanwhile.
+        if (users.isUserUnlocked) tell()
+    }
 
     private fun telecomCalls(client: SipWakeClient): TelecomCalls? = try {
         val label = context.applicationInfo.loadLabel(context.packageManager)
@@ -158,7 +190,7 @@ public class SipWakePhone @JvmOverloads constructor(
     public fun start() {
         scope.launch {
             val client = clientOrNull() ?: return@launch
-            known.forEach { attempt { client.register(it) } }
+            known.keys.forEach { attempt { client.register(it) } }
         }
         fetchToken()
     }
@@ -192,7 +224,7 @@ public class SipWakePhone @JvmOverloads constructor(
         check(setup)
         val client = client()
         val account = client.addAccount(setup)
-        known += account
+        known[account] = setup
         token?.let { client.setToken(account, it) } ?: fetchToken()
         client.register(account)
         return account
@@ -222,7 +254,7 @@ public class SipWakePhone @JvmOverloads constructor(
     public suspend fun setToken(token: String) {
         this.token = token
         val client = clientOrNull() ?: return
-        for (account in known) {
+        for (account in known.keys) {
             try {
                 client.setToken(account, token)
             } catch (error: SipWakeException) {
@@ -238,6 +270,14 @@ public class SipWakePhone @JvmOverloads constructor(
     public fun hangUp(call: UUID) {
         val rings = nowCalls.value.find { it.uuid == call }?.rings == true
         command { if (rings) decline(call) else hangUp(call) }
+    }
+
+    /** An app's own call screen says when it comes to the front and when it leaves: only then may the service use the microphone. */
+    @MainThread
+    public fun callScreenShown(shown: Boolean) {
+        screenVisible = shown
+        if (!shown) return
+        if (busy && !serviceRuns) startService() else serviceShows()
     }
 
     /** Ends the sound of a call that rings; it can still be answered. */
@@ -265,15 +305,13 @@ public class SipWakePhone @JvmOverloads constructor(
                 nowCalls.update { calls ->
                     if (action.uuid in over || calls.any { it.uuid == action.uuid }) calls else calls + action.toCall()
                 }
+                val call = nowCalls.value.find { it.uuid == action.uuid }
+                call?.let(::announce)
                 val served = mayStartService && startService()
-                if (!served) nowCalls.value.find { it.uuid == action.uuid }?.let(::show)
-                telecom?.announce(action)
+                if (!served) call?.let(::show)
                 return Taken(action, answered.takeUnless { served })
             }
-            is PushAction.Chat, is PushAction.Custom -> if (action.duty is Duty.ShowNotification) {
-                val details = action.details
-                attempt { notifications.showMessage(details.callId ?: "${details.uuid}", details.callerLabel ?: details.title, details.text) }
-            }
+            is PushAction.Chat -> showMessage(action)
             else -> {}
         }
         if (!wakes(action)) {
@@ -290,6 +328,58 @@ public class SipWakePhone @JvmOverloads constructor(
         }
         val served = mayStartService && startService()
         return Taken(action, answered.takeUnless { served })
+    }
+
+    /** Telecom, or whatever the app has instead, hears of a call before it is shown. */
+    private fun announce(call: PhoneCall) {
+        synchronized(announced) {
+            if (!announced.add(call.uuid)) return
+            try {
+                settings.announcer?.announce(call)
+            } catch (error: Exception) {
+                refuse(Refusal.TELECOM, error)
+            }
+            telecom?.announce(call.uuid, call.caller, call.label)
+        }
+    }
+
+    /** Shows a message where its push asks for that. */
+    internal fun showMessage(action: PushAction) {
+        if (action.duty !is Duty.ShowNotification) return
+        val details = action.details
+        attempt { notifications.showMessage(details.callId ?: "${details.uuid}", details.callerLabel ?: details.title, details.text) }
+    }
+
+    /** Does what a job is for. Returns whether all of it is done. */
+    internal suspend fun finishWork(): Boolean = coroutineScope {
+        val work = pending.begin()
+        val client = clientOrNull() ?: return@coroutineScope false
+        val accounts = known.keys.filter { work.isEmpty() || work.isDue(it) }
+        val answers = accounts.map { account ->
+            async(start = CoroutineStart.UNDISPATCHED) { heard.first { it.registers(account) } is SipWakeEvent.Registered }
+        }
+        accounts.forEach { attempt { client.register(it) } }
+        work.due.keys.map(::AccountId).filter { it !in known }.forEach { pending.due(it, null) }
+        // The client delivers what is stored by itself.
+        pending.work.first { it.logOuts.isEmpty() }
+        answers.awaitAll().all { it }
+    }
+
+    internal fun endWork(again: Boolean): Unit = pending.end(again)
+
+    private fun SipWakeEvent.registers(account: AccountId) =
+        this is SipWakeEvent.Registered && this.account == account || this is SipWakeEvent.RegistrationFailed && this.account == account
+
+    /** A server that pushes before the binding ends keeps it; for one that does not say so, a job has to. */
+    private fun keepBinding(account: AccountId, registration: Registration) {
+        val wakesItself = (known[account] ?: return).push?.wakesItself == true
+        if (wakesItself && registration.expires < 1.days) {
+            refuse(Refusal.SHORT_BINDING, IllegalStateException("the server grants ${registration.expires}, and a sleeping phone needs a day"))
+        }
+        val lead = registration.verdict.refreshLead ?: Duration.ZERO
+        val after = PendingWork.refreshAfter(registration.expires)?.coerceAtMost(registration.expires - lead)
+        val ours = wakesItself || registration.verdict.standing == Standing.UNCONFIRMED
+        if (!pending.due(account, after.takeIf { ours })) refuse(Refusal.JOB, IllegalStateException("the job was not taken"))
     }
 
     /** Waits until the server answered what a push led to, but not too long. What is not done then is left to a job. */
@@ -332,7 +422,10 @@ public class SipWakePhone @JvmOverloads constructor(
     private suspend fun onEvent(event: SipWakeEvent) {
         heard.emit(event)
         when (event) {
-            is SipWakeEvent.Registered -> nowRegistrations.update { it + (event.account to event) }
+            is SipWakeEvent.Registered -> {
+                nowRegistrations.update { it + (event.account to event) }
+                keepBinding(event.account, event.registration)
+            }
             is SipWakeEvent.RegistrationFailed -> nowRegistrations.update { it + (event.account to event) }
             is SipWakeEvent.LoggedOut -> pending.done(event.account)
             is SipWakeEvent.ChatMessage -> attempt {
@@ -352,6 +445,7 @@ public class SipWakePhone @JvmOverloads constructor(
             is SipWakeEvent.CallOffered -> scope.launch { attempt { client().respondOffer(event.uuid, describe(event.uuid, event.offer)) } }
             is SipWakeEvent.CallEnded -> {
                 silenced -= event.uuid
+                synchronized(announced) { announced -= event.uuid }
                 attempt {
                     notifications.cancel(event.uuid)
                     if (before != null && event.reason in MISSED) notifications.showMissed(before)
@@ -363,6 +457,7 @@ public class SipWakePhone @JvmOverloads constructor(
         if (after == null || after == before) return
         if (after.phase == CallPhase.CONNECTED) awake.letGo()
         // An INVITE that no push announced: the app is alive, and in front, or Android says no.
+        if (after.rings) announce(after)
         if (before == null && event is SipWakeEvent.CallRinging && !event.announced && !serviceRuns) startService()
         show(after)
     }
@@ -427,22 +522,26 @@ public class SipWakePhone @JvmOverloads constructor(
         }
     }
 
-    private companion object {
-        const val REFUSALS_KEPT = 16
-        const val EVENTS_AHEAD = 64
-        const val ENDS_KEPT = 64
+    public companion object {
+        /** Returns the call that the app's own call screen was opened for; with the action `Intent.ACTION_ANSWER` the user answered it. */
+        @JvmStatic
+        public fun callOf(intent: Intent): UUID? = CallNotifications.callOf(intent)
+
+        private const val REFUSALS_KEPT = 16
+        private const val EVENTS_AHEAD = 64
+        private const val ENDS_KEPT = 64
 
         /** RFC 3261 section 21.4.26. */
-        const val NOT_ACCEPTABLE_HERE = 488
-        val MISSED = setOf(EndReason.CANCELLED, EndReason.MISSED, EndReason.UNANSWERED)
+        private const val NOT_ACCEPTABLE_HERE = 488
+        private val MISSED = setOf(EndReason.CANCELLED, EndReason.MISSED, EndReason.UNANSWERED)
 
         /** Firebase gives its worker some twenty seconds. */
-        val WORKER_LIMIT = 18.seconds
-        val REFRESH_LIMIT = 30.seconds
+        private val WORKER_LIMIT = 18.seconds
+        private val REFRESH_LIMIT = 30.seconds
 
         /** An INVITE is waited for 40 s, then it rings for up to three minutes. */
-        val AWAKE_FOR_SERVICE = 220.seconds
-        val AWAKE_FOR_WORKER = 40.seconds
+        private val AWAKE_FOR_SERVICE = 220.seconds
+        private val AWAKE_FOR_WORKER = 40.seconds
     }
 }
 

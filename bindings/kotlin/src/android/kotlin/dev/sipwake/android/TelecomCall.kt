@@ -7,6 +7,7 @@ import android.telecom.Connection
 import android.telecom.DisconnectCause
 import android.telecom.TelecomManager
 import android.util.Log
+import androidx.annotation.RequiresApi
 import dev.sipwake.EndReason
 import dev.sipwake.HangUp
 import dev.sipwake.SessionDescription
@@ -70,6 +71,7 @@ public class TelecomCall internal constructor(
 
     override fun onMuteStateChanged(isMuted: Boolean): Unit = controls.onMute(uuid, isMuted)
 
+    @RequiresApi(34)
     override fun onCallEndpointChanged(endpoint: CallEndpoint): Unit = controls.onEndpoint(uuid, endpoint.endpointName, endpoint.endpointType)
 
     @Deprecated("Deprecated in Java")

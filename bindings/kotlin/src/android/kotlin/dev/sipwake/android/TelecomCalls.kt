@@ -1,5 +1,6 @@
 package dev.sipwake.android
 
+import android.Manifest
 import android.content.ComponentName
 import android.content.Context
 import android.net.Uri
@@ -13,6 +14,7 @@ import android.telecom.DisconnectCause
 import android.telecom.PhoneAccount
 import android.telecom.PhoneAccountHandle
 import android.telecom.TelecomManager
+import androidx.annotation.RequiresPermission
 import dev.sipwake.DeclineHow
 import dev.sipwake.PushAction
 import dev.sipwake.SessionDescription
@@ -30,7 +32,7 @@ import kotlinx.coroutines.launch
 /**
  * The client's calls in Android's Telecom, self-managed: beside the phone's own calls, on headsets and in cars.
  *
- * Make it beside the client, before the first push. All of it belongs to the main thread. The app needs the permission
+ * Make it beside the client, before the first push. Telecom is asked on the main thread, whichever thread asks here. The app needs the permission
  * `MANAGE_OWN_CALLS`, and in its manifest the service with the permission `BIND_TELECOM_CONNECTION_SERVICE` and the action
  * `android.telecom.ConnectionService`.
  *
@@ -41,7 +43,7 @@ import kotlinx.coroutines.launch
  * answered call and for new media inside it: accepting and responding are done here. What it throws ends the call with 488,
  * or refuses the new media
  */
-public class TelecomCalls(
+public class TelecomCalls @RequiresPermission(Manifest.permission.MANAGE_OWN_CALLS) constructor(
     context: Context,
     private val client: SipWakeClient,
     service: Class<out TelecomCallService>,

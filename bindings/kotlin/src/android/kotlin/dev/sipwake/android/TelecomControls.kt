@@ -1,9 +1,11 @@
 package dev.sipwake.android
 
 import android.util.Log
+import androidx.annotation.MainThread
 import java.util.UUID
 
 /** What Telecom asks of the app itself: its ringing, its media, its screen. All on the main thread; by itself it does nothing. */
+@MainThread
 public open class TelecomControls {
     /** Whether calls can be held; the media engine is then told by [onHold]. */
     public open val holds: Boolean get() = false

@@ -6,12 +6,14 @@ import android.app.NotificationManager
 import android.app.usage.UsageStatsManager
 import android.content.Context
 import android.content.Intent
+import android.content.pm.PackageInfo
 import android.content.pm.PackageManager
 import android.net.ConnectivityManager
 import android.net.Uri
 import android.os.Build
 import android.os.PowerManager
 import android.provider.Settings
+import androidx.annotation.RequiresApi
 
 /** Something in the phone's settings that keeps a call from ringing, which only its user can change. */
 public enum class WakeObstacle {
@@ -29,6 +31,12 @@ public enum class WakeObstacle {
 
     /** Google Play services are too old for the Firebase installation ids that this app uses. */
     OLD_PLAY_SERVICES,
+
+    /**
+     * The last message that was sent with high priority came with normal one. Google lowers an app's messages that show nothing for
+     * days: the server should send calls alone with high priority, and refreshes with normal one.
+     */
+    DEPRIORITISED,
 
     /** The user restricted the app's battery use: even high-priority messages may wait. */
     BACKGROUND_RESTRICTED,
@@ -76,7 +84,7 @@ public enum class WakeObstacle {
                 if (Build.VERSION.SDK_INT < Build.VERSION_CODES.R) null else Intent(Intent.ACTION_AUTO_REVOKE_PERMISSIONS, app)
             SUBJECT_TO_DOZE -> Intent(Settings.ACTION_IGNORE_BATTERY_OPTIMIZATION_SETTINGS)
             NOT_AFTER_RESTART -> null
-            BACKGROUND_RESTRICTED, RARELY_USED, NO_LOCAL_NETWORK, MAKER_STOPS_APPS ->
+            DEPRIORITISED, BACKGROUND_RESTRICTED, RARELY_USED, NO_LOCAL_NETWORK, MAKER_STOPS_APPS ->
                 Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, app)
         }?.addFlags(Intent.FLAG_ACTIVITY_NEW_TASK)
     }
@@ -94,21 +102,35 @@ public fun wakeObstacles(context: Context, channelId: String = CallNotifications
     if (!notifications.areNotificationsEnabled()) add(WakeObstacle.NOTIFICATIONS_OFF)
     val channel = notifications.getNotificationChannel(channelId)
     if (channel != null && channel.importance < NotificationManager.IMPORTANCE_DEFAULT) add(WakeObstacle.CHANNEL_OFF)
-    if (sdk >= Build.VERSION_CODES.UPSIDE_DOWN_CAKE && !notifications.canUseFullScreenIntent()) add(WakeObstacle.NO_FULL_SCREEN)
+    if (sdk >= Build.VERSION_CODES.UPSIDE_DOWN_CAKE && !mayFillScreen(notifications)) add(WakeObstacle.NO_FULL_SCREEN)
     playServices(context)?.let(::add)
-    if (sdk >= Build.VERSION_CODES.P && context.system<ActivityManager>().isBackgroundRestricted) add(WakeObstacle.BACKGROUND_RESTRICTED)
-    if (sdk >= Build.VERSION_CODES.R) {
-        val bucket = context.system<UsageStatsManager>().appStandbyBucket
-        if (bucket >= UsageStatsManager.STANDBY_BUCKET_RESTRICTED) add(WakeObstacle.RARELY_USED)
-    }
+    if (Downgrades.recent(context)) add(WakeObstacle.DEPRIORITISED)
+    if (sdk >= Build.VERSION_CODES.P && isRestricted(context)) add(WakeObstacle.BACKGROUND_RESTRICTED)
+    if (sdk >= Build.VERSION_CODES.R && isRarelyUsed(context)) add(WakeObstacle.RARELY_USED)
     val saver = context.system<ConnectivityManager>().restrictBackgroundStatus
     if (saver == ConnectivityManager.RESTRICT_BACKGROUND_STATUS_ENABLED) add(WakeObstacle.DATA_SAVER)
-    if (sdk >= Build.VERSION_CODES.R && !context.packageManager.isAutoRevokeWhitelisted) add(WakeObstacle.HIBERNATION)
+    if (sdk >= Build.VERSION_CODES.R && mayHibernate(context)) add(WakeObstacle.HIBERNATION)
     if (lacksLocalNetwork(context)) add(WakeObstacle.NO_LOCAL_NETWORK)
     if (Build.MANUFACTURER.lowercase() in MAKERS) add(WakeObstacle.MAKER_STOPS_APPS)
     if (!survivesRestart(context)) add(WakeObstacle.NOT_AFTER_RESTART)
     if (!context.system<PowerManager>().isIgnoringBatteryOptimizations(context.packageName)) add(WakeObstacle.SUBJECT_TO_DOZE)
 }
+
+@RequiresApi(34)
+private fun mayFillScreen(notifications: NotificationManager) = notifications.canUseFullScreenIntent()
+
+@RequiresApi(28)
+private fun isRestricted(context: Context) = context.system<ActivityManager>().isBackgroundRestricted
+
+@RequiresApi(30)
+private fun isRarelyUsed(context: Context) =
+    context.system<UsageStatsManager>().appStandbyBucket >= UsageStatsManager.STANDBY_BUCKET_RESTRICTED
+
+@RequiresApi(30)
+private fun mayHibernate(context: Context) = !context.packageManager.isAutoRevokeWhitelisted
+
+@RequiresApi(28)
+private fun longVersion(installed: PackageInfo) = installed.longVersionCode
 
 /** For apps that have Firebase; others do without Play services. */
 private fun playServices(context: Context): WakeObstacle? {
@@ -120,7 +142,7 @@ private fun playServices(context: Context): WakeObstacle? {
     }
     if (installed.applicationInfo?.enabled == false) return WakeObstacle.NO_PLAY_SERVICES
     @Suppress("DEPRECATION")
-    val version = if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.P) installed.longVersionCode else installed.versionCode.toLong()
+    val version = if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.P) longVersion(installed) else installed.versionCode.toLong()
     return if (FirebaseTokens.usesIds(context) && version < FirebaseTokens.IDS_SINCE) WakeObstacle.OLD_PLAY_SERVICES else null
 }
 

@@ -21,7 +21,7 @@ import org.robolectric.annotation.Config
 
 /** On several Androids, each of which Robolectric plays with classes of its own: the library, which a process loads once, is left out. */
 @RunWith(RobolectricTestRunner::class)
-@Config(sdk = [26, 30, 31, 34], manifest = Config.NONE)
+@Config(sdk = [26, 30, 31, 34, 35], manifest = Config.NONE)
 class CallNotificationsTest {
     private val app = RuntimeEnvironment.getApplication()
     private val manager = app.system<NotificationManager>()

@@ -6,6 +6,7 @@ import android.app.NotificationManager
 import android.app.job.JobScheduler
 import android.content.Intent
 import android.os.Looper
+import android.os.UserManager
 import com.google.android.gms.tasks.Task
 import com.google.firebase.messaging.FirebaseMessaging
 import com.google.firebase.messaging.RemoteMessage
@@ -17,10 +18,13 @@ import dev.sipwake.MemoryStore
 import dev.sipwake.Provider
 import dev.sipwake.PushConfig
 import dev.sipwake.SipWakeException
+import dev.sipwake.StateStore
+import dev.sipwake.StoreShutException
 import java.io.IOException
 import java.net.DatagramPacket
 import java.net.DatagramSocket
 import java.net.InetAddress
+import java.util.concurrent.atomic.AtomicInteger
 import kotlin.test.AfterTest
 import kotlin.test.Test
 import kotlin.test.assertEquals
@@ -29,6 +33,8 @@ import kotlin.test.assertFalse
 import kotlin.test.assertNotNull
 import kotlin.test.assertNull
 import kotlin.test.assertTrue
+import kotlin.time.Duration.Companion.days
+import kotlin.time.Duration.Companion.hours
 import kotlin.time.Duration.Companion.minutes
 import kotlinx.coroutines.runBlocking
 import org.junit.runner.RunWith
@@ -172,9 +178,75 @@ class PhoneTest {
                 other += message
             }
         }
-        val news = message("headline" to "rain")
-        service.onMessageReceived(news)
-        assertEquals(listOf(news), other)
+        val news = listOf(message("headline" to "rain"), message("ntype" to "3", "title" to "Voicemail"), message("ntype" to "3", "nmsg" to "{}"))
+        news.forEach(service::onMessageReceived)
+        assertEquals(news, other)
+        assertEquals(0, shown.size(), "the app decides alone")
+    }
+
+    @Test
+    fun `a custom push with a title is a notification where the app has nothing else in mind`() {
+        service.onMessageReceived(message("ntype" to "3", "title" to "Voicemail", "nmsg" to "2 new messages"))
+        val voicemail = shown.allNotifications.single { it.channelId == CallNotifications.MESSAGES }
+        assertEquals("Voicemail", "${voicemail.extras.getCharSequence(Notification.EXTRA_TITLE)}")
+    }
+
+    @Test
+    fun `an app's own code that throws is a refusal with a name, and no crash`() = runBlocking {
+        val broken = SipWakePhone(app, app.phone.settings, InactiveMedia, { MemoryStore() }) { error("the disk is full") }
+        assertNull(broken.clientOrNull())
+        assertEquals(Refusal.CLIENT to "the disk is full", broken.refusals.replayCache.first().let { it.what to it.reason })
+    }
+
+    /** Shut until the phone is unlocked. */
+    private class Locked : StateStore {
+        @Volatile
+        var open = false
+        val loads = AtomicInteger()
+
+        override fun load(key: String): ByteArray? {
+            if (!open) throw StoreShutException("locked")
+            loads.incrementAndGet()
+            return null
+        }
+
+        override fun save(key: String, bytes: ByteArray) = if (open) Unit else throw StoreShutException("locked")
+        override fun remove(key: String) = if (open) Unit else throw StoreShutException("locked")
+    }
+
+    private fun hearsOfUnlock() =
+        shadowOf(app).registeredReceivers.any { it.intentFilter.hasAction(Intent.ACTION_USER_UNLOCKED) }
+
+    @Test
+    fun `the store is tried again when the phone is unlocked for the first time`() = runBlocking {
+        val users = shadowOf(app.system<UserManager>())
+        users.setUserUnlocked(false)
+        val store = Locked()
+        val phone = SipWakePhone(app, app.phone.settings, InactiveMedia, { store }) { listOf(app.setup) }
+        val client = phone.client()
+        assertTrue(hearsOfUnlock())
+        users.setUserUnlocked(true)
+        store.open = true
+        app.sendBroadcast(Intent(Intent.ACTION_USER_UNLOCKED))
+        until("it is read again") { store.loads.get() > 0 }
+        assertFalse(hearsOfUnlock(), "once is enough")
+        client.close()
+    }
+
+    @Test
+    fun `a phone that is unlocked waits for no unlock`() = runBlocking {
+        app.phone.client()
+        assertFalse(hearsOfUnlock())
+    }
+
+    @Test
+    fun `messages that come with a lower priority than they were sent with are an obstacle until one keeps its own`() {
+        fun note(delivered: Int) = Downgrades.note(app, message(delivered = delivered))
+        assertFalse(WakeObstacle.DEPRIORITISED in wakeObstacles(app))
+        note(RemoteMessage.PRIORITY_NORMAL)
+        assertTrue(WakeObstacle.DEPRIORITISED in wakeObstacles(app))
+        note(RemoteMessage.PRIORITY_HIGH)
+        assertFalse(WakeObstacle.DEPRIORITISED in wakeObstacles(app))
     }
 
     @Test
@@ -198,7 +270,8 @@ class PhoneTest {
 
     @Test
     fun `an account that wakes itself more often than a sleeping phone can is refused`() {
-        val setup = app.setup.copy(push = app.setup.push?.copy(wakesItself = true))
+        assertTrue(app.setup.account.expires >= 1.days, "what an account asks for by itself fits")
+        val setup = app.setup.copy(account = app.setup.account.copy(expires = 23.hours), push = app.setup.push?.copy(wakesItself = true))
         val refused = assertFailsWith<SipWakeException> { runBlocking { app.phone.logIn(setup) } }
         assertEquals(ErrorKind.INVALID_FIELD to "push.wakesItself", refused.kind to refused.field)
     }

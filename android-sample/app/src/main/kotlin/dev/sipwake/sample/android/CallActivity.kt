@@ -1,6 +1,5 @@
 package dev.sipwake.sample.android
 
-import android.content.Context
 import android.content.Intent
 import android.os.Build
 import android.os.Bundle
@@ -14,22 +13,26 @@ import androidx.compose.runtime.LaunchedEffect
 import androidx.compose.runtime.collectAsState
 import androidx.compose.runtime.getValue
 import androidx.compose.ui.Modifier
-import dev.sipwake.sample.logic.Action
+import dev.sipwake.android.CallPhase
+import dev.sipwake.android.PhoneCall
+import dev.sipwake.android.SipWakePhone
+import dev.sipwake.sample.logic.Call
+import dev.sipwake.sample.logic.Phase
 import dev.sipwake.sample.ui.CallScreen
-import java.util.UUID
 
 /** The call, over the lock screen. Shows nothing else of the app. */
 class CallActivity : ComponentActivity() {
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
         showOverLockScreen()
-        val phone = sample.phone
+        val (phone, sample) = app.phone to app.sample
         setContent {
-            val state by phone.state.collectAsState()
-            val call = state.shown
+            // The phone's own calls: they are there when the push is handed over, before any event.
+            val calls by phone.calls.collectAsState()
+            val call = calls.firstOrNull { it.rings } ?: calls.firstOrNull()
             MaterialTheme {
                 Surface(Modifier.fillMaxSize()) {
-                    if (call == null) LaunchedEffect(Unit) { finishAndRemoveTask() } else CallScreen(call, phone::dispatch)
+                    if (call == null) LaunchedEffect(Unit) { finishAndRemoveTask() } else CallScreen(call.shown(), sample::dispatch)
                 }
             }
         }
@@ -42,14 +45,18 @@ class CallActivity : ComponentActivity() {
         takeAnswer(intent)
     }
 
-    /** In front, the app may start the service also for a call that came by notification. */
-    override fun onStart() {
-        super.onStart()
-        if (sample.phone.state.value.shown != null && !CallService.running) CallService.start(this)
+    override fun onResume() {
+        super.onResume()
+        app.phone.callScreenShown(true)
+    }
+
+    override fun onPause() {
+        app.phone.callScreenShown(false)
+        super.onPause()
     }
 
     private fun takeAnswer(intent: Intent) {
-        if (intent.action == ANSWER) intent.call?.let { sample.phone.dispatch(Action.AnswerTapped(it)) }
+        if (intent.action == Intent.ACTION_ANSWER) SipWakePhone.callOf(intent)?.let(app.phone::answer)
     }
 
     private fun showOverLockScreen() {
@@ -61,10 +68,16 @@ class CallActivity : ComponentActivity() {
             window.addFlags(WindowManager.LayoutParams.FLAG_SHOW_WHEN_LOCKED or WindowManager.LayoutParams.FLAG_TURN_SCREEN_ON)
         }
     }
-
-    companion object {
-        private const val ANSWER = "dev.sipwake.sample.ANSWER"
-
-        fun answer(context: Context, call: UUID): Intent = Intent(context, CallActivity::class.java).setAction(ANSWER).putCall(call)
-    }
 }
+
+private fun PhoneCall.shown() = Call(
+    uuid,
+    caller,
+    label,
+    when (phase) {
+        CallPhase.ANNOUNCED -> Phase.ANNOUNCED
+        CallPhase.RINGING -> Phase.RINGING
+        CallPhase.ANSWERING -> Phase.ANSWERING
+        CallPhase.CONNECTED -> Phase.CONNECTED
+    },
+)

@@ -22,17 +22,17 @@ class MainActivity : ComponentActivity() {
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
-        val phone = sample.phone
+        val sample = app.sample
         setContent {
-            val state by phone.state.collectAsState()
+            val state by sample.state.collectAsState()
             SampleApp(
                 state = state,
                 obstacles = obstacles.map(::words),
-                messages = phone.trace.newest(MESSAGES_SHOWN),
-                dispatch = phone::dispatch,
+                messages = sample.trace.newest(MESSAGES_SHOWN),
+                dispatch = sample::dispatch,
                 onObstacle = { obstacles.getOrNull(it)?.let(::openSettings) },
                 onExport = ::chooseFile,
-                onReport = { phone.report(phoneState(this, CallNotifications.RINGING), ::share) },
+                onReport = { sample.report(phoneState(this), ::share) },
             )
         }
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) {
@@ -42,9 +42,9 @@ class MainActivity : ComponentActivity() {
 
     override fun onStart() {
         super.onStart()
-        sample.fetchToken()
+        app.phone.fetchToken()
         // Nearly every app is subject to Doze, and calls come with high priority.
-        obstacles = wakeObstacles(this, CallNotifications.RINGING) - WakeObstacle.SUBJECT_TO_DOZE - WakeObstacle.NOT_AFTER_RESTART
+        obstacles = wakeObstacles(this) - WakeObstacle.SUBJECT_TO_DOZE
     }
 
     private fun words(obstacle: WakeObstacle): String = when (obstacle) {
@@ -53,6 +53,7 @@ class MainActivity : ComponentActivity() {
         WakeObstacle.NO_FULL_SCREEN -> "Calls don't show over the lock screen"
         WakeObstacle.NO_PLAY_SERVICES -> "There are no Google Play services: no call arrives"
         WakeObstacle.OLD_PLAY_SERVICES -> "Google Play services are too old"
+        WakeObstacle.DEPRIORITISED -> "Google lowers the server's messages: calls may come late"
         WakeObstacle.BACKGROUND_RESTRICTED -> "Battery use is restricted: calls may come late"
         WakeObstacle.RARELY_USED -> "Android takes this app for hardly used: calls may come late"
         WakeObstacle.DATA_SAVER -> "Data Saver keeps calls away on mobile data"
@@ -88,7 +89,7 @@ class MainActivity : ComponentActivity() {
         val file = data?.data
         if (requestCode != EXPORT || resultCode != RESULT_OK || file == null) return
         try {
-            contentResolver.openOutputStream(file, "wt")?.use { it.write(sample.phone.trace.export().encodeToByteArray()) }
+            contentResolver.openOutputStream(file, "wt")?.use { it.write(app.sample.trace.export().encodeToByteArray()) }
         } catch (error: IOException) {
             Log.w("sipwake-sample", "the trace was not written: $error")
         }

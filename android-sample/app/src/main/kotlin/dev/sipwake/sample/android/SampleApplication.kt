@@ -2,69 +2,76 @@ package dev.sipwake.sample.android
 
 import android.app.Application
 import android.content.Context
-import android.content.pm.PackageManager
-import android.os.Handler
-import android.os.Looper
-import android.telecom.TelecomManager
-import android.util.Log
 import com.google.firebase.FirebaseApp
-import com.google.firebase.messaging.FirebaseMessaging
+import dev.sipwake.AccountId
+import dev.sipwake.AccountSetup
+import dev.sipwake.ClientOptions
+import dev.sipwake.SipWakeClient
+import dev.sipwake.TraceListener
 import dev.sipwake.android.InactiveMedia
 import dev.sipwake.android.KeystoreStateStore
-import dev.sipwake.android.NetworkWatch
-import dev.sipwake.android.TelecomCalls
+import dev.sipwake.android.PhoneSettings
+import dev.sipwake.android.PhoneWords
+import dev.sipwake.android.SipWakePhone
+import dev.sipwake.android.SipWakePhoneOwner
 import dev.sipwake.sample.R
-import dev.sipwake.sample.logic.Phone
+import dev.sipwake.sample.logic.Action
+import dev.sipwake.sample.logic.Line
+import dev.sipwake.sample.logic.Sample
 import dev.sipwake.sample.logic.Settings
+import dev.sipwake.sample.logic.TraceLog
+import java.util.UUID
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.launch
 
-/** Makes the one client, before Firebase hands over the push that started the process. */
-class SampleApplication : Application() {
-    lateinit var phone: Phone
+/** Makes the one phone of the process, before Firebase hands over the push that started it. */
+class SampleApplication : Application(), SipWakePhoneOwner {
+    override lateinit var phone: SipWakePhone
         private set
-
-    /** Absent on a device that knows no calls. */
-    var telecom: TelecomCalls? = null
+    lateinit var sample: Sample
         private set
-
-    private val main = Handler(Looper.getMainLooper())
 
     override fun onCreate() {
         super.onCreate()
-        CallNotifications.createChannels(this)
-        val display = CallsOnScreen(this, main)
-        phone = Phone(
-            records = KeystoreStateStore(this),
-            display = display,
-            scope = CoroutineScope(SupervisorJob() + Dispatchers.Default),
-            defaults = Settings(project = FirebaseApp.getInstance().options.projectId.orEmpty()),
-        )
-        if (hasTelecom()) {
-            telecom = TelecomCalls(this, phone.client, SampleConnectionService::class.java, getString(R.string.app_name)) { _, offer ->
-                InactiveMedia.answer(offer)
-            }
+        val records = KeystoreStateStore(this)
+        val trace = TraceLog()
+        val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
+        val options = ClientOptions(trace = TraceListener(trace::add))
+        phone = SipWakePhone(this, settings(), InactiveMedia, { records }, options) {
+            listOfNotNull(Settings.savedIn(records)?.setup())
         }
-        NetworkWatch(this, phone.client)
-        fetchToken()
+        sample = Sample(records, PhoneLine(phone), trace, scope, Settings(project = FirebaseApp.getInstance().options.projectId.orEmpty()))
+        scope.launch { phone.refusals.collect { sample.dispatch(Action.Failed("${it.what}: ${it.reason}")) } }
+        phone.start()
     }
 
-    /** Firebase gives the same token until it changes; handing it over again costs nothing. */
-    fun fetchToken() {
-        FirebaseMessaging.getInstance().token
-            .addOnSuccessListener { phone.tokenCame(it) }
-            .addOnFailureListener { Log.w("sipwake-sample", "Firebase gives no token: $it") }
-    }
-
-    private fun hasTelecom(): Boolean =
-        getSystemService(TelecomManager::class.java) != null &&
-            TELECOM_FEATURES.any(packageManager::hasSystemFeature)
-
-    private companion object {
-        @Suppress("DEPRECATION")
-        val TELECOM_FEATURES = listOf(PackageManager.FEATURE_TELECOM, PackageManager.FEATURE_CONNECTION_SERVICE)
-    }
+    private fun settings() = PhoneSettings(
+        icon = R.drawable.ic_call,
+        callScreen = CallActivity::class.java,
+        openApp = MainActivity::class.java,
+        words = PhoneWords(
+            answer = getString(R.string.answer),
+            decline = getString(R.string.decline),
+            hangUp = getString(R.string.hang_up),
+            incomingCalls = getString(R.string.incoming_calls),
+            currentCall = getString(R.string.ongoing_calls),
+        ),
+        telecom = true,
+    )
 }
 
-val Context.sample: SampleApplication get() = applicationContext as SampleApplication
+/** The SDK's phone, as the app's logic asks for it. */
+private class PhoneLine(private val phone: SipWakePhone) : Line {
+    override suspend fun client(): SipWakeClient = phone.client()
+    override suspend fun logIn(setup: AccountSetup): AccountId = phone.logIn(setup)
+    override suspend fun logOut(account: AccountId) {
+        phone.logOut(account)
+    }
+
+    override suspend fun answer(call: UUID): Unit = phone.answer(call)
+    override suspend fun hangUp(call: UUID): Unit = phone.hangUp(call)
+}
+
+val Context.app: SampleApplication get() = applicationContext as SampleApplication

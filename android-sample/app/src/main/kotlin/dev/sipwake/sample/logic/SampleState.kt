@@ -49,16 +49,12 @@ enum class Phase {
     CONNECTED,
 }
 
-/** How Android lets the app ring for a call. */
-enum class Ring { NOT, BY_NOTIFICATION, BY_SERVICE }
-
 /** A call that is not over. */
 data class Call(
     val uuid: UUID,
     val number: String = "",
     val name: String? = null,
     val phase: Phase = Phase.ANNOUNCED,
-    val ring: Ring = Ring.NOT,
 ) {
     /** What to show as the caller. Nobody verified it. */
     val label: String get() = name ?: number.ifEmpty { "Unknown caller" }

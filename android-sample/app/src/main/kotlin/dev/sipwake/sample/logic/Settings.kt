@@ -5,6 +5,7 @@ import dev.sipwake.AccountSetup
 import dev.sipwake.Provider
 import dev.sipwake.PushConfig
 import dev.sipwake.SipWakeException
+import dev.sipwake.StateStore
 import dev.sipwake.Transport
 import java.io.StringReader
 import java.io.StringWriter
@@ -48,7 +49,20 @@ data class Settings(
 
     override fun toString(): String = "Settings(server=$server, address=$address, login=$login, transport=$transport, project=$project)"
 
+    fun saveIn(records: StateStore): Unit = records.save(RECORD, toBytes())
+
     companion object {
+        private const val RECORD = "sample-settings"
+
+        /** What cannot be read or is refused is entered again. */
+        fun savedIn(records: StateStore): Settings? = try {
+            records.load(RECORD)?.let(::of)?.also { it.setup().account.id() }
+        } catch (_: Exception) {
+            null
+        }
+
+        fun removeFrom(records: StateStore): Unit = records.remove(RECORD)
+
         /** Returns null for what this version cannot read: the user enters it again. */
         fun of(bytes: ByteArray): Settings? {
             val entries = Properties()

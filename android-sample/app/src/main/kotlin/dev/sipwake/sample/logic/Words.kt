@@ -26,7 +26,7 @@ object Words {
             listOf(registering.verdict.reason, registering.verdict.advice, "Binding lives for ${seconds(registering.expires)}").filter { it.isNotEmpty() }
     }
 
-    fun token(there: Boolean): String = if (there) "Firebase gave a token" else "No token from Firebase yet"
+    fun token(there: Boolean): String = if (there) "The server has the token" else "No token at the server yet"
 
     fun phase(phase: Phase): String = when (phase) {
         Phase.ANNOUNCED -> "Incoming call, connecting…"

@@ -38,7 +38,7 @@ fun CallScreen(call: Call, dispatch: (Action) -> Unit) {
         Spacer(Modifier.weight(1f))
         Row(Modifier.fillMaxWidth(), Arrangement.SpaceEvenly) {
             if (call.phase < Phase.ANSWERING) {
-                Choice("Decline", Red) { dispatch(Action.DeclineTapped(call.uuid)) }
+                Choice("Decline", Red) { dispatch(Action.HangUpTapped(call.uuid)) }
                 Choice("Answer", Green) { dispatch(Action.AnswerTapped(call.uuid)) }
             } else {
                 Choice("Hang up", Red) { dispatch(Action.HangUpTapped(call.uuid)) }

@@ -1,6 +1,8 @@
 // Stand in for Firebase's classes, which are not on Maven Central, while the adapters are compiled and tested without them.
 // Nothing of this ships: an app brings com.google.firebase:firebase-messaging.
 
+@file:Suppress("NO_EXPLICIT_VISIBILITY_IN_API_MODE", "NO_EXPLICIT_RETURN_TYPE_IN_API_MODE")
+
 package com.google.firebase.messaging
 
 import android.app.Service

@@ -1,5 +1,7 @@
 // Stands in for Google's tasks, while the adapters are compiled and tested without them. Never ships.
 
+@file:Suppress("NO_EXPLICIT_VISIBILITY_IN_API_MODE", "NO_EXPLICIT_RETURN_TYPE_IN_API_MODE")
+
 package com.google.android.gms.tasks
 
 fun interface OnSuccessListener<T> {

@@ -1,0 +1,116 @@
+package dev.sipwake.sample.logic
+
+import dev.sipwake.AccountId
+import dev.sipwake.AccountSetup
+import dev.sipwake.ErrorKind
+import dev.sipwake.PhoneState
+import dev.sipwake.SipWakeClient
+import dev.sipwake.SipWakeException
+import dev.sipwake.StateStore
+import java.util.UUID
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.channels.Channel
+import kotlinx.coroutines.flow.MutableStateFlow
+import kotlinx.coroutines.flow.StateFlow
+import kotlinx.coroutines.flow.asStateFlow
+import kotlinx.coroutines.launch
+
+/** What the app asks of the SDK: of its ready phone, which rings, shows and answers by itself. */
+interface Line {
+    suspend fun client(): SipWakeClient
+    suspend fun logIn(setup: AccountSetup): AccountId
+    suspend fun logOut(account: AccountId)
+    suspend fun answer(call: UUID)
+    suspend fun hangUp(call: UUID)
+}
+
+/**
+ * The app without its screens: holds the state, and does what [reduce] decides.
+ *
+ * Reads no disk and loads no library on the thread that makes it: `Application.onCreate` is the main one.
+ */
+class Sample(
+    private val records: StateStore,
+    private val line: Line,
+    val trace: TraceLog,
+    private val scope: CoroutineScope,
+    defaults: Settings = Settings(),
+) {
+    private val mutable = MutableStateFlow(SampleState(settings = defaults))
+    private val wishes = Channel<Effect>(Channel.UNLIMITED)
+    val state: StateFlow<SampleState> = mutable.asStateFlow()
+
+    init {
+        scope.launch {
+            try {
+                val client = line.client()
+                Settings.savedIn(records)?.let { saved ->
+                    dispatch(Action.Edited(saved))
+                    dispatch(Action.LoggedIn(User(saved.setup().account.id(), saved.address.trim())))
+                }
+                launch(start = CoroutineStart.UNDISPATCHED) { for (wish in wishes) grant(wish) }
+                client.events.collect { dispatch(Action.Happened(it)) }
+            } catch (error: SipWakeException) {
+                if (error.kind != ErrorKind.SHUT_DOWN) dispatch(Action.Failed(error.reason))
+            }
+        }
+    }
+
+    fun dispatch(action: Action): Unit = synchronized(mutable) {
+        val next = reduce(mutable.value, action)
+        mutable.value = next.state
+        next.effects.forEach(wishes::trySend)
+    }
+
+    /** Why the phone rang, or did not, for whoever looks into a problem: nobody's name, number, token or address is in it. */
+    fun report(phone: PhoneState, share: (String) -> Unit) {
+        scope.launch {
+            try {
+                share(line.client().report(phone))
+            } catch (error: SipWakeException) {
+                dispatch(Action.Failed(error.reason))
+            }
+        }
+    }
+
+    private suspend fun grant(wish: Effect) {
+        try {
+            when (wish) {
+                is Effect.LogIn -> logIn(wish.settings)
+                is Effect.Register -> line.client().register(wish.account)
+                is Effect.LogOut -> logOut(wish.account)
+                is Effect.Answer -> line.answer(wish.call)
+                is Effect.HangUp -> line.hangUp(wish.call)
+            }
+        } catch (error: SipWakeException) {
+            when {
+                // Its end is an event of its own.
+                error.kind == ErrorKind.NO_SUCH_CALL -> {}
+                wish is Effect.LogIn -> dispatch(Action.Refused(Problem.of(error)))
+                else -> dispatch(Action.Failed(error.reason))
+            }
+        }
+    }
+
+    private suspend fun logIn(settings: Settings) {
+        val setup = settings.setup()
+        // Before the first event of the account.
+        dispatch(Action.LoggedIn(User(setup.account.id(), settings.address.trim())))
+        line.logIn(setup)
+        attempt("The settings could not be kept") { settings.saveIn(records) }
+    }
+
+    private suspend fun logOut(account: AccountId) {
+        line.logOut(account)
+        attempt("The settings could not be removed") { Settings.removeFrom(records) }
+    }
+
+    private fun attempt(failure: String, action: () -> Unit) {
+        try {
+            action()
+        } catch (error: Exception) {
+            dispatch(Action.Failed("$failure: $error"))
+        }
+    }
+}

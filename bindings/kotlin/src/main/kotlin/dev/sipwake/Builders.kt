@@ -1,0 +1,124 @@
+package dev.sipwake
+
+import kotlin.time.Duration.Companion.seconds
+
+// For Java, which has neither named arguments nor Kotlin's Duration; and for binaries that must outlive a version of the SDK: constructors
+// get further parameters at their end, builders get further functions.
+
+/**
+ * Builds an [AccountSetup]. Each function returns the builder; what is not set is as in [AccountConfig].
+ *
+ * @param aor the address of record, `sip:alice@example.com` or `alice@example.com`
+ * @param credentials what proves who the user is
+ */
+public class AccountBuilder(aor: String, credentials: Credentials) {
+    private var account = AccountConfig(aor, credentials)
+    private var push: PushConfig? = null
+    private var mode: PushMode? = null
+
+    /** As the other one, with a password. */
+    public constructor(aor: String, password: String) : this(aor, Credentials.Password(password))
+
+    /** See [AccountConfig.displayName]. */
+    public fun displayName(name: String): AccountBuilder = set { account = account.copy(displayName = name) }
+
+    /** See [AccountConfig.authUser]. */
+    public fun authUser(user: String): AccountBuilder = set { account = account.copy(authUser = user) }
+
+    /** See [AccountConfig.registrar]. */
+    public fun registrar(uri: String): AccountBuilder = set { account = account.copy(registrar = uri) }
+
+    /** See [AccountConfig.outboundProxy]. */
+    public fun outboundProxy(uri: String): AccountBuilder = set { account = account.copy(outboundProxy = uri) }
+
+    /** See [AccountConfig.gateways]. */
+    public fun gateways(vararg gateways: String): AccountBuilder = set { account = account.copy(gateways = gateways.toList()) }
+
+    /** See [AccountConfig.transport]. */
+    public fun transport(transport: Transport): AccountBuilder = set { account = account.copy(transport = transport) }
+
+    /** See [AccountConfig.expires], in seconds. */
+    public fun expires(seconds: Long): AccountBuilder = set { account = account.copy(expires = seconds.seconds) }
+
+    /** See [AccountConfig.userAgent]. */
+    public fun userAgent(userAgent: String): AccountBuilder = set { account = account.copy(userAgent = userAgent) }
+
+    /** See [AccountConfig.instanceId]. */
+    public fun instanceId(urn: String): AccountBuilder = set { account = account.copy(instanceId = urn) }
+
+    /** See [AccountConfig.keepAlive], in seconds. */
+    public fun keepAlive(seconds: Long): AccountBuilder = set { account = account.copy(keepAlive = seconds.seconds) }
+
+    /** See [PushConfig.provider] and [PushConfig.packageName]. Keeps what else was said of push. */
+    public fun push(provider: Provider, packageName: String): AccountBuilder = set {
+        push = push?.copy(provider = provider, packageName = packageName) ?: PushConfig(provider, packageName)
+    }
+
+    /** All push settings. */
+    public fun push(config: PushConfig): AccountBuilder = set { push = config }
+
+    /** See [AccountSetup.mode]. */
+    public fun mode(mode: PushMode): AccountBuilder = set { this.mode = mode }
+
+    /** Returns the account. It is checked where it is handed over. */
+    public fun build(): AccountSetup = AccountSetup(account, push, mode)
+
+    private inline fun set(change: () -> Unit): AccountBuilder {
+        change()
+        return this
+    }
+}
+
+/** Builds [ClientOptions]. Each function returns the builder. */
+public class OptionsBuilder {
+    private var serverTrust: ServerTrust? = null
+    private var authorities: ByteArray? = null
+    private var pins = emptyList<String>()
+    private var clientCertificate: ClientCertificate? = null
+    private var decryptor: Decryptor? = null
+    private var trace: TraceListener? = null
+    private var unsolicitedCalls = false
+    private var probing: GatewayProbe? = null
+    private var sealedPushesOnly = false
+    private var resolver: Resolver? = null
+
+    /** See [ClientOptions.serverTrust]. */
+    public fun serverTrust(trust: ServerTrust): OptionsBuilder = set { serverTrust = trust }
+
+    /** See [ClientOptions.authorities]. */
+    public fun authorities(certificates: ByteArray): OptionsBuilder = set { authorities = certificates }
+
+    /** See [ClientOptions.pins]. */
+    public fun pins(vararg pins: String): OptionsBuilder = set { this.pins = pins.toList() }
+
+    /** See [ClientOptions.clientCertificate]. */
+    public fun clientCertificate(certificate: ClientCertificate): OptionsBuilder = set { clientCertificate = certificate }
+
+    /** See [ClientOptions.decryptor]. */
+    public fun decryptor(decryptor: Decryptor): OptionsBuilder = set { this.decryptor = decryptor }
+
+    /** See [ClientOptions.trace]. */
+    public fun trace(listener: TraceListener): OptionsBuilder = set { trace = listener }
+
+    /** See [ClientOptions.unsolicitedCalls]. */
+    public fun unsolicitedCalls(may: Boolean): OptionsBuilder = set { unsolicitedCalls = may }
+
+    /** See [ClientOptions.probing]. */
+    public fun probing(probe: GatewayProbe): OptionsBuilder = set { probing = probe }
+
+    /** See [ClientOptions.sealedPushesOnly]. */
+    public fun sealedPushesOnly(only: Boolean): OptionsBuilder = set { sealedPushesOnly = only }
+
+    /** See [ClientOptions.resolver]. */
+    public fun resolver(resolver: Resolver): OptionsBuilder = set { this.resolver = resolver }
+
+    /** Returns the options. They are checked where they are handed over. */
+    public fun build(): ClientOptions = ClientOptions(
+        serverTrust, authorities, pins, clientCertificate, decryptor, trace, unsolicitedCalls, probing, sealedPushesOnly, resolver = resolver,
+    )
+
+    private inline fun set(change: () -> Unit): OptionsBuilder {
+        change()
+        return this
+    }
+}

@@ -1,0 +1,83 @@
+package dev.sipwake
+
+import java.util.UUID
+import java.util.concurrent.CompletableFuture
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.future.future
+
+/**
+ * A [SipWakeClient] for Java: what suspends in Kotlin is a future here, and an account is named by its id as text. A future that fails
+ * holds a [SipWakeException]; one that is cancelled stops waiting, and what it had asked for is done all the same.
+ *
+ * Events come to the [EventListener] that the client was made with; [accountOf] and [expiresSeconds] read what Java cannot. Accounts and
+ * options come from [AccountBuilder] and [OptionsBuilder].
+ */
+public class SipWakeFutures(private val client: SipWakeClient) {
+    private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
+
+    /** See [SipWakeClient.addAccount]. The future brings the account's id. */
+    public fun addAccount(setup: AccountSetup): CompletableFuture<String> = ask { addAccount(setup).value }
+
+    /** See [SipWakeClient.register]. */
+    public fun register(account: String): CompletableFuture<Void?> = tell { register(AccountId(account)) }
+
+    /** See [SipWakeClient.setToken]. */
+    public fun setToken(account: String, token: String?): CompletableFuture<TokenOutcome> = ask { setToken(AccountId(account), token) }
+
+    /** See [SipWakeClient.unbindPush]. */
+    public fun unbindPush(account: String): CompletableFuture<Kept> = ask { unbindPush(AccountId(account)) }
+
+    /** See [SipWakeClient.logOut]. */
+    public fun logOut(account: String): CompletableFuture<Kept> = ask { logOut(AccountId(account)) }
+
+    /** See [SipWakeClient.answer]. */
+    public fun answer(call: UUID): CompletableFuture<Void?> = tell { answer(call) }
+
+    /** See [SipWakeClient.accept]. */
+    public fun accept(call: UUID, answer: SessionDescription): CompletableFuture<Void?> = tell { accept(call, answer) }
+
+    /** See [SipWakeClient.decline]. */
+    public fun decline(call: UUID, how: DeclineHow): CompletableFuture<Void?> = tell { decline(call, how) }
+
+    /** See [SipWakeClient.hangUp]. */
+    public fun hangUp(call: UUID): CompletableFuture<Void?> = tell { hangUp(call) }
+
+    /** See [SipWakeClient.respondOffer]. */
+    public fun respondOffer(call: UUID, answer: SessionDescription?): CompletableFuture<Void?> = tell { respondOffer(call, answer) }
+
+    /** See [SipWakeClient.networkChanged]. */
+    public fun networkChanged(): CompletableFuture<Void?> = tell { networkChanged() }
+
+    /** See [SipWakeClient.storeAvailable]. */
+    public fun storeAvailable(): CompletableFuture<Void?> = tell { storeAvailable() }
+
+    private fun <T> ask(what: suspend SipWakeClient.() -> T): CompletableFuture<T> = scope.future { client.what() }
+
+    private fun tell(what: suspend SipWakeClient.() -> Unit): CompletableFuture<Void?> = ask {
+        what()
+        null
+    }
+
+    public companion object {
+        /** Returns the id of an account, which is the same across restarts. */
+        @JvmStatic
+        public fun idOf(setup: AccountSetup): String = setup.account.id().value
+
+        /** Returns the id of the account that an event is about; null where it is about none, or not known yet. */
+        @JvmStatic
+        public fun accountOf(event: SipWakeEvent): String? = when (event) {
+            is SipWakeEvent.Registered -> event.account
+            is SipWakeEvent.RegistrationFailed -> event.account
+            is SipWakeEvent.LoggedOut -> event.account
+            is SipWakeEvent.Capabilities -> event.account
+            is SipWakeEvent.Call -> event.account
+            else -> null
+        }?.value
+
+        /** Returns how long a binding lives. */
+        @JvmStatic
+        public fun expiresSeconds(registration: Registration): Long = registration.expires.inWholeSeconds
+    }
+}

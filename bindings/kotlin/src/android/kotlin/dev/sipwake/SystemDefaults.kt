@@ -11,8 +11,12 @@ import java.security.cert.X509Certificate
 internal fun systemTrust(): ServerTrust? = if (onAndroid("android.net.http.X509TrustManagerExtensions")) SystemTrust() else null
 
 /** Android's resolver knows SRV and NAPTR records from Android 10 on. */
-internal fun systemResolver(): Resolver? =
+internal fun systemResolver(): Resolver? = try {
     if (onAndroid("android.net.DnsResolver") && Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q) PlatformResolver() else null
+} catch (_: LinkageError) {
+    // Android's classes without an Android below them.
+    null
+}
 
 private fun onAndroid(name: String): Boolean = try {
     Class.forName(name)

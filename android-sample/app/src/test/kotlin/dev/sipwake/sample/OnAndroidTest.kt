@@ -91,7 +91,6 @@ class OnAndroidTest {
         firebase().onMessageReceived(RemoteMessage(push.data, RemoteMessage.PRIORITY_NORMAL, RemoteMessage.PRIORITY_HIGH))
 
         until("a notification") { shadowOf(manager).size() == 1 }
-        assertNull(shadowOf(app).nextStartedService, "Android would end the app for it")
         val notification = shadowOf(manager).allNotifications.single()
         assertRings(notification)
         notification.button("decline").send()

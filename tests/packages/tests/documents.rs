@@ -13,11 +13,13 @@ fn repository() -> PathBuf {
 
 /// The documents in the repository, by their paths in it.
 fn documents() -> Vec<(PathBuf, String)> {
+    // What is in a src is a part of a program, such as the frame of a page that it writes elsewhere.
+    const NO_DOCUMENTS: [&str; 4] = ["target", ".git", ".build", "src"];
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).expect("a folder").flatten() {
             let path = entry.path();
             let name = entry.file_name();
-            if path.is_dir() && !path.is_symlink() && name != "target" && name != ".git" && name != ".build" {
+            if path.is_dir() && !path.is_symlink() && !NO_DOCUMENTS.iter().any(|skipped| name == *skipped) {
                 walk(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "md") {
                 found.push(path);

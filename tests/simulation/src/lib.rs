@@ -23,4 +23,4 @@ pub use processor::{processor_time, resident};
 pub use promises::Broken;
 pub use script::{Damage, Happening, Profile, Script, Setting};
 pub use shrink::{play, shrink};
-pub use world::{Outcome, run, run_reported, run_shown};
+pub use world::{Attack, Outcome, run, run_reported, run_shown};

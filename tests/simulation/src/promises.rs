@@ -74,6 +74,8 @@ pub(crate) struct Watch {
     counts: BTreeMap<String, u32>,
     rings: BTreeMap<String, Ring>,
     pub(crate) broken: Option<Broken>,
+    /// An attacker is about: what a server or an app may expect of the others does not hold.
+    pub(crate) is_attacked: bool,
 }
 
 fn removes(wire: &Wire) -> bool {
@@ -102,6 +104,13 @@ impl Seen {
 
 impl Watch {
     pub(crate) fn fail(&mut self, at: u64, promise: u8, what: impl Into<String>) {
+        if !self.is_attacked || promise == 8 {
+            self.attacked(at, promise, what);
+        }
+    }
+
+    /// A promise that holds under attack, too.
+    pub(crate) fn attacked(&mut self, at: u64, promise: u8, what: impl Into<String>) {
         self.broken.get_or_insert(Broken { at, promise, what: what.into() });
     }
 

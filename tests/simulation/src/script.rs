@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
 use crate::habits::{self, Habit};
+use crate::world::Attack;
 
 /// One second, in the unit of all times here.
 pub(crate) const SECOND: u64 = 1000;
@@ -77,6 +78,9 @@ pub struct Setting {
     pub push_gap: u64,
     /// UDP, or else TCP.
     pub udp: bool,
+    /// An attacker is about.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attacked: bool,
     /// The gateways, where there are several that share nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub apart: Option<Apart>,
@@ -196,6 +200,8 @@ pub enum Happening {
     PasswordChanges(usize),
     /// The app states other push settings for this account.
     Settings(usize),
+    /// Only where the setting has an attacker.
+    Attack(Attack),
 }
 
 /// A whole story.
@@ -220,6 +226,7 @@ impl Script {
             shared_extension: false,
             push_gap: if seed % 10 == 7 { seed % 3001 } else { 0 },
             udp: chance.hits(650),
+            attacked: false,
             apart: chance.hits(350).then(|| apart(&mut chance)),
             accounts: if chance.hits(250) { 2 } else { 1 },
             expires: *chance.pick(&[300, 3600, 3600, 3600, 7200, 86400]),
@@ -264,6 +271,23 @@ impl Script {
         }
         happenings.sort_by_key(|(at, _)| *at);
         Self { setting, happenings }
+    }
+
+    /// Makes up the story of a seed with an attacker in it, and calls to attack.
+    pub fn attacked(seed: u64) -> Self {
+        let mut script = Self::from_seed(seed);
+        let mut chance = Chance::new(seed ^ 0x6174_7461_636b_6564);
+        script.setting.attacked = true;
+        for _ in 0..chance.between(6, 24) {
+            let at = chance.between(0, script.setting.length);
+            let who = chance.between(0, script.setting.accounts as u64 - 1) as usize;
+            script.happenings.push((at, Happening::Attack(Attack::drawn(&mut chance))));
+            let company = at + chance.between(0, 50 * SECOND);
+            script.happenings.push((company, Happening::Call(who, *chance.pick(&[15 * SECOND, 60 * SECOND]))));
+            script.happenings.push((at + chance.between(0, 3 * SECOND), Happening::Register(who)));
+        }
+        script.happenings.sort_by_key(|(at, _)| *at);
+        script
     }
 
     /// Writes the story as lines of JSON: the setting, then each happening.

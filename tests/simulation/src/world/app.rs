@@ -130,6 +130,7 @@ impl World<'_> {
         let logged_in: Vec<bool> = self.phone.apps.iter().map(|app| app.logged_in).collect();
         let active = |index: usize| alive && logged_in[index];
         match happening {
+            Happening::Attack(attack) => self.attack(attack),
             Happening::Register(index) if active(index) => {
                 self.ask_register(index);
             }

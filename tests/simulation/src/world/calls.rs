@@ -105,7 +105,10 @@ impl World<'_> {
         if wire.cseq_method() != "INVITE" || call >= self.calls.len() {
             return;
         }
-        self.calls[call].legs.insert(flow, true);
+        self.calls[call].legs.insert(flow, status >= 200 || !self.setting.attacked);
+        if status == 200 && self.setting.attacked {
+            return self.acknowledge(flow, wire, call);
+        }
         if status >= 300 {
             let bytes = self.call_request("ACK", call, flow);
             self.travel(flow, || Due::ToPhone(flow, bytes.clone()));

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod app;
+mod attack;
 mod calls;
 mod gateways;
 mod network;
@@ -18,7 +19,10 @@ use crate::phone::Phone;
 use crate::promises::{Broken, Watch};
 use crate::script::{SECOND, Script, Setting};
 use crate::server::Server;
+pub use attack::Attack;
+use attack::Attacker;
 use gateways::{Holding, Route};
+use uuid::Uuid;
 
 /// How long it is quiet at the end: the longest back-off, twice, and some more.
 const QUIET: u64 = 2 * 3600 * SECOND;
@@ -56,6 +60,9 @@ enum Due {
     CallAgain(usize),
     /// A dead address has been silent for as long as it is given.
     Silent(u64),
+    /// In an attacked story, the user of a process answers a call, or hangs up.
+    Accept(u64, Uuid),
+    HangUp(u64, Uuid),
     /// Time to see what an account's gateways hold.
     Judge(usize),
 }
@@ -101,6 +108,7 @@ struct World<'s> {
     missed: Vec<Due>,
     /// Users whom the server forgot and who cannot know it yet.
     forgotten: BTreeSet<String>,
+    attacker: Attacker,
     show: Option<&'s mut dyn FnMut(&str)>,
 }
 
@@ -148,8 +156,10 @@ fn tell<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) -> (Outco
         untold: Vec::new(),
         missed: Vec::new(),
         forgotten: BTreeSet::new(),
+        attacker: Attacker::default(),
         show,
     };
+    world.watch.is_attacked = setting.attacked;
     world.watch.seen.resize_with(setting.accounts, Default::default);
     world.start();
     let mut happenings = script.happenings.iter().peekable();

@@ -35,6 +35,8 @@ impl World<'_> {
             Due::Invite(call, flow) => self.invite(call, flow),
             Due::Cancel(call) => self.cancel(call),
             Due::CallAgain(index) => self.place_call(index, 15 * SECOND),
+            Due::Accept(process, call) => self.accept(process, call),
+            Due::HangUp(process, call) => self.hang_up(process, call),
             Due::Judge(index) => self.judge_holding(index),
             // The radio of a phone in deep sleep drops datagrams; a stream waits.
             Due::ToPhone(flow, _) if asleep > 0 && self.is_udp(flow) => {}
@@ -150,7 +152,10 @@ impl World<'_> {
         if let Some(status) = wire.status() {
             return self.answered(flow, &wire, status);
         }
-        if wire.method() != "REGISTER" {
+        if wire.method() == "BYE" && self.setting.attacked {
+            return self.challenge_bye(flow, &wire);
+        }
+        if wire.method() != "REGISTER" || self.forges_answer(flow, &wire) {
             return;
         }
         let gateway = self.gateway_of(flow);

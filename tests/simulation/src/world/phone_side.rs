@@ -123,6 +123,7 @@ impl World<'_> {
         let id = self.flow(flow);
         let route = self.route_of(hop);
         self.routes.insert(id, route);
+        self.note_host(id, hop);
         // A connection has a port of its own each time.
         let kept = route.udp || self.setting.apart.is_none();
         let port = match local_port.filter(|_| kept) {
@@ -173,6 +174,10 @@ impl World<'_> {
     }
 
     pub(super) fn transmit(&mut self, flow: u64, bytes: Vec<u8>) {
+        if self.setting.attacked {
+            self.watch_secrets(flow, &bytes);
+            self.watch_refusals(&bytes);
+        }
         for byte in bytes.iter().step_by(7) {
             self.fingerprint = (self.fingerprint ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
@@ -217,6 +222,9 @@ impl World<'_> {
             Event::StoreFailed { key, .. } => self.untold.retain(|untold| untold != key),
             Event::Call(call) => {
                 self.rings_for_the_right_one(call);
+                if self.setting.attacked {
+                    self.watch_call(call);
+                }
                 let renamed = self.setting.has(Habit::CallIdRenamed);
                 self.watch.call(call, renamed, self.at);
             }

@@ -1,0 +1,49 @@
+//! Stories with an attacker on clear networks, at the push service and at the other end of calls.
+
+use simulation::{Script, play, run_shown};
+
+/// `SIMULATION_ATTACKS` says how many stories.
+fn seeds() -> u64 {
+    let asked = std::env::var("SIMULATION_ATTACKS").ok().and_then(|count| count.parse().ok());
+    asked.unwrap_or(200)
+}
+
+#[test]
+fn no_attacker_gets_a_secret_at_a_foreign_host_or_an_invite_unheard() {
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let count = seeds();
+    std::thread::scope(|scope| {
+        for first in 0..threads {
+            scope.spawn(move || {
+                for seed in (first..count).step_by(threads as usize) {
+                    let script = Script::attacked(seed);
+                    if let Some(broken) = play(&script).broken {
+                        panic!("attacked seed {seed}: {broken}\n{}", script.to_text());
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn the_attacker_is_heard_by_the_phone() {
+    let mut seen = [0; 6];
+    for seed in 0..25 {
+        let mut show = |line: &str| {
+            let marks = [
+                "forged push",
+                "<- SIP/2.0 302 Forged",
+                "<- SIP/2.0 401 Forged",
+                "RedirectRefused",
+                "AuthUriRefused",
+                "CallChallengeRefused",
+            ];
+            for (count, mark) in seen.iter_mut().zip(marks) {
+                *count += usize::from(line.contains(mark));
+            }
+        };
+        run_shown(&Script::attacked(seed), Some(&mut show));
+    }
+    assert!(seen.iter().all(|count| *count >= 2), "{seen:?}");
+}

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// How long a gateway rests after its first failure; twice as long after each further one.
 const REST: Duration = Duration::from_secs(60);
+/// The longest body of an HTTP answer that is read, in bytes.
+const MAX_HTTP: usize = 8 * 1024;
 /// The longest rest.
 const MAX_REST: Duration = Duration::from_secs(1800);
 
@@ -34,6 +36,25 @@ impl Load {
         let mut words = rest[at + "load:".len()..].split(|c: char| c.is_whitespace() || c == ',');
         let load = words.find(|word| !word.is_empty())?.parse().ok()?;
         (load <= Self::EXTREME.0).then_some(Self(load))
+    }
+
+    /// Reads what an HTTP server answers to a probe: its 200 with a load in the body. Where `more` may come and it is not whole
+    /// yet, there is none.
+    //
+    // status-line  =  HTTP-version SP status-code SP [ reason-phrase ]                         (RFC 9112 section 4)
+    pub fn of_http(answer: &[u8], more: bool) -> Option<Self> {
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let (head, body) = (std::str::from_utf8(&answer[..end]).ok()?, &answer[end + 4..]);
+        let mut lines = head.lines();
+        let mut words = lines.next()?.split(' ');
+        let good = words.next()?.starts_with("HTTP/1.") && words.next()? == "200";
+        let length = lines.find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+        });
+        let whole = !more || length.is_some_and(|length| body.len() >= length);
+        let body = body.get(..body.len().min(MAX_HTTP))?;
+        Self::parse(&String::from_utf8_lossy(body)).filter(|_| good && whole)
     }
 
     /// Returns the number, 0 to 4.

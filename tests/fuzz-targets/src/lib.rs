@@ -8,21 +8,24 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use sipwake_core::account::{Account, AccountConfig, Transport};
+use sipwake_core::call::{Decline, HangUp};
 use sipwake_core::clock::Now;
 use sipwake_core::digest::parse_challenges;
-use sipwake_core::event::{FlowId, Output};
+use sipwake_core::event::{Event, FlowId, Offer, Output};
+use sipwake_core::gateway::Load;
 use sipwake_core::payload::{Channel, Hints, parse_push};
 use sipwake_core::push::{Provider, Push, PushConfig, PushToken};
 use sipwake_core::sip::{Contact, FeatureCaps, Framer, Message};
 use sipwake_core::trace::redacted;
 use sipwake_core::user_agent::UserAgent;
 use sipwake_explain::Explanation;
+use uuid::Uuid;
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the folder of its corpus.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("framing", framing),
     ("message", message),
     ("contact", contact),
@@ -32,6 +35,11 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("snapshot", snapshot),
     ("registration", registration),
     ("report", report),
+    ("calls", calls),
+    ("multipart", multipart),
+    ("trace", trace),
+    ("probe", probe),
+    ("pushed_calls", pushed_calls),
 ];
 
 const NOW: Now = Now::new(Duration::from_secs(100), Duration::from_secs(1_790_000_000));
@@ -144,6 +152,192 @@ pub fn registration(data: &[u8]) {
         }
         let _ = agent.register(&key, NOW);
         answer_all(&mut agent, data, transport);
+    }
+}
+
+/// A registered client, ready for calls.
+struct Registered {
+    agent: UserAgent,
+    flow: FlowId,
+    now: Now,
+    /// The tag of our last answer to an INVITE.
+    tag: String,
+    /// The branch of our last request inside a call.
+    branch: String,
+    calls: Vec<Uuid>,
+}
+
+impl Registered {
+    fn new() -> Option<Self> {
+        let mut agent = UserAgent::new([11; 32], None, NOW);
+        let account = Account::parse(AccountConfig::new("alice@example.com", "wonderland")).ok()?;
+        let push = Push::parse(PushConfig::new(Provider::Fcm, "app")).ok()?;
+        let key = agent.add_account(account, Some(push), None, NOW).ok()?;
+        agent.register(&key, NOW).ok()?;
+        let (tag, branch, calls) = (String::new(), String::new(), Vec::new());
+        let mut client = Self { agent, flow: FlowId(0), now: NOW, tag, branch, calls };
+        client.drain();
+        Some(client)
+    }
+
+    /// Does what is asked for, and grants every REGISTER.
+    fn drain(&mut self) {
+        for count in 0.. {
+            assert!(count < MAX_OUTPUTS, "outputs without end");
+            match self.agent.poll_output() {
+                None => return,
+                Some(Output::Open { flow, .. }) => {
+                    self.flow = flow;
+                    self.agent.handle_flow_up(flow, SocketAddr::from((Ipv4Addr::LOCALHOST, 5060)), self.now);
+                }
+                Some(Output::Transmit { bytes, flow, .. }) => self.sent(flow, &String::from_utf8_lossy(&bytes)),
+                Some(Output::Event(event)) => {
+                    let debug = format!("{event:?}");
+                    assert!(!debug.contains("wonderland"), "a secret in an event");
+                    if let Event::Call(call) = *event
+                        && !self.calls.contains(&call.uuid)
+                        && self.calls.len() < 16
+                    {
+                        self.calls.push(call.uuid);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn sent(&mut self, flow: FlowId, text: &str) {
+        let after = |name: &str| {
+            let rest = &text[text.find(name)? + name.len()..];
+            Some(rest.split([';', '\r', '>']).next().unwrap_or_default().to_owned())
+        };
+        if text.starts_with("REGISTER ") {
+            let wanted = |line: &&str| {
+                let names = ["Via:", "CSeq:", "From:", "Call-ID:", "Contact:"];
+                names.iter().any(|name| line.starts_with(name)) && !line.ends_with(">;expires=0")
+            };
+            let head: String = text.lines().filter(wanted).map(|line| format!("{line}\r\n")).collect();
+            let answer = format!(
+                "SIP/2.0 200 OK\r\n{head}To: <sip:alice@example.com>;tag=x\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n"
+            );
+            self.agent.handle_input(flow, answer.as_bytes(), self.now);
+        } else if text.starts_with("SIP/2.0") {
+            self.tag = text
+                .find("\r\nTo:")
+                .and_then(|at| Some(text[at..].split(";tag=").nth(1)?.split(['\r', ';']).next()?.to_owned()))
+                .unwrap_or_default();
+        } else {
+            self.branch = after("branch=").unwrap_or_default();
+        }
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        self.agent.handle_input(self.flow, bytes, self.now);
+        self.drain();
+    }
+
+    fn pass(&mut self) {
+        if let Some((at, _)) = self.agent.poll_timeout() {
+            self.now = self.now.after(at.saturating_sub(self.now.boot).min(Duration::from_secs(2)));
+            self.agent.handle_timeout(self.now);
+            self.drain();
+        }
+    }
+
+    fn push(&mut self, payload: &[u8]) {
+        let hints = Hints::at(self.now);
+        let action = self.agent.gate().judge(parse_push(payload, Channel::PushKit, &hints), &hints, self.now.boot);
+        assert!(action.must_be_reported(), "CallKit must hear of every VoIP push");
+        self.agent.handle_push(&action, self.now);
+        self.drain();
+    }
+}
+
+/// INVITEs and dialogs on a registered client. The pieces between NULs are messages, in which `{tag}` and `{branch}` are
+/// replaced; one letter alone is what the app does.
+pub fn calls(data: &[u8]) {
+    let Some(mut client) = Registered::new() else { return };
+    for piece in data.split(|byte| *byte == 0).take(64) {
+        let last = client.calls.last().copied();
+        match (piece, last) {
+            (b"a", Some(call)) => _ = client.agent.answer(call, client.now),
+            (b"c", Some(call)) => _ = client.agent.accept(call, Offer::sdp("v=0\r\n"), client.now),
+            (b"d", Some(call)) => _ = client.agent.decline(call, Decline::Busy, client.now),
+            (b"h", Some(call)) => _ = client.agent.hang_up(call, HangUp::Normal, client.now),
+            (b"o", Some(call)) => _ = client.agent.respond_offer(call, Some(Offer::sdp("v=0\r\n")), client.now),
+            (b"n", _) => client.agent.network_changed(client.now),
+            (b"t", _) => client.pass(),
+            _ => {
+                let text =
+                    String::from_utf8_lossy(piece).replace("{tag}", &client.tag).replace("{branch}", &client.branch);
+                client.hear(text.as_bytes());
+            }
+        }
+        client.drain();
+    }
+}
+
+/// The body of an INVITE, with the boundary `b`; the first line is its type, where it has one.
+pub fn multipart(data: &[u8]) {
+    let Some(mut client) = Registered::new() else { return };
+    let cut = data.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+    let (kind, body) = data.split_at(cut);
+    let kind = String::from_utf8_lossy(kind).replace(['\r', '\n'], " ");
+    let kind = if kind.is_empty() { "multipart/mixed;boundary=b" } else { &kind };
+    let mut invite = format!(
+        "INVITE sip:alice@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKm\r\nFrom: <sip:bob@example.com>;tag=b\r\n\
+         To: <sip:alice@example.com>\r\nCall-ID: m\r\nCSeq: 1 INVITE\r\nContact: <sip:bob@192.0.2.1>\r\nContent-Type: {kind}\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    invite.extend_from_slice(body);
+    client.hear(&invite);
+}
+
+/// A trace of a message, in which no secret may be left that a parser finds.
+pub fn trace(data: &[u8]) {
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    let shown = redacted(data);
+    assert!(shown.len() <= 16 * data.len() + 1024, "a trace that grows");
+    let text = String::from_utf8_lossy(data).replace(['\r', '\n'], " ");
+    let message = format!(
+        "REGISTER sip:x SIP/2.0\r\nX-Other: {text}\r\nX-PIID: {SECRET}\r\nAuthorization: Digest username=\"a\", realm=\"{}\", \
+         nonce=\"n\", uri=\"sip:x\", response=\"{SECRET}\"\r\nContact: <sip:a@b;pn-prid={SECRET}>\r\nContent-Length: 0\r\n\r\n",
+        text.replace(['"', '\\'], "")
+    );
+    assert!(!redacted(message.as_bytes()).contains(SECRET), "a secret in a trace");
+}
+
+/// What an HTTP server answers to a probe.
+pub fn probe(data: &[u8]) {
+    let _ = Load::parse(&String::from_utf8_lossy(data));
+    let (yet, at_last) = (Load::of_http(data, true), Load::of_http(data, false));
+    assert!(yet.is_none() || yet == at_last, "what is whole stays as it is");
+}
+
+/// Pushes, and the INVITEs that they announce, in any order: pieces that begin with `{` are pushes.
+pub fn pushed_calls(data: &[u8]) {
+    let Some(mut client) = Registered::new() else { return };
+    for piece in data.split(|byte| *byte == 0).take(64) {
+        match piece {
+            [b'{', ..] => client.push(piece),
+            b"t" => client.pass(),
+            _ => {
+                let name = String::from_utf8_lossy(piece).replace(['\r', '\n', ' ', '<', '>'], "");
+                let (id, from) = name.split_once('/').unwrap_or((&name, "1234"));
+                let before = client.calls.len();
+                client.hear(
+                    format!(
+                        "INVITE sip:alice@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK{id}\r\nFrom: <sip:{from}@example.com>;tag=b\r\n\
+                         To: <sip:alice@example.com>\r\nCall-ID: {id}\r\nCSeq: 1 INVITE\r\nContact: <sip:bob@192.0.2.1>\r\n\
+                         Content-Length: 0\r\n\r\n"
+                    )
+                    .as_bytes(),
+                );
+                assert!(client.calls.len() <= before + 1, "one INVITE is one call");
+            }
+        }
     }
 }
 

@@ -64,34 +64,12 @@ async fn exchange(mut stream: Stream, host: &str) -> Option<(Load, Duration)> {
         // A server that cuts its TLS off without a word has still answered.
         let length = stream.read(&mut piece).await.unwrap_or(0);
         answer.extend_from_slice(&piece[..length]);
-        if length == 0 || answer.len() > MAX_ANSWER || is_whole(&answer) {
-            return read(&answer).map(|load| (load, asked.elapsed()));
+        let more = length > 0 && answer.len() <= MAX_ANSWER;
+        let load = Load::of_http(&answer, more);
+        if load.is_some() || !more {
+            return load.map(|load| (load, asked.elapsed()));
         }
     }
-}
-
-/// RFC 9112 section 2.1: the head ends with an empty line. Returns it and what follows.
-fn split(answer: &[u8]) -> Option<(&str, &[u8])> {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
-    Some((std::str::from_utf8(&answer[..end]).ok()?, &answer[end + 4..]))
-}
-
-fn is_whole(answer: &[u8]) -> bool {
-    let Some((head, body)) = split(answer) else { return false };
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-    });
-    length.is_some_and(|length| body.len() >= length)
-}
-
-/// RFC 9112 section 4: `status-line = HTTP-version SP status-code SP [ reason-phrase ]`; only a 200 counts.
-fn read(answer: &[u8]) -> Option<Load> {
-    let (head, body) = split(answer)?;
-    let mut words = head.lines().next()?.split(' ');
-    let good = words.next()?.starts_with("HTTP/1.") && words.next()? == "200";
-    let body = body.get(..body.len().min(MAX_ANSWER))?;
-    Load::parse(&String::from_utf8_lossy(body)).filter(|_| good)
 }
 
 #[cfg(test)]
@@ -166,7 +144,7 @@ mod tests {
         fn any_bytes_are_read_without_panic(answer in prop::collection::vec(any::<u8>(), 0..200), cut in 0usize..60) {
             let mut whole = b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\nOK: WS Load: 1 type 1"[cut.min(59)..].to_vec();
             whole.extend_from_slice(&answer);
-            let _ = (is_whole(&whole), read(&whole), read(&answer));
+            let _ = (Load::of_http(&whole, true), Load::of_http(&whole, false), Load::of_http(&answer, false));
         }
     }
 }

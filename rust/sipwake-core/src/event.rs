@@ -288,6 +288,12 @@ pub enum CertificateFault {
          -addext subjectAltName=DNS:<the server's name>"
     )]
     OnlyCommonName,
+    /// It names its server by a wildcard alone, and the app takes none (RFC 5922 section 7.2).
+    #[error(
+        "it names its server by a wildcard, which the app refuses (RFC 5922 section 7.2): issue it with the server's own name as \
+         subjectAltName, or allow wildcards"
+    )]
+    Wildcard,
     /// It is an authority's own certificate, not a server's.
     #[error(
         "it is an authority's own (CA:TRUE), as `openssl req -x509` makes them: issue the server one with CA:FALSE, with openssl \

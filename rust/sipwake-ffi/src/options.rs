@@ -37,6 +37,9 @@ pub struct ClientOptions {
     /// content; over PushKit it is a call from an unknown caller.
     #[uniffi(default = false)]
     pub sealed_pushes_only: bool,
+    /// Takes no certificate that names its server by a wildcard alone (RFC 5922 section 7.2).
+    #[uniffi(default = false)]
+    pub refuse_wildcards: bool,
     /// How the gateways of accounts that list several are probed; absent: they are tried in their order.
     #[uniffi(default = None)]
     pub probing: Option<GatewayProbe>,
@@ -115,7 +118,7 @@ impl ClientOptions {
         }
         let (app, system) = if self.trust_is_the_systems { (None, server_trust) } else { (server_trust, None) };
         let judge = Judge { app, authorities: self.authorities, system };
-        trust(options, judge, self.pins, self.client_certificate)
+        trust(options, judge, self.pins, self.client_certificate, self.refuse_wildcards)
     }
 }
 
@@ -133,12 +136,13 @@ fn trust(
     judge: Judge,
     pins: Vec<String>,
     certificate: Option<ClientCertificate>,
+    refuse_wildcards: bool,
 ) -> Result<sipwake::Options, SipWakeError> {
     let refused = |field: &str| {
         let field = field.to_owned();
         move |error: sipwake::TrustError| SipWakeError::InvalidField { field, reason: error.to_string() }
     };
-    let mut trust = sipwake::Trust::default();
+    let mut trust = sipwake::Trust::default().refuse_wildcards(refuse_wildcards);
     match (judge.app, judge.authorities, judge.system) {
         (Some(_), Some(_), _) => {
             let reason = "must be left out where server_trust judges".to_owned();
@@ -165,8 +169,10 @@ fn trust(
     judge: Judge,
     pins: Vec<String>,
     certificate: Option<ClientCertificate>,
+    refuse_wildcards: bool,
 ) -> Result<sipwake::Options, SipWakeError> {
-    if judge.app.is_none() && judge.authorities.is_none() && pins.is_empty() && certificate.is_none() {
+    let asks_nothing = judge.app.is_none() && judge.authorities.is_none() && pins.is_empty() && !refuse_wildcards;
+    if asks_nothing && certificate.is_none() {
         return Ok(options);
     }
     Err(SipWakeError::Unavailable { reason: "this build of sipwake is without TLS".to_owned() })

@@ -118,6 +118,7 @@ pub struct Trust {
     anchor: Anchor,
     pins: Vec<SpkiPin>,
     client: Option<Arc<CertifiedKey>>,
+    refuses_wildcards: bool,
 }
 
 #[derive(Clone, Default)]
@@ -157,6 +158,14 @@ impl Trust {
         self
     }
 
+    /// Takes no certificate that names its server by a wildcard alone (`*.example.com`), as RFC 5922 section 7.2 wants it of SIP. By
+    /// default wildcards count as on the platforms, since many servers' certificates have them.
+    #[must_use]
+    pub fn refuse_wildcards(mut self, refuse: bool) -> Self {
+        self.refuses_wildcards = refuse;
+        self
+    }
+
     /// Shows this certificate (with its chain, PEM or DER) to servers that ask for one.
     ///
     /// # Errors
@@ -175,7 +184,8 @@ impl Trust {
     pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, FlowError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = |error: rustls::Error| FlowError::Tls(error.to_string());
-        let verifier = Verifier { anchor: self.chain(&provider)?, pins: self.pins.clone(), provider };
+        let (anchor, pins) = (self.chain(&provider)?, self.pins.clone());
+        let verifier = Verifier { anchor, pins, refuses_wildcards: self.refuses_wildcards, provider };
         let builder = ClientConfig::builder_with_provider(verifier.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(tls)?
@@ -244,6 +254,20 @@ struct PinMismatch;
 #[error("{0}")]
 struct Refused(String);
 
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate names its server by a wildcard")]
+struct Wildcard;
+
+/// Whether a certificate that is for this server names it without a wildcard.
+fn names_exactly(certificate: &CertificateDer<'_>, server: &ServerName<'_>) -> Result<bool, rustls::Error> {
+    let ServerName::DnsName(server) = server else { return Ok(true) };
+    let server = server.as_ref();
+    let certificate = webpki::EndEntityCert::try_from(certificate)
+        .map_err(|error| rustls::Error::from(CertificateError::Other(OtherError(Arc::new(error)))))?;
+    let plain = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    Ok(certificate.valid_dns_names().any(|name| plain(name) == plain(server)))
+}
+
 enum Chain {
     Roots(Arc<RootCertStore>),
     #[cfg(target_os = "ios")]
@@ -254,6 +278,7 @@ enum Chain {
 struct Verifier {
     anchor: Chain,
     pins: Vec<SpkiPin>,
+    refuses_wildcards: bool,
     provider: Arc<CryptoProvider>,
 }
 
@@ -290,6 +315,9 @@ impl ServerCertVerifier for Verifier {
                     std::iter::once(end_entity).chain(intermediates).map(|der| der.as_ref().to_vec()).collect();
                 platform.verify(&chain, &server_name.to_str()).map_err(|reason| other(Refused(reason)))?;
             }
+        }
+        if self.refuses_wildcards && !names_exactly(end_entity, server_name)? {
+            return Err(other(Wildcard));
         }
         // Only the server's own key counts: the rest of what it sends is not proof that the chain runs through it.
         if !self.pins.is_empty() && !self.pins.contains(&SpkiPin::of(end_entity)?) {
@@ -361,6 +389,7 @@ fn certificate_fault(fault: &CertificateError) -> CertificateFault {
         CertificateError::Other(OtherError(inner)) => match inner.downcast_ref::<Refused>() {
             Some(Refused(reason)) => CertificateFault::Platform(reason.clone()),
             None if inner.is::<PinMismatch>() => CertificateFault::PinMismatch,
+            None if inner.is::<Wildcard>() => CertificateFault::Wildcard,
             // webpki's own error, which rustls hands on without its type.
             None if inner.to_string() == "CaUsedAsEndEntity" => CertificateFault::Authority,
             None => CertificateFault::Other(inner.to_string()),
@@ -399,5 +428,33 @@ mod tests {
         let pin = SpkiPin::of_certificate(certificate.cert.der()).expect("it has a key");
         assert_eq!(SpkiPin::parse(&pin.to_string()), Ok(pin));
         assert_eq!(SpkiPin::parse("sha256/AAAA"), Err(TrustError::MalformedPin));
+    }
+
+    #[test]
+    fn a_wildcard_counts_unless_the_app_refuses_it_and_a_name_beside_it_does() {
+        let judge = |names: &[&str], refuse: bool| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let certificate = rcgen::generate_simple_self_signed(names).expect("a certificate");
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            struct Any;
+            impl ServerTrust for Any {
+                fn verify(&self, _: &[Vec<u8>], _: &str) -> Result<(), String> {
+                    Ok(())
+                }
+            }
+            let anchor = Chain::Asked(Arc::new(Any));
+            let verifier = Verifier { anchor, pins: Vec::new(), refuses_wildcards: refuse, provider };
+            let server = ServerName::try_from("SIP.example.com").expect("a name");
+            let judged =
+                verifier.verify_server_cert(certificate.cert.der(), &[], &server, &[], UnixTime::now()).map(drop);
+            judged.map_err(|error| flow_error(&error))
+        };
+        let refused = Err(FlowError::Certificate(CertificateFault::Wildcard));
+        assert_eq!(judge(&["*.example.com"], false), Ok(()));
+        assert_eq!(judge(&["*.example.com"], true), refused);
+        assert_eq!(judge(&["*.example.com", "sip.example.com"], true), Ok(()));
+        assert_eq!(judge(&["sip.example.com"], true), Ok(()));
+        let told = CertificateFault::Wildcard.to_string();
+        assert!(told.contains("RFC 5922") && told.contains("subjectAltName"), "{told}");
     }
 }

@@ -214,6 +214,60 @@ async fn each_fault_of_a_certificate_has_its_name_and_nothing_is_sent_after_it()
     }
 }
 
+/// Answers each REGISTER with a 302 to this Contact; what it heard is kept.
+async fn redirects_to(contact: String) -> (std::net::SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let udp = UdpSocket::bind("127.0.0.1:0").await.expect("loopback");
+    let (address, heard) = (udp.local_addr().expect("bound"), Arc::new(Mutex::new(Vec::new())));
+    let noted = heard.clone();
+    tokio::spawn(async move {
+        let mut piece = vec![0; 8192];
+        while let Ok((length, from)) = udp.recv_from(&mut piece).await {
+            let text = String::from_utf8_lossy(&piece[..length]).into_owned();
+            let copied = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
+            let head: String = text
+                .lines()
+                .filter(|line| copied.iter().any(|name| line.starts_with(name)))
+                .map(|line| format!("{line}\r\n"))
+                .collect();
+            let answer = format!("SIP/2.0 302 Moved\r\n{head}Contact: <{contact}>\r\nContent-Length: 0\r\n\r\n");
+            noted.lock().expect("whole").push(text);
+            let _ = udp.send_to(answer.as_bytes(), from).await;
+        }
+    });
+    (address, heard)
+}
+
+#[tokio::test]
+async fn a_forged_redirect_out_of_the_clear_reaches_nobody_whatever_certificate_they_have() {
+    let ca = authority("Stands for any public CA");
+    let attacker = serve(&issue(&ca, "localhost", |_| {})).await;
+    let (gateway, heard) = redirects_to(format!("sip:localhost:{};transport=tls", attacker.port)).await;
+    let options = Options::default().trust(trusting(&ca));
+    let (client, mut events) = Client::start_with(Arc::new(MemoryStore::default()), options);
+    let mut account = AccountConfig::new("sip:alice@bank.example", "wonderland");
+    account.gateways = vec![gateway.to_string()];
+    account.transport = Some(Transport::Udp);
+    account.upper.server = Some("bank.example".into());
+    let push = sipwake::PushConfig::new(sipwake::Provider::Fcm, "project");
+    let account = client.add_account(account, Some(push)).await.expect("valid");
+    client.set_token(&account, "c-10:APA91bTokenTokenToken").await.expect("stored");
+    client.register(&account).await.expect("it was added");
+    let told = async {
+        loop {
+            match events.next().await.expect("the client runs") {
+                Event::Warning { warning: sipwake::Warning::RedirectRefused { target, .. }, .. } => return target,
+                Event::Registered { .. } => panic!("registered at the attacker's"),
+                _ => {}
+            }
+        }
+    };
+    let target = tokio::time::timeout(Duration::from_secs(120), told).await.expect("it is told");
+    assert!(target.starts_with("localhost:"), "{target}");
+    assert_eq!(outcome(&mut events).await.is_err(), true);
+    assert_eq!(attacker.received.load(Ordering::SeqCst), 0);
+    assert!(heard.lock().expect("whole").iter().all(|text| !text.contains("X-PIID") && !text.contains("response=")));
+}
+
 #[tokio::test]
 async fn one_fitting_pin_among_several_is_enough() {
     let ca = authority("Test");

@@ -20,6 +20,8 @@ public struct ClientOptions: Sendable {
     /// Whether no word of a push is believed that the decryptor does not open. Such a push wakes the accounts like one without
     /// content; over PushKit it is a call from an unknown caller.
     public var sealedPushesOnly: Bool
+    /// Takes no certificate that names its server by a wildcard alone (RFC 5922 section 7.2).
+    public var refuseWildcards: Bool
     /// How the gateways of accounts that list several are probed; nil: they are tried in their order.
     public var probing: GatewayProbe?
     /// Looks names up; nil: `SystemResolver` on Apple's systems, elsewhere the system's resolver, which knows addresses only.
@@ -32,7 +34,8 @@ public struct ClientOptions: Sendable {
         serverTrust: (any ServerTrust)? = nil, authorities: Data? = nil, pins: [String] = [],
         clientCertificate: ClientCertificate? = nil, decryptor: (any PayloadDecryptor)? = nil,
         trace: (@Sendable (TracedMessage) -> Void)? = nil, unsolicitedCalls: Bool = false, probing: GatewayProbe? = nil,
-        sealedPushesOnly: Bool = false, backgroundTime: (any BackgroundTime)? = nil, resolver: (any Resolver)? = nil
+        sealedPushesOnly: Bool = false, backgroundTime: (any BackgroundTime)? = nil, resolver: (any Resolver)? = nil,
+        refuseWildcards: Bool = false
     ) {
         self.serverTrust = serverTrust
         self.authorities = authorities
@@ -42,6 +45,7 @@ public struct ClientOptions: Sendable {
         self.trace = trace
         self.unsolicitedCalls = unsolicitedCalls
         self.sealedPushesOnly = sealedPushesOnly
+        self.refuseWildcards = refuseWildcards
         self.probing = probing
         self.backgroundTime = backgroundTime
         self.resolver = resolver
@@ -59,7 +63,8 @@ public struct ClientOptions: Sendable {
         SipWakeFFI.ClientOptions(
             authorities: authorities, pins: pins,
             clientCertificate: clientCertificate.map { SipWakeFFI.ClientCertificate(chain: $0.chain, key: $0.key) },
-            unsolicitedCalls: unsolicitedCalls, sealedPushesOnly: sealedPushesOnly, probing: probing?.foreign)
+            unsolicitedCalls: unsolicitedCalls, sealedPushesOnly: sealedPushesOnly, refuseWildcards: refuseWildcards,
+            probing: probing?.foreign)
     }
 }
 

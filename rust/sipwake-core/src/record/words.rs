@@ -122,6 +122,7 @@ words! {
         WrongName = 31 "certificate-name", OnlyCommonName = 32 "certificate-common-name", Authority = 33 "certificate-authority",
         Expired = 34 "certificate-expired", NotYetValid = 35 "certificate-not-yet-valid", Revoked = 36 "certificate-revoked",
         Pin = 37 "certificate-pin", Platform = 38 "certificate-platform", OtherCertificate = 39 "certificate-broken",
+        WildcardName = 40 "certificate-wildcard",
     }
     /// How a call ended.
     End {
@@ -265,6 +266,7 @@ impl From<&FlowError> for Trouble {
                 CertificateFault::UnknownIssuer => Self::UnknownIssuer,
                 CertificateFault::WrongName => Self::WrongName,
                 CertificateFault::OnlyCommonName => Self::OnlyCommonName,
+                CertificateFault::Wildcard => Self::WildcardName,
                 CertificateFault::Authority => Self::Authority,
                 CertificateFault::Expired => Self::Expired,
                 CertificateFault::NotYetValid => Self::NotYetValid,

@@ -534,3 +534,36 @@ fn a_stored_log_out_holds_the_one_ha1_that_it_needs() {
         assert!(!record.contains(&hash(other)), "{other} was never asked for");
     }
 }
+
+// The threat model.
+
+fn sources(folder: &std::path::Path, text: &mut String) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            sources(&path, text);
+        } else if name.ends_with(".rs") {
+            *text += &std::fs::read_to_string(&path).unwrap_or_default();
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_threat_model_names_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/security.md")).expect("the page is there");
+    let mut text = String::new();
+    for folder in ["rust", "tests"] {
+        sources(&root.join(folder), &mut text);
+    }
+    let is_name = |word: &&str| {
+        word.matches('_').count() >= 4
+            && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit())
+    };
+    let named: Vec<&str> = page.split('`').filter(is_name).collect();
+    assert!(named.len() > 30, "{named:?}");
+    for name in named {
+        assert!(text.contains(&format!("fn {name}(")), "no test is called {name}");
+    }
+}

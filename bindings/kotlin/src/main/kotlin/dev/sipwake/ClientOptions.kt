@@ -28,6 +28,7 @@ import dev.sipwake.ffi.TracedMessage as FfiTraced
  * @property unsolicitedCalls whether calls that come past the registrar, from an address of their own over UDP, may ring
  * @property probing how the gateways of accounts that list several are probed; by default they are tried in their order
  * @property sealedPushesOnly whether no word of a push is believed that the [decryptor] does not open
+ * @property refuseWildcards takes no certificate that names its server by a wildcard alone (RFC 5922 section 7.2)
  * @property resolver looks names up; by default Android's `DnsResolver` is asked for SRV and NAPTR records from Android 10 on, and the system
  * for addresses
  */
@@ -42,6 +43,7 @@ public class ClientOptions(
     public val probing: GatewayProbe? = null,
     public val sealedPushesOnly: Boolean = false,
     public val resolver: Resolver? = null,
+    public val refuseWildcards: Boolean = false,
 ) {
     internal fun toFfi(trustIsTheSystems: Boolean) = FfiOptions(
         authorities = authorities,
@@ -50,6 +52,7 @@ public class ClientOptions(
         clientCertificate = clientCertificate?.let { FfiCertificate(it.chain, it.key) },
         unsolicitedCalls = unsolicitedCalls,
         sealedPushesOnly = sealedPushesOnly,
+        refuseWildcards = refuseWildcards,
         probing = probing?.toFfi(),
     )
 }

@@ -26,6 +26,7 @@ import kotlin.time.Duration
  * @param icon the small icon's resource
  * @param answerLabel the text of the button before Android 12, which has buttons of its own since
  * @param declineLabel likewise
+ * @param hiddenLabel what a locked screen shows in the caller's place, where the user hides what is private there
  */
 public class IncomingCallNotification @JvmOverloads constructor(
     private val context: Context,
@@ -33,6 +34,7 @@ public class IncomingCallNotification @JvmOverloads constructor(
     private val icon: Int,
     private val answerLabel: CharSequence = "Answer",
     private val declineLabel: CharSequence = "Decline",
+    private val hiddenLabel: CharSequence = "Incoming call",
 ) {
     /** Makes the channel that rings; harmless when it is there. The user may change it, and the app no longer can. */
     public fun createChannel(name: CharSequence) {
@@ -44,7 +46,7 @@ public class IncomingCallNotification @JvmOverloads constructor(
             setSound(Settings.System.DEFAULT_RINGTONE_URI, ringtone)
             enableVibration(true)
             vibrationPattern = VIBRATION
-            lockscreenVisibility = Notification.VISIBILITY_PUBLIC
+            lockscreenVisibility = Notification.VISIBILITY_PRIVATE
         }
         context.system<NotificationManager>().createNotificationChannel(channel)
     }
@@ -73,11 +75,13 @@ public class IncomingCallNotification @JvmOverloads constructor(
         answer: PendingIntent,
         decline: PendingIntent,
     ): Notification {
-        val builder = Notification.Builder(context, channelId)
-            .setSmallIcon(icon)
-            .setContentTitle(label)
-            .setCategory(Notification.CATEGORY_CALL)
-            .setVisibility(Notification.VISIBILITY_PUBLIC)
+        val hidden = plain(hiddenLabel)
+            .addAction(button(android.R.drawable.ic_menu_close_clear_cancel, declineLabel, decline))
+            .addAction(button(android.R.drawable.sym_action_call, answerLabel, answer))
+            .build()
+        val builder = plain(label)
+            .setVisibility(Notification.VISIBILITY_PRIVATE)
+            .setPublicVersion(hidden)
             .setOngoing(true)
             .setContentIntent(open)
             .setFullScreenIntent(open, true)
@@ -98,6 +102,11 @@ public class IncomingCallNotification @JvmOverloads constructor(
         val person = Person.Builder().setName(label).setImportant(true).build()
         return Notification.CallStyle.forIncomingCall(person, decline, answer)
     }
+
+    private fun plain(label: CharSequence) = Notification.Builder(context, channelId)
+        .setSmallIcon(icon)
+        .setContentTitle(label)
+        .setCategory(Notification.CATEGORY_CALL)
 
     private fun button(icon: Int, label: CharSequence, tap: PendingIntent) =
         Notification.Action.Builder(Icon.createWithResource("android", icon), label, tap).build()

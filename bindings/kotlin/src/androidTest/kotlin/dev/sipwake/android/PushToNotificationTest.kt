@@ -139,6 +139,9 @@ class PushToNotificationTest {
         val notification = notifications.allNotifications.single()
         assertEquals("John", notification.extras.getCharSequence("android.title"))
         assertTrue(notification.fullScreenIntent != null)
+        assertEquals(android.app.Notification.VISIBILITY_PRIVATE, notification.visibility)
+        val onLockScreen = notification.publicVersion.extras
+        assertEquals("Incoming call", onLockScreen.getCharSequence("android.title"), "who calls is private there")
     }
 
     @Test

@@ -86,6 +86,7 @@ fn change(change: &CallChange) -> String {
         CallChange::Connected { .. } => "connected".to_owned(),
         CallChange::Offered { .. } => "the caller offers other media".to_owned(),
         CallChange::Answered(_) => "the caller answered our offer".to_owned(),
+        CallChange::Asked(request) => format!("the caller asks: {:?}", request.kind),
         CallChange::Reason(reason) => format!("the caller hangs up and says why: {reason}"),
         CallChange::Ended(ended) => end(*ended),
         _ => "changed in a way that this command has no words for".to_owned(),

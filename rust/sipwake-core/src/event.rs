@@ -410,10 +410,64 @@ pub enum CallChange {
     },
     /// The caller answered the offer that the app gave to an [`Offered`](Self::Offered) without one.
     Answered(Answer),
+    /// The caller asks for something that only the app can do.
+    Asked(CallRequest),
     /// The caller hangs up and says why, as it stands in its `Reason` (RFC 3326); [`Ended`](Self::Ended) follows.
     Reason(String),
     /// It is over.
     Ended(Ended),
+}
+
+/// What a caller asks of the app inside a call, by INFO (RFC 6086) or REFER (RFC 3515).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRequest {
+    /// Its name towards [`respond_request`](crate::user_agent::UserAgent::respond_request).
+    pub id: u64,
+    /// Whether it waits for the app's response, for ten seconds, as
+    /// [`take_call_requests`](crate::user_agent::UserAgent::take_call_requests) wants it; else it was refused.
+    pub awaits_response: bool,
+    /// What is asked.
+    pub kind: RequestKind,
+}
+
+/// What a caller asks of the app.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestKind {
+    /// A digit was dialled: `0` to `9`, `A` to `D`, `*`, `#` or `!` (flash).
+    Digit {
+        /// The digit.
+        digit: char,
+        /// For how long, if the caller tells.
+        duration: Option<Duration>,
+    },
+    /// Any other INFO.
+    Info {
+        /// The type of its body; empty where there is none.
+        content_type: String,
+        /// Its `Info-Package`.
+        package: Option<String>,
+        /// Its body.
+        body: Vec<u8>,
+    },
+    /// To call somebody else and leave this call: a transfer.
+    Refer {
+        /// The URI to call, as it stands in `Refer-To`, with the header fields that it wants (`?Replaces=`).
+        to: String,
+        /// Who asks for it, by `Referred-By`.
+        by: Option<String>,
+    },
+}
+
+impl std::fmt::Debug for RequestKind {
+    /// Digits may be a PIN.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Digit { .. } => f.write_str("Digit"),
+            Self::Info { content_type, body, .. } => write!(f, "Info({content_type}, {} bytes)", body.len()),
+            Self::Refer { to, .. } => write!(f, "Refer({to:?})"),
+        }
+    }
 }
 
 /// The other half of an [`Offer`], equally opaque.

@@ -4,11 +4,12 @@
 //! changed, so that a push is judged without waiting for the client. What the platform was told then, action and UUID, is
 //! what [`handle_push`](crate::user_agent::UserAgent::handle_push) acts on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::{Account, AccountKey};
-use crate::calls::{Past, Side, State, Table};
-use crate::payload::{ActionKind, CALL_WINDOW, Duty, Hints, Ignored, PushAction};
+use crate::calls::{self, Judgements, Past, Side, State, Table};
+use crate::payload::{ActionKind, CALL_WINDOW, Duty, Hints, Ignored, Judged, PushAction};
 use crate::snapshot::{Departed, Removals};
 
 /// How long before a binding ends servers push to have it refreshed, and how far their clocks may be off. OpenSIPS does so two
@@ -23,8 +24,9 @@ pub struct Gate {
     /// Who is logged out cannot be known yet.
     unknown: bool,
     calls: Table,
-    past: Past,
+    past: Option<Arc<Past>>,
     window: Duration,
+    judged: Judgements,
 }
 
 /// Somebody who is logged in, or was lately.
@@ -97,8 +99,14 @@ pub(crate) fn is_nobody(meant: &[&User], action: &PushAction) -> bool {
 }
 
 impl Gate {
-    pub(crate) fn new(users: Vec<User>, unknown: bool, calls: Table, past: Past, window: Duration) -> Self {
-        Self { users, unknown, calls, past, window }
+    pub(crate) fn new(
+        users: Vec<User>,
+        unknown: bool,
+        (calls, past): (Table, Option<Arc<Past>>),
+        window: Duration,
+        judged: Judgements,
+    ) -> Self {
+        Self { users, unknown, calls, past, window, judged }
     }
 
     /// A gate for a process without a client, which knows of the users that they are logged out and nothing else: from the stored record
@@ -108,7 +116,7 @@ impl Gate {
         let leaving = pending.into_iter().flatten().filter_map(|(_, removal)| Account::parse(removal.account).ok());
         let names = leaving.map(|account| name(&account)).chain(departed.iter().map(Departed::name));
         let users = names.map(User::logged_out).collect();
-        Self::new(users, true, Table::default(), Past::default(), CALL_WINDOW)
+        Self::new(users, true, (Table::default(), None), CALL_WINDOW, Judgements::default())
     }
 
     /// Returns how many users logged out of whom a server is still to be told.
@@ -127,13 +135,15 @@ impl Gate {
         }
         let meant = meant(&self.users, &action);
         let push = Side::of_push(&action, account(&meant, &action));
-        action.judged = true;
+        action.judged = Judged::Yes;
         if action.kind == ActionKind::Cancel {
             match self.calls.peek_cancel(&push) {
                 Some((uuid, State::Over(_), _)) => action.uuid = uuid,
                 Some((uuid, _, ends)) => {
                     action.uuid = uuid;
-                    if !ends && action.duty == Duty::ReportThenEnd {
+                    if ends {
+                        action.judged = Judged::Ends;
+                    } else if action.duty == Duty::ReportThenEnd {
                         action.duty = Duty::ReportCall;
                     }
                     return action;
@@ -157,16 +167,17 @@ impl Gate {
                 }
                 Some((uuid, _)) => action.uuid = uuid,
                 // An earlier process saw the call end.
-                None if self.past.knows(&push, hints.received.wall) => action.silence(Ignored::CallOver, hints),
+                None if self.past.as_ref().is_some_and(|past| past.knows(&push, hints.received.wall)) => {
+                    action.silence(Ignored::CallOver, hints);
+                }
                 None if refreshes(&meant, &action, hints) => {
                     action.refresh(hints);
                 }
+                // Nothing rings that the client could not hold.
+                None if !self.calls.has_room(&push, now) => action.silence(Ignored::NoRoom, hints),
                 None => {
                     action.uuid = self.calls.next_uuid(&push);
-                    // Nothing rings that the client could not hold.
-                    if !self.calls.has_room(&push, now) {
-                        action.silence(Ignored::CallOver, hints);
-                    }
+                    self.judged.note(calls::Judged { uuid: action.uuid, push, at: now });
                 }
             }
         }

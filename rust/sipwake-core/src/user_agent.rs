@@ -17,7 +17,7 @@ use zeroize::Zeroize;
 use crate::account::{Account, AccountKey, Transport};
 pub use crate::call::Decline;
 use crate::call::{CallPolicy, HangUp};
-use crate::calls::{Accounts, Calls, Cx};
+use crate::calls::{Accounts, Calls, Cx, Known};
 use crate::clock::{Now, Soonest};
 use crate::digest::{Challenge, Challenged};
 use crate::error::FieldError;
@@ -26,7 +26,7 @@ use crate::flows::{Flow, Flows, Up};
 use crate::gateway::Load;
 use crate::judge::{self, Gate, User, name};
 use crate::outbox::{Outbox, Way};
-use crate::payload::{ActionKind, Hints, Ignored, PushAction};
+use crate::payload::{ActionKind, Hints, Ignored, Judged, PushAction};
 use crate::push::{Push, PushToken, Verdict};
 use crate::record::{Decision, Platform, Report};
 use crate::registration::Registration;
@@ -354,6 +354,21 @@ impl UserAgent {
         self.wish(now, |calls, cx| calls.respond_offer(call, answer, cx))
     }
 
+    /// Says whether the app answers what a caller asks inside a call and only an app can do: INFO (digits, for example) and REFER
+    /// (a transfer), with [`respond_request`](Self::respond_request). Not by default: then the app is told of them, while an INFO
+    /// with a body hears 415 and a REFER 405.
+    pub fn take_call_requests(&mut self, take: bool) {
+        self.calls.take_requests(take);
+    }
+
+    /// Responds to an [`Asked`](crate::event::CallChange::Asked) that awaits it, with a status from 200 to 699; another becomes
+    /// 500. A REFER that is taken hears 202 and one NOTIFY, that the app tries; how it went is for the app to tell by hanging up.
+    ///
+    /// Returns `false` if nothing of that name awaits a response.
+    pub fn respond_request(&mut self, call: Uuid, request: u64, status: u16, now: Now) -> bool {
+        self.wish(now, |calls, cx| calls.respond_request(call, request, status, cx))
+    }
+
     /// Returns the times of a call, also of one that ended within the last hour.
     pub fn call_times(&self, call: Uuid) -> Option<CallTimes> {
         self.calls.call_times(call)
@@ -369,7 +384,7 @@ impl UserAgent {
     /// Takes a push that [`parse_push`](crate::payload::parse_push) read: registers, and expects the call it announces.
     pub fn handle_push(&mut self, action: &PushAction, now: Now) {
         self.outbox.at(now);
-        if !action.judged {
+        if action.judged == Judged::Not {
             let judged = self.gate().judge(action.clone(), &Hints::at(now), now.boot);
             return self.handle_push(&judged, now);
         }
@@ -671,8 +686,9 @@ impl UserAgent {
 
     /// Returns what judges pushes from outside: who is logged in, and which calls are known.
     pub fn gate(&self) -> Gate {
-        let (table, past) = (self.calls.table().clone(), self.calls.past().clone());
-        Gate::new(self.users(), self.unread.holds(REMOVALS), table, past, self.calls.policy().window)
+        let known = (self.calls.table().clone(), self.calls.past());
+        let window = self.calls.policy().window;
+        Gate::new(self.users(), self.unread.holds(REMOVALS), known, window, self.calls.judgements().share())
     }
 
     /// Returns the last verdict of an account.
@@ -922,6 +938,24 @@ impl Accounts for Vec<Registration> {
 
     fn is_leaving(&self, account: &AccountKey) -> bool {
         find(self, account).is_some_and(Registration::is_leaving)
+    }
+
+    fn is_anybody_else(&self, account: &AccountKey) -> bool {
+        self.iter().any(|other| *other.key() != *account && !other.is_leaving())
+    }
+
+    fn served_at(&self, account: &AccountKey) -> Option<Duration> {
+        find(self, account)?.served_at()
+    }
+
+    fn all(&self, flows: &Flows) -> Vec<Known> {
+        let known = |registration: &Registration| Known {
+            account: registration.key().clone(),
+            aor: registration.account().aor().to_string(),
+            contact: registration.contact_uri(flows),
+            token: registration.token().cloned(),
+        };
+        self.iter().map(known).collect()
     }
 
     fn up(&self, account: &AccountKey, flows: &Flows) -> Option<Up> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use phone::{ANSWER, Caller, Phone, gist, header};
 use sipwake_core::account::Transport;
 use sipwake_core::event::{Ended, Offer};
+use sipwake_core::payload::{Channel, Hints, parse_push};
 use sipwake_core::user_agent::Decline;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -256,8 +257,8 @@ fn uuid_of_call(_: &Phone) -> uuid::Uuid {
     sipwake_core::payload::call_uuid(&identity)
 }
 
-fn orders(of: &[Step]) -> Vec<Vec<Step>> {
-    let mut all: Vec<Vec<Step>> = vec![Vec::new()];
+fn orders<T: Copy + PartialEq>(of: &[T]) -> Vec<Vec<T>> {
+    let mut all: Vec<Vec<T>> = vec![Vec::new()];
     let mut begin = 0;
     while begin < all.len() {
         let end = all.len();
@@ -282,4 +283,108 @@ fn every_order_comes_to_one_end_that_both_sides_agree_on() {
         play(order, &mut kills);
     }
     assert!(kills > 5000);
+}
+
+/// What two calls of one caller can bring, in any order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Move {
+    PushFirst,
+    PushSecond,
+    InviteFirst,
+    InviteSecond,
+    CancelPushFirst,
+    GiveUpSecond,
+    DeclineFirst,
+}
+
+const MOVES: [Move; 7] = [
+    Move::PushFirst,
+    Move::PushSecond,
+    Move::InviteFirst,
+    Move::InviteSecond,
+    Move::CancelPushFirst,
+    Move::GiveUpSecond,
+    Move::DeclineFirst,
+];
+
+fn cancel_push(phone: &mut Phone, call_id: &str) {
+    let payload = format!("{{\"ntype\":\"2\",\"nfrom\":\"bob\",\"ncallid\":\"{call_id}\"}}");
+    let hints = Hints::at(phone.now);
+    let cancel = parse_push(payload.as_str(), Channel::FcmAndroid, &hints);
+    let cancel = phone.agent.gate().judge(cancel, &hints, phone.now.boot);
+    phone.agent.handle_push(&cancel, phone.now);
+    phone.drain();
+}
+
+/// Two calls of one caller, each with its id: the rows of `docs/calls.md` for two lines, redials, and the cancel of another call.
+fn play_two(order: &[Move]) {
+    let mut phone = Phone::new(Transport::Udp);
+    let callers = [Caller::new("c1"), Caller::new("c2")];
+    let mut heard = [Vec::new(), Vec::new()];
+    for step in order {
+        let before = phone.sent.len();
+        match step {
+            Move::PushFirst => {
+                phone.push("c1");
+            }
+            Move::PushSecond => {
+                phone.push("c2");
+            }
+            Move::InviteFirst => phone.receive(&callers[0].invite()),
+            Move::InviteSecond => phone.receive(&callers[1].invite()),
+            Move::CancelPushFirst => {
+                cancel_push(&mut phone, "c1");
+            }
+            Move::GiveUpSecond => phone.receive(&callers[1].cancel("")),
+            Move::DeclineFirst => {
+                phone.agent.decline(uuid_of_call(&phone), Decline::Everywhere, phone.now);
+                phone.drain();
+            }
+        }
+        for text in &phone.sent[before..] {
+            let said = gist(text);
+            if let Some(status) = said.strip_suffix(" INVITE").and_then(|status| status.parse::<u16>().ok()) {
+                let second = header(text, "Call-ID").as_deref() == Some("c2");
+                heard[usize::from(second)].push(status);
+            }
+        }
+    }
+    let came_before = |first: Move, then: Move| {
+        let at = |step| order.iter().position(|known| *known == step);
+        at(first).zip(at(then)).is_some_and(|(first, then)| first < then)
+    };
+    // Whoever calls rings first, unless that call is over already.
+    let over =
+        came_before(Move::CancelPushFirst, Move::InviteFirst) || came_before(Move::DeclineFirst, Move::InviteFirst);
+    if order.contains(&Move::InviteFirst) && !over {
+        assert_eq!(heard[0].first(), Some(&180), "{order:?}");
+    }
+    if order.contains(&Move::InviteSecond) {
+        assert_eq!(heard[1].first(), Some(&180), "{order:?}");
+    }
+    phone.pass(Duration::from_secs(240));
+    let told: BTreeSet<uuid::Uuid> = phone
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            sipwake_core::event::Event::Call(call) => Some(call.uuid),
+            _ => None,
+        })
+        .collect();
+    let ends = phone.ends();
+    assert!(told.len() <= 2, "{order:?}: two calls are told as {told:?}");
+    let ended: BTreeSet<uuid::Uuid> = ends.iter().map(|(uuid, _)| *uuid).collect();
+    assert_eq!((ended.len(), &ended), (ends.len(), &told), "{order:?}: each call that was told of ends once: {ends:?}");
+    if order.contains(&Move::InviteFirst) && order.contains(&Move::InviteSecond) && !over {
+        assert_eq!(told.len(), 2, "{order:?}: two calls are not one");
+    }
+}
+
+#[test]
+fn two_calls_of_one_caller_are_two_in_every_order_and_each_of_them_rings() {
+    let orders = orders(&MOVES);
+    assert_eq!(orders.len(), 13_700, "every order of every choice of the seven");
+    for order in &orders {
+        play_two(order);
+    }
 }

@@ -51,6 +51,16 @@ pub enum CallChange {
         /// The caller's answer.
         answer: SessionOffer,
     },
+    /// The caller asks for something that only the app can do.
+    Asked {
+        /// What, and whether it awaits a response.
+        request: CallRequest,
+    },
+    /// The caller hangs up and says why, as it stands in its `Reason` (RFC 3326); `Ended` follows.
+    Reason {
+        /// For example `Q.850;cause=16;text="Normal call clearing"`.
+        reason: String,
+    },
     /// It is over.
     Ended {
         /// How.
@@ -77,6 +87,62 @@ pub struct SessionOffer {
 impl std::fmt::Debug for SessionOffer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SessionOffer({}, {} bytes)", self.content_type, self.body.len())
+    }
+}
+
+/// What a caller asks of the app inside a call, by INFO (RFC 6086) or REFER (RFC 3515).
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+pub struct CallRequest {
+    /// Its name towards `respond_request`.
+    pub id: u64,
+    /// Whether it waits for the app's response, for ten seconds, as `take_call_requests` wants it; else it was refused.
+    pub awaits_response: bool,
+    /// What is asked.
+    pub kind: RequestKind,
+}
+
+/// What a caller asks of the app.
+#[derive(Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum RequestKind {
+    /// A digit was dialled: `0` to `9`, `A` to `D`, `*`, `#` or `!` (flash).
+    Digit {
+        /// The digit.
+        digit: String,
+        /// For how long, in milliseconds, if the caller tells.
+        duration_ms: Option<u64>,
+    },
+    /// Any other INFO.
+    Info {
+        /// The type of its body; empty where there is none.
+        content_type: String,
+        /// Its `Info-Package`.
+        package: Option<String>,
+        /// Its body.
+        body: Vec<u8>,
+    },
+    /// To call somebody else and leave this call: a transfer.
+    Refer {
+        /// The URI to call, as it stands in `Refer-To`.
+        to: String,
+        /// Who asks for it.
+        by: Option<String>,
+    },
+    /// Something that this version of the bindings has no name for.
+    Other {
+        /// In words.
+        description: String,
+    },
+}
+
+impl std::fmt::Debug for RequestKind {
+    /// Digits may be a PIN.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Digit { .. } => f.write_str("Digit"),
+            Self::Info { content_type, body, .. } => write!(f, "Info({content_type}, {} bytes)", body.len()),
+            Self::Refer { to, .. } => write!(f, "Refer({to:?})"),
+            Self::Other { description } => write!(f, "Other({description})"),
+        }
     }
 }
 
@@ -239,9 +305,27 @@ impl From<sipwake::CallChange> for CallChange {
             sipwake::CallChange::Connected { answer } => Self::Connected { answer: answer.map(Into::into) },
             sipwake::CallChange::Offered { offer } => Self::Offered { offer: offer.map(Into::into) },
             sipwake::CallChange::Answered(answer) => Self::Answered { answer: answer.into() },
+            sipwake::CallChange::Asked(request) => Self::Asked { request: request.into() },
+            sipwake::CallChange::Reason(reason) => Self::Reason { reason },
             sipwake::CallChange::Ended(how) => Self::Ended { reason: how.into(), status: status(how) },
             other => Self::Other { description: format!("{other:?}") },
         }
+    }
+}
+
+impl From<sipwake::CallRequest> for CallRequest {
+    fn from(request: sipwake::CallRequest) -> Self {
+        let kind = match request.kind {
+            sipwake::RequestKind::Digit { digit, duration } => {
+                RequestKind::Digit { digit: digit.to_string(), duration_ms: duration.map(milliseconds) }
+            }
+            sipwake::RequestKind::Info { content_type, package, body } => {
+                RequestKind::Info { content_type, package, body }
+            }
+            sipwake::RequestKind::Refer { to, by } => RequestKind::Refer { to, by },
+            other => RequestKind::Other { description: format!("{other:?}") },
+        };
+        Self { id: request.id, awaits_response: request.awaits_response, kind }
     }
 }
 
@@ -334,6 +418,15 @@ mod tests {
         );
         assert_eq!(from(sipwake::CallChange::Offered { offer: None }), CallChange::Offered { offer: None });
         assert_eq!(from(sipwake::CallChange::Answered(offer)), CallChange::Answered { answer: converted });
+        let reason = || "SIP;cause=200".to_owned();
+        assert_eq!(from(sipwake::CallChange::Reason(reason())), CallChange::Reason { reason: reason() });
+        let (digit, duration) = ('#', Some(Duration::from_millis(160)));
+        let kind = sipwake::RequestKind::Digit { digit, duration };
+        let asked = from(sipwake::CallChange::Asked(sipwake::CallRequest { id: 7, awaits_response: true, kind }));
+        let CallChange::Asked { request } = &asked else { panic!("{asked:?}") };
+        let kind = RequestKind::Digit { digit: "#".into(), duration_ms: Some(160) };
+        assert_eq!(*request, CallRequest { id: 7, awaits_response: true, kind });
+        assert!(!format!("{asked:?}").contains('#'), "a digit may be of a PIN");
     }
 
     #[test]

@@ -246,6 +246,23 @@ impl SipWakeClient {
         self.unless_over(self.client.respond_offer(uuid(&call)?, answer.map(Into::into))).await
     }
 
+    /// Says whether the app answers INFO (digits, for example) and REFER (a transfer) inside a call with `respond_request`. Not by
+    /// default: then it is told of them, while an INFO with a body hears 415 and a REFER 405.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub async fn take_call_requests(&self, take: bool) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.take_call_requests(take)).await
+    }
+
+    /// Responds to an `Asked` that awaits it, with a status from 200 to 699; another becomes 500.
+    ///
+    /// # Errors
+    /// `NoSuchCall` if nothing of that name awaits a response; `ShutDown`.
+    pub async fn respond_request(&self, call: String, request: u64, status: u16) -> Result<(), SipWakeError> {
+        self.unless_over(self.client.respond_request(uuid(&call)?, request, status)).await
+    }
+
     /// Sets how calls are treated from here on.
     ///
     /// # Errors

@@ -31,7 +31,10 @@ uniffi::setup_scaffolding!();
 pub use account::{
     AccountConfig, AccountSetup, Credentials, DigestAlgorithm, RealmHa1, Transport, UpperServer, account_id,
 };
-pub use call::{CallChange, CallPolicy, CallTimes, Caller, DeclineHow, EndReason, HangUp, Moment, SessionOffer};
+pub use call::{
+    CallChange, CallPolicy, CallRequest, CallTimes, Caller, DeclineHow, EndReason, HangUp, Moment, RequestKind,
+    SessionOffer,
+};
 pub use client::{Kept, SipWakeClient, TokenOutcome};
 pub use companion::{RegisterTags, Tag, TagsBinding, TagsCompanion};
 pub use decryptor::Decryptor;

@@ -148,6 +148,8 @@ pub enum IgnoreReason {
     LoggedOut,
     /// Its call is over.
     CallOver,
+    /// More calls are announced than a client can hold.
+    NoRoom,
 }
 
 /// Why a payload could not be understood. A VoIP push is a call from an unknown caller all the same.
@@ -281,6 +283,7 @@ impl PushAction {
                         payload::Ignored::Problem(_) => IgnoreReason::NotUnderstood,
                         payload::Ignored::LoggedOut => IgnoreReason::LoggedOut,
                         payload::Ignored::CallOver => IgnoreReason::CallOver,
+                        payload::Ignored::NoRoom => IgnoreReason::NoRoom,
                     },
                 },
             },

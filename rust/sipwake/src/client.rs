@@ -474,6 +474,29 @@ impl Client {
         self.ask(move |agent, _, now| agent.respond_offer(call, answer, now).then_some(()).ok_or(Error::NoSuchCall))
     }
 
+    /// Says whether the app answers INFO (digits, for example) and REFER (a transfer) inside a call with
+    /// [`respond_request`](Self::respond_request). Not by default: then it is told of them, while an INFO with a body hears 415 and
+    /// a REFER 405.
+    ///
+    /// # Errors
+    /// [`Error::ShutDown`].
+    pub fn take_call_requests(&self, take: bool) -> impl Future<Output = Result<(), Error>> {
+        self.ask(move |agent, _, _| {
+            agent.take_call_requests(take);
+            Ok(())
+        })
+    }
+
+    /// Responds to an [`Asked`](crate::CallChange::Asked) that awaits it, with a status from 200 to 699; another becomes 500.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCall`] if nothing of that name awaits a response.
+    pub fn respond_request(&self, call: Uuid, request: u64, status: u16) -> impl Future<Output = Result<(), Error>> {
+        self.ask(move |agent, _, now| {
+            agent.respond_request(call, request, status, now).then_some(()).ok_or(Error::NoSuchCall)
+        })
+    }
+
     /// Sets how calls are treated from here on.
     ///
     /// # Errors

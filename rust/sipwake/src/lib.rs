@@ -57,8 +57,8 @@ pub use sipwake_core::call::{CallPolicy, HangUp, Progress};
 pub use sipwake_core::digest::{Credentials, RealmHa1};
 pub use sipwake_core::error::{FieldError, Rule};
 pub use sipwake_core::event::{
-    Answer, CallChange, CallEvent, CallTimes, Caller, CertificateFault, Discard, Ended, Event, Failure, FlowError,
-    Offer, Registered,
+    Answer, CallChange, CallEvent, CallRequest, CallTimes, Caller, CertificateFault, Discard, Ended, Event, Failure,
+    FlowError, Offer, Registered, RequestKind,
 };
 pub use sipwake_core::payload::{
     ActionKind, AppState, Channel, Decryptor, Duty, Hints, Payload, Priority, PushAction, Unopened, parse_push,

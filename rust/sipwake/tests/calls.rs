@@ -112,6 +112,22 @@ async fn a_call_is_answered_and_hung_up_from_either_side_over_udp_and_tcp() {
 }
 
 #[tokio::test]
+async fn the_cancel_push_of_a_call_that_is_up_is_reported_to_ios_and_the_call_goes_on() {
+    let mock = mock().await;
+    let mut app = App::start(&mock, Transport::Udp).await;
+    let (call, uuid) = talk(&mock, &mut app, awake()).await;
+    let invite = mock.messages().all().into_iter().find(|message| message.is_request("INVITE")).expect("it was sent");
+    let call_id =
+        invite.text.lines().find_map(|line| line.strip_prefix("Call-ID:")).expect("it has one").trim().to_owned();
+    let cancel = format!(r#"{{"ntype":"2","nfrom":"x","ntouser":"alice","ncallid":"{call_id}"}}"#);
+    let action = app.client.push(cancel.as_bytes(), Channel::PushKit, &Hints::at(sipwake::now()));
+    assert_eq!((action.uuid, action.duty), (uuid, sipwake::core::payload::Duty::ReportCall));
+    // What follows is the caller's own end, and nothing before it.
+    assert!(call.bye().await);
+    assert_eq!((app.ended().await, over(&call).await), (Ended::HungUpByCaller, CallState::HungUpByCaller));
+}
+
+#[tokio::test]
 async fn a_gateway_that_asks_for_credentials_in_a_call_gets_them() {
     let mock = mock().await;
     let mut app = App::start(&mock, Transport::Udp).await;

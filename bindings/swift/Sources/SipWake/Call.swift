@@ -53,17 +53,56 @@ public enum CallChange: Hashable, Sendable {
     case offered(offer: SessionDescription?)
     /// The caller answered the offer that the app gave to an `offered` without one.
     case answered(answer: SessionDescription)
+    /// The caller asks for something that only the app can do.
+    case asked(CallRequest)
+    /// The caller hangs up and says why, as it stands in the BYE's `Reason` (RFC 3326); `ended` follows.
+    case hangUpReason(String)
     /// It is over. The status says why, for `failed` only.
     case ended(reason: EndReason, status: UInt16?)
     /// Something that this version has no name for.
     case other(description: String)
 }
 
+/// What a caller asks of the app inside a call, by INFO (RFC 6086) or REFER (RFC 3515).
+public struct CallRequest: Hashable, Sendable {
+    /// Its name towards ``SipWakeClient/respond(toRequest:of:with:)``.
+    public let id: UInt64
+    /// Whether it waits for the app's response, for ten seconds, as ``SipWakeClient/takeCallRequests(_:)`` wants it; else it was
+    /// refused.
+    public let awaitsResponse: Bool
+    public let kind: RequestKind
+}
+
+/// What a caller asks of the app. Its description does not show digits: they may be a PIN.
+public enum RequestKind: Hashable, Sendable, Redacted {
+    /// A digit was dialled: `0` to `9`, `A` to `D`, `*`, `#` or `!` (flash), for so long if the caller tells.
+    case digit(String, duration: Duration?)
+    /// Any other INFO: the type of its body, its `Info-Package`, and its body.
+    case info(contentType: String, package: String?, body: Data)
+    /// To call somebody else and leave this call: the URI as it stands in `Refer-To`, and who asks for it.
+    case refer(to: String, by: String?)
+    /// Something that this version has no name for.
+    case other(description: String)
+
+    public var description: String {
+        switch self {
+        case .digit: "digit"
+        case .info(let contentType, _, let body): "info(\(contentType), \(body.count) bytes)"
+        case .refer(let to, _): "refer(\(to))"
+        case .other(let description): "other(\(description))"
+        }
+    }
+}
+
 extension CallChange {
     /// What is the case after this change: that the caller is known better is no state of its own.
     func after(_ before: CallChange?) -> CallChange {
-        guard case .callerChanged(let caller) = self, let before else { return self }
-        return before.with(caller)
+        guard let before else { return self }
+        switch self {
+        case .callerChanged(let caller): return before.with(caller)
+        case .asked, .hangUpReason: return before
+        default: return self
+        }
     }
 
     /// The change without its caller.
@@ -75,7 +114,7 @@ extension CallChange {
         case .ringing(_, let announced, let offer): .ringing(caller: caller, announced: announced, offer: offer)
         case .answerWanted(_, let offer): .answerWanted(caller: caller, offer: offer)
         case .callerChanged: .callerChanged(caller: caller)
-        case .connected, .offered, .answered, .ended, .other: self
+        case .connected, .offered, .answered, .asked, .hangUpReason, .ended, .other: self
         }
     }
 }
@@ -211,9 +250,25 @@ extension CallChange {
         case .connected(let answer): self = .connected(answer: answer.map(SessionDescription.init))
         case .offered(let offer): self = .offered(offer: offer.map(SessionDescription.init))
         case .answered(let answer): self = .answered(answer: SessionDescription(answer))
+        case .asked(let request): self = .asked(CallRequest(request))
+        case .reason(let reason): self = .hangUpReason(reason)
         case .ended(let reason, let status): self = .ended(reason: EndReason(reason), status: status)
         case .other(let description): self = .other(description: description)
         }
+    }
+}
+
+extension CallRequest {
+    fileprivate init(_ request: SipWakeFFI.CallRequest) {
+        let kind: RequestKind =
+            switch request.kind {
+            case .digit(let digit, let durationMs):
+                .digit(digit, duration: durationMs.map(Duration.init(milliseconds:)))
+            case .info(let contentType, let package, let body): .info(contentType: contentType, package: package, body: body)
+            case .refer(let to, let by): .refer(to: to, by: by)
+            case .other(let description): .other(description: description)
+            }
+        self.init(id: request.id, awaitsResponse: request.awaitsResponse, kind: kind)
     }
 }
 

@@ -308,7 +308,7 @@ public final class CallDesk: CallReporter {
             end(uuid, reason)
         case .answered(let answer):
             media.renegotiated(uuid, answer: answer)
-        case .other:
+        case .asked, .hangUpReason, .other:
             break
         }
     }

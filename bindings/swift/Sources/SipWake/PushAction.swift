@@ -61,6 +61,8 @@ public struct IgnoreReason: OpenName {
     public static let loggedOut = Self(rawValue: "loggedOut")
     /// Its call is over.
     public static let callOver = Self(rawValue: "callOver")
+    /// More calls are announced than a client can hold.
+    public static let noRoom = Self(rawValue: "noRoom")
 }
 
 /// Why a payload could not be understood. A VoIP push is a call from an unknown caller all the same.
@@ -265,6 +267,7 @@ extension IgnoreReason {
         case .notUnderstood: self = .notUnderstood
         case .loggedOut: self = .loggedOut
         case .callOver: self = .callOver
+        case .noRoom: self = .noRoom
         }
     }
 }

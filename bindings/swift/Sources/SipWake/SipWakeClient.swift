@@ -251,6 +251,22 @@ public final class SipWakeClient: Sendable {
         try await waiting { [ffi] in try await ffi.respondOffer(call: call.uuidString, answer: session?.foreign) }
     }
 
+    /// Says whether the app answers INFO (digits, for example) and REFER (a transfer) inside a call with
+    /// ``respond(toRequest:of:with:)``. Not by default: then it is told of them by the change `asked`, while an INFO with a body
+    /// hears 415 and a REFER 405.
+    public func takeCallRequests(_ take: Bool) async throws {
+        try await waiting { [ffi] in try await ffi.takeCallRequests(take: take) }
+    }
+
+    /// Responds to the change `asked`, where it awaits a response, with a SIP status from 200 to 699; another becomes 500.
+    ///
+    /// - Throws: ``SipWakeError/noSuchCall(reason:)`` if nothing of that name awaits a response.
+    public func respond(toRequest request: UInt64, of call: UUID, with status: UInt16) async throws {
+        try await waiting { [ffi] in
+            try await ffi.respondRequest(call: call.uuidString, request: request, status: status)
+        }
+    }
+
     /// Sets how calls are treated from here on.
     public func setCallPolicy(_ policy: CallPolicy) async throws {
         try await waiting { [ffi] in try await ffi.setCallPolicy(policy: policy.foreign) }

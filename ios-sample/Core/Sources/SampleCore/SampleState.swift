@@ -88,7 +88,7 @@ extension SampleState {
             guard let known else { return }
             let call = calls.remove(at: known)
             lastCall = CallReport(caller: call.caller, reason: reason, status: status, talked: talked)
-        case .offered, .answered, .other:
+        case .offered, .answered, .asked, .hangUpReason, .other:
             break
         }
     }

@@ -1,16 +1,28 @@
 //! What calls need to know of accounts and flows, and the one place where it all comes together.
 
+use std::time::Duration;
+
 use crate::account::AccountKey;
 use crate::clock::Now;
 use crate::digest::{Challenge, Challenged};
 use crate::event::FlowId;
 use crate::flows::{Flows, Up};
 use crate::outbox::{Outbox, Way};
+use crate::push::PushToken;
 
 /// The accounts, as calls see them.
 pub(crate) trait Accounts {
     /// Whether the account is there, perhaps about to leave.
     fn is_known(&self, account: &AccountKey) -> bool;
+
+    /// Whether another account is there to stay.
+    fn is_anybody_else(&self, account: &AccountKey) -> bool;
+
+    /// Boot time since which the registrar knows where we are, unless it is to be told again.
+    fn served_at(&self, account: &AccountKey) -> Option<Duration>;
+
+    /// All of them, those about to leave, too.
+    fn all(&self, flows: &Flows) -> Vec<Known>;
 
     /// Whether the user has logged out.
     fn is_leaving(&self, account: &AccountKey) -> bool;
@@ -41,6 +53,16 @@ pub(crate) trait Accounts {
         request: (&str, &str, &[u8]),
         outbox: &mut Outbox,
     ) -> Vec<(&'static str, String)>;
+}
+
+/// By what an INVITE may name an account.
+pub(crate) struct Known {
+    pub(crate) account: AccountKey,
+    pub(crate) aor: String,
+    /// Our Contact URI on the flow in use.
+    pub(crate) contact: Option<String>,
+    /// The token that its server pushes to.
+    pub(crate) token: Option<PushToken>,
 }
 
 /// What calls act with.

@@ -1,5 +1,6 @@
 //! MESSAGE (RFC 3428): plain text, alone or in a `message/cpim` wrapping (RFC 3862).
 
+use super::addressee::addressee;
 use super::body::{MAX_BODY, field, headers};
 use super::invite::caller;
 use super::uas::TransactionKey;
@@ -14,7 +15,7 @@ const MAX_TOLD: usize = 64;
 
 impl Calls {
     pub(crate) fn handle_chat(&mut self, way: Way, key: Option<TransactionKey>, request: &Message, cx: &mut Cx<'_>) {
-        let Some(account) = cx.owner(way.flow).cloned() else {
+        let Some(account) = addressee(way, request, cx) else {
             return cx.outbox.discard(Discard::DeadFlow);
         };
         if cx.accounts.is_leaving(&account) {

@@ -18,6 +18,8 @@ pub(crate) struct Dialog {
     target: String,
     cseq: u32,
     remote_cseq: u32,
+    /// It was opened by `sips:` (RFC 3261 section 12.1.1).
+    secure: bool,
 }
 
 impl Dialog {
@@ -41,7 +43,13 @@ impl Dialog {
             target: invite.contacts().first().filter(|contact| !contact.is_star())?.uri.to_owned(),
             cseq: 0,
             remote_cseq: invite.cseq()?.seq,
+            secure: is_secure(invite),
         })
+    }
+
+    /// Whether it was opened by `sips:`: all its requests come over TLS then, and our Contact says so.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.secure
     }
 
     /// Returns whether a request belongs to this dialog.
@@ -54,7 +62,7 @@ impl Dialog {
     /// Returns whether a request that came past the registrar belongs to this dialog: by Call-ID, both tags, and a number
     /// that is not an old one. Never for `sips:`, whose requests come over TLS alone.
     pub(crate) fn takes(&self, request: &Message) -> bool {
-        let secure = self.target.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
+        let secure = self.secure || is_sips(&self.target);
         let old = request.cseq().is_none_or(|cseq| cseq.seq < self.remote_cseq);
         request.method().is_some() && !secure && !old && self.remote_tag.is_some() && self.has(request)
     }
@@ -128,6 +136,18 @@ impl Dialog {
         builder = builder.header("From", &self.local).header("To", &self.remote).header("Call-ID", &self.call_id);
         builder.header("CSeq", &format!("{cseq} {method}"))
     }
+}
+
+/// Whether an INVITE wants `sips:` in our Contact: by its Request-URI, its first Record-Route or, without one, its Contact.
+pub(crate) fn is_secure(invite: &Message) -> bool {
+    let route = invite.values("Record-Route").next().and_then(NameAddr::parse).map(|route| route.uri);
+    let contacts = invite.contacts();
+    let next = route.or_else(|| contacts.first().filter(|contact| !contact.is_star()).map(|contact| contact.uri));
+    invite.uri().is_some_and(is_sips) || next.is_some_and(is_sips)
+}
+
+fn is_sips(uri: &str) -> bool {
+    uri.trim_start().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"))
 }
 
 #[cfg(test)]

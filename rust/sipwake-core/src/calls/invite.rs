@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::addressee::addressee;
 use super::body::Unreadable;
+use super::dialog::is_secure;
 use super::session::{Leaving, Session};
 use super::session_timer::{MIN_SE, SessionTimer};
 use super::table::{Arrival, State};
 use super::transaction::{Due, Invitation, Purpose};
 use super::uas::TransactionKey;
 use super::{ACCEPT, Calls, Cx, Refusal, SUPPORTED, Side, body, phrase, reason};
-use crate::account::AccountKey;
+use crate::account::{AccountKey, Transport};
 use crate::call::Progress;
 use crate::event::{CallChange, Caller, Discard, Ended};
 use crate::outbox::Way;
@@ -37,10 +39,11 @@ impl Calls {
         if invitation.request.to_tag().is_some() {
             return self.handle_invite_within(invitation, cx);
         }
-        if let Some(refusal) = self.refusal(&invitation, cx) {
+        let account = addressee(way, &invitation.request, cx).unwrap_or_else(|| invitation.account.clone());
+        if let Some(refusal) = self.refusal(&invitation, &account, cx) {
             return self.refuse_new(invitation, &refusal, cx);
         }
-        self.ring(invitation, cx);
+        self.ring(invitation, account, cx);
     }
 
     /// Makes room for an INVITE and notes on which account's flow it came.
@@ -64,7 +67,7 @@ impl Calls {
     }
 
     /// Why an INVITE does not even ring.
-    fn refusal(&self, invitation: &Invitation, cx: &Cx<'_>) -> Option<Refusal> {
+    fn refusal(&self, invitation: &Invitation, account: &AccountKey, cx: &Cx<'_>) -> Option<Refusal> {
         let request = &invitation.request;
         let unknown = unknown_extensions(request);
         if !unknown.is_empty() {
@@ -73,7 +76,7 @@ impl Calls {
         if request.contacts().is_empty() || request.check().is_err() {
             return Some(Refusal::new(400, "Bad Request"));
         }
-        if cx.accounts.is_leaving(&invitation.account) {
+        if cx.accounts.is_leaving(&invitation.account) || cx.accounts.is_leaving(account) {
             return Some(Refusal::new(480, "Temporarily Unavailable"));
         }
         if self.merged(invitation).is_some_and(|index| cx.is_alive(self.invitations[index].way)) {
@@ -90,18 +93,22 @@ impl Calls {
         self.invitations.iter().position(|known| known.is_open() && known.is_same_request(&invitation.request))
     }
 
-    fn ring(&mut self, mut invitation: Invitation, cx: &mut Cx<'_>) {
-        let account = invitation.account.clone();
+    fn ring(&mut self, mut invitation: Invitation, account: AccountKey, cx: &mut Cx<'_>) {
         // No 100: RFC 3261 17.2.1 spares it where another answer leaves within 200 ms, and one would keep the caller from
         // sending its INVITE again, which is all that makes good a lost 180.
         let trusted = invitation.way.to.is_none();
         let caller = caller(&invitation.request, trusted);
-        let side = Side::of_invite(&invitation.request, account, trusted);
-        let arrival = self.table.invite(&side, cx.now.boot);
-        self.note_arrival(&invitation.account, arrival, cx);
+        let side = Side::of_invite(&invitation.request, account.clone(), trusted);
+        let arrival = self.table.invite(&side, &self.judged.all(), cx.now.boot);
+        self.note_arrival(&account, arrival, cx);
         let (uuid, announced, tell) = match arrival {
             Arrival::New(uuid) => (uuid, false, true),
-            Arrival::Joined(uuid) => (uuid, true, true),
+            Arrival::Joined(uuid) => {
+                if let Some(took) = self.table.took(uuid) {
+                    self.past_mut().habits().learn(&account, took);
+                }
+                (uuid, true, true)
+            }
             // The gateway tries again towards the Contact that came meanwhile: the same call, the same ring.
             Arrival::Repeated(uuid) => (uuid, true, false),
             Arrival::Ghost(uuid, how) => {
@@ -199,8 +206,8 @@ impl Calls {
         };
         let mut builder = Builder::response(&invitation.request, code, phrase, Some(&invitation.to_tag))
             .record_route(&invitation.request)
-            .header("Allow", ALLOW);
-        if let Some(contact) = self.contact_of(&invitation.account, cx) {
+            .header("Allow", self.allow());
+        if let Some(contact) = self.contact_of(&invitation.account, is_secure(&invitation.request), cx) {
             builder = builder.header("Contact", &contact);
         }
         if let Some(rseq) = rseq {
@@ -233,7 +240,11 @@ impl Calls {
                 && known.request.call_id() == ack.call_id()
                 && known.request.cseq().map(|cseq| cseq.seq) == cseq
         };
-        let exact = self.invitations.iter().position(|known| of_invite(known) && tag == Some(known.local_tag()));
+        let heard = |known: &Invitation| {
+            way.to.is_none() || (known.way.transport == Transport::Udp && !is_secure(&known.request))
+        };
+        let exact = |known: &Invitation| of_invite(known) && tag == Some(known.local_tag()) && heard(known);
+        let exact = self.invitations.iter().position(exact);
         // Some servers cut the To, and its tag: on the registrar's flow, one that fits nothing else is taken.
         let cut = || {
             let fits = |known: &Invitation| {

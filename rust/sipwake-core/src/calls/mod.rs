@@ -4,11 +4,16 @@
 //! answer before the INVITE came waits for it ([`CallChange::AnswerWanted`]), a hang-up before the ACK waits for that.
 
 mod accounts;
+mod addressee;
+mod asked;
 mod body;
+mod callers;
 mod chat;
 mod dialog;
+mod habit;
 mod incoming;
 mod invite;
+mod judged;
 mod outgoing;
 mod past;
 mod reason;
@@ -22,12 +27,14 @@ mod uas;
 mod within;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
-pub(crate) use self::accounts::{Accounts, Cx};
+pub(crate) use self::accounts::{Accounts, Cx, Known};
 use self::dialog::Dialog;
 use self::invite::only;
+pub(crate) use self::judged::{Judged, Judgements};
 pub(crate) use self::past::Past;
 use self::session::{Leaving, Session};
 use self::session_timer::SessionTimer;
@@ -36,15 +43,15 @@ use self::table::Arrival;
 pub(crate) use self::table::{State, Table};
 use self::transaction::Invitation;
 use self::uas::Answers;
-use crate::account::{AccountKey, Transport};
+use crate::account::AccountKey;
 use crate::call::{CallPolicy, Decline, HangUp, Progress};
 use crate::clock::Soonest;
 use crate::event::{Answer, CallChange, CallEvent, CallTimes, Caller, Discard, Ended, Event, FlowId, Offer, Output};
 use crate::outbox::{Outbox, Way};
-use crate::payload::{ActionKind, Ignored, PushAction};
+use crate::payload::{self, ActionKind, Duty, Ignored, PushAction};
 use crate::record::Decision;
 use crate::record::words::{Seconds, YesNo};
-use crate::sip::{ALLOW, Builder, Message, Method, escape_paramchar};
+use crate::sip::{Builder, Message, Method, escape_paramchar};
 use crate::snapshot::{CALLS, Damage, Durability};
 
 /// The extensions that an INVITE may require.
@@ -57,7 +64,9 @@ pub(crate) const ACCEPT: &str = "application/sdp, text/plain, message/cpim";
 pub(crate) struct Calls {
     table: Table,
     /// Calls that ended, as they are stored.
-    past: Past,
+    past: Option<Arc<Past>>,
+    /// Pushes that were judged from outside and are still on their way here.
+    judged: Judgements,
     invitations: Vec<Invitation>,
     sessions: Vec<Session>,
     answers: Answers,
@@ -68,6 +77,10 @@ pub(crate) struct Calls {
     heard: Vec<FlowId>,
     /// Answers that wait for a flow.
     held_answers: BTreeMap<Uuid, Answer>,
+    /// The app answers what only an app can do.
+    takes_requests: bool,
+    /// Requests told to the app so far.
+    requests: u64,
     /// Messages told lately: a gateway sends them again to a new Contact.
     chats: VecDeque<String>,
 }
@@ -87,22 +100,30 @@ impl Calls {
 
     /// Takes up what an earlier process knew of calls that ended.
     pub(crate) fn restore(&mut self, record: &[u8]) -> Result<(), Damage> {
-        self.past = Past::open(record)?;
+        let earlier = Past::open(record)?;
+        self.past_mut().recall(earlier);
         Ok(())
     }
 
-    pub(crate) fn past(&self) -> &Past {
-        &self.past
+    pub(crate) fn past(&self) -> Option<Arc<Past>> {
+        self.past.clone()
+    }
+
+    fn past_mut(&mut self) -> &mut Past {
+        Arc::make_mut(self.past.get_or_insert_default())
+    }
+
+    pub(crate) fn judgements(&self) -> &Judgements {
+        &self.judged
     }
 
     pub(crate) fn save_past(&self, outbox: &mut Outbox) {
-        outbox.save(CALLS.to_owned(), self.past.seal(), Durability::Progress);
+        outbox.save(CALLS.to_owned(), self.past.as_ref().and_then(|past| past.seal()), Durability::Progress);
     }
 
     /// Forgets which calls ended: without an account every push is silent.
     pub(crate) fn forget_past(&mut self, outbox: &mut Outbox) {
-        if self.past.seal().is_some() {
-            self.past = Past::default();
+        if self.past.take().is_some_and(|past| past.seal().is_some()) {
             self.save_past(outbox);
         }
     }
@@ -110,7 +131,9 @@ impl Calls {
     /// Stores that a call is over, ahead of the bytes that end it.
     fn remember(&mut self, uuid: Uuid, cx: &mut Cx<'_>) {
         let Some(entry) = self.table.get(uuid) else { return };
-        if self.past.remember(entry.sides(), || cx.outbox.token(), cx.now.wall) {
+        let renames = self.table.renames(entry.account.as_ref()) == Some(true);
+        let past = Arc::make_mut(self.past.get_or_insert_default());
+        if past.remember(entry, renames, || cx.outbox.token(), cx.now) {
             self.save_past(cx.outbox);
         }
     }
@@ -128,6 +151,11 @@ impl Calls {
     /// Does what time asks for.
     pub(crate) fn handle_timeout(&mut self, cx: &mut Cx<'_>) {
         for uuid in self.table.expire(cx.now.boot) {
+            if self.table.was_cut_short(uuid)
+                && let Some(account) = self.table.get(uuid).and_then(|entry| entry.account.clone())
+            {
+                self.past_mut().habits().doubt(&account);
+            }
             self.remember(uuid, cx);
             self.tell_call(uuid, CallChange::Ended(Ended::Missed), cx);
         }
@@ -146,9 +174,13 @@ impl Calls {
                     uri: action.caller.clone().unwrap_or_default(),
                     display_name: action.display_name.clone(),
                 };
+                self.judged.take(action.uuid);
                 match self.table.announce(&push, Some(action.uuid), window, cx.now.boot) {
                     Arrival::New(uuid) => {
                         cx.outbox.note_call(of.as_ref(), uuid, Decision::Announced { window: Seconds(window) });
+                        if !action.age.is_dated() {
+                            self.table.expect_as_usual(uuid);
+                        }
                         self.learn_caller(uuid, &caller);
                         self.tell_call(uuid, CallChange::Announced(caller), cx);
                         false
@@ -178,21 +210,26 @@ impl Calls {
                 }
             }
             ActionKind::Cancel => {
-                if let Some(uuid) = self.table.cancel(&push, cx.now.boot) {
-                    self.remember(uuid, cx);
-                    self.tell_call(uuid, CallChange::Ended(Ended::Cancelled), cx);
-                    self.held_answers.remove(&uuid);
+                let ends = match action.judged {
+                    // The user answered in between: the platform was told that the call is over, if anything.
+                    payload::Judged::Ends => {
+                        let answered = self.table.get(action.uuid).is_some_and(|entry| entry.state == State::Answered);
+                        (!answered || action.duty == Duty::ReportThenEnd).then_some(action.uuid)
+                    }
+                    _ => self.table.cancel(&push, cx.now.boot),
+                };
+                if let Some(uuid) = ends {
+                    self.end_call(uuid, Ended::Cancelled, cx);
                     self.refuse_invitations(uuid, 487, "Request Terminated", cx);
+                    self.leave(uuid, None, cx);
                 }
                 false
             }
-            ActionKind::Ignore { reason: Ignored::CallOver } => {
-                // Where there is no room for its call, the REGISTER that it is owed may still bring the INVITE.
-                let has_room = self.table.has_room(&push, cx.now.boot);
-                if !has_room {
-                    cx.outbox.discard(Discard::TooManyCalls);
-                }
-                has_room
+            ActionKind::Ignore { reason: Ignored::CallOver } => true,
+            ActionKind::Ignore { reason: Ignored::NoRoom } => {
+                cx.outbox.note_call(of.as_ref(), action.uuid, Decision::PushFull {});
+                cx.outbox.discard(Discard::TooManyCalls);
+                false
             }
             _ => false,
         }
@@ -293,6 +330,15 @@ impl Calls {
         self.respond_change(call, answer, cx)
     }
 
+    /// Responds to a [`CallChange::Asked`] that awaits it. Returns `false` if nothing of that name does.
+    pub(crate) fn respond_request(&mut self, call: Uuid, request: u64, status: u16, cx: &mut Cx<'_>) -> bool {
+        let Some(session) = self.sessions_of(call) else { return false };
+        let Some(at) = session.asked.iter().position(|asked| asked.id() == request) else { return false };
+        let asked = session.asked.remove(at);
+        self.answer_asked(&asked, Some(status), cx);
+        true
+    }
+
     /// Returns the times of a call, also of one that ended within the last hour.
     pub(crate) fn call_times(&self, call: Uuid) -> Option<CallTimes> {
         self.table.get(call).map(|entry| entry.times)
@@ -353,7 +399,17 @@ impl Calls {
     }
 
     pub(crate) fn end_calls_of(&mut self, key: &AccountKey, cx: &mut Cx<'_>) {
-        let calls: Vec<Uuid> = self.table.live(Some(key)).map(|entry| entry.uuid).collect();
+        // A push that named nobody is for nobody any more.
+        let nobody = !cx.accounts.is_anybody_else(key);
+        let over_it = |uuid: Uuid| {
+            self.sessions.iter().any(|session| session.uuid == uuid && session.account == *key)
+                || self.invitations.iter().any(|known| known.rings(uuid) && known.account == *key)
+        };
+        let its = |entry: &&table::Entry| match &entry.account {
+            Some(account) => account == key || over_it(entry.uuid),
+            None => nobody,
+        };
+        let calls: Vec<Uuid> = self.table.live().filter(its).map(|entry| entry.uuid).collect();
         for uuid in calls {
             self.end_call(uuid, Ended::LoggedOut, cx);
             self.refuse_invitations(uuid, 480, "Temporarily Unavailable", cx);
@@ -363,6 +419,11 @@ impl Calls {
 
     /// Does what waited for a flow.
     pub(crate) fn drive(&mut self, cx: &mut Cx<'_>) {
+        let habits = self.past.as_ref().map(|past| past.known_habits());
+        self.table.shorten(|account, since| {
+            let at = cx.accounts.served_at(account).filter(|at| *at >= since)?;
+            Some((at, habits.and_then(|habits| habits.patience(account))))
+        });
         let held: Vec<Uuid> = self.held_answers.keys().copied().collect();
         for call in held {
             if let Some(answer) = self.held_answers.get(&call).cloned()
@@ -388,8 +449,8 @@ impl Calls {
         }
         let mut wanted = Vec::new();
         for session in self.sessions.iter().filter(|session| session.dialog.is_without_route()) {
-            let Way { flow, transport, .. } = session.way;
-            if transport == Transport::Udp && cx.flows.up(flow).is_some() && !wanted.contains(&flow) {
+            let Way { flow, .. } = session.way;
+            if session.is_in_the_clear() && cx.flows.up(flow).is_some() && !wanted.contains(&flow) {
                 wanted.push(flow);
             }
         }
@@ -442,6 +503,7 @@ impl Calls {
             local: answer.clone(),
             remote: body::description(request).ok().flatten(),
             change: None,
+            asked: Vec::new(),
             timer: SessionTimer::asked(request, cx.now.boot).ok().flatten(),
             takes_update: request.has_value("Allow", "UPDATE"),
             request: None,
@@ -455,11 +517,12 @@ impl Calls {
     /// Sends the 2xx to an INVITE. Returns `false` if it cannot be built.
     fn send_accepting(&mut self, index: usize, headers: &[(&str, String)], answer: &Offer, cx: &mut Cx<'_>) -> bool {
         let invitation = &self.invitations[index];
-        let Some(contact) = self.contact_of(&invitation.account, cx) else { return false };
+        let secure = dialog::is_secure(&invitation.request);
+        let Some(contact) = self.contact_of(&invitation.account, secure, cx) else { return false };
         let mut builder = Builder::response(&invitation.request, 200, "OK", Some(&invitation.to_tag))
             .record_route(&invitation.request)
             .header("Contact", &contact)
-            .header("Allow", ALLOW)
+            .header("Allow", self.allow())
             .header("Supported", SUPPORTED);
         for (name, value) in headers {
             builder = builder.header(name, value);
@@ -481,8 +544,12 @@ impl Calls {
     }
 
     /// Our Contact in dialogs of an account.
-    fn contact_of(&self, account: &AccountKey, cx: &Cx<'_>) -> Option<String> {
-        let uri = cx.accounts.contact_uri(account, cx.flows)?;
+    fn contact_of(&self, account: &AccountKey, secure: bool, cx: &Cx<'_>) -> Option<String> {
+        let mut uri = cx.accounts.contact_uri(account, cx.flows)?;
+        if let Some(rest) = uri.strip_prefix("sip:").filter(|_| secure) {
+            // RFC 5630 section 3.1.4: `transport=tls` is not for it.
+            uri = ["sips:", &rest.replace(";transport=tls", ";transport=tcp")].concat();
+        }
         let purr = cx.accounts.purr(account).filter(|_| self.policy.mid_call_wakeups);
         let purr = purr.map(|purr| format!(";pn-purr={}", escape_paramchar(purr)));
         Some(format!("<{uri}{}>", purr.unwrap_or_default()))
@@ -530,7 +597,9 @@ impl Calls {
     /// The session that a request belongs to. A BYE whose To was cut off is taken on the registrar's flow alone, and where
     /// it fits one.
     fn session_of(&self, way: Way, request: &Message) -> Option<usize> {
-        let exact = self.sessions.iter().position(|session| session.dialog.has(request));
+        // Whoever comes past the registrar is heard in the dialogs alone that may come so.
+        let heard = |session: &Session| way.to.is_none() || session.is_in_the_clear();
+        let exact = self.sessions.iter().position(|session| session.dialog.has(request) && heard(session));
         exact.or_else(|| {
             let cut = way.to.is_none() && request.method() == Some(&Method::Bye);
             only(self.sessions.iter().map(|session| session.dialog.may_have(request))).filter(|_| cut)

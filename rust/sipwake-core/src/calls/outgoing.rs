@@ -8,10 +8,10 @@ use super::session::{Leaving, Outgoing, Session};
 use super::session_timer::SessionTimer;
 use super::{Calls, Cx, SUPPORTED};
 use crate::digest::{Challenged, parse_challenges};
-use crate::event::{CallChange, Ended};
+use crate::event::{Answer, CallChange, Ended};
 use crate::flows::Up;
 use crate::outbox::Way;
-use crate::sip::{ALLOW, Message, Method};
+use crate::sip::{Message, Method};
 use crate::transaction::{ClientTransaction, Due};
 use crate::trust::Warning;
 
@@ -79,12 +79,12 @@ impl Calls {
         }
         let method = if session.takes_update { Method::Update } else { Method::Invite };
         let mut headers = session.timer.as_ref().map(SessionTimer::refresh).unwrap_or_default();
-        let Some(contact) = self.contact_of(&session.account, cx) else { return };
-        headers.extend([("Contact", contact), ("Supported", SUPPORTED.to_owned()), ("Allow", ALLOW.to_owned())]);
+        let Some(contact) = self.contact_of(&session.account, session.dialog.is_secure(), cx) else { return };
+        headers.extend([("Contact", contact), ("Supported", SUPPORTED.to_owned()), ("Allow", self.allow().to_owned())]);
         self.send_request(index, &method, headers, Challenged::default(), cx);
     }
 
-    fn send_request(
+    pub(super) fn send_request(
         &mut self,
         index: usize,
         method: &Method,
@@ -98,15 +98,23 @@ impl Calls {
         let (via, reliable) = (via(&up, &branch), up.transport.is_reliable());
         let session = &mut self.sessions[index];
         let cseq = session.dialog.next_cseq();
-        let body = (*method == Method::Invite).then_some(&session.local);
-        let (uri, bytes) = (session.dialog.request_uri(), body.map_or(&[][..], |body| &body.body));
+        let body = match method {
+            Method::Invite => Some(session.local.clone()),
+            // RFC 3515 section 2.4.5.
+            Method::Notify => Some(Answer {
+                content_type: "message/sipfrag;version=2.0".to_owned(),
+                body: b"SIP/2.0 100 Trying\r\n".to_vec(),
+            }),
+            _ => None,
+        };
+        let (uri, bytes) = (session.dialog.request_uri(), body.as_ref().map_or(&[][..], |body| &body.body));
         let request = (method.as_str(), uri.as_str(), bytes);
         let answers = cx.accounts.answer_challenges(&session.account, &mut challenged, request, cx.outbox);
         let mut builder = session.dialog.request(method, cseq, &via);
         for (name, value) in headers.iter().chain(&answers) {
             builder = builder.header(name, value);
         }
-        if let Some(body) = body {
+        if let Some(body) = &body {
             builder = builder.body(&body.content_type, &body.body);
         }
         let Ok(bytes) = builder.finish() else {
@@ -157,6 +165,8 @@ impl Calls {
         match (&method, code) {
             // Whatever is said to a BYE, the call is over (RFC 3261 section 15.1.1).
             (Method::Bye, _) => drop(self.sessions.remove(index)),
+            // And whatever is said to the one NOTIFY of a transfer, the call goes on.
+            (Method::Notify, _) => {}
             (_, 200..=299) => {
                 session.dialog.refresh_target(response);
                 let timer = session.timer.as_ref().and_then(|timer| timer.refreshed(response, cx.now.boot));
@@ -266,6 +276,7 @@ impl Calls {
             if matches!(&session.change, Some(super::session::Change::Update { until, .. }) if cx.now.boot >= *until) {
                 self.respond_change(call, None, cx);
             }
+            self.expire_asked(call, cx);
             let Some(index) = self.sessions.iter().position(|session| session.uuid == call) else { continue };
             let session = &mut self.sessions[index];
             if session.leaving == Leaving::No
@@ -299,6 +310,7 @@ impl Calls {
                 }
             }
             Some(Due::TimedOut) if request.method == Method::Bye => drop(self.sessions.remove(index)),
+            Some(Due::TimedOut) if request.method == Method::Notify => session.request = None,
             Some(Due::TimedOut) => {
                 let uuid = session.uuid;
                 session.request = None;

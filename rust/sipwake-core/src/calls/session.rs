@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::asked::Asked;
 use super::dialog::Dialog;
 use super::session_timer::SessionTimer;
 use super::uas::TransactionKey;
-use crate::account::AccountKey;
+use crate::account::{AccountKey, Transport};
 use crate::clock::Soonest;
 use crate::digest::Challenged;
 use crate::event::{Answer, Offer};
@@ -31,6 +32,8 @@ pub(crate) struct Session {
     pub(crate) local: Answer,
     pub(crate) remote: Option<Offer>,
     pub(crate) change: Option<Change>,
+    /// Requests that the app thinks about.
+    pub(crate) asked: Vec<Asked>,
     pub(crate) timer: Option<SessionTimer>,
     /// The caller said that it takes UPDATE.
     pub(crate) takes_update: bool,
@@ -87,7 +90,13 @@ impl Session {
         };
         let sent = self.request.as_ref().map_or(0, |request| request.bytes.len());
         let last_ack = self.last_ack.as_ref().map_or(0, |(_, bytes)| bytes.len());
-        self.local.body.len() + remote + change + sent + last_ack + size_of::<Self>()
+        let asked = self.asked.iter().map(Asked::size).sum::<usize>();
+        self.local.body.len() + remote + change + sent + last_ack + asked + size_of::<Self>()
+    }
+
+    /// Whether its requests may come past the registrar: over UDP, and never by `sips:`.
+    pub(crate) fn is_in_the_clear(&self) -> bool {
+        self.way.transport == Transport::Udp && !self.dialog.is_secure()
     }
 
     pub(crate) fn timeouts(&self, soonest: &mut Soonest) {
@@ -98,6 +107,9 @@ impl Session {
         }
         if let Some(Change::Update { until, .. }) = &self.change {
             soonest.add_at(Some(*until), "offer to be answered");
+        }
+        for asked in &self.asked {
+            soonest.add_at(Some(asked.until()), "request to be answered");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Calls that come past the registrar: datagrams from elsewhere than a flow's peer. Refused unless the app allows them,
 //! since whoever finds the port could make the phone ring (RFC 5626 section 5.3 has requests come on the flow alone).
 
+use super::session::Session;
 use super::{Calls, Cx};
 use std::net::SocketAddr;
 
@@ -27,7 +28,9 @@ impl Calls {
         let Ok(message) = Message::parse(bytes) else { return cx.outbox.discard(Discard::Malformed) };
         // RFC 3261 section 12.1.1: without a route set, the caller's requests come straight to our Contact.
         let clear = cx.flows.up(flow).is_some_and(|up| up.transport == Transport::Udp);
-        if clear && self.sessions.iter().any(|session| session.dialog.takes(&message)) {
+        let takes =
+            |session: &Session| session.way.flow == flow && session.is_in_the_clear() && session.dialog.takes(&message);
+        if clear && self.sessions.iter().any(takes) {
             return self.handle_request(way, message, cx);
         }
         if !self.unsolicited {

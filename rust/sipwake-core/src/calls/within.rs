@@ -2,7 +2,9 @@
 
 use uuid::Uuid;
 
+use super::asked::Asked;
 use super::body::Unreadable;
+use super::dialog::is_secure;
 use super::invite::{CAPABILITIES, too_brief, unknown_extensions};
 use super::session::{Change, Leaving, OFFER_WINDOW};
 use super::session_timer::SessionTimer;
@@ -52,7 +54,7 @@ impl Calls {
             Method::Options => respond(self, cx, 200, "OK", &CAPABILITIES),
             Method::Update => self.handle_update(index, way, key, request, cx),
             Method::Info if request.body.is_empty() => respond(self, cx, 200, "OK", &[]),
-            Method::Info => respond(self, cx, 415, "Unsupported Media Type", &[("Accept", "")]),
+            Method::Info | Method::Refer => self.ask_app(index, Asked::new(way, key, request), cx),
             Method::Message => self.handle_chat(way, Some(key), request, cx),
             // RFC 3262 section 3: the 200 may overtake the PRACK of a 180.
             Method::Prack if self.take_prack(request) => respond(self, cx, 200, "OK", &[]),
@@ -89,7 +91,10 @@ impl Calls {
             *method == Method::Prack && code == 200 && invitation.wants_ringing()
         };
         let overdue = found.filter(overdue);
-        let contact = found.and_then(|index| self.contact_of(&self.invitations[index].account, cx));
+        let contact = found.and_then(|index| {
+            let invitation = &self.invitations[index];
+            self.contact_of(&invitation.account, is_secure(&invitation.request), cx)
+        });
         let extra: Vec<(&str, &str)> = match (method, code, &contact) {
             (Method::Update, 200, Some(contact)) => vec![("Contact", contact)],
             (Method::Update, 500, _) => vec![("Retry-After", "5")],
@@ -130,6 +135,9 @@ impl Calls {
                 self.answer_request(way, Some(key), &request, 487, "Request Terminated", &[], cx);
             }
             None => {}
+        }
+        for asked in std::mem::take(&mut self.sessions[index].asked) {
+            self.answer_asked(&asked, Some(487), cx);
         }
         // The BYE shows that our 2xx was heard, even where its ACK was lost.
         let of_call =
@@ -269,10 +277,12 @@ impl Calls {
                 self.sessions[at].awaits_answer = offer.is_none();
             }
             Change::Update { key, way, request, .. } => {
-                let Some(contact) = self.contact_of(&self.sessions[at].account, cx) else { return false };
+                let session = &self.sessions[at];
+                let contact = self.contact_of(&session.account, session.dialog.is_secure(), cx);
+                let Some(contact) = contact else { return false };
                 let mut builder = Builder::response(&request, 200, "OK", None)
                     .header("Contact", &contact)
-                    .header("Allow", ALLOW)
+                    .header("Allow", self.allow())
                     .header("Supported", SUPPORTED);
                 for (name, value) in &headers {
                     builder = builder.header(name, value);
@@ -304,7 +314,10 @@ impl Calls {
 
     /// Whether a request is an UPDATE that the app still thinks about.
     pub(crate) fn is_pondered(&self, key: &TransactionKey) -> bool {
-        self.sessions.iter().any(|session| matches!(&session.change, Some(Change::Update { key: of, .. }) if of == key))
+        self.sessions.iter().any(|session| {
+            matches!(&session.change, Some(Change::Update { key: of, .. }) if of == key)
+                || session.asked.iter().any(|asked| asked.is_of(key))
+        })
     }
 
     /// The caller took an offer back (CANCEL of a re-INVITE).

@@ -64,9 +64,20 @@ pub struct PushAction {
     pub unverified: bool,
     #[serde(skip)]
     pub(crate) age: Age,
-    /// A [`Gate`](crate::judge::Gate) has judged it: what the platform was told stands.
+    /// What a [`Gate`](crate::judge::Gate) has made of it.
     #[serde(skip)]
-    pub(crate) judged: bool,
+    pub(crate) judged: Judged,
+}
+
+/// What a [`Gate`](crate::judge::Gate) made of a push: what the platform was told stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Judged {
+    #[default]
+    Not,
+    /// It is the call of its UUID, or nothing.
+    Yes,
+    /// It is the cancel of the call of its UUID, which was announced or rang.
+    Ends,
 }
 
 /// What a payload tells of its time.
@@ -77,12 +88,19 @@ pub(crate) struct Age {
     /// How long ago it was sent by then; zero where that is not known.
     gone: Duration,
     time_to_live: Option<Duration>,
+    /// The payload tells when it was sent.
+    is_dated: bool,
 }
 
 impl Age {
     /// How long before it came it was sent; zero where that is not known.
     pub(crate) fn gone(self) -> Duration {
         self.gone
+    }
+
+    /// Whether the payload tells when it was sent.
+    pub(crate) fn is_dated(self) -> bool {
+        self.is_dated
     }
 
     /// Until when its INVITE is waited for, in boot time, where `longest` is what the app wants at most.
@@ -119,7 +137,7 @@ impl PushAction {
         self.identity = CallIdentity::default();
         // Not the name that its words would have given the call.
         self.uuid = Uuid::new_v5(&self.uuid, b"not sealed");
-        self.age = Age { received: hints.received.boot, gone: Duration::ZERO, time_to_live: None };
+        self.age = Age { received: hints.received.boot, gone: Duration::ZERO, time_to_live: None, is_dated: false };
         self.deadline = is_voip.then(|| self.age.deadline(CALL_WINDOW));
     }
 
@@ -154,7 +172,12 @@ impl PushAction {
         let caller = reading.caller.and_then(|caller| shown::line(caller, MAX_NAME));
         let display_name = reading.display_name.and_then(|name| shown::line(name, MAX_NAME));
         let gone = reading.sent.map_or(Duration::ZERO, |sent| hints.received.wall.saturating_sub(sent));
-        let age = Age { received: hints.received.boot, gone, time_to_live: reading.time_to_live };
+        let age = Age {
+            received: hints.received.boot,
+            gone,
+            time_to_live: reading.time_to_live,
+            is_dated: reading.sent.is_some(),
+        };
         Self {
             duty: duty(reading, channel, hints, alert),
             kind: reading.kind.clone(),
@@ -172,7 +195,7 @@ impl PushAction {
             downgraded: hints.is_downgraded(),
             unverified: !opened,
             age,
-            judged: false,
+            judged: Judged::Not,
         }
     }
 }
@@ -241,6 +264,8 @@ pub enum Ignored {
     LoggedOut,
     /// Its call is over.
     CallOver,
+    /// More calls are announced than a client can hold.
+    NoRoom,
 }
 
 impl ActionKind {

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::clock::Now;
-pub(crate) use action::CALL_WINDOW;
 use action::Seen;
+pub(crate) use action::{CALL_WINDOW, Judged};
 use fields::Fields;
 
 mod action;

@@ -395,6 +395,8 @@ fn telnyx_tells_of_a_call_in_its_metadata_and_of_its_end_in_words() {
         assert_eq!((action.caller.as_deref(), action.display_name.as_deref()), (Some("+123456789"), Some("John Doe")));
         assert_eq!(action.identity.call_id.as_deref(), Some("c1"));
     }
+    let plain = android(&[("message", "missed call"), ("metadata", metadata)]);
+    assert_eq!((plain.kind, plain.uuid), (ActionKind::Cancel, call.uuid));
     let missed = android(&[("message", "Missed call!"), ("metadata", metadata)]);
     let missed_voip = pushkit(&format!(r#"{{"metadata":{metadata},"aps":{{"alert":"Missed call!"}}}}"#));
     for action in [missed, missed_voip] {

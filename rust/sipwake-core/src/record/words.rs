@@ -94,6 +94,7 @@ words! {
     Silence {
         None = 0 "none", LoggedOut = 1 "logged-out", CallOver = 2 "call-over", Unreadable = 3 "unreadable", NoAccount = 4 "no-account",
         Unrecognised = 5 "unknown-vendor", TooLarge = 6 "too-large", NotSealed = 7 "not-sealed", Empty = 8 "empty",
+        NoRoom = 9 "no-room",
     }
     /// What the system was told.
     Told {
@@ -320,6 +321,7 @@ impl Silence {
             Ignored::LoggedOut if nobody => Self::NoAccount,
             Ignored::LoggedOut => Self::LoggedOut,
             Ignored::CallOver => Self::CallOver,
+            Ignored::NoRoom => Self::NoRoom,
             Ignored::Problem(Problem::Empty) => Self::Empty,
             Ignored::Problem(Problem::Unreadable) => Self::Unreadable,
             Ignored::Problem(Problem::TooLarge) => Self::TooLarge,

@@ -24,7 +24,7 @@ use crate::event::Removed;
 use crate::flows::Flows;
 use crate::gateway::Gateways;
 use crate::outbox::Outbox;
-use crate::push::{Dialect, Push, Shown, Verdict};
+use crate::push::{Dialect, Push, PushToken, Shown, Verdict};
 use crate::random::Random;
 use crate::record::AccountState;
 use crate::sip::Message;
@@ -236,6 +236,18 @@ impl Registration {
     /// Our Contact URI on the flow, without push parameters, for dialogs; `None` while there is no flow.
     pub(crate) fn contact_uri(&self, flows: &Flows) -> Option<String> {
         self.here.contact_base(&self.who, flows)
+    }
+
+    /// The token that the server pushes to, or shall.
+    pub(crate) fn token(&self) -> Option<&PushToken> {
+        let memory = self.who.memory();
+        memory.token.last().or_else(|| memory.bound.as_ref()?.token.as_ref())
+    }
+
+    /// Boot time since which the server knows where we are, unless it is to be told again.
+    pub(crate) fn served_at(&self) -> Option<Duration> {
+        let asks = self.here.is_asking() || self.owed_at.is_some() || self.due.contains(&Due::Push);
+        self.registered_at.filter(|_| !asks && self.life == Life::Active)
     }
 
     pub(crate) fn is_leaving(&self) -> bool {

@@ -110,6 +110,8 @@ impl fmt::Display for Method {
 
 /// The methods that are taken.
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, MESSAGE";
+/// And in a call whose app answers what only an app can.
+pub(crate) const ALLOW_IN_CALL: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, MESSAGE, INFO, REFER";
 
 #[cfg(test)]
 mod tests {

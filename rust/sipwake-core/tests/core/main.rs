@@ -1,6 +1,8 @@
 //! The client over virtual time: no network, no clock, no runtime. Its server is written by hand, message for message.
 
+mod accounts_and_calls;
 mod answers;
+mod asked;
 mod asynchronous_store;
 mod black_box;
 mod call_credentials;
@@ -17,6 +19,7 @@ mod hostile_memory;
 mod incoming;
 mod log_out;
 mod matching;
+mod matching_oracle;
 mod push_calls;
 mod random_life;
 mod refused_push;

@@ -247,6 +247,7 @@ fn a_call_that_is_not_there_is_an_error_whatever_is_asked_of_it() {
             wait(client.decline(call(), DeclineHow::Busy)),
             wait(client.hang_up(call(), HangUp::Failed { status: 488 })),
             wait(client.respond_offer(call(), Some(sdp()))),
+            wait(client.respond_request(call(), 1, 200)),
         ];
         for result in results {
             assert!(matches!(result, Err(SipWakeError::NoSuchCall { .. })), "{result:?}");

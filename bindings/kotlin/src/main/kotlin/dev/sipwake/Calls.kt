@@ -5,10 +5,12 @@ import kotlin.time.Duration
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import dev.sipwake.ffi.CallPolicy as FfiPolicy
+import dev.sipwake.ffi.CallRequest as FfiRequest
 import dev.sipwake.ffi.CallTimes as FfiTimes
 import dev.sipwake.ffi.Caller as FfiCaller
 import dev.sipwake.ffi.HangUp as FfiHangUp
 import dev.sipwake.ffi.Moment as FfiMoment
+import dev.sipwake.ffi.RequestKind as FfiRequestKind
 import dev.sipwake.ffi.SessionOffer as FfiSession
 
 /**
@@ -121,6 +123,48 @@ public data class CallTimes(
     public val talked: Duration? get() = connected?.let { from -> ended?.let { it - from } }
 }
 
+/**
+ * What a caller asks of the app inside a call, by INFO (RFC 6086) or REFER (RFC 3515).
+ *
+ * @property id its name towards [SipWakeClient.respondRequest]
+ * @property awaitsResponse whether it waits for the app's response, for ten seconds, as [SipWakeClient.takeCallRequests] wants it;
+ * else it was refused
+ * @property kind what is asked
+ */
+public data class CallRequest(val id: Long, val awaitsResponse: Boolean, val kind: RequestKind)
+
+/** What a caller asks of the app. */
+public sealed interface RequestKind {
+    /**
+     * A digit was dialled. `toString` does not show it: it may be of a PIN.
+     *
+     * @property digit `0` to `9`, `A` to `D`, `*`, `#` or `!` (flash)
+     * @property duration for how long, if the caller tells
+     */
+    public data class Digit(val digit: Char, val duration: Duration?) : RequestKind {
+        override fun toString(): String = "Digit"
+    }
+
+    /**
+     * Any other INFO.
+     *
+     * @property body its type and its bytes; the type is empty where there is none
+     * @property infoPackage its `Info-Package`
+     */
+    public data class Info(val body: SessionDescription, val infoPackage: String?) : RequestKind
+
+    /**
+     * To call somebody else and leave this call: a transfer.
+     *
+     * @property to the URI to call, as it stands in `Refer-To`
+     * @property by who asks for it
+     */
+    public data class Refer(val to: String, val by: String?) : RequestKind
+
+    /** Something that this version has no name for. */
+    public data class Other(val description: String) : RequestKind
+}
+
 /** Why the app ends a call. */
 public sealed interface HangUp {
     /** The user wants it. */
@@ -167,6 +211,17 @@ internal fun HangUp.toFfi(): FfiHangUp = when (this) {
 internal fun FfiCaller.toCaller() = Caller(uri, displayName)
 
 internal fun FfiSession.toSession() = SessionDescription(contentType, body)
+
+internal fun FfiRequest.toRequest() = CallRequest(
+    id.toLong(),
+    awaitsResponse,
+    when (val kind = kind) {
+        is FfiRequestKind.Digit -> RequestKind.Digit(kind.digit.first(), kind.durationMs?.toLong()?.milliseconds)
+        is FfiRequestKind.Info -> RequestKind.Info(SessionDescription(kind.contentType, kind.body), kind.`package`)
+        is FfiRequestKind.Refer -> RequestKind.Refer(kind.to, kind.`by`)
+        is FfiRequestKind.Other -> RequestKind.Other(kind.description)
+    },
+)
 
 internal fun FfiTimes.toTimes() = CallTimes(
     announced?.toMoment(),

@@ -210,6 +210,30 @@ public sealed interface SipWakeEvent {
     ) : Call
 
     /**
+     * The caller asks for something that only the app can do.
+     *
+     * @property request what, and whether it awaits [SipWakeClient.respondRequest]
+     */
+    public data class CallAsked(
+        override val uuid: UUID,
+        override val account: AccountId?,
+        val request: CallRequest,
+        override val times: CallTimes = CallTimes(),
+    ) : Call
+
+    /**
+     * The caller hangs up and says why; [CallEnded] follows.
+     *
+     * @property reason as it stands in the BYE's `Reason` (RFC 3326), for example `Q.850;cause=16;text="Normal call clearing"`
+     */
+    public data class CallHangUpReason(
+        override val uuid: UUID,
+        override val account: AccountId?,
+        val reason: String,
+        override val times: CallTimes = CallTimes(),
+    ) : Call
+
+    /**
      * A call is over. Told once.
      *
      * @property reason how it ended
@@ -313,6 +337,8 @@ private fun FfiEvent.Call.toCall(uuid: UUID, account: AccountId?, times: CallTim
     is FfiCallChange.Connected -> SipWakeEvent.CallConnected(uuid, account, change.answer?.toSession(), times)
     is FfiCallChange.Offered -> SipWakeEvent.CallOffered(uuid, account, change.offer?.toSession(), times)
     is FfiCallChange.Answered -> SipWakeEvent.CallOfferAnswered(uuid, account, change.answer.toSession(), times)
+    is FfiCallChange.Asked -> SipWakeEvent.CallAsked(uuid, account, change.request.toRequest(), times)
+    is FfiCallChange.Reason -> SipWakeEvent.CallHangUpReason(uuid, account, change.reason, times)
     is FfiCallChange.Ended -> SipWakeEvent.CallEnded(uuid, account, change.reason.named(), change.status?.toInt(), times)
     is FfiCallChange.Other -> SipWakeEvent.Other("call $uuid: ${change.description}")
 }

@@ -109,6 +109,9 @@ public enum class IgnoreReason {
 
     /** Its call is over. */
     CALL_OVER,
+
+    /** More calls are announced than a client can hold. */
+    NO_ROOM,
 }
 
 /**

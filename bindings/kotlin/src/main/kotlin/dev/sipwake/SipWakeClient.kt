@@ -188,6 +188,20 @@ public class SipWakeClient(
     public suspend fun respondOffer(call: UUID, answer: SessionDescription?): Unit =
         translating { ffi.respondOffer(call.toString(), answer?.toFfi()) }
 
+    /**
+     * Says whether the app answers INFO (digits, for example) and REFER (a transfer) inside a call with [respondRequest]. Not by
+     * default: then it is told of them by [SipWakeEvent.CallAsked], while an INFO with a body hears 415 and a REFER 405.
+     */
+    public suspend fun takeCallRequests(take: Boolean): Unit = translating { ffi.takeCallRequests(take) }
+
+    /**
+     * Responds to a [SipWakeEvent.CallAsked] that awaits it, with a SIP status from 200 to 699; another becomes 500.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] if nothing of that name awaits a response
+     */
+    public suspend fun respondRequest(call: UUID, request: Long, status: Int): Unit =
+        translating { ffi.respondRequest(call.toString(), request.toULong(), status.coerceIn(0, UShort.MAX_VALUE.toInt()).toUShort()) }
+
     /** Sets how calls are treated from here on. */
     public suspend fun setCallPolicy(policy: CallPolicy): Unit = translating { ffi.setCallPolicy(policy.toFfi()) }
 

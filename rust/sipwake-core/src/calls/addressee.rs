@@ -1,0 +1,48 @@
+//! Which account an INVITE or a MESSAGE is for.
+
+use super::accounts::{Cx, Known};
+use crate::account::AccountKey;
+use crate::outbox::Way;
+use crate::payload::user_part;
+use crate::sip::{Message, SipUri};
+
+/// The account of a request that opens something, by `docs/calls.md`: that of its flow. Among accounts that are woken by one
+/// token To decides, else the Request-URI, since a server that waits for the token alone sends the request to whichever of them
+/// registers first.
+pub(super) fn addressee(way: Way, request: &Message, cx: &Cx<'_>) -> Option<AccountKey> {
+    let owner = cx.owner(way.flow)?;
+    let all = cx.accounts.all(cx.flows);
+    let token = all.iter().find(|known| known.account == *owner).and_then(|known| known.token.as_ref());
+    let shares = |known: &&Known| token.is_some() && known.token.as_ref() == token;
+    let sharing: Vec<&Known> = all.iter().filter(shares).collect();
+    if sharing.len() < 2 {
+        return Some(owner.clone());
+    }
+    let to = request.to().and_then(|to| to.parsed());
+    let named = |known: &&&Known| aor(known).zip(to.as_ref()).is_some_and(|(aor, to)| is_of(&aor, to));
+    let target = request.uri().and_then(SipUri::parse);
+    let reached = |known: &&&Known| {
+        let ours = contact(known).zip(target.as_ref());
+        ours.is_some_and(|(ours, uri)| is_of(&ours, uri) && ours.port == uri.port)
+    };
+    let meant = sharing.iter().find(named).or_else(|| sharing.iter().find(reached));
+    Some(meant.map_or(owner, |known| &known.account).clone())
+}
+
+fn contact(known: &Known) -> Option<SipUri> {
+    SipUri::parse(known.contact.as_deref()?)
+}
+
+fn aor(known: &Known) -> Option<SipUri> {
+    SipUri::parse(&known.aor)
+}
+
+/// Without escapes, and without what a number carries.
+fn user(uri: &SipUri) -> Option<String> {
+    user_part(uri.user.as_deref()?)
+}
+
+/// Whether user and host are the same.
+fn is_of(ours: &SipUri, uri: &SipUri) -> bool {
+    user(ours) == user(uri) && ours.host.to_string().eq_ignore_ascii_case(&uri.host.to_string())
+}

@@ -1,0 +1,160 @@
+//! Which call a push, an INVITE or a cancel belongs to: the tables of `docs/calls.md`, row by row.
+
+use std::time::Duration;
+
+use super::super::callers::Likeness;
+use super::super::side::Side;
+use super::{Entry, OWED, State, Table, Wait};
+use crate::account::AccountKey;
+use crate::event::Ended;
+
+/// How long an INVITE with the Call-ID of a call that is over is a late branch of it, and not a hunt group that comes round
+/// again (ADR 13).
+const BRANCHES: Duration = Duration::from_secs(10);
+
+impl Entry {
+    pub(super) fn shares_id(&self, side: &Side) -> bool {
+        self.sides().any(|known| known.shares_id(side))
+    }
+
+    fn likeness(&self, side: &Side) -> Likeness {
+        let mut compared = self.sides().map(|known| known.likeness(side)).filter(|like| *like != Likeness::Unknown);
+        compared.next().unwrap_or(Likeness::Unknown)
+    }
+
+    /// Whether their ids say that they are two calls. Call-IDs do so if the gateway keeps them, a vendor's ids always.
+    fn is_apart(&self, side: &Side, keeps_ids: bool) -> bool {
+        self.sides().any(|known| known.differs_in_vendor_id(side) || (keeps_ids && known.differs_in_call_id(side)))
+    }
+
+    /// Whether the user, or the app in the user's place, refused it.
+    fn was_refused(&self) -> bool {
+        self.refusal.is_some() || matches!(self.state, State::Over(Ended::Declined))
+    }
+}
+
+impl Table {
+    /// The call that a push belongs to.
+    pub(super) fn pushed(&self, push: &Side, now: Duration) -> Option<usize> {
+        if let Some(known) = self.by_id(push) {
+            return Some(known);
+        }
+        let renames = self.renames(push.account.as_ref());
+        let mine = |entry: &Entry| push.may_be_for(entry.account.as_ref());
+        let late = |entry: &Entry| {
+            entry.owes_push().is_some()
+                && now.saturating_sub(entry.invited_at) < OWED
+                && !entry.is_apart(push, renames != Some(true))
+                && mine(entry)
+                && entry.likeness(push) == Likeness::Same
+        };
+        // A push without any id, while a call of that caller is under way: its duplicate.
+        let again = |entry: &Entry| {
+            let alike = |first: &Side| !first.has_id() && !first.names_caller() && !push.names_caller();
+            let unmet = entry.invite.is_none() && entry.push.as_ref().is_some_and(alike);
+            !push.has_id()
+                && !entry.is_over()
+                && entry.push.is_some()
+                && mine(entry)
+                && (entry.likeness(push) == Likeness::Same || unmet)
+        };
+        let owed = self.half_met(push, renames, |entry| entry.push.is_none() && mine(entry));
+        owed.or_else(|| self.entries.iter().rposition(late)).or_else(|| self.entries.iter().rposition(again))
+    }
+
+    /// The call that an INVITE belongs to.
+    pub(super) fn invited(&self, invite: &Side, now: Duration) -> Option<usize> {
+        let since = |entry: &Entry| now.saturating_sub(entry.ended_at);
+        let same_id = |entry: &Entry| entry.invite.as_ref().is_some_and(|known| known.shares_id(invite));
+        if let Some(index) = self.entries.iter().rposition(|entry| !entry.is_over() && same_id(entry)) {
+            return Some(index);
+        }
+        if let Some(index) = self.entries.iter().rposition(same_id) {
+            // Another branch of it; later a hunt group that comes round once more.
+            return (since(&self.entries[index]) < BRANCHES).then_some(index);
+        }
+        let announced =
+            |entry: &Entry| !entry.overtaken && entry.push.as_ref().is_some_and(|push| push.shares_id(invite));
+        if let Some(index) = self.entries.iter().rposition(announced) {
+            // Another INVITE was taken for this one: the gateway keeps its ids, and these are two calls. And one that was not
+            // waited for to its end rings after all.
+            let entry = &self.entries[index];
+            let short = entry.is_over() && entry.wait == Wait::Short;
+            return (entry.invite.is_none() && !short).then_some(index);
+        }
+        let renames = self.renames(invite.account.as_ref());
+        let mine = |entry: &Entry| invite.may_be_for(entry.account.as_ref());
+        let refused = |entry: &Entry| {
+            entry.is_over()
+                && entry.invite.is_none()
+                && entry.was_refused()
+                && since(entry) < OWED
+                && !entry.is_apart(invite, renames != Some(true))
+                && mine(entry)
+                && entry.likeness(invite) == Likeness::Same
+        };
+        let owed = self.half_met(invite, renames, |entry| entry.invite.is_none() && mine(entry));
+        owed.or_else(|| self.entries.iter().rposition(refused))
+    }
+
+    /// The call that a cancel ends: by its id or, where the call has none, the announced one of that caller.
+    pub(super) fn cancelled(&self, cancel: &Side) -> Option<usize> {
+        self.by_id(cancel).or_else(|| {
+            let without_id = |entry: &Entry| {
+                let push = entry.push.as_ref().is_some_and(|push| !push.has_id());
+                push && entry.state == State::Announced && cancel.may_be_for(entry.account.as_ref())
+            };
+            let same = |entry: &Entry| without_id(entry) && entry.likeness(cancel) == Likeness::Same;
+            self.entries.iter().rposition(same).or_else(|| {
+                let mut unnamed = self.entries.iter().enumerate().filter(|(_, entry)| without_id(entry));
+                let (index, _) = unnamed.next()?;
+                (!cancel.names_caller() && unnamed.next().is_none()).then_some(index)
+            })
+        })
+    }
+
+    /// The newest call that shares an id; one that is under way comes first.
+    fn by_id(&self, side: &Side) -> Option<usize> {
+        let under_way = |entry: &Entry| !entry.is_over() && entry.shares_id(side);
+        self.entries
+            .iter()
+            .rposition(under_way)
+            .or_else(|| self.entries.iter().rposition(|entry| entry.shares_id(side)))
+    }
+
+    /// The half-call under way that a side without a common id completes.
+    fn half_met(&self, side: &Side, renames: Option<bool>, owes: impl Fn(&Entry) -> bool) -> Option<usize> {
+        let keeps_ids = renames == Some(false);
+        let half = |entry: &Entry| !entry.is_over() && owes(entry);
+        let same =
+            |entry: &Entry| half(entry) && !entry.is_apart(side, keeps_ids) && entry.likeness(side) == Likeness::Same;
+        // Of two calls of one caller, the later is the one still under way.
+        self.entries.iter().rposition(same).or_else(|| {
+            let mut halves = self.entries.iter().enumerate().filter(|(_, entry)| half(entry));
+            let (index, only) = halves.next()?;
+            if halves.next().is_some() || only.likeness(side) != Likeness::Unknown || only.is_apart(side, keeps_ids) {
+                return None;
+            }
+            let told_apart = only.is_apart(side, true);
+            let undecidable =
+                !side.tells(keeps_ids, told_apart) || only.sides().any(|known| !known.tells(keeps_ids, told_apart));
+            undecidable.then_some(index)
+        })
+    }
+
+    /// Whether the gateway of an account gave the last INVITE that a push with an id had announced another Call-ID; `None`
+    /// where none was seen.
+    pub(in crate::calls) fn renames(&self, account: Option<&AccountKey>) -> Option<bool> {
+        let of_account = |entry: &&Entry| entry.account.as_ref().zip(account).is_none_or(|(a, b)| a == b);
+        self.entries.iter().rev().filter(of_account).find_map(|entry| {
+            let pushed = entry.push.as_ref()?.identity.call_id.as_ref()?;
+            let called = entry.invite.as_ref()?.identity.call_id.as_ref()?;
+            // Its own INVITE came later: the one that was taken for it is another call's.
+            let mistaken = self.entries.iter().any(|other| {
+                other.uuid != entry.uuid
+                    && other.invite.as_ref().is_some_and(|invite| invite.identity.call_id.as_ref() == Some(pushed))
+            });
+            Some(pushed != called && !mistaken)
+        })
+    }
+}

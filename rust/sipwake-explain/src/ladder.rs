@@ -43,10 +43,10 @@ pub(crate) fn svg(wakes: &[Wake]) -> String {
     let mut y = 62;
     for wake in wakes.iter().rev().take(MOST).rev() {
         y += 8;
-        let _ = write!(
+        let _ = writeln!(
             body,
             "<rect x=\"20\" y=\"{y}\" width=\"{}\" height=\"24\" rx=\"4\" fill=\"#eef2f7\"/>\
-             <text x=\"30\" y=\"{}\" class=\"step\">Wake {}: {}</text>\n",
+             <text x=\"30\" y=\"{}\" class=\"step\">Wake {}: {}</text>",
             WIDTH - 40,
             y + 16,
             wake.number(),

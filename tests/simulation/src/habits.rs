@@ -111,26 +111,16 @@ impl Habit {
 }
 
 /// What the phone does not live with yet; `simulate --habit` shows it.
-const OPEN: [Habit; 3] = [Habit::NonceOnce400, Habit::NonceOnce500, Habit::ContactEscaped];
+const OPEN: [Habit; 0] = [];
 
 /// Why, in words; `simulate` says it with each result.
-pub const OPEN_FAULTS: [&str; 5] = [
-    "nonce_once400: where a chain was cut short the refused nonce is taken for a Contact that is too long or not to be removed",
-    "nonce_once500: rare lives with several gateways keep a binding at the gateway that was left",
-    "contact_escaped: a former Contact that is listed with its token escaped otherwise is not always known again",
-    "a gateway apart that refuses used nonces or what is right: a 403 where a gateway was left counts as the last word",
-    "stale_unsaid with a server that restarts between its challenge and the answer: taken for a wrong password",
-];
+pub const OPEN_FAULTS: [&str; 0] = [];
 
-/// Draws a server's habits: each in some nine of a hundred lives. Beside several gateways none of them refuses nonces, or what
-/// is right: that is open, too, since a 403 where a gateway was left counts as the last word.
-pub(crate) fn drawn(seed: u64, apart: bool) -> Vec<Habit> {
+/// Draws a server's habits: each in some nine of a hundred lives.
+pub(crate) fn drawn(seed: u64) -> Vec<Habit> {
     // A stream of its own: what else happens in a story does not depend on it.
     let mut chance = Chance::new(seed ^ 0x6861_6269_7473_2121);
-    let mut habits: Vec<Habit> = Habit::ALL.into_iter().filter(|_| chance.hits(95)).collect();
-    let refuses = |habit: &Habit| habit.refuses_used_nonces().is_some() || *habit == Habit::ForbiddenAtTimes;
-    habits.retain(|habit| !(OPEN.contains(habit) || (apart && refuses(habit))));
-    habits
+    Habit::ALL.into_iter().filter(|habit| chance.hits(95) && !OPEN.contains(habit)).collect()
 }
 
 /// The address that a NAT gives the phone: another one for each of its own, with the same port.

@@ -118,6 +118,8 @@ impl Binding {
         if blames_nonce {
             self.nonces(who).invalidate_all();
             outbox.note(who.key(), Decision::NonceForgotten { status: Status(code) });
+            // It may be the several Contacts that are refused; a challenge will tell.
+            sent.chain.doubted = code == 400 && !sent.chain.single_contact;
             sent.chain.single_contact |= code == 400;
             return self.again(sent, code, message);
         }
@@ -188,7 +190,11 @@ impl Binding {
     }
 
     /// Sends the chain's next request, unless it has gone on for too long.
-    pub(crate) fn again(&mut self, sent: Box<Sent>, code: u16, message: &Message) -> Outcome {
+    pub(crate) fn again(&mut self, mut sent: Box<Sent>, code: u16, message: &Message) -> Outcome {
+        if code < 300 {
+            // The nonce has served its request.
+            (sent.chain.challenged, sent.chain.auth) = (false, digest::Attempt::default());
+        }
         if sent.chain.requests >= MAX_REQUESTS {
             log::warn!("{code} {} after {MAX_REQUESTS} requests", reason(message));
             return Outcome::Refused { sent, code, failure: Failure::Circles, retry_after: None };
@@ -228,6 +234,7 @@ impl Binding {
         match next {
             Next::Answer => {
                 sent.chain.challenged = true;
+                sent.chain.single_contact &= !std::mem::take(&mut sent.chain.doubted);
                 self.again(sent, code, message)
             }
             Next::WrongCredentials => Outcome::Denied(Failure::WrongCredentials),

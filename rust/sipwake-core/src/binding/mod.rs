@@ -71,6 +71,8 @@ pub(crate) struct Chain {
     min_expires: u32,
     without_push: bool,
     single_contact: bool,
+    /// It names one Contact alone because of a 400 that may have been the nonce's.
+    doubted: bool,
     /// The server's own digest URI was refused.
     without_auth_uri: bool,
 }
@@ -88,6 +90,7 @@ impl Chain {
             min_expires: 0,
             without_push: false,
             single_contact: false,
+            doubted: false,
             without_auth_uri: false,
         })
     }

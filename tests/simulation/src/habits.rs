@@ -114,13 +114,19 @@ impl Habit {
 const OPEN: [Habit; 0] = [];
 
 /// Why, in words; `simulate` says it with each result.
-pub const OPEN_FAULTS: [&str; 0] = [];
+pub const OPEN_FAULTS: [&str; 1] = [
+    "a gateway apart that refuses used nonces or what is right: rare lives leave a binding at the gateway that was left",
+];
 
-/// Draws a server's habits: each in some nine of a hundred lives.
-pub(crate) fn drawn(seed: u64) -> Vec<Habit> {
+/// Draws a server's habits: each in some nine of a hundred lives. Beside several gateways none of them refuses nonces, or what is
+/// right: that is open.
+pub(crate) fn drawn(seed: u64, apart: bool) -> Vec<Habit> {
     // A stream of its own: what else happens in a story does not depend on it.
     let mut chance = Chance::new(seed ^ 0x6861_6269_7473_2121);
-    Habit::ALL.into_iter().filter(|habit| chance.hits(95) && !OPEN.contains(habit)).collect()
+    let mut habits: Vec<Habit> = Habit::ALL.into_iter().filter(|_| chance.hits(95)).collect();
+    let refuses = |habit: &Habit| habit.refuses_used_nonces().is_some() || *habit == Habit::ForbiddenAtTimes;
+    habits.retain(|habit| !(OPEN.contains(habit) || (apart && refuses(habit))));
+    habits
 }
 
 /// The address that a NAT gives the phone: another one for each of its own, with the same port.

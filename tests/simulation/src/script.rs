@@ -243,7 +243,7 @@ impl Script {
         // A stream of its own: what else happens in a story does not depend on it.
         let mut later = Chance::new(seed ^ 0x7365_7474_696e_6773);
         let setting = Setting {
-            habits: habits::drawn(seed),
+            habits: habits::drawn(seed, setting.apart.is_some()),
             shared_extension: setting.accounts > 1 && later.hits(400),
             ..setting
         };

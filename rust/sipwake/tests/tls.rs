@@ -263,7 +263,7 @@ async fn a_forged_redirect_out_of_the_clear_reaches_nobody_whatever_certificate_
     };
     let target = tokio::time::timeout(Duration::from_secs(120), told).await.expect("it is told");
     assert!(target.starts_with("localhost:"), "{target}");
-    assert_eq!(outcome(&mut events).await.is_err(), true);
+    assert!(outcome(&mut events).await.is_err());
     assert_eq!(attacker.received.load(Ordering::SeqCst), 0);
     assert!(heard.lock().expect("whole").iter().all(|text| !text.contains("X-PIID") && !text.contains("response=")));
 }

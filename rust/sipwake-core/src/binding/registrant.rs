@@ -280,11 +280,10 @@ impl Registrant {
     /// before, and all that was said about push stood in it. Mizutech's keep a push binding apart from Contacts.
     pub(crate) fn is_proven_gone(&self, bound: Option<&Bound>) -> bool {
         let Some(bound) = bound.filter(|bound| bound.listed && !self.is_mizutechs(Some(bound))) else { return false };
-        let in_contact = match &bound.spoken {
+        match &bound.spoken {
             Some(spoken) => spoken.lives_in_contact(),
             None => bound.token.is_none(),
-        };
-        in_contact
+        }
     }
 
     /// The binding at this gateway whose push settings the present ones do not take the place of.

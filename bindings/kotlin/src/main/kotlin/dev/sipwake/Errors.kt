@@ -70,7 +70,7 @@ internal fun libraryMissing(error: LinkageError): SipWakeException = SipWakeExce
     ErrorKind.LIBRARY_MISSING,
     "sipwake's native library cannot be loaded for ${System.getProperty("os.name")} on ${System.getProperty("os.arch")}: " +
         "on Android, the app's package must hold libsipwake_ffi.so for this ABI; on a desktop, depend on dev.sipwake:sipwake-jvm, or " +
-        "name the folder with the library in the system property jna.library.path (${error.message})",
+        "name the folder with the library in the system property jna.library.path (${error.message?.lineSequence()?.first()})",
     cause = error,
 )
 

@@ -23,7 +23,8 @@ class BridgeTest {
 
     @Test
     fun `every enum has the same names on both sides of the bridge`() {
-        val enums = ours.filter { it.isEnum && it != ErrorKind::class.java }
+        // These two are Kotlin's own: an error's class in Rust, and a word in a report.
+        val enums = ours.filter { it.isEnum && it != ErrorKind::class.java && it != PhoneNetwork::class.java }
         assertTrue(enums.size >= 16, "$enums")
         for (enum in enums) {
             val other = Class.forName("dev.sipwake.ffi.${enum.simpleName}")
@@ -48,7 +49,7 @@ class BridgeTest {
     private fun isInternal(method: String) = '$' in method || method in internalFunctions
 
     private val internalFunctions = setOf(
-        "toFfi", "toAction", "toCaller", "toEvent", "toRegistration", "toSession", "toTimes", "toVerdict", "fields", "translated",
+        "toFfi", "toAction", "toCaller", "toEvent", "toRegistration", "toRequest", "toSession", "toTimes", "toVerdict", "fields", "translated",
     )
 
     private fun names(enum: Class<*>) = enum.enumConstants.map { (it as Enum<*>).name }

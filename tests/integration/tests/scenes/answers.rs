@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use integration::{PASSWORD, Stage, TOKEN, USER, over_udp_and_tcp};
+use integration::{App, PASSWORD, Stage, TOKEN, USER, over_udp_and_tcp};
 use mock_gateway::{Algorithm, Challenges, Offer, Scripted, UserConfig};
 use sipwake::core::push::Reason;
 use sipwake::{Failure, Standing, Transport};
@@ -190,7 +190,12 @@ async fn a_refused_account_is_left_alone_until_the_app_asks(transport: Transport
 async fn the_digest_uri_is_the_one_that_the_server_names(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     stage.gateway.change_profile(None, |profile| profile.auth_uri = Some("sip:upper.example".into())).await;
-    let (mut app, _) = stage.registered_app(TOKEN).await;
+    let mut account = stage.account();
+    // A server may name itself or the one that the app says stands behind it, and nobody else.
+    account.upper.server = Some("upper.example".into());
+    let mut app = App::start(stage.store(), account, Some(stage.push())).await;
+    app.client.set_token(&app.account, TOKEN).await.expect("a good token");
+    app.register().await;
     let mark = stage.mark();
     app.register().await;
     assert_eq!(stage.requests_since(mark, "REGISTER").len(), 1);

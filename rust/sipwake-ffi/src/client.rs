@@ -86,7 +86,10 @@ impl SipWakeClient {
     /// # Errors
     /// `InvalidField` for an account or option that cannot be used, `Unavailable` when the system gives no thread.
     #[uniffi::constructor]
-    #[allow(clippy::too_many_arguments, reason = "Kotlin and Swift name them, each with a default, in types of their own")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "Kotlin and Swift name them, each with a default, in types of their own"
+    )]
     pub fn new(
         store: Box<dyn StateStore>,
         accounts: Vec<AccountSetup>,

@@ -133,6 +133,7 @@ fn the_same_push_again_after_its_invite_got_another_call_id_is_no_second_call_an
     invited(&mut wake, &to_alice(&identity(Some("a"), "1234")), at(1));
     assert_eq!(wake.announce(&push, None, WINDOW, at(2)), Arrival::Repeated(call));
     assert_eq!(wake.cancel(&push, at(3)), Some(call));
+    wake.end(call, Ended::Cancelled, at(3));
     assert_eq!(wake.announce(&push, None, WINDOW, at(300)), Arrival::Ghost(call, Ended::Cancelled));
 }
 

@@ -111,10 +111,12 @@ impl Habit {
 }
 
 /// What the phone does not live with yet; `simulate --habit` shows it.
-const OPEN: [Habit; 0] = [];
+const OPEN: [Habit; 1] = [Habit::NonceOnce500];
 
 /// Why, in words; `simulate` says it with each result.
-pub const OPEN_FAULTS: [&str; 1] = [
+pub const OPEN_FAULTS: [&str; 3] = [
+    "nonce_once500: after a kill while the store fails, a nonce refused by 500 is not told from a CSeq that is too low (seed 7303)",
+    "stale_unsaid with a server that restarts between its challenge and the answer: taken for a wrong password (seed 7390)",
     "a gateway apart that refuses used nonces or what is right: rare lives leave a binding at the gateway that was left",
 ];
 

@@ -132,7 +132,10 @@ impl Server {
     }
 
     pub(crate) fn restart(&mut self, keep: bool) {
-        self.nonces.clear();
+        // Open, see `habits::OPEN_FAULTS`: without `stale` a nonce lost between challenge and answer looks like a wrong password.
+        if !self.setting.has(Habit::StaleUnsaid) {
+            self.nonces.clear();
+        }
         self.answers.clear();
         self.trouble.clear();
         if !keep {

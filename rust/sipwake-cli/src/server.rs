@@ -23,7 +23,7 @@ pub(crate) struct ServerOptions {
     /// A file whose first line is the password; - reads standard input
     #[arg(long, value_name = "FILE")]
     password_file: Option<String>,
-    /// Where to send the REGISTER, host[:port] or a SIP URI, if it is not the AOR's domain
+    /// Where to send the REGISTER (a host, host:port or SIP URI), if it is not the AOR's domain
     #[arg(long)]
     server: Option<String>,
     /// The transport

@@ -1,6 +1,6 @@
 //! Sockets: one UDP socket, and any number of connections that carry SIP.
 //!
-//! A connection-oriented transport implements [`Connection`]; TCP is here, TLS and WebSocket can be added beside it.
+//! A connection-oriented transport implements `Connection`; TCP is here, TLS and WebSocket can be added beside it.
 
 use std::collections::HashMap;
 use std::future::Future;

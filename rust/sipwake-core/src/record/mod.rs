@@ -2,7 +2,7 @@
 //!
 //! Decisions stand in a ring, the oldest go first. Those of the last wakes are kept apart and survive the process, since what
 //! fails is usually a process that was killed. What names an account or a call here is a hash under a key that no other device has
-//! and that is not told; a [`Fact`](words::Fact) is a number that was measured or a word of a fixed list. So no person's name,
+//! and that is not told; a `Fact` is a number that was measured or a word of a fixed list. So no person's name,
 //! number, token or address can get in.
 
 mod counters;

@@ -1,7 +1,7 @@
 //! Pushes that nobody on the way can read: what Google, Apple or a gateway carries is sealed for this phone alone.
 //!
 //! Two envelopes are opened. `aes128gcm` of web push (RFC 8188, RFC 8291) seals to a key pair that the phone made; any
-//! web-push library writes it. [`shared_key`] is for servers that hand a key over on a secure way. `docs/sealed.md` has both
+//! web-push library writes it. The other one is for servers that hand a key over on a secure way. `docs/sealed.md` has both
 //! forms, and says what stays readable.
 
 mod shared_key;

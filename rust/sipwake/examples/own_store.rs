@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sipwake::{AccountConfig, Client, StateStore, StoreError};
+use sipwake::{AccountConfig, Client, Event, StateStore, StoreError};
 
 /// Line by line `KEY HEX`. One writer at a time: nothing here keeps a second process away, as [`sipwake::FileStore`] does.
 struct OneFile {
@@ -72,11 +72,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let store = Arc::new(OneFile { path: folder.path().join("records"), writing: Mutex::default() });
 
-    let (client, _events) = Client::start(store.clone());
+    let (client, mut events) = Client::start(store.clone());
     let mut config = AccountConfig::new("sip:alice@example.com", "wonderland");
     config.gateways = vec!["127.0.0.1:9".to_owned()]; // nobody listens there: the log-out stays a wish
     let account = client.add_account(config, None).await?;
     client.register(&account).await?;
+    // What was never sent needs no removal: wait until a REGISTER went out, and into nowhere.
+    while !matches!(events.next().await, Some(Event::RegistrationFailed { .. }) | None) {}
     println!("log-out: {:?}", client.log_out(&account).await?);
     client.shutdown().await;
 

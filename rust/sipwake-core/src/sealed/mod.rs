@@ -174,7 +174,7 @@ impl PushKeys {
             let (unique, content) = shared_key::open(&self.shared, envelope)?;
             return self.read(&unique, content);
         }
-        let body = URL_SAFE_NO_PAD.decode(sealed.trim_end_matches('=')).map_err(|_| Unopened::Torn)?;
+        let body = decode(sealed).ok_or(Unopened::Torn)?;
         self.open_body(&body, wall)
     }
 
@@ -245,6 +245,16 @@ impl PushKeys {
         };
         Ok(fields.into_iter().map(|(name, value)| (name, text(value))).collect())
     }
+}
+
+/// Reads base64 in either alphabet, padded or not: servers write both.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let url_safe = |letter| match letter {
+        '+' => '-',
+        '/' => '_',
+        other => other,
+    };
+    URL_SAFE_NO_PAD.decode(text.trim_end_matches('=').chars().map(url_safe).collect::<String>()).ok()
 }
 
 /// What was sealed, wiped when dropped.

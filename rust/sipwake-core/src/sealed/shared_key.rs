@@ -8,12 +8,10 @@
 
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Content, KeyError, MAX_CONTENT, Unopened};
+use super::{Content, KeyError, MAX_CONTENT, Unopened, decode};
 use crate::redact::Secret;
 
 /// The version, by which the envelope is told from `aes128gcm`.
@@ -27,7 +25,7 @@ const TAG: usize = 16;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SharedKey {
     id: String,
-    /// In base64url.
+    /// In base64.
     key: Secret,
 }
 
@@ -37,7 +35,7 @@ impl SharedKey {
         if id.is_empty() || id.len() > MAX_ID || !id.bytes().all(legal) {
             return Err(KeyError::Id);
         }
-        let key = key.trim().trim_end_matches('=');
+        let key = key.trim();
         decoded(key).ok_or(KeyError::Key)?;
         Ok(Self { id: id.to_owned(), key: Secret::new(key) })
     }
@@ -48,7 +46,7 @@ impl SharedKey {
 }
 
 fn decoded(key: &str) -> Option<Zeroizing<Vec<u8>>> {
-    URL_SAFE_NO_PAD.decode(key).ok().map(Zeroizing::new).filter(|key| key.len() == KEY)
+    decode(key).map(Zeroizing::new).filter(|key| key.len() == KEY)
 }
 
 /// Opens what stands behind the version. Returns what no two envelopes have in common, and the content.
@@ -57,7 +55,7 @@ pub(super) fn open(keys: &[SharedKey], envelope: &str) -> Result<(Vec<u8>, Conte
     let (Some(id), Some(nonce), Some(sealed), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
         return Err(Unopened::Torn);
     };
-    let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| Unopened::Torn);
+    let bytes = |text: &str| decode(text).ok_or(Unopened::Torn);
     let (nonce, sealed) = (bytes(nonce)?, bytes(sealed)?);
     if nonce.len() != NONCE || sealed.len() < TAG {
         return Err(Unopened::Torn);

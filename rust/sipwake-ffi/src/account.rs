@@ -146,7 +146,8 @@ pub struct AccountConfig {
     /// `gateways` with push settings that name the `X-MPUSH` dialect.
     #[uniffi(default = None)]
     pub send_piid: Option<bool>,
-    /// Believes no word of a push that the app's decryptor did not open: such a push registers, and announces and ends no call.
+    /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push registers like one
+    /// without content, and announces and ends no call; over PushKit, which wants to see a call, it is one from an unknown caller.
     #[uniffi(default = false)]
     pub sealed_pushes_only: bool,
     /// Registers anew with the address that the server saw us come from (RFC 3581), for servers that do not look at it themselves.

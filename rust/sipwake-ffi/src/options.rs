@@ -33,10 +33,6 @@ pub struct ClientOptions {
     /// Whether calls that come past the registrar, from an address of their own over UDP, may ring.
     #[uniffi(default = false)]
     pub unsolicited_calls: bool,
-    /// Whether no word of a push is believed that the decryptor does not open. Such a push wakes the accounts like one without
-    /// content; over PushKit it is a call from an unknown caller.
-    #[uniffi(default = false)]
-    pub sealed_pushes_only: bool,
     /// Takes no certificate that names its server by a wildcard alone (RFC 5922 section 7.2).
     #[uniffi(default = false)]
     pub refuse_wildcards: bool,
@@ -109,7 +105,7 @@ impl ClientOptions {
         if let Some(resolver) = resolver {
             options = options.resolver(Arc::new(ForeignResolver(resolver)));
         }
-        options = options.unsolicited_calls(self.unsolicited_calls).sealed_pushes_only(self.sealed_pushes_only);
+        options = options.unsolicited_calls(self.unsolicited_calls);
         if let Some(probe) = self.probing {
             options = options.probing(sipwake::Probing::new(match probe {
                 GatewayProbe::SipOptions => sipwake::Probe::Options,

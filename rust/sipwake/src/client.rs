@@ -11,11 +11,7 @@ use sipwake_core::clock::Now;
 use sipwake_core::error::{FieldError, Rule};
 use sipwake_core::event::{Answer, Event};
 use sipwake_core::judge::Gate;
-#[cfg(feature = "sealed")]
-use sipwake_core::payload::parse_unsealed_push;
-use sipwake_core::payload::{
-    Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with, parse_sealed_push,
-};
+use sipwake_core::payload::{Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with};
 use sipwake_core::push::{Push, PushConfig};
 use sipwake_core::record::{Platform, Report};
 #[cfg(feature = "sealed")]
@@ -64,7 +60,6 @@ pub struct Client {
     network: Arc<Network>,
     prober: Arc<Prober>,
     decryptor: Option<Arc<dyn Decryptor + Send + Sync>>,
-    sealed_pushes_only: bool,
     #[cfg(feature = "sealed")]
     keyring: Arc<Keyring>,
 }
@@ -140,7 +135,6 @@ impl Client {
             network: network.clone(),
             prober,
             decryptor: options.decryptor,
-            sealed_pushes_only: options.sealed_pushes_only,
             #[cfg(feature = "sealed")]
             keyring: Arc::new(Keyring::new(store.clone())),
         };
@@ -377,10 +371,7 @@ impl Client {
             return action;
         }
         match &self.decryptor {
-            Some(decryptor) if self.sealed_pushes_only => parse_sealed_push(&**decryptor, payload, channel, hints),
             Some(decryptor) => parse_push_with(&**decryptor, payload, channel, hints),
-            #[cfg(feature = "sealed")]
-            None if self.sealed_pushes_only && !self.keyring.is_empty() => parse_unsealed_push(payload, channel, hints),
             None => parse_push(payload, channel, hints),
         }
     }

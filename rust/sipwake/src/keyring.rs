@@ -20,12 +20,6 @@ impl Keyring {
         Self { store, keys: Mutex::new(None) }
     }
 
-    /// Whether there are keys, as far as that can be known now.
-    pub(crate) fn is_empty(&self) -> bool {
-        let mut held = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        self.read(&mut held).is_ok_and(|keys| keys.is_empty())
-    }
-
     /// Reads a push that is sealed for this phone. Returns also what is to be stored under [`PUSHES_OPENED`].
     pub(crate) fn open(
         &self,

@@ -19,7 +19,6 @@ pub struct Options {
     pub(crate) unsolicited_calls: bool,
     pub(crate) probing: Option<Probing>,
     pub(crate) decryptor: Option<Arc<dyn Decryptor + Send + Sync>>,
-    pub(crate) sealed_pushes_only: bool,
     resolver: Option<Arc<dyn Resolver>>,
     #[cfg(feature = "tls")]
     pub(crate) trust: Trust,
@@ -33,18 +32,11 @@ impl Options {
         self
     }
 
-    /// Opens encrypted payloads of [`Client::push`](crate::Client::push) with this, on the thread that calls it.
+    /// Opens encrypted payloads of [`Client::push`](crate::Client::push) with this, on the thread that calls it. Accounts that set
+    /// [`sealed_pushes_only`](crate::AccountConfig::sealed_pushes_only) believe no word of a push that it does not open.
     #[must_use]
     pub fn decryptor(mut self, decryptor: Arc<dyn Decryptor + Send + Sync>) -> Self {
         self.decryptor = Some(decryptor);
-        self
-    }
-
-    /// Believes no word of a push that the [`decryptor`](Self::decryptor) does not open. Such a push wakes the accounts like one
-    /// without content; over PushKit it is a call from an unknown caller. Without a decryptor this changes nothing.
-    #[must_use]
-    pub fn sealed_pushes_only(mut self, only: bool) -> Self {
-        self.sealed_pushes_only = only;
         self
     }
 
@@ -95,7 +87,6 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut options = f.debug_struct("Options");
         options.field("decryptor", &self.decryptor.is_some());
-        options.field("sealed_pushes_only", &self.sealed_pushes_only);
         options.field("trace", &self.trace.is_some()).field("resolver", &self.resolver.is_some());
         options.field("probing", &self.probing);
         #[cfg(feature = "tls")]

@@ -44,8 +44,13 @@ impl StateStore for Store {
 
 /// A client with somebody logged in.
 async fn client(store: &Arc<Store>, options: Options) -> Client {
+    client_of(store, options, |_| {}).await
+}
+
+async fn client_of(store: &Arc<Store>, options: Options, change: impl FnOnce(&mut AccountConfig)) -> Client {
     let (client, _) = Client::start_with(store.clone(), options);
-    let account = AccountConfig::new("sip:alice@127.0.0.1:9", "secret");
+    let mut account = AccountConfig::new("sip:alice@127.0.0.1:9", "secret");
+    change(&mut account);
     client.add_account(account, None).await.expect("a sound account");
     client
 }
@@ -98,7 +103,7 @@ async fn a_push_that_comes_again_makes_no_sound_even_after_a_kill() {
 #[tokio::test]
 async fn a_push_for_another_phone_or_with_plain_words_alone_is_not_believed() {
     let (store, others) = (Arc::new(Store::default()), Arc::new(Store::default()));
-    let alice = client(&store, Options::default().sealed_pushes_only(true)).await;
+    let alice = client_of(&store, Options::default(), |account| account.sealed_pushes_only = true).await;
     let bob = client(&others, Options::default()).await;
     alice.push_key().expect("it can be stored");
     let foreign = push(&alice, &sealed_for(&bob, CALL), Channel::FcmAndroid);

@@ -116,7 +116,8 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
     /// Whether `X-PIID` is sent; nil: where a gateway or server of Mizutech's is configured, by a mode, by `upper`, or by
     /// `gateways` with push settings that name the `X-MPUSH` dialect.
     public var sendPIID: Bool?
-    /// Believes no word of a push that the app's decryptor did not open: such a push registers, and announces and ends no call.
+    /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push registers like one
+    /// without content, and announces and ends no call; over PushKit, which wants to see a call, it is one from an unknown caller.
     public var sealedPushesOnly: Bool
     /// Registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that send calls to the
     /// Contact itself, whatever they saw. Not for WebSocket, whose Contact is no address.

@@ -11,15 +11,12 @@ public struct ClientOptions: Sendable {
     public var pins: [String]
     /// Shown to servers that ask for a certificate.
     public var clientCertificate: ClientCertificate?
-    /// Opens payloads before they are read.
+    /// Opens payloads before they are read; see also `AccountConfig.sealedPushesOnly`.
     public var decryptor: (any PayloadDecryptor)?
     /// Sees every message that is sent or received, without its secrets, one after the other on a thread made for it.
     public var trace: (@Sendable (TracedMessage) -> Void)?
     /// Whether calls that come past the registrar, from an address of their own over UDP, may ring.
     public var unsolicitedCalls: Bool
-    /// Whether no word of a push is believed that the decryptor does not open. Such a push wakes the accounts like one without
-    /// content; over PushKit it is a call from an unknown caller.
-    public var sealedPushesOnly: Bool
     /// Takes no certificate that names its server by a wildcard alone (RFC 5922 section 7.2).
     public var refuseWildcards: Bool
     /// How the gateways of accounts that list several are probed; nil: they are tried in their order.
@@ -34,7 +31,7 @@ public struct ClientOptions: Sendable {
         serverTrust: (any ServerTrust)? = nil, authorities: Data? = nil, pins: [String] = [],
         clientCertificate: ClientCertificate? = nil, decryptor: (any PayloadDecryptor)? = nil,
         trace: (@Sendable (TracedMessage) -> Void)? = nil, unsolicitedCalls: Bool = false, probing: GatewayProbe? = nil,
-        sealedPushesOnly: Bool = false, backgroundTime: (any BackgroundTime)? = nil, resolver: (any Resolver)? = nil,
+        backgroundTime: (any BackgroundTime)? = nil, resolver: (any Resolver)? = nil,
         refuseWildcards: Bool = false
     ) {
         self.serverTrust = serverTrust
@@ -44,7 +41,6 @@ public struct ClientOptions: Sendable {
         self.decryptor = decryptor
         self.trace = trace
         self.unsolicitedCalls = unsolicitedCalls
-        self.sealedPushesOnly = sealedPushesOnly
         self.refuseWildcards = refuseWildcards
         self.probing = probing
         self.backgroundTime = backgroundTime
@@ -63,7 +59,7 @@ public struct ClientOptions: Sendable {
         SipWakeFFI.ClientOptions(
             authorities: authorities, pins: pins,
             clientCertificate: clientCertificate.map { SipWakeFFI.ClientCertificate(chain: $0.chain, key: $0.key) },
-            unsolicitedCalls: unsolicitedCalls, sealedPushesOnly: sealedPushesOnly, refuseWildcards: refuseWildcards,
+            unsolicitedCalls: unsolicitedCalls, refuseWildcards: refuseWildcards,
             probing: probing?.foreign)
     }
 }

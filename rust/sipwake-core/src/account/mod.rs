@@ -146,7 +146,8 @@ pub struct AccountConfig {
     /// the `X-MPUSH` dialect. A plain registrar does not get it.
     #[serde(default)]
     pub send_piid: Option<bool>,
-    /// Believes no word of a push that the app's decryptor did not open: such a push registers, and announces and ends no call.
+    /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push registers like one
+    /// without content, and announces and ends no call; over PushKit, which wants to see a call, it is one from an unknown caller.
     #[serde(default)]
     pub sealed_pushes_only: bool,
 }

@@ -226,7 +226,8 @@ pub fn parse_push_with<'a>(
 }
 
 /// Does as [`parse_push_with`], and believes no word that the decryptor did not open: such a push is one without content. It
-/// refreshes the binding and, over [`Channel::PushKit`], is a call from nobody known.
+/// refreshes the binding and, over [`Channel::PushKit`], is a call from nobody known. For a process without a client; in one
+/// with a client the account's setting ([`sealed_pushes_only`](crate::account::AccountConfig::sealed_pushes_only)) does it.
 pub fn parse_sealed_push<'a>(
     decryptor: &(impl Decryptor + ?Sized),
     payload: impl Into<Payload<'a>>,
@@ -254,11 +255,6 @@ pub fn parse_push_with_keys<'a>(
         Ok(opened) => action_of(Payload::Map(&opened).fields(), payload, channel, hints, true),
         Err(why) => action_of(Err(Problem::Unopened(why)), payload, channel, hints, false),
     })
-}
-
-/// Does as [`parse_push`] with a push of which no word is believed: it is one without content.
-pub fn parse_unsealed_push<'a>(payload: impl Into<Payload<'a>>, channel: Channel, hints: &Hints) -> PushAction {
-    action_of(Err(Problem::NotSealed), payload.into(), channel, hints, false)
 }
 
 fn action_of(

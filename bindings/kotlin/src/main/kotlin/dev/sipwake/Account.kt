@@ -129,8 +129,8 @@ public class RealmHa1(
  * @property ignoreChallengesInCalls answers no challenge to a request inside a call, which may come from the caller
  * @property sendPiid whether `X-PIID` is sent; when absent, where a gateway or server of Mizutech's is configured, by a mode, by
  *   [upper], or by [gateways] with push settings that name the `X-MPUSH` dialect
- * @property sealedPushesOnly believes no word of a push that the app's decryptor did not open: such a push registers, and announces
- *   and ends no call
+ * @property sealedPushesOnly believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push
+ *   registers like one without content, and announces and ends no call
  * @property followObservedAddress registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that
  *   send calls to the Contact itself, whatever they saw; not for WebSocket, whose Contact is no address
  */

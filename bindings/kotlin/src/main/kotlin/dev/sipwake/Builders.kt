@@ -49,6 +49,9 @@ public class AccountBuilder(aor: String, credentials: Credentials) {
     /** See [AccountConfig.keepAlive], in seconds. */
     public fun keepAlive(seconds: Long): AccountBuilder = set { account = account.copy(keepAlive = seconds.seconds) }
 
+    /** See [AccountConfig.sealedPushesOnly]. */
+    public fun sealedPushesOnly(only: Boolean): AccountBuilder = set { account = account.copy(sealedPushesOnly = only) }
+
     /** See [PushConfig.provider] and [PushConfig.packageName]. Keeps what else was said of push. */
     public fun push(provider: Provider, packageName: String): AccountBuilder = set {
         push = push?.copy(provider = provider, packageName = packageName) ?: PushConfig(provider, packageName)
@@ -79,8 +82,8 @@ public class OptionsBuilder {
     private var trace: TraceListener? = null
     private var unsolicitedCalls = false
     private var probing: GatewayProbe? = null
-    private var sealedPushesOnly = false
     private var resolver: Resolver? = null
+    private var refuseWildcards = false
 
     /** See [ClientOptions.serverTrust]. */
     public fun serverTrust(trust: ServerTrust): OptionsBuilder = set { serverTrust = trust }
@@ -106,15 +109,15 @@ public class OptionsBuilder {
     /** See [ClientOptions.probing]. */
     public fun probing(probe: GatewayProbe): OptionsBuilder = set { probing = probe }
 
-    /** See [ClientOptions.sealedPushesOnly]. */
-    public fun sealedPushesOnly(only: Boolean): OptionsBuilder = set { sealedPushesOnly = only }
-
     /** See [ClientOptions.resolver]. */
     public fun resolver(resolver: Resolver): OptionsBuilder = set { this.resolver = resolver }
 
+    /** See [ClientOptions.refuseWildcards]. */
+    public fun refuseWildcards(refuse: Boolean): OptionsBuilder = set { refuseWildcards = refuse }
+
     /** Returns the options. They are checked where they are handed over. */
     public fun build(): ClientOptions = ClientOptions(
-        serverTrust, authorities, pins, clientCertificate, decryptor, trace, unsolicitedCalls, probing, sealedPushesOnly, resolver = resolver,
+        serverTrust, authorities, pins, clientCertificate, decryptor, trace, unsolicitedCalls, probing, resolver, refuseWildcards,
     )
 
     private inline fun set(change: () -> Unit): OptionsBuilder {

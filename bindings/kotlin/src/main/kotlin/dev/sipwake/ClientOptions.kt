@@ -23,11 +23,10 @@ import dev.sipwake.ffi.TracedMessage as FfiTraced
  * @property authorities trusts these authorities (PEM, or one in DER) and nobody else; not together with [serverTrust]
  * @property pins demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4), besides all else
  * @property clientCertificate shown to servers that ask for a certificate
- * @property decryptor opens payloads before they are read
+ * @property decryptor opens payloads before they are read; see also [AccountConfig.sealedPushesOnly]
  * @property trace sees every message that is sent or received
  * @property unsolicitedCalls whether calls that come past the registrar, from an address of their own over UDP, may ring
  * @property probing how the gateways of accounts that list several are probed; by default they are tried in their order
- * @property sealedPushesOnly whether no word of a push is believed that the [decryptor] does not open
  * @property refuseWildcards takes no certificate that names its server by a wildcard alone (RFC 5922 section 7.2)
  * @property resolver looks names up; by default Android's `DnsResolver` is asked for SRV and NAPTR records from Android 10 on, and the system
  * for addresses
@@ -41,7 +40,6 @@ public class ClientOptions(
     public val trace: TraceListener? = null,
     public val unsolicitedCalls: Boolean = false,
     public val probing: GatewayProbe? = null,
-    public val sealedPushesOnly: Boolean = false,
     public val resolver: Resolver? = null,
     public val refuseWildcards: Boolean = false,
 ) {
@@ -51,7 +49,6 @@ public class ClientOptions(
         pins = pins,
         clientCertificate = clientCertificate?.let { FfiCertificate(it.chain, it.key) },
         unsolicitedCalls = unsolicitedCalls,
-        sealedPushesOnly = sealedPushesOnly,
         refuseWildcards = refuseWildcards,
         probing = probing?.toFfi(),
     )

@@ -342,6 +342,10 @@ pub enum Discard {
     /// Too many calls at once.
     #[error("too many calls at once")]
     TooManyCalls,
+    /// A cancel push that names no announced call, or one whose INVITE is here under another id: it ends nothing. Whoever learnt
+    /// the token can send such; a gateway that gives the INVITE another Call-ID than its push does, too, and ends the call by SIP.
+    #[error("a cancel push that names no announced call")]
+    StrayCancel,
 }
 
 /// What happened to a call.

@@ -126,7 +126,7 @@ pub(crate) struct Memory {
     /// Why a Contact with `pn-*` was refused, in the server's words; `None` after a 555.
     pub(crate) refused_why: Option<Box<str>>,
     /// Our address when a server was last believed over a transport on which others can write along: what it said does not
-    /// outlive that network.
+    /// outlive that network, nor the process, since another network may give the same address.
     #[serde(default)]
     pub(crate) heard_at: Option<IpAddr>,
     /// The server has shown that it is one of Mizutech's.
@@ -152,6 +152,9 @@ impl Memory {
 
     /// Forgets what may have been a lie.
     pub(crate) fn forget_hearsay(&mut self) {
+        if self.heard_at.is_none() {
+            return;
+        }
         (self.heard_at, self.auth_uri, self.refused_at, self.refused_why) = (None, None, None, None);
         (self.shown, self.no_outbound) = (Shown::Nothing, false);
         self.realm = self.realm.take().filter(|_| self.realm_pinned);

@@ -686,7 +686,7 @@ impl UserAgent {
 
     /// Returns what judges pushes from outside: who is logged in, and which calls are known.
     pub fn gate(&self) -> Gate {
-        let known = (self.calls.table().clone(), self.calls.past());
+        let known = (self.calls.judged_by(&self.flows), self.calls.past());
         let window = self.calls.policy().window;
         Gate::new(self.users(), self.unread.holds(REMOVALS), known, window, self.calls.judgements().share())
     }

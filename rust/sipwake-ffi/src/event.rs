@@ -251,6 +251,8 @@ pub enum DiscardReason {
     DeadFlow,
     /// Too many calls at once.
     TooManyCalls,
+    /// A cancel push that names no announced call: it ended nothing.
+    StrayCancel,
     /// A request that came past the registrar.
     Unsolicited,
     /// Anything else.
@@ -400,6 +402,7 @@ impl From<sipwake::Discard> for DiscardReason {
             sipwake::Discard::StrayRequest => Self::StrayRequest,
             sipwake::Discard::DeadFlow => Self::DeadFlow,
             sipwake::Discard::TooManyCalls => Self::TooManyCalls,
+            sipwake::Discard::StrayCancel => Self::StrayCancel,
             sipwake::Discard::Unsolicited => Self::Unsolicited,
             _ => Self::Other,
         }

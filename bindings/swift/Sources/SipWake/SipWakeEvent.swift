@@ -131,6 +131,8 @@ public struct DiscardReason: OpenName {
     public static let deadFlow = Self(rawValue: "deadFlow")
     /// Too many calls at once.
     public static let tooManyCalls = Self(rawValue: "tooManyCalls")
+    /// A cancel push that names no announced call: it ended nothing.
+    public static let strayCancel = Self(rawValue: "strayCancel")
     /// A request that came past the registrar.
     public static let unsolicited = Self(rawValue: "unsolicited")
     /// Anything else.
@@ -237,6 +239,7 @@ extension DiscardReason {
         case .strayRequest: self = .strayRequest
         case .deadFlow: self = .deadFlow
         case .tooManyCalls: self = .tooManyCalls
+        case .strayCancel: self = .strayCancel
         case .unsolicited: self = .unsolicited
         case .other: self = .other
         }

@@ -41,6 +41,7 @@ impl Registrant {
             Some(memory) => Memory { call_id: random.token().into(), cseq_reserved: 1, ..memory },
             None => Memory::fresh(random),
         };
+        memory.forget_hearsay();
         locate(&mut memory, &account);
         if memory.bound.as_ref().is_some_and(|bound| !account.names(bound.gateway.as_deref())) {
             part_from_server(&mut memory);
@@ -87,6 +88,7 @@ impl Registrant {
     /// Takes over what an earlier process remembered, which could not be read until now. Call-ID and CSeq are ours; whatever
     /// the server may hold of then is to be removed, with all that was said for it. Returns whether there is any of that.
     pub(crate) fn recall(&mut self, mut earlier: Memory, asking: bool) -> bool {
+        earlier.forget_hearsay();
         locate(&mut earlier, &self.account);
         let mut former = earlier.former;
         match (earlier.bound, &self.memory.bound) {
@@ -204,14 +206,12 @@ impl Registrant {
     /// The device is on another network, where other servers may answer in the name of ours.
     pub(crate) fn network_changed(&mut self) {
         self.memory.nonces.network_changed();
-        if self.memory.heard_at.is_some() {
-            self.memory.forget_hearsay();
-        }
+        self.memory.forget_hearsay();
     }
 
-    /// A flow is up: what another process heard at another address was of another network.
+    /// A flow is up: what was heard at another address was of another network, which nobody told us of.
     pub(crate) fn is_at(&mut self, address: IpAddr) {
-        if self.memory.heard_at.is_some_and(|heard_at| heard_at != address) {
+        if self.memory.heard_at != Some(address) {
             self.memory.forget_hearsay();
         }
     }

@@ -47,6 +47,7 @@ use crate::account::AccountKey;
 use crate::call::{CallPolicy, Decline, HangUp, Progress};
 use crate::clock::Soonest;
 use crate::event::{Answer, CallChange, CallEvent, CallTimes, Caller, Discard, Ended, Event, FlowId, Offer, Output};
+use crate::flows::Flows;
 use crate::outbox::{Outbox, Way};
 use crate::payload::{self, ActionKind, Duty, Ignored, PushAction};
 use crate::record::Decision;
@@ -94,8 +95,17 @@ impl Calls {
         &self.policy
     }
 
-    pub(crate) fn table(&self) -> &Table {
-        &self.table
+    /// Returns the table as a push is to be judged by it.
+    pub(crate) fn judged_by(&self, flows: &Flows) -> Table {
+        let mut table = self.table.clone();
+        table.note_ways(&self.reached(flows));
+        table
+    }
+
+    /// The calls that ring and whose INVITE came on a flow that is up.
+    fn reached(&self, flows: &Flows) -> Vec<Uuid> {
+        let reached = self.invitations.iter().filter(|invitation| flows.up(invitation.way.flow).is_some());
+        reached.filter_map(Invitation::call_that_rings).collect()
     }
 
     /// Takes up what an earlier process knew of calls that ended.
@@ -216,7 +226,14 @@ impl Calls {
                         let answered = self.table.get(action.uuid).is_some_and(|entry| entry.state == State::Answered);
                         (!answered || action.duty == Duty::ReportThenEnd).then_some(action.uuid)
                     }
-                    _ => self.table.cancel(&push, cx.now.boot),
+                    _ => {
+                        let reached = self.reached(cx.flows);
+                        self.table.note_ways(&reached);
+                        if self.table.is_stray(&push) {
+                            cx.outbox.discard(Discard::StrayCancel);
+                        }
+                        self.table.cancel(&push, cx.now.boot)
+                    }
                 };
                 if let Some(uuid) = ends {
                     self.end_call(uuid, Ended::Cancelled, cx);

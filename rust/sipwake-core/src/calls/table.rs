@@ -68,6 +68,8 @@ pub(crate) struct Entry {
     ended_at: Duration,
     /// Known by a cancel push alone, which came first: nobody has heard of this call.
     overtaken: bool,
+    /// No flow is left on which the server could take its INVITE back.
+    cut_off: bool,
 }
 
 /// How the INVITE of an announced call is waited for (ADR 13).
@@ -113,9 +115,15 @@ impl Entry {
     }
 
     /// Whether a cancel push ends it. That of a call that the user has answered is late, or means the user's other devices; and a
-    /// call that no push announced is its INVITE's alone.
-    fn may_be_cancelled(&self) -> bool {
-        self.state == State::Announced || (self.state == State::Ringing && self.push.is_some())
+    /// call that no push announced is its INVITE's alone. Whoever learnt the token can announce a call of any caller, whose INVITE
+    /// then joins it: from there on the push's own id counts only where the server's CANCEL cannot come.
+    fn may_be_cancelled(&self, cancel: &Side) -> bool {
+        let knows_invite = || self.invite.as_ref().is_some_and(|invite| invite.shares_id(cancel));
+        match self.state {
+            State::Announced => true,
+            State::Ringing => self.push.is_some() && (self.cut_off || knows_invite()),
+            State::Answered | State::Over(_) => false,
+        }
     }
 
     /// Boot time at which its INVITE came.
@@ -204,7 +212,7 @@ impl Table {
         match self.cancelled(cancel) {
             Some(index) => {
                 let entry = &self.entries[index];
-                entry.may_be_cancelled().then_some(entry.uuid)
+                entry.may_be_cancelled(cancel).then_some(entry.uuid)
             }
             None if cancel.has_id() => {
                 let uuid = self.next_uuid(cancel);
@@ -300,7 +308,22 @@ impl Table {
     /// What a cancel would meet, and whether it ends that, without changing anything.
     pub(crate) fn peek_cancel(&self, cancel: &Side) -> Option<(Uuid, State, bool)> {
         let entry = &self.entries[self.cancelled(cancel)?];
-        Some((entry.uuid, entry.state, entry.may_be_cancelled()))
+        Some((entry.uuid, entry.state, entry.may_be_cancelled(cancel)))
+    }
+
+    /// Whether a cancel names no call that a push announced, neither one under way nor one that is over.
+    pub(crate) fn is_stray(&self, cancel: &Side) -> bool {
+        self.cancelled(cancel).is_none_or(|index| {
+            let entry = &self.entries[index];
+            entry.state == State::Ringing && !entry.may_be_cancelled(cancel)
+        })
+    }
+
+    /// Notes which of the calls that ring have a flow left on which the server can take them back.
+    pub(crate) fn note_ways(&mut self, reached: &[Uuid]) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.state == State::Ringing) {
+            entry.cut_off = !reached.contains(&entry.uuid);
+        }
     }
 
     /// Whether another push for this account may announce a call. An INVITE needs no such room.
@@ -373,6 +396,7 @@ impl Table {
             wait: Wait::Told,
             ended_at: Duration::ZERO,
             overtaken: false,
+            cut_off: false,
         });
     }
 

@@ -170,6 +170,14 @@ impl Invitation {
         self.purpose == Purpose::Ring(call) && self.is_open()
     }
 
+    /// The call that it lets ring.
+    pub(crate) fn call_that_rings(&self) -> Option<Uuid> {
+        match self.purpose {
+            Purpose::Ring(call) if self.is_open() => Some(call),
+            _ => None,
+        }
+    }
+
     /// RFC 3261 8.2.2.2: the same request on another way.
     pub(crate) fn is_same_request(&self, other: &Message) -> bool {
         self.request.call_id() == other.call_id()

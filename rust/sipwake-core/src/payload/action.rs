@@ -131,7 +131,9 @@ impl PushAction {
         let is_voip = self.channel == Channel::PushKit;
         self.kind = if is_voip { ActionKind::IncomingCall { video: false } } else { ActionKind::RefreshBinding };
         self.duty = if is_voip { Duty::ReportCall } else { Duty::Nothing };
-        self.problem = Some(Problem::NotSealed);
+        // That it was sealed, and did not open, says more.
+        let unopened = self.problem.take().filter(|problem| matches!(problem, Problem::Unopened(_)));
+        self.problem = unopened.or(Some(Problem::NotSealed));
         (self.account, self.caller, self.display_name) = (None, None, None);
         (self.title, self.text) = (None, None);
         self.identity = CallIdentity::default();

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::words::{
-    Asks, Auth, Count, Dropped, End, Fact, For, Gone, How, Kind, Milliseconds, NoRegister, Over, Push, Seconds, Sign,
-    Silence, Status, Told, Trouble, YesNo,
+    Asks, Auth, Count, Distrust, Dropped, End, Fact, For, Gone, How, Kind, Milliseconds, NoRegister, Over, Push,
+    Seconds, Sign, Silence, Status, Told, Trouble, YesNo,
 };
 use crate::event::Failure;
 
@@ -171,6 +171,9 @@ decisions! {
     701 "store-failed" StoreFailed {}
     /// Everything that was asked for is stored.
     702 "durable" Durable {}
+
+    /// What somebody on the network asked for, or said, was not trusted: the app was told.
+    800 "not-trusted" NotTrusted { what: Distrust }
 }
 
 impl Decision {

@@ -186,7 +186,7 @@ impl Recorder {
     pub(crate) fn push(&mut self, action: &PushAction, account: Option<&AccountKey>, nobody: bool, unknown: bool) {
         let call =
             (action.is_call() || action.kind == ActionKind::Cancel || action.must_be_reported()).then_some(action.uuid);
-        let (asks, silence, told) = ((&action.kind).into(), Silence::of(&action.kind, nobody), action.duty.into());
+        let (asks, silence, told) = ((&action.kind).into(), Silence::of(action, nobody), action.duty.into());
         self.write(account, call, Decision::PushJudged { asks, silence, told });
         let age = Seconds(action.age.gone());
         if age.0 >= Duration::from_secs(1) || action.downgraded {
@@ -216,6 +216,7 @@ impl Recorder {
             Event::LoggedOut { account, removed, .. } => {
                 (Some(account), Decision::LoggedOut { removed: (*removed).into() })
             }
+            Event::Warning { account, warning } => (Some(account), Decision::NotTrusted { what: warning.into() }),
             Event::StoreFailed { .. } => (None, Decision::StoreFailed {}),
             Event::Durable => (None, Decision::Durable {}),
             Event::Discarded { reason, count } => {

@@ -7,8 +7,9 @@ use crate::binding::{Purpose, Silent};
 use crate::call::Decline;
 use crate::digest::Unusable;
 use crate::event::{CertificateFault, Discard, Ended, Failure, FlowError, Removed};
-use crate::payload::{ActionKind, Duty, Ignored, Problem};
+use crate::payload::{ActionKind, Duty, Ignored, Problem, PushAction};
 use crate::push::Standing;
+use crate::trust::{RedirectRefusal, Warning};
 
 /// What a decision may carry beside its code: a number that was measured, or a word of a fixed list. There is no way to make one
 /// from a text, so that no name, number, token or address gets in.
@@ -137,6 +138,13 @@ words! {
     Dropped {
         Malformed = 1 "malformed", ForeignResponse = 2 "foreign-response", StrayRequest = 3 "stray-request", DeadFlow = 4 "dead-flow",
         Unsolicited = 5 "past-the-registrar", TooManyCalls = 6 "too-many-calls",
+        StrayCancel = 7 "stray-cancel",
+    }
+    /// What somebody on the network asked for in vain, or may have forged.
+    Distrust {
+        ForeignHost = 1 "redirect-to-foreign-host", Unauthenticated = 2 "redirect-in-the-clear", Weaker = 3 "redirect-to-weaker-transport",
+        Maddr = 4 "redirect-by-maddr", AuthUri = 5 "auth-uri", Realm = 6 "realm-changed", PinnedRealm = 7 "pinned-realm-changed",
+        CallChallenge = 8 "challenge-in-call", ServerProof = 9 "wrong-server-proof",
     }
     Sign { Answer = 1 "answer", Pong = 2 "pong", }
     How { Everywhere = 1 "everywhere", Busy = 2 "busy", }
@@ -222,6 +230,25 @@ impl From<Discard> for Dropped {
             Discard::DeadFlow => Self::DeadFlow,
             Discard::Unsolicited => Self::Unsolicited,
             Discard::TooManyCalls => Self::TooManyCalls,
+            Discard::StrayCancel => Self::StrayCancel,
+        }
+    }
+}
+
+impl From<&Warning> for Distrust {
+    fn from(warning: &Warning) -> Self {
+        match warning {
+            Warning::RedirectRefused { why, .. } => match why {
+                RedirectRefusal::ForeignHost => Self::ForeignHost,
+                RedirectRefusal::Unauthenticated => Self::Unauthenticated,
+                RedirectRefusal::WeakerTransport => Self::Weaker,
+                RedirectRefusal::Maddr => Self::Maddr,
+            },
+            Warning::AuthUriRefused { .. } => Self::AuthUri,
+            Warning::RealmChanged { .. } => Self::Realm,
+            Warning::PinnedRealmChanged { .. } => Self::PinnedRealm,
+            Warning::CallChallengeRefused { .. } => Self::CallChallenge,
+            Warning::ServerProofWrong => Self::ServerProof,
         }
     }
 }
@@ -314,9 +341,13 @@ impl From<&ActionKind> for Asks {
 }
 
 impl Silence {
-    /// Why a push asks for nothing, where `nobody` is logged in at all.
-    pub(super) fn of(kind: &ActionKind, nobody: bool) -> Self {
-        let ActionKind::Ignore { reason } = kind else { return Self::None };
+    /// Why a push asks for nothing, or no word of it was believed, where `nobody` is logged in at all.
+    pub(super) fn of(action: &PushAction, nobody: bool) -> Self {
+        let reason = match &action.kind {
+            ActionKind::Ignore { reason } => reason,
+            _ if matches!(action.problem, Some(Problem::NotSealed | Problem::Unopened(_))) => return Self::NotSealed,
+            _ => return Self::None,
+        };
         match reason {
             Ignored::LoggedOut if nobody => Self::NoAccount,
             Ignored::LoggedOut => Self::LoggedOut,

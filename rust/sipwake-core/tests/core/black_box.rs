@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sipwake_core::event::FlowError;
+use sipwake_core::event::{Event, FlowError};
 use sipwake_core::record::{CODES, Code, Kind, Network, Obstacle, Platform, Report, ReportError, Value};
 use sipwake_core::snapshot::RECORD;
 
@@ -102,6 +102,37 @@ fn a_refused_nonce_and_a_kept_one_are_told_apart() {
     let report = report(&stage);
     let sent: Vec<_> = report.decisions.iter().rev().filter(|noted| noted.name == "register-sent").take(2).collect();
     assert_eq!([sent[1].word("auth"), sent[0].word("auth")], [Some("kept-nonce"), Some("challenge")]);
+}
+
+#[test]
+fn what_was_not_trusted_is_written_down_with_what_it_was() {
+    let mut stage = Stage::rfc8599();
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    stage.reply(&first, 302, &["Contact: <sip:evil.example>"]);
+    let wrong = "Authentication-Info: qop=auth, rspauth=\"00f8f25752fb9db835043a59f6041c85\", nc=00000001";
+    let mut proven = Stage::new(account(|_| {}), None);
+    proven.registered_with(&[wrong, "X-Sy.AuthURI: sip:evil.example"]);
+    for (stage, words) in [(&stage, &["redirect-to-foreign-host"][..]), (&proven, &["auth-uri", "wrong-server-proof"])]
+    {
+        let report = report(stage);
+        let noted = report.decisions.iter().filter(|noted| noted.name == "not-trusted");
+        let mut what: Vec<_> = noted.map(|noted| noted.word("what").expect("a word")).collect();
+        what.sort_unstable();
+        assert_eq!(what, words);
+        let told = stage.events.iter().filter(|event| matches!(event, Event::Warning { .. })).count();
+        assert_eq!(told, words.len(), "and the app is told");
+    }
+}
+
+#[test]
+fn a_push_that_was_to_be_sealed_and_is_not_says_so() {
+    let mut stage = Stage::new(account(|config| config.sealed_pushes_only = true), rfc8599());
+    stage.registered();
+    stage.push(CALL);
+    let report = report(&stage);
+    let judged = report.decisions.iter().rev().find(|noted| noted.name == "push-judged").expect("it came");
+    assert_eq!((judged.word("asks"), judged.word("silence")), (Some("refresh"), Some("not-sealed")));
 }
 
 #[test]

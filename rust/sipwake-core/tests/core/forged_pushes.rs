@@ -5,7 +5,7 @@ use sipwake_core::event::{CallChange, Discard, Ended, Event};
 use sipwake_core::payload::{ActionKind, Channel, Duty, PushAction};
 use uuid::Uuid;
 
-use crate::incoming::{call, invite, ready};
+use crate::incoming::{call, invite, ready, request};
 use crate::support::{Sent, Stage, account, mpush, seconds};
 
 fn announces(id: &str, from: &str) -> String {
@@ -101,6 +101,75 @@ fn a_cancel_that_overtook_its_push_silences_that_push_alone() {
     assert!(!late.is_call() && announced(&stage) == 0, "{late:?}");
     rings_with_180(&mut stage, "c", "1234");
     assert_eq!(stage.push(&announces("c", "1234")).uuid, call(&stage)[0], "and its push is of the call that lives");
+}
+
+/// A forged push names the number of a real caller, whose INVITE it joins: before that came, or after.
+fn joined(forged_first: bool) -> (Stage, Uuid) {
+    let mut stage = ready();
+    if forged_first {
+        stage.push(&announces("forged", "1234"));
+    }
+    stage.input(invite("real", "1234"));
+    if !forged_first {
+        stage.push(&announces("forged", "1234"));
+    }
+    stage.all();
+    let mut names = call(&stage);
+    names.dedup();
+    assert_eq!(names.len(), 1, "they are one call");
+    (stage, names[0])
+}
+
+#[test]
+fn whoever_announced_a_call_by_a_forged_push_cannot_end_the_invite_that_joined_it() {
+    for forged_first in [true, false] {
+        for channel in [Channel::FcmAndroid, Channel::PushKit] {
+            for forged in [
+                cancels("forged", "1234"),
+                cancels("forged", ""),
+                cancels("other", "1234"),
+                r#"{"ntype":"2"}"#.to_owned(),
+            ] {
+                let (mut stage, live) = joined(forged_first);
+                let action = stage.push_on(&forged, channel);
+                assert!(ends(&stage).is_empty(), "{forged}");
+                assert!(stage.all().iter().all(|sent| sent.code().is_none()), "{forged}");
+                assert!(action.duty != Duty::ReportThenEnd || action.uuid != live, "{forged}: {action:?}");
+                let told = |event: &Event| matches!(event, Event::Discarded { reason: Discard::StrayCancel, count: 1 });
+                assert_eq!(stage.events.iter().filter(|event| told(event)).count(), 1, "{forged}");
+                let report = stage.agent.report(None, stage.now);
+                let dropped =
+                    report.decisions.iter().rfind(|noted| noted.name == "dropped").expect("it is written down");
+                assert_eq!(dropped.word("what"), Some("stray-cancel"));
+                // The server's own CANCEL does end it.
+                stage.input(request("CANCEL", "real", "real", "1234", "", ""));
+                assert_eq!(ends(&stage), [Ended::Cancelled]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_invites_own_id_ends_it_by_push_and_so_does_the_pushs_where_the_flow_is_lost() {
+    let (mut stage, _) = joined(true);
+    stage.push(&cancels("real", "1234"));
+    assert_eq!(ends(&stage), [Ended::Cancelled], "who knows the Call-ID is the server");
+    for channel in [Channel::FcmAndroid, Channel::PushKit] {
+        let (mut stage, live) = joined(true);
+        stage.opens = false;
+        stage.network_changes();
+        let action = stage.push_on(&cancels("forged", "1234"), channel);
+        assert_eq!((ends(&stage), action.uuid), (vec![Ended::Cancelled], live), "no CANCEL can come");
+    }
+}
+
+#[test]
+fn late_cancels_of_calls_that_were_announced_are_no_strays() {
+    let mut stage = ready();
+    stage.push(&announces("c", "1234"));
+    stage.push(&cancels("c", "1234"));
+    stage.push(&cancels("c", "1234"));
+    assert!(!stage.events.iter().any(|event| matches!(event, Event::Discarded { .. })), "{:?}", stage.events);
 }
 
 // Limits.

@@ -291,9 +291,14 @@ impl Oracle {
     /// The call that ends, and whether a tombstone is left.
     fn cancel(&self, cancel: &Side) -> (Option<usize>, bool) {
         if let Some(index) = self.newest(|call| !call.over() && call.shares(cancel)) {
-            // C1: a push announced it, or C2.
+            // C1: a push announced it, and its INVITE, if that is here, has the id as well; or C3.
             let call = &self.calls[index];
-            let ends = call.stands == Stands::Announced || (call.stands == Stands::Ringing && call.push.is_some());
+            let by_invite = call.invite.as_ref().is_some_and(|invite| invite.shares(cancel));
+            let ends = match call.stands {
+                Stands::Announced => true,
+                Stands::Ringing => call.push.is_some() && by_invite,
+                Stands::Answered | Stands::Over { .. } => false,
+            };
             return (ends.then_some(index), false);
         }
         if self.newest(|call| call.shares(cancel)).is_some() {
@@ -582,7 +587,7 @@ impl Scene {
                 if !self.seen.insert(uuid) {
                     self.fail("should have a name of its own");
                 }
-                // C5: the call lives.
+                // C6: the call lives.
                 self.oracle.calls.retain(|call| !(call.tombstone && call.shares(&side)));
                 let index = self.oracle.add(None, Some(side), Stands::Ringing, now);
                 self.oracle.calls[index].uuid = Some(uuid);

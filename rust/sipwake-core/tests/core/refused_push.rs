@@ -1,12 +1,18 @@
 //! Servers that refuse push with a 555 (RFC 8599 section 4.1.1), over virtual time.
 
+use sipwake_core::account::{AccountConfig, Transport};
 use sipwake_core::push::{Dialect, Provider, PushConfig, Reason, Standing};
 
-use crate::support::{CHALLENGE, START, Sent, Stage, account, fcm, mpush, push_config, rfc8599, seconds, token};
+use crate::support::{CHALLENGE, START, Sent, Stage, account, fcm, mpush, over, push_config, rfc8599, seconds, token};
+
+/// Over TLS: what is heard in the clear ends with the process (`trust`).
+fn believed() -> AccountConfig {
+    over(Transport::Tls)
+}
 
 /// Registered without push, which the server has just refused.
 fn refused() -> Stage {
-    let mut stage = Stage::rfc8599();
+    let mut stage = Stage::new(believed(), rfc8599());
     stage.set_token(fcm("a:1"));
     let first = stage.register();
     stage.reply(&first, 555, &[]);
@@ -18,7 +24,7 @@ fn refused() -> Stage {
 #[test]
 fn a_555_is_answered_without_push_and_stays_refused() {
     let push = push_config(Provider::Fcm, &[Dialect::Rfc8599]);
-    let mut stage = Stage::rfc8599();
+    let mut stage = Stage::new(believed(), rfc8599());
     stage.set_token(fcm("a:1"));
     let first = stage.register();
     stage.reply(&first, 401, &[CHALLENGE]);
@@ -38,14 +44,14 @@ fn a_555_is_answered_without_push_and_stays_refused() {
     stage.ok(&refresh, &[]);
     assert_eq!(stage.last().verdict.standing, Standing::Refused);
 
-    let mut later = stage.restart(account(|_| {}), Some(push.clone()));
+    let mut later = stage.restart(believed(), Some(push.clone()));
     let again = later.register();
     later.ok(&again, &[]);
     assert_eq!(later.last().verdict.standing, Standing::Refused);
 
     let mut other = push;
     other.provider = Provider::Other("acme".into());
-    later.add(account(|_| {}), Some(other));
+    later.add(believed(), Some(other));
     assert!(later.register().contact().contains("pn-provider=acme"), "another provider may be asked for");
 }
 
@@ -71,7 +77,7 @@ fn a_555_is_tried_again_once_a_day_but_not_when_a_call_waits() {
     assert!(asked_at.windows(2).all(|two| two[1] - two[0] >= DAY), "{asked_at:?}");
 
     stage.now.wall += seconds(DAY);
-    let mut woken = stage.restart(account(|_| {}), rfc8599());
+    let mut woken = stage.restart(believed(), rfc8599());
     woken.push("{}");
     let request = woken.one();
     assert!(!pn(&request), "a call may wait: {request:?}");
@@ -88,7 +94,7 @@ fn a_555_is_remembered_for_a_day_to_the_second() {
     for (age, asks) in [(86_399, false), (86_400, true)] {
         let mut now = stage.now;
         now.wall += seconds(age);
-        let mut later = Stage::restored(account(|_| {}), rfc8599(), stage.store.clone(), now, 2);
+        let mut later = Stage::restored(believed(), rfc8599(), stage.store.clone(), now, 2);
         assert_eq!(later.register().contact().contains("pn-"), asks, "after {age} s");
     }
 }

@@ -124,6 +124,21 @@ fn what_was_bound_before_is_removed_though_its_record_was_read_late() {
 }
 
 #[test]
+fn a_record_that_is_read_late_brings_back_nothing_that_was_heard_in_the_clear() {
+    let mut earlier = Stage::rfc8599();
+    earlier.set_token(fcm("a:1"));
+    let first = earlier.register();
+    earlier.reply(&first, 555, &[]);
+    let second = earlier.one();
+    assert!(!second.contact().contains("pn-"));
+    earlier.ok(&second, &[]);
+    let mut stage = shut(&earlier);
+    stage.add_unread_with(rfc8599());
+    stage.unlock();
+    assert!(stage.register().contact().contains("pn-"));
+}
+
+#[test]
 fn a_log_out_that_was_delivered_before_the_record_could_be_read_removes_what_the_record_tells_of() {
     let earlier = Stage::bound();
     let mut stage = shut(&earlier);

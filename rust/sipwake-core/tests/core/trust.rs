@@ -469,13 +469,52 @@ fn a_refusal_of_push_that_was_heard_in_the_clear_ends_with_the_network() {
         let second = stage.one();
         stage.ok(&second, &[]);
 
-        // A later process at another address, whose first flow shows that.
-        let mut later = stage.restart(over(transport), rfc8599());
-        later.local = "198.51.100.20:5070".parse().expect("an address");
-        assert_eq!(later.register().contact().contains("pn-"), asks, "{transport:?}: another network by its address");
-
         stage.network_changes();
         assert_eq!(stage.one().contact().contains("pn-"), asks, "{transport:?}");
+    }
+}
+
+fn of_a_device(transport: Transport) -> AccountConfig {
+    let mut config = of_mizutech(transport);
+    config.instance_id = Some("urn:uuid:00000000-0000-4000-8000-000000000001".into());
+    config
+}
+
+/// Registered at a server that says this of itself: with a status of its own, or in the 200.
+fn heard(transport: Transport, says: &str) -> Stage {
+    let mut stage = Stage::new(of_a_device(transport), rfc8599());
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    match says {
+        "555" | "439" => {
+            stage.reply(&first, says.parse().expect("a status"), &[]);
+            let second = stage.one();
+            stage.ok(&second, &[]);
+        }
+        _ => {
+            stage.reply(&first, 401, &[&asks("asterisk", "n1")]);
+            let second = stage.one();
+            stage.ok(&second, &[says]);
+        }
+    }
+    stage
+}
+
+#[test]
+fn a_later_process_believes_nothing_that_was_heard_in_the_clear_not_even_at_the_same_address() {
+    let is_marked: [(&str, fn(&Sent) -> bool); 3] = [
+        ("555", |sent| !sent.contact().contains("pn-")),
+        ("439", |sent| !sent.contact().contains("reg-id")),
+        ("X-Sy.AuthURI: sip:upper.example", |sent| sent.auth("uri") == Some("sip:upper.example")),
+    ];
+    for (says, marked) in is_marked {
+        for (transport, lasts) in [(Transport::Udp, false), (Transport::Tcp, false), (Transport::Tls, true)] {
+            let mut stage = heard(transport, says);
+            assert!(marked(&stage.register()), "{says} is heeded in its own process");
+            let mut later = stage.restart(of_a_device(transport), rfc8599());
+            assert_eq!(later.local, stage.local);
+            assert_eq!(marked(&later.register()), lasts, "{says} over {transport:?}");
+        }
     }
 }
 

@@ -47,6 +47,9 @@ public enum class DiscardReason {
     /** Too many calls at once. */
     TOO_MANY_CALLS,
 
+    /** A cancel push that names no announced call: it ended nothing. */
+    STRAY_CANCEL,
+
     /** A request that came past the registrar. */
     UNSOLICITED,
 

@@ -8,12 +8,17 @@ import PackageDescription
 let package = Package(
     name: "SipWake",
     platforms: [.iOS(.v16), .macCatalyst(.v16), .macOS(.v13), .visionOS(.v1)],
-    products: [.library(name: "SipWake", targets: ["SipWake"])],
+    products: [
+        .library(name: "SipWake", targets: ["SipWake"]),
+        // For tests: the mock gateway's driver. Not linked into apps.
+        .library(name: "SipWakeTesting", targets: ["SipWakeTesting"]),
+    ],
     targets: [
         .target(name: "SipWakeFFIC", linkerSettings: [.linkedLibrary("sipwake_ffi")]),
         .target(name: "SipWakeFFI", dependencies: ["SipWakeFFIC"], swiftSettings: [.swiftLanguageMode(.v5)]),
         .target(name: "SipWake", dependencies: ["SipWakeFFI"], resources: [.process("PrivacyInfo.xcprivacy")]),
-        .testTarget(name: "SipWakeTests", dependencies: ["SipWake"]),
+        .target(name: "SipWakeTesting"),
+        .testTarget(name: "SipWakeTests", dependencies: ["SipWake", "SipWakeTesting"]),
     ],
     swiftLanguageModes: [.v6]
 )

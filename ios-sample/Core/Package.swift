@@ -13,7 +13,7 @@ let package = Package(
     dependencies: [.package(name: "SipWake", path: sipwake)],
     targets: [
         .target(name: "SampleCore", dependencies: ["SipWake"]),
-        .testTarget(name: "SampleCoreTests", dependencies: ["SampleCore", "SipWake"]),
+        .testTarget(name: "SampleCoreTests", dependencies: ["SampleCore", "SipWake", .product(name: "SipWakeTesting", package: "SipWake")]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -38,7 +38,10 @@ let package = Package(
             name: "SipWakeApple", dependencies: [.product(name: "SipWake", package: "SipWake")] + dependencies,
             swiftSettings: [.define("SIPWAKE_STANDINS")]),
         .testTarget(
-            name: "AppleTests", dependencies: ["SipWakeApple", .product(name: "SipWake", package: "SipWake")] + dependencies),
+            name: "AppleTests",
+            dependencies: [
+                "SipWakeApple", .product(name: "SipWake", package: "SipWake"), .product(name: "SipWakeTesting", package: "SipWake"),
+            ] + dependencies),
     ],
     swiftLanguageModes: [.v6]
 )

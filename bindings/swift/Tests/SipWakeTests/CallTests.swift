@@ -1,5 +1,6 @@
 import Foundation
 import SipWake
+import SipWakeTesting
 import Testing
 
 /// CallKit's part, played: it notes what it is told.

@@ -1,5 +1,6 @@
 import Foundation
 import SipWake
+import SipWakeTesting
 import Testing
 
 let firstToken = String(repeating: "a1", count: 32)

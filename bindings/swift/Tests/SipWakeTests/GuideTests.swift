@@ -1,5 +1,6 @@
 import Foundation
 import SipWake
+import SipWakeTesting
 import Testing
 
 // What docs/swift.md shows, between `begin` and `end`, compiled and run. A test below compares the page with this file.

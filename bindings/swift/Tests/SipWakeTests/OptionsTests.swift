@@ -1,5 +1,6 @@
 import Foundation
 import SipWake
+import SipWakeTesting
 import Testing
 
 /// Opens `{"sealed": "…"}`, throws at `{"broken": …}` and knows nothing else.

@@ -1,5 +1,6 @@
 import Foundation
 import SipWake
+import SipWakeTesting
 import Testing
 
 @Suite(.serialized) struct StoryTests {

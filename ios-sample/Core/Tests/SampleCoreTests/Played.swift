@@ -1,6 +1,7 @@
 import Foundation
 import SampleCore
 import SipWake
+import SipWakeTesting
 import Testing
 
 let token = String(repeating: "a1", count: 32)

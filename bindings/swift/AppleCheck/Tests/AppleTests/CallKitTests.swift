@@ -5,6 +5,7 @@ import PushKit
 import Security
 import SipWake
 import SipWakeApple
+import SipWakeTesting
 import Testing
 import UIKit
 import UserNotifications

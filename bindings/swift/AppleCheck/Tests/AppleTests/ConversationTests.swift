@@ -3,6 +3,7 @@ import LiveCommunicationKit
 import PushKit
 import SipWake
 import SipWakeApple
+import SipWakeTesting
 import Testing
 
 /// An app that shows its calls in LiveCommunicationKit.

@@ -69,6 +69,7 @@ final class Phone {
 import CallKit
 import Foundation
 import PushKit
+import SipWakeTesting
 import Testing
 
 /// The app's own media engine.

@@ -4,6 +4,7 @@ import Foundation
 import PushKit
 import SipWake
 import SipWakeApple
+import SipWakeTesting
 import Testing
 
 /// A media engine that has one answer for all.

@@ -1,1 +1,0 @@
-../../../Tests/SipWakeTests/MockGateway.swift

@@ -1,1 +1,0 @@
-../../../../bindings/swift/Tests/SipWakeTests/MockGateway.swift

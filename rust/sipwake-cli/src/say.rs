@@ -105,6 +105,7 @@ fn end(ended: Ended) -> String {
         Ended::Missed => "its INVITE never came",
         Ended::Unanswered => "nobody answered in time",
         Ended::LoggedOut => "the user logged out",
+        Ended::NoCall => "there was no call: the push was for a request inside another one",
         _ => "for a reason that this command has no words for",
     };
     format!("ended: {how}")

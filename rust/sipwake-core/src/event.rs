@@ -533,4 +533,6 @@ pub enum Ended {
     Unanswered,
     /// The user logged out.
     LoggedOut,
+    /// There was no call: the push woke the phone for a request inside a call that goes on (RFC 8599 section 6).
+    NoCall,
 }

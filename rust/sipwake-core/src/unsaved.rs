@@ -59,7 +59,7 @@ impl Unsaved {
     /// The driver takes its next output: without an answer, the one before counts as stored.
     pub(crate) fn polled(&mut self, record: Option<&Record>) {
         if let Some(asked) = self.asked.take() {
-            self.stored(asked.id);
+            self.refused.retain(|refused| refused.key != asked.key);
         }
         let asked = |record: &Record| Asked {
             id: record.id,
@@ -86,6 +86,9 @@ impl Unsaved {
         let now = self.now;
         if let Some(refused) = self.refused.iter_mut().find(|refused| refused.key == key) {
             let wait = FIRST.saturating_mul(1 << refused.times.min(16)).min(LONGEST);
+            // What is stored again holds what was wished before, too.
+            let wished = refused.durability == Durability::Wish;
+            let durability = if wished { Durability::Wish } else { durability };
             *refused = Refused { id, durability, times: refused.times + 1, again: Some(now + wait), key: key.clone() };
         } else if self.refused.len() < MAX_UNSAVED {
             self.refused.push(Refused { key: key.clone(), id, durability, times: 1, again: Some(now + FIRST) });
@@ -165,6 +168,19 @@ mod tests {
             refuse(&mut unsaved, 10 + number, &format!("binding-{number}"), now);
         }
         assert_eq!(unsaved.refused.len(), MAX_UNSAVED);
+    }
+
+    #[test]
+    fn to_poll_on_without_an_answer_says_that_a_record_is_stored_which_was_refused_before() {
+        let mut unsaved = Unsaved::default();
+        refuse(&mut unsaved, 1, "removals", Duration::ZERO);
+        let record = |id, durability| Record { id: SaveId(id), key: "removals".to_owned(), bytes: None, durability };
+        unsaved.polled(Some(&record(2, Durability::Progress)));
+        assert_eq!(unsaved.failed(SaveId(2)).as_deref(), Some("removals"));
+        assert!(unsaved.holds_a_wish(), "the wish is in the record that was refused last, too");
+        unsaved.polled(Some(&record(3, Durability::Wish)));
+        unsaved.polled(None);
+        assert!(!unsaved.holds("removals") && !unsaved.holds_a_wish() && unsaved.timeout().is_none());
     }
 
     #[test]

@@ -733,6 +733,9 @@ impl UserAgent {
                 // A kill during the log-out may have left it.
                 self.forget_record(done.key());
                 self.outbox.save_removal(done.key(), None, Durability::Wish);
+            } else {
+                // Nothing is to be told, and a push for an earlier installation may be on its way.
+                self.outbox.save_removals(Durability::Wish);
             }
             let record = binding_key(done.key());
             if self.unread.holds(&record) {

@@ -110,25 +110,11 @@ impl Habit {
     }
 }
 
-/// What the phone does not live with yet; `simulate --habit` shows it.
-const OPEN: [Habit; 1] = [Habit::NonceOnce500];
-
-/// Why, in words; `simulate` says it with each result.
-pub const OPEN_FAULTS: [&str; 3] = [
-    "nonce_once500: after a kill while the store fails, a nonce refused by 500 is not told from a CSeq that is too low (seed 7303)",
-    "stale_unsaid with a server that restarts between its challenge and the answer: taken for a wrong password (seed 7390)",
-    "a gateway apart that refuses used nonces or what is right: rare lives leave a binding at the gateway that was left",
-];
-
-/// Draws a server's habits: each in some nine of a hundred lives. Beside several gateways none of them refuses nonces, or what is
-/// right: that is open.
-pub(crate) fn drawn(seed: u64, apart: bool) -> Vec<Habit> {
+/// Draws a server's habits: each in some nine of a hundred lives.
+pub(crate) fn drawn(seed: u64) -> Vec<Habit> {
     // A stream of its own: what else happens in a story does not depend on it.
     let mut chance = Chance::new(seed ^ 0x6861_6269_7473_2121);
-    let mut habits: Vec<Habit> = Habit::ALL.into_iter().filter(|_| chance.hits(95)).collect();
-    let refuses = |habit: &Habit| habit.refuses_used_nonces().is_some() || *habit == Habit::ForbiddenAtTimes;
-    habits.retain(|habit| !(OPEN.contains(habit) || (apart && refuses(habit))));
-    habits
+    Habit::ALL.into_iter().filter(|_| chance.hits(95)).collect()
 }
 
 /// The address that a NAT gives the phone: another one for each of its own, with the same port.
@@ -182,7 +168,7 @@ mod tests {
     #[test]
     fn each_habit_is_drawn_in_five_of_a_hundred_lives_or_more() {
         const LIVES: u64 = 10_000;
-        for habit in Habit::ALL.into_iter().filter(|habit| !OPEN.contains(habit)) {
+        for habit in Habit::ALL {
             let with = (0..LIVES).filter(|seed| Script::from_seed(*seed).setting.has(habit)).count() as u64;
             assert!(with * 20 >= LIVES, "{habit:?}: {with} of {LIVES}");
         }

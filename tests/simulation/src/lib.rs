@@ -18,7 +18,7 @@ mod wire;
 mod world;
 
 pub use chance::Chance;
-pub use habits::{Habit, OPEN_FAULTS};
+pub use habits::Habit;
 pub use processor::{processor_time, resident};
 pub use promises::Broken;
 pub use script::{Damage, Happening, Profile, Script, Setting};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use simulation::{Habit, OPEN_FAULTS, Script, play, processor_time, run_shown, shrink};
+use simulation::{Habit, Script, play, processor_time, run_shown, shrink};
 
 const HELP: &str = "simulate [--seeds N | --seconds N] [--from SEED] [--habit NAME]… [--keep FOLDER] | --seed SEED | --script FILE | --show FILE";
 
@@ -94,7 +94,6 @@ impl Many {
         for (habit, lives) in lives_with {
             println!("{habit:?}: {lives} lives, {:.1} %", 100.0 * lives as f64 / played.max(1) as f64);
         }
-        OPEN_FAULTS.iter().for_each(|fault| println!("open: {fault}"));
         let seconds = (processor_time() - used).as_secs_f64().max(0.01);
         println!(
             "{played} seeds, {days:.0} days, {registers} REGISTERs in {seconds:.1} s of processor time: {:.0} seeds a second, {:.0} days a minute; {violations} violations",

@@ -61,6 +61,10 @@ pub(crate) struct Phone {
     pub(crate) black_box: Option<Vec<u8>>,
     /// Until when the store refuses everything.
     pub(crate) store_fails_until: u64,
+    /// Until when the store cannot be read, since the phone was not unlocked yet.
+    pub(crate) shut_until: u64,
+    /// Records that this process has not read yet.
+    pub(crate) unread: BTreeSet<String>,
     /// Records that the store has refused and not taken since: what it holds under these keys is out of date.
     pub(crate) unstored: BTreeSet<String>,
     /// Those of them that a killed process left behind.
@@ -95,6 +99,8 @@ impl Phone {
             store: BTreeMap::new(),
             black_box: None,
             store_fails_until: 0,
+            shut_until: 0,
+            unread: BTreeSet::new(),
             unstored: BTreeSet::new(),
             stale: BTreeSet::new(),
             flows: BTreeMap::new(),

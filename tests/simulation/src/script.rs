@@ -196,6 +196,8 @@ pub enum Happening {
     LatePush(usize),
     /// The store refuses every record for so long.
     StoreFails(u64),
+    /// The phone is restarted, and nobody unlocks it for so long: until then the store cannot be read.
+    StoreShut(u64),
     /// The user's password is another from here on, and the phone never learns it.
     PasswordChanges(usize),
     /// The app states other push settings for this account.
@@ -243,7 +245,7 @@ impl Script {
         // A stream of its own: what else happens in a story does not depend on it.
         let mut later = Chance::new(seed ^ 0x7365_7474_696e_6773);
         let setting = Setting {
-            habits: habits::drawn(seed, setting.apart.is_some()),
+            habits: habits::drawn(seed),
             shared_extension: setting.accounts > 1 && later.hits(400),
             ..setting
         };
@@ -268,6 +270,10 @@ impl Script {
         while later.hits(250) {
             let who = later.between(0, setting.accounts as u64 - 1) as usize;
             happenings.push((later.between(0, setting.length), Happening::Settings(who)));
+        }
+        while later.hits(150) {
+            let shut = *later.pick(&[20 * SECOND, 5 * MINUTE, HOUR, 3 * HOUR]);
+            happenings.push((later.between(0, setting.length), Happening::StoreShut(later.between(SECOND, shut))));
         }
         happenings.sort_by_key(|(at, _)| *at);
         Self { setting, happenings }

@@ -132,10 +132,7 @@ impl Server {
     }
 
     pub(crate) fn restart(&mut self, keep: bool) {
-        // Open, see `habits::OPEN_FAULTS`: without `stale` a nonce lost between challenge and answer looks like a wrong password.
-        if !self.setting.has(Habit::StaleUnsaid) {
-            self.nonces.clear();
-        }
+        self.nonces.clear();
         self.answers.clear();
         self.trouble.clear();
         if !keep {

@@ -72,13 +72,16 @@ impl Binding {
         if self.nonces.is_none() && !sent.chain.without_auth_uri {
             self.take_auth_uri(message, who, flows, outbox);
         }
-        who.skip_after(code);
+        if !sent.blames_nonce(code) {
+            who.skip_after(code);
+        }
         let names = ["Server", "User-Agent"].into_iter().filter_map(|name| message.header(name));
         who.memory.mizutech |= message.header("X-Sy.AuthURI").is_some()
             || names.into_iter().any(|name| name.to_ascii_lowercase().contains("mizu"));
         let outcome = match code {
             200..=299 => {
                 self.proven |= self.flow == Some(sent.way.flow);
+                who.refused = false;
                 let proof = self.take_next_nonce(message, who, now);
                 if proof == ServerProof::Mismatch {
                     outbox.warn(&who.key, Warning::ServerProofWrong);
@@ -222,14 +225,27 @@ impl Binding {
         let slow = sent.chain.asked_at.is_some_and(|at| now.boot.saturating_sub(at) >= SLOW);
         if slow {
             sent.chain.auth.excuse();
+            sent.chain.refused_once = true;
         }
         sent.chain.asked_at = Some(sent.sent_at);
+        let same_nonce = challenges.iter().any(|challenge| nonces.holds(challenge));
         let mut next = sent.chain.auth.judge(&challenges, who.account.credentials(), nonces, now);
         if next == Next::WrongCredentials && who.memory.auth_uri.take().is_some() {
             // Not the password but the URI that the server wanted it hashed with may be wrong.
-            sent.chain.without_auth_uri = true;
+            (sent.chain.without_auth_uri, sent.chain.refused_once) = (true, true);
             sent.chain.auth.excuse();
             next = sent.chain.auth.judge(&challenges, who.account.credentials(), nonces, now);
+        }
+        let doubtful = next == Next::WrongCredentials && !same_nonce && !who.refused;
+        if doubtful && !std::mem::replace(&mut sent.chain.refused_once, true) {
+            // A server that restarts loses the nonce that it gave, and not every one says `stale` then.
+            sent.chain.auth.excuse();
+            next = sent.chain.auth.judge(&challenges, who.account.credentials(), nonces, now);
+        }
+        let exhausted = next == Next::NoUsableChallenge(Unusable::EndlessChallenges);
+        if exhausted && sent.chain.refused_once && challenges.iter().all(|challenge| !challenge.stale) {
+            // It never said that a nonce was at fault.
+            next = Next::WrongCredentials;
         }
         match next {
             Next::Answer => {
@@ -237,7 +253,10 @@ impl Binding {
                 sent.chain.single_contact &= !std::mem::take(&mut sent.chain.doubted);
                 self.again(sent, code, message)
             }
-            Next::WrongCredentials => Outcome::Denied(Failure::WrongCredentials),
+            Next::WrongCredentials => {
+                who.refused = true;
+                Outcome::Denied(Failure::WrongCredentials)
+            }
             Next::NoUsableChallenge(unusable) => Outcome::Denied(Failure::Unanswerable(unusable)),
         }
     }
@@ -331,8 +350,8 @@ impl Sent {
     fn blames_nonce(&self, code: u16) -> bool {
         let unrelated = match &self.chain.purpose {
             Purpose::Bind => false,
-            Purpose::Remove => matches!(code, 404 | 604),
-            Purpose::Vacate(_) | Purpose::Query(_) => true,
+            Purpose::Remove | Purpose::Vacate(_) => matches!(code, 404 | 604),
+            Purpose::Query(_) => true,
         };
         self.chain.ahead && code >= 400 && !unrelated && !matches!(code, 408 | 423 | 439 | 503 | 504 | 555)
     }

@@ -75,6 +75,8 @@ pub(crate) struct Chain {
     doubted: bool,
     /// The server's own digest URI was refused.
     without_auth_uri: bool,
+    /// A fresh nonce was refused once: the server may have lost it between its challenge and our answer.
+    refused_once: bool,
 }
 
 impl Chain {
@@ -92,6 +94,7 @@ impl Chain {
             single_contact: false,
             doubted: false,
             without_auth_uri: false,
+            refused_once: false,
         })
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Registrant {
     cseq: u32,
     /// The user logged out: what is remembered is stored as a pending log-out.
     pub(super) leaving: bool,
+    /// The credentials were refused, and nothing was accepted since: they are not tried twice again.
+    pub(super) refused: bool,
 }
 
 impl Registrant {
@@ -53,7 +55,7 @@ impl Registrant {
                 spoken.push = push.clone();
             }
         }
-        Self { key: account.key(), cseq: memory.cseq_reserved, account, push, memory, leaving: false }
+        Self { key: account.key(), cseq: memory.cseq_reserved, account, push, memory, leaving: false, refused: false }
     }
 
     pub(crate) fn key(&self) -> &AccountKey {
@@ -129,6 +131,7 @@ impl Registrant {
         if account.hops() != self.account.hops() {
             part_from_server(&mut self.memory);
         }
+        self.refused = false;
         self.account = account;
         self.push = push.map(Arc::new);
     }

@@ -205,7 +205,8 @@ impl Calls {
                         if !known && !self.table.contradicts(uuid) && self.learn_caller(uuid, &caller) {
                             self.tell_call(uuid, CallChange::CallerChanged(caller), cx);
                         }
-                        is_here
+                        // What names no call may be of another one, or of a request inside this one.
+                        is_here && (push.has_id() || push.names_caller())
                     }
                     Arrival::Ghost(uuid, how) => {
                         let decision = Decision::Tombstone { invite: YesNo::No, ended: how.into() };

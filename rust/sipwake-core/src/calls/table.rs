@@ -245,6 +245,19 @@ impl Table {
         true
     }
 
+    /// The announced call that may be none: its push came during the call of this name, for its account or any, and told nothing.
+    pub(crate) fn perhaps_none(&self, during: Uuid) -> Option<Uuid> {
+        let call = self.get(during)?;
+        let nothing = |entry: &&Entry| {
+            entry.state == State::Announced
+                && entry.push.as_ref().is_some_and(|push| {
+                    !push.has_id() && !push.names_caller() && push.may_be_for(call.account.as_ref())
+                })
+                && entry.times.announced.is_some_and(|announced| announced.boot > call.invited_at)
+        };
+        self.entries.iter().find(nothing).map(|entry| entry.uuid)
+    }
+
     /// The live call of this name.
     pub(crate) fn live_mut(&mut self, uuid: Uuid) -> Option<&mut Entry> {
         self.entries.iter_mut().find(|entry| entry.uuid == uuid && !matches!(entry.state, State::Over(_)))

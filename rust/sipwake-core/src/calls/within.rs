@@ -34,6 +34,7 @@ impl Calls {
         let Some(index) = self.session_of(way, request) else {
             return self.handle_early(way, key, method, request, cx);
         };
+        self.woken_for_it(index, cx);
         let unknown = unknown_extensions(request);
         if !unknown.is_empty() {
             return respond(self, cx, 420, "Bad Extension", &[("Unsupported", &unknown)]);
@@ -60,6 +61,14 @@ impl Calls {
             Method::Prack if self.take_prack(request) => respond(self, cx, 200, "OK", &[]),
             Method::Prack | Method::Notify => respond(self, cx, NO_SUCH_CALL.0, NO_SUCH_CALL.1, &[]),
             _ => respond(self, cx, 405, "Method Not Allowed", &[("Allow", ALLOW)]),
+        }
+    }
+
+    /// A request inside a call came: a push that told nothing may have woken us for it, and then there is no other call. If there
+    /// is one after all, its INVITE rings.
+    fn woken_for_it(&mut self, index: usize, cx: &mut Cx<'_>) {
+        if let Some(nothing) = self.table.perhaps_none(self.sessions[index].uuid) {
+            self.end_call(nothing, Ended::NoCall, cx);
         }
     }
 
@@ -153,6 +162,7 @@ impl Calls {
         let Some(index) = self.session_of(invitation.way, &invitation.request) else {
             return self.refuse_new(invitation, &Refusal::new(NO_SUCH_CALL.0, NO_SUCH_CALL.1), cx);
         };
+        self.woken_for_it(index, cx);
         let offer = match self.admit_change(index, &invitation.request, cx) {
             Ok(offer) => offer,
             Err(refusal) => return self.refuse_new(invitation, &refusal, cx),

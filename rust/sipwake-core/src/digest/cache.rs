@@ -189,7 +189,7 @@ impl NonceCache {
     }
 
     /// Whether this host gave this very nonce: its counts must go on.
-    pub(super) fn holds(&self, challenge: &Challenge) -> bool {
+    pub(crate) fn holds(&self, challenge: &Challenge) -> bool {
         let known = self.position(&challenge.realm, challenge.proxy).map(|index| &self.nonces[index]);
         known.is_some_and(|known| *known.value == *challenge.nonce)
     }

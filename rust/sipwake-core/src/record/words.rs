@@ -130,7 +130,7 @@ words! {
     End {
         Cancelled = 1 "cancelled", AnsweredElsewhere = 2 "answered-elsewhere", DeclinedElsewhere = 3 "declined-elsewhere",
         Declined = 4 "declined", HungUpByCaller = 5 "hung-up-by-caller", HungUp = 6 "hung-up", Failed = 7 "failed", Missed = 8 "missed",
-        Unanswered = 9 "unanswered", LoggedOut = 10 "logged-out",
+        Unanswered = 9 "unanswered", LoggedOut = 10 "logged-out", NoCall = 11 "no-call",
     }
     /// What is known of what was removed.
     Gone { Proven = 1 "proven", Accepted = 2 "accepted", NeverBound = 3 "never-bound", GivenUp = 4 "given-up", }
@@ -275,6 +275,7 @@ impl From<Ended> for End {
             Ended::Missed => Self::Missed,
             Ended::Unanswered => Self::Unanswered,
             Ended::LoggedOut => Self::LoggedOut,
+            Ended::NoCall => Self::NoCall,
         }
     }
 }

@@ -60,7 +60,7 @@ impl Registration {
             return;
         }
         if !self.here.owns(flow) {
-            return self.left_went_down(was_up, now);
+            return self.left_went_down(was_up, outbox, now);
         }
         let idle = was_up && !self.here.is_asking();
         self.here.went_down();

@@ -1,8 +1,9 @@
 //! Takes the bindings back from the gateways that were left, beside the registration at the one in use.
 //!
 //! Which gateways these are survives the process, and the log-out waits for them. They are asked one after the other, the
-//! last one first, in three rounds, which begin anew with each move and with a log-out. Of one that was down each time the
-//! binding lapses by itself, unless a later process comes first. At most [`MAX_LEFT`] are remembered.
+//! last one first, in three rounds, which begin anew with each move. Of one that was down each time the binding lapses by
+//! itself, unless a later process comes first. A log-out goes on every hour, until it is given up. At most [`MAX_LEFT`] are
+//! remembered.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::{Due, Life, Registration};
 use crate::account::Hop;
 use crate::binding::{Binding, Chain, Outcome, Purpose, Sending, Sent};
 use crate::clock::{Now, Soonest};
-use crate::event::{FlowId, Removed};
+use crate::event::{Event, Failure, FlowId, Removed};
 use crate::flows::Flows;
 use crate::outbox::Outbox;
 use crate::sip::Message;
@@ -18,6 +19,8 @@ use crate::snapshot::{Bound, Durability, MAX_LEFT};
 
 /// How long after the one before each round begins: a gateway that was left may well be down.
 const ROUNDS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(600)];
+/// And each round after those, of a log-out: what pushes may not know of an expiry.
+const LATER: Duration = Duration::from_secs(3600);
 /// How long after its expiry a binding may live on: what pushes for it may not know of the expiry.
 const LINGERS: u64 = 24 * 3600;
 
@@ -28,6 +31,9 @@ pub(super) struct Left {
     round: usize,
     /// The place in [`Memory::left`](crate::snapshot::Memory::left) of the one that is asked.
     turn: usize,
+    /// How many at the end of [`Memory::left`](crate::snapshot::Memory::left) have refused the credentials: this process asks
+    /// them no more.
+    denied: usize,
     /// Before that, no flow is opened to it.
     waits_until: Duration,
     there: Binding,
@@ -46,9 +52,10 @@ const REFUSED: Duration = Duration::from_secs(600);
 /// How often it may refuse.
 const MAX_REFUSALS: u8 = 3;
 
-/// Whether the gateway need not be asked again: it holds nothing more, or will not be moved.
-fn is_final(code: u16) -> bool {
-    matches!(code, 200..=399 | 404 | 410 | 416 | 603 | 604)
+/// Whether the gateway need not be asked again: it holds nothing more, or will not be moved. A log-out is for who is unknown
+/// there alone.
+fn is_final(code: u16, logs_out: bool) -> bool {
+    matches!(code, 404 | 604) || (!logs_out && matches!(code, 200..=399 | 410 | 416 | 603))
 }
 
 fn is_over(bound: &Bound, now: Now) -> bool {
@@ -109,8 +116,9 @@ impl Registration {
     pub(super) fn take_up_left(&mut self, restored: bool) {
         let known = self.who.memory().left.iter().any(|left| self.hop_to(left).is_some());
         let there = || Binding::left();
+        let waits_until = Duration::ZERO;
         self.left =
-            known.then(|| Box::new(Left { restored, round: 0, turn: 0, waits_until: Duration::ZERO, there: there() }));
+            known.then(|| Box::new(Left { restored, round: 0, turn: 0, denied: 0, waits_until, there: there() }));
     }
 
     pub(super) fn left_timeouts(&self, soonest: &mut Soonest) {
@@ -141,7 +149,24 @@ impl Registration {
         if turn < self.who.memory().left.len() {
             self.who.memory_mut().left.remove(turn);
         }
-        self.next_turn(turn, now);
+        self.next_turn(turn, outbox, now);
+    }
+
+    /// The gateway whose turn it is refuses the credentials. A log-out from there waits for another process, or its end.
+    fn denied_left(&mut self, failure: Failure, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
+        let Some(left) = self.left.as_mut().filter(|_| self.life == Life::Gone) else {
+            // A password that one refused is not tried again and again.
+            return self.close_left(flows, outbox);
+        };
+        left.there.close(flows, outbox);
+        let turn = left.turn;
+        let memory = self.who.memory_mut();
+        if turn < memory.left.len() {
+            memory.left[turn..].rotate_left(1);
+            left.denied += 1;
+        }
+        outbox.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: None });
+        self.next_turn(turn, outbox, now);
     }
 
     /// The gateway whose turn it is refused: the others come first, and then it is asked again, but not for ever.
@@ -155,7 +180,7 @@ impl Registration {
         if bound.refusals < MAX_REFUSALS {
             memory.left.push(bound);
         }
-        self.next_turn(turn, now);
+        self.next_turn(turn, outbox, now);
         let refusals = |turn: usize| self.who.memory().left.get(turn).map_or(0, |bound| bound.refusals);
         if let Some(wait) = self.left.as_ref().map(|left| refusals(left.turn)).filter(|refusals| *refusals > 0)
             && let Some(left) = &mut self.left
@@ -166,21 +191,26 @@ impl Registration {
     }
 
     /// The turn of the next one, or of the first one in the next round, or the end.
-    fn next_turn(&mut self, turn: usize, now: Now) {
+    fn next_turn(&mut self, turn: usize, outbox: &mut Outbox, now: Now) {
+        let named = self.who.memory().left.iter().any(|left| self.hop_to(left).is_some());
         let Some(left) = &mut self.left else { return };
-        let known = self.who.memory().left.len();
+        let known = self.who.memory().left.len().saturating_sub(left.denied);
         if turn < known {
             return left.begin_turn(turn, now.boot);
         }
         left.round += 1;
-        match ROUNDS.get(left.round).filter(|_| known > 0) {
-            Some(wait) => left.begin_turn(0, now.boot + *wait),
+        let later = (self.life == Life::Gone && named).then_some(LATER);
+        let wait = ROUNDS.get(left.round).copied().or(later).filter(|_| known > 0);
+        if left.round >= ROUNDS.len() && wait.is_some() {
+            log::info!("{}: a gateway that was left does not answer; its log-out goes on", self.key);
+            let failure = Failure::TimedOut;
+            outbox.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: wait });
+        }
+        match wait {
+            Some(wait) => left.begin_turn(0, now.boot + wait),
             None => {
-                if known > 0 && self.life == Life::Gone {
-                    self.removed = Some(Removed::Accepted);
-                }
                 // Not before they were asked: the wall clock may be wrong.
-                if left.restored {
+                if left.restored && self.life != Life::Gone {
                     self.who.memory_mut().left.retain(|left| !is_over(left, now));
                 }
                 self.left = None;
@@ -226,17 +256,21 @@ impl Registration {
                     }
                     return;
                 }
-                Some(None) => self.next_turn(turn + 1, now),
-                None => self.next_turn(turn, now),
+                Some(None) => self.next_turn(turn + 1, outbox, now),
+                None => self.next_turn(turn, outbox, now),
             }
         }
-        if self.life == Life::Gone {
+        // What may still push is told to the end.
+        if self.life == Life::Gone && !self.who.memory().left.iter().any(|left| self.hop_to(left).is_some()) {
+            if !self.who.memory().left.is_empty() {
+                self.removed = Some(Removed::Accepted);
+            }
             self.life = Life::Finished;
         }
     }
 
     /// Its flow could not be opened, or broke.
-    pub(super) fn left_went_down(&mut self, was_up: bool, now: Now) {
+    pub(super) fn left_went_down(&mut self, was_up: bool, outbox: &mut Outbox, now: Now) {
         let Some(left) = &mut self.left else { return };
         left.there.went_down();
         left.there.interrupt();
@@ -245,7 +279,7 @@ impl Registration {
             return;
         }
         let turn = left.turn + 1;
-        self.next_turn(turn, now);
+        self.next_turn(turn, outbox, now);
     }
 
     /// Tries again in the next round, or no more.
@@ -253,7 +287,7 @@ impl Registration {
         let Some(left) = self.left.as_mut().filter(|left| left.there.flow().is_some()) else { return };
         left.there.close(flows, outbox);
         let turn = left.turn + 1;
-        self.next_turn(turn, now);
+        self.next_turn(turn, outbox, now);
     }
 
     /// The registration in use needs a REGISTER, and there is one on its way at a time: the removal is tried again later.
@@ -308,10 +342,14 @@ impl Registration {
                 self.give_left_up(flows, outbox, now);
             }
             Outcome::Refused { code: 403, .. } if self.life != Life::Gone => self.refused_left(flows, outbox, now),
-            Outcome::Refused { code, .. } if is_final(code) => self.told_left("refused", flows, outbox, now),
+            Outcome::Refused { code, .. } if is_final(code, self.life == Life::Gone) => {
+                if self.life == Life::Gone {
+                    self.removed = Some(Removed::Accepted);
+                }
+                self.told_left("refused", flows, outbox, now);
+            }
             Outcome::Refused { .. } => self.give_left_up(flows, outbox, now),
-            // A password that one refused is not tried again and again.
-            Outcome::Denied(_) => self.close_left(flows, outbox),
+            Outcome::Denied(failure) => self.denied_left(failure, flows, outbox, now),
         }
         true
     }

@@ -106,13 +106,16 @@ fn a_next_nonce_is_used_without_being_asked() {
 }
 
 #[test]
-fn a_wrong_password_stops_after_one_honest_retry_whatever_comes_then() {
+fn a_wrong_password_stops_after_a_fresh_nonce_was_refused_twice_whatever_comes_then() {
     let mut stage = Stage::new(crate::support::over(sipwake_core::account::Transport::Tls), crate::support::rfc8599());
     stage.set_token(fcm("a:1"));
     let first = stage.register();
     stage.reply(&first, 401, &[&challenge("n1", "")]);
     let second = stage.one();
     stage.reply(&second, 401, &[&challenge("n2", "")]);
+    let third = stage.one();
+    assert_eq!(third.auth("nonce"), Some("n2"), "the first nonce may have been lost");
+    stage.reply(&third, 401, &[&challenge("n3", "")]);
     assert_eq!(stage.failures(), [(&Failure::WrongCredentials, None)]);
     stage.push("{\"ntype\":\"0\",\"nfrom\":\"1\"}");
     stage.set_token(fcm("a:2"));
@@ -131,9 +134,33 @@ fn a_server_that_hangs_up_after_a_wrong_password_is_not_called_again() {
     let first = stage.register();
     stage.reply(&first, 401, &[&challenge("n1", "")]);
     let second = stage.one();
-    stage.reply(&second, 401, &[&challenge("n2", "")]);
+    stage.reply(&second, 401, &[&challenge("n1", "")]);
     stage.flow_breaks();
     stage.advance(seconds(86_400));
+    stage.silent();
+}
+
+#[test]
+fn a_nonce_that_the_server_lost_before_it_was_answered_is_no_wrong_password() {
+    let mut stage = Stage::rfc8599();
+    let first = stage.register();
+    stage.reply(&first, 401, &[&challenge("n1", "")]);
+    let second = stage.one();
+    // It was restarted meanwhile, and does not say `stale`.
+    stage.reply(&second, 401, &[&challenge("n2", "")]);
+    let third = stage.one();
+    stage.ok(&third, &[]);
+    assert_eq!((stage.failures(), stage.registrations().len()), (Vec::new(), 1));
+}
+
+#[test]
+fn the_same_nonce_again_is_a_wrong_password_at_once() {
+    let mut stage = Stage::rfc8599();
+    let first = stage.register();
+    stage.reply(&first, 401, &[&challenge("n1", "")]);
+    let second = stage.one();
+    stage.reply(&second, 401, &[&challenge("n1", "")]);
+    assert_eq!(stage.failures(), [(&Failure::WrongCredentials, None)]);
     stage.silent();
 }
 

@@ -151,17 +151,21 @@ fn credentials_that_once_worked_get_one_try_a_push_thirty_seconds_apart_and_six_
     stage.reply(&refresh, 401, &[&challenge("n2")]);
     let fresh = stage.one();
     stage.reply(&fresh, 401, &[&challenge("n3")]);
+    let again = stage.one();
+    stage.reply(&again, 401, &[&challenge("n4")]);
     assert_eq!(stage.failures(), [(&Failure::WrongCredentials, None)]);
-    let mut tried = 0;
+    let (mut tried, mut answered) = (0, 0);
     for push in 0..120 {
         stage.push(&CALL.replace("call-1", &format!("call-{push}")));
         while let Some(sent) = stage.sent.pop_front() {
             tried += usize::from(sent.header("Authorization").is_none());
-            stage.reply(&sent, 401, &[&challenge("n4")]);
+            answered += usize::from(sent.header("Authorization").is_some());
+            stage.reply(&sent, 401, &[&challenge(&format!("p{push}-{tried}-{answered}"))]);
         }
         stage.advance(seconds(29));
     }
     assert!((5..=6).contains(&tried), "{tried} tries in an hour");
+    assert_eq!(answered, tried, "what was refused is not tried twice again");
 }
 
 #[test]

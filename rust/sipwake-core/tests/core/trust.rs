@@ -589,9 +589,8 @@ fn sources(folder: &std::path::Path, text: &mut String) {
 }
 
 #[test]
-fn every_test_that_the_threat_model_names_exists() {
+fn every_test_that_the_threat_model_and_the_promises_name_exists() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let page = std::fs::read_to_string(root.join("docs/security.md")).expect("the page is there");
     let mut text = String::new();
     for folder in ["rust", "tests"] {
         sources(&root.join(folder), &mut text);
@@ -600,9 +599,12 @@ fn every_test_that_the_threat_model_names_exists() {
         word.matches('_').count() >= 4
             && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit())
     };
-    let named: Vec<&str> = page.split('`').filter(is_name).collect();
-    assert!(named.len() > 30, "{named:?}");
-    for name in named {
-        assert!(text.contains(&format!("fn {name}(")), "no test is called {name}");
+    for (page, most) in [("docs/security.md", 30), ("docs/reliability.md", 90)] {
+        let page = std::fs::read_to_string(root.join(page)).expect("the page is there");
+        let named: Vec<&str> = page.split('`').filter(is_name).collect();
+        assert!(named.len() > most, "{named:?}");
+        for name in named {
+            assert!(text.contains(&format!("fn {name}(")), "no test is called {name}");
+        }
     }
 }

@@ -15,6 +15,9 @@ impl World<'_> {
         if self.phone.agent.is_none() {
             return;
         }
+        if self.phone.agent.as_ref().is_some_and(|agent| !agent.is_durable()) {
+            self.watch.fail(self.at, 1, "what the app asked for is not durable though the store works again");
+        }
         if let Some(key) = self.phone.unstored.first() {
             self.watch.fail(self.at, 1, format!("{key} is not stored though the store works again"));
         }

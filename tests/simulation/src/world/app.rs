@@ -7,7 +7,7 @@ use std::time::Duration;
 use sipwake_core::gateway::Load;
 use sipwake_core::push::{Provider, PushToken};
 use sipwake_core::snapshot::{RECORD, REMOVALS, binding_key};
-use sipwake_core::user_agent::UserAgent;
+use sipwake_core::user_agent::{Unreadable, UserAgent};
 
 use super::{Call, Due, World};
 use crate::habits::Habit;
@@ -31,11 +31,21 @@ impl World<'_> {
         self.reason();
         let seed = self.chance.seed();
         let now = self.phone.now(self.at);
-        let agent = UserAgent::new(seed, self.phone.store.get(REMOVALS).map(Vec::as_slice), now);
-        self.phone.agent = Some(agent);
-        if let (Some(agent), Some(black_box)) = (&mut self.phone.agent, self.phone.black_box.take()) {
+        let shut = self.is_shut();
+        let removals = self.phone.store.get(REMOVALS).filter(|_| !shut);
+        let mut agent = UserAgent::new(seed, removals.map(Vec::as_slice), now);
+        self.phone.unread.clear();
+        if shut {
+            for key in [REMOVALS, RECORD] {
+                self.phone.unread.insert(key.to_owned());
+                agent.handle_loaded(key, Err(Unreadable::Shut), now);
+            }
+            // A process that cannot read what was before begins anew.
+            (0..self.phone.apps.len()).for_each(|index| self.watch.forgotten(index));
+        } else if let Some(black_box) = self.phone.black_box.take() {
             agent.handle_loaded(RECORD, Ok(Some(&black_box)), now);
         }
+        self.phone.agent = Some(agent);
         if !self.drain() {
             return;
         }
@@ -46,6 +56,33 @@ impl World<'_> {
                 return;
             }
         }
+    }
+
+    pub(super) fn is_shut(&self) -> bool {
+        self.at < self.phone.shut_until
+    }
+
+    /// Somebody unlocks the phone: what could not be read is read.
+    pub(super) fn unlock(&mut self) {
+        self.phone.shut_until = 0;
+        if !self.phone.unread.is_empty() {
+            // What earlier processes left at other gateways is known from here on.
+            self.look_again();
+            self.with_agent(|agent, now| agent.store_available(*now));
+        }
+    }
+
+    /// The core wants to read a record again.
+    pub(super) fn load(&mut self, key: &str) {
+        let now = self.phone.now(self.at);
+        let shut = self.is_shut();
+        let Some(agent) = &mut self.phone.agent else { return };
+        if shut {
+            return agent.handle_loaded(key, Err(Unreadable::Shut), now);
+        }
+        let record = if key == RECORD { self.phone.black_box.take() } else { self.phone.store.get(key).cloned() };
+        self.phone.unread.remove(key);
+        agent.handle_loaded(key, Ok(record.as_deref()), now);
     }
 
     /// What was promised of an account cannot be asked for any more: its record is damaged or out of date.
@@ -72,6 +109,11 @@ impl World<'_> {
                 self.excuse(index);
             }
         }
+        // What was asked of a store that is shut dies with the process, too: the app was told that it is not durable.
+        if !self.phone.unread.is_empty() {
+            (0..self.phone.apps.len()).for_each(|index| self.excuse(index));
+            self.phone.unread.clear();
+        }
         self.phone.stale.append(&mut self.phone.unstored);
         self.untold.clear();
         let (_, down, reboot) = self.phone.kill_after.take().unwrap_or((0, SECOND, false));
@@ -97,8 +139,17 @@ impl World<'_> {
         if self.is_unstored(&own) || self.phone.stale.contains(&own) {
             self.excuse(index);
         }
-        let stored = self.phone.store.get(&own).cloned();
+        let known = self.phone.agent.as_ref().is_some_and(|agent| agent.push(&account.key()).is_ok());
+        let shut = self.is_shut() && !known;
+        if shut {
+            self.phone.unread.insert(own.clone());
+            self.watch.forgotten(index);
+        }
+        let stored = self.phone.store.get(&own).filter(|_| !shut).cloned();
         self.with_agent(|agent, now| {
+            if shut {
+                agent.handle_loaded(&own, Err(Unreadable::Shut), *now);
+            }
             agent.add_account(account, Some(push), stored.as_deref(), *now).expect("room for two");
         })
     }
@@ -208,6 +259,14 @@ impl World<'_> {
                 self.calls.push(Call { account: index, placed: self.at, over: true, legs: BTreeMap::new() });
                 self.pushed(index, call);
             }
+            Happening::StoreShut(length) => {
+                if alive {
+                    self.phone.kill_after = Some((0, SECOND, true));
+                    self.die();
+                }
+                self.phone.shut_until = self.at + length;
+                self.later(length, Due::Unlocked);
+            }
             Happening::StoreFails(length) => {
                 self.phone.store_fails_until = self.phone.store_fails_until.max(self.at + length);
             }
@@ -261,7 +320,8 @@ impl World<'_> {
         if self.with_agent(|agent, now| agent.log_out(&key, *now).expect("it was added")) {
             self.phone.apps[index].logged_in = false;
             self.phone.apps[index].long_gone = false;
-            let kept = self.phone.store.contains_key(REMOVALS) || self.is_unstored(REMOVALS);
+            let withheld = self.phone.agent.as_ref().is_some_and(|agent| self.is_shut() && !agent.is_durable());
+            let kept = self.phone.store.contains_key(REMOVALS) || self.is_unstored(REMOVALS) || withheld;
             let delivered = self.phone.agent.as_ref().is_some_and(|agent| agent.accounts().count() == 0);
             if ever_sent && !kept && !delivered {
                 self.watch.fail(self.at, 1, "log_out returned before the wish was stored");

@@ -155,7 +155,8 @@ impl World<'_> {
         let named = action.identity.account.is_some() && !self.setting.shared_extension;
         let other = self.phone.apps.iter().any(|app| app.logged_in && app.wants_push);
         let unwanted = !(app.logged_in && app.wants_push);
-        let excused = app.excused || app.long_gone;
+        // Who is logged out cannot be known yet.
+        let excused = app.excused || app.long_gone || self.is_shut();
         if action.is_call() && unwanted && (named || !other) && !excused {
             self.watch.fail(self.at, 1, "a late push makes a sound");
         }

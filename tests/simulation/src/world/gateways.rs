@@ -124,6 +124,17 @@ impl World<'_> {
         }
     }
 
+    /// What may be left elsewhere is known from here on.
+    pub(super) fn look_again(&mut self) {
+        let at = self.at;
+        for index in 0..self.holdings.len() {
+            if let Some((since, _)) = &mut self.holdings[index].occasion {
+                *since = at;
+                self.later(JUDGED, Due::Judge(index));
+            }
+        }
+    }
+
     /// Something happens that may well keep the phone from telling the gateways that it left.
     pub(super) fn occupied(&mut self) {
         self.holdings.iter_mut().for_each(|holding| holding.occasion = None);
@@ -134,7 +145,7 @@ impl World<'_> {
         let (user, app, holding) = (phone::user(index), &self.phone.apps[index], self.holdings[index].clone());
         let Some((since, troubled)) = holding.occasion.filter(|(since, _)| since + JUDGED <= self.at) else { return };
         let latest = since + HEARD_BY;
-        if app.excused || self.cut_until > latest || self.phone.asleep_until > latest {
+        if app.excused || self.cut_until > latest || self.phone.asleep_until > latest || self.is_shut() {
             return;
         }
         if self.servers[0].knows_another_password(&user) || self.forgotten.contains(&user) {

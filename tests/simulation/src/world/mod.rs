@@ -55,6 +55,8 @@ enum Due {
     /// The app of a process hands over a push that it judged before.
     Judged(u64, Box<PushAction>, usize, usize),
     Start,
+    /// Somebody unlocks the phone.
+    Unlocked,
     Invite(usize, u64),
     Cancel(usize),
     CallAgain(usize),
@@ -193,7 +195,8 @@ fn tell<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) -> (Outco
             world.reason();
             world.show(|| format!("*** {happening:?}"));
             world.happen(*happening);
-            let disturbances = [world.cut_until, world.phone.asleep_until, world.phone.store_fails_until];
+            let phone = &world.phone;
+            let disturbances = [world.cut_until, phone.asleep_until, phone.store_fails_until, phone.shut_until];
             let disturbances = disturbances.into_iter().chain(world.down_until.iter().copied());
             world.disturbed = disturbances.fold(world.disturbed, u64::max);
         } else if !world.quiet {
@@ -269,6 +272,7 @@ impl World<'_> {
         self.phone.asleep_until = 0;
         self.phone.kill_after = None;
         self.phone.store_fails_until = 0;
+        self.unlock();
         self.servers.iter_mut().for_each(Server::make_peace);
         self.down_until.fill(0);
         self.reason();

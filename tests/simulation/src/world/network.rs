@@ -32,6 +32,11 @@ impl World<'_> {
                     self.start();
                 }
             }
+            Due::Unlocked => {
+                if self.at >= self.phone.shut_until {
+                    self.unlock();
+                }
+            }
             Due::Invite(call, flow) => self.invite(call, flow),
             Due::Cancel(call) => self.cancel(call),
             Due::CallAgain(index) => self.place_call(index, 15 * SECOND),
@@ -97,10 +102,6 @@ impl World<'_> {
             for (index, (seen, app)) in self.watch.seen.iter_mut().zip(&self.phone.apps).enumerate() {
                 if seen.in_flight.as_ref().is_some_and(|known| known.branch == wire.branch()) {
                     self.granted[index] = self.servers.iter().find_map(|server| server.granted(wire.branch()));
-                    // What a nonce was refused with is forgotten, whatever the status.
-                    if wire.status().is_some_and(|status| status >= 400 && status != 401 && !seen.is_aside(flow)) {
-                        seen.nonce = None;
-                    }
                     let request = seen.answered(wire.status(), app.logged_in);
                     granted.extend(
                         request.filter(|_| matches!(wire.status(), Some(200..300))).map(|asked| (index, asked)),

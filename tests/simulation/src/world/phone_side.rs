@@ -48,7 +48,8 @@ impl World<'_> {
                     self.watch.flow_closed(flow);
                     self.reacted = true;
                 }
-                Output::NextAddress(_) | Output::HearPeers { .. } | Output::Load(_) => {}
+                Output::NextAddress(_) | Output::HearPeers { .. } => {}
+                Output::Load(key) => self.load(&key),
                 Output::Transmit { flow, bytes, .. } => self.transmit(self.flow(flow), bytes),
                 Output::Received { .. } => {}
                 Output::Event(event) => self.hear(&event),
@@ -68,6 +69,9 @@ impl World<'_> {
     }
 
     pub(super) fn save(&mut self, record: Record) {
+        if self.phone.unread.contains(&record.key) {
+            self.watch.fail(self.at, 1, format!("{} is written over what was not read", record.key));
+        }
         let refused = self.at < self.phone.store_fails_until;
         if refused {
             let now = self.phone.now(self.at);

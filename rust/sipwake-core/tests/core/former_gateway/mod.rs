@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use sipwake_core::account::{AccountConfig, Transport};
-use sipwake_core::event::FlowError;
+use sipwake_core::event::{Event, Failure, FlowError, Removed};
 use sipwake_core::gateway::Load;
 use sipwake_core::push::{Dialect, Provider, PushConfig, Removal};
+use sipwake_core::snapshot::REMOVALS;
 
 use crate::support::{CHALLENGE, Sent, Stage, account, fcm, mpush, push_config, response, rfc8599, seconds};
 
@@ -299,19 +300,67 @@ fn a_log_out_waits_for_the_gateway_that_was_left() {
     stage.silent();
 }
 
+/// How the log-out ended, once it did.
+fn how_removed(stage: &Stage) -> Option<Removed> {
+    stage.events.iter().find_map(|event| match event {
+        Event::LoggedOut { removed, .. } => Some(*removed),
+        _ => None,
+    })
+}
+
 #[test]
-fn a_log_out_does_not_wait_for_ever_for_a_gateway_that_was_left() {
+fn a_log_out_at_a_gateway_that_was_left_and_stays_down_is_tried_for_thirty_days() {
     let mut stage = two_gateways(Transport::Udp);
     failed_over(&mut stage);
     stage.one();
     stage.log_out();
     let removal = stage.one();
     stage.reply(&removal, 200, &[]);
-    assert!(!stage.is_logged_out());
     stage.advance(seconds(1200));
     let sent = stage.all();
     assert!(sent.iter().all(|request| request.header("Expires") == Some("0")), "{sent:?}");
-    assert!(stage.is_logged_out(), "{:?} {:?}", stage.agent.poll_timeout(), stage.opened);
+    assert!(!stage.is_logged_out(), "it would still ring");
+    stage.advance(seconds(86_400));
+    let sent = stage.all().len();
+    assert!((23 * 11..=25 * 11).contains(&sent), "{sent} datagrams in a day");
+    assert!(stage.failures().iter().any(|(_, wait)| wait.is_some()), "the app hears of it");
+
+    // A later process goes on with it.
+    let mut later = Stage::without_account(stage.store.clone(), stage.now, 3);
+    let again = later.one();
+    assert_eq!((last_opened(&later), again.header("Expires")), ("a.example", Some("0")));
+    later.reply(&again, 200, &[]);
+    assert_eq!(how_removed(&later), Some(Removed::Accepted));
+
+    for _ in 0..30 {
+        stage.advance(seconds(86_400));
+    }
+    assert_eq!(how_removed(&stage), Some(Removed::GivenUp), "dropped, and told");
+    stage.sent.clear();
+    stage.advance(seconds(86_400));
+    stage.silent();
+}
+
+#[test]
+fn a_log_out_that_a_left_gateway_refuses_for_the_password_stays_stored_and_is_never_told_as_done() {
+    let mut stage = two_gateways(Transport::Udp);
+    failed_over(&mut stage);
+    stage.one();
+    stage.log_out();
+    let removal = stage.one();
+    stage.reply(&removal, 200, &[]);
+    let mut wrong = 0;
+    stage.advance(Duration::ZERO);
+    while let Some(asked) = stage.sent.pop_front() {
+        wrong += 1;
+        assert!(wrong < 9, "it is no guessing");
+        stage.reply(&asked, 401, &[&CHALLENGE.replace("n1", &format!("w{wrong}"))]);
+    }
+    assert_eq!(last_opened(&stage), "a.example");
+    stage.advance(seconds(86_400));
+    stage.silent();
+    assert!(!stage.is_logged_out() && stage.store.contains_key(REMOVALS));
+    assert!(stage.failures().contains(&(&Failure::WrongCredentials, None)), "{:?}", stage.failures());
 }
 
 #[test]

@@ -192,6 +192,10 @@ impl Registration {
                 self.due.insert(Due::Binding);
             }
         }
+        if matches!(self.pace, Pace::Stopped { .. }) && self.who.has_worked() {
+            // What was refused meanwhile is not what the credentials are worth.
+            self.pace = Pace::Free;
+        }
         if was_bound && token_is_new && self.life == Life::Idle {
             self.life = Life::Active;
         }

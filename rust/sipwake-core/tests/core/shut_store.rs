@@ -157,6 +157,20 @@ fn a_log_out_that_was_delivered_before_the_record_could_be_read_removes_what_the
 }
 
 #[test]
+fn a_refusal_that_came_before_the_record_was_read_is_no_end() {
+    let earlier = Stage::bound();
+    let mut stage = shut(&earlier);
+    stage.add_unread();
+    let register = stage.register();
+    stage.reply(&register, 403, &[]);
+    assert!(matches!(stage.failures()[..], [(_, None)]), "{:?}", stage.failures());
+    stage.advance(seconds(600));
+    stage.silent();
+    stage.unlock();
+    assert!(stage.one().is_register(), "the record says that these credentials once worked");
+}
+
+#[test]
 fn a_push_rings_while_it_cannot_be_known_who_is_logged_out() {
     let rings = |stage: &Stage| {
         let hints = Hints::at(stage.now);

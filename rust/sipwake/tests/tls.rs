@@ -378,6 +378,43 @@ impl Resolver for Tempter {
     }
 }
 
+/// A domain whose records lead to a server of another name.
+struct Elsewhere(u16);
+
+impl Resolver for Elsewhere {
+    fn addresses(&self, _: &str) -> Vec<IpAddr> {
+        vec![Ipv4Addr::LOCALHOST.into()]
+    }
+
+    fn srv(&self, _: &str) -> Vec<Srv> {
+        vec![Srv { priority: 1, weight: 1, port: self.0, target: "evil.example".into() }]
+    }
+
+    fn naptr(&self, _: &str) -> Vec<Naptr> {
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn whoever_forges_the_dns_needs_a_certificate_for_the_configured_name_all_the_same() {
+    let ca = authority("Test");
+    for (name, registers) in [("evil.example", false), ("bank.example", true)] {
+        let server = serve(&issue(&ca, name, |_| {})).await;
+        let options = Options::default().trust(trusting(&ca)).resolver(Arc::new(Elsewhere(server.port)));
+        let (client, mut events) = Client::start_with(Arc::new(MemoryStore::default()), options);
+        let account = client.add_account(AccountConfig::new("sips:alice@bank.example", "secret"), None).await;
+        client.register(&account.expect("a valid account")).await.expect("it was added");
+        let outcome = outcome(&mut events).await;
+        if registers {
+            assert_eq!(outcome, Ok(()));
+        } else {
+            let fault = Failure::Flow(FlowError::Certificate(CertificateFault::WrongName));
+            assert_eq!(outcome, Err(fault), "RFC 5922 section 4: the domain's name, not the record's");
+            assert_eq!(server.received.load(Ordering::SeqCst), 0, "nothing was sent to it");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_sips_account_whose_tls_fails_says_nothing_over_udp_or_tcp() {
     let ca = authority("Test");

@@ -638,6 +638,24 @@ mod tests {
     }
 
     #[test]
+    fn each_operation_of_the_readme_is_understood_and_refuses_a_key_that_it_does_not_know() {
+        let readme = include_str!("../README.md");
+        let examples = readme.split('`').filter(|text| text.starts_with('{') && text.contains("\"op\""));
+        let mut operations = std::collections::BTreeSet::new();
+        for text in examples {
+            let example = text.replace("{…}", "{}");
+            let Ok(Value::Object(mut fields)) = serde_json::from_str(&example) else { panic!("{text}") };
+            fields.remove("id");
+            operations.insert(fields["op"].to_string());
+            assert!(Request::read(fields.clone()).is_ok(), "{text}: {:?}", Request::read(fields));
+            fields.insert("surplus".to_owned(), json!(1));
+            let refused = Request::read(fields).expect_err(text);
+            assert!(refused.contains("surplus"), "{text}: {refused}");
+        }
+        assert!(operations.len() > 25, "{operations:?}");
+    }
+
+    #[test]
     fn a_null_is_told_from_what_was_not_said() {
         let sdp = |request| match read(request) {
             Ok(Request::PlaceCall(call)) => call.options().body,

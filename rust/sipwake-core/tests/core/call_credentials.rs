@@ -62,6 +62,12 @@ fn nobody_in_a_call_gets_an_answer_that_is_easier_to_crack_than_the_registrars()
         "realm=\"elsewhere\", nonce=\"p\", algorithm=SHA-256, qop=\"auth\"",
         "realm=\"asterisk\", nonce=\"0\"",
         "realm=\"asterisk\", nonce=\"0\", algorithm=SHA-256",
+        "realm=\"ASTERISK\", nonce=\"0\", qop=\"auth\"",
+        "realm=\"asterisk \", nonce=\"0\", qop=\"auth\"",
+        "realm=\"example.com\", nonce=\"0\", qop=\"auth\"",
+        "realm=\"asterisk\", nonce=\"0\", qop=\"auth-conf\"",
+        "realm=\"\", nonce=\"0\", qop=\"auth\"",
+        "realm=\"elsewhere\", nonce=\"p\", qop=\"auth\", Digest realm=\"elsewhere\", nonce=\"p\"",
     ] {
         for (code, name) in [(401, "WWW-Authenticate"), (407, "Proxy-Authenticate")] {
             let (mut stage, _, bye) = hanging_up();

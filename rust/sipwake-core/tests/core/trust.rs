@@ -535,6 +535,56 @@ fn a_forged_refusal_in_the_clear_ends_with_the_network() {
 }
 
 #[test]
+fn a_forged_challenge_or_wait_in_the_clear_ends_with_the_network() {
+    let basic = "WWW-Authenticate: Basic realm=\"x\"";
+    let again = ["0", "1"].map(|nonce| asks("asterisk", nonce));
+    let forgeries: [&[(u16, &str)]; 6] = [
+        &[(401, basic)],
+        &[(401, "WWW-Authenticate: Digest realm=\"x\", nonce=\"0\", algorithm=MD6")],
+        &[(401, &again[0]), (401, &again[1])],
+        &[(503, "Retry-After: 999999999")],
+        &[(480, "Retry-After: 999999999")],
+        &[(302, "Contact: <sip:evil.example>")],
+    ];
+    for forged in forgeries {
+        let mut stage = Stage::new(account(|_| {}), rfc8599());
+        stage.set_token(fcm("a:1"));
+        let mut last = Some(stage.register());
+        for (status, line) in forged {
+            let request = last.take().expect("it is still asking");
+            stage.reply(&request, *status, &[line]);
+            last = stage.all().into_iter().find(Sent::is_register);
+        }
+        assert!(last.is_none() && !stage.failures().is_empty(), "{forged:?}");
+        stage.network_changes();
+        let elsewhere = stage.one();
+        stage.ok(&elsewhere, &[]);
+        assert_eq!(stage.registrations().len(), 1, "after {forged:?}");
+    }
+}
+
+#[test]
+fn a_redirect_leads_no_further_by_a_second_one_nor_by_another_status() {
+    for status in [300, 301, 302, 305, 380] {
+        let mut stage = Stage::new(over(Transport::Tls), rfc8599());
+        stage.set_token(fcm("a:1"));
+        let first = stage.register();
+        stage.reply(&first, status, &["Contact: <sip:eu.example.com;transport=tls>"]);
+        let there = stage.one();
+        stage.reply(&there, status, &["Contact: <sip:evil.example;transport=tls>"]);
+        assert_eq!(refused(&stage), [RedirectRefusal::ForeignHost], "{status}");
+        assert!(stage.opened.iter().all(|hop| hop.contains("example.com")), "{status}: {:?}", stage.opened);
+
+        // A name below the one that was redirected to is below the configured one as well; one beside it is not.
+        let mut stage = Stage::new(over(Transport::Tls), rfc8599());
+        stage.set_token(fcm("a:1"));
+        let first = stage.register();
+        stage.reply(&first, status, &["Contact: <sip:anotherexample.com;transport=tls>"]);
+        assert_eq!(refused(&stage), [RedirectRefusal::ForeignHost], "{status}");
+    }
+}
+
+#[test]
 fn a_raised_min_expires_lasts_for_the_process_at_most() {
     let mut stage = Stage::rfc8599();
     let first = stage.register();

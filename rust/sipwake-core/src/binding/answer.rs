@@ -124,6 +124,8 @@ impl Binding {
             // It may be the several Contacts that are refused; a challenge will tell.
             sent.chain.doubted = code == 400 && !sent.chain.single_contact;
             sent.chain.single_contact |= code == 400;
+            // Where each nonce serves once, every other request is lost to that: those do not count.
+            sent.chain.requests = sent.chain.requests.saturating_sub(1);
             return self.again(sent, code, message);
         }
         match code {

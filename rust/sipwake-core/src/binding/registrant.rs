@@ -280,8 +280,12 @@ impl Registrant {
     }
 
     /// Whether a 2xx to a removal that lists none of our Contacts proves that nothing is left: the server has listed this one
-    /// before, and all that was said about push stood in it. Mizutech's keep a push binding apart from Contacts.
+    /// before, and all that was said about push stood in it. Mizutech's keep a push binding apart from Contacts; and what no record
+    /// tells of may be anywhere.
     pub(crate) fn is_proven_gone(&self, bound: Option<&Bound>) -> bool {
+        if self.memory.lost {
+            return false;
+        }
         let Some(bound) = bound.filter(|bound| bound.listed && !self.is_mizutechs(Some(bound))) else { return false };
         match &bound.spoken {
             Some(spoken) => spoken.lives_in_contact(),

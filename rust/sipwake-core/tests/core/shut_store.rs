@@ -1,7 +1,7 @@
 //! A store that cannot be read yet, as before the first unlock: it is not an empty one.
 
 use sipwake_core::account::Account;
-use sipwake_core::event::Event;
+use sipwake_core::event::{Event, Removed};
 use sipwake_core::payload::{Channel, Hints, parse_push};
 use sipwake_core::push::{Dialect, PortSipHeader, Provider, Push, PushConfig};
 use sipwake_core::snapshot::{REMOVALS, binding_key};
@@ -149,7 +149,8 @@ fn a_log_out_that_was_delivered_before_the_record_could_be_read_removes_what_the
     stage.log_out();
     let removal = stage.one();
     stage.ok(&removal, &[]);
-    assert!(stage.events.iter().any(|event| matches!(event, Event::LoggedOut { .. })));
+    let told = |event: &Event| matches!(event, Event::LoggedOut { removed: Removed::Accepted, .. });
+    assert!(stage.events.iter().any(told), "nothing is proven of what cannot be read");
     stage.unlock();
     let second = stage.one();
     assert_eq!(second.header("Expires"), Some("0"));

@@ -11,7 +11,8 @@ pub struct CallPolicy {
     /// The longest that a phone rings, if the INVITE's `Expires` does not say less; 180 seconds by default.
     pub ring_limit: Duration,
     /// Whether the Contact of an answered call carries `pn-purr`, so that a registrar that gave one (RFC 8599 section 6)
-    /// can wake the app for requests inside the call. Not by default.
+    /// can wake the app for requests inside the call. A push that tells neither an id nor a caller is of that call then, and
+    /// announces no other. Not by default.
     pub mid_call_wakeups: bool,
     /// What the caller hears first; [`Progress::Ringing`] by default.
     pub progress: Progress,

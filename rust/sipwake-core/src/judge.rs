@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::{Account, AccountKey};
-use crate::calls::{self, Judgements, Past, Side, State, Table};
+use crate::calls::{self, Notes, Past, Side, State, Table};
 use crate::payload::{ActionKind, CALL_WINDOW, Duty, Hints, Ignored, Judged, PushAction};
 use crate::snapshot::{Departed, Removals};
 
@@ -26,7 +26,7 @@ pub struct Gate {
     calls: Table,
     past: Option<Arc<Past>>,
     window: Duration,
-    judged: Judgements,
+    judged: Notes,
 }
 
 /// Somebody who is logged in, or was lately.
@@ -104,7 +104,7 @@ impl Gate {
         unknown: bool,
         (calls, past): (Table, Option<Arc<Past>>),
         window: Duration,
-        judged: Judgements,
+        judged: Notes,
     ) -> Self {
         Self { users, unknown, calls, past, window, judged }
     }
@@ -116,7 +116,7 @@ impl Gate {
         let leaving = pending.into_iter().flatten().filter_map(|(_, removal)| Account::parse(removal.account).ok());
         let names = leaving.map(|account| name(&account)).chain(departed.iter().map(Departed::name));
         let users = names.map(User::logged_out).collect();
-        Self::new(users, true, (Table::default(), None), CALL_WINDOW, Judgements::default())
+        Self::new(users, true, (Table::default(), None), CALL_WINDOW, Notes::default())
     }
 
     /// Returns how many users logged out of whom a server is still to be told.
@@ -161,11 +161,13 @@ impl Gate {
         if action.is_call() {
             action.deadline = Some(action.age.deadline(self.window));
             match self.calls.peek(&push, now) {
-                Some((uuid, State::Over(_))) => {
+                Some((uuid, state)) => {
                     action.uuid = uuid;
-                    action.silence(Ignored::CallOver, hints);
+                    self.judged.note(calls::Judged { uuid, push, at: now });
+                    if let State::Over(_) = state {
+                        action.silence(Ignored::CallOver, hints);
+                    }
                 }
-                Some((uuid, _)) => action.uuid = uuid,
                 // An earlier process saw the call end.
                 None if self.past.as_ref().is_some_and(|past| past.knows(&push, hints.received.wall)) => {
                     action.silence(Ignored::CallOver, hints);

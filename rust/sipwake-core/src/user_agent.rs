@@ -486,9 +486,11 @@ impl UserAgent {
     pub fn handle_input(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
         self.outbox.at(now);
         let Some(up) = self.flows.up(flow) else { return self.outbox.discard(Discard::DeadFlow) };
-        if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
+        let owner_of_flow = owner(&self.flows, &mut self.registrations, flow);
+        let pong_due = owner_of_flow.is_some_and(|registration| {
             registration.heard(flow, now);
-        }
+            registration.is_pong_due(flow)
+        });
         if !self.flows.get(flow).is_some_and(Flow::is_stream) {
             let empty = bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0);
             if !empty && !self.handle_message(up.way(), bytes, now) && up.transport != Transport::Udp {
@@ -497,6 +499,7 @@ impl UserAgent {
             return self.settle(now);
         }
         let mut framer = self.flows.take_framer(flow);
+        framer.set_pong_due(pong_due);
         let mut pushed = framer.push(bytes);
         loop {
             match pushed.and_then(|()| framer.next()) {
@@ -688,7 +691,7 @@ impl UserAgent {
     pub fn gate(&self) -> Gate {
         let known = (self.calls.judged_by(&self.flows), self.calls.past());
         let window = self.calls.policy().window;
-        Gate::new(self.users(), self.unread.holds(REMOVALS), known, window, self.calls.judgements().share())
+        Gate::new(self.users(), self.unread.holds(REMOVALS), known, window, self.calls.judgements().notes())
     }
 
     /// Returns the last verdict of an account.

@@ -48,6 +48,19 @@ impl Kamailio {
     /// # Panics
     /// When it does not start.
     pub async fn start(algorithm: Algorithm) -> Option<Self> {
+        Self::start_on(algorithm, true).await
+    }
+
+    /// Starts a server that does not stay on the route of a call, as one that forks late does not: what follows the INVITE goes
+    /// straight from the caller to the Contact that answered (RFC 3261 section 12.2.1.1).
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_off_the_route() -> Option<Self> {
+        Self::start_on(Algorithm::Md5, false).await
+    }
+
+    async fn start_on(algorithm: Algorithm, on_the_route: bool) -> Option<Self> {
         let program = crate::program("kamailio")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (port, tls_port) = (free_port().await, free_port().await);
@@ -57,6 +70,10 @@ impl Kamailio {
             ("@TLS_PORT@", tls_port.to_string()),
             ("@FOLDER@", folder.path().display().to_string()),
             ("@PASSWORD@", PASSWORD.to_owned()),
+            (
+                "@RECORD_ROUTE@",
+                if on_the_route { "record_route();" } else { "xlog(\"L_DBG\", \"off the route\");" }.to_owned(),
+            ),
             ("@ALGORITHM@", if algorithm == Algorithm::Sha256 { "SHA-256".into() } else { String::new() }),
         ];
         for (name, template) in [
@@ -237,7 +254,7 @@ fn launch(program: &Path, folder: &Path) -> Child {
 }
 
 /// Returns a port that is free for both UDP and TCP.
-async fn free_port() -> u16 {
+pub(crate) async fn free_port() -> u16 {
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let port = listener.local_addr().expect("bound").port();

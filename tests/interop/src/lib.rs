@@ -7,6 +7,7 @@
 
 mod baresip;
 mod kamailio;
+mod linphone;
 mod phone;
 mod place;
 mod sipp;
@@ -14,6 +15,7 @@ mod watch;
 
 pub use baresip::Baresip;
 pub use kamailio::{Algorithm, DOMAIN, Kamailio, PASSWORD};
+pub use linphone::Linphone;
 pub use phone::{TOKEN, account, answer, options, push};
 pub use place::{Place, over_every_transport};
 pub use sipp::Sipp;

@@ -264,6 +264,16 @@ pub(crate) struct Call {
     pub(crate) hold_over: bool,
     pub(crate) rings: bool,
     pub(crate) acks_to_lose: u32,
+    /// Requests inside the call that wait for a client that sleeps.
+    pub(crate) held: Vec<Held>,
+}
+
+/// A request inside a call that waits for its client to wake.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) leg: usize,
+    pub(crate) method: String,
+    pub(crate) body: Option<String>,
 }
 
 impl Call {

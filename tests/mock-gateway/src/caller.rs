@@ -55,6 +55,7 @@ impl Gateway {
             hold_over: false,
             rings: false,
             acks_to_lose: options.lose_acks,
+            held: Vec::new(),
             options,
         };
         self.calls.insert(id, call);

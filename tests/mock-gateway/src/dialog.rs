@@ -1,9 +1,11 @@
 //! Inside a dialog: ACK, BYE, re-INVITE, OPTIONS, PRACK from the mock; BYE and the rest from the client.
 
 use crate::build::Builder;
-use crate::call::{CallState, Leg, LegState};
+use crate::call::{CallState, Held, Leg, LegState};
 use crate::gateway::Gateway;
 use crate::parse::{Message, NameAddr};
+use crate::push::PushKind;
+use crate::registrar::purr;
 use crate::transaction::Owner;
 use crate::transport::FlowId;
 
@@ -17,6 +19,13 @@ impl Gateway {
     }
 
     pub(crate) fn in_dialog(&mut self, owner: Owner, method: &str, body: Option<String>) {
+        if let Some(binding) = self.wakes_inside(owner) {
+            if let Some(call) = self.calls.get_mut(&owner.call) {
+                call.held.push(Held { leg: owner.leg, method: method.to_owned(), body });
+            }
+            self.push_call(owner.call, binding, PushKind::Call);
+            return;
+        }
         let branch = self.fresh_branch();
         let flow = self.dialog_flow(owner);
         let Some(leg) = self.leg_mut(owner) else { return };
@@ -93,6 +102,38 @@ impl Gateway {
         if let Some(request) = self.dialog_request(owner, "PRACK", &branch, cseq, flow) {
             let text = request.header("RAck", &format!("{rseq} 1 INVITE")).finish();
             self.ask(branch, "PRACK", text, flow, owner);
+        }
+    }
+
+    /// Returns the binding of a client that sleeps inside an answered call, and can be woken by the `pn-purr` of its Contact.
+    fn wakes_inside(&self, owner: Owner) -> Option<u64> {
+        let call = self.calls.get(&owner.call)?;
+        let leg = call.legs.get(owner.leg).filter(|leg| leg.state == LegState::Answered)?;
+        let binding = self.users.get(&call.report.user)?.bindings.iter().find(|known| known.id == leg.binding)?;
+        let sleeps = binding.asleep || self.flows.get(binding.flow).is_none();
+        let purr = format!("pn-purr={}", purr(&binding.contact.uri));
+        (sleeps && leg.target.split(';').any(|parameter| parameter == purr)).then_some(binding.id)
+    }
+
+    /// A client is awake: what waits inside its calls goes there.
+    pub(crate) fn woken_inside(&mut self, name: &str, binding: u64, flow: FlowId) {
+        let bindings = self.users.get(name).map(|user| user.bindings.iter().map(|known| known.id).collect());
+        let bindings: Vec<u64> = bindings.unwrap_or_default();
+        let mut held = Vec::new();
+        for (id, call) in self.calls.iter_mut().filter(|(_, call)| call.report.user == name) {
+            // On a new connection a client has a new Contact, and so a binding of another name.
+            let legs = &mut call.legs;
+            let is_here = |leg: &Leg| leg.binding == binding || !bindings.contains(&leg.binding);
+            let (now, later) =
+                std::mem::take(&mut call.held).into_iter().partition(|held: &Held| is_here(&legs[held.leg]));
+            call.held = later;
+            for Held { leg, method, body } in now {
+                (legs[leg].binding, legs[leg].flow) = (binding, flow);
+                held.push((Owner { call: *id, leg }, method, body));
+            }
+        }
+        for (owner, method, body) in held {
+            self.in_dialog(owner, &method, body);
         }
     }
 

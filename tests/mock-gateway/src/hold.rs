@@ -46,6 +46,7 @@ impl Gateway {
         else {
             return;
         };
+        self.woken_inside(name, binding, flow);
         let mut moved = Vec::new();
         for call in self.calls.values_mut().filter(|c| c.report.user == name) {
             // The client has moved: what still calls at its old address rings nowhere.

@@ -461,8 +461,7 @@ fn listing(profile: &Profile, wishes: &[Wish]) -> Headers {
                     value.push_str(&format!(";+sip.pnsreg=\"{seconds}\""));
                 }
                 if profile.purr {
-                    let purr = crate::digest::md5_hex(&wish.contact.uri);
-                    value.push_str(&format!(";+sip.pnspurr=\"{}\"", &purr[..16]));
+                    value.push_str(&format!(";+sip.pnspurr=\"{}\"", purr(&wish.contact.uri)));
                 }
             }
             if !headers.iter().any(|(_, v)| *v == value) {
@@ -471,4 +470,9 @@ fn listing(profile: &Profile, wishes: &[Wish]) -> Headers {
         }
     }
     headers
+}
+
+/// What a dialog must carry as `pn-purr` in its Contact for its client to be woken inside the call (RFC 8599, 6).
+pub(crate) fn purr(contact: &str) -> String {
+    crate::digest::md5_hex(contact)[..16].to_owned()
 }

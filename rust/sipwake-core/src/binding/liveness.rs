@@ -38,6 +38,8 @@ pub(super) struct Liveness {
     pong_by: Option<Duration>,
     /// The server has answered a ping before: only then is silence a sign.
     pongs: bool,
+    /// A ping was not answered yet.
+    pong_due: bool,
 }
 
 /// A flow gave no sign of life in time.
@@ -79,6 +81,7 @@ impl Liveness {
     }
 
     fn pinged(&mut self, now: Duration) {
+        self.pong_due = true;
         if self.pongs && self.pong_by.is_none() {
             self.pong_by = Some(now + PONG);
         }
@@ -102,8 +105,13 @@ impl Binding {
     /// The peer answered a ping.
     pub(crate) fn ponged(&mut self, flow: FlowId) {
         if self.owns(flow) {
-            self.liveness.pongs = true;
+            (self.liveness.pongs, self.liveness.pong_due) = (true, false);
         }
+    }
+
+    /// Whether a ping waits for its answer.
+    pub(crate) fn is_pong_due(&self, flow: FlowId) -> bool {
+        self.owns(flow) && self.liveness.pong_due
     }
 
     /// Returns which sign of life is overdue.

@@ -6,10 +6,11 @@ use uuid::Uuid;
 
 use super::addressee::addressee;
 use super::body::Unreadable;
+use super::callers::Likeness;
 use super::dialog::is_secure;
 use super::session::{Leaving, Session};
 use super::session_timer::{MIN_SE, SessionTimer};
-use super::table::{Arrival, State};
+use super::table::{Arrival, Entry, State};
 use super::transaction::{Due, Invitation, Purpose};
 use super::uas::TransactionKey;
 use super::{ACCEPT, Calls, Cx, Refusal, SUPPORTED, Side, body, phrase, reason};
@@ -99,7 +100,19 @@ impl Calls {
         let trusted = invitation.way.to.is_none();
         let caller = caller(&invitation.request, trusted);
         let side = Side::of_invite(&invitation.request, account.clone(), trusted);
-        let arrival = self.table.invite(&side, &self.judged.all(), cx.now.boot);
+        if let Some(code) = self.refused_earlier(&side, cx) {
+            let ended = if code == 480 {
+                Ended::Missed
+            } else if code == 487 {
+                Ended::Cancelled
+            } else {
+                Ended::Declined
+            };
+            let decision = Decision::Tombstone { invite: YesNo::Yes, ended: ended.into() };
+            cx.outbox.note_call(Some(&account), self.table.next_uuid(&side), decision);
+            return self.refuse_new(invitation, &Refusal::new(code, phrase(code)), cx);
+        }
+        let arrival = self.table.invite(&side, self.judged.all(), cx.now.boot);
         self.note_arrival(&account, arrival, cx);
         let (uuid, announced, tell) = match arrival {
             Arrival::New(uuid) => (uuid, false, true),
@@ -111,10 +124,9 @@ impl Calls {
             }
             // The gateway tries again towards the Contact that came meanwhile: the same call, the same ring.
             Arrival::Repeated(uuid) => (uuid, true, false),
-            Arrival::Ghost(uuid, how) => {
-                let refused = self.table.get(uuid).and_then(|entry| entry.refusal);
-                let (code, phrase) = refused.map_or_else(|| of_ghost(how), |code| (code, phrase(code)));
-                return self.refuse_new(invitation, &Refusal::new(code, phrase), cx);
+            Arrival::Ghost(uuid, _) => {
+                let code = self.table.get(uuid).map_or(480, Entry::status);
+                return self.refuse_new(invitation, &Refusal::new(code, phrase(code)), cx);
             }
             Arrival::Full => {
                 cx.outbox.discard(Discard::TooManyCalls);
@@ -160,6 +172,21 @@ impl Calls {
         } else {
             self.tell_call(uuid, CallChange::Ringing { caller, announced, offer }, cx);
         }
+    }
+
+    /// The status that an INVITE hears of whose call an earlier process saw the end.
+    fn refused_earlier(&mut self, invite: &Side, cx: &mut Cx<'_>) -> Option<u16> {
+        if !self.past.as_ref().is_some_and(|past| past.has_earlier()) || self.table.knows(invite, true, cx.now.boot) {
+            return None;
+        }
+        let met = self.judged.all().iter().any(|judged| judged.push.likeness(invite) == Likeness::Same);
+        let by_id = self.past_mut().invited(invite, cx.now.wall);
+        let code = by_id.or_else(|| {
+            let known = met || self.table.knows(invite, false, cx.now.boot);
+            if known { None } else { self.past_mut().invited_by_caller(invite, cx.now.wall) }
+        })?;
+        self.save_past(cx.outbox);
+        Some(code)
     }
 
     fn note_arrival(&self, account: &AccountKey, arrival: Arrival, cx: &mut Cx<'_>) {
@@ -377,17 +404,6 @@ pub(crate) fn unknown_extensions(request: &Message) -> String {
     let known = |tag: &&str| SUPPORTED.split(", ").any(|known| known.eq_ignore_ascii_case(tag));
     let unknown: Vec<&str> = request.values("Require").filter(|tag| !known(tag)).collect();
     unknown.join(", ")
-}
-
-/// What a late INVITE of a call hears that is over already.
-fn of_ghost(how: Ended) -> (u16, &'static str) {
-    match how {
-        Ended::Declined | Ended::DeclinedElsewhere => (603, "Decline"),
-        Ended::Cancelled | Ended::AnsweredElsewhere | Ended::HungUpByCaller | Ended::HungUp => {
-            (487, "Request Terminated")
-        }
-        _ => (480, "Temporarily Unavailable"),
-    }
 }
 
 /// Who calls; `trusted` tells whether the registrar vouches for what it asserts (RFC 3325 section 5).

@@ -1,6 +1,8 @@
 //! What gates have judged and the client has not seen yet.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -8,7 +10,7 @@ use uuid::Uuid;
 use super::side::Side;
 use super::table::MAX_ANNOUNCED;
 
-/// A push that a gate judged to be a call of this name.
+/// A push that a gate judged to be of this call.
 #[derive(Debug, Clone)]
 pub(crate) struct Judged {
     pub(crate) uuid: Uuid,
@@ -17,44 +19,112 @@ pub(crate) struct Judged {
     pub(crate) at: Duration,
 }
 
-/// The calls that gates have given a name to, until the client takes their pushes: an INVITE that comes in between has that
-/// name, too. All gates of a client share them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Judgements(OnceLock<Arc<Mutex<Vec<Judged>>>>);
+/// Where gates tell what they judged. Nobody waits for anybody: a push is judged on whatever thread it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Notes {
+    to: Sender<Judged>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Default for Notes {
+    /// Nobody reads them.
+    fn default() -> Self {
+        Self { to: channel().0, waiting: Arc::default() }
+    }
+}
+
+impl Notes {
+    /// Tells of a push. One that comes while the client has not looked at so many others is left out: its INVITE finds it when it
+    /// reaches the client.
+    pub(crate) fn note(&self, judged: Judged) {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_ANNOUNCED || self.to.send(judged).is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What gates have judged, until the client takes those pushes: an INVITE that comes in between is matched as if they were here
+/// already. All gates of a client share them.
+#[derive(Debug)]
+pub(crate) struct Judgements {
+    notes: Notes,
+    from: Receiver<Judged>,
+    known: Vec<Judged>,
+}
+
+impl Default for Judgements {
+    fn default() -> Self {
+        let (to, from) = channel();
+        Self { notes: Notes { to, waiting: Arc::default() }, from, known: Vec::new() }
+    }
+}
 
 impl Judgements {
-    fn with<T>(&self, act: impl FnOnce(&mut Vec<Judged>) -> T) -> T {
-        act(&mut self.0.get_or_init(Arc::default).lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The same, for a gate.
-    pub(crate) fn share(&self) -> Self {
-        self.0.get_or_init(Arc::default);
-        self.clone()
-    }
-
-    pub(crate) fn note(&self, judged: Judged) {
-        self.with(|noted| {
-            noted.retain(|known| known.uuid != judged.uuid);
-            if noted.len() >= MAX_ANNOUNCED {
-                noted.remove(0);
-            }
-            noted.push(judged);
-        });
+    /// For a gate.
+    pub(crate) fn notes(&self) -> Notes {
+        self.notes.clone()
     }
 
     /// The push of this call is here.
-    pub(crate) fn take(&self, uuid: Uuid) {
-        if self.0.get().is_none() {
-            return;
-        }
-        self.with(|noted| noted.retain(|known| known.uuid != uuid));
+    pub(crate) fn take(&mut self, uuid: Uuid) {
+        self.read();
+        self.known.retain(|known| known.uuid != uuid);
     }
 
-    pub(crate) fn all(&self) -> Vec<Judged> {
-        if self.0.get().is_none() {
-            return Vec::new();
+    pub(crate) fn all(&mut self) -> &[Judged] {
+        self.read();
+        &self.known
+    }
+
+    fn read(&mut self) {
+        while let Ok(judged) = self.from.try_recv() {
+            self.notes.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.known.retain(|known| known.uuid != judged.uuid);
+            if self.known.len() >= MAX_ANNOUNCED {
+                self.known.remove(0);
+            }
+            self.known.push(judged);
         }
-        self.with(|noted| noted.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(number: u128) -> Judged {
+        Judged { uuid: Uuid::from_u128(number), push: Side::default(), at: Duration::ZERO }
+    }
+
+    #[test]
+    fn gates_on_many_threads_tell_of_all_they_judged_and_a_flood_takes_no_memory() {
+        let mut judgements = Judgements::default();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let notes = judgements.notes();
+                scope.spawn(move || (0..8).for_each(|number| notes.note(judged(thread * 8 + number))));
+            }
+        });
+        let mut told: Vec<Uuid> = judgements.all().iter().map(|judged| judged.uuid).collect();
+        told.sort_unstable();
+        assert_eq!(told, (0..64).map(Uuid::from_u128).collect::<Vec<_>>());
+
+        let notes = judgements.notes();
+        (100..100_000).for_each(|number| notes.note(judged(number)));
+        assert_eq!(judgements.from.try_iter().count(), MAX_ANNOUNCED);
+    }
+
+    #[test]
+    fn a_push_that_has_reached_the_client_is_no_longer_waited_for() {
+        let mut judgements = Judgements::default();
+        let notes = judgements.notes();
+        for _ in 0..1_000 {
+            notes.note(judged(1));
+            notes.note(judged(2));
+            judgements.take(Uuid::from_u128(1));
+            assert_eq!(judgements.all().len(), 1);
+        }
+        drop(judgements);
+        notes.note(judged(3));
     }
 }

@@ -34,7 +34,7 @@ use uuid::Uuid;
 pub(crate) use self::accounts::{Accounts, Cx, Known};
 use self::dialog::Dialog;
 use self::invite::only;
-pub(crate) use self::judged::{Judged, Judgements};
+pub(crate) use self::judged::{Judged, Judgements, Notes};
 pub(crate) use self::past::Past;
 use self::session::{Leaving, Session};
 use self::session_timer::SessionTimer;
@@ -199,6 +199,8 @@ impl Calls {
                         // What the INVITE says of its caller stands above what a late push says.
                         let entry = self.table.get(uuid).filter(|entry| entry.state != State::Announced);
                         let is_here = entry.is_some();
+                        // A request inside the call may wait for the phone to register.
+                        let woken_inside = entry.is_some_and(|entry| entry.woken_inside);
                         cx.outbox.note_call(of.as_ref(), uuid, Decision::PushAgain { invite_here: is_here.into() });
                         let told = entry.and_then(|entry| entry.caller.as_ref());
                         let known = told.is_some_and(|caller| caller.display_name.is_some());
@@ -206,7 +208,7 @@ impl Calls {
                             self.tell_call(uuid, CallChange::CallerChanged(caller), cx);
                         }
                         // What names no call may be of another one, or of a request inside this one.
-                        is_here && (push.has_id() || push.names_caller())
+                        is_here && !woken_inside && (push.has_id() || push.names_caller())
                     }
                     Arrival::Ghost(uuid, how) => {
                         let decision = Decision::Tombstone { invite: YesNo::No, ended: how.into() };
@@ -243,7 +245,11 @@ impl Calls {
                 }
                 false
             }
-            ActionKind::Ignore { reason: Ignored::CallOver } => true,
+            ActionKind::Ignore { reason: Ignored::CallOver } => {
+                self.judged.take(action.uuid);
+                self.table.take_late_push(action.uuid, &push);
+                true
+            }
             ActionKind::Ignore { reason: Ignored::NoRoom } => {
                 cx.outbox.note_call(of.as_ref(), action.uuid, Decision::PushFull {});
                 cx.outbox.discard(Discard::TooManyCalls);
@@ -318,8 +324,9 @@ impl Calls {
             Decline::Everywhere => 603,
             Decline::Busy => 486,
         };
+        self.refuse_with(call, code);
         let ended = self.end_call(call, Ended::Declined, cx);
-        self.refuse_call(call, code, cx);
+        self.refuse_invitations(call, code, phrase(code), cx);
         ended
     }
 
@@ -336,8 +343,10 @@ impl Calls {
             (State::Answered, None) => Ended::HungUp,
             (_, None) => Ended::Declined,
         };
+        let code = status.unwrap_or(603);
+        self.refuse_with(call, code);
         self.end_call(call, ended, cx);
-        self.refuse_call(call, status.unwrap_or(603), cx);
+        self.refuse_invitations(call, code, phrase(code), cx);
         self.leave(call, status, cx);
         true
     }
@@ -500,8 +509,10 @@ impl Calls {
         }
         session.awaits_answer = session.remote.is_none();
         self.sessions.push(session);
+        let woken_inside = self.policy.mid_call_wakeups && cx.accounts.purr(&account).is_some();
         if let Some(entry) = self.table.live_mut(call) {
             entry.state = State::Answered;
+            entry.woken_inside = woken_inside;
             entry.times.answered.get_or_insert(cx.now);
         }
         self.refuse_invitations(call, 486, "Busy Here", cx);
@@ -573,12 +584,11 @@ impl Calls {
         Some(format!("<{uri}{}>", purr.unwrap_or_default()))
     }
 
-    /// Refuses a call as the app wants it: the INVITEs that ring, and those that are still to come.
-    fn refuse_call(&mut self, call: Uuid, code: u16, cx: &mut Cx<'_>) {
+    /// Notes how the app wants a call refused: INVITEs that are still to come hear the same.
+    fn refuse_with(&mut self, call: Uuid, code: u16) {
         if let Some(entry) = self.table.get_mut(call) {
             entry.refusal = Some(code);
         }
-        self.refuse_invitations(call, code, phrase(code), cx);
     }
 
     /// Refuses every INVITE of a call that still rings.
@@ -647,6 +657,7 @@ impl Refusal {
 pub(crate) fn phrase(status: u16) -> &'static str {
     match status {
         480 => "Temporarily Unavailable",
+        487 => "Request Terminated",
         486 => "Busy Here",
         488 => "Not Acceptable Here",
         500 => "Server Internal Error",

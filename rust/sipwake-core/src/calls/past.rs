@@ -1,4 +1,5 @@
-//! Calls that ended lately, as a later process remembers them: hashes alone, so that a late push after a kill rings no ghost.
+//! Calls that ended lately, as a later process remembers them: hashes alone, so that after a kill neither a late push nor a late INVITE
+//! rings a ghost.
 
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use sha2::{Digest, Sha256};
 use super::callers::Marks;
 use super::habit::Habits;
 use super::side::Side;
-use super::table::{Entry, OWED};
+use super::table::{BRANCHES, Entry, OWED};
+use crate::account::AccountKey;
 use crate::clock::Now;
 use crate::snapshot::{Damage, open, seal};
 
@@ -37,23 +39,38 @@ struct Ended {
     key: Option<String>,
     /// It came by its INVITE alone: its push may still come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    owed: Option<Owed>,
+    owed: Option<Half>,
+    /// The status that an INVITE of it hears.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    status: u16,
+    /// Those of `ids` that were its INVITE's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    invite: Vec<String>,
+    /// A push announced it, and its INVITE may still come.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    waits: bool,
+    /// The user refused it before its INVITE came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused: Option<Half>,
     /// This process saw it end, and knows better.
     #[serde(skip)]
     seen: bool,
 }
 
-/// By what a push is recognised that has no id in common with its call.
+/// By what the other half of a call is recognised that has no id in common with this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Owed {
-    /// Wall time of the INVITE.
+struct Half {
+    /// Wall time of the INVITE, or at which the user refused.
     since: u64,
     account: Option<String>,
     names: Vec<String>,
     whole: Vec<String>,
     ends: Vec<String>,
-    /// The INVITE had a vendor's id.
+    /// It has a vendor's id.
     vendor: bool,
+    /// It has a Call-ID, as each INVITE does.
+    #[serde(default = "yes")]
+    call_id: bool,
     /// The gateway gives INVITEs other ids than its pushes.
     renames: bool,
 }
@@ -87,24 +104,55 @@ impl Past {
         if self.key.is_empty() {
             self.key = key();
         }
-        let hash = |kind: &str, text: &str| hash(&self.key, kind, text);
-        let mut ids: Vec<String> = entry.sides().flat_map(|side| ids(&self.key, side)).collect();
-        ids.sort_unstable();
-        ids.dedup();
+        let mut all: Vec<String> = entry.sides().flat_map(|side| ids(&self.key, side)).collect();
+        all.sort_unstable();
+        all.dedup();
         let at = now.wall.as_secs();
-        let owed = entry.owes_push().map(|invite| {
-            let Marks { names, whole, ends } = marks(&self.key, invite);
-            let age = now.boot.saturating_sub(entry.invited_at()).as_secs();
-            let account = entry.account.as_ref().map(|account| hash("account", account.as_str()));
-            let vendor = invite.identity.vendor_id.is_some();
-            Owed { since: at.saturating_sub(age), account, names, whole, ends, vendor, renames }
-        });
-        if ids.is_empty() && owed.is_none() {
+        let half = |side: &Side, since: u64| Half::new(&self.key, side, entry.account.as_ref(), since, renames);
+        let age = now.boot.saturating_sub(entry.invited_at()).as_secs();
+        let owed = entry.owes_push().map(|invite| half(invite, at.saturating_sub(age)));
+        let refused = entry.refused_push().map(|push| half(push, at));
+        if all.is_empty() && owed.is_none() && refused.is_none() {
             return false;
         }
+        let invite = entry.invite().map(|invite| ids(&self.key, invite)).unwrap_or_default();
+        let (status, waits) = (entry.status(), entry.awaits_invite());
         self.ended.retain(|ended| at.abs_diff(ended.at) < REMEMBERED);
-        self.push(Ended { at, ids, key: None, owed, seen: true });
+        self.push(Ended { at, ids: all, key: None, owed, status, invite, waits, refused, seen: true });
         true
+    }
+
+    /// Whether an earlier process saw calls end.
+    pub(crate) fn has_earlier(&self) -> bool {
+        self.ended.iter().any(|ended| !ended.seen)
+    }
+
+    /// The status that an INVITE hears of whose call an earlier process saw the end, by an id that both have: rows I2 and I4 of
+    /// `docs/calls.md`. That call has had its INVITE then.
+    pub(crate) fn invited(&mut self, invite: &Side, wall: Duration) -> Option<u16> {
+        let now = wall.as_secs();
+        let (key, ended) = (&self.key, &mut self.ended);
+        let mut earlier = ended.iter_mut().rev().filter(|ended| !ended.seen && now.abs_diff(ended.at) < REMEMBERED);
+        earlier.find_map(|ended| {
+            let ids = ids(ended.key.as_ref().unwrap_or(key), invite);
+            if !ids.iter().any(|id| ended.ids.contains(id)) {
+                return None;
+            }
+            let late = ids.iter().any(|id| ended.invite.contains(id)) && now.abs_diff(ended.at) < BRANCHES.as_secs();
+            (late || ended.waits).then(|| ended.met(ids))
+        })
+    }
+
+    /// The same by its caller alone: row I8.
+    pub(crate) fn invited_by_caller(&mut self, invite: &Side, wall: Duration) -> Option<u16> {
+        let now = wall.as_secs();
+        let (key, ended) = (&self.key, &mut self.ended);
+        let mut earlier = ended.iter_mut().rev().filter(|ended| !ended.seen);
+        earlier.find_map(|ended| {
+            let key = ended.key.as_ref().unwrap_or(key).clone();
+            let fits = ended.refused.as_ref().is_some_and(|refused| refused.fits(&key, invite, now));
+            fits.then(|| ended.met(ids(&key, invite)))
+        })
     }
 
     pub(crate) fn known_habits(&self) -> &Habits {
@@ -125,30 +173,57 @@ impl Past {
     /// Whether a push is of a call that ended, in this process or an earlier one.
     pub(crate) fn knows(&self, push: &Side, wall: Duration) -> bool {
         let now = wall.as_secs();
-        let mut hashed: Option<(&str, Vec<String>, Marks)> = None;
+        let mut hashed: Option<(&str, Vec<String>)> = None;
         self.ended.iter().filter(|ended| now.abs_diff(ended.at) < REMEMBERED).any(|ended| {
             let key = ended.key.as_ref().unwrap_or(&self.key).as_str();
             if hashed.as_ref().is_none_or(|(of, ..)| *of != key) {
-                hashed = Some((key, ids(key, push), marks(key, push)));
+                hashed = Some((key, ids(key, push)));
             }
-            let Some((_, ids, marks)) = &hashed else { return false };
-            let account = push.account.as_ref().map(|account| hash(key, "account", account.as_str()));
+            let Some((_, ids)) = &hashed else { return false };
             ids.iter().any(|id| ended.ids.contains(id))
-                || (!ended.seen && ended.owed.as_ref().is_some_and(|owed| owed.fits(push, account, marks, now)))
+                || (!ended.seen && ended.owed.as_ref().is_some_and(|owed| owed.fits(key, push, now)))
         })
     }
 }
 
-impl Owed {
-    /// Rule P5 of `docs/calls.md`.
-    fn fits(&self, push: &Side, account: Option<String>, marks: &Marks, now: u64) -> bool {
-        let (names, whole, ends) = (self.names.clone(), self.whole.clone(), self.ends.clone());
-        let apart = push.identity.call_id.is_some() || (self.vendor && push.identity.vendor_id.is_some());
-        now.abs_diff(self.since) < OWED.as_secs()
-            && (!apart || self.renames)
-            && self.account.as_ref().zip(account.as_ref()).is_none_or(|(a, b)| a == b)
-            && Marks { names, whole, ends }.meet(marks)
+impl Ended {
+    /// Its INVITE has come. Returns the status that it hears.
+    fn met(&mut self, ids: Vec<String>) -> u16 {
+        self.ids.extend(ids.iter().filter(|id| !self.ids.contains(id)).cloned().collect::<Vec<_>>());
+        (self.invite, self.waits, self.refused) = (ids, false, None);
+        self.status
     }
+}
+
+impl Half {
+    fn new(key: &str, side: &Side, account: Option<&AccountKey>, since: u64, renames: bool) -> Self {
+        let Marks { names, whole, ends } = marks(key, side);
+        let account = account.map(|account| hash(key, "account", account.as_str()));
+        let (vendor, call_id) = (side.identity.vendor_id.is_some(), side.identity.call_id.is_some());
+        Self { since, account, names, whole, ends, vendor, call_id, renames }
+    }
+
+    /// Rows P5 and I8 of `docs/calls.md`: lately, the same caller, not perhaps apart. They have no id in common.
+    fn fits(&self, key: &str, other: &Side, now: u64) -> bool {
+        let (names, whole, ends) = (self.names.clone(), self.whole.clone(), self.ends.clone());
+        let vendors_differ = self.vendor && other.identity.vendor_id.is_some();
+        let call_ids_differ = self.call_id && other.identity.call_id.is_some();
+        let account = || other.account.as_ref().map(|account| hash(key, "account", account.as_str()));
+        now.abs_diff(self.since) < OWED.as_secs()
+            && !vendors_differ
+            && (!call_ids_differ || self.renames)
+            && (self.account.is_none() || account().is_none_or(|account| self.account.as_ref() == Some(&account)))
+            && Marks { names, whole, ends }.meet(&marks(key, other))
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(status: &u16) -> bool {
+    *status == 0
 }
 
 fn ids(key: &str, side: &Side) -> Vec<String> {

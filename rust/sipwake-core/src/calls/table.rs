@@ -31,6 +31,9 @@ pub(crate) const TOMBSTONE: Duration = Duration::from_secs(3600);
 /// How long a call that is over may still meet, by its caller alone, the half that it owes: the INVITE after the user has
 /// refused it, or the push after its INVITE.
 pub(super) const OWED: Duration = Duration::from_secs(40);
+/// How long an INVITE with the Call-ID of a call that is over is a late branch of it, and not a hunt group that comes round
+/// again (ADR 13).
+pub(super) const BRANCHES: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -66,6 +69,8 @@ pub(crate) struct Entry {
     /// How it is waited for.
     wait: Wait,
     ended_at: Duration,
+    /// It is up, and the server may wake the phone for a request inside it.
+    pub(super) woken_inside: bool,
     /// Known by a cancel push alone, which came first: nobody has heard of this call.
     overtaken: bool,
     /// No flow is left on which the server could take its INVITE back.
@@ -108,10 +113,38 @@ impl Entry {
         self.invite.iter().chain(&self.push)
     }
 
+    pub(super) fn invite(&self) -> Option<&Side> {
+        self.invite.as_ref()
+    }
+
     /// The INVITE, if it came alone and its push may still come, late.
     pub(super) fn owes_push(&self) -> Option<&Side> {
-        let missed = self.state == State::Over(Ended::Missed);
-        self.invite.as_ref().filter(|_| self.is_over() && self.push.is_none() && !missed)
+        self.invite.as_ref().filter(|_| self.is_over() && self.push.is_none())
+    }
+
+    /// Whether it is over, and an INVITE of it that comes after all does not ring.
+    pub(super) fn awaits_invite(&self) -> bool {
+        self.is_over() && self.invite.is_none() && !self.overtaken && self.wait != Wait::Short
+    }
+
+    /// The push, if the user refused the call before its INVITE came.
+    pub(super) fn refused_push(&self) -> Option<&Side> {
+        self.push.as_ref().filter(|_| self.is_over() && self.invite.is_none() && self.was_refused())
+    }
+
+    /// The status that its INVITEs hear once it is over.
+    pub(super) fn status(&self) -> u16 {
+        match self.state {
+            _ if self.refusal.is_some() => self.refusal.unwrap_or_default(),
+            State::Over(Ended::Declined | Ended::DeclinedElsewhere) => 603,
+            State::Over(Ended::Cancelled | Ended::AnsweredElsewhere | Ended::HungUpByCaller | Ended::HungUp) => 487,
+            _ => 480,
+        }
+    }
+
+    /// Whether the user, or the app in the user's place, refused it.
+    fn was_refused(&self) -> bool {
+        self.refusal.is_some() || matches!(self.state, State::Over(Ended::Declined))
     }
 
     /// Whether a cancel push ends it. That of a call that the user has answered is late, or means the user's other devices; and a
@@ -170,8 +203,12 @@ impl Table {
     pub(crate) fn invite(&mut self, invite: &Side, judged: &[Judged], now: Duration) -> Arrival {
         let known = self.entries.len();
         for Judged { uuid, push, at } in judged {
-            if self.get(*uuid).is_none() && now.saturating_sub(*at) < OWED {
-                self.begin(*uuid, Some(push), None, State::Announced, Duration::MAX, now);
+            if now.saturating_sub(*at) >= OWED {
+                continue;
+            }
+            match self.get_mut(*uuid) {
+                Some(entry) => drop(entry.push.get_or_insert_with(|| push.clone())),
+                None => self.begin(*uuid, Some(push), None, State::Announced, Duration::MAX, now),
             }
         }
         let found = self.invited(invite, now);
@@ -183,13 +220,13 @@ impl Table {
             if !repeated {
                 entry.invited_at = now;
                 entry.invite = Some(invite.clone());
+                entry.account.clone_from(&invite.account);
             }
             return match entry.state {
                 State::Over(how) => Arrival::Ghost(entry.uuid, how),
                 _ if repeated || entry.state == State::Answered => Arrival::Repeated(entry.uuid),
                 _ => {
                     entry.state = State::Ringing;
-                    entry.account.clone_from(&invite.account);
                     Arrival::Joined(entry.uuid)
                 }
             };
@@ -203,6 +240,18 @@ impl Table {
         let uuid = promised.unwrap_or_else(|| self.next_uuid(invite));
         self.begin(uuid, None, Some(invite), State::Ringing, Duration::MAX, now);
         Arrival::New(uuid)
+    }
+
+    /// The push came that a call still owed when it ended: the next one is another call's, or the same again.
+    pub(crate) fn take_late_push(&mut self, uuid: Uuid, push: &Side) {
+        if let Some(entry) = self.get_mut(uuid).filter(|entry| entry.is_over()) {
+            entry.push.get_or_insert_with(|| push.clone());
+        }
+    }
+
+    /// Whether an INVITE is of a call that this process knows; by an id alone, or in any way.
+    pub(crate) fn knows(&self, invite: &Side, by_id: bool, now: Duration) -> bool {
+        self.entries.iter().any(|entry| entry.shares_id(invite)) || (!by_id && self.invited(invite, now).is_some())
     }
 
     /// A cancel came by push. Returns the call that it ends, if that is announced or ringing.
@@ -408,6 +457,7 @@ impl Table {
             until,
             wait: Wait::Told,
             ended_at: Duration::ZERO,
+            woken_inside: false,
             overtaken: false,
             cut_off: false,
         });

@@ -278,8 +278,15 @@ impl<'a> Visitor<'a> for Node<'_, 'a> {
         Ok(())
     }
 
-    /// To six digits behind the point. What has more than twelve before it, a float does not hold as it was meant: that is absent.
+    /// To six digits behind the point. A number that is not whole and has more than twelve digits before it, or any of more than 2^53,
+    /// a float does not hold as it was meant: that is absent.
     fn visit_f64<E>(self, number: f64) -> Result<(), E> {
+        const WHOLE: f64 = 9_007_199_254_740_992.0;
+        if number.abs() >= 1e12 && number.abs() <= WHOLE && number.fract() == 0.0 {
+            let sign = if number < 0.0 { "-" } else { "" };
+            self.keep(Cow::Owned(format!("{sign}{}", number.abs() as u64)));
+            return Ok(());
+        }
         if number.abs() < 1e12 {
             let sign = if number < 0.0 { "-" } else { "" };
             let millionths = (number.abs() * 1e6 + 0.5) as u64;

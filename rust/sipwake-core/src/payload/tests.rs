@@ -436,6 +436,93 @@ fn a_stale_push_is_known_by_its_time_whoever_sent_it_in_whichever_form() {
     }
 }
 
+/// None of these is of a vendor's page: each says the same in another of the ways that JSON and FCM allow.
+#[test]
+fn vendors_are_known_in_shapes_that_their_pages_do_not_show() {
+    use Vendor::{Acrobits, Flexisip, Mizutech, Telnyx, Twilio, Vialer};
+    let cancel = ActionKind::Cancel;
+    for (json, vendor, kind, caller) in [
+        (
+            r#"{"data":"{\"twi_message_type\":\"twilio.voice.call\",\"twi_from\":\"+15550100\"}"}"#,
+            Twilio,
+            &CALL,
+            Some("+15550100"),
+        ),
+        (
+            r#"{"message":{"data":{"TWI_MESSAGE_TYPE":"twilio.voice.cancel","twi_call_sid":"CA9"}}}"#,
+            Twilio,
+            &cancel,
+            None,
+        ),
+        (
+            r#"{"data":{"metadata":"{\"caller_number\":15550100,\"voice_sdk_id\":null}"}}"#,
+            Telnyx,
+            &CALL,
+            Some("15550100"),
+        ),
+        (
+            r#"{"data":"{\"metadata\":{\"voice_sdk_id\":\"v\",\"caller_number\":\"\"},\"message\":\"MISSED CALL!\"}"}"#,
+            Telnyx,
+            &cancel,
+            None,
+        ),
+        (r#"{"aps":{},"type":"call","unique_key":17,"phonenumber":501234567}"#, Vialer, &CALL, Some("501234567")),
+        (r#"{"data":{"type":"call","unique_key":"k","phonenumber":"SUPRESSED"}}"#, Vialer, &CALL, None),
+        (r#"{"aps":{"alert":"x"},"VERB":"NotifyIncomingCall","username":1234}"#, Acrobits, &CALL, Some("1234")),
+        (
+            r#"{"data":"{\"verb\":\"NotifyIncomingCallAnsweredElsewhere\",\"UserName\":\"bob\"}"}"#,
+            Acrobits,
+            &cancel,
+            Some("bob"),
+        ),
+        (r#"{"data":{"loc-key":"IC_MSG","loc-args":["0301234567","ignored"]}}"#, Flexisip, &CALL, Some("0301234567")),
+        (r#"{"data":{"loc-key":"IC_MSG","loc-args":[301234567]}}"#, Flexisip, &CALL, Some("301234567")),
+        (
+            r#"{"data":{"loc-key":"IC_MSG","loc-args":[],"from-uri":"sip:bob@x","call-id":7}}"#,
+            Flexisip,
+            &CALL,
+            Some("sip:bob@x"),
+        ),
+        (
+            r#"{"aps":{"loc-key":"IC_MSG","loc-args":"*31#0301234"},"call-id":"c"}"#,
+            Flexisip,
+            &CALL,
+            Some("*31#0301234"),
+        ),
+        (
+            r#"{"message":"{\"data\":\"{\\\"ntype\\\":\\\"2\\\",\\\"nfrom\\\":\\\"1234\\\"}\"}"}"#,
+            Mizutech,
+            &cancel,
+            Some("1234"),
+        ),
+        (
+            r#"{"notification":{"title":"Call"},"data":" {\"ntype\":0.0,\"nfrom\":\"1234\"} "}"#,
+            Mizutech,
+            &CALL,
+            Some("1234"),
+        ),
+    ] {
+        let action = parse_push(json, Channel::FcmAndroid, &hints());
+        assert_eq!((action.vendor, &action.kind, action.caller.as_deref()), (Some(vendor), kind, caller), "{json}");
+    }
+}
+
+#[test]
+fn a_time_counts_in_whichever_form_json_has_it() {
+    for time in [
+        "1785585580",
+        "1785585580.0",
+        "1785585580000.0",
+        "1.78558558e9",
+        "\"1785585580000000\"",
+        "\" 2026-08-01T11:59:40,5+00:00 \"",
+    ] {
+        let json = format!(r#"{{"data":{{"ntype":"0","nfrom":"1002","send-time":{time}}}}}"#);
+        let call = parse_push(json.as_str(), Channel::FcmAndroid, &hints());
+        assert_eq!(call.deadline, Some(Duration::from_secs(1_020)), "{time}");
+    }
+}
+
 #[test]
 fn what_carries_a_title_of_its_own_is_shown() {
     let custom = android(&[("ntype", "3"), ("title", "Voicemail"), ("nmsg", "2 new messages")]);

@@ -122,6 +122,11 @@ impl Registration {
         self.here.heard(flow, now);
     }
 
+    /// Whether a ping waits for its answer.
+    pub(crate) fn is_pong_due(&self, flow: FlowId) -> bool {
+        self.here.is_pong_due(flow)
+    }
+
     /// The peer answered a ping.
     pub(crate) fn ponged(&mut self, flow: FlowId) {
         self.here.ponged(flow);

@@ -70,6 +70,8 @@ pub struct Framer {
     length: Option<usize>,
     /// A pong was just taken out: one more CRLF right behind it makes the two a ping.
     after_pong: bool,
+    /// A ping of ours was not answered yet.
+    pong_due: bool,
     failed: Option<FrameError>,
 }
 
@@ -82,6 +84,11 @@ impl Framer {
     /// Returns `true` when nothing is held that a later push could make whole: such a framer is worth no memory.
     pub fn is_idle(&self) -> bool {
         self.begin == self.buffer.len() && !self.after_pong && self.failed.is_none()
+    }
+
+    /// Says whether a ping of ours still waits for its answer: then a lone CRLF is just that, and not the first half of a ping.
+    pub(crate) fn set_pong_due(&mut self, due: bool) {
+        self.pong_due = due;
     }
 
     /// Takes in bytes as they came.
@@ -135,6 +142,11 @@ impl Framer {
             }
             match &self.buffer[self.begin..] {
                 [] | [b'\r'] => return Ok(None),
+                [b'\r', b'\n'] if self.pong_due => {
+                    self.consume(2);
+                    self.pong_due = false;
+                    return Ok(Some(Frame::Pong));
+                }
                 [b'\r', b'\n', ..] if self.after_pong => {
                     self.consume(2);
                     self.after_pong = false;
@@ -271,6 +283,24 @@ mod tests {
             frames(&[b"\r\n", OPTIONS, b"\r\n"]).0,
             [Frame::Pong, Frame::Message(OPTIONS.to_vec()), Frame::Pong]
         );
+    }
+
+    #[test]
+    fn a_pong_that_is_due_is_no_half_of_a_ping() {
+        let mut framer = Framer::new();
+        for (due, bytes, expected) in [
+            (true, "\r\n", Frame::Pong),
+            (true, "\r\n", Frame::Pong),
+            // The two halves of a ping, and the pong between them.
+            (false, "\r\n", Frame::Pong),
+            (true, "\r\n", Frame::Pong),
+            (false, "\r\n", Frame::Ping),
+            (true, "\r\n\r\n", Frame::Ping),
+        ] {
+            framer.set_pong_due(due);
+            framer.push(bytes.as_bytes()).expect("it is short");
+            assert_eq!((framer.next(), framer.next()), (Ok(Some(expected)), Ok(None)), "{due} {bytes:?}");
+        }
     }
 
     #[test]

@@ -277,6 +277,30 @@ fn a_missing_pong_ends_the_flow_only_where_the_server_has_ponged_before() {
 }
 
 #[test]
+fn pongs_on_an_idle_connection_are_answered_with_nothing() {
+    let mut config = over(Transport::Tcp);
+    config.keep_alive = Some(30);
+    let mut stage = Stage::new(config, None);
+    let first = stage.register();
+    accept(&mut stage, &first);
+    stage.all();
+    for sent in 1..=4 {
+        stage.advance(seconds(30));
+        stage.input("\r\n");
+        assert_eq!(stage.keep_alives, sent, "pings alone");
+    }
+    stage.input("\r\n\r\n");
+    assert_eq!(stage.keep_alives, 5, "the server's own ping");
+    stage.advance(seconds(30));
+    stage.input("\r");
+    stage.input("\n");
+    assert_eq!(stage.keep_alives, 6, "a pong in halves");
+    stage.input("\r\n");
+    stage.input("\r\n");
+    assert_eq!(stage.keep_alives, 7, "a ping in halves");
+}
+
+#[test]
 fn over_a_websocket_no_line_ends_keep_the_connection_open() {
     let mut config = over(Transport::Wss);
     config.keep_alive = Some(30);

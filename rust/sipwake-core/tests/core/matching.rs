@@ -313,3 +313,89 @@ fn that_a_call_is_over_is_stored_ahead_of_what_ends_it() {
     }
     assert_eq!(order, [CALLS, "sent"]);
 }
+
+/// A client that a push woke for a call, which the user declined; then the process was killed, and the next one has registered.
+fn declined_and_killed(push: &str, how: Decline) -> Stage {
+    let mut stage = ready();
+    let action = stage.push(push);
+    assert!(stage.agent.decline(action.uuid, how, stage.now));
+    stage.drain();
+    awake(&stage)
+}
+
+fn awake(killed: &Stage) -> Stage {
+    let mut later = killed.restart(account(|_| {}), mpush());
+    later.set_token(fcm("a:1"));
+    let register = later.register();
+    later.ok(&register, &[]);
+    later.all();
+    later.events.clear();
+    later
+}
+
+fn heard(stage: &mut Stage, text: String) -> Vec<u16> {
+    stage.input(text);
+    codes(stage)
+}
+
+const VENDORS: &str = r#"{"msg_type":"audio","send_from":"1234","x-push-id":"77"}"#;
+
+#[test]
+fn a_call_that_was_declined_before_its_invite_does_not_ring_though_the_process_was_killed_meanwhile() {
+    for (push, call_id, from, how, code) in [
+        (CALL, "call-1", "1234", Decline::Everywhere, 603),
+        (CALL, "call-1", "5678", Decline::Busy, 486),
+        (CALL, "call-2", "1234", Decline::Everywhere, 180),
+        (NO_ID, "call-1", "1234", Decline::Everywhere, 603),
+        (NO_ID, "call-1", "mad", Decline::Everywhere, 180),
+        (VENDORS, "call-1", "1234", Decline::Busy, 486),
+    ] {
+        let mut later = declined_and_killed(push, how);
+        assert_eq!(heard(&mut later, invite(call_id, from)), [code], "{push} {call_id} {from}");
+        assert_eq!(later.calls().is_empty(), code != 180, "{push} {call_id} {from}");
+        let redial = heard(&mut later, invite("call-9", from));
+        assert_eq!(redial, [180], "it is refused once: {push} {call_id} {from}");
+    }
+}
+
+#[test]
+fn what_was_declined_before_a_kill_is_refused_for_as_long_as_without_one() {
+    for (push, after, code) in [(CALL, 41, 603), (CALL, 3601, 180), (NO_ID, 38, 603), (NO_ID, 41, 180)] {
+        let mut later = declined_and_killed(push, Decline::Everywhere);
+        later.now = later.now.after(seconds(after));
+        assert_eq!(heard(&mut later, invite("call-1", "1234")), [code], "{push} {after}");
+    }
+}
+
+#[test]
+fn a_late_branch_is_refused_and_a_hunt_group_rings_though_the_process_was_killed_meanwhile() {
+    for (after, code) in [(3, 487), (12, 180)] {
+        let mut stage = ready();
+        stage.input(invite("call-1", "1234"));
+        stage.input(request("CANCEL", "call-1", "call-1", "1234", "", ""));
+        let mut later = awake(&stage);
+        later.now = later.now.after(seconds(after));
+        let branch = request("INVITE", "branch-2", "call-1", "1234", "Content-Type: application/sdp\r\n", "v=0\r\n");
+        assert_eq!(heard(&mut later, branch), [code], "{after}");
+    }
+}
+
+#[test]
+fn a_call_that_is_announced_after_a_kill_rings_though_another_of_that_caller_was_declined_before() {
+    let mut later = declined_and_killed(NO_ID, Decline::Everywhere);
+    assert!(later.push(CALL).is_call());
+    later.all();
+    assert_eq!(heard(&mut later, invite("call-1", "1234")), [180]);
+}
+
+#[test]
+fn a_call_that_an_earlier_process_missed_is_refused_when_it_comes_after_all() {
+    let mut stage = ready();
+    stage.push(CALL);
+    stage.all();
+    stage.advance(seconds(41));
+    let mut later = awake(&stage);
+    assert_eq!(heard(&mut later, invite("call-1", "1234")), [480]);
+    let record = String::from_utf8(later.store[CALLS].clone()).expect("text");
+    assert!(!record.contains("1234") && !record.contains("call-1"), "{record}");
+}

@@ -5,6 +5,7 @@ mod answers;
 mod bounds;
 mod calls;
 mod faults;
+mod inside;
 mod lifetime;
 mod probes;
 mod restart;

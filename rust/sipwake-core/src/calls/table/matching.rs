@@ -4,13 +4,8 @@ use std::time::Duration;
 
 use super::super::callers::Likeness;
 use super::super::side::Side;
-use super::{Entry, OWED, State, Table, Wait};
+use super::{BRANCHES, Entry, OWED, State, Table, Wait};
 use crate::account::AccountKey;
-use crate::event::Ended;
-
-/// How long an INVITE with the Call-ID of a call that is over is a late branch of it, and not a hunt group that comes round
-/// again (ADR 13).
-const BRANCHES: Duration = Duration::from_secs(10);
 
 impl Entry {
     pub(super) fn shares_id(&self, side: &Side) -> bool {
@@ -26,11 +21,6 @@ impl Entry {
     fn is_apart(&self, side: &Side, keeps_ids: bool) -> bool {
         self.sides().any(|known| known.differs_in_vendor_id(side) || (keeps_ids && known.differs_in_call_id(side)))
     }
-
-    /// Whether the user, or the app in the user's place, refused it.
-    fn was_refused(&self) -> bool {
-        self.refusal.is_some() || matches!(self.state, State::Over(Ended::Declined))
-    }
 }
 
 impl Table {
@@ -39,14 +29,16 @@ impl Table {
         if let Some(known) = self.by_id(push) {
             return Some(known);
         }
-        let renames = self.renames(push.account.as_ref());
+        // A push that names no account is compared by what the account of each call has shown.
+        let named = push.account.as_ref().map(|account| self.renames(Some(account)));
+        let renames = |entry: &Entry| named.unwrap_or_else(|| self.renames(entry.account.as_ref()));
         let mine = |entry: &Entry| push.may_be_for(entry.account.as_ref());
         let late = |entry: &Entry| {
             entry.owes_push().is_some()
                 && now.saturating_sub(entry.invited_at) < OWED
-                && !entry.is_apart(push, renames != Some(true))
                 && mine(entry)
                 && entry.likeness(push) == Likeness::Same
+                && !entry.is_apart(push, renames(entry) != Some(true))
         };
         // A push without any id, while a call of that caller is under way: its duplicate.
         let again = |entry: &Entry| {
@@ -58,8 +50,17 @@ impl Table {
                 && mine(entry)
                 && (entry.likeness(push) == Likeness::Same || unmet)
         };
+        // What tells nothing wakes the phone for a request inside a call, where the server may do that.
+        let inside = |entry: &Entry| {
+            entry.woken_inside
+                && entry.state == State::Answered
+                && mine(entry)
+                && !push.has_id()
+                && !push.names_caller()
+        };
+        let newest = |fits: &dyn Fn(&Entry) -> bool| self.entries.iter().rposition(fits);
         let owed = self.half_met(push, renames, |entry| entry.push.is_none() && mine(entry));
-        owed.or_else(|| self.entries.iter().rposition(late)).or_else(|| self.entries.iter().rposition(again))
+        owed.or_else(|| newest(&late)).or_else(|| newest(&again)).or_else(|| newest(&inside))
     }
 
     /// The call that an INVITE belongs to.
@@ -93,7 +94,7 @@ impl Table {
                 && mine(entry)
                 && entry.likeness(invite) == Likeness::Same
         };
-        let owed = self.half_met(invite, renames, |entry| entry.invite.is_none() && mine(entry));
+        let owed = self.half_met(invite, |_| renames, |entry| entry.invite.is_none() && mine(entry));
         owed.or_else(|| self.entries.iter().rposition(refused))
     }
 
@@ -123,15 +124,22 @@ impl Table {
     }
 
     /// The half-call under way that a side without a common id completes.
-    fn half_met(&self, side: &Side, renames: Option<bool>, owes: impl Fn(&Entry) -> bool) -> Option<usize> {
-        let keeps_ids = renames == Some(false);
+    fn half_met(
+        &self,
+        side: &Side,
+        renames: impl Fn(&Entry) -> Option<bool>,
+        owes: impl Fn(&Entry) -> bool,
+    ) -> Option<usize> {
+        let keeps_ids = |entry: &Entry| renames(entry) == Some(false);
         let half = |entry: &Entry| !entry.is_over() && owes(entry);
-        let same =
-            |entry: &Entry| half(entry) && !entry.is_apart(side, keeps_ids) && entry.likeness(side) == Likeness::Same;
+        let same = |entry: &Entry| {
+            half(entry) && entry.likeness(side) == Likeness::Same && !entry.is_apart(side, keeps_ids(entry))
+        };
         // Of two calls of one caller, the later is the one still under way.
         self.entries.iter().rposition(same).or_else(|| {
             let mut halves = self.entries.iter().enumerate().filter(|(_, entry)| half(entry));
             let (index, only) = halves.next()?;
+            let keeps_ids = keeps_ids(only);
             if halves.next().is_some() || only.likeness(side) != Likeness::Unknown || only.is_apart(side, keeps_ids) {
                 return None;
             }

@@ -63,6 +63,8 @@ pub(crate) struct Phone {
     pub(crate) store_fails_until: u64,
     /// Until when the store cannot be read, since the phone was not unlocked yet.
     pub(crate) shut_until: u64,
+    /// This process began before it could read, and has not dealt with all that it read then.
+    pub(crate) born_shut: bool,
     /// Records that this process has not read yet.
     pub(crate) unread: BTreeSet<String>,
     /// Records that the store has refused and not taken since: what it holds under these keys is out of date.
@@ -100,6 +102,7 @@ impl Phone {
             black_box: None,
             store_fails_until: 0,
             shut_until: 0,
+            born_shut: false,
             unread: BTreeSet::new(),
             unstored: BTreeSet::new(),
             stale: BTreeSet::new(),

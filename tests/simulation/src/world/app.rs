@@ -35,6 +35,7 @@ impl World<'_> {
         let removals = self.phone.store.get(REMOVALS).filter(|_| !shut);
         let mut agent = UserAgent::new(seed, removals.map(Vec::as_slice), now);
         self.phone.unread.clear();
+        self.phone.born_shut = shut;
         if shut {
             for key in [REMOVALS, RECORD] {
                 self.phone.unread.insert(key.to_owned());
@@ -68,7 +69,9 @@ impl World<'_> {
         if !self.phone.unread.is_empty() {
             // What earlier processes left at other gateways is known from here on.
             self.look_again();
-            self.with_agent(|agent, now| agent.store_available(*now));
+            if self.with_agent(|agent, now| agent.store_available(*now)) {
+                self.phone.born_shut = false;
+            }
         }
     }
 
@@ -110,7 +113,7 @@ impl World<'_> {
             }
         }
         // What was asked of a store that is shut dies with the process, too: the app was told that it is not durable.
-        if !self.phone.unread.is_empty() {
+        if self.phone.born_shut || !self.phone.unread.is_empty() {
             (0..self.phone.apps.len()).for_each(|index| self.excuse(index));
             self.phone.unread.clear();
         }

@@ -7,6 +7,10 @@ struct StatusView: View {
 
     private var state: SampleState { screen.state }
 
+    private var quiet: Binding<Bool> {
+        Binding(get: { state.quietUntil != nil }, set: { on in Task { await screen.model.doNotDisturb(on) } })
+    }
+
     var body: some View {
         List {
             Section(state.settings?.aor ?? "") {
@@ -19,6 +23,10 @@ struct StatusView: View {
                     Text(verdict.reason).font(.footnote)
                     if !verdict.advice.isEmpty { Text(verdict.advice).font(.footnote) }
                 }
+            }
+            Section {
+                Toggle("Do not disturb for an hour", isOn: quiet)
+                if let until = state.quietUntil { Text(until, style: .time) }
             }
             if let last = state.lastCall {
                 Section("Last call") { Text("\(last.caller): \(last.words)") }

@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// The transport
     #[arg(long, value_enum, default_value = "udp")]
     transport: TransportName,
+    /// Have the server seal its pushes for this phone, so that whoever carries them can read none
+    #[arg(long)]
+    sealed: bool,
     /// Print one JSON object a step
     #[arg(long)]
     json: bool,
@@ -65,6 +68,7 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
         gateway,
         transport: if options.transport == TransportName::Tcp { Transport::Tcp } else { Transport::Udp },
         profile: options.profile.clone(),
+        sealed: options.sealed,
         json: options.json,
         shown: 0,
         steps: Vec::new(),
@@ -93,6 +97,7 @@ struct Story {
     pushes: PushStream,
     transport: Transport,
     profile: String,
+    sealed: bool,
     json: bool,
     /// The last message of the ladder that is printed already.
     shown: u64,
@@ -120,6 +125,11 @@ impl Story {
             verdict.standing
         ))?;
 
+        if self.sealed {
+            let key = app.client.push_key().map_err(text)?;
+            self.gateway.seal_for(USER, &key.p256dh, &key.auth).await?;
+            self.done("the app gave the server the phone's push key; from here on every push is sealed")?;
+        }
         drop(app);
         self.gateway.sleep(USER, true).await;
         self.done("the system killed the app; its flow is gone, its binding stays")?;
@@ -192,7 +202,27 @@ impl Story {
         self.expect(late.duty == Duty::Nothing, "a late push would ring after the log-out")?;
         let silent = ActionKind::Ignore { reason: Ignored::LoggedOut };
         self.expect(late.kind == silent, "a late push is not known to be for nobody")?;
+        if self.sealed {
+            self.eavesdrop()?;
+        }
         self.done("the user logged out; the server has forgotten them, and a late push makes no sound")
+    }
+
+    /// Whoever carries the pushes looks for a name, a number or a text in them.
+    fn eavesdrop(&self) -> Result<(), String> {
+        let pushes = self.gateway.push_service().history();
+        for push in &pushes {
+            // What is sealed is letters by chance.
+            let mut seen = push.payload.clone();
+            let sealed = seen.as_object_mut().and_then(|fields| fields.remove("sealed"));
+            self.expect(sealed.is_some(), &format!("a push is not sealed: {seen}"))?;
+            let seen = seen.to_string();
+            for secret in ["Bob", "bob", USER, "mock.example", &push.call_id] {
+                let found = !secret.is_empty() && seen.contains(secret);
+                self.expect(!found, &format!("the push service can read {secret:?} in {seen}"))?;
+            }
+        }
+        self.expect(!pushes.is_empty(), "no push passed by the push service")
     }
 
     async fn start_app(&self, folder: &Path) -> Result<App, String> {

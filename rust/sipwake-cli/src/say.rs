@@ -55,6 +55,8 @@ pub(crate) fn event(event: &Event) -> String {
         Event::RegisterDelayed { wait, .. } => {
             format!("more pushes came than the server is asked for; the next REGISTER follows in {} s", wait.as_secs())
         }
+        Event::DoNotDisturbOver { .. } => "the user may be disturbed again".to_owned(),
+        Event::PushUnopened { why } => why.to_string(),
         Event::LoggedOut { aor, removed, .. } => format!("{aor}: logged out ({})", known(*removed)),
         Event::Capabilities { status, providers, .. } if providers.is_empty() => {
             format!("the server answered {status} and named no push provider")

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::account::{AccountKey, Hop, Transport};
 use crate::clock::Now;
 use crate::digest::Unusable;
+use crate::payload::Unopened;
 use crate::push::{PushToken, Verdict};
 use crate::snapshot::Record;
 pub use crate::trust::{RedirectRefusal, Warning};
@@ -99,6 +100,16 @@ pub enum Event {
         account: AccountKey,
         /// For how long.
         wait: Duration,
+    },
+    /// The time is over in which an account's user did not want to be disturbed: the push binding is being made again.
+    DoNotDisturbOver {
+        /// Whose.
+        account: AccountKey,
+    },
+    /// A push was sealed and could not be opened: it makes no sound, or over PushKit is a call from nobody known.
+    PushUnopened {
+        /// Why.
+        why: Unopened,
     },
     /// A log-out is over: what the server's answer proves stands in `removed`; with several gateways, what is known the least.
     LoggedOut {

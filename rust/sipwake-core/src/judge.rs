@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::account::{Account, AccountKey};
 use crate::calls::{self, Notes, Past, Side, State, Table};
 use crate::payload::{ActionKind, CALL_WINDOW, Duty, Hints, Ignored, Judged, PushAction};
-use crate::snapshot::{Departed, Removals};
+use crate::quiet::Quieted;
+use crate::snapshot::{Departed, Removals, StoredRemovals};
 
 /// How long before a binding ends servers push to have it refreshed, and how far their clocks may be off. OpenSIPS does so two
 /// minutes before (`pn_trigger_interval`).
@@ -23,6 +24,8 @@ pub struct Gate {
     users: Vec<User>,
     /// Who is logged out cannot be known yet.
     unknown: bool,
+    /// Though that is unknown: nobody is here who may be disturbed, until then, in seconds since 1970.
+    all_quiet_until: u64,
     calls: Table,
     past: Option<Arc<Past>>,
     window: Duration,
@@ -36,7 +39,10 @@ pub(crate) struct User {
     pub(crate) name: String,
     /// The account, while the client has it.
     pub(crate) account: Option<AccountKey>,
+    /// No push for it makes a sound: it is logged out, or wants none.
     pub(crate) silent: bool,
+    /// Until when it does not want to be disturbed, in seconds since 1970; 0: it may be.
+    pub(crate) quiet_until: u64,
     /// Believes only what the app's decryptor opened.
     pub(crate) sealed: bool,
     /// The server is still to be told that this user logged out.
@@ -48,7 +54,21 @@ pub(crate) struct User {
 impl User {
     /// Somebody whom no account is left of.
     pub(crate) fn logged_out(name: String) -> Self {
-        Self { name, account: None, silent: true, sealed: false, leaving: false, bound_until: 0 }
+        Self { name, account: None, silent: true, quiet_until: 0, sealed: false, leaving: false, bound_until: 0 }
+    }
+
+    fn quieted(quiet: Quieted) -> Self {
+        Self { silent: false, quiet_until: quiet.until, ..Self::logged_out(quiet.name) }
+    }
+
+    /// Whether it does not want to be disturbed at that time.
+    fn is_quiet(&self, wall: Duration) -> bool {
+        wall.as_secs() < self.quiet_until
+    }
+
+    /// Whether no push for it may make a sound at that time.
+    pub(crate) fn is_silent(&self, wall: Duration) -> bool {
+        self.silent || self.is_quiet(wall)
     }
 }
 
@@ -106,17 +126,33 @@ impl Gate {
         window: Duration,
         judged: Notes,
     ) -> Self {
-        Self { users, unknown, calls, past, window, judged }
+        Self { users, unknown, all_quiet_until: 0, calls, past, window, judged }
     }
 
-    /// A gate for a process without a client, which knows of the users that they are logged out and nothing else: from the stored record
-    /// [`REMOVALS`](crate::snapshot::REMOVALS), if there is one. It silences pushes that name such a user.
+    /// A gate for a process without a client, which knows of the users that they are logged out, or do not want to be disturbed, and
+    /// nothing else: from the stored record [`REMOVALS`](crate::snapshot::REMOVALS), if there is one. It silences pushes that name such a
+    /// user and, while none of them wants to be disturbed, all.
     pub fn of_log_outs(removals: Option<&[u8]>) -> Self {
-        let (pending, departed) = removals.and_then(|record| Removals::open(record).ok()).unwrap_or_default();
+        let stored = removals.and_then(|record| Removals::open(record).ok()).unwrap_or_default();
+        let StoredRemovals { pending, departed, quiet } = stored;
         let leaving = pending.into_iter().flatten().filter_map(|(_, removal)| Account::parse(removal.account).ok());
         let names = leaving.map(|account| name(&account)).chain(departed.iter().map(Departed::name));
-        let users = names.map(User::logged_out).collect();
-        Self::new(users, true, (Table::default(), None), CALL_WINDOW, Notes::default())
+        let alone = quiet.iter().all(|quiet| quiet.alone);
+        let all_quiet_until = quiet.iter().map(|quiet| quiet.until).min().filter(|_| alone).unwrap_or_default();
+        let users = names.map(User::logged_out).chain(quiet.into_iter().map(User::quieted)).collect();
+        let gate = Self::new(users, true, (Table::default(), None), CALL_WINDOW, Notes::default());
+        Self { all_quiet_until, ..gate }
+    }
+
+    /// Returns until when an account's user does not want to be disturbed, as time since 1970; `None`: the user may be.
+    /// [`Duration::MAX`]: until the user says otherwise.
+    pub fn do_not_disturb(&self, account: &AccountKey) -> Option<Duration> {
+        let user = self.users.iter().find(|user| user.account.as_ref() == Some(account))?;
+        match user.quiet_until {
+            0 => None,
+            u64::MAX => Some(Duration::MAX),
+            until => Some(Duration::from_secs(until)),
+        }
     }
 
     /// Returns how many users logged out of whom a server is still to be told.
@@ -124,8 +160,8 @@ impl Gate {
         self.users.iter().filter(|user| user.leaving).count()
     }
 
-    /// Returns the action as it stands for this client: without a sound if nobody is logged in whom it could be for, or
-    /// if its call is over; with the UUID that the call has already, if its INVITE or another push came before.
+    /// Returns the action as it stands for this client: without a sound if nobody is logged in whom it could be for, or wants to be
+    /// disturbed, or if its call is over; with the UUID that the call has already, if its INVITE or another push came before.
     ///
     /// PushKit's duty to report stays: such a call is reported and ended at once. The cancel of a call that is connected is
     /// reported and ends nothing.
@@ -153,9 +189,14 @@ impl Gate {
         }
         let of = action.identity.account.as_deref().unwrap_or_default();
         let named = |user: &&User| user.name.split('@').next().is_some_and(|name| name.eq_ignore_ascii_case(of));
-        let known = !self.unknown || meant.first().is_some_and(named);
-        if known && meant.iter().all(|user| user.silent) {
-            action.silence(Ignored::LoggedOut, hints);
+        let wall = hints.received.wall;
+        let known = !self.unknown || meant.first().is_some_and(named) || wall.as_secs() < self.all_quiet_until;
+        if known && meant.iter().all(|user| user.is_silent(wall)) {
+            if meant.iter().any(|user| user.is_quiet(wall) && !user.leaving) {
+                action.hush(hints);
+            } else {
+                action.silence(Ignored::LoggedOut, hints);
+            }
             return action;
         }
         if action.is_call() {
@@ -195,6 +236,6 @@ fn refreshes(meant: &[&User], action: &PushAction, hints: &Hints) -> bool {
     action.vendor.is_none()
         && meant
             .iter()
-            .filter(|user| !user.silent)
+            .filter(|user| !user.is_silent(hints.received.wall))
             .all(|user| user.bound_until != 0 && soon.contains(&user.bound_until))
 }

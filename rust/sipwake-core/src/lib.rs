@@ -19,6 +19,7 @@ pub mod judge;
 mod outbox;
 pub mod payload;
 pub mod push;
+mod quiet;
 mod random;
 pub mod record;
 pub mod redact;

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::account::{AccountConfig, AccountKey};
 use crate::digest::{NonceCache, hex};
 use crate::push::{Dialect, Push, PushConfig, PushToken, Shown};
+use crate::quiet::{Quiet, Quieted};
 use crate::random::Random;
 use crate::redact::Secret;
 
@@ -39,8 +40,8 @@ const MAX_DEPARTED: usize = 16;
 const DEPARTED: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The gateways that were left and are remembered for it.
 pub(crate) const MAX_LEFT: usize = 4;
-/// The key of the record that holds the pending removals and, by name alone, the users who logged out lately: apart from
-/// all else, so that damage there does not lose them.
+/// The key of the record that holds the pending removals and, by name alone, the users who logged out lately and those who do not want
+/// to be disturbed: apart from all else, so that damage there does not lose them.
 pub const REMOVALS: &str = "removals";
 /// The key of the record of calls that ended lately: at most 64, for an hour, as hashes alone.
 pub const CALLS: &str = "calls";
@@ -105,6 +106,9 @@ pub(crate) struct Memory {
     pub(crate) auth_uri: Option<Box<str>>,
     pub(crate) shown: Shown,
     pub(crate) token: TokenWish,
+    /// The user does not want to be disturbed: `token` says so, and this says what it will be again.
+    #[serde(default)]
+    pub(crate) quiet: Option<Box<Quiet>>,
     /// What the server holds, as far as it is known.
     pub(crate) bound: Option<Bound>,
     /// Contacts that the server may hold and should not.
@@ -348,6 +352,18 @@ pub(crate) struct Removals {
     #[serde(serialize_with = "as_written")]
     pending: Vec<(AccountKey, StoredRemoval)>,
     pub(crate) departed: VecDeque<Departed>,
+    /// Those who do not want to be disturbed, by name: for who reads this without a client. Each account's own record says what is
+    /// done about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) quiet: Vec<Quieted>,
+}
+
+/// What the record [`REMOVALS`] holds.
+#[derive(Default)]
+pub(crate) struct StoredRemovals {
+    pub(crate) pending: PendingRemovals,
+    pub(crate) departed: VecDeque<Departed>,
+    pub(crate) quiet: Vec<Quieted>,
 }
 
 /// A user who logged out: a late push for him is for nobody else. Nothing of this is secret.
@@ -363,26 +379,30 @@ pub(crate) struct Departed {
 }
 
 impl Removals {
-    /// Reads the log-outs and the users who are gone. What of it cannot be read takes no other log-out with it.
-    pub(crate) fn open(record: &[u8]) -> Result<(PendingRemovals, VecDeque<Departed>), Damage> {
+    /// Reads the log-outs, the users who are gone and those who do not want to be disturbed. What of it cannot be read takes no
+    /// other log-out with it.
+    pub(crate) fn open(record: &[u8]) -> Result<StoredRemovals, Damage> {
         #[derive(Deserialize)]
         struct Stored<'a> {
             #[serde(borrow)]
             pending: Entries<'a>,
             #[serde(borrow)]
             departed: Option<&'a RawValue>,
+            #[serde(borrow)]
+            quiet: Option<&'a RawValue>,
         }
-        let Stored { pending, departed } = read(body(record)?)?;
+        let Stored { pending, departed, quiet } = read(body(record)?)?;
         let entries = pending.0.into_iter();
         let pending =
             entries.map(|(key, removal)| AccountKey::parse(&key).zip(serde_json::from_str(removal.get()).ok()));
-        let departed = departed.and_then(|departed| each_readable(departed).ok());
-        Ok((pending.collect(), departed.unwrap_or_default()))
+        let departed = departed.and_then(|departed| each_readable(departed).ok()).unwrap_or_default();
+        let quiet = quiet.and_then(|quiet| each_readable(quiet).ok()).unwrap_or_default();
+        Ok(StoredRemovals { pending: pending.collect(), departed, quiet })
     }
 
     /// Returns the record; `None` when there is nothing to remember.
     pub(crate) fn seal(&self) -> Option<Vec<u8>> {
-        (!self.pending.is_empty() || !self.departed.is_empty()).then(|| seal(self))
+        (!self.pending.is_empty() || !self.departed.is_empty() || !self.quiet.is_empty()).then(|| seal(self))
     }
 
     /// Returns how many log-outs wait.
@@ -624,7 +644,7 @@ mod tests {
         removals.insert(key.clone(), written.clone());
         removals.depart("alice", Duration::from_secs(1_790_000_000));
         let sound = removals.seal().expect("something is pending");
-        let (pending, departed) = Removals::open(&sound).expect("sound");
+        let StoredRemovals { pending, departed, .. } = Removals::open(&sound).expect("sound");
         let [Some((of, Removal { account, push, memory }))] = &*pending else { panic!("one log-out") };
         assert_eq!((of, push, departed.len()), (&key, &None, 1));
         assert_eq!(Removal::written(account, push, memory), written);
@@ -633,10 +653,13 @@ mod tests {
         let damaged = seal(&serde_json::json!({
             "pending": { "0123456789abcdef": { "account": 7 }, "no key": written, key.as_str(): written },
             "departed": [7, { "user": "bob", "at": 1 }],
+            "quiet": [{ "name": 7 }, { "name": "carol@example.com", "until": 2 }],
         }));
-        let (pending, departed) = Removals::open(&damaged).expect("its log-outs can be told apart");
+        let read = Removals::open(&damaged).expect("its log-outs can be told apart");
+        let StoredRemovals { pending, departed, quiet } = read;
         assert_eq!(pending.iter().flatten().map(|(of, _)| of).collect::<Vec<_>>(), [&key]);
         assert_eq!((pending.len(), departed.len()), (3, 1));
+        assert_eq!(quiet, [Quieted { name: "carol@example.com".into(), until: 2, alone: false }]);
     }
 
     #[test]

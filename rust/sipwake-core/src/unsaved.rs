@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::snapshot::{Durability, MAX_ACCOUNTS, MAX_REMOVALS, Record, SaveId};
 
-/// Each account has a record, each account that is logged out had one, and there are two for the whole client.
-const MAX_UNSAVED: usize = MAX_ACCOUNTS + MAX_REMOVALS + 2;
+/// Each account has a record, each account that is logged out had one, and there are three for the whole client.
+const MAX_UNSAVED: usize = MAX_ACCOUNTS + MAX_REMOVALS + 3;
 const FIRST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(600);
 /// How long an asynchronous store may take for one record before that counts as a failure: a caller waits for what is

@@ -26,14 +26,16 @@ use crate::flows::{Flow, Flows, Up};
 use crate::gateway::Load;
 use crate::judge::{self, Gate, User, name};
 use crate::outbox::{Outbox, Way};
-use crate::payload::{ActionKind, Hints, Ignored, Judged, PushAction};
+use crate::payload::{ActionKind, Hints, Ignored, Judged, Problem, PushAction};
 use crate::push::{Push, PushToken, Verdict};
 use crate::record::{Decision, Platform, Report};
 use crate::registration::Registration;
+#[cfg(feature = "sealed")]
+use crate::sealed::PUSHES_OPENED;
 use crate::sip::{Frame, Message};
 use crate::snapshot::{
     CALLS, Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, RECORD, REMOVALS, Removal, Removals, SaveId, StoredRemoval,
-    binding_key, open,
+    StoredRemovals, binding_key, open,
 };
 use crate::unread::Unread;
 use crate::unsaved::Unsaved;
@@ -64,6 +66,9 @@ pub struct UserAgent {
     owes_durable: bool,
     /// Received messages become outputs.
     traces: bool,
+    /// Which sealed pushes were opened, as it is stored.
+    #[cfg(feature = "sealed")]
+    opened: Option<Vec<u8>>,
 }
 
 impl UserAgent {
@@ -80,6 +85,8 @@ impl UserAgent {
             unread: Unread::default(),
             owes_durable: false,
             traces: false,
+            #[cfg(feature = "sealed")]
+            opened: None,
         };
         agent.outbox.at(now);
         agent.take_removals(removals, now);
@@ -89,12 +96,13 @@ impl UserAgent {
 
     /// Takes up the log-outs of earlier processes, and who is gone.
     fn take_removals(&mut self, record: Option<&[u8]>, now: Now) {
-        let (pending, departed) = match record.map(Removals::open) {
+        let StoredRemovals { pending, departed, quiet } = match record.map(Removals::open) {
             Some(Ok(read)) => read,
             Some(Err(damage)) => return self.store_failed(REMOVALS, damage.to_string()),
             None => return,
         };
         self.outbox.removals_mut().departed.extend(departed);
+        self.outbox.removals_mut().recall_quiet(quiet);
         for present in self.registrations.iter().filter(|registration| !registration.is_leaving()) {
             self.outbox.removals_mut().return_of(&name(present.account()));
         }
@@ -227,6 +235,33 @@ impl UserAgent {
         Ok(())
     }
 
+    /// Has an account's user not disturbed until then, as time since 1970 ([`Duration::MAX`]: until further notice), or with `None`, or a
+    /// time that has passed, disturbed again.
+    ///
+    /// Meanwhile the registration stays without a push binding: it is taken back as [`unbind_push`](Self::unbind_push) does, and no push
+    /// makes a sound. At the time it comes back by itself, with the token that is known by then, and
+    /// [`Event::DoNotDisturbOver`] tells; a process that was not there catches up once the account is added. A call whose INVITE reaches
+    /// a client that runs is told as ever. If the clock is set back to before the wish, what counts is how long it was to last.
+    ///
+    /// # Errors
+    /// [`NoSuchAccount`].
+    pub fn set_do_not_disturb(
+        &mut self,
+        key: &AccountKey,
+        until: Option<Duration>,
+        now: Now,
+    ) -> Result<(), NoSuchAccount> {
+        self.outbox.at(now);
+        let index = self.position(key)?;
+        if self.registrations[index].set_do_not_disturb(until, now) {
+            let on = self.registrations[index].is_quiet().into();
+            self.outbox.note(key, Decision::DoNotDisturb { on });
+            self.registrations[index].save(&mut self.outbox, Durability::Wish);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
     /// Removes the binding and the account. The wish is stored first; it is delivered with back-off until the server has
     /// confirmed it, by later processes if need be, with the credentials kept as HA1 only.
     ///
@@ -296,6 +331,16 @@ impl UserAgent {
         self.find(key)?.query(provider);
         self.settle(now);
         Ok(())
+    }
+
+    /// Has the record [`PUSHES_OPENED`] stored. Nothing waits for it; where the store refuses it, [`Event::StoreFailed`] tells, and it is
+    /// stored again with back-off.
+    #[cfg(feature = "sealed")]
+    pub fn save_opened(&mut self, record: Vec<u8>, now: Now) {
+        self.outbox.at(now);
+        self.opened = Some(record);
+        self.store_anew(PUSHES_OPENED.to_owned(), Durability::Progress);
+        self.settle(now);
     }
 
     // Calls.
@@ -384,6 +429,7 @@ impl UserAgent {
     /// Takes a push that [`parse_push`](crate::payload::parse_push) read: registers, and expects the call it announces.
     pub fn handle_push(&mut self, action: &PushAction, now: Now) {
         self.outbox.at(now);
+        self.end_quiet_in_time(now);
         if action.judged == Judged::Not {
             let judged = self.gate().judge(action.clone(), &Hints::at(now), now.boot);
             return self.handle_push(&judged, now);
@@ -392,14 +438,17 @@ impl UserAgent {
         let meant = judge::meant(&users, action);
         let account = judge::account(&meant, action);
         self.outbox.recorder().push(action, account.as_ref(), users.is_empty(), judge::is_nobody(&meant, action));
-        if action.kind == (ActionKind::Ignore { reason: Ignored::LoggedOut }) {
-            return;
+        if let Some(Problem::Unopened(why)) = action.problem {
+            self.outbox.tell(Event::PushUnopened { why });
+        }
+        if matches!(action.kind, ActionKind::Ignore { reason: Ignored::LoggedOut | Ignored::DoNotDisturb }) {
+            return self.settle(now);
         }
         let repeated = self.with_calls(now, |calls, cx| calls.handle_push(action, account, cx));
         for user in meant {
             let mut registrations = self.registrations.iter_mut();
             if let Some(registration) =
-                registrations.find(|known| Some(known.key()) == user.account.as_ref() && !user.silent)
+                registrations.find(|known| Some(known.key()) == user.account.as_ref() && !user.is_silent(now.wall))
             {
                 if action.kind == ActionKind::RefreshBinding && action.problem.is_none() {
                     registration.woken_to_refresh();
@@ -724,6 +773,8 @@ impl UserAgent {
 
     fn settle(&mut self, now: Now) {
         self.unsaved.settle(now.boot);
+        self.end_quiet_in_time(now);
+        self.list_quiet(now);
         self.with_calls(now, Calls::drive);
         for registration in &mut self.registrations {
             registration.drive(&mut self.flows, &mut self.outbox, now);
@@ -751,6 +802,24 @@ impl UserAgent {
             log::info!("{}: logged out", done.key());
             let (aor, removed) = (done.account().aor().to_string(), done.how_removed());
             self.outbox.tell(Event::LoggedOut { account: done.key().clone(), aor, removed });
+        }
+    }
+
+    fn end_quiet_in_time(&mut self, now: Now) {
+        for registration in &mut self.registrations {
+            registration.end_quiet_in_time(&mut self.outbox, now);
+        }
+    }
+
+    /// Has the stored list of those who do not want to be disturbed follow the accounts.
+    fn list_quiet(&mut self, now: Now) {
+        if self.outbox.removals().quiet.is_empty() && !self.registrations.iter().any(Registration::is_quiet) {
+            return;
+        }
+        let users = self.registrations.iter();
+        let users = users.map(|user| (name(user.account()), user.is_leaving(), user.quiet_until())).collect::<Vec<_>>();
+        if self.outbox.removals_mut().list_quiet(&users, now.wall) {
+            self.outbox.save_removals(Durability::Wish);
         }
     }
 
@@ -823,6 +892,8 @@ impl UserAgent {
             Some(registration) => registration.save(&mut self.outbox, durability),
             None if key == REMOVALS => self.outbox.save_removals(durability),
             None if key == CALLS => self.calls.save_past(&mut self.outbox),
+            #[cfg(feature = "sealed")]
+            None if key == PUSHES_OPENED => self.outbox.save(key, self.opened.clone(), durability),
             None => self.outbox.save(key, None, durability),
         }
     }
@@ -881,6 +952,7 @@ impl UserAgent {
             name: name(registration.account()),
             account: Some(registration.key().clone()),
             silent: registration.is_silent(),
+            quiet_until: registration.quiet_until(),
             sealed: registration.account().believes_sealed_pushes_only(),
             leaving: registration.is_leaving(),
             bound_until: registration.bound_until(),

@@ -137,6 +137,27 @@ pub const CAUSES: &[Cause] = &[
         |wake, _| silent(wake, "logged-out"),
     ),
     wake(
+        "user-not-disturbed",
+        Who::Nobody,
+        "the user did not want to be disturbed: the app had said so",
+        "nothing: it rings again when that is over. A server that pushes all the same has not taken the binding back",
+        |wake, _| silent(wake, "do-not-disturb"),
+    ),
+    wake(
+        "keys-unreadable",
+        Who::Nobody,
+        "the push was sealed, and the phone's keys could not be read: it was not unlocked since it started, or its store fails",
+        "nothing: it rings once it has been unlocked. On Android keep the store in device-protected storage",
+        |wake, _| wake.says("push-unopened", "why", "keys-unreadable"),
+    ),
+    wake(
+        "push-unopened",
+        Who::Server,
+        "the push was sealed, and no key of this phone opens it, or it came a second time",
+        "give the server this phone's present key: the app has a new one after it was installed anew",
+        |wake, _| wake.has("push-unopened"),
+    ),
+    wake(
         "store-shut",
         Who::Nobody,
         "the phone was not unlocked since it started, so its store was shut",

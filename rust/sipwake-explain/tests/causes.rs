@@ -65,6 +65,10 @@ fn silent(why: &str) -> String {
     format!("0 push-judged call asks=nothing silence={why} told=report-then-end")
 }
 
+fn unopened(why: &str) -> String {
+    format!("0 push-judged call asks=ring silence=none told=report-call\n0 push-unopened call why={why}\n{MISSED}")
+}
+
 /// The way to the server failed.
 fn no_way(why: &str) -> String {
     format!(
@@ -104,6 +108,9 @@ fn stories() -> Vec<(&'static str, String, Value)> {
         plain("unreadable-payload", silent("unreadable")),
         plain("unknown-payload", silent("unknown-vendor")),
         plain("not-sealed", silent("not-sealed")),
+        plain("user-not-disturbed", silent("do-not-disturb")),
+        plain("keys-unreadable", unopened("keys-unreadable")),
+        plain("push-unopened", unopened("foreign")),
         plain(
             "too-many-calls",
             "0 push-judged call asks=ring silence=none told=report-call\n0 push-full call".to_owned(),

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sipwake::{AccountKey, Client, Events, Uuid, now};
 use tokio::runtime::Handle;
@@ -13,7 +14,7 @@ use crate::decryptor::Decryptor;
 use crate::error::SipWakeError;
 use crate::logging;
 use crate::options::{ClientOptions, TraceListener};
-use crate::payload::{Channel, PushAction, PushHints, PushPayload};
+use crate::payload::{Channel, PushAction, PushHints, PushPayload, milliseconds};
 use crate::report::PhoneState;
 use crate::resolver::Resolver;
 use crate::runtime::{OwnRuntime, start_thread};
@@ -66,8 +67,8 @@ impl From<sipwake::Kept> for Kept {
 /// by their ids, see `account_id`.
 #[derive(uniffi::Object)]
 pub struct SipWakeClient {
-    runtime: OwnRuntime,
-    client: Client,
+    pub(crate) runtime: OwnRuntime,
+    pub(crate) client: Client,
     /// Why the app's listener failed.
     failures: broadcast::Sender<String>,
     /// The events since the client was made, until the first stream takes them.
@@ -163,6 +164,28 @@ impl SipWakeClient {
     /// `NoSuchAccount`, `ShutDown`.
     pub async fn unbind_push(&self, account: String) -> Result<Kept, SipWakeError> {
         Ok(self.unless_over(self.client.unbind_push(&key(&account)?)).await?.into())
+    }
+
+    /// Has an account's user not disturbed until then, in milliseconds since 1970 (`u64::MAX`: until further notice), or without a time,
+    /// or with one that has passed, disturbed again. Stored before the call returns, unless it says `NotYetDurable`.
+    ///
+    /// Meanwhile the registration stays without a push binding, and no push makes a sound. At the time the binding comes back by itself
+    /// (`DoNotDisturbOver`); a process that was not there then catches up once it has the account.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `ShutDown`.
+    pub async fn set_do_not_disturb(&self, account: String, until_ms: Option<u64>) -> Result<Kept, SipWakeError> {
+        let until = until_ms.map(|until| if until == u64::MAX { Duration::MAX } else { Duration::from_millis(until) });
+        Ok(self.unless_over(self.client.set_do_not_disturb(&key(&account)?, until)).await?.into())
+    }
+
+    /// Returns until when an account's user does not want to be disturbed, in milliseconds since 1970 (`u64::MAX`: until further
+    /// notice); nothing: the user may be.
+    ///
+    /// # Errors
+    /// `NoSuchAccount` for what cannot be an account's id.
+    pub fn do_not_disturb(&self, account: String) -> Result<Option<u64>, SipWakeError> {
+        Ok(self.client.do_not_disturb(&key(&account)?).map(milliseconds))
     }
 
     /// Takes another realm for `X-PIID` than the one that it was pinned to, of which the event `Warning` told.
@@ -334,7 +357,7 @@ impl SipWakeClient {
 
 impl SipWakeClient {
     /// Waits for a command, but not past the end of the client.
-    async fn unless_over<T>(
+    pub(crate) async fn unless_over<T>(
         &self,
         command: impl Future<Output = Result<T, sipwake::Error>>,
     ) -> Result<T, SipWakeError> {

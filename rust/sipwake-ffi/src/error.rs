@@ -32,6 +32,12 @@ pub enum SipWakeError {
         /// In words.
         reason: String,
     },
+    /// The store cannot be read or written to now, and what was asked for must be stored before it is of use.
+    #[error("{reason}")]
+    Store {
+        /// In words.
+        reason: String,
+    },
     /// The client has been shut down.
     #[error("{reason}")]
     ShutDown {
@@ -60,6 +66,9 @@ impl From<Error> for SipWakeError {
             Error::NoSuchAccount(_) => Self::NoSuchAccount { reason },
             Error::NoPush => Self::NoPush { reason },
             Error::NoSuchCall => Self::NoSuchCall { reason },
+            Error::Store(_) => Self::Store { reason },
+            #[cfg(feature = "sealed")]
+            Error::Key(error) => Self::InvalidField { field: "key".to_owned(), reason: error.to_string() },
             Error::ShutDown => Self::ShutDown { reason },
             _ => Self::Unavailable { reason },
         }

@@ -3,7 +3,7 @@
 use sipwake::{Failure, FlowError};
 
 use crate::call::{CallChange, CallTimes};
-use crate::payload::milliseconds;
+use crate::payload::{PayloadProblem, milliseconds};
 
 /// What an app gets to know.
 #[derive(Clone, PartialEq, uniffi::Enum)]
@@ -34,6 +34,16 @@ pub enum Event {
         account: String,
         /// For how long, in milliseconds.
         wait_ms: u64,
+    },
+    /// The time is over in which an account's user did not want to be disturbed: the push binding is being made again.
+    DoNotDisturbOver {
+        /// Whose.
+        account: String,
+    },
+    /// A push was sealed and could not be opened: it makes no sound, or over PushKit is a call from nobody known.
+    PushUnopened {
+        /// Why.
+        problem: PayloadProblem,
     },
     /// A log-out is over.
     LoggedOut {
@@ -300,6 +310,8 @@ impl From<sipwake::Event> for Event {
                 Self::RegisterDelayed { account: account.to_string(), wait_ms: milliseconds(wait) }
             }
             sipwake::Event::Durable => Self::Durable,
+            sipwake::Event::DoNotDisturbOver { account } => Self::DoNotDisturbOver { account: account.to_string() },
+            sipwake::Event::PushUnopened { why } => Self::PushUnopened { problem: why.into() },
             sipwake::Event::LoggedOut { account, aor, removed } => {
                 Self::LoggedOut { account: account.to_string(), aor, removed: removed.into() }
             }

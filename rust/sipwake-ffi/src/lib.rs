@@ -17,6 +17,8 @@ mod outbox;
 mod parse;
 mod payload;
 mod push;
+#[cfg(feature = "sealed")]
+mod push_key;
 mod report;
 mod resolver;
 mod runtime;
@@ -48,6 +50,8 @@ pub use payload::{
     Vendor,
 };
 pub use push::{Dialect, Environment, NamedValue, Provider, PushConfig, PushMode, Removal};
+#[cfg(feature = "sealed")]
+pub use push_key::PushKey;
 pub use report::{Network, Obstacle, PhoneState, StandbyBucket};
 pub use resolver::{NaptrRecord, Resolver, SrvRecord};
 pub use store::{EventListener, StateStore};

@@ -1,12 +1,9 @@
 //! Reading a push without a client.
 
-use sipwake::core::judge::Gate;
-use sipwake::core::snapshot::REMOVALS;
-
 use crate::decryptor::{Decryptor, ForeignDecryptor};
 use crate::error::SipWakeError;
 use crate::payload::{Channel, PushAction, PushHints, PushPayload};
-use crate::store::StateStore;
+use crate::store::{ForeignStore, StateStore};
 
 /// Says what a push means, without a client and its knowledge of who is logged in. Use the client's `push` where there is one.
 /// A decryptor opens the payload before it is read, also in a notification service extension.
@@ -26,8 +23,9 @@ pub fn parse_push(
     Ok(PushAction::convert(read(&payload, channel, &hints, decryptor), hints.received.boot))
 }
 
-/// As `parse_push`, for a process beside the client, such as a notification service extension: what the store that both share says of
-/// log-outs is heeded. A push that names a logged-out user is one to ignore. The store is read, once, and never written.
+/// As `parse_push`, for a process beside the client, such as a notification service extension: a sealed push is opened with the keys in
+/// the store that both share, and what that says of who is logged out or does not want to be disturbed is heeded. The store is read and
+/// never written.
 ///
 /// # Errors
 /// None of its own. A store that cannot be read silences nobody.
@@ -40,12 +38,9 @@ pub fn parse_push_beside(
     store: Box<dyn StateStore>,
 ) -> Result<PushAction, SipWakeError> {
     let hints = sipwake::Hints::from(hints);
-    let action = read(&payload, channel, &hints, decryptor);
-    let removals = store.load(REMOVALS.to_owned()).unwrap_or_else(|error| {
-        log::warn!("whether its user is logged out is not known: {error}");
-        None
-    });
-    let action = Gate::of_log_outs(removals.as_deref()).judge(action, &hints, hints.received.boot);
+    let (store, decryptor) = (ForeignStore(store), decryptor.map(ForeignDecryptor));
+    let decryptor = decryptor.as_ref().map(|decryptor| decryptor as &dyn sipwake::Decryptor);
+    let action = sipwake::parse_push_beside(&store, decryptor, &payload, channel.into(), &hints);
     Ok(PushAction::convert(action, hints.received.boot))
 }
 

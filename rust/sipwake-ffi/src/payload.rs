@@ -146,6 +146,8 @@ pub enum IgnoreReason {
     NotUnderstood,
     /// Nobody is logged in whom it could be for.
     LoggedOut,
+    /// The user does not want to be disturbed.
+    DoNotDisturb,
     /// Its call is over.
     CallOver,
     /// More calls are announced than a client can hold.
@@ -165,6 +167,31 @@ pub enum PayloadProblem {
     Unrecognised,
     /// The app takes sealed payloads only, and this one its decryptor did not open.
     NotSealed,
+    /// It is sealed, and no key of this phone opens it: it is for another one, or it was changed on the way.
+    SealedForeign,
+    /// It is sealed, and cut short or in no form known here.
+    SealedTorn,
+    /// It is sealed, and longer than 2,800 bytes.
+    SealedTooLarge,
+    /// It is sealed, and was opened before.
+    SealedReplayed,
+    /// What was sealed is not a JSON object.
+    SealedUnreadable,
+    /// It is sealed, and the keys cannot be read now: the phone was not unlocked yet, or the store fails.
+    SealedKeysUnreadable,
+}
+
+impl From<sipwake::Unopened> for PayloadProblem {
+    fn from(why: sipwake::Unopened) -> Self {
+        match why {
+            sipwake::Unopened::Torn => Self::SealedTorn,
+            sipwake::Unopened::TooLarge => Self::SealedTooLarge,
+            sipwake::Unopened::Replayed => Self::SealedReplayed,
+            sipwake::Unopened::Unreadable => Self::SealedUnreadable,
+            sipwake::Unopened::KeysUnreadable => Self::SealedKeysUnreadable,
+            _ => Self::SealedForeign,
+        }
+    }
 }
 
 impl From<payload::Problem> for PayloadProblem {
@@ -174,7 +201,8 @@ impl From<payload::Problem> for PayloadProblem {
             payload::Problem::Unreadable => Self::Unreadable,
             payload::Problem::TooLarge => Self::TooLarge,
             payload::Problem::Unrecognised => Self::Unrecognised,
-            payload::Problem::NotSealed | payload::Problem::Unopened(_) => Self::NotSealed,
+            payload::Problem::NotSealed => Self::NotSealed,
+            payload::Problem::Unopened(why) => why.into(),
         }
     }
 }
@@ -282,6 +310,7 @@ impl PushAction {
                     reason: match reason {
                         payload::Ignored::Problem(_) => IgnoreReason::NotUnderstood,
                         payload::Ignored::LoggedOut => IgnoreReason::LoggedOut,
+                        payload::Ignored::DoNotDisturb => IgnoreReason::DoNotDisturb,
                         payload::Ignored::CallOver => IgnoreReason::CallOver,
                         payload::Ignored::NoRoom => IgnoreReason::NoRoom,
                     },

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sipwake_core::account::{Account, AccountConfig, AccountKey};
@@ -15,7 +16,7 @@ use sipwake_core::payload::{Channel, Decryptor, Hints, Payload, PushAction, pars
 use sipwake_core::push::{Push, PushConfig};
 use sipwake_core::record::{Platform, Report};
 #[cfg(feature = "sealed")]
-use sipwake_core::sealed::{PUSHES_OPENED, PushKey};
+use sipwake_core::sealed::PushKey;
 use sipwake_core::snapshot::{CALLS, RECORD, REMOVALS, binding_key};
 use sipwake_core::user_agent::{Decline, NoSuchAccount, UserAgent};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
@@ -269,6 +270,38 @@ impl Client {
         self.ask_for(move |agent, _, now| agent.unbind_push(&key, now).map_err(Error::from))
     }
 
+    /// Has an account's user not disturbed until then, as time since 1970 ([`Duration::MAX`](std::time::Duration::MAX): until further
+    /// notice), or with `None`, or a time that has passed, disturbed again. Stored before this returns, unless it says
+    /// [`Kept::NotYetDurable`].
+    ///
+    /// Meanwhile the registration stays without a push binding, and no push makes a sound. At the time the binding comes back by itself
+    /// and [`Event::DoNotDisturbOver`] tells; a process that was not there then catches up once the account is added. A call whose INVITE
+    /// reaches a client that runs is told as ever.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`].
+    ///
+    /// ```no_run
+    /// # async fn run(client: sipwake::Client, account: sipwake::AccountKey) -> Result<(), sipwake::Error> {
+    /// let in_an_hour = sipwake::now().wall + std::time::Duration::from_secs(3600);
+    /// client.set_do_not_disturb(&account, Some(in_an_hour)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_do_not_disturb(
+        &self,
+        account: &AccountKey,
+        until: Option<Duration>,
+    ) -> impl Future<Output = Result<Kept, Error>> {
+        let key = account.clone();
+        self.ask_for(move |agent, _, now| agent.set_do_not_disturb(&key, until, now).map_err(Error::from))
+    }
+
+    /// Returns until when an account's user does not want to be disturbed, as time since 1970; `None`: the user may be.
+    pub fn do_not_disturb(&self, account: &AccountKey) -> Option<Duration> {
+        self.gate.load().do_not_disturb(account)
+    }
+
     /// Takes another realm for `X-PIID` than the one that it was pinned to
     /// ([`Warning::PinnedRealmChanged`](crate::Warning::PinnedRealmChanged)).
     ///
@@ -362,9 +395,10 @@ impl Client {
         #[cfg(feature = "sealed")]
         if let Some((action, opened)) = self.keyring.open(payload, channel, hints) {
             if let Some(record) = opened {
-                let work: Work = Box::new(move |_, store, _| {
+                let work: Work = Box::new(move |agent, _, now| {
                     // Until it is stored, a kill forgets that this push was opened: it could come again.
-                    store.save_progress(PUSHES_OPENED, &record).map_err(Error::Store)
+                    agent.save_opened(record, now);
+                    Ok(())
                 });
                 let _ = self.jobs.try_send(Job { work, done: None });
             }

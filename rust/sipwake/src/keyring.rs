@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push_with_keys};
 use sipwake_core::sealed::{PUSH_KEYS, PUSHES_OPENED, PushKeys};
+use sipwake_core::snapshot::Damage;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -28,7 +29,7 @@ impl Keyring {
         hints: &Hints,
     ) -> Option<(PushAction, Option<Vec<u8>>)> {
         let mut held = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut unreadable = PushKeys::default();
+        let mut unreadable = PushKeys::unreadable();
         let keys = match self.read(&mut held) {
             Ok(keys) if keys.is_empty() => return None,
             Ok(keys) => keys,
@@ -59,11 +60,7 @@ impl Keyring {
 
     fn read<'k>(&self, held: &'k mut Option<PushKeys>) -> Result<&'k mut PushKeys, StoreError> {
         if held.is_none() {
-            let record = self.store.load(PUSH_KEYS)?.map(Zeroizing::new);
-            let damaged = |what: &str, damage: &dyn std::fmt::Display| log::warn!("{what}: {damage}; it is begun anew");
-            let mut keys = record
-                .and_then(|record| PushKeys::from_record(&record).inspect_err(|why| damaged(PUSH_KEYS, why)).ok())
-                .unwrap_or_default();
+            let mut keys = stored_keys(&*self.store)?;
             if let Some(opened) = self.store.load(PUSHES_OPENED)?
                 && let Err(why) = keys.recall_record(&opened)
             {
@@ -73,4 +70,32 @@ impl Keyring {
         }
         Ok(held.as_mut().expect("it was just read"))
     }
+}
+
+/// Reads a push that is sealed for this phone in a process beside the client; `None` for one that is not sealed.
+pub(crate) fn open_beside(
+    store: &dyn StateStore,
+    payload: Payload<'_>,
+    channel: Channel,
+    hints: &Hints,
+) -> Option<PushAction> {
+    let mut keys = match stored_keys(store) {
+        Ok(keys) if keys.is_empty() => return None,
+        Ok(keys) => keys,
+        Err(error) => {
+            log::info!("the keys for sealed pushes cannot be read now: {error}");
+            PushKeys::unreadable()
+        }
+    };
+    parse_push_with_keys(&mut keys, payload, channel, hints)
+}
+
+fn stored_keys(store: &dyn StateStore) -> Result<PushKeys, StoreError> {
+    let record = store.load(PUSH_KEYS)?.map(Zeroizing::new);
+    let keys = record.and_then(|record| PushKeys::from_record(&record).inspect_err(|why| damaged(PUSH_KEYS, why)).ok());
+    Ok(keys.unwrap_or_default())
+}
+
+fn damaged(what: &str, damage: &Damage) {
+    log::warn!("{what}: {damage}; it is begun anew");
 }

@@ -33,6 +33,7 @@
 //! writes whole messages at the level `trace`, tokens and digest answers included: an app's logger must leave those out.
 #![forbid(unsafe_code)]
 
+mod beside;
 mod client;
 mod clock;
 mod driver;
@@ -75,6 +76,7 @@ pub use sipwake_core::trust::{RedirectRefusal, Warning};
 pub use sipwake_core::user_agent::Decline;
 pub use uuid::Uuid;
 
+pub use beside::parse_push_beside;
 pub use client::{Client, TokenUpdate};
 pub use clock::{fill_random, now};
 pub use error::Error;

@@ -142,6 +142,8 @@ pub(crate) struct User {
     /// Answers to a challenge that were refused as stale out of habit.
     pub(crate) staled: u32,
     pub(crate) upstream: Option<Upstream>,
+    /// The two values of the phone's push key: its pushes are sealed with it.
+    pub(crate) push_key: Option<(String, String)>,
 }
 
 impl User {
@@ -157,6 +159,7 @@ impl User {
             registered: 0,
             staled: 0,
             upstream: None,
+            push_key: None,
         }
     }
 

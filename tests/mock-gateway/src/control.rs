@@ -225,6 +225,7 @@ async fn perform(mock: &MockGateway, request: Request) -> Result<Value, String> 
             mock.set_challenges(user.as_deref(), challenge.challenges()).await;
         }
         Request::SetRealm { realm } => mock.set_realm(&realm).await,
+        Request::SealFor { user, p256dh, auth } => mock.seal_for(&user, &p256dh, &auth).await?,
         Request::ForgetNonces {} => mock.forget_nonces().await,
         Request::Script { user, replies } => {
             mock.script(&user, replies.into_iter().map(|reply| reply.scripted()).collect()).await;

@@ -20,6 +20,7 @@ use crate::habits::{Habit, Habits};
 use crate::profile::Profile;
 use crate::push::{Delivery, PushKind, PushService, PushStream};
 use crate::record::{Entry, Record, Violation};
+use crate::seal;
 use crate::transport::Flows;
 
 /// The mock has been shut down.
@@ -174,6 +175,17 @@ impl MockGateway {
     pub async fn set_realm(&self, realm: &str) {
         let realm = realm.to_owned();
         self.ask(move |g| g.config.realm = realm).await.expect("the mock is running");
+    }
+
+    /// Seals every push for a user from here on, for the phone that has this key: nothing else of it is readable on the way.
+    ///
+    /// # Errors
+    /// What is wrong with the key, or that there is no such user.
+    pub async fn seal_for(&self, user: &str, p256dh: &str, auth: &str) -> Result<(), String> {
+        seal::web_push(p256dh, auth, b"{}")?;
+        let (user, key) = (user.to_owned(), (p256dh.to_owned(), auth.to_owned()));
+        let found = self.ask(move |g| g.users.get_mut(&user).map(|user| user.push_key = Some(key)));
+        found.await.expect("the mock is running").ok_or_else(|| "no such user".to_owned())
     }
 
     /// Makes every nonce handed out so far stale.

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::digest::md5_hex;
 use crate::profile::Payload;
+use crate::seal;
 use crate::tags::{Channel, PushTarget};
 
 /// What a push is about; the number is Mizutech's `ntype`.
@@ -122,6 +123,18 @@ pub fn payload(vendor: Payload, channel: Channel, content: &Content) -> Value {
         (Payload::Bare, Channel::PushKit) => json!({ "aps": {} }),
         (Payload::Bare, _) => json!({}),
     }
+}
+
+/// Shapes a payload of which the push service can read only that there is one.
+pub(crate) fn sealed_payload(channel: Channel, p256dh: &str, auth: &str, content: &Value) -> Value {
+    let text = content.to_string();
+    // Of what is too long for a push, nothing is told rather than everything to everybody.
+    let sealed = seal::sealed(p256dh, auth, text.as_bytes()).or_else(|_| seal::sealed(p256dh, auth, b"{}"));
+    let mut map = Map::from_iter([("sealed".to_owned(), json!(sealed.unwrap_or_default()))]);
+    if matches!(channel, Channel::PushKit | Channel::FcmIos) {
+        map.insert("aps".into(), json!({ "content-available": 1, "mutable-content": 1 }));
+    }
+    Value::Object(map)
 }
 
 fn title(content: &Content) -> String {

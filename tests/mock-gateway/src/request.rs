@@ -45,6 +45,11 @@ pub(crate) enum Request {
     SetRealm {
         realm: String,
     },
+    SealFor {
+        user: String,
+        p256dh: String,
+        auth: String,
+    },
     ForgetNonces {},
     Script {
         user: String,

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use crate::gateway::{Gateway, Timer};
 use crate::habits::Habit;
 use crate::parse::Uri;
-use crate::push::{Content, Delivery, Push, PushKind, payload};
-use crate::tags::PushTarget;
+use crate::push::{Content, Delivery, Push, PushKind, payload, sealed_payload};
+use crate::tags::{Channel, PushTarget};
 
 impl Gateway {
     /// Hands a push to the push service; a dead token takes its binding with it.
@@ -26,7 +26,13 @@ impl Gateway {
         let delivery = self.pushes.delivery(&target.token);
         let unregistered = delivery == Delivery::Unregistered;
         let channel = target.channel();
-        let mut body = own.unwrap_or_else(|| payload(user.profile.payload, channel, content));
+        let mut body = match &user.push_key {
+            Some((p256dh, auth)) => {
+                let content = own.unwrap_or_else(|| payload(user.profile.payload, Channel::Fcm, content));
+                sealed_payload(channel, p256dh, auth, &content)
+            }
+            None => own.unwrap_or_else(|| payload(user.profile.payload, channel, content)),
+        };
         if let Some(topic) = body.pointer_mut("/headers/apns-topic") {
             *topic = format!("{}.voip", target.app).into();
         }

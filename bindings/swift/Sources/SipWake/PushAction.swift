@@ -59,6 +59,8 @@ public struct IgnoreReason: OpenName {
     public static let notUnderstood = Self(rawValue: "notUnderstood")
     /// Nobody is logged in whom it could be for.
     public static let loggedOut = Self(rawValue: "loggedOut")
+    /// The user does not want to be disturbed.
+    public static let doNotDisturb = Self(rawValue: "doNotDisturb")
     /// Its call is over.
     public static let callOver = Self(rawValue: "callOver")
     /// More calls are announced than a client can hold.
@@ -80,6 +82,18 @@ public struct PayloadProblem: OpenName {
     public static let unrecognised = Self(rawValue: "unrecognised")
     /// The app takes sealed payloads only, and this one its decryptor did not open.
     public static let notSealed = Self(rawValue: "notSealed")
+    /// It is sealed, and no key of this phone opens it: it is for another one, or it was changed on the way.
+    public static let sealedForeign = Self(rawValue: "sealedForeign")
+    /// It is sealed, and cut short or in no form known here.
+    public static let sealedTorn = Self(rawValue: "sealedTorn")
+    /// It is sealed, and longer than 2,800 bytes.
+    public static let sealedTooLarge = Self(rawValue: "sealedTooLarge")
+    /// It is sealed, and was opened before.
+    public static let sealedReplayed = Self(rawValue: "sealedReplayed")
+    /// What was sealed is not a JSON object.
+    public static let sealedUnreadable = Self(rawValue: "sealedUnreadable")
+    /// It is sealed, and the keys cannot be read now: the phone was not unlocked yet, or the store fails.
+    public static let sealedKeysUnreadable = Self(rawValue: "sealedKeysUnreadable")
 }
 
 /// Whose payload a push carries.
@@ -180,6 +194,21 @@ extension PushAction {
     }
 }
 
+/// The public part of this phone's key for sealed pushes. Its description does not show the auth secret.
+public struct PushKey: Hashable, Sendable, Redacted {
+    /// As `p256dh` of a web push subscription: 65 bytes in base64url without padding.
+    public let p256dh: String
+    /// As `auth` of a web push subscription: 16 bytes in base64url without padding.
+    public let auth: String
+
+    public var description: String { "PushKey(\(p256dh))" }
+
+    init(_ key: SipWakeFFI.PushKey) {
+        p256dh = key.p256dh
+        auth = key.auth
+    }
+}
+
 /// Says what a push means, without a client and its knowledge of who is logged in. Use ``SipWakeClient/push(_:channel:hints:)``
 /// where there is a client.
 ///
@@ -200,8 +229,9 @@ public func readPush(
     readPush(json: json(payload), channel: channel, hints: hints, opening: ForeignDecryptor(decryptor))
 }
 
-/// As the other `readPush`, for a process beside the client: a push that names a user of whom the shared store says that they are logged
-/// out is one to ignore. The store is read and never written; one that cannot be read silences nobody.
+/// As the other `readPush`, for a process beside the client: a sealed push is opened with the keys in the store that both share, and a push
+/// for a user of whom that says that they are logged out, or do not want to be disturbed, is one to ignore. The store is read and never
+/// written; one that cannot be read silences nobody.
 public func readPush(
     _ payload: [AnyHashable: Any], channel: Channel, hints: PushHints = PushHints(), opening decryptor: (any PayloadDecryptor)? = nil,
     heeding store: any StateStore
@@ -266,6 +296,7 @@ extension IgnoreReason {
         switch reason {
         case .notUnderstood: self = .notUnderstood
         case .loggedOut: self = .loggedOut
+        case .doNotDisturb: self = .doNotDisturb
         case .callOver: self = .callOver
         case .noRoom: self = .noRoom
         }
@@ -273,13 +304,19 @@ extension IgnoreReason {
 }
 
 extension PayloadProblem {
-    fileprivate init(_ problem: SipWakeFFI.PayloadProblem) {
+    init(_ problem: SipWakeFFI.PayloadProblem) {
         switch problem {
         case .empty: self = .empty
         case .unreadable: self = .unreadable
         case .tooLarge: self = .tooLarge
         case .unrecognised: self = .unrecognised
         case .notSealed: self = .notSealed
+        case .sealedForeign: self = .sealedForeign
+        case .sealedTorn: self = .sealedTorn
+        case .sealedTooLarge: self = .sealedTooLarge
+        case .sealedReplayed: self = .sealedReplayed
+        case .sealedUnreadable: self = .sealedUnreadable
+        case .sealedKeysUnreadable: self = .sealedKeysUnreadable
         }
     }
 }

@@ -142,6 +142,59 @@ public final class SipWakeClient: Sendable {
         Kept(try await waiting { [ffi] in try await ffi.unbindPush(account: account.rawValue) })
     }
 
+    /// Has an account's user not disturbed until then (`Date.distantFuture`: until further notice), or with nil, or a time that has passed,
+    /// disturbed again. Stored before this returns, unless it says so.
+    ///
+    /// Meanwhile the registration stays without a push binding, and no push makes a sound; a VoIP push that comes all the same is reported
+    /// without a name and ended. At the time the binding comes back by itself (``SipWakeEvent/doNotDisturbOver(account:)``); an app that
+    /// does not run then catches up at its next start, as no push can start it. A call whose INVITE reaches a client that runs is told as
+    /// ever.
+    ///
+    /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
+    @discardableResult
+    public func setDoNotDisturb(_ account: AccountID, until: Date?) async throws -> Kept {
+        let until = until.map(milliseconds)
+        return Kept(try await waiting { [ffi] in try await ffi.setDoNotDisturb(account: account.rawValue, untilMs: until) })
+    }
+
+    /// Returns until when an account's user does not want to be disturbed (`Date.distantFuture`: until further notice); nil: the user may
+    /// be.
+    public func doNotDisturb(_ account: AccountID) -> Date? {
+        let until = try? ffi.doNotDisturb(account: account.rawValue)
+        return until.map { min(Date(timeIntervalSince1970: Double($0) / 1000), .distantFuture) }
+    }
+
+    /// Returns the public part of this phone's key for sealed pushes, which is made and stored at the first call. Whoever sends pushes needs
+    /// both of its values, in the way that the app has to its server; who else has them can forge pushes.
+    ///
+    /// - Throws: ``SipWakeError/store(reason:)`` while the store is shut or fails: a key that may be lost is worth nothing.
+    public func pushKey() async throws -> PushKey {
+        PushKey(try await waiting { [ffi] in try await ffi.pushKey() })
+    }
+
+    /// Makes a new key pair for sealed pushes and returns its public part. The former one opens what is under way for another 30 days.
+    ///
+    /// - Throws: as ``pushKey()``.
+    public func rotatePushKey() async throws -> PushKey {
+        PushKey(try await waiting { [ffi] in try await ffi.rotatePushKey() })
+    }
+
+    /// Takes a key for sealed pushes that a server has handed over in a secure way: 32 bytes in base64url, under the name by which its
+    /// pushes call it. The same name again replaces the key.
+    ///
+    /// - Throws: ``SipWakeError/invalidField(name:reason:)``, or as ``pushKey()``.
+    public func importPushKey(_ key: String, id: String) async throws {
+        try await waiting { [ffi] in try await ffi.importPushKey(id: id, key: key) }
+    }
+
+    /// Forgets a key that a server has handed over. Returns whether there was one.
+    ///
+    /// - Throws: as ``pushKey()``.
+    @discardableResult
+    public func forgetPushKey(id: String) async throws -> Bool {
+        try await waiting { [ffi] in try await ffi.forgetPushKey(id: id) }
+    }
+
     /// Takes another realm for `X-PIID` than the one that it was pinned to, of which ``SipWakeEvent/warning(account:_:)`` told.
     ///
     /// - Throws: ``SipWakeError/invalidField(name:reason:)``, ``SipWakeError/noSuchAccount(reason:)``.
@@ -282,6 +335,11 @@ public final class SipWakeClient: Sendable {
     public func shutdown() {
         try? ffi.shutdown()
     }
+}
+
+/// Since 1970; what is too far ahead is until further notice.
+private func milliseconds(_ date: Date) -> UInt64 {
+    date >= .distantFuture ? .max : UInt64(max(0, date.timeIntervalSince1970 * 1000))
 }
 
 extension PushAction {

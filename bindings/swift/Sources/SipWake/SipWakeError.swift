@@ -11,6 +11,8 @@ public enum SipWakeError: Error, Equatable, Sendable {
     case noPush(reason: String)
     /// No call of that name is announced or ringing.
     case noSuchCall(reason: String)
+    /// The store cannot be read or written to now, and what was asked for must be stored before it is of use.
+    case store(reason: String)
     /// The client has been shut down.
     case shutDown(reason: String)
     /// The system refused what the client needs, or the call was made from inside a callback.
@@ -23,7 +25,8 @@ extension SipWakeError: LocalizedError {
     public var errorDescription: String? {
         switch self {
         case .invalidField(let name, let reason): "\(name): \(reason)"
-        case .noSuchAccount(let reason), .noPush(let reason), .noSuchCall(let reason), .shutDown(let reason),
+        case .noSuchAccount(let reason), .noPush(let reason), .noSuchCall(let reason), .store(let reason),
+            .shutDown(let reason),
             .unavailable(let reason), .bug(let reason):
             reason
         }
@@ -38,6 +41,7 @@ func translated(_ error: any Error) -> any Error {
         case .NoSuchAccount(let reason): SipWakeError.noSuchAccount(reason: reason)
         case .NoPush(let reason): SipWakeError.noPush(reason: reason)
         case .NoSuchCall(let reason): SipWakeError.noSuchCall(reason: reason)
+        case .Store(let reason): SipWakeError.store(reason: reason)
         case .ShutDown(let reason): SipWakeError.shutDown(reason: reason)
         case .Unavailable(let reason): SipWakeError.unavailable(reason: reason)
         }

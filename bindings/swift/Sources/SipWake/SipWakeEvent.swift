@@ -9,6 +9,10 @@ public enum SipWakeEvent: Equatable, Sendable {
     case registrationFailed(account: AccountID, RegistrationFailure)
     /// More pushes came than REGISTERs may follow, six at once and one more every ten seconds: the next one follows after `wait`.
     case registerDelayed(account: AccountID, wait: Duration)
+    /// The time is over in which an account's user did not want to be disturbed: the push binding is being made again.
+    case doNotDisturbOver(account: AccountID)
+    /// A push was sealed and could not be opened: it makes no sound, or over PushKit is a call from nobody known.
+    case pushUnopened(PayloadProblem)
     /// A log-out is over.
     case loggedOut(account: AccountID, LogOut)
     /// A capability query was answered.
@@ -173,6 +177,10 @@ extension SipWakeEvent {
             self = .registerDelayed(account: id(account), wait: Duration(milliseconds: waitMs))
         case .durable:
             self = .durable
+        case .doNotDisturbOver(let account):
+            self = .doNotDisturbOver(account: id(account))
+        case .pushUnopened(let problem):
+            self = .pushUnopened(PayloadProblem(problem))
         case .loggedOut(let account, let aor, let removed):
             self = .loggedOut(account: id(account), LogOut(aor: aor, removed: Removed(removed)))
         case .capabilities(let account, let status, let providers):

@@ -59,6 +59,8 @@ public struct State<Value> {
 
 @dynamicMemberLookup
 public struct Binding<Value> {
+    public init(get: @escaping @MainActor () -> Value, set: @escaping @MainActor (Value) -> Void) {}
+    init() {}
     public subscript<Member>(dynamicMember path: WritableKeyPath<Value, Member>) -> Binding<Member> { Binding<Member>() }
 }
 

@@ -27,7 +27,10 @@ public enum ViewBuilder {
 }
 
 public struct Text: View {
-    public struct DateStyle: Sendable { public static let timer = Self() }
+    public struct DateStyle: Sendable {
+        public static let timer = Self()
+        public static let time = Self()
+    }
 
     public init(_ text: String) {}
     public init(_ date: Date, style: DateStyle) {}
@@ -44,6 +47,7 @@ public struct Font: Sendable {
 }
 
 public struct TextField: View { public init(_ prompt: String, text: Binding<String>) {} }
+public struct Toggle: View { public init(_ title: String, isOn: Binding<Bool>) {} }
 public struct SecureField: View { public init(_ prompt: String, text: Binding<String>) {} }
 public struct Spacer: View { public init() {} }
 public struct ShareLink: View { public init(_ title: String, item: String) {} }

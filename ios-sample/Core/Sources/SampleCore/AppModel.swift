@@ -25,6 +25,9 @@ public final class AppModel {
         didSet { if state != oldValue { changed?(state) } }
     }
 
+    /// How long the switch keeps the phone quiet, in seconds.
+    static let quiet: TimeInterval = 3600
+
     private let store: any StateStore
     private let app: AppIdentity
     private let firstRun: FirstRun?
@@ -65,6 +68,7 @@ public final class AppModel {
         }
         client = try known ?? SipWakeClient(store: store, options: options)
         started.settings = record.current
+        started.quietUntil = started.account.flatMap(client.doNotDisturb)
         state = started
         let events = client.events()
         Task { [weak self] in
@@ -127,9 +131,21 @@ public final class AppModel {
         keep()
         state.account = nil
         state.settings = nil
+        state.quietUntil = nil
         state.binding = .leaving
         phone?.giveTokens(to: [])
         await leave()
+    }
+
+    /// The switch: not to be disturbed for an hour, or to be disturbed again.
+    public func doNotDisturb(_ on: Bool) async {
+        guard let account = state.account else { return }
+        do {
+            try await client.setDoNotDisturb(account, until: on ? Date(timeIntervalSinceNow: Self.quiet) : nil)
+        } catch {
+            state.notice(error.localizedDescription)
+        }
+        state.quietUntil = client.doNotDisturb(account)
     }
 
     /// Registers now, for example after a failure.
@@ -181,6 +197,7 @@ public final class AppModel {
         let id = try await client.addAccount(settings.setup(app))
         state.settings = settings
         state.account = id
+        state.quietUntil = client.doNotDisturb(id)
         phone?.giveTokens(to: [id])
         await register()
     }

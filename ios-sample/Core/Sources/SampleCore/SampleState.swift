@@ -18,6 +18,8 @@ public struct SampleState: Equatable, Sendable {
     public internal(set) var settings: AccountSettings?
     public internal(set) var account: AccountID?
     public internal(set) var binding = Binding.none
+    /// Until when the user does not want to be disturbed; nil: they may be.
+    public internal(set) var quietUntil: Date?
     /// Calls that are not over, oldest first.
     public internal(set) var calls: [CallState] = []
     public internal(set) var lastCall: CallReport?
@@ -46,6 +48,8 @@ extension SampleState {
             if account == self.account { binding = .registered(registration) }
         case .registrationFailed(let account, let failure):
             if account == self.account { binding = .failed(reason: failure.reason, retryIn: failure.retryIn) }
+        case .doNotDisturbOver(let account):
+            if account == self.account { quietUntil = nil }
         case .loggedOut(_, let out):
             if account == nil { binding = .left(out) }
         case .call(let call):

@@ -61,6 +61,30 @@ import Testing
         #expect(try gateway.violations().isEmpty)
     }
 
+    @Test func theSwitchKeepsThePhoneQuietAndOutlivesTheApp() async throws {
+        let (gateway, store) = (try MockGateway(), Keychain())
+        var app: Run? = try await Run(store)
+        #expect(await app?.model.save(alice(gateway)) == nil)
+        try await app?.until("registered") { $0.isBound }
+        try gateway.ask("sleep", ["user": "alice"])
+        try gateway.placeCall(["display": "Bob"])
+        let push = try gateway.nextPush()
+        await app?.model.doNotDisturb(true)
+        #expect(app?.model.state.quietUntil != nil)
+        let action = try #require(app?.phone.push(push))
+        #expect(action.duty == .reportThenEnd && action.callerLabel == nil, "what comes all the same says nothing")
+        try await app?.until("no token is left") { _ in (try? gateway.tokens().isEmpty && !gateway.bindings().isEmpty) == true }
+        #expect(readPush(["ntype": 0, "nfrom": "1234"], channel: .apnsAlert, heeding: store).kind == .ignore(reason: .doNotDisturb))
+        app?.model.client.shutdown()
+        app = nil
+
+        let next = try await Run(store)
+        #expect(next.model.state.quietUntil != nil)
+        await next.model.doNotDisturb(false)
+        #expect(next.model.state.quietUntil == nil)
+        try await next.until("the token is back") { _ in (try? gateway.tokens()) == [token] }
+    }
+
     @Test(arguments: [("rfc8599", "The server will push"), ("none", "The server may push; place a test call")])
     func theVerdictIsOnTheScreen(profile: String, words: String) async throws {
         let gateway = try MockGateway(profile: profile)

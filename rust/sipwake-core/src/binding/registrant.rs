@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::account::{Account, AccountKey};
 use crate::clock::Now;
@@ -10,7 +11,7 @@ use crate::outbox::Outbox;
 use crate::push::{Dialect, Push, Removal, Shown};
 use crate::random::Random;
 use crate::redact::Secret;
-use crate::snapshot::{self, Bound, Durability, Former, MAX_LEFT, Memory, StoredRemoval, TokenWish, binding_key, seal};
+use crate::snapshot::{self, Bound, Durability, Former, MAX_LEFT, Memory, StoredRemoval, binding_key, seal};
 use crate::trust::{Trusted, Warning};
 
 /// CSeq numbers reserved by one write to the store.
@@ -34,6 +35,8 @@ pub(crate) struct Registrant {
     pub(super) leaving: bool,
     /// The credentials were refused, and nothing was accepted since: they are not tried twice again.
     pub(super) refused: bool,
+    /// This process was told whether the user may be disturbed.
+    quiet_said: bool,
 }
 
 impl Registrant {
@@ -55,7 +58,16 @@ impl Registrant {
                 spoken.push = push.clone();
             }
         }
-        Self { key: account.key(), cseq: memory.cseq_reserved, account, push, memory, leaving: false, refused: false }
+        Self {
+            key: account.key(),
+            cseq: memory.cseq_reserved,
+            account,
+            push,
+            memory,
+            leaving: false,
+            refused: false,
+            quiet_said: false,
+        }
     }
 
     pub(crate) fn key(&self) -> &AccountKey {
@@ -120,9 +132,7 @@ impl Registrant {
         former.retain(|known| self.memory.former.iter().all(|ours| ours.uri != known.uri));
         let room = MAX_FORMER.saturating_sub(self.memory.former.len());
         self.memory.former.extend(former.into_iter().rev().take(room));
-        if self.memory.token == TokenWish::NoneYet {
-            self.memory.token = earlier.token;
-        }
+        self.memory.recall_wishes(earlier.token, earlier.quiet, self.quiet_said || self.leaving);
         self.memory.asked_only &= earlier.asked_only;
         self.memory.bound.is_some() || !self.memory.former.is_empty() || !self.memory.left.is_empty()
     }
@@ -136,8 +146,18 @@ impl Registrant {
         self.push = push.map(Arc::new);
     }
 
+    /// Sets until when the user does not want to be disturbed, in wall time; `None`: not any more. Returns whether anything changed.
+    pub(crate) fn be_quiet(&mut self, until: Option<Duration>, now: Now) -> bool {
+        self.quiet_said = true;
+        match until.filter(|until| *until > now.wall) {
+            Some(until) => self.memory.be_quiet(until, now),
+            None => self.memory.end_quiet(),
+        }
+    }
+
     /// From here on what is remembered is stored as a log-out.
     pub(crate) fn leave(&mut self) {
+        self.memory.end_quiet();
         self.leaving = true;
     }
 

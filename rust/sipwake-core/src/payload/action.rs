@@ -148,6 +148,12 @@ impl PushAction {
         self.quiet(ActionKind::Ignore { reason }, hints);
     }
 
+    /// Takes the sound out of a push, and its words: who called shall not be seen.
+    pub(crate) fn hush(&mut self, hints: &Hints) {
+        self.silence(Ignored::DoNotDisturb, hints);
+        (self.caller, self.display_name, self.title, self.text) = (None, None, None, None);
+    }
+
     /// Takes the sound out of a push that only has its binding refreshed.
     pub(crate) fn refresh(&mut self, hints: &Hints) {
         self.quiet(ActionKind::RefreshBinding, hints);
@@ -264,6 +270,8 @@ pub enum Ignored {
     Problem(Problem),
     /// Nobody is logged in whom it could be for.
     LoggedOut,
+    /// The user does not want to be disturbed.
+    DoNotDisturb,
     /// Its call is over.
     CallOver,
     /// More calls are announced than a client can hold.
@@ -345,6 +353,9 @@ pub enum Unopened {
     /// What was sealed is not a JSON object.
     #[error("what was sealed is not a JSON object")]
     Unreadable,
+    /// The keys cannot be read now: the device was not unlocked yet, or the store fails.
+    #[error("the keys for sealed pushes cannot be read now")]
+    KeysUnreadable,
 }
 
 impl Problem {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::words::{
     Asks, Auth, Count, Distrust, Dropped, End, Fact, For, Gone, How, Kind, Milliseconds, NoRegister, Over, Push,
-    Seconds, Sign, Silence, Status, Told, Trouble, YesNo,
+    Seconds, Sign, Silence, Status, Told, Trouble, Unopened, YesNo,
 };
 use crate::event::Failure;
 
@@ -98,6 +98,8 @@ decisions! {
     209 "no-register" NoRegister { why: NoRegister }
     /// The binding had lapsed when the push came, so long ago.
     210 "binding-lapsed" Lapsed { ago: Seconds }
+    /// The push is sealed, and was not opened: nothing of it is believed.
+    211 "push-unopened" PushUnopened { why: Unopened }
 
     /// A REGISTER was sent.
     300 "register-sent" RegisterSent { purpose: For, auth: Auth }
@@ -164,6 +166,10 @@ decisions! {
     602 "unbind-asked" UnbindAsked {}
     /// A log-out that an earlier process could not deliver goes on.
     603 "log-out-resumed" LogOutResumed {}
+    /// The user does not want to be disturbed, or may be again.
+    604 "do-not-disturb" DoNotDisturb { on: YesNo }
+    /// The time is over in which the user did not want to be disturbed: the push binding comes back.
+    605 "do-not-disturb-over" DoNotDisturbOver {}
 
     /// A record cannot be read, since the store is shut.
     700 "store-shut" StoreShut {}

@@ -29,7 +29,7 @@ pub use self::words::Kind;
 use crate::account::AccountKey;
 use crate::clock::Now;
 use crate::event::{CallChange, Ended, Event};
-use crate::payload::{ActionKind, PushAction};
+use crate::payload::{ActionKind, Problem, PushAction};
 use crate::snapshot::{Damage, open, seal};
 use words::{Count, Seconds, Silence, Status, YesNo};
 
@@ -194,6 +194,9 @@ impl Recorder {
         }
         if unknown && !nobody {
             self.write(account, call, Decision::PushForNobodyKnown {});
+        }
+        if let Some(Problem::Unopened(why)) = action.problem {
+            self.write(account, call, Decision::PushUnopened { why: why.into() });
         }
     }
 

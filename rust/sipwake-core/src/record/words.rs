@@ -7,7 +7,7 @@ use crate::binding::{Purpose, Silent};
 use crate::call::Decline;
 use crate::digest::Unusable;
 use crate::event::{CertificateFault, Discard, Ended, Failure, FlowError, Removed};
-use crate::payload::{ActionKind, Duty, Ignored, Problem, PushAction};
+use crate::payload::{self, ActionKind, Duty, Ignored, Problem, PushAction};
 use crate::push::Standing;
 use crate::trust::{RedirectRefusal, Warning};
 
@@ -95,7 +95,12 @@ words! {
     Silence {
         None = 0 "none", LoggedOut = 1 "logged-out", CallOver = 2 "call-over", Unreadable = 3 "unreadable", NoAccount = 4 "no-account",
         Unrecognised = 5 "unknown-vendor", TooLarge = 6 "too-large", NotSealed = 7 "not-sealed", Empty = 8 "empty",
-        NoRoom = 9 "no-room",
+        NoRoom = 9 "no-room", DoNotDisturb = 10 "do-not-disturb",
+    }
+    /// Why a sealed push was not opened.
+    Unopened {
+        Foreign = 1 "foreign", Torn = 2 "torn", TooLarge = 3 "too-large", Replayed = 4 "replayed", Unreadable = 5 "unreadable",
+        KeysUnreadable = 6 "keys-unreadable",
     }
     /// What the system was told.
     Told {
@@ -353,12 +358,26 @@ impl Silence {
             Ignored::LoggedOut if nobody => Self::NoAccount,
             Ignored::LoggedOut => Self::LoggedOut,
             Ignored::CallOver => Self::CallOver,
+            Ignored::DoNotDisturb => Self::DoNotDisturb,
             Ignored::NoRoom => Self::NoRoom,
             Ignored::Problem(Problem::Empty) => Self::Empty,
             Ignored::Problem(Problem::Unreadable) => Self::Unreadable,
             Ignored::Problem(Problem::TooLarge) => Self::TooLarge,
             Ignored::Problem(Problem::Unrecognised) => Self::Unrecognised,
             Ignored::Problem(Problem::NotSealed | Problem::Unopened(_)) => Self::NotSealed,
+        }
+    }
+}
+
+impl From<payload::Unopened> for Unopened {
+    fn from(why: payload::Unopened) -> Self {
+        match why {
+            payload::Unopened::Foreign => Self::Foreign,
+            payload::Unopened::Torn => Self::Torn,
+            payload::Unopened::TooLarge => Self::TooLarge,
+            payload::Unopened::Replayed => Self::Replayed,
+            payload::Unopened::Unreadable => Self::Unreadable,
+            payload::Unopened::KeysUnreadable => Self::KeysUnreadable,
         }
     }
 }

@@ -12,6 +12,7 @@ mod flow;
 mod late;
 mod left;
 mod pace;
+mod quiet;
 mod wishes;
 
 use std::collections::BTreeSet;
@@ -182,6 +183,7 @@ impl Registration {
     pub(crate) fn recall(&mut self, earlier: Memory, now: Now) {
         let was_bound = earlier.bound.is_some();
         let token_is_new = !self.due.is_empty() && self.who.memory().token != TokenWish::NoneYet;
+        let was_quiet = self.is_quiet();
         if self.who.recall(earlier, self.here.is_asking()) {
             self.take_up_left(false);
             self.take_back_uncovered();
@@ -198,6 +200,9 @@ impl Registration {
         }
         if was_bound && token_is_new && self.life == Life::Idle {
             self.life = Life::Active;
+        }
+        if self.is_quiet() && !was_quiet && self.life == Life::Active {
+            self.wish();
         }
     }
 
@@ -274,9 +279,11 @@ impl Registration {
         self.removed.unwrap_or(Removed::Accepted)
     }
 
-    /// Whether pushes for this account may make a sound.
+    /// Whether no push for this account may make a sound, as long as the app says nothing else.
     pub(crate) fn is_silent(&self) -> bool {
-        self.is_leaving() || matches!(self.who.memory().token, TokenWish::Unbind(_))
+        let memory = self.who.memory();
+        let wish = memory.quiet.as_ref().map_or(&memory.token, |quiet| &quiet.then);
+        self.is_leaving() || matches!(wish, TokenWish::Unbind(_))
     }
 
     /// How it stands, for a report.

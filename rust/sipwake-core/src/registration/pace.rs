@@ -21,6 +21,7 @@ impl Registration {
             soonest.add_at(self.refresh_at, "binding refresh");
         }
         soonest.add_at(self.give_up_at, "log-out to be given up");
+        soonest.add_at(self.quiet_over_at(), "end of do not disturb");
         self.left_timeouts(soonest);
         self.late_timeouts(soonest);
     }

@@ -36,11 +36,14 @@ impl Registration {
 
     /// Takes a token. Returns whether anything changed, so that it must be stored.
     pub(crate) fn set_token(&mut self, token: PushToken) -> bool {
-        let wish = TokenWish::Bind(token);
-        if self.who.memory().token == wish {
+        let (wish, known) = (TokenWish::Bind(token), self.who.memory_mut().lasting_wish());
+        if *known == wish {
             return false;
         }
-        self.who.memory_mut().token = wish;
+        *known = wish;
+        if self.is_quiet() {
+            return true;
+        }
         // A process that was started for this very token need not register first: the server still pushes to the old one.
         if self.who.memory().bound.is_some() {
             self.start();
@@ -52,8 +55,12 @@ impl Registration {
     /// Removes the push binding, and stays registered.
     pub(crate) fn unbind_push(&mut self) -> bool {
         let memory = self.who.memory_mut();
-        if matches!(memory.token, TokenWish::Unbind(_)) {
+        if matches!(memory.lasting_wish(), TokenWish::Unbind(_)) {
             return false;
+        }
+        if let Some(quiet) = &mut memory.quiet {
+            quiet.then = TokenWish::Unbind(quiet.then.last().cloned());
+            return true;
         }
         let last = memory.token.last().or(memory.bound.as_ref().and_then(|bound| bound.token.as_ref())).cloned();
         memory.token = TokenWish::Unbind(last);
@@ -81,7 +88,7 @@ impl Registration {
     }
 
     /// Whether a registration was asked for, by this process or an earlier one.
-    fn was_ever_registered(&self) -> bool {
+    pub(super) fn was_ever_registered(&self) -> bool {
         self.was_ever_sent() && !self.who.memory().asked_only
     }
 
@@ -104,7 +111,7 @@ impl Registration {
         self.refreshed_by_push = true;
     }
 
-    fn wish(&mut self) {
+    pub(super) fn wish(&mut self) {
         self.rewished = true;
         self.due.insert(Due::Binding);
         self.cleanups = 0;

@@ -73,6 +73,9 @@ pub struct PushKeys {
     shared: Vec<SharedKey>,
     #[serde(skip)]
     opened: Opened,
+    /// The keys are not here, and nobody knows which there are.
+    #[serde(skip)]
+    unreadable: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -103,6 +106,11 @@ impl Opened {
 }
 
 impl PushKeys {
+    /// Stands for keys that cannot be read now: it opens nothing, and says of what is sealed that it may open later.
+    pub fn unreadable() -> Self {
+        Self { unreadable: true, ..Self::default() }
+    }
+
     /// Whether there is any key: a push may be sealed for this phone.
     pub fn is_empty(&self) -> bool {
         self.current.is_none() && self.former.is_empty() && self.shared.is_empty()
@@ -171,7 +179,9 @@ impl PushKeys {
             return Err(Unopened::TooLarge);
         }
         if let Some(envelope) = sealed.strip_prefix(shared_key::PREFIX) {
-            let (unique, content) = shared_key::open(&self.shared, envelope)?;
+            let opened = shared_key::open(&self.shared, envelope);
+            let (unique, content) =
+                opened.map_err(|why| if why == Unopened::Foreign { self.is_for_nobody() } else { why })?;
             return self.read(&unique, content);
         }
         let body = decode(sealed).ok_or(Unopened::Torn)?;
@@ -185,7 +195,8 @@ impl PushKeys {
     pub fn open_body(&mut self, body: &[u8], wall: Duration) -> Result<HashMap<String, String>, Unopened> {
         let message = web_push::Message::parse(body)?;
         let alive = self.former.iter().filter(|former| former.until > wall.as_secs()).map(|former| &former.pair);
-        let content = self.current.iter().chain(alive).find_map(|pair| message.open(pair)).ok_or(Unopened::Foreign)?;
+        let content = self.current.iter().chain(alive).find_map(|pair| message.open(pair));
+        let content = content.ok_or_else(|| self.is_for_nobody())?;
         self.read(message.unique(), content?)
     }
 
@@ -204,6 +215,10 @@ impl PushKeys {
         }
         let fields = payload.fields().ok()?;
         Some(self.open(fields.text("sealed")?, wall))
+    }
+
+    fn is_for_nobody(&self) -> Unopened {
+        if self.unreadable { Unopened::KeysUnreadable } else { Unopened::Foreign }
     }
 
     /// Returns the keys as a record, to be stored as [`PUSH_KEYS`]. Overwrite it once it is stored.

@@ -8,6 +8,7 @@ mod black_box;
 mod call_credentials;
 mod dialogs;
 mod digest;
+mod do_not_disturb;
 mod entry;
 mod fields;
 mod flows;

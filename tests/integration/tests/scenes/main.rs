@@ -9,6 +9,7 @@ mod inside;
 mod lifetime;
 mod probes;
 mod restart;
+mod sealed;
 mod story;
 mod tokens;
 mod upstream;

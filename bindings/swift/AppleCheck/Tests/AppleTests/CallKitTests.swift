@@ -94,6 +94,44 @@ import UserNotifications
         phone.end()
     }
 
+    @Test func whoDoesNotWantToBeDisturbedSeesNobodysName() async throws {
+        let phone = try await Device()
+        let push: [AnyHashable: Any] = ["ntype": "0", "nfrom": "1234", "nfromusername": "John", "ncallid": "a@x", "ntouser": "alice"]
+        #expect(try await phone.client.setDoNotDisturb(phone.account, until: .distantFuture) == .durable)
+        #expect(phone.client.doNotDisturb(phone.account) == .distantFuture)
+        let late = try phone.deliver(push)
+        let uuid = try #require(phone.callKit.reports.last)
+        #expect(late.reported && phone.callKit.call(uuid)?.name == nil && phone.callKit.call(uuid)?.caller == "")
+        try await phone.until("ended") { phone.callKit.call(uuid)?.state == .ended }
+        try await phone.until("the token is gone") { try phone.gateway.tokens().isEmpty && !phone.gateway.bindings().isEmpty }
+        try await phone.client.setDoNotDisturb(phone.account, until: Date(timeIntervalSinceNow: 1.5))
+        try await phone.until("the token is back") { try phone.gateway.tokens() == [firstToken] }
+        #expect(phone.client.doNotDisturb(phone.account) == nil)
+        phone.end()
+    }
+
+    @Test func aNameThatComesLateIsShownWhereverItComesFrom() async throws {
+        let phone = try await Device()
+        let push: [AnyHashable: Any] = ["ntype": "0", "nfrom": "1234", "ncallid": "a@x", "ntouser": "alice"]
+        try phone.deliver(push)
+        let first = try #require(phone.callKit.reports.last)
+        #expect(phone.callKit.call(first)?.caller == "1234" && phone.callKit.call(first)?.name != "John")
+        try phone.deliver(push.merging(["nfromusername": "John"]) { $1 })
+        try await phone.until("a later push's name") { phone.callKit.call(first)?.name == "John" }
+        _ = phone.callKit.userEnds(first)
+
+        let asserted = [["P-Asserted-Identity", "\"Trillian\" <sip:bob@mock.example>"]]
+        for (fields, name) in [(["display": "Zaphod"], "Zaphod"), (["display": NSNull(), "headers": asserted], "Trillian")] as [([String: Any], String)] {
+            let own: [String: Any] = ["payload": ["ntype": 0, "nfrom": "bob"], "invite_delay_ms": 300]
+            let call = try phone.pushedCall(fields.merging(own) { $1 })
+            #expect(phone.callKit.call(call.uuid)?.name != name, "the push knows only a number")
+            try await phone.until(name) { phone.callKit.call(call.uuid)?.name == name }
+            _ = phone.callKit.userEnds(call.uuid)
+            try await phone.until("over") { phone.callKit.call(call.uuid)?.state == .ended }
+        }
+        phone.end()
+    }
+
     @Test(arguments: ["2", "4"])
     func whatNeedNotBeReportedIsNot(type: String) async throws {
         let phone = try await Device()
@@ -345,6 +383,43 @@ import UserNotifications
         PlayedKeychain.shared.setShut(true)
         run("alice")
         #expect(shown.all.last == .some("hello"), "a store that is shut silences nobody")
+        #expect(PlayedKeychain.shared.writes == writes && PlayedKeychain.shared.violations == [])
+        PlayedKeychain.shared.reset()
+    }
+
+    @Test func theExtensionOpensWhatIsSealedForThePhoneAndIsQuietWhenTheUserIs() async throws {
+        final class Service: SipWakeNotificationService {
+            override var store: (any StateStore)? { KeychainStateStore() }
+        }
+        PlayedKeychain.shared.reset()
+        let gateway = try MockGateway()
+        let setup = alice(gateway)
+        let client = try SipWakeClient(store: KeychainStateStore(), accounts: [setup])
+        let account = try setup.account.id()
+        let key = try await client.pushKey()
+        #expect(!"\(key)".contains(key.auth))
+        try gateway.ask("seal_for", ["user": "alice", "p256dh": key.p256dh, "auth": key.auth])
+        try await client.setToken(firstToken, for: account)
+        try await client.register(account)
+        for _ in 0..<6_000 where try gateway.tokens() != [firstToken] { try await Task.sleep(for: .milliseconds(10)) }
+        try gateway.ask("send_push", ["user": "alice", "ntype": 1, "text": "see you at eight"])
+        let payload = try gateway.nextPush()
+        #expect(!"\(payload)".contains("see you"))
+        let shown = Shown()
+        func run() {
+            Service().didReceive(UNNotificationRequest(remote: payload)) { shown.add(($0 as? UNMutableNotificationContent)?.body) }
+        }
+        run()
+        #expect(shown.all == ["see you at eight"])
+        #expect(client.push(payload, channel: .pushKit).text == "see you at eight", "the extension's look leaves it to the app")
+        #expect(client.push(payload, channel: .pushKit).problem == .sealedReplayed)
+        #expect(try await client.setDoNotDisturb(account, until: Date(timeIntervalSinceNow: 3600)) == .durable)
+        client.shutdown()
+        let writes = PlayedKeychain.shared.writes
+        run()
+        #expect(shown.all == ["see you at eight", nil])
+        PlayedKeychain.shared.setShut(true)
+        #expect(readPush(payload, channel: .apnsAlert, heeding: KeychainStateStore()).problem == .sealedKeysUnreadable)
         #expect(PlayedKeychain.shared.writes == writes && PlayedKeychain.shared.violations == [])
         PlayedKeychain.shared.reset()
     }

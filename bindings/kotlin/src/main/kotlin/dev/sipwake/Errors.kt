@@ -19,6 +19,9 @@ public enum class ErrorKind {
     /** No call of that name, or it is over, or not in a state for what was asked. */
     NO_SUCH_CALL,
 
+    /** The store cannot be read or written to now, and what was asked for must be stored before it is of use. */
+    STORE,
+
     /** The client has been closed. */
     SHUT_DOWN,
 
@@ -80,6 +83,7 @@ internal fun translated(error: FfiException): SipWakeException = when (error) {
     is FfiException.NoSuchAccount -> SipWakeException(ErrorKind.NO_SUCH_ACCOUNT, error.reason)
     is FfiException.NoPush -> SipWakeException(ErrorKind.NO_PUSH, error.reason)
     is FfiException.NoSuchCall -> SipWakeException(ErrorKind.NO_SUCH_CALL, error.reason)
+    is FfiException.Store -> SipWakeException(ErrorKind.STORE, error.reason)
     is FfiException.ShutDown -> SipWakeException(ErrorKind.SHUT_DOWN, error.reason)
     is FfiException.Unavailable -> SipWakeException(ErrorKind.UNAVAILABLE, error.reason)
 }

@@ -100,6 +100,12 @@ public sealed interface SipWakeEvent {
      */
     public data class RegisterDelayed(val account: AccountId, val wait: Duration) : SipWakeEvent
 
+    /** The time is over in which an account's user did not want to be disturbed: the push binding is being made again. */
+    public data class DoNotDisturbOver(val account: AccountId) : SipWakeEvent
+
+    /** A push was sealed and could not be opened: it makes no sound, or over PushKit is a call from nobody known. */
+    public data class PushUnopened(val problem: PayloadProblem) : SipWakeEvent
+
     /**
      * A log-out is over.
      *
@@ -316,6 +322,8 @@ internal fun FfiEvent.toEvent(): SipWakeEvent = when (this) {
         retryInMs?.toLong()?.milliseconds,
     )
     is FfiEvent.RegisterDelayed -> SipWakeEvent.RegisterDelayed(AccountId(account), waitMs.toLong().milliseconds)
+    is FfiEvent.DoNotDisturbOver -> SipWakeEvent.DoNotDisturbOver(AccountId(account))
+    is FfiEvent.PushUnopened -> SipWakeEvent.PushUnopened(problem.named())
     is FfiEvent.LoggedOut -> SipWakeEvent.LoggedOut(AccountId(account), aor, removed.named())
     is FfiEvent.Durable -> SipWakeEvent.Durable
     is FfiEvent.Capabilities -> SipWakeEvent.Capabilities(AccountId(account), status.toInt(), providers)

@@ -8,9 +8,11 @@ import dev.sipwake.ffi.Duty as FfiDuty
 import dev.sipwake.ffi.Priority as FfiPriority
 import dev.sipwake.ffi.PushAction as FfiAction
 import dev.sipwake.ffi.PushHints as FfiHints
+import dev.sipwake.ffi.PushKey as FfiPushKey
 import dev.sipwake.ffi.PushKind
 import dev.sipwake.ffi.PushPayload as FfiPayload
 import dev.sipwake.ffi.parsePush as ffiParsePush
+import dev.sipwake.ffi.parsePushBeside as ffiParsePushBeside
 
 /** The way a push came to the app. */
 public enum class Channel {
@@ -97,6 +99,24 @@ public enum class PayloadProblem {
 
     /** The app takes sealed payloads only, and this one its decryptor did not open. */
     NOT_SEALED,
+
+    /** It is sealed, and no key of this phone opens it: it is for another one, or it was changed on the way. */
+    SEALED_FOREIGN,
+
+    /** It is sealed, and cut short or in no form known here. */
+    SEALED_TORN,
+
+    /** It is sealed, and longer than 2,800 bytes. */
+    SEALED_TOO_LARGE,
+
+    /** It is sealed, and was opened before. */
+    SEALED_REPLAYED,
+
+    /** What was sealed is not a JSON object. */
+    SEALED_UNREADABLE,
+
+    /** It is sealed, and the keys cannot be read now: the phone was not unlocked yet, or the store fails. */
+    SEALED_KEYS_UNREADABLE,
 }
 
 /** Why a push asks for nothing. */
@@ -106,6 +126,9 @@ public enum class IgnoreReason {
 
     /** Nobody is logged in whom it could be for. */
     LOGGED_OUT,
+
+    /** The user does not want to be disturbed. */
+    DO_NOT_DISTURB,
 
     /** Its call is over. */
     CALL_OVER,
@@ -280,6 +303,35 @@ public fun parsePush(
     channel: Channel,
     hints: PushHints = PushHints(),
 ): PushAction = ffiParsePush(FfiPayload.Json(json), channel.named(), hints.toFfi(), SafeDecryptor(decryptor)).toAction()
+
+/**
+ * As the other [parsePush], in a process that has no client: a sealed push is opened with the keys in the [store], and who is logged
+ * out or does not want to be disturbed is heeded, as the store says. The store is read and never written; one that cannot be read
+ * silences nobody.
+ */
+public fun parsePush(
+    store: StateStore,
+    data: Map<String, String>,
+    channel: Channel = Channel.FCM_ANDROID,
+    hints: PushHints = PushHints(),
+): PushAction = ffiParsePushBeside(fields(data), channel.named(), hints.toFfi(), null, SafeStore(store)).toAction()
+
+/**
+ * The public part of this phone's key for sealed pushes, see [SipWakeClient.pushKey].
+ *
+ * @property p256dh as `p256dh` of a web push subscription: 65 bytes in base64url without padding
+ * @property auth as `auth` of a web push subscription: 16 bytes in base64url without padding
+ */
+public class PushKey(public val p256dh: String, public val auth: String) {
+    override fun equals(other: Any?): Boolean = other is PushKey && other.p256dh == p256dh && other.auth == auth
+
+    override fun hashCode(): Int = p256dh.hashCode()
+
+    /** Without the auth secret. */
+    override fun toString(): String = "PushKey($p256dh)"
+}
+
+internal fun FfiPushKey.named() = PushKey(p256dh, auth)
 
 /** Java hands over maps whose values may be null, no strings, or half a character, whatever their type says. */
 internal fun strings(data: Map<String, String>): Map<String, String> {

@@ -1,5 +1,6 @@
 package dev.sipwake
 
+import java.time.Instant
 import java.util.UUID
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
@@ -85,6 +86,52 @@ public class SipWakeClient(
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
     public suspend fun unbindPush(account: AccountId): Kept = translating { ffi.unbindPush(account.value).named() }
+
+    /**
+     * Has an account's user not disturbed [until] then ([Instant.MAX]: until further notice), or with null, or a time that has passed,
+     * disturbed again. Stored before this returns, unless it says [Kept.NOT_YET_DURABLE].
+     *
+     * Meanwhile the registration stays without a push binding, and no push makes a sound. At the time the binding comes back by itself
+     * ([SipWakeEvent.DoNotDisturbOver]); a process that was not there then catches up once its client has the account. A call whose
+     * INVITE reaches a client that runs is told as ever.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
+     */
+    public suspend fun setDoNotDisturb(account: AccountId, until: Instant?): Kept =
+        translating { ffi.setDoNotDisturb(account.value, until?.toMilliseconds()).named() }
+
+    /** Returns until when an account's user does not want to be disturbed ([Instant.MAX]: until further notice); null: the user may be. */
+    public fun doNotDisturb(account: AccountId): Instant? = translating { ffi.doNotDisturb(account.value)?.toInstant() }
+
+    /**
+     * Returns the public part of this phone's key for sealed pushes, which is made and stored at the first call. Whoever sends pushes
+     * needs both of its values, in the way that the app has to its server; who else has them can forge pushes.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.STORE] while the store is shut or fails: a key that may be lost is worth nothing
+     */
+    public suspend fun pushKey(): PushKey = translating { ffi.pushKey().named() }
+
+    /**
+     * Makes a new key pair for sealed pushes and returns its public part. The former one opens what is under way for another 30 days.
+     *
+     * @throws SipWakeException as [pushKey]
+     */
+    public suspend fun rotatePushKey(): PushKey = translating { ffi.rotatePushKey().named() }
+
+    /**
+     * Takes a key for sealed pushes that a server has handed over in a secure way: 32 bytes in base64url, under the name by which its
+     * pushes call it. The same name again replaces the key.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD], or as [pushKey]
+     */
+    public suspend fun importPushKey(id: String, key: String): Unit = translating { ffi.importPushKey(id, key) }
+
+    /**
+     * Forgets a key that a server has handed over. Returns whether there was one.
+     *
+     * @throws SipWakeException as [pushKey]
+     */
+    public suspend fun forgetPushKey(id: String): Boolean = translating { ffi.forgetPushKey(id) }
 
     /**
      * Takes another realm for `X-PIID` than the one that it was pinned to, of which [SipWakeEvent.Warning] told.
@@ -225,6 +272,14 @@ public class SipWakeClient(
         ffi.close()
     }
 }
+
+private fun Instant.toMilliseconds(): ULong = try {
+    toEpochMilli().coerceAtLeast(0).toULong()
+} catch (_: ArithmeticException) {
+    if (this > Instant.EPOCH) ULong.MAX_VALUE else 0u
+}
+
+private fun ULong.toInstant(): Instant = if (this > Long.MAX_VALUE.toULong()) Instant.MAX else Instant.ofEpochMilli(toLong())
 
 /** Knows the stream and not the client, which may be forgotten without being closed. */
 private fun pump(stream: EventStream, hub: EventHub) {

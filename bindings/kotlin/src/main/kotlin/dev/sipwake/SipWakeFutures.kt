@@ -1,5 +1,6 @@
 package dev.sipwake
 
+import java.time.Instant
 import java.util.UUID
 import java.util.concurrent.CompletableFuture
 import kotlinx.coroutines.CoroutineScope
@@ -28,6 +29,21 @@ public class SipWakeFutures(private val client: SipWakeClient) {
 
     /** See [SipWakeClient.unbindPush]. */
     public fun unbindPush(account: String): CompletableFuture<Kept> = ask { unbindPush(AccountId(account)) }
+
+    /** See [SipWakeClient.setDoNotDisturb]. */
+    public fun setDoNotDisturb(account: String, until: Instant?): CompletableFuture<Kept> = ask { setDoNotDisturb(AccountId(account), until) }
+
+    /** See [SipWakeClient.pushKey]. */
+    public fun pushKey(): CompletableFuture<PushKey> = ask { pushKey() }
+
+    /** See [SipWakeClient.rotatePushKey]. */
+    public fun rotatePushKey(): CompletableFuture<PushKey> = ask { rotatePushKey() }
+
+    /** See [SipWakeClient.importPushKey]. */
+    public fun importPushKey(id: String, key: String): CompletableFuture<Void?> = tell { importPushKey(id, key) }
+
+    /** See [SipWakeClient.forgetPushKey]. */
+    public fun forgetPushKey(id: String): CompletableFuture<Boolean> = ask { forgetPushKey(id) }
 
     /** See [SipWakeClient.logOut]. */
     public fun logOut(account: String): CompletableFuture<Kept> = ask { logOut(AccountId(account)) }
@@ -71,6 +87,7 @@ public class SipWakeFutures(private val client: SipWakeClient) {
             is SipWakeEvent.Registered -> event.account
             is SipWakeEvent.RegistrationFailed -> event.account
             is SipWakeEvent.LoggedOut -> event.account
+            is SipWakeEvent.DoNotDisturbOver -> event.account
             is SipWakeEvent.Capabilities -> event.account
             is SipWakeEvent.Call -> event.account
             else -> null

@@ -18,8 +18,10 @@ import dev.sipwake.sample.logic.SampleState
 import dev.sipwake.sample.logic.Settings
 import dev.sipwake.sample.logic.TraceLog
 import dev.sipwake.sample.logic.User
+import dev.sipwake.sample.logic.Words
 import dev.sipwake.sample.logic.reduce
 import java.time.Instant
+import java.time.ZoneOffset
 import java.util.UUID
 import kotlin.test.Test
 import kotlin.test.assertEquals
@@ -44,6 +46,20 @@ private fun run(state: SampleState, vararg actions: Action): Pair<SampleState, L
     actions.fold(state to emptyList()) { (now, effects), action -> reduce(now, action).let { it.state to effects + it.effects } }
 
 class ReduceTest {
+    @Test
+    fun `the switch asks the SDK and shows what the SDK says`() {
+        val until = Instant.parse("2026-11-30T12:00:00Z")
+        val (asked, effects) = run(loggedIn, Action.DoNotDisturbTapped(true))
+        assertEquals(listOf<Effect>(Effect.SetDoNotDisturb(alice.account, true)), effects)
+        assertNull(asked.quietUntil, "not before it is done")
+        val (quiet, _) = run(asked, Action.QuietChanged(until))
+        assertEquals(until, quiet.quietUntil)
+        assertEquals("Do not disturb until 12:00", Words.quiet(until, ZoneOffset.UTC))
+        assertNull(run(quiet, Action.Happened(SipWakeEvent.DoNotDisturbOver(alice.account))).first.quietUntil)
+        assertEquals(SampleState() to emptyList<Effect>(), run(SampleState(), Action.DoNotDisturbTapped(true), Action.QuietChanged(until)))
+        assertNull(run(quiet, Action.LogOutTapped).first.quietUntil)
+    }
+
     @Test
     fun `an early answer stays one when the INVITE comes`() {
         val (state, effects) = run(loggedIn, announced(one), Action.AnswerTapped(one), ringing(one))

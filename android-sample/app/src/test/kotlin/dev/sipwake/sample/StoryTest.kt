@@ -25,6 +25,7 @@ import dev.sipwake.sample.logic.SampleState
 import dev.sipwake.sample.logic.Settings
 import dev.sipwake.sample.logic.TraceLog
 import dev.sipwake.sample.logic.Words
+import java.time.Instant
 import java.util.UUID
 import java.util.concurrent.ConcurrentHashMap
 import kotlin.test.Test
@@ -85,6 +86,10 @@ private class Bare(store: StateStore, trace: TraceLog, scope: CoroutineScope) : 
 
     override suspend fun logOut(account: AccountId) {
         client.logOut(account)
+    }
+
+    override suspend fun setDoNotDisturb(account: AccountId, until: Instant?) {
+        client.setDoNotDisturb(account, until)
     }
 
     override suspend fun answer(call: UUID): Unit = client.answer(call)
@@ -167,6 +172,30 @@ class StoryTest {
         run.until("forgotten") { it.notice == "The server has forgotten sip:alice@mock.example." }
         run.client.push(push, hints = high)
         assertTrue(run.app.state.value.calls.isEmpty(), "a late push shows no ghost")
+    }
+
+    @Test
+    fun `do not disturb takes the token back, outlives the process and ends by the same switch`() = runBlocking<Unit> {
+        val store = Memory()
+        MockGateway("mizutech").use { gateway ->
+            suspend fun bound(tokens: List<String>) = withTimeout(PATIENCE_MS) { while (gateway.tokens() != tokens) delay(20) }
+            Run(store).use { run ->
+                run.app.dispatch(Action.Edited(settings(gateway)))
+                run.app.dispatch(Action.LogInTapped)
+                run.until("registered") { it.registering is Registering.Done }
+                bound(listOf(TOKEN))
+                run.app.dispatch(Action.DoNotDisturbTapped(true))
+                run.until("quiet") { it.quietUntil != null }
+                bound(emptyList())
+                assertEquals(1, gateway.bindings().size, "it stays registered")
+            }
+            Run(store).use { run ->
+                run.until("still quiet") { it.quietUntil != null }
+                run.app.dispatch(Action.DoNotDisturbTapped(false))
+                run.until("over") { it.quietUntil == null }
+                bound(listOf(TOKEN))
+            }
+        }
     }
 
     @Test

@@ -24,12 +24,14 @@ import dev.sipwake.SipWakeEvent
 import dev.sipwake.SipWakeException
 import dev.sipwake.Standing
 import dev.sipwake.StateStore
+import java.time.Instant
 import java.util.Collections
 import java.util.UUID
 import java.util.concurrent.ConcurrentHashMap
 import kotlin.coroutines.cancellation.CancellationException
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.days
+import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CoroutineExceptionHandler
 import kotlinx.coroutines.CoroutineScope
@@ -111,6 +113,7 @@ public class SipWakePhone @JvmOverloads constructor(
 
     private val nowCalls = MutableStateFlow<List<PhoneCall>>(emptyList())
     private val nowRegistrations = MutableStateFlow<Map<AccountId, SipWakeEvent>>(emptyMap())
+    private val nowQuiet = MutableStateFlow<Map<AccountId, Instant>>(emptyMap())
     private val refused = MutableSharedFlow<PlatformRefusal>(REFUSALS_KEPT, 0, BufferOverflow.DROP_OLDEST)
     private val refreshing = MutableStateFlow(false)
     private val heard = MutableSharedFlow<SipWakeEvent>(extraBufferCapacity = EVENTS_AHEAD)
@@ -120,6 +123,9 @@ public class SipWakePhone @JvmOverloads constructor(
 
     /** The last [SipWakeEvent.Registered] or [SipWakeEvent.RegistrationFailed] of each account. */
     public val registrations: StateFlow<Map<AccountId, SipWakeEvent>> = nowRegistrations.asStateFlow()
+
+    /** Whose user does not want to be disturbed, and until when ([Instant.MAX]: until further notice). */
+    public val doNotDisturb: StateFlow<Map<AccountId, Instant>> = nowQuiet.asStateFlow()
 
     /** What the platform refused, the last few also for who comes later. */
     public val refusals: SharedFlow<PlatformRefusal> = refused.asSharedFlow()
@@ -140,6 +146,7 @@ public class SipWakePhone @JvmOverloads constructor(
             refuse(Refusal.CLIENT, error)
             throw error
         }
+        known.keys.forEach { followQuiet(made, it) }
         tellOfUnlock(made)
         scope.launch(start = CoroutineStart.UNDISPATCHED) { made.events.collect(::onEvent) }
         NetworkWatch(this@SipWakePhone.context, made)
@@ -247,7 +254,33 @@ public class SipWakePhone @JvmOverloads constructor(
         }
         known -= account
         nowRegistrations.update { it - account }
+        nowQuiet.update { it - account }
         return kept
+    }
+
+    /**
+     * Has an account's user not disturbed [until] then, see [SipWakeClient.setDoNotDisturb]. A job has the push binding made again at that
+     * time if the process is gone.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
+     */
+    public suspend fun setDoNotDisturb(account: AccountId, until: Instant?): Kept {
+        val client = client()
+        val kept = client.setDoNotDisturb(account, until)
+        followQuiet(client, account)
+        return kept
+    }
+
+    private fun followQuiet(client: SipWakeClient, account: AccountId) {
+        val until = client.doNotDisturb(account)
+        nowQuiet.update { if (until == null) it - account else it + (account to until) }
+        if (until != null) wakeAfterQuiet(account, until)
+    }
+
+    /** Nobody else wakes the phone for the end: its push binding is not there. */
+    private fun wakeAfterQuiet(account: AccountId, until: Instant) {
+        val after = if (until == Instant.MAX) null else java.time.Duration.between(Instant.now(), until).toMillis().coerceAtLeast(0).milliseconds
+        if (!pending.due(account, after)) refuse(Refusal.JOB, IllegalStateException("the job was not taken"))
     }
 
     /** Hands a push token to every account, and keeps it for those that are added later. */
@@ -372,6 +405,7 @@ public class SipWakePhone @JvmOverloads constructor(
 
     /** A server that pushes before the binding ends keeps it; for one that does not say so, a job has to. */
     private fun keepBinding(account: AccountId, registration: Registration) {
+        nowQuiet.value[account]?.let { return wakeAfterQuiet(account, it) }
         val wakesItself = (known[account] ?: return).push?.wakesItself == true
         if (wakesItself && registration.expires < 1.days) {
             refuse(Refusal.SHORT_BINDING, IllegalStateException("the server grants ${registration.expires}, and a sleeping phone needs a day"))
@@ -427,6 +461,7 @@ public class SipWakePhone @JvmOverloads constructor(
                 keepBinding(event.account, event.registration)
             }
             is SipWakeEvent.RegistrationFailed -> nowRegistrations.update { it + (event.account to event) }
+            is SipWakeEvent.DoNotDisturbOver -> nowQuiet.update { it - event.account }
             is SipWakeEvent.LoggedOut -> pending.done(event.account)
             is SipWakeEvent.ChatMessage -> attempt {
                 notifications.showMessage(event.callId, event.displayName ?: event.from, event.text)

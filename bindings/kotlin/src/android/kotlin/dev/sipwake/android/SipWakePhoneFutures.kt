@@ -7,6 +7,7 @@ import dev.sipwake.Kept
 import dev.sipwake.SessionDescription
 import dev.sipwake.SipWakeClient
 import dev.sipwake.SipWakeEvent
+import java.time.Instant
 import java.util.UUID
 import java.util.concurrent.CompletableFuture
 import java.util.concurrent.CompletionStage
@@ -33,6 +34,10 @@ public class SipWakePhoneFutures(private val phone: SipWakePhone) {
 
     /** See [SipWakePhone.logOut]. */
     public fun logOut(account: String): CompletableFuture<Kept> = scope.future { phone.logOut(AccountId(account)) }
+
+    /** See [SipWakePhone.setDoNotDisturb]. */
+    public fun setDoNotDisturb(account: String, until: Instant?): CompletableFuture<Kept> =
+        scope.future { phone.setDoNotDisturb(AccountId(account), until) }
 
     /** See [SipWakePhone.setToken]. */
     public fun setToken(token: String): CompletableFuture<Void?> = scope.future {

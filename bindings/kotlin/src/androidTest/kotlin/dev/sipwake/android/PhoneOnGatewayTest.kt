@@ -2,13 +2,18 @@ package dev.sipwake.android
 
 import android.Manifest
 import android.app.Application
+import android.app.Notification
+import android.app.NotificationManager
 import android.app.job.JobScheduler
 import android.content.pm.ServiceInfo
 import android.os.Looper
 import com.google.firebase.messaging.FirebaseMessaging
+import com.google.firebase.messaging.RemoteMessage
 import dev.sipwake.AccountConfig
 import dev.sipwake.AccountSetup
+import dev.sipwake.CallPolicy
 import dev.sipwake.FIRST_TOKEN
+import dev.sipwake.Kept
 import dev.sipwake.MemoryStore
 import dev.sipwake.MockGateway
 import dev.sipwake.PATIENCE_MS
@@ -16,6 +21,7 @@ import dev.sipwake.Provider
 import dev.sipwake.PushConfig
 import dev.sipwake.SipWakeEvent
 import dev.sipwake.Standing
+import java.time.Instant
 import kotlin.test.AfterTest
 import kotlin.test.BeforeTest
 import kotlin.test.Test
@@ -25,7 +31,12 @@ import kotlin.test.assertNull
 import kotlin.test.assertTrue
 import kotlin.time.Duration.Companion.hours
 import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.minutes
 import kotlinx.coroutines.runBlocking
+import kotlinx.serialization.json.JsonArray
+import kotlinx.serialization.json.JsonElement
+import kotlinx.serialization.json.JsonNull
+import kotlinx.serialization.json.JsonPrimitive
 import org.junit.runner.RunWith
 import org.robolectric.Robolectric
 import org.robolectric.RobolectricTestRunner
@@ -127,6 +138,59 @@ class PhoneOnGatewayTest {
         work.done(account)
         assertNull(job)
     }
+
+    @Test
+    fun `do not disturb takes the push binding back, shows nothing, and has a job for its end`() {
+        register()
+        app.gateway.sleep()
+        app.gateway.placeCall("alice", "display" to JsonPrimitive("Bob"))
+        val late = RemoteMessage(app.gateway.nextPush(), RemoteMessage.PRIORITY_HIGH, RemoteMessage.PRIORITY_HIGH)
+        runBlocking { assertEquals(Kept.DURABLE, app.phone.setDoNotDisturb(account, Instant.now().plusSeconds(7200))) }
+        val wait = assertNotNull(job).minLatencyMillis.milliseconds
+        assertTrue(wait > 1.hours && wait <= 2.hours, "$wait")
+        Robolectric.setupService(SipWakePushService::class.java).onMessageReceived(late)
+        assertTrue(app.phone.calls.value.isEmpty() && shadowOf(app.system<NotificationManager>()).allNotifications.isEmpty())
+        until("the token is gone") { app.gateway.tokens().isEmpty() && app.gateway.bindings().isNotEmpty() }
+        assertNotNull(job, "also after it registered")
+        assertEquals(setOf(account), app.phone.doNotDisturb.value.keys)
+
+        runBlocking { app.phone.setDoNotDisturb(account, Instant.now().plusMillis(1500)) }
+        until("the token is back") { app.gateway.tokens() == listOf(FIRST_TOKEN) && app.phone.doNotDisturb.value.isEmpty() }
+        until("no job is left") { job == null }
+    }
+
+    @Test
+    fun `a name that comes late is on the notification, from a later push, the INVITE or what the server asserts`() {
+        register()
+        val manager = app.system<NotificationManager>()
+        fun title() = shadowOf(manager).allNotifications.singleOrNull()?.extras?.getCharSequence(Notification.EXTRA_TITLE)?.toString()
+        fun push(vararg fields: Pair<String, String>) = Robolectric.setupService(SipWakePushService::class.java)
+            .onMessageReceived(RemoteMessage(mapOf("ntype" to "0", "ntouser" to "alice", *fields), RemoteMessage.PRIORITY_NORMAL, RemoteMessage.PRIORITY_HIGH))
+        runBlocking { app.phone.client().setCallPolicy(CallPolicy(window = 30.minutes)) }
+        push("nfrom" to "bob", "ncallid" to "c1")
+        until("its number") { title() == "bob" }
+        push("nfrom" to "bob", "ncallid" to "c1", "nfromusername" to "Bob")
+        until("a later push's name") { title() == "Bob" }
+        app.phone.hangUp(app.phone.calls.value.single().uuid)
+        until("it is over") { app.phone.calls.value.isEmpty() && shadowOf(manager).allNotifications.isEmpty() }
+
+        val asserted = JsonArray(listOf(JsonArray(listOf("P-Asserted-Identity", "\"Trillian\" <sip:dora@mock.example>").map(::JsonPrimitive))))
+        for ((caller, display, headers, name) in listOf(
+            Late("carol", JsonPrimitive("Zaphod"), JsonArray(emptyList()), "Zaphod"),
+            Late("dora", JsonNull, asserted, "Trillian"),
+        )) {
+            push("nfrom" to caller)
+            until("its number") { title() == caller }
+            val placed = app.gateway.placeCall("alice", "from" to JsonPrimitive("sip:$caller@mock.example"), "display" to display, "headers" to headers)
+            until(name) { title() == name }
+            assertEquals(name, app.phone.calls.value.single().label)
+            app.gateway.cancelCall(placed)
+            until("it is over") { app.phone.calls.value.isEmpty() }
+            manager.cancelAll()
+        }
+    }
+
+    private data class Late(val caller: String, val display: JsonElement, val headers: JsonArray, val name: String)
 
     @Test
     fun `the service has the microphone only for a call that was answered on the screen, until it ends`() {

@@ -20,6 +20,7 @@ import dev.sipwake.sample.logic.Line
 import dev.sipwake.sample.logic.Sample
 import dev.sipwake.sample.logic.Settings
 import dev.sipwake.sample.logic.TraceLog
+import java.time.Instant
 import java.util.UUID
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
@@ -68,6 +69,10 @@ private class PhoneLine(private val phone: SipWakePhone) : Line {
     override suspend fun logIn(setup: AccountSetup): AccountId = phone.logIn(setup)
     override suspend fun logOut(account: AccountId) {
         phone.logOut(account)
+    }
+
+    override suspend fun setDoNotDisturb(account: AccountId, until: Instant?) {
+        phone.setDoNotDisturb(account, until)
     }
 
     override suspend fun answer(call: UUID): Unit = phone.answer(call)

@@ -2,6 +2,7 @@ package dev.sipwake.sample.logic
 
 import dev.sipwake.AccountId
 import dev.sipwake.SipWakeEvent
+import java.time.Instant
 import java.util.UUID
 
 /** What happens to the app. */
@@ -12,6 +13,12 @@ sealed interface Action {
     data class Refused(val problem: Problem) : Action
     data object RegisterTapped : Action
     data object LogOutTapped : Action
+
+    /** The switch: not to be disturbed for an hour, or to be disturbed again. */
+    data class DoNotDisturbTapped(val on: Boolean) : Action
+
+    /** Until when the user does not want to be disturbed; null: they may be. */
+    data class QuietChanged(val until: Instant?) : Action
     data class ScreenChosen(val screen: Screen) : Action
 
     data class AnswerTapped(val call: UUID) : Action
@@ -31,6 +38,7 @@ sealed interface Effect {
     data class LogIn(val settings: Settings) : Effect
     data class Register(val account: AccountId) : Effect
     data class LogOut(val account: AccountId) : Effect
+    data class SetDoNotDisturb(val account: AccountId, val on: Boolean) : Effect
     data class Answer(val call: UUID) : Effect
     data class HangUp(val call: UUID) : Effect
 }

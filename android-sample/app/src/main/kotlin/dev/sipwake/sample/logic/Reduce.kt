@@ -17,12 +17,17 @@ fun reduce(state: SampleState, action: Action): Next = when (action) {
     is Action.LoggedIn -> Next(
         state.copy(user = action.user, registering = Registering.Waiting, problem = null, notice = null, screen = Screen.STATUS),
     )
-    is Action.Refused -> Next(state.copy(user = null, registering = Registering.Off, problem = action.problem))
+    is Action.Refused -> Next(state.copy(user = null, registering = Registering.Off, problem = action.problem, quietUntil = null))
     Action.RegisterTapped -> when (val user = state.user) {
         null -> Next(state)
         else -> Next(state.copy(registering = Registering.Waiting), listOf(Effect.Register(user.account)))
     }
     Action.LogOutTapped -> loggedOut(state)
+    is Action.DoNotDisturbTapped -> when (val user = state.user) {
+        null -> Next(state)
+        else -> Next(state, listOf(Effect.SetDoNotDisturb(user.account, action.on)))
+    }
+    is Action.QuietChanged -> Next(if (state.user == null) state else state.copy(quietUntil = action.until))
     is Action.ScreenChosen -> Next(state.copy(screen = action.screen))
     is Action.AnswerTapped -> answered(state, action.call)
     // The call stays until its end is an event: the caller may be faster than the user.
@@ -57,6 +62,7 @@ private fun happened(state: SampleState, event: SipWakeEvent): Next = when (even
         }
     is SipWakeEvent.RegistrationFailed ->
         ofUser(state, event.account) { it.copy(registering = Registering.Failed(event.reason, event.retryIn)) }
+    is SipWakeEvent.DoNotDisturbOver -> ofUser(state, event.account) { it.copy(quietUntil = null) }
     is SipWakeEvent.LoggedOut -> Next(state.copy(notice = "The server has forgotten ${event.aor}."))
     is SipWakeEvent.CallEnded -> ended(state, event)
     is SipWakeEvent.Call -> if (state.user == null) Next(state) else ongoing(state, event)

@@ -7,6 +7,8 @@ import dev.sipwake.PhoneState
 import dev.sipwake.SipWakeClient
 import dev.sipwake.SipWakeException
 import dev.sipwake.StateStore
+import java.time.Duration
+import java.time.Instant
 import java.util.UUID
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
@@ -21,6 +23,7 @@ interface Line {
     suspend fun client(): SipWakeClient
     suspend fun logIn(setup: AccountSetup): AccountId
     suspend fun logOut(account: AccountId)
+    suspend fun setDoNotDisturb(account: AccountId, until: Instant?)
     suspend fun answer(call: UUID)
     suspend fun hangUp(call: UUID)
 }
@@ -47,7 +50,9 @@ class Sample(
                 val client = line.client()
                 Settings.savedIn(records)?.let { saved ->
                     dispatch(Action.Edited(saved))
-                    dispatch(Action.LoggedIn(User(saved.setup().account.id(), saved.address.trim())))
+                    val account = saved.setup().account.id()
+                    dispatch(Action.LoggedIn(User(account, saved.address.trim())))
+                    dispatch(Action.QuietChanged(client.doNotDisturb(account)))
                 }
                 launch(start = CoroutineStart.UNDISPATCHED) { for (wish in wishes) grant(wish) }
                 client.events.collect { dispatch(Action.Happened(it)) }
@@ -80,6 +85,10 @@ class Sample(
                 is Effect.LogIn -> logIn(wish.settings)
                 is Effect.Register -> line.client().register(wish.account)
                 is Effect.LogOut -> logOut(wish.account)
+                is Effect.SetDoNotDisturb -> {
+                    line.setDoNotDisturb(wish.account, if (wish.on) Instant.now() + QUIET else null)
+                    dispatch(Action.QuietChanged(line.client().doNotDisturb(wish.account)))
+                }
                 is Effect.Answer -> line.answer(wish.call)
                 is Effect.HangUp -> line.hangUp(wish.call)
             }
@@ -112,5 +121,10 @@ class Sample(
         } catch (error: Exception) {
             dispatch(Action.Failed("$failure: $error"))
         }
+    }
+
+    private companion object {
+        /** How long the switch keeps the phone quiet. */
+        val QUIET: Duration = Duration.ofHours(1)
     }
 }

@@ -3,6 +3,7 @@ package dev.sipwake.sample.logic
 import dev.sipwake.AccountId
 import dev.sipwake.EndReason
 import dev.sipwake.Verdict
+import java.time.Instant
 import java.util.UUID
 import kotlin.time.Duration
 
@@ -16,6 +17,7 @@ data class SampleState(
     val user: User? = null,
     val registering: Registering = Registering.Off,
     val hasToken: Boolean = false,
+    val quietUntil: Instant? = null,
     val calls: List<Call> = emptyList(),
     val past: List<PastCall> = emptyList(),
     val screen: Screen = Screen.STATUS,

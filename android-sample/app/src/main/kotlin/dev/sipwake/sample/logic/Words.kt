@@ -2,6 +2,8 @@ package dev.sipwake.sample.logic
 
 import dev.sipwake.EndReason
 import dev.sipwake.Standing
+import java.time.Instant
+import java.time.ZoneId
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 
@@ -27,6 +29,9 @@ object Words {
     }
 
     fun token(there: Boolean): String = if (there) "The server has the token" else "No token at the server yet"
+
+    fun quiet(until: Instant?, zone: ZoneId = ZoneId.systemDefault()): String =
+        if (until == null) "Do not disturb for an hour" else "Do not disturb until ${until.atZone(zone).toLocalTime().withNano(0)}"
 
     fun phase(phase: Phase): String = when (phase) {
         Phase.ANNOUNCED -> "Incoming call, connecting…"

@@ -12,6 +12,7 @@ import androidx.compose.material3.Button
 import androidx.compose.material3.Card
 import androidx.compose.material3.MaterialTheme
 import androidx.compose.material3.OutlinedButton
+import androidx.compose.material3.Switch
 import androidx.compose.material3.Text
 import androidx.compose.material3.TextButton
 import androidx.compose.runtime.Composable
@@ -36,6 +37,10 @@ fun StatusScreen(state: SampleState, obstacles: List<String>, dispatch: (Action)
                 for (line in Words.details(state.registering)) Text(line, style = MaterialTheme.typography.bodyMedium)
                 Text(Words.token(state.hasToken), style = MaterialTheme.typography.bodyMedium)
             }
+        }
+        Row(Modifier.fillMaxWidth(), Arrangement.SpaceBetween, Alignment.CenterVertically) {
+            Text(Words.quiet(state.quietUntil), Modifier.weight(1f))
+            Switch(state.quietUntil != null, { dispatch(Action.DoNotDisturbTapped(it)) })
         }
         obstacles.forEachIndexed { index, obstacle ->
             Row(Modifier.fillMaxWidth(), Arrangement.SpaceBetween, Alignment.CenterVertically) {

@@ -1,0 +1,69 @@
+//! The phone's keys for sealed pushes.
+
+use sipwake::Client;
+
+use crate::client::SipWakeClient;
+use crate::error::SipWakeError;
+
+/// The public part of this phone's key for sealed pushes. Whoever has both values can seal pushes for it, also forged ones.
+#[derive(Clone, PartialEq, Eq, uniffi::Record)]
+pub struct PushKey {
+    /// As `p256dh` of a web push subscription: 65 bytes in base64url without padding.
+    pub p256dh: String,
+    /// As `auth` of a web push subscription: 16 bytes in base64url without padding.
+    pub auth: String,
+}
+
+impl From<sipwake::PushKey> for PushKey {
+    fn from(key: sipwake::PushKey) -> Self {
+        Self { p256dh: key.p256dh, auth: key.auth }
+    }
+}
+
+#[uniffi::export]
+impl SipWakeClient {
+    /// Returns the public part of this phone's key for sealed pushes, which is made and stored at the first call.
+    ///
+    /// # Errors
+    /// `Store` while the store is shut or fails: a key that may be lost is worth nothing. `ShutDown`.
+    pub async fn push_key(&self) -> Result<PushKey, SipWakeError> {
+        self.with_keys(|client| client.push_key().map(Into::into)).await
+    }
+
+    /// Makes a new key pair for sealed pushes and returns its public part. The former one opens what is under way for another 30 days.
+    ///
+    /// # Errors
+    /// As `push_key`.
+    pub async fn rotate_push_key(&self) -> Result<PushKey, SipWakeError> {
+        self.with_keys(|client| client.rotate_push_key().map(Into::into)).await
+    }
+
+    /// Takes a key for sealed pushes that a server has handed over in a secure way: 32 bytes in base64url, under the name by which its
+    /// pushes call it. The same name again replaces the key.
+    ///
+    /// # Errors
+    /// `InvalidField`, which says what is wrong with it, or as `push_key`.
+    pub async fn import_push_key(&self, id: String, key: String) -> Result<(), SipWakeError> {
+        self.with_keys(move |client| client.import_push_key(&id, &key)).await
+    }
+
+    /// Forgets a key that a server has handed over. Returns whether there was one.
+    ///
+    /// # Errors
+    /// As `push_key`.
+    pub async fn forget_push_key(&self, id: String) -> Result<bool, SipWakeError> {
+        self.with_keys(move |client| client.forget_push_key(&id)).await
+    }
+}
+
+impl SipWakeClient {
+    /// Does something to the keys on a thread of its own, since it waits for the store.
+    async fn with_keys<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(Client) -> Result<T, sipwake::Error> + Send + 'static,
+    ) -> Result<T, SipWakeError> {
+        let client = self.client.clone();
+        let done = self.runtime.handle().spawn_blocking(move || act(client));
+        self.unless_over(async { done.await.unwrap_or(Err(sipwake::Error::ShutDown)) }).await
+    }
+}

@@ -15,7 +15,7 @@ const SECRET_PARAMETERS: [&str; 9] = [
     "nonce=\"",
 ];
 
-/// Returns a message as text in which tokens, digest answers, nonces, `X-PIID` and the body are cut to a hint of themselves.
+/// Returns a message as text in which tokens, digest answers, nonces, `X-PIID`, `X-Push-Key` and the body are cut to a hint of themselves.
 ///
 /// ```
 /// use sipwake_core::trace::redacted;
@@ -40,7 +40,7 @@ pub fn redacted(message: &[u8]) -> String {
 fn write_redacted(line: &str, shown: &mut String) {
     let (name, value) = line.split_once(':').unwrap_or((line, ""));
     let value = value.trim();
-    let harmless = if name.trim().eq_ignore_ascii_case("x-piid") {
+    let harmless = if ["x-piid", "x-push-key"].iter().any(|secret| name.trim().eq_ignore_ascii_case(secret)) {
         0
     } else if name.trim().eq_ignore_ascii_case("x-mpush") && value != "null" {
         before_token(value)

@@ -240,6 +240,11 @@ impl<'a> Trusted<'a> {
         }
     }
 
+    /// Whether the key for sealed pushes may go to a peer over this transport.
+    pub(crate) fn push_key(&self, peer: Peer, over: Transport) -> bool {
+        self.0.sends_push_key() && over.is_secure() && !peer.redirected
+    }
+
     /// Whether what a peer says over this transport may become the realm of `X-PIID`.
     pub(crate) fn realm_from(&self, peer: Peer, over: Transport) -> bool {
         !peer.redirected && (over.is_secure() || self.0.allows_cleartext_secrets())

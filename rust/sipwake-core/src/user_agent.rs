@@ -29,6 +29,7 @@ use crate::outbox::{Outbox, Way};
 use crate::payload::{ActionKind, Hints, Ignored, Judged, Problem, PushAction};
 use crate::push::{Push, PushToken, Verdict};
 use crate::record::{Decision, Platform, Report};
+use crate::redact::Secret;
 use crate::registration::Registration;
 #[cfg(feature = "sealed")]
 use crate::sealed::PUSHES_OPENED;
@@ -69,6 +70,8 @@ pub struct UserAgent {
     /// Which sealed pushes were opened, as it is stored.
     #[cfg(feature = "sealed")]
     opened: Option<Vec<u8>>,
+    /// The key for sealed pushes, as a REGISTER carries it.
+    push_key: Option<Secret>,
 }
 
 impl UserAgent {
@@ -87,6 +90,7 @@ impl UserAgent {
             traces: false,
             #[cfg(feature = "sealed")]
             opened: None,
+            push_key: None,
         };
         agent.outbox.at(now);
         agent.take_removals(removals, now);
@@ -153,6 +157,9 @@ impl UserAgent {
         let memory = match known {
             Some(index) if !self.registrations[index].is_leaving() => {
                 self.registrations[index].replace_account(account, push, &mut self.flows, &mut self.outbox);
+                if let Some(key) = &self.push_key {
+                    self.registrations[index].set_push_key(key);
+                }
                 self.settle(now);
                 return Ok(key);
             }
@@ -341,6 +348,25 @@ impl UserAgent {
         self.opened = Some(record);
         self.store_anew(PUSHES_OPENED.to_owned(), Durability::Progress);
         self.settle(now);
+    }
+
+    /// Takes this phone's key for sealed pushes, for the accounts that send it
+    /// ([`send_push_key`](crate::account::AccountConfig::send_push_key)); a new one is sent at once.
+    #[cfg(feature = "sealed")]
+    pub fn set_push_key(&mut self, key: &crate::sealed::PushKey, now: Now) {
+        self.outbox.at(now);
+        let header = Secret::new(format!("auth={};p256dh={}", key.auth, key.p256dh));
+        for registration in &mut self.registrations {
+            registration.set_push_key(&header);
+        }
+        self.push_key = Some(header);
+        self.settle(now);
+    }
+
+    /// Whether an account sends the key for sealed pushes, which is not here yet.
+    #[cfg(feature = "sealed")]
+    pub fn wants_push_key(&self) -> bool {
+        self.push_key.is_none() && self.accounts().any(Account::sends_push_key)
     }
 
     // Calls.
@@ -962,7 +988,10 @@ impl UserAgent {
     }
 
     /// Most clients have one account: room for four would be most of what an idle one takes.
-    fn enrol(&mut self, registration: Registration) {
+    fn enrol(&mut self, mut registration: Registration) {
+        if let Some(key) = &self.push_key {
+            registration.set_push_key(key);
+        }
         self.registrations.reserve_exact(1);
         self.registrations.push(registration);
     }

@@ -95,6 +95,9 @@ fn stories() -> Vec<(&'static str, String, Value)> {
     };
     vec![
         plain("logged-out", silent("logged-out")),
+        plain("user-not-disturbed", silent("do-not-disturb")),
+        plain("keys-unreadable", unopened("keys-unreadable")),
+        plain("push-unopened", unopened("foreign")),
         plain("store-shut", format!("0 store-shut\n1 {}", &silent("no-account")[2..])),
         plain("no-account", silent("no-account")),
         plain("late-push-of-a-cancelled-call", after("cancelled")),
@@ -108,9 +111,6 @@ fn stories() -> Vec<(&'static str, String, Value)> {
         plain("unreadable-payload", silent("unreadable")),
         plain("unknown-payload", silent("unknown-vendor")),
         plain("not-sealed", silent("not-sealed")),
-        plain("user-not-disturbed", silent("do-not-disturb")),
-        plain("keys-unreadable", unopened("keys-unreadable")),
-        plain("push-unopened", unopened("foreign")),
         plain(
             "too-many-calls",
             "0 push-judged call asks=ring silence=none told=report-call\n0 push-full call".to_owned(),

@@ -146,6 +146,10 @@ pub struct AccountConfig {
     /// `gateways` with push settings that name the `X-MPUSH` dialect.
     #[uniffi(default = None)]
     pub send_piid: Option<bool>,
+    /// Sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a host that this
+    /// configuration names, and never where a redirect led. Every hop that sees it can forge sealed pushes.
+    #[uniffi(default = false)]
+    pub send_push_key: bool,
     /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push registers like one
     /// without content, and announces and ends no call; over PushKit, which wants to see a call, it is one from an unknown caller.
     #[uniffi(default = false)]
@@ -203,6 +207,7 @@ impl From<AccountConfig> for sipwake::AccountConfig {
         account.require_server_proof = config.require_server_proof;
         account.ignore_challenges_in_calls = config.ignore_challenges_in_calls;
         account.send_piid = config.send_piid;
+        account.send_push_key = config.send_push_key;
         account.sealed_pushes_only = config.sealed_pushes_only;
         account.follow_observed_address = config.follow_observed_address;
         account
@@ -269,6 +274,7 @@ pub(crate) mod tests {
             require_server_proof: false,
             ignore_challenges_in_calls: false,
             send_piid: None,
+            send_push_key: false,
             sealed_pushes_only: false,
             follow_observed_address: false,
         }
@@ -309,6 +315,7 @@ pub(crate) mod tests {
             require_server_proof: true,
             ignore_challenges_in_calls: true,
             send_piid: Some(true),
+            send_push_key: true,
             sealed_pushes_only: true,
             follow_observed_address: true,
             ..alice()
@@ -338,6 +345,7 @@ pub(crate) mod tests {
         expected.require_server_proof = true;
         expected.ignore_challenges_in_calls = true;
         expected.send_piid = Some(true);
+        expected.send_push_key = true;
         expected.sealed_pushes_only = true;
         expected.follow_observed_address = true;
         assert_eq!(converted, expected);

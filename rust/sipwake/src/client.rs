@@ -427,7 +427,16 @@ impl Client {
     /// As [`push_key`](Self::push_key).
     #[cfg(feature = "sealed")]
     pub fn rotate_push_key(&self) -> Result<PushKey, Error> {
-        self.keyring.change(|keys| keys.rotate(now().wall, fill_random))
+        let key = self.keyring.change(|keys| keys.rotate(now().wall, fill_random))?;
+        let new = key.clone();
+        let work: Work = Box::new(move |agent, _, now| {
+            agent.set_push_key(&new, now);
+            Ok(())
+        });
+        if self.jobs.try_send(Job { work, done: None }).is_err() {
+            log::warn!("the new key for sealed pushes goes with no REGISTER");
+        }
+        Ok(key)
     }
 
     /// Takes a key for sealed pushes that a server has handed over in a secure way: 32 bytes in base64url, under the name by
@@ -573,7 +582,14 @@ impl Client {
         &self,
         work: impl FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Result<(), Error> + Send + 'static,
     ) -> impl Future<Output = Result<Kept, Error>> {
-        self.work(Box::new(work))
+        #[cfg(feature = "sealed")]
+        let keyring = self.keyring.clone();
+        self.work(Box::new(move |agent, store, now| {
+            let done = work(agent, store, now);
+            #[cfg(feature = "sealed")]
+            keyring.hand_over(agent, now);
+            done
+        }))
     }
 
     async fn work(&self, work: Work) -> Result<Kept, Error> {

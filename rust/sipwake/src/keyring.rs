@@ -2,11 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sipwake_core::clock::Now;
 use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push_with_keys};
 use sipwake_core::sealed::{PUSH_KEYS, PUSHES_OPENED, PushKeys};
 use sipwake_core::snapshot::Damage;
+use sipwake_core::user_agent::UserAgent;
 use zeroize::Zeroizing;
 
+use crate::clock::fill_random;
 use crate::error::Error;
 use crate::store::{StateStore, StoreError};
 
@@ -42,6 +45,17 @@ impl Keyring {
         let action = parse_push_with_keys(keys, payload, channel, hints)?;
         let opened = (!action.unverified).then(|| keys.opened_record());
         Some((action, opened))
+    }
+
+    /// Gives the core the public part of this phone's key where an account sends it.
+    pub(crate) fn hand_over(&self, agent: &mut UserAgent, now: Now) {
+        if !agent.wants_push_key() {
+            return;
+        }
+        match self.change(|keys| keys.create(fill_random)) {
+            Ok(key) => agent.set_push_key(&key, now),
+            Err(error) => log::info!("the key for sealed pushes is not sent yet: {error}"),
+        }
     }
 
     /// Changes the keys, and stores them before it returns.

@@ -2,12 +2,13 @@
 #![cfg(feature = "sealed")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mock_gateway::seal;
 use sipwake::core::payload::{Duty, Problem};
 use sipwake::{
-    AccountConfig, Channel, Client, Error, Hints, MemoryStore, Options, PushAction, StateStore, StoreError, Unopened,
+    AccountConfig, Channel, Client, Error, Event, Hints, MemoryStore, Options, PushAction, StateStore, StoreError,
+    Unopened, parse_push_beside,
 };
 
 const CALL: &str = r#"{"ntype":"0","nfrom":"1234","nfromusername":"Zoë","ncallid":"call-1"}"#;
@@ -17,6 +18,9 @@ const CALL: &str = r#"{"ntype":"0","nfrom":"1234","nfromusername":"Zoë","ncalli
 struct Store {
     records: MemoryStore,
     shut: AtomicBool,
+    /// What is written is refused.
+    fails: AtomicBool,
+    writes: AtomicUsize,
 }
 
 impl Store {
@@ -33,6 +37,10 @@ impl StateStore for Store {
 
     fn save(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.check()?;
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(StoreError("the disk is full".into()));
+        }
         self.records.save(key, bytes)
     }
 
@@ -142,6 +150,108 @@ async fn keys_are_rotated_and_handed_over_and_survive_the_process() {
 }
 
 #[tokio::test]
+async fn a_store_that_does_not_keep_which_pushes_were_opened_is_told_and_asked_again() {
+    let store = Arc::new(Store::default());
+    let first = client(&store, Options::default()).await;
+    let mut events = first.events();
+    let payload = sealed_for(&first, CALL);
+    store.fails.store(true, Ordering::SeqCst);
+    assert!(push(&first, &payload, Channel::FcmAndroid).is_call());
+    let told = async |events: &mut sipwake::Events, wanted: fn(&Event) -> bool| loop {
+        let next = tokio::time::timeout(std::time::Duration::from_secs(120), events.next()).await.expect("in time");
+        if wanted(&next.expect("the client runs")) {
+            return;
+        }
+    };
+    told(&mut events, |event| matches!(event, Event::StoreFailed { key, .. } if key == "pushes-opened")).await;
+    store.fails.store(false, Ordering::SeqCst);
+    first.store_available().await.expect("it runs");
+    first.shutdown().await;
+    let second = client(&store, Options::default()).await;
+    let again = push(&second, &payload, Channel::FcmAndroid);
+    assert_eq!((again.duty, why(&again)), (Duty::Nothing, Some(Unopened::Replayed)));
+    second.shutdown().await;
+}
+
+#[tokio::test]
+async fn each_sealed_push_that_does_not_open_is_told_by_an_event_with_its_reason() {
+    let (store, others) = (Arc::new(Store::default()), Arc::new(Store::default()));
+    let (alice, bob) = (client(&store, Options::default()).await, client(&others, Options::default()).await);
+    let mut events = alice.events();
+    let whole = sealed_for(&alice, CALL);
+    assert!(push(&alice, &whole, Channel::FcmAndroid).is_call());
+    let foreign = sealed_for(&bob, CALL);
+    let torn = whole.replace(r#""sealed":""#, r#""sealed":"!"#);
+    let list = sealed_for(&alice, "[1]");
+    let large = format!(r#"{{"sealed":"{}"}}"#, "A".repeat(9000));
+    let wanted = [
+        (&whole, Unopened::Replayed),
+        (&foreign, Unopened::Foreign),
+        (&list, Unopened::Unreadable),
+        (&large, Unopened::TooLarge),
+        (&torn, Unopened::Torn),
+    ];
+    for (payload, reason) in wanted {
+        for (channel, duty) in [(Channel::FcmAndroid, Duty::Nothing), (Channel::PushKit, Duty::ReportCall)] {
+            let action = push(&alice, payload, channel);
+            assert_eq!((action.duty, why(&action), action.caller_label()), (duty, Some(reason), None));
+            let told = async {
+                while let Some(event) = events.next().await {
+                    if let Event::PushUnopened { why } = event {
+                        return Some(why);
+                    }
+                }
+                None
+            };
+            let told = tokio::time::timeout(std::time::Duration::from_secs(120), told).await.expect("in time");
+            assert_eq!(told, Some(reason));
+        }
+    }
+    for client in [alice, bob] {
+        client.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_without_a_client_opens_it_with_the_keys_in_the_store_and_writes_nothing() {
+    let store = Arc::new(Store::default());
+    let client = client(&store, Options::default()).await;
+    let payload = sealed_for(&client, CALL);
+    let beside = || parse_push_beside(&*store, None, payload.as_str(), Channel::ApnsAlert, &Hints::at(sipwake::now()));
+    let before = store.writes.load(Ordering::SeqCst);
+    for _ in 0..2 {
+        let action = beside();
+        assert_eq!((action.caller_label(), action.unverified), (Some("Zoë"), false));
+    }
+    assert_eq!(store.writes.load(Ordering::SeqCst), before);
+    assert!(push(&client, &payload, Channel::FcmAndroid).is_call(), "a look leaves it to the client");
+    store.shut.store(true, Ordering::SeqCst);
+    assert_eq!(why(&beside()), Some(Unopened::KeysUnreadable));
+    client.shutdown().await;
+}
+
+#[tokio::test]
+async fn without_any_key_a_field_of_that_name_is_the_apps_own() {
+    struct Opener;
+    impl sipwake::Decryptor for Opener {
+        fn decrypt(&self, payload: sipwake::Payload<'_>) -> Option<std::collections::HashMap<String, String>> {
+            let sipwake::Payload::Bytes(json) = payload else { return None };
+            let fields = [("ntype", "0"), ("nfrom", "5678"), ("ncallid", "own")]
+                .map(|(name, value)| (name.into(), value.into()));
+            json.windows(3).any(|text| text == b"own").then(|| fields.into())
+        }
+    }
+    let store = Arc::new(Store::default());
+    let client = client(&store, Options::default().decryptor(Arc::new(Opener))).await;
+    let payload = r#"{"sealed":"own","ntype":"0","nfrom":"1234","ncallid":"plain"}"#;
+    assert_eq!(push(&client, payload, Channel::FcmAndroid).caller.as_deref(), Some("5678"));
+    client.push_key().expect("it can be stored");
+    let action = push(&client, payload, Channel::FcmAndroid);
+    assert_eq!((action.duty, why(&action)), (Duty::Nothing, Some(Unopened::Torn)), "from the first key on it is ours");
+    client.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_web_push_opens_as_it_was_sent() {
     let store = Arc::new(Store::default());
     let client = client(&store, Options::default()).await;
@@ -162,6 +272,9 @@ async fn while_the_store_is_shut_no_key_is_made_and_a_sealed_push_rings_as_unkno
     assert!(matches!(second.push_key(), Err(Error::Store(_))));
     let action = push(&second, &payload, Channel::PushKit);
     assert_eq!((action.duty, action.caller.as_deref()), (Duty::ReportCall, None));
+    assert_eq!(why(&action), Some(Unopened::KeysUnreadable), "which is not that it is for another phone");
+    let action = push(&second, &payload, Channel::FcmAndroid);
+    assert_eq!((action.duty, why(&action)), (Duty::Nothing, Some(Unopened::KeysUnreadable)));
     store.shut.store(false, Ordering::SeqCst);
     assert!(push(&second, &payload, Channel::PushKit).caller.is_some(), "unlocked, the key is read");
     second.shutdown().await;

@@ -116,6 +116,9 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
     /// Whether `X-PIID` is sent; nil: where a gateway or server of Mizutech's is configured, by a mode, by `upper`, or by
     /// `gateways` with push settings that name the `X-MPUSH` dialect.
     public var sendPIID: Bool?
+    /// Sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a host that this
+    /// configuration names, and never where a redirect led. Every hop that sees it can forge sealed pushes.
+    public var sendPushKey: Bool
     /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push registers like one
     /// without content, and announces and ends no call; over PushKit, which wants to see a call, it is one from an unknown caller.
     public var sealedPushesOnly: Bool
@@ -128,7 +131,7 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
         outboundProxy: String? = nil, gateways: [String] = [], upper: UpperServer? = nil, realm: String? = nil,
         transport: Transport? = nil, expires: Duration? = nil, userAgent: String? = nil, instanceID: String? = nil,
         keepAlive: Duration? = nil, allowCleartextSecrets: Bool = false, minimumDigest: DigestAlgorithm? = nil,
-        requireServerProof: Bool = false, ignoreChallengesInCalls: Bool = false, sendPIID: Bool? = nil,
+        requireServerProof: Bool = false, ignoreChallengesInCalls: Bool = false, sendPIID: Bool? = nil, sendPushKey: Bool = false,
         sealedPushesOnly: Bool = false, followObservedAddress: Bool = false
     ) {
         self.aor = aor
@@ -150,6 +153,7 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
         self.requireServerProof = requireServerProof
         self.ignoreChallengesInCalls = ignoreChallengesInCalls
         self.sendPIID = sendPIID
+        self.sendPushKey = sendPushKey
         self.sealedPushesOnly = sealedPushesOnly
         self.followObservedAddress = followObservedAddress
     }
@@ -172,7 +176,7 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
             userAgent: userAgent, instanceId: instanceID, keepAliveSeconds: keepAlive?.wholeSeconds,
             allowCleartextSecrets: allowCleartextSecrets, minimumDigest: minimumDigest?.foreign,
             requireServerProof: requireServerProof, ignoreChallengesInCalls: ignoreChallengesInCalls, sendPiid: sendPIID,
-            sealedPushesOnly: sealedPushesOnly, followObservedAddress: followObservedAddress)
+            sendPushKey: sendPushKey, sealedPushesOnly: sealedPushesOnly, followObservedAddress: followObservedAddress)
     }
 }
 

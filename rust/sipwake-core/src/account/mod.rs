@@ -146,6 +146,10 @@ pub struct AccountConfig {
     /// the `X-MPUSH` dialect. A plain registrar does not get it.
     #[serde(default)]
     pub send_piid: Option<bool>,
+    /// Sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a host that this
+    /// configuration names, and never where a redirect led. Every hop that sees it can forge sealed pushes.
+    #[serde(default)]
+    pub send_push_key: bool,
     /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push registers like one
     /// without content, and announces and ends no call; over PushKit, which wants to see a call, it is one from an unknown caller.
     #[serde(default)]
@@ -176,6 +180,7 @@ impl AccountConfig {
             require_server_proof: false,
             ignore_challenges_in_calls: false,
             send_piid: None,
+            send_push_key: false,
             sealed_pushes_only: false,
         }
     }
@@ -203,6 +208,7 @@ pub struct Account {
     require_server_proof: bool,
     ignore_challenges_in_calls: bool,
     send_piid: Option<bool>,
+    send_push_key: bool,
     sealed_pushes_only: bool,
 }
 
@@ -314,6 +320,7 @@ impl Account {
             require_server_proof: config.require_server_proof,
             ignore_challenges_in_calls: config.ignore_challenges_in_calls,
             send_piid: config.send_piid,
+            send_push_key: config.send_push_key,
             sealed_pushes_only: config.sealed_pushes_only,
         })
     }
@@ -355,6 +362,7 @@ impl Account {
             require_server_proof: self.require_server_proof,
             ignore_challenges_in_calls: self.ignore_challenges_in_calls,
             send_piid: self.send_piid,
+            send_push_key: self.send_push_key,
             sealed_pushes_only: self.sealed_pushes_only,
         }
     }
@@ -437,6 +445,11 @@ impl Account {
     /// Whether the app wants `X-PIID` sent or not; `None` where it does not say.
     pub(crate) fn send_piid(&self) -> Option<bool> {
         self.send_piid
+    }
+
+    /// Whether the key for sealed pushes goes with the REGISTER.
+    pub fn sends_push_key(&self) -> bool {
+        self.send_push_key
     }
 
     /// Whether only pushes that the app's decryptor opened are believed.

@@ -35,6 +35,8 @@ pub(crate) struct Registrant {
     pub(super) leaving: bool,
     /// The credentials were refused, and nothing was accepted since: they are not tried twice again.
     pub(super) refused: bool,
+    /// The phone's key for sealed pushes, as a REGISTER carries it.
+    pub(super) push_key: Option<Box<Secret>>,
     /// This process was told whether the user may be disturbed.
     quiet_said: bool,
 }
@@ -66,6 +68,7 @@ impl Registrant {
             memory,
             leaving: false,
             refused: false,
+            push_key: None,
             quiet_said: false,
         }
     }
@@ -153,6 +156,13 @@ impl Registrant {
             Some(until) => self.memory.be_quiet(until, now),
             None => self.memory.end_quiet(),
         }
+    }
+
+    /// Takes this phone's key for sealed pushes. Returns whether it is another one.
+    pub(crate) fn set_push_key(&mut self, key: &Secret) -> bool {
+        let is_new = self.push_key.as_deref() != Some(key);
+        self.push_key = Some(Box::new(key.clone()));
+        is_new
     }
 
     /// From here on what is remembered is stored as a log-out.

@@ -98,6 +98,12 @@ impl Binding {
         let mut headers = Tags::default();
         let leave = Trusted::by(&who.account).piid(who.push(), self.peer, transport);
         let piid = who.write_piid(&spoken, &chain.purpose, leave, &mut headers);
+        let binds = matches!((&chain.purpose, &who.memory.token), (Purpose::Bind, TokenWish::Bind(_)));
+        if let Some(key) = who.push_key.as_ref().filter(|_| binds && !who.memory.asked_only)
+            && Trusted::by(&who.account).push_key(self.peer, transport)
+        {
+            headers.header("X-Push-Key", key.expose().to_owned());
+        }
         if !matches!(chain.purpose, Purpose::Query(_)) {
             write_upper(who.account.upper(), &mut headers);
         }

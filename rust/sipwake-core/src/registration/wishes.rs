@@ -11,6 +11,7 @@ use crate::outbox::Outbox;
 use crate::push::PushToken;
 use crate::record::Decision;
 use crate::record::words::{NoRegister, Seconds};
+use crate::redact::Secret;
 use crate::snapshot::TokenWish;
 
 impl Registration {
@@ -103,6 +104,13 @@ impl Registration {
         (memory.realm, memory.realm_pinned) = (Some(realm.into()), true);
         if self.life == Life::Active {
             self.due.insert(Due::Binding);
+        }
+    }
+
+    /// Takes this phone's key for sealed pushes, where the account sends it.
+    pub(crate) fn set_push_key(&mut self, key: &Secret) {
+        if self.account().sends_push_key() && self.who.set_push_key(key) && self.life == Life::Active {
+            self.wish();
         }
     }
 

@@ -658,3 +658,102 @@ fn every_test_that_the_threat_model_and_the_promises_name_exists() {
         }
     }
 }
+
+#[cfg(feature = "sealed")]
+mod push_key {
+    use sipwake_core::sealed::PushKey;
+
+    use super::*;
+
+    fn key(auth: &str) -> PushKey {
+        PushKey { p256dh: "BPublic".into(), auth: auth.into() }
+    }
+
+    fn with_key(config: AccountConfig) -> Stage {
+        let mut stage = Stage::new(config, rfc8599());
+        stage.agent.set_push_key(&key("AAA"), stage.now);
+        stage.set_token(fcm("a:1"));
+        stage
+    }
+
+    fn asking(transport: Transport) -> AccountConfig {
+        configured(|config| {
+            config.transport = Some(transport);
+            config.send_push_key = true;
+            config.allow_cleartext_secrets = true;
+        })
+    }
+
+    #[test]
+    fn the_push_key_goes_to_a_configured_host_over_tls_and_only_if_asked_for() {
+        for (transport, goes) in [
+            (Transport::Tls, true),
+            (Transport::Wss, true),
+            (Transport::Tcp, false),
+            (Transport::Udp, false),
+            (Transport::Ws, false),
+        ] {
+            let sent = with_key(asking(transport)).registered();
+            assert_eq!(sent.header("X-Push-Key"), goes.then_some("auth=AAA;p256dh=BPublic"), "{transport:?}");
+        }
+        assert_eq!(with_key(configured(|_| {})).registered().header("X-Push-Key"), None, "nobody asked for it");
+        let mut stage = Stage::new(asking(Transport::Tls), rfc8599());
+        stage.agent.set_push_key(&key("AAA"), stage.now);
+        assert_eq!(stage.registered().header("X-Push-Key"), None, "without a token there is nothing to seal");
+    }
+
+    #[test]
+    fn the_push_key_never_goes_where_a_redirect_led() {
+        let mut stage = with_key(asking(Transport::Tls));
+        let first = stage.register();
+        assert!(first.header("X-Push-Key").is_some());
+        stage.reply(&first, 302, &["Contact: <sip:edge.example.com;transport=tls>"]);
+        let there = stage.one();
+        assert!(stage.opened.iter().any(|hop| hop.contains("edge.example.com")), "{:?}", stage.opened);
+        assert_eq!(there.header("X-Push-Key"), None);
+    }
+
+    #[test]
+    fn a_new_push_key_is_sent_at_once_and_none_with_a_removal() {
+        let mut stage = with_key(asking(Transport::Tls));
+        stage.registered();
+        stage.agent.set_push_key(&key("AAA"), stage.now);
+        stage.drain();
+        stage.silent();
+        stage.agent.set_push_key(&key("BBB"), stage.now);
+        stage.drain();
+        let sent = stage.one();
+        assert_eq!(sent.header("X-Push-Key"), Some("auth=BBB;p256dh=BPublic"));
+        stage.ok(&sent, &[]);
+        stage.unbind();
+        let unbound = stage.one();
+        assert_eq!(unbound.header("X-Push-Key"), None);
+        stage.ok(&unbound, &[]);
+        stage.log_out();
+        assert_eq!(stage.one().header("X-Push-Key"), None);
+    }
+
+    #[test]
+    fn an_account_that_comes_later_or_asks_for_it_later_sends_the_push_key_too() {
+        let mut stage = Stage::empty();
+        stage.agent.set_push_key(&key("AAA"), stage.now);
+        stage.add(configured(|_| {}), rfc8599());
+        assert!(!stage.agent.wants_push_key());
+        stage.set_token(fcm("a:1"));
+        assert_eq!(stage.registered().header("X-Push-Key"), None);
+        stage.add(asking(Transport::Tls), rfc8599());
+        stage.start_registering();
+        assert!(stage.all().pop().expect("sent").header("X-Push-Key").is_some());
+        let mut stage = Stage::new(asking(Transport::Tls), rfc8599());
+        assert!(stage.agent.wants_push_key());
+        stage.agent.set_push_key(&key("AAA"), stage.now);
+        assert!(!stage.agent.wants_push_key());
+    }
+
+    #[test]
+    fn no_trace_shows_the_push_key() {
+        let sent = with_key(asking(Transport::Tls)).registered();
+        let shown = sipwake_core::trace::redacted(sent.text.as_bytes());
+        assert!(shown.contains("X-Push-Key") && !shown.contains("AAA"), "{shown}");
+    }
+}

@@ -129,6 +129,8 @@ public class RealmHa1(
  * @property ignoreChallengesInCalls answers no challenge to a request inside a call, which may come from the caller
  * @property sendPiid whether `X-PIID` is sent; when absent, where a gateway or server of Mizutech's is configured, by a mode, by
  *   [upper], or by [gateways] with push settings that name the `X-MPUSH` dialect
+ * @property sendPushKey sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a host
+ *   that this configuration names, and never where a redirect led. Every hop that sees it can forge sealed pushes
  * @property sealedPushesOnly believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push
  *   registers like one without content, and announces and ends no call
  * @property followObservedAddress registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that
@@ -154,6 +156,7 @@ public data class AccountConfig(
     val requireServerProof: Boolean = false,
     val ignoreChallengesInCalls: Boolean = false,
     val sendPiid: Boolean? = null,
+    val sendPushKey: Boolean = false,
     val sealedPushesOnly: Boolean = false,
     val followObservedAddress: Boolean = false,
 ) {
@@ -190,6 +193,7 @@ public data class AccountConfig(
         requireServerProof = requireServerProof,
         ignoreChallengesInCalls = ignoreChallengesInCalls,
         sendPiid = sendPiid,
+        sendPushKey = sendPushKey,
         sealedPushesOnly = sealedPushesOnly,
         followObservedAddress = followObservedAddress,
     )

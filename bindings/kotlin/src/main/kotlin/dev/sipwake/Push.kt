@@ -331,7 +331,7 @@ public class PushKey(public val p256dh: String, public val auth: String) {
     override fun toString(): String = "PushKey($p256dh)"
 }
 
-internal fun FfiPushKey.named() = PushKey(p256dh, auth)
+internal fun FfiPushKey.toPushKey() = PushKey(p256dh, auth)
 
 /** Java hands over maps whose values may be null, no strings, or half a character, whatever their type says. */
 internal fun strings(data: Map<String, String>): Map<String, String> {

@@ -109,14 +109,14 @@ public class SipWakeClient(
      *
      * @throws SipWakeException of the kind [ErrorKind.STORE] while the store is shut or fails: a key that may be lost is worth nothing
      */
-    public suspend fun pushKey(): PushKey = translating { ffi.pushKey().named() }
+    public suspend fun pushKey(): PushKey = translating { ffi.pushKey().toPushKey() }
 
     /**
      * Makes a new key pair for sealed pushes and returns its public part. The former one opens what is under way for another 30 days.
      *
      * @throws SipWakeException as [pushKey]
      */
-    public suspend fun rotatePushKey(): PushKey = translating { ffi.rotatePushKey().named() }
+    public suspend fun rotatePushKey(): PushKey = translating { ffi.rotatePushKey().toPushKey() }
 
     /**
      * Takes a key for sealed pushes that a server has handed over in a secure way: 32 bytes in base64url, under the name by which its

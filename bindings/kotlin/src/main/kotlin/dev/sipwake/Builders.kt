@@ -49,6 +49,9 @@ public class AccountBuilder(aor: String, credentials: Credentials) {
     /** See [AccountConfig.keepAlive], in seconds. */
     public fun keepAlive(seconds: Long): AccountBuilder = set { account = account.copy(keepAlive = seconds.seconds) }
 
+    /** See [AccountConfig.sendPushKey]. */
+    public fun sendPushKey(send: Boolean): AccountBuilder = set { account = account.copy(sendPushKey = send) }
+
     /** See [AccountConfig.sealedPushesOnly]. */
     public fun sealedPushesOnly(only: Boolean): AccountBuilder = set { account = account.copy(sealedPushesOnly = only) }
 

@@ -67,8 +67,9 @@ import Testing
         #expect(await app?.model.save(alice(gateway)) == nil)
         try await app?.until("registered") { $0.isBound }
         try gateway.ask("sleep", ["user": "alice"])
-        try gateway.placeCall(["display": "Bob"])
+        let number = try gateway.placeCall(["display": "Bob"])
         let push = try gateway.nextPush()
+        try gateway.ask("cancel", ["call": number])
         await app?.model.doNotDisturb(true)
         #expect(app?.model.state.quietUntil != nil)
         let action = try #require(app?.phone.push(push))

@@ -121,7 +121,10 @@ import UserNotifications
         _ = phone.callKit.userEnds(first)
 
         let asserted = [["P-Asserted-Identity", "\"Trillian\" <sip:bob@mock.example>"]]
-        for (fields, name) in [(["display": "Zaphod"], "Zaphod"), (["display": NSNull(), "headers": asserted], "Trillian")] as [([String: Any], String)] {
+        let late: [([String: Any], String)] = [
+            (["display": "Zaphod"], "Zaphod"), (["display": NSNull(), "headers": asserted], "Trillian"),
+        ]
+        for (fields, name) in late {
             let own: [String: Any] = ["payload": ["ntype": 0, "nfrom": "bob"], "invite_delay_ms": 300]
             let call = try phone.pushedCall(fields.merging(own) { $1 })
             #expect(phone.callKit.call(call.uuid)?.name != name, "the push knows only a number")

@@ -48,7 +48,7 @@ class QuietAndSealedTest {
             }
             assertEquals(IgnoreReason.DO_NOT_DISTURB, assertIs<PushAction.Ignore>(parsePush(store, late)).reason, "before there is a client")
             App(store, alice(gateway)).use { app ->
-                assertEquals(until.epochSecond + 1, app.client.doNotDisturb(app.account)?.epochSecond)
+                assertTrue(app.client.doNotDisturb(app.account)?.epochSecond in until.epochSecond..until.epochSecond + 1)
                 app.client.setDoNotDisturb(app.account, Instant.now().plusMillis(1500))
                 app.next<SipWakeEvent.DoNotDisturbOver>()
                 bound(gateway, listOf(FIRST_TOKEN))

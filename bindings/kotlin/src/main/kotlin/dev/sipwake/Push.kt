@@ -8,7 +8,6 @@ import dev.sipwake.ffi.Duty as FfiDuty
 import dev.sipwake.ffi.Priority as FfiPriority
 import dev.sipwake.ffi.PushAction as FfiAction
 import dev.sipwake.ffi.PushHints as FfiHints
-import dev.sipwake.ffi.PushKey as FfiPushKey
 import dev.sipwake.ffi.PushKind
 import dev.sipwake.ffi.PushPayload as FfiPayload
 import dev.sipwake.ffi.parsePush as ffiParsePush
@@ -330,8 +329,6 @@ public class PushKey(public val p256dh: String, public val auth: String) {
     /** Without the auth secret. */
     override fun toString(): String = "PushKey($p256dh)"
 }
-
-internal fun FfiPushKey.toPushKey() = PushKey(p256dh, auth)
 
 /** Java hands over maps whose values may be null, no strings, or half a character, whatever their type says. */
 internal fun strings(data: Map<String, String>): Map<String, String> {

@@ -7,6 +7,7 @@ import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.launch
 import dev.sipwake.ffi.EventStream
+import dev.sipwake.ffi.PushKey as FfiPushKey
 import dev.sipwake.ffi.PushPayload as FfiPayload
 import dev.sipwake.ffi.SipWakeClient as FfiClient
 import dev.sipwake.ffi.parsePush as ffiParsePush
@@ -272,6 +273,8 @@ public class SipWakeClient(
         ffi.close()
     }
 }
+
+private fun FfiPushKey.toPushKey() = PushKey(p256dh, auth)
 
 private fun Instant.toMilliseconds(): ULong = try {
     toEpochMilli().coerceAtLeast(0).toULong()

@@ -85,7 +85,7 @@ class QuietAndSealedTest {
                 assertFalse(key.auth in "$key")
             }
             gateway.sleep()
-            gateway.placeCall("alice", "display" to JsonPrimitive("Zoë"))
+            gateway.placeCall("alice", "from" to JsonPrimitive("sip:1234@mock.example"), "display" to JsonPrimitive("Zoë"))
             val push = gateway.nextPush()
             assertEquals(setOf("sealed"), push.keys)
             assertEquals("Zoë", assertIs<PushAction.IncomingCall>(parsePush(store, push)).details.callerLabel)

@@ -13,12 +13,11 @@ const BEGIN: &str = "<!-- habits -->\n";
 const END: &str = "<!-- /habits -->";
 
 /// What the doctor cannot see by registering, and why.
-const UNSEEN: [(Habit, &str); 7] = [
+const UNSEEN: [(Habit, &str); 6] = [
     (Habit::StaleMissing, "a nonce must expire first"),
     (Habit::RemovalKeepsRfc8599, "only a push after the log-out shows it"),
     (Habit::RemovalKeepsXmpush, "only a push after the log-out shows it"),
     (Habit::PushNever, "the doctor simulates the push; only a phone shows it"),
-    (Habit::NoPong, "a connection must be idle first"),
     (Habit::ToCut, "only a call that is answered shows it"),
     (Habit::CallIdRenamed, "only the push itself shows it"),
 ];
@@ -31,8 +30,16 @@ async fn mock(profile: &str, habits: &[Habit]) -> MockGateway {
 }
 
 async fn doctor(mock: &MockGateway, password: &str, more: &[&str]) -> Output {
+    examined(&mock.addr().to_string(), password, more).await
+}
+
+async fn doctor_at(server: &str, more: &[&str]) -> Output {
+    examined(server, "wonderland", more).await
+}
+
+async fn examined(server: &str, password: &str, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sipwake"));
-    command.args(["doctor", "--aor", "alice@mock.example", "--server", &mock.addr().to_string()]);
+    command.args(["doctor", "--aor", "alice@mock.example", "--server", server]);
     command.args(["--package", "my-project", "--dialect", "rfc8599"]).args(more);
     command.env("SIPWAKE_PASSWORD", password).env("SIPWAKE_CALLER_PASSWORD", "builder").env_remove("RUST_LOG");
     tokio::task::spawn_blocking(move || command.output().expect("it runs")).await.expect("no panic")
@@ -55,7 +62,8 @@ async fn a_healthy_server_is_left_as_it_was_found() {
         let report = report(&output);
         assert_eq!(output.status.code(), Some(0), "{report:#}");
         assert_eq!(codes(&report), [] as [&str; 0]);
-        assert!(report["steps"].as_array().is_some_and(|steps| steps.len() == 8), "{report:#}");
+        let steps = if transport == "tcp" { 10 } else { 9 };
+        assert!(report["steps"].as_array().is_some_and(|done| done.len() == steps), "{report:#}");
         assert!(mock.bindings("alice").await.is_empty());
         assert_eq!(mock.violations(), []);
     }
@@ -176,6 +184,129 @@ async fn a_call_needs_its_caller_and_the_callers_password() {
     assert!(mock.bindings("alice").await.is_empty(), "what was made is removed all the same");
 }
 
+fn step<'r>(report: &'r Value, name: &str) -> &'r str {
+    let steps = report["steps"].as_array().expect("a list");
+    let found = steps.iter().find(|step| step["step"] == name).unwrap_or_else(|| panic!("{name}: {report:#}"));
+    found["text"].as_str().expect("a text")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_gateway_that_does_not_know_the_binding_is_told() {
+    let (first, apart) = (mock("rfc8599", &[]).await, mock("rfc8599", &[]).await);
+    let second = async |to: &MockGateway| {
+        report(&doctor(&first, "wonderland", &["--json", "--second", &to.addr().to_string()]).await)
+    };
+    let known = second(&first).await;
+    assert_eq!((step(&known, "second gateway"), codes(&known)), ("knows the binding", vec![]));
+    assert_eq!(codes(&second(&apart).await), ["gateways-apart"]);
+    apart.set_habits(None, &[Habit::ChallengeMissing]).await;
+    let refused = second(&apart).await;
+    assert_eq!(codes(&refused), ["second-gateway"], "{refused:#}");
+    assert!(first.bindings("alice").await.is_empty() && apart.bindings("alice").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_chosen_transport_leads_nowhere_the_other_is_named() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let address = listener.local_addr().expect("bound").to_string();
+    let output = doctor_at(&address, &["--json"]).await;
+    let report = report(&output);
+    assert!(step(&report, "transports").contains(&format!("tcp: {address} is open")), "{report:#}");
+    assert!(codes(&report).contains(&"another-transport".to_owned()), "{report:#}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_ends_soon_is_told_with_the_versions_of_tls() {
+    let days = |days: i64| {
+        let until = sipwake::now().wall.as_secs().cast_signed() + days * 86_400 + 3_600;
+        let mut named = rcgen::CertificateParams::new(vec!["sip.example.com".to_owned()]).expect("a name");
+        named.not_after = rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(until.cast_unsigned());
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = named.self_signed(&key).expect("it signs itself");
+        (certificate.der().clone(), key.serialize_der())
+    };
+    for (left, soon) in [(5, true), (200, false)] {
+        let (certificate, key) = days(left);
+        let key = rustls::pki_types::PrivateKeyDer::try_from(key).expect("a key");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("ring has them").with_no_client_auth().with_single_cert(vec![certificate], key);
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config.expect("they fit")));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let address = listener.local_addr().expect("bound").to_string();
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move { drop(acceptor.accept(stream).await) });
+            }
+        });
+        let report = report(&doctor_at(&address, &["--json", "--transport", "tls"]).await);
+        let said = step(&report, "transports");
+        let shown = format!("tls: {address} speaks TLS 1.3 and 1.2, its certificate is valid for {left} days");
+        assert_eq!(said, shown, "{report:#}");
+        assert_eq!(codes(&report).contains(&"certificate-ends-soon".to_owned()), soon, "{report:#}");
+        server.abort();
+    }
+}
+
+/// A name server that knows one domain, whose calls go to this port.
+fn name_server(port: u16) -> std::net::SocketAddr {
+    use simple_dns::rdata::{A, NAPTR, RData, SRV};
+    use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, ResourceRecord, TYPE};
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
+    let address = socket.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        let mut buffer = [0; 1500];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let Ok(asked) = Packet::parse(&buffer[..length]) else { continue };
+            let Some(question) = asked.questions.first() else { continue };
+            let name = |text| Name::new(text).expect("a name");
+            let record = match (question.qname.to_string().as_str(), question.qtype) {
+                ("sip.test", QTYPE::TYPE(TYPE::NAPTR)) => Some(RData::NAPTR(NAPTR {
+                    order: 1,
+                    preference: 1,
+                    flags: "s".try_into().expect("short"),
+                    services: "SIP+D2U".try_into().expect("short"),
+                    regexp: "".try_into().expect("short"),
+                    replacement: name("_sip._udp.sip.test"),
+                })),
+                ("_sip._udp.sip.test", QTYPE::TYPE(TYPE::SRV)) => {
+                    Some(RData::SRV(SRV { priority: 1, weight: 1, port, target: name("one.sip.test") }))
+                }
+                ("one.sip.test", QTYPE::TYPE(TYPE::A)) => Some(RData::A(A { address: 0x7f00_0001 })),
+                _ => None,
+            };
+            let mut answer = Packet::new_reply(asked.id());
+            answer.set_flags(PacketFlag::RESPONSE);
+            answer.questions.push(question.clone());
+            let record = record.map(|data| ResourceRecord::new(question.qname.clone(), CLASS::IN, 60, data));
+            answer.answers.extend(record);
+            let _ = socket.send_to(&answer.build_bytes_vec().expect("small"), from);
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn naptr_and_srv_are_shown_and_followed() {
+    let mock = mock("rfc8599", &[]).await;
+    let dns = name_server(mock.addr().port()).to_string();
+    let output = doctor_at("sip.test", &["--json", "--dns", &dns]).await;
+    let report = report(&output);
+    let found = step(&report, "find the server");
+    let port = mock.addr().port();
+    assert_eq!(
+        found,
+        format!(
+            "NAPTR SIP+D2U to _sip._udp.sip.test; SRV _sip._udp to one.sip.test:{port}; no address; leads to 127.0.0.1:{port}"
+        )
+    );
+    assert_eq!((output.status.code(), codes(&report)), (Some(0), vec![]), "{report:#}");
+    let nobody = doctor_at("nobody.test", &["--json", "--dns", &dns]).await;
+    assert_eq!((nobody.status.code(), codes(&self::report(&nobody))), (Some(2), vec!["no-address".to_owned()]));
+}
+
 /// What the doctor finds of a habit by a call, and under which code.
 const BY_CALL: [(Habit, &str); 1] = [(Habit::AliasInTo, "alias-in-to")];
 
@@ -183,7 +314,7 @@ const BY_CALL: [(Habit, &str); 1] = [(Habit::AliasInTo, "alias-in-to")];
 async fn examine(habit: Habit) -> Value {
     let mock = mock("rfc8599", &[habit]).await;
     // Over UDP a retransmission gets the answer that was slow, there is no connection to close and no transport to leave out.
-    let connected = matches!(habit, Habit::Slow | Habit::ClosesAfterwards | Habit::ContactShortened);
+    let connected = matches!(habit, Habit::Slow | Habit::ClosesAfterwards | Habit::ContactShortened | Habit::NoPong);
     let transport = if connected { "tcp" } else { "udp" };
     let calls = BY_CALL.iter().any(|(known, _)| *known == habit);
     let more = if calls { &CALL[..] } else { &["--json"] };

@@ -7,7 +7,7 @@ use sipwake::core::account::Account;
 use sipwake::core::digest::{NonceCache, parse_challenges, pick};
 use sipwake::core::sip::{Builder, Method};
 use sipwake::core::trace::redacted;
-use sipwake::{Resolver, SystemResolver, Trace, Uuid};
+use sipwake::{Trace, Uuid};
 
 use super::line::Line;
 use super::transcript::{Message, Transcript};
@@ -32,16 +32,18 @@ pub(super) enum Reading {
     NotOverThisTransport,
 }
 
-/// Returns the addresses of the account's server.
-pub(super) fn addresses(account: &Account) -> Result<Vec<SocketAddr>, String> {
-    let hop = account.hops().first().ok_or("the account has no server")?;
-    let host = hop.host.to_string();
-    let port = hop.port.unwrap_or(hop.transport.default_port());
-    let found: Vec<SocketAddr> = match hop.host.ip() {
-        Some(ip) => vec![SocketAddr::new(ip, port)],
-        None => SystemResolver.addresses(&host).into_iter().map(|ip| SocketAddr::new(ip, port)).collect(),
-    };
-    if found.is_empty() { Err(format!("{host} has no address")) } else { Ok(found) }
+impl Reading {
+    /// Says why there are no bindings.
+    pub(super) fn in_words(&self) -> String {
+        match self {
+            Self::Bindings(bindings) => format!("{} bindings", bindings.len()),
+            Self::Answered(status) => format!("answered with {status}"),
+            Self::Unanswerable => "the challenge cannot be answered".to_owned(),
+            Self::Silent => "no answer".to_owned(),
+            Self::Unreachable(reason) => reason.clone(),
+            Self::NotOverThisTransport => "bindings are read over UDP and TCP only".to_owned(),
+        }
+    }
 }
 
 /// Reads the bindings.

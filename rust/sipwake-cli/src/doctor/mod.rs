@@ -1,13 +1,17 @@
 //! `sipwake doctor`: the whole life of a push binding at a live server, and what the server does wrong.
 
 mod call;
+mod dns;
 mod fetch;
 mod findings;
 mod line;
+mod product;
+mod reach;
 mod report;
 mod transcript;
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,15 +21,17 @@ use serde_json::json;
 use sipwake::core::account::Account;
 use sipwake::{
     AccountConfig, AccountKey, CallChange, Channel, Client, Credentials, Event, Events, Failure, Hints, MemoryStore,
-    Provider, Registered, Secret,
+    Provider, Registered, Secret, Transport,
 };
 
 use crate::server::ServerOptions;
 use crate::settings::PushSettings;
 use crate::{capture, say};
 use call::Caller;
+use dns::Dns;
 use fetch::Reading;
 use findings::{Facts, Finding, Weight};
+use reach::Tried;
 use report::{Done, Report};
 use transcript::{Exchange, Message, Step, Transcript, digest_param};
 
@@ -45,6 +51,12 @@ pub(crate) struct Options {
     /// The second account's address of record; its password is in SIPWAKE_CALLER_PASSWORD
     #[arg(long, value_name = "AOR", requires = "call")]
     caller: Option<String>,
+    /// A second gateway of the same server: is what is bound at the first known there?
+    #[arg(long, value_name = "SERVER")]
+    second: Option<String>,
+    /// Ask this name server (an address, with or without a port) instead of the system's
+    #[arg(long, value_name = "ADDRESS")]
+    dns: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -78,12 +90,16 @@ struct Doctor {
     findings: Vec<Finding>,
     registered: Option<Registered>,
     before: Vec<String>,
+    dns: Dns,
+    /// What to say where the chosen transport leads nowhere.
+    other: Option<Finding>,
 }
 
 /// Returns the exit code: 0 healthy, 1 works with remarks, 2 will not ring.
 pub(crate) async fn run(options: Options) -> Result<u8, String> {
     let account = Account::parse(options.server.account()?).map_err(|error| say::refused(&error))?;
     options.push.parse()?;
+    let dns = Dns::new(options.dns.as_deref())?;
     let mut doctor = Doctor {
         options,
         account,
@@ -92,6 +108,8 @@ pub(crate) async fn run(options: Options) -> Result<u8, String> {
         findings: Vec::new(),
         registered: None,
         before: Vec::new(),
+        dns,
+        other: None,
     };
     doctor.examine().await?;
     let report = doctor.report();
@@ -111,15 +129,8 @@ pub(crate) async fn run(options: Options) -> Result<u8, String> {
 
 impl Doctor {
     async fn examine(&mut self) -> Result<(), String> {
-        let addresses = match fetch::addresses(&self.account) {
-            Ok(addresses) => addresses,
-            Err(reason) => {
-                self.found("no-address", reason, "check --server and the DNS");
-                return Ok(());
-            }
-        };
-        let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        self.done("find the server", true, &format!("{} (SRV and NAPTR are not asked for)", shown.join(", ")));
+        let Some(addresses) = self.addresses().await? else { return Ok(()) };
+        self.reach(&addresses).await;
         if !self.may_go_on(addresses[0]).await {
             return Ok(());
         }
@@ -136,8 +147,91 @@ impl Doctor {
         Ok(())
     }
 
+    /// Finds the server, and says what the DNS has for it.
+    async fn addresses(&mut self) -> Result<Option<Vec<SocketAddr>>, String> {
+        let hop = self.account.hops().first().cloned().ok_or("the account has no server")?;
+        let (dns, host) = (self.dns.clone(), hop.host.to_string());
+        // A name server may take its time.
+        let asked = tokio::task::spawn_blocking(move || (dns::addresses(&dns, &hop), dns.in_words(&hop)));
+        let (addresses, said) = asked.await.map_err(|error| error.to_string())?;
+        if addresses.is_empty() {
+            self.done("find the server", false, &said.unwrap_or_default());
+            self.found("no-address", format!("{host} has no address"), "check --server and the DNS");
+            return Ok(None);
+        }
+        let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let leads = said.map(|said| format!("{said}; leads to ")).unwrap_or_default();
+        self.done("find the server", true, &format!("{leads}{}", shown.join(", ")));
+        Ok(Some(addresses))
+    }
+
+    /// Tries each transport, and whether an idle connection is answered.
+    async fn reach(&mut self, addresses: &[SocketAddr]) {
+        let Some(hop) = self.account.hops().first().cloned() else { return };
+        let ips: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
+        let tried = reach::transports(&hop, &ips).await;
+        let said = tried.iter().map(|tried| match &tried.said {
+            Ok(said) => format!("{}: {said}", tried.transport.param()),
+            Err(reason) => format!("{}: no ({reason})", tried.transport.param()),
+        });
+        let said = said.collect::<Vec<_>>().join("; ");
+        let chosen = |tried: &&Tried| tried.transport == hop.transport;
+        let fails = tried.iter().find(chosen).is_some_and(|tried| tried.said.is_err());
+        let other = tried.iter().find(|tried| tried.said.is_ok()).filter(|_| fails);
+        if let Some(other) = other {
+            let what = format!(
+                "over {} the server is reached, and over {} it is not",
+                other.transport.via(),
+                hop.transport.via()
+            );
+            self.other = Some(Finding::new("another-transport", Weight::Note, what, "choose it with --transport"));
+        }
+        self.findings.extend(tried.into_iter().filter(|tried| chosen(&tried)).filter_map(|tried| tried.finding));
+        if !said.is_empty() {
+            self.done("transports", true, &said);
+        }
+        if hop.transport == Transport::Tcp
+            && let Some(answered) = reach::pong(addresses[0]).await
+        {
+            self.done("keep-alive", true, if answered { "answered" } else { "not answered" });
+            self.findings.extend((!answered).then(findings::no_pong));
+        }
+    }
+
+    /// Reads at another gateway what was bound at the first.
+    async fn second_gateway(&mut self) -> Result<(), String> {
+        let Some(second) = self.options.second.clone() else { return Ok(()) };
+        self.transcript.begin(Step::Second);
+        let account = AccountConfig { gateways: vec![second.clone()], ..self.account.config() };
+        let account = Account::parse(account).map_err(|error| format!("--second: {}", error.rule))?;
+        let hop = account.hops().first().cloned().ok_or("--second: no server")?;
+        let dns = self.dns.clone();
+        let asked = tokio::task::spawn_blocking(move || dns::addresses(&dns, &hop)).await;
+        let Some(to) = asked.map_err(|error| error.to_string())?.first().copied() else {
+            return Err(format!("--second {second}: no address"));
+        };
+        let (ok, text) = match fetch::bindings(&account, to, &self.transcript).await {
+            Reading::Bindings(there) if there.iter().any(|uri| !self.before.contains(uri)) => {
+                (true, "knows the binding".to_owned())
+            }
+            Reading::Bindings(_) => {
+                self.findings.push(findings::gateways_apart());
+                (true, "does not know the binding".to_owned())
+            }
+            Reading::NotOverThisTransport => (true, "not done: bindings are read over UDP and TCP only".to_owned()),
+            other => (false, other.in_words()),
+        };
+        if !ok {
+            let what = format!("the second gateway does not answer as the first does: {text}");
+            let change = "a phone that fails over to it will not ring: check its user data, address and firewall";
+            self.findings.push(Finding::new("second-gateway", Weight::Remark, what, change));
+        }
+        self.done(Step::Second.name(), ok, &text);
+        Ok(())
+    }
+
     /// Reads the bindings, and says whether anything may be written.
-    async fn may_go_on(&mut self, to: std::net::SocketAddr) -> bool {
+    async fn may_go_on(&mut self, to: SocketAddr) -> bool {
         let mut reading = fetch::bindings(&self.account, to, &self.transcript).await;
         // Whether a refusal lasts is worth one more request; a wrong password is not.
         if matches!(reading, Reading::Answered(status) if !matches!(status, 300..=399 | 401 | 407)) {
@@ -167,21 +261,14 @@ impl Doctor {
                 self.done(name, true, "not done: bindings are read over UDP and TCP only");
                 self.may_write("the bindings could not be read first")
             }
-            Reading::Answered(status) => {
-                self.done(name, false, &format!("answered with {status}"));
-                false
-            }
-            Reading::Unanswerable => {
-                self.done(name, false, "the challenge cannot be answered");
-                false
-            }
-            Reading::Silent => {
-                self.done(name, false, "no answer");
-                false
-            }
-            Reading::Unreachable(reason) => {
-                self.done(name, false, &reason);
-                self.found("unreachable", reason, "check address, port, transport and firewall");
+            other => {
+                self.done(name, false, &other.in_words());
+                if matches!(other, Reading::Silent | Reading::Unreachable(_)) {
+                    self.findings.extend(self.other.take());
+                }
+                if let Reading::Unreachable(reason) = other {
+                    self.found("unreachable", reason, "check address, port, transport and firewall");
+                }
                 false
             }
         }
@@ -220,6 +307,9 @@ impl Doctor {
         let (mut client, mut events, key) = self.start(&store).await?;
         client.set_token(&key, &first).await.map_err(say::failed)?;
         let mut result = self.bind(&client, &mut events, &key, &second).await;
+        if result.is_ok() && self.registered.is_some() {
+            result = self.second_gateway().await;
+        }
         if self.options.call && result.is_ok() && self.registered.is_some() {
             result = match self.caller().await {
                 Ok(caller) => self.call(caller, &store, &mut client, &mut events).await,
@@ -238,7 +328,10 @@ impl Doctor {
 
     /// Starts the phone, as its store left it.
     async fn start(&self, store: &Arc<MemoryStore>) -> Result<(Client, Events, AccountKey), String> {
-        let network = sipwake::Options::default().trust(self.options.server.trust()?).trace(self.transcript.clone());
+        let network = sipwake::Options::default()
+            .trust(self.options.server.trust()?)
+            .trace(self.transcript.clone())
+            .resolver(Arc::new(self.dns.clone()));
         let (client, events) = Client::start_with(store.clone(), network);
         let push = self.options.push.config();
         let key = client.add_account(self.account.config(), Some(push)).await.map_err(say::failed)?;
@@ -255,7 +348,8 @@ impl Doctor {
             ..self.account.config()
         };
         let account = Account::parse(config).map_err(|error| format!("--caller: {}", error.rule))?;
-        let server = fetch::addresses(&account)?[0];
+        let hop = account.hops().first().ok_or("--caller: no server")?;
+        let server = *dns::addresses(&self.dns, hop).first().ok_or("--caller: no address")?;
         Caller::open(account, self.account.aor().as_str(), server).await
     }
 
@@ -384,7 +478,9 @@ impl Doctor {
     }
 
     fn report(&mut self) -> Report {
-        let exchanges = self.transcript.exchanges();
+        // What another gateway says is told by its own finding.
+        let of_first = |exchange: &Exchange| exchange.step != Step::Second;
+        let exchanges: Vec<Exchange> = self.transcript.exchanges().into_iter().filter(of_first).collect();
         let hop = self.account.hops().first();
         let server = hop.map(|hop| format!("{}:{}", hop.host, hop.port.unwrap_or(hop.transport.default_port())));
         let domain = self.account.aor().as_str().split_once('@').map(|(_, domain)| domain.to_owned());
@@ -403,6 +499,10 @@ impl Doctor {
                 self.findings.push(finding);
             }
         }
+        let product = product::of(&exchanges);
+        if let Some((_, known)) = product.as_ref() {
+            product::advise(*known, &mut self.findings);
+        }
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.weight));
         let failed = self.steps.iter().any(|done| !done.ok);
         if failed && self.findings.iter().all(|finding| finding.weight == Weight::Note) {
@@ -416,6 +516,7 @@ impl Doctor {
         Report {
             aor: self.account.aor().as_str().to_owned(),
             server: server.unwrap_or_default(),
+            product: product.map(|(said, _)| said),
             steps: self.steps.clone(),
             findings: self.findings.clone(),
             passed: self.transcript.passed(),

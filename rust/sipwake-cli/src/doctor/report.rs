@@ -20,6 +20,8 @@ pub(super) struct Done {
 pub(super) struct Report {
     pub(super) aor: String,
     pub(super) server: String,
+    /// What the server says that it is.
+    pub(super) product: Option<String>,
     pub(super) steps: Vec<Done>,
     /// The heaviest first.
     pub(super) findings: Vec<Finding>,
@@ -47,6 +49,9 @@ impl Report {
 
     pub(super) fn print(&self) {
         println!("\n{}", self.verdict());
+        if let Some(product) = &self.product {
+            println!("(the server says that it is {product})");
+        }
         for Finding { code, what, change, .. } in &self.findings {
             println!("\n[{code}] {what}\n    change: {change}");
         }
@@ -57,6 +62,7 @@ impl Report {
         json!({
             "aor": self.aor,
             "server": self.server,
+            "product": self.product,
             "verdict": self.verdict(),
             "exit_code": self.exit_code(),
             "findings": self.findings.iter().map(Finding::json).collect::<Vec<_>>(),
@@ -68,6 +74,9 @@ impl Report {
         let text = ladder::escaped;
         let mut body =
             format!("<h1>{}</h1>\n<p>{} at {}</p>\n", text(&self.verdict()), text(&self.aor), text(&self.server));
+        if let Some(product) = &self.product {
+            let _ = writeln!(body, "<p>It says that it is {}</p>", text(product));
+        }
         if !self.findings.is_empty() {
             body.push_str("<h2>What to change</h2>\n<ul>\n");
             for Finding { code, what, change, .. } in &self.findings {

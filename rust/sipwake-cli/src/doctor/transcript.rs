@@ -19,6 +19,8 @@ pub(super) enum Step {
     Refresh,
     /// A third one, with another token.
     Rotate,
+    /// The bindings are read at another gateway.
+    Second,
     /// A call to the phone that sleeps.
     Call,
     /// The log-out.
@@ -34,6 +36,7 @@ impl Step {
             Self::Register => "register with a token",
             Self::Refresh => "register again",
             Self::Rotate => "change the token",
+            Self::Second => "second gateway",
             Self::Call => "call the sleeping phone",
             Self::LogOut => "log out",
             Self::ReadAgain => "read the bindings again",

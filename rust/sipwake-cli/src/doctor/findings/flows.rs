@@ -9,7 +9,8 @@ use super::{Facts, Finding, Weight};
 
 pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    let of_client = facts.exchanges.iter().filter(|exchange| !matches!(exchange.step, Step::Read | Step::ReadAgain));
+    let of_client =
+        facts.exchanges.iter().filter(|exchange| !matches!(exchange.step, Step::Read | Step::Second | Step::ReadAgain));
     let flows: BTreeSet<u64> = of_client.map(|exchange| exchange.flow).collect();
     if facts.connected && flows.len() > 1 {
         found.push(Finding::new(
@@ -40,6 +41,26 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// An idle connection's keep-alive was not answered.
+pub(in crate::doctor) fn no_pong() -> Finding {
+    Finding::new(
+        "no-pong",
+        Weight::Note,
+        "the server does not answer keep-alives (CRLF CRLF, RFC 5626 section 3.5.1) on a connection",
+        "switch their answers on (Kamailio: tcp_crlf_ping): a phone that waits on a dead connection misses calls",
+    )
+}
+
+/// What is bound at one gateway is not known at the other.
+pub(in crate::doctor) fn gateways_apart() -> Finding {
+    Finding::new(
+        "gateways-apart",
+        Weight::Remark,
+        "what is bound at the first gateway is not known at the second: a call that comes in there does not find the phone",
+        "have the gateways share their bindings (Kamailio: usrloc's database or dmq_usrloc), or send a user's calls to one",
+    )
 }
 
 /// Says why no flow to the server could be opened.

@@ -13,7 +13,7 @@ use sipwake::Registered;
 use sipwake::core::sip::Contact;
 
 use super::transcript::{Exchange, Message, digest_param};
-pub(super) use flows::no_flow;
+pub(super) use flows::{gateways_apart, no_flow, no_pong};
 pub(super) use removals::not_removed;
 
 /// How much it matters.

@@ -16,6 +16,7 @@ mod input;
 mod ladder;
 mod payload;
 mod register;
+mod replay;
 mod say;
 mod sealed;
 mod server;
@@ -47,6 +48,9 @@ enum Command {
     Doctor(Box<doctor::Options>),
     /// Say why a phone did not ring, from the report that its app gives (client.report())
     Explain(explain::Options),
+    /// Run the core once more on what an app recorded (Options::record_for_replay, register --record), and say where it decides otherwise.
+    /// Exit codes: 0 the same, 1 it cannot be read, 2 otherwise
+    Replay(replay::Options),
     /// Print the tags that another SIP stack must put into its REGISTER
     Tags(tags::Options),
     /// Say what the answer to such a REGISTER means for push
@@ -82,6 +86,7 @@ fn main() -> ExitCode {
         let done = match command {
             // Its exit codes are its verdict.
             Command::Doctor(options) => return doctor::run(*options).await.map_err(|reason| (reason, 3)),
+            Command::Replay(options) => return replay::run(&options).map_err(|reason| (reason, 1)),
             Command::Demo(options) => demo::run(options).await,
             Command::Register(options) => register::run(*options).await,
             Command::Explain(options) => explain::run(&options),

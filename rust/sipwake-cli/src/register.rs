@@ -47,11 +47,16 @@ pub(crate) struct Options {
     /// Draw every message into this SVG file, as a ladder
     #[arg(long, value_name = "FILE")]
     ladder: Option<PathBuf>,
+    /// Write what entered the core into this file, for sipwake replay: without secrets, but with who called whom
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
+/// A recording of more bytes ends early.
+const MOST_RECORDED: usize = 4 << 20;
 /// How long an answer is waited for: a little more than timer F.
 const PATIENCE: Duration = Duration::from_secs(35);
 
@@ -98,6 +103,7 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     settings::token(&push, "--token", options.token.as_deref(), None)?;
     let mut session = Session::start(options).await?;
     let result = session.run().await;
+    session.record().await?;
     session.client.shutdown().await;
     session.export()?;
     result
@@ -117,7 +123,10 @@ impl Session {
         let known = store.load(&binding_key(&key)).map_err(|error| error.to_string())?.is_some();
         let wire =
             Arc::new(Wire { prints: options.trace, capture: Capture::default(), registers: AtomicUsize::new(0) });
-        let network = sipwake::Options::default().trust(trust).trace(wire.clone());
+        let mut network = sipwake::Options::default().trust(trust).trace(wire.clone());
+        if options.record.is_some() {
+            network = network.record_for_replay(MOST_RECORDED);
+        }
         let (client, events) = Client::start_with(store, network);
         let wants_push = options.token.is_some() || options.query || options.log_out;
         let push = wants_push.then(|| options.push.config());
@@ -159,6 +168,13 @@ impl Session {
                 },
             }
         }
+    }
+
+    /// Writes what was recorded where that is wanted.
+    async fn record(&self) -> Result<(), String> {
+        let Some(file) = &self.options.record else { return Ok(()) };
+        let recorded = self.client.recording().await.map_err(say::failed)?.unwrap_or_default();
+        std::fs::write(file, recorded).map_err(|error| format!("--record {}: {error}", file.display()))
     }
 
     /// Writes what passed where that is wanted.

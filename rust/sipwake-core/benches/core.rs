@@ -9,6 +9,7 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use sipwake_core::call::{Decline, HangUp};
 use sipwake_core::digest::parse_challenges;
 use sipwake_core::event::{Event, FlowId, Offer, Output};
 use sipwake_core::payload::{Channel, Hints, parse_push};
@@ -88,6 +89,9 @@ fn main() {
     row(&format!("INVITE read to event, {} bytes", INVITE.len()), rung, 10.0, None);
     row("accept to the bytes of its 200", accepted, 1000.0, None);
 
+    let (decided, same) = medians(beside_a_call(true), beside_a_call(false));
+    row("a decision written down", decided.saturating_sub(same), 1.0, None);
+
     let theirs = || drop(black_box(rsip::Response::try_from(black_box(OK.as_bytes()))));
     let (ours, theirs) = (repeated(2_000, || read_whole(black_box(OK.as_bytes()))), repeated(2_000, theirs));
     let (time, reference) = medians(ours, theirs);
@@ -119,6 +123,20 @@ fn repeated(times: u32, mut work: impl FnMut()) -> impl FnMut() -> Duration {
         }
         start.elapsed() / times
     }
+}
+
+/// Measures a wish for a call that is not there: to decline it is a decision, to hang it up is none.
+fn beside_a_call(declines: bool) -> impl FnMut() -> Duration {
+    let (mut agent, _) = callable(0);
+    let mut number = 0_u128;
+    repeated(2_000, move || {
+        number += 1;
+        let call = uuid::Uuid::from_u128(number);
+        black_box(match declines {
+            true => agent.decline(call, Decline::Busy, NOW),
+            false => agent.hang_up(call, HangUp::Normal, NOW),
+        });
+    })
 }
 
 fn read_whole(bytes: &[u8]) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 /// How calls are treated.
+#[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallPolicy {
     /// The longest that an announced INVITE is waited for, if its payload's time to live does not say less; 40 seconds by
@@ -23,6 +24,7 @@ pub struct CallPolicy {
 }
 
 /// What the caller hears of a call before it is answered (RFC 3261 section 13.3.1.1).
+#[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Progress {
     /// 180 (Ringing) as soon as the INVITE is here.
@@ -46,6 +48,7 @@ impl Default for CallPolicy {
 }
 
 /// How a ringing call is declined.
+#[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Decline {
     /// 603: on all of the user's devices.
@@ -56,6 +59,7 @@ pub enum Decline {
 }
 
 /// Why the app ends a call.
+#[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum HangUp {
     /// The user wants it: 603 while it rings, BYE once it is answered.

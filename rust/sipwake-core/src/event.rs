@@ -251,6 +251,7 @@ pub enum Failure {
 }
 
 /// Why a flow could not be opened, or broke.
+#[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlowError {
@@ -284,6 +285,7 @@ pub enum FlowError {
 }
 
 /// Why a server's certificate is not to be trusted.
+#[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateFault {
@@ -489,6 +491,7 @@ impl std::fmt::Debug for RequestKind {
 pub type Answer = Offer;
 
 /// A session description, as opaque text.
+#[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, PartialEq, Eq)]
 pub struct Offer {
     /// For example `application/sdp`.

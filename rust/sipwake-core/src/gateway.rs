@@ -10,6 +10,7 @@ const MAX_HTTP: usize = 8 * 1024;
 const MAX_REST: Duration = Duration::from_secs(1800);
 
 /// How busy a gateway says it is, from 0 to 4 (Mizutech's `wsload`); 4 is as good as down.
+#[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Load(u8);
 

@@ -24,6 +24,8 @@ mod random;
 pub mod record;
 pub mod redact;
 mod registration;
+#[cfg(feature = "replay")]
+pub mod replay;
 #[cfg(feature = "sealed")]
 pub mod sealed;
 pub mod sip;

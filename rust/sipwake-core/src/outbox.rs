@@ -34,8 +34,7 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(seed: [u8; 32]) -> Self {
-        let random = Random::new(seed);
+    pub(crate) fn new(random: Random) -> Self {
         Self {
             recorder: Recorder::new(random.key_for("record")),
             random,

@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+#[cfg(feature = "replay")]
+pub(crate) use taped::{Draw, Draws};
+
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// Characters of a token.
+const TOKEN: usize = 16;
 
 /// A stream of unguessable values, the same for the same seed.
 #[derive(Debug)]
@@ -12,11 +18,19 @@ pub(crate) struct Random {
     /// How far the stream has been read, in words of four bytes, while it rests.
     read: u128,
     stream: Option<Box<ChaCha12Rng>>,
+    #[cfg(feature = "replay")]
+    draws: Option<Box<Draws>>,
 }
 
 impl Random {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
-        Self { seed, read: 0, stream: None }
+        Self {
+            seed,
+            read: 0,
+            stream: None,
+            #[cfg(feature = "replay")]
+            draws: None,
+        }
     }
 
     /// Returns a key that follows from the seed and tells nothing of it, without taking anything from the stream.
@@ -45,25 +59,136 @@ impl Random {
 
     /// Returns a token of 16 characters from an alphabet of 32: 80 bits, more than RFC 3261 19.3 asks of a tag.
     pub(crate) fn token(&mut self) -> String {
-        const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-        let mut bytes = [0; 16];
+        let mut bytes = [0; TOKEN];
         self.stream().fill_bytes(&mut bytes);
         let mut token = String::with_capacity(bytes.len());
         for byte in bytes {
             token.push(char::from(ALPHABET[usize::from(byte % 32)]));
+        }
+        #[cfg(feature = "replay")]
+        if let Some(draws) = &mut self.draws {
+            return draws.token(token);
         }
         token
     }
 
     /// Returns a number below `bound`, or 0 for a bound of 0. The bias of the remainder is far below what jitter cares about.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { self.stream().next_u64() % bound }
+        let number = if bound == 0 { 0 } else { self.stream().next_u64() % bound };
+        #[cfg(feature = "replay")]
+        if let Some(draws) = &mut self.draws {
+            return draws.number(number, bound);
+        }
+        number
     }
 
     /// Returns a duration of at most `upper`, in whole milliseconds.
     pub(crate) fn up_to(&mut self, upper: Duration) -> Duration {
         let millis = u64::try_from(upper.as_millis()).unwrap_or(u64::MAX - 1);
         Duration::from_millis(self.below(millis.saturating_add(1)))
+    }
+}
+
+/// What is drawn while a session is recorded or replayed: the values themselves, since the seed is not told.
+#[cfg(feature = "replay")]
+mod taped {
+    use std::collections::VecDeque;
+
+    use serde::{Deserialize, Serialize};
+
+    use super::{ALPHABET, Random, TOKEN};
+
+    /// One value that was drawn.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    pub(crate) enum Draw {
+        Number(u64),
+        Token(String),
+    }
+
+    impl Draw {
+        /// Whether it can have been drawn.
+        pub(crate) fn is_sound(&self) -> bool {
+            match self {
+                Self::Number(_) => true,
+                Self::Token(token) => token.len() == TOKEN && token.bytes().all(|byte| ALPHABET.contains(&byte)),
+            }
+        }
+    }
+
+    #[derive(Debug)]
+    pub(crate) enum Draws {
+        /// Values that were drawn.
+        Kept(Vec<Draw>),
+        /// Values to be drawn.
+        Followed { next: VecDeque<Draw>, missed: bool },
+    }
+
+    impl Draws {
+        pub(crate) fn followed(draws: &[Draw]) -> Self {
+            Self::Followed { next: draws.iter().cloned().collect(), missed: false }
+        }
+
+        pub(super) fn token(&mut self, own: String) -> String {
+            match self.draw(Draw::Token(own.clone())) {
+                Some(Draw::Token(token)) => token,
+                _ => self.miss(own),
+            }
+        }
+
+        pub(super) fn number(&mut self, own: u64, bound: u64) -> u64 {
+            match self.draw(Draw::Number(own)) {
+                Some(Draw::Number(number)) if number < bound || number == own => number,
+                _ => self.miss(own),
+            }
+        }
+
+        fn draw(&mut self, own: Draw) -> Option<Draw> {
+            match self {
+                Self::Kept(kept) => {
+                    kept.push(own.clone());
+                    Some(own)
+                }
+                Self::Followed { next, .. } => next.pop_front(),
+            }
+        }
+
+        fn miss<T>(&mut self, own: T) -> T {
+            if let Self::Followed { missed, .. } = self {
+                *missed = true;
+            }
+            own
+        }
+    }
+
+    impl Random {
+        pub(crate) fn tape(&mut self, draws: Draws) {
+            self.draws = Some(Box::new(draws));
+        }
+
+        /// Returns what was drawn since it was last asked for.
+        pub(crate) fn drawn(&mut self) -> Vec<Draw> {
+            match self.draws.as_deref_mut() {
+                Some(Draws::Kept(kept)) => std::mem::take(kept),
+                _ => Vec::new(),
+            }
+        }
+
+        /// Draws these next.
+        pub(crate) fn follow(&mut self, draws: &[Draw]) {
+            if let Some(Draws::Followed { next, .. }) = self.draws.as_deref_mut() {
+                next.extend(draws.iter().cloned());
+            }
+        }
+
+        /// Whether exactly what was to be drawn was drawn.
+        pub(crate) fn followed(&self) -> Result<(), &'static str> {
+            match self.draws.as_deref() {
+                Some(Draws::Followed { missed: true, .. }) => Err("more of them, or of another kind"),
+                Some(Draws::Followed { next, .. }) if !next.is_empty() => Err("fewer of them"),
+                _ => Ok(()),
+            }
+        }
     }
 }
 

@@ -515,6 +515,18 @@ pub(crate) fn seal(value: &impl Serialize) -> Vec<u8> {
     record
 }
 
+/// Returns a record with its content changed, of the same length; one that cannot be read stays one that cannot be read.
+#[cfg(feature = "replay")]
+pub(crate) fn resealed(record: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let Ok(body) = body(record) else { return b"damaged".to_vec() };
+    let mut changed = record.to_vec();
+    let begin = record.len() - body.len();
+    change(&mut changed[begin..]);
+    let sum = checksum(&changed[begin..]);
+    changed[begin - 1 - sum.len()..begin - 1].copy_from_slice(&sum);
+    changed
+}
+
 /// Reads what was sealed.
 pub(crate) fn open<T: DeserializeOwned>(record: &[u8]) -> Result<T, Damage> {
     read(body(record)?)

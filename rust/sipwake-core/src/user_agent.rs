@@ -17,6 +17,8 @@ use zeroize::Zeroize;
 use crate::account::{Account, AccountKey, Transport};
 pub use crate::call::Decline;
 use crate::call::{CallPolicy, HangUp};
+#[cfg(feature = "replay")]
+use crate::calls::Judgements;
 use crate::calls::{Accounts, Calls, Cx, Known};
 use crate::clock::{Now, Soonest};
 use crate::digest::{Challenge, Challenged};
@@ -28,6 +30,7 @@ use crate::judge::{self, Gate, User, name};
 use crate::outbox::{Outbox, Way};
 use crate::payload::{ActionKind, Hints, Ignored, Judged, Problem, PushAction};
 use crate::push::{Push, PushToken, Verdict};
+use crate::random::Random;
 use crate::record::{Decision, Platform, Report};
 use crate::redact::Secret;
 use crate::registration::Registration;
@@ -79,8 +82,12 @@ impl UserAgent {
     ///
     /// `seed` must be unguessable and new for each process; `removals` is the stored record [`REMOVALS`], if there is one.
     pub fn new(seed: [u8; 32], removals: Option<&[u8]>, now: Now) -> Self {
+        Self::with(Random::new(seed), removals, now)
+    }
+
+    pub(crate) fn with(random: Random, removals: Option<&[u8]>, now: Now) -> Self {
         let mut agent = Self {
-            outbox: Outbox::new(seed),
+            outbox: Outbox::new(random),
             flows: Flows::default(),
             registrations: Vec::new(),
             calls: Calls::default(),
@@ -796,6 +803,24 @@ impl UserAgent {
     }
 
     // Inside.
+
+    #[cfg(feature = "replay")]
+    pub(crate) fn random(&mut self) -> &mut Random {
+        self.outbox.random()
+    }
+
+    #[cfg(feature = "replay")]
+    pub(crate) fn judgements(&mut self) -> &mut Judgements {
+        self.calls.judgements_mut()
+    }
+
+    /// Returns what a server on this flow could say as `rspauth` by now, if it knows the password.
+    #[cfg(feature = "replay")]
+    pub(crate) fn right_proofs(&self, flow: FlowId) -> Vec<zeroize::Zeroizing<String>> {
+        let account = self.flows.get(flow).map(Flow::account);
+        let of_flow = self.registrations.iter().find(|registration| Some(registration.key()) == account);
+        of_flow.map(Registration::right_proofs).unwrap_or_default()
+    }
 
     fn settle(&mut self, now: Now) {
         self.unsaved.settle(now.boot);

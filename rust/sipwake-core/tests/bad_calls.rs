@@ -19,7 +19,7 @@ fn in_a_call() -> (Phone, Caller) {
     let mut phone = Phone::new(Transport::Udp);
     let mut bob = Caller::new("c1");
     phone.receive(&bob.invite());
-    assert!(phone.agent.accept(phone.call(), Offer::sdp(ANSWER), phone.now));
+    assert!(phone.accept(Offer::sdp(ANSWER)));
     phone.drain();
     bob.hear(phone.sent.last().expect("a 200"));
     phone.receive(&bob.ack(false));
@@ -44,8 +44,8 @@ fn an_invite_without_sdp_rings_without_an_offer_and_waits_for_ours() {
     phone.receive(&Caller::new("c1").without_offer().invite());
     assert!(phone.events.iter().any(|event| matches!(event, sipwake_core::event::Event::Call(call)
         if matches!(call.change, sipwake_core::event::CallChange::Ringing { offer: None, .. }))));
-    assert!(!phone.agent.accept(phone.call(), Offer::sdp(""), phone.now), "a 200 without an offer would be no call");
-    assert!(phone.agent.accept(phone.call(), Offer::sdp(OFFER), phone.now));
+    assert!(!phone.accept(Offer::sdp("")), "a 200 without an offer would be no call");
+    assert!(phone.accept(Offer::sdp(OFFER)));
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn a_lost_200_and_a_repeated_invite_are_answered_alike() {
     phone.receive(&bob.invite());
     phone.receive(&bob.invite());
     assert_eq!(phone.said(), ["180 INVITE", "180 INVITE"]);
-    phone.agent.accept(phone.call(), Offer::sdp(ANSWER), phone.now);
+    phone.accept(Offer::sdp(ANSWER));
     phone.drain();
     phone.receive(&bob.invite());
     let said = phone.take();
@@ -202,7 +202,7 @@ fn an_invite_without_an_offer_is_accepted_with_ours_and_answered_in_the_ack() {
     let mut phone = Phone::new(Transport::Udp);
     let mut bob = Caller::new("c1").without_offer();
     phone.receive(&bob.invite());
-    phone.agent.accept(phone.call(), Offer::sdp(OFFER), phone.now);
+    phone.accept(Offer::sdp(OFFER));
     phone.drain();
     bob.hear(phone.sent.last().expect("a 200"));
     phone.receive(&bob.ack_with(ANSWER));
@@ -375,7 +375,7 @@ fn a_gateway_that_tries_again_after_a_lost_answer_hears_it_on_the_new_flow() {
     let mut phone = Phone::new(Transport::Udp);
     let bob = Caller::new("c1");
     phone.receive(&bob.invite());
-    phone.agent.accept(phone.call(), Offer::sdp(ANSWER), phone.now);
+    phone.accept(Offer::sdp(ANSWER));
     phone.drain();
     phone.reconnect();
     phone.take();
@@ -395,7 +395,7 @@ fn the_contact_carries_purr_only_if_the_app_wants_it() {
         let mut phone = Phone::with_purr("a1-B2");
         phone.agent.set_call_policy(CallPolicy { mid_call_wakeups: wanted, ..CallPolicy::default() });
         phone.receive(&Caller::new("c1").invite());
-        phone.agent.accept(phone.call(), Offer::sdp(ANSWER), phone.now);
+        phone.accept(Offer::sdp(ANSWER));
         phone.drain();
         let contact = header(phone.sent.last().expect("a 200"), "Contact").expect("it has one");
         assert_eq!(contact.contains(";pn-purr=a1-B2>"), wanted, "{contact}");

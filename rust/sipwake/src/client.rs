@@ -18,7 +18,7 @@ use sipwake_core::record::{Platform, Report};
 #[cfg(feature = "sealed")]
 use sipwake_core::sealed::PushKey;
 use sipwake_core::snapshot::{CALLS, RECORD, REMOVALS, binding_key};
-use sipwake_core::user_agent::{Decline, NoSuchAccount, UserAgent};
+use sipwake_core::user_agent::{Decline, NoSuchAccount};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -27,7 +27,7 @@ use crate::clock::{fill_random, now};
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::events::{Events, MAX_UNREAD};
-use crate::job::{JOBS, Job, Kept, Work};
+use crate::job::{Agent, JOBS, Job, Kept, Work};
 #[cfg(feature = "sealed")]
 use crate::keyring::Keyring;
 use crate::options::Options;
@@ -108,7 +108,11 @@ impl Client {
             Ok(removals) => (removals.map(Zeroizing::new), None),
             Err(error) => (None, Some(error)),
         };
-        let mut agent = UserAgent::new(seed, removals.as_ref().map(|record| record.as_slice()), now());
+        let removed = removals.as_ref().map(|record| record.as_slice());
+        #[cfg(feature = "replay")]
+        let mut agent = Agent::new(seed, removed, options.recorded, now());
+        #[cfg(not(feature = "replay"))]
+        let mut agent = Agent::new(seed, removed, now());
         agent.allow_unsolicited_calls(options.unsolicited_calls);
         for key in [CALLS, RECORD] {
             match store.load(key) {
@@ -390,6 +394,23 @@ impl Client {
         report.await.map_err(|_| Error::ShutDown)
     }
 
+    /// Returns what was recorded since the start, as a file for `sipwake replay`, or `None` without
+    /// [`Options::record_for_replay`]. No secret is in it, but who called whom: ask the user before it is sent.
+    ///
+    /// # Errors
+    /// [`Error::ShutDown`].
+    #[cfg(feature = "replay")]
+    pub async fn recording(&self) -> Result<Option<String>, Error> {
+        let (sender, recording) = oneshot::channel();
+        self.ask(move |agent, _, _| {
+            // Whoever asked may have stopped waiting.
+            let _ = sender.send(agent.recording());
+            Ok(())
+        })
+        .await?;
+        recording.await.map_err(|_| Error::ShutDown)
+    }
+
     /// Opens a push where it is sealed, and reads it.
     fn read_push(&self, payload: Payload<'_>, channel: Channel, hints: &Hints) -> PushAction {
         #[cfg(feature = "sealed")]
@@ -571,7 +592,7 @@ impl Client {
     /// Has something done to the core, and waits until all that it changed is stored.
     fn ask(
         &self,
-        work: impl FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Result<(), Error> + Send + 'static,
+        work: impl FnOnce(&mut Agent, &dyn StateStore, Now) -> Result<(), Error> + Send + 'static,
     ) -> impl Future<Output = Result<(), Error>> {
         let kept = self.ask_for(work);
         async { kept.await.map(|_| ()) }
@@ -580,7 +601,7 @@ impl Client {
     /// The same, and says whether it is stored.
     fn ask_for(
         &self,
-        work: impl FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Result<(), Error> + Send + 'static,
+        work: impl FnOnce(&mut Agent, &dyn StateStore, Now) -> Result<(), Error> + Send + 'static,
     ) -> impl Future<Output = Result<Kept, Error>> {
         #[cfg(feature = "sealed")]
         let keyring = self.keyring.clone();

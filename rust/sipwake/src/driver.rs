@@ -10,12 +10,11 @@ use sipwake_core::event::{Event, FlowId, Output};
 use sipwake_core::judge::Gate;
 use sipwake_core::snapshot::{Durability, RECORD, Record};
 use sipwake_core::trace::redacted;
-use sipwake_core::user_agent::UserAgent;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::clock::now;
-use crate::job::{Job, Kept};
+use crate::job::{Agent, Job, Kept};
 use crate::store::StateStore;
 use crate::trace::Trace;
 use crate::transport::{FlowHandle, Happening, Happenings, Network, Up};
@@ -26,7 +25,7 @@ const HAPPENINGS: usize = 256;
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 pub(crate) struct Driver {
-    pub(crate) agent: UserAgent,
+    pub(crate) agent: Agent,
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) gate: Arc<ArcSwap<Gate>>,
     pub(crate) events: broadcast::Sender<Event>,
@@ -41,7 +40,7 @@ pub(crate) struct Driver {
 type Flows = HashMap<FlowId, FlowHandle>;
 
 /// Reads a record that could not be read before.
-fn load(agent: &mut UserAgent, store: &dyn StateStore, key: &str, now: Now) {
+fn load(agent: &mut Agent, store: &dyn StateStore, key: &str, now: Now) {
     match store.load(key) {
         Ok(record) => {
             let record = record.map(Zeroizing::new);

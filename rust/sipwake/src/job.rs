@@ -1,14 +1,17 @@
 //! What the handles ask of the driver.
 
 use sipwake_core::clock::Now;
-use sipwake_core::user_agent::UserAgent;
+#[cfg(feature = "replay")]
+pub(crate) use sipwake_core::replay::RecordedAgent as Agent;
+#[cfg(not(feature = "replay"))]
+pub(crate) use sipwake_core::user_agent::UserAgent as Agent;
 use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::store::StateStore;
 
 /// Something that a handle wants done to the core.
-pub(crate) type Work = Box<dyn FnOnce(&mut UserAgent, &dyn StateStore, Now) -> Result<(), Error> + Send>;
+pub(crate) type Work = Box<dyn FnOnce(&mut Agent, &dyn StateStore, Now) -> Result<(), Error> + Send>;
 
 /// Work, and who waits for it.
 pub(crate) struct Job {

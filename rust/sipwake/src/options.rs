@@ -19,6 +19,8 @@ pub struct Options {
     pub(crate) unsolicited_calls: bool,
     pub(crate) probing: Option<Probing>,
     pub(crate) decryptor: Option<Arc<dyn Decryptor + Send + Sync>>,
+    #[cfg(feature = "replay")]
+    pub(crate) recorded: Option<usize>,
     resolver: Option<Arc<dyn Resolver>>,
     #[cfg(feature = "tls")]
     pub(crate) trust: Trust,
@@ -37,6 +39,18 @@ impl Options {
     #[must_use]
     pub fn decryptor(mut self, decryptor: Arc<dyn Decryptor + Send + Sync>) -> Self {
         self.decryptor = Some(decryptor);
+        self
+    }
+
+    /// Writes down what enters the client from its start on, until that is `cap` bytes: [`Client::recording`](crate::Client::recording)
+    /// gives it as a file, and `sipwake replay` runs the same code on it once more. Not by default.
+    ///
+    /// The file holds no password, digest, token, `X-PIID` or key, and no text of a message; in their places stand others of the
+    /// same length. It does hold names, numbers and addresses of who called whom: ask the user first.
+    #[cfg(feature = "replay")]
+    #[must_use]
+    pub fn record_for_replay(mut self, cap: usize) -> Self {
+        self.recorded = Some(cap);
         self
     }
 
@@ -87,6 +101,8 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut options = f.debug_struct("Options");
         options.field("decryptor", &self.decryptor.is_some());
+        #[cfg(feature = "replay")]
+        options.field("recorded", &self.recorded);
         options.field("trace", &self.trace.is_some()).field("resolver", &self.resolver.is_some());
         options.field("probing", &self.probing);
         #[cfg(feature = "tls")]

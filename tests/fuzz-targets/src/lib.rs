@@ -15,6 +15,8 @@ use sipwake_core::event::{Event, FlowId, Offer, Output};
 use sipwake_core::gateway::Load;
 use sipwake_core::payload::{Channel, Hints, parse_push};
 use sipwake_core::push::{Provider, Push, PushConfig, PushToken};
+use sipwake_core::record::Version;
+use sipwake_core::replay::Recording;
 use sipwake_core::sip::{Contact, FeatureCaps, Framer, Message};
 use sipwake_core::trace::redacted;
 use sipwake_core::user_agent::UserAgent;
@@ -25,7 +27,7 @@ use uuid::Uuid;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the folder of its corpus.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("framing", framing),
     ("message", message),
     ("contact", contact),
@@ -40,6 +42,7 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("trace", trace),
     ("probe", probe),
     ("pushed_calls", pushed_calls),
+    ("replay", replay),
 ];
 
 const NOW: Now = Now::new(Duration::from_secs(100), Duration::from_secs(1_790_000_000));
@@ -72,6 +75,17 @@ pub fn message(data: &[u8]) {
 pub fn report(data: &[u8]) {
     if let Ok(explanation) = Explanation::of(data) {
         let _ = (explanation.text(), explanation.html(), explanation.svg(), explanation.json());
+    }
+}
+
+/// A recording that somebody sent in, as it is and with the right head before it, replayed.
+pub fn replay(data: &[u8]) {
+    let head = format!("{{\"sipwake_replay\":1,\"version\":\"{}\"}}\n", Version::this());
+    for file in [data, &[head.as_bytes(), data].concat()] {
+        match Recording::read(file) {
+            Ok(recording) => drop(recording.play()),
+            Err(error) => drop(error.to_string()),
+        }
     }
 }
 

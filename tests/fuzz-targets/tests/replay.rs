@@ -9,7 +9,7 @@ fn the_corpus_and_what_is_near_it_harm_no_target() {
         assert!(seeds.len() >= 3, "{name} has seeds");
         seeds.iter().for_each(|seed| target(seed));
         // A whole client for each input takes its time.
-        let rounds = if ["calls", "multipart", "pushed_calls"].contains(&name) { 200 } else { 3000 };
+        let rounds = if ["calls", "multipart", "pushed_calls", "replay"].contains(&name) { 200 } else { 3000 };
         for number in 0..rounds {
             target(&mutated(&seeds, number));
         }

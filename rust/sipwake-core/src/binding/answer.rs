@@ -298,6 +298,13 @@ impl Binding {
         Some(Redirect { uri: (message.code() != Some(305)).then(|| uri.to_string()), hop })
     }
 
+    /// The server's proofs that would be right by now.
+    #[cfg(feature = "replay")]
+    pub(crate) fn right_proofs(&self, who: &Registrant) -> Vec<zeroize::Zeroizing<String>> {
+        let nonces = self.nonces.as_deref().unwrap_or(&who.memory.nonces);
+        nonces.right_proofs(who.account.auth_user(), who.account.credentials()).collect()
+    }
+
     fn take_next_nonce(&mut self, message: &Message, who: &mut Registrant, now: Now) -> ServerProof {
         let nonces = self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces);
         nonces.turn_to(self.peer.host());

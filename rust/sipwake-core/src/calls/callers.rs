@@ -24,6 +24,7 @@ const WITHHELD: [&str; 11] = [
 const BESIDE: [&str; 9] = ["no", "not", "available", "number", "name", "caller", "id", "user", "invalid"];
 
 /// Users, numbers and names by which a caller goes.
+#[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Callers {
     names: Vec<String>,
@@ -110,12 +111,14 @@ impl Marks {
 }
 
 /// A telephone number, without what says how it is dialled.
+#[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Number {
     digits: String,
     form: Form,
 }
 
+#[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// With `+` or `00`.

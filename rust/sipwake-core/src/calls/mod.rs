@@ -123,6 +123,11 @@ impl Calls {
         Arc::make_mut(self.past.get_or_insert_default())
     }
 
+    #[cfg(feature = "replay")]
+    pub(crate) fn judgements_mut(&mut self) -> &mut Judgements {
+        &mut self.judged
+    }
+
     pub(crate) fn judgements(&self) -> &Judgements {
         &self.judged
     }

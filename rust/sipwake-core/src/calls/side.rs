@@ -6,6 +6,7 @@ use crate::payload::{CallIdentity, PushAction, shown_name, user_part};
 use crate::sip::{Message, NameAddr};
 
 /// What is known of a call from one side.
+#[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Side {
     pub(super) identity: CallIdentity,

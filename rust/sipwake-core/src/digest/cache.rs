@@ -137,6 +137,16 @@ impl NonceCache {
         proof
     }
 
+    /// Returns the server's proofs that would be right by now.
+    #[cfg(feature = "replay")]
+    pub(crate) fn right_proofs(
+        &self,
+        username: &str,
+        credentials: &Credentials,
+    ) -> impl Iterator<Item = zeroize::Zeroizing<String>> {
+        self.nonces.iter().flat_map(|entry| entry.proofs(username, credentials))
+    }
+
     /// Forgets the last request that was answered for: its response is here, and has been checked.
     pub fn forget_answers(&mut self) {
         self.nonces.iter_mut().for_each(|entry| entry.last = None);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::answer::{FieldValue, Proof, Qop, nonce_count};
 use super::cache::HostId;
@@ -11,7 +12,7 @@ use super::challenge::{Challenge, MAX_VALUE, QopOffer, is_keepable};
 use super::parameters::{Parameters, Part};
 use super::{Algorithm, Credentials, hash};
 use crate::clock::Now;
-use crate::redact::hint;
+use crate::redact::{Secret, hint};
 
 /// Whether the server proved in `Authentication-Info` that it knows the password too (RFC 7616 section 3.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,19 +199,33 @@ impl Nonce {
         {
             return ServerProof::Mismatch;
         }
+        let proof = self.proof(last, info.qop.unwrap_or(sent_qop), &ha1, body);
+        if proof.eq_ignore_ascii_case(claimed) { ServerProof::Verified } else { ServerProof::Mismatch }
+    }
+
+    /// What a server says that knows the password.
+    fn proof(&self, last: &Answered, qop: Qop, ha1: &Secret, body: &[u8]) -> Zeroizing<String> {
         let proof = Proof {
             algorithm: self.algorithm,
             ha1: ha1.expose(),
             nonce: &last.nonce,
             session: self.session.as_ref().map(|session| (&*session.nonce, &*session.cnonce)),
-            qop: Some(info.qop.unwrap_or(sent_qop)),
-            nc: &nc,
+            qop: Some(qop),
+            nc: &nonce_count(last.nc),
             cnonce: &last.cnonce,
             method: "",
             uri: &last.uri,
             body,
         };
-        if proof.response().eq_ignore_ascii_case(claimed) { ServerProof::Verified } else { ServerProof::Mismatch }
+        proof.response()
+    }
+
+    /// The proofs of a response without a body that would be right by now.
+    #[cfg(feature = "replay")]
+    pub(super) fn proofs(&self, username: &str, credentials: &Credentials) -> Vec<Zeroizing<String>> {
+        let known = self.last.as_ref().zip(credentials.ha1(self.algorithm, username, &self.realm));
+        let Some((last, ha1)) = known.filter(|(last, _)| last.qop.is_some()) else { return Vec::new() };
+        [Qop::Auth, Qop::AuthInt].map(|qop| self.proof(last, qop, &ha1, b"")).into()
     }
 }
 

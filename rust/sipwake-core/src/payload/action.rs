@@ -70,6 +70,7 @@ pub struct PushAction {
 }
 
 /// What a [`Gate`](crate::judge::Gate) made of a push: what the platform was told stands.
+#[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Judged {
     #[default]
@@ -81,6 +82,7 @@ pub(crate) enum Judged {
 }
 
 /// What a payload tells of its time.
+#[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Age {
     /// When the push came, in boot time.
@@ -232,6 +234,7 @@ impl fmt::Debug for PushAction {
 }
 
 /// What a push asks for.
+#[cfg_attr(feature = "replay", derive(serde::Deserialize))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum ActionKind {
@@ -263,6 +266,7 @@ pub enum ActionKind {
 }
 
 /// Why a push asks for nothing.
+#[cfg_attr(feature = "replay", derive(serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ignored {
@@ -290,6 +294,7 @@ impl ActionKind {
 }
 
 /// What the operating system must be told about a push.
+#[cfg_attr(feature = "replay", derive(serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum Duty {
@@ -309,6 +314,7 @@ pub enum Duty {
 }
 
 /// Why a payload could not be understood.
+#[cfg_attr(feature = "replay", derive(serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Problem {
@@ -334,6 +340,7 @@ pub enum Problem {
 }
 
 /// Why a sealed push was not opened. Nothing of it is believed then.
+#[cfg_attr(feature = "replay", derive(serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -16,6 +16,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x5d3a_62b1_6f0e_4f52_9c1d_7a0b_51b7_e4c
 const MAX_ID: usize = 512;
 
 /// What is known of a call, by a push or by an INVITE.
+#[cfg_attr(feature = "replay", derive(serde::Deserialize))]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct CallIdentity {
     /// The SIP Call-ID.

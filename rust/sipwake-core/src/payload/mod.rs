@@ -10,6 +10,8 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::clock::Now;
+#[cfg(feature = "replay")]
+pub(crate) use action::Age;
 use action::Seen;
 pub(crate) use action::{CALL_WINDOW, Judged};
 use fields::Fields;
@@ -31,6 +33,7 @@ pub use vendor::Vendor;
 const MAX_PAYLOAD: usize = 64 * 1024;
 
 /// The way a push came to the app.
+#[cfg_attr(feature = "replay", derive(serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Channel {

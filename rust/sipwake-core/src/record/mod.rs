@@ -22,7 +22,7 @@ pub use self::counters::{Counters, Span};
 pub(crate) use self::decision::Decision;
 pub use self::decision::{CODES, Code};
 pub use self::report::{
-    AccountState, Id, Network, Noted, Obstacle, Platform, Priority, Report, ReportError, StandbyBucket, Value,
+    AccountState, Id, Network, Noted, Obstacle, Platform, Priority, Report, ReportError, StandbyBucket, Value, Version,
 };
 use self::ring::{Entry, Ring};
 pub use self::words::Kind;

@@ -40,6 +40,11 @@ pub(super) struct Left {
 }
 
 impl Left {
+    #[cfg(feature = "replay")]
+    pub(super) fn there(&self) -> &Binding {
+        &self.there
+    }
+
     fn begin_turn(&mut self, turn: usize, until: Duration) {
         self.turn = turn;
         self.waits_until = until;

@@ -287,6 +287,13 @@ impl Registration {
     }
 
     /// How it stands, for a report.
+    /// The server's proofs that would be right by now, at any of the account's gateways.
+    #[cfg(feature = "replay")]
+    pub(crate) fn right_proofs(&self) -> Vec<zeroize::Zeroizing<String>> {
+        let bindings = [&self.here].into_iter().chain(self.left.as_deref().map(Left::there));
+        bindings.flat_map(|binding| binding.right_proofs(&self.who)).collect()
+    }
+
     pub(crate) fn report(&self, outbox: &Outbox, now: Now) -> AccountState {
         let bound_for = self.bound_until.map_or(Duration::ZERO, |until| until.saturating_sub(now.boot));
         AccountState {

@@ -25,6 +25,8 @@ mod mid_call;
 mod push_calls;
 mod random_life;
 mod refused_push;
+#[cfg(feature = "replay")]
+mod replay;
 mod service_route;
 mod shut_store;
 mod spellings;

@@ -10,9 +10,9 @@ use sipwake_core::event::{Event, FlowError, FlowId, Output};
 use sipwake_core::payload::{Channel, Hints, parse_push};
 use sipwake_core::push::{Dialects, Provider, Push, PushConfig};
 use sipwake_core::snapshot::{CALLS, REMOVALS, binding_key};
-use sipwake_core::user_agent::UserAgent;
 
 use crate::incoming::{CALL, invite};
+use crate::support::Agent;
 use crate::support::{LOCAL, START, Sent, account, fcm, response, seconds};
 
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 struct World {
-    agent: UserAgent,
+    agent: Agent,
     now: Now,
     key: AccountKey,
     store: BTreeMap<String, Vec<u8>>,
@@ -88,7 +88,7 @@ impl World {
     fn new() -> Self {
         let key = Account::parse(account(|_| {})).expect("valid").key();
         Self {
-            agent: UserAgent::new([0; 32], None, START),
+            agent: Agent::new([0; 32], None, START),
             now: START,
             key,
             store: BTreeMap::new(),
@@ -116,7 +116,7 @@ impl World {
     fn restart(&mut self) {
         self.until_kill = None;
         self.seed += 1;
-        self.agent = UserAgent::new([self.seed; 32], self.store.get(REMOVALS).map(Vec::as_slice), self.now);
+        self.agent = Agent::new([self.seed; 32], self.store.get(REMOVALS).map(Vec::as_slice), self.now);
         let calls = self.store.get(CALLS).map(Vec::as_slice);
         self.agent.handle_loaded(CALLS, Ok(calls), self.now);
         self.up.clear();

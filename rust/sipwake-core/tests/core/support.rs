@@ -10,8 +10,9 @@ use sipwake_core::event::{CallChange, Event, Failure, FlowError, FlowId, Registe
 use sipwake_core::payload::{Channel, Hints, PushAction, parse_push};
 use sipwake_core::push::{Dialect, Dialects, Provider, Push, PushConfig, PushToken};
 use sipwake_core::snapshot::{CALLS, REMOVALS, Record};
-use sipwake_core::user_agent::{Unreadable, UserAgent};
+use sipwake_core::user_agent::Unreadable;
 
+pub(crate) use driver::Agent;
 use driver::{Driver, Transmit};
 
 #[path = "../driver/mod.rs"]
@@ -129,7 +130,7 @@ pub(crate) const CHALLENGE: &str =
 
 /// The client, its store, and what it did.
 pub(crate) struct Stage {
-    pub(crate) agent: UserAgent,
+    pub(crate) agent: Agent,
     pub(crate) now: Now,
     pub(crate) key: AccountKey,
     pub(crate) store: BTreeMap<String, Vec<u8>>,
@@ -158,7 +159,7 @@ pub(crate) struct Stage {
 }
 
 impl Driver for Stage {
-    fn parts(&mut self) -> (&mut UserAgent, &mut Now) {
+    fn parts(&mut self) -> (&mut Agent, &mut Now) {
         (&mut self.agent, &mut self.now)
     }
 
@@ -281,7 +282,7 @@ impl Stage {
     }
 
     pub(crate) fn without_account(store: BTreeMap<String, Vec<u8>>, now: Now, seed: u8) -> Self {
-        let mut agent = UserAgent::new([seed; 32], store.get(REMOVALS).map(Vec::as_slice), now);
+        let mut agent = Agent::new([seed; 32], store.get(REMOVALS).map(Vec::as_slice), now);
         if let Some(calls) = store.get(CALLS) {
             agent.handle_loaded(CALLS, Ok(Some(calls)), now);
         }

@@ -10,14 +10,18 @@ use sipwake_core::account::{Hop, Transport};
 use sipwake_core::clock::Now;
 use sipwake_core::event::{Event, FlowId, Output};
 use sipwake_core::snapshot::{Record, SaveId};
-use sipwake_core::user_agent::{Unreadable, UserAgent};
+use sipwake_core::user_agent::Unreadable;
+
+pub(crate) use agent::Agent;
+
+mod agent;
 
 /// Timers that may fire within one step of time.
 const MAX_TIMERS: usize = 100_000;
 
 /// What a device does for its client.
 pub(crate) trait Driver {
-    fn parts(&mut self) -> (&mut UserAgent, &mut Now);
+    fn parts(&mut self) -> (&mut Agent, &mut Now);
 
     /// Stores a record and says what became of it, at once or later.
     fn save(&mut self, record: Record);

@@ -6,14 +6,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use driver::{Driver, Transmit};
+use driver::{Agent, Driver, Transmit};
 use sipwake_core::account::{Account, AccountConfig, AccountKey, Hop, Transport};
 use sipwake_core::clock::Now;
 use sipwake_core::event::{CallChange, Ended, Event, FlowId, Offer};
 use sipwake_core::payload::{Channel, Hints, parse_push};
 use sipwake_core::sip::Message;
 use sipwake_core::snapshot::Record;
-use sipwake_core::user_agent::{Unreadable, UserAgent};
+use sipwake_core::user_agent::Unreadable;
 use uuid::Uuid;
 
 #[path = "../driver/mod.rs"]
@@ -24,7 +24,7 @@ pub(crate) const ANSWER: &str = "v=0\r\no=- 7 7 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0
 
 /// What runs in one process: killed, it is made anew.
 pub(crate) struct Phone {
-    pub(crate) agent: UserAgent,
+    pub(crate) agent: Agent,
     pub(crate) account: AccountKey,
     pub(crate) flow: Option<FlowId>,
     pub(crate) now: Now,
@@ -45,7 +45,7 @@ pub(crate) struct Phone {
 }
 
 impl Driver for Phone {
-    fn parts(&mut self) -> (&mut UserAgent, &mut Now) {
+    fn parts(&mut self) -> (&mut Agent, &mut Now) {
         (&mut self.agent, &mut self.now)
     }
 
@@ -121,7 +121,7 @@ impl Phone {
     }
 
     fn started(transport: Transport, now: Now, seed: u8, purr: Option<&'static str>) -> Self {
-        let mut agent = UserAgent::new([seed; 32], None, now);
+        let mut agent = Agent::new([seed; 32], None, now);
         let mut config = AccountConfig::new("sip:alice@example.com", "wonderland");
         config.gateways = vec!["192.0.2.1:5060".to_owned()];
         config.transport = Some(transport);
@@ -246,6 +246,12 @@ impl Phone {
             _ => None,
         };
         self.events.iter().filter_map(end).collect()
+    }
+
+    /// Accepts the one call.
+    pub(crate) fn accept(&mut self, answer: Offer) -> bool {
+        let call = self.call();
+        self.agent.accept(call, answer, self.now)
     }
 
     pub(crate) fn call(&self) -> Uuid {

@@ -29,6 +29,7 @@ pub(super) const VENDORS: [(Vendor, Read); 7] = [
 ];
 
 /// Whose payload a push carries.
+#[cfg_attr(feature = "replay", derive(serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

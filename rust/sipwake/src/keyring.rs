@@ -6,11 +6,11 @@ use sipwake_core::clock::Now;
 use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push_with_keys};
 use sipwake_core::sealed::{PUSH_KEYS, PUSHES_OPENED, PushKeys};
 use sipwake_core::snapshot::Damage;
-use sipwake_core::user_agent::UserAgent;
 use zeroize::Zeroizing;
 
 use crate::clock::fill_random;
 use crate::error::Error;
+use crate::job::Agent;
 use crate::store::{StateStore, StoreError};
 
 /// The keys in a store. They are read when they are first needed, and again while the store is shut.
@@ -48,7 +48,7 @@ impl Keyring {
     }
 
     /// Gives the core the public part of this phone's key where an account sends it.
-    pub(crate) fn hand_over(&self, agent: &mut UserAgent, now: Now) {
+    pub(crate) fn hand_over(&self, agent: &mut Agent, now: Now) {
         if !agent.wants_push_key() {
             return;
         }

@@ -199,6 +199,22 @@ impl RecordedAgent {
             Err(Unreadable::Failed(reason)) => Input::NotLoaded { key: key.to_owned(), failed: Some(reason.clone()) },
         };
         store_available(; now) => Input::StoreAvailable {};
+        set_do_not_disturb(key: &AccountKey, until: Option<Duration>; now) -> Result<(), NoSuchAccount>
+            => Input::SetDoNotDisturb { account: key.clone(), until };
+    }
+
+    /// As [`UserAgent::save_opened`]; which pushes these were is not recorded.
+    #[cfg(feature = "sealed")]
+    pub fn save_opened(&mut self, record: Vec<u8>, now: Now) {
+        self.enter(Some(now), Input::SaveOpened {});
+        self.agent.save_opened(record, now);
+    }
+
+    /// As [`UserAgent::set_push_key`].
+    #[cfg(feature = "sealed")]
+    pub fn set_push_key(&mut self, key: &crate::sealed::PushKey, now: Now) {
+        self.enter(Some(now), Input::SetPushKey { auth: key.auth.clone(), p256dh: key.p256dh.clone() });
+        self.agent.set_push_key(key, now);
     }
 
     /// As [`UserAgent::poll_output`].
@@ -336,6 +352,11 @@ impl Tape {
                 for token in [token.call(), token.alert()].into_iter().flatten() {
                     mask.learn(token.as_bytes());
                 }
+            }
+            #[cfg(feature = "sealed")]
+            if let Input::SetPushKey { auth, p256dh } = &line.input {
+                mask.learn(auth.as_bytes());
+                mask.learn(p256dh.as_bytes());
             }
             if let Input::AddAccount { account, .. } = &line.input
                 && let Credentials::Ha1(known) = &account.credentials

@@ -254,6 +254,17 @@ enum Input {
         failed: Option<String>,
     },
     StoreAvailable {},
+    SetDoNotDisturb {
+        account: AccountKey,
+        until: Option<Duration>,
+    },
+    #[cfg(feature = "sealed")]
+    SaveOpened {},
+    #[cfg(feature = "sealed")]
+    SetPushKey {
+        auth: String,
+        p256dh: String,
+    },
 }
 
 /// What the driver was asked to do.

@@ -228,6 +228,13 @@ impl Line {
                 let why = failed.clone().map_or(Unreadable::Shut, Unreadable::Failed);
                 agent.handle_loaded(key, Err(why), now);
             }
+            Input::SetDoNotDisturb { account, until } => _ = agent.set_do_not_disturb(account, *until, now),
+            #[cfg(feature = "sealed")]
+            Input::SaveOpened {} => agent.save_opened(Vec::new(), now),
+            #[cfg(feature = "sealed")]
+            Input::SetPushKey { auth, p256dh } => {
+                agent.set_push_key(&crate::sealed::PushKey { auth: auth.clone(), p256dh: p256dh.clone() }, now);
+            }
             Input::FlowTransport { .. }
             | Input::FlowLeadsOn { .. }
             | Input::FlowLeft { .. }

@@ -7,6 +7,7 @@ import android.app.Notification
 import android.app.NotificationManager
 import android.app.PendingIntent
 import android.content.pm.PackageManager
+import android.os.Bundle
 import android.os.Looper
 import android.os.Process
 import android.telecom.TelecomManager
@@ -88,7 +89,7 @@ class OnAndroidTest {
         logIn()
         val (call, push) = callWhileDead()
         inBackground()
-        firebase().onMessageReceived(RemoteMessage(push.data, RemoteMessage.PRIORITY_NORMAL, RemoteMessage.PRIORITY_HIGH))
+        firebase().onMessageReceived(message(push.data, "normal"))
 
         until("a notification") { shadowOf(manager).size() == 1 }
         val notification = shadowOf(manager).allNotifications.single()
@@ -142,12 +143,20 @@ class OnAndroidTest {
         until("the token at the server") { gateway.tokens() == listOf(TOKEN) }
     }
 
+    private fun message(data: Map<String, String>, delivered: String) = RemoteMessage(
+        Bundle().apply {
+            data.forEach(::putString)
+            putString("google.delivered_priority", delivered)
+            putString("google.original_priority", "high")
+        },
+    )
+
     /** Ends the process, and begins the one that Firebase starts with the message of a call. */
     private fun callWhileDead(): Pair<Long, RemoteMessage> {
         end()
         gateway.sleep()
         val call = gateway.placeCall()
-        val push = RemoteMessage(gateway.nextPush(), RemoteMessage.PRIORITY_HIGH, RemoteMessage.PRIORITY_HIGH)
+        val push = message(gateway.nextPush(), "high")
         shadowOf(app.packageManager).setSystemFeature(PackageManager.FEATURE_TELECOM, true)
         app.onCreate()
         return call to push

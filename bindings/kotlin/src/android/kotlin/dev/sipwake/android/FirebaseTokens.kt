@@ -3,7 +3,6 @@ package dev.sipwake.android
 import android.content.Context
 import android.content.pm.PackageManager
 import com.google.firebase.messaging.FirebaseMessaging
-import java.io.IOException
 
 /**
  * Firebase's two worlds: registration tokens, and from firebase-messaging 25.1 on installation ids, where the manifest of the app or
@@ -21,8 +20,9 @@ internal object FirebaseTokens {
         val firebase = FirebaseMessaging.getInstance()
         if (usesIds(context)) return register(firebase, told)
         firebase.token.addOnSuccessListener { told(Result.success(it)) }.addOnFailureListener { error ->
-            // Without a network or Play services it fails like this, and is asked again at the next start.
-            if (error is IOException || error.cause is IOException) told(Result.failure(error)) else register(firebase, told)
+            // Installation ids are on, though the manifest did not say so. Whatever else fails, such as the network or Play services, is
+            // asked again at the next start.
+            if (error is IllegalStateException) register(firebase, told) else told(Result.failure(error))
         }
     }
 

@@ -119,6 +119,9 @@ public open class SipWakePushService : FirebaseMessagingService() {
 
     /** A Firebase installation id, which takes the token's place from firebase-messaging 25.1 on. */
     final override fun onRegistered(installationId: String): Unit = runBlocking { phone.setToken(installationId) }
+
+    /** Firebase gave the installation id up, as the app asked it to: nothing wakes this phone until there is another. */
+    final override fun onUnregistered(installationId: String): Unit = phone.forgetToken(installationId)
 }
 
 /** A message that holds something, and nothing that a server known here would send. */

@@ -211,6 +211,9 @@ public class SipWakePhone @JvmOverloads constructor(
                 }
             } catch (_: LinkageError) {
                 // The app has no Firebase and brings its tokens itself.
+            } catch (error: IllegalStateException) {
+                // Firebase is there and was never set up: without google-services.json it has no project.
+                refuse(Refusal.TOKEN, error)
             }
         }
     }
@@ -294,6 +297,12 @@ public class SipWakePhone @JvmOverloads constructor(
                 if (error.kind != ErrorKind.NO_PUSH) refuse(Refusal.TOKEN, error)
             }
         }
+    }
+
+    /** Accounts that log in later ask for another token. Servers keep this one: they hear of the next. */
+    internal fun forgetToken(token: String) {
+        if (this.token == token) this.token = null
+        refuse(Refusal.TOKEN, IllegalStateException("Firebase gave up the installation id: no push arrives until the app registers again"))
     }
 
     /** The user answers. The app's media engine is asked once the INVITE is here. */

@@ -8,7 +8,6 @@ import android.telecom.DisconnectCause
 import androidx.core.telecom.CallAttributesCompat
 import androidx.core.telecom.CallControlScope
 import androidx.core.telecom.CallsManager
-import com.google.firebase.messaging.RemoteMessage
 import dev.sipwake.AccountConfig
 import dev.sipwake.AccountSetup
 import dev.sipwake.CallPolicy
@@ -89,7 +88,7 @@ class CoreTelecomTest {
         app.phone.client().setCallPolicy(CallPolicy(window = 30.minutes))
         val service = Robolectric.setupService(SipWakePushService::class.java)
         val data = mapOf("ntype" to "0", "nfrom" to "1234", "nfromusername" to "Ann", "ncallid" to "c")
-        service.onMessageReceived(RemoteMessage(data, RemoteMessage.PRIORITY_HIGH, RemoteMessage.PRIORITY_HIGH))
+        service.onMessageReceived(message(data))
         assertEquals(listOf("added 1", "service"), app.order)
         val added = CallsManager.added.single()
         assertEquals("Ann" to "sip:1234", "${added.attributes.displayName}" to "${added.attributes.address}")

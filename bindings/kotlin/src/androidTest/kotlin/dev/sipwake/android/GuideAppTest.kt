@@ -5,7 +5,6 @@ import android.app.Service
 import android.content.BroadcastReceiver
 import android.os.Looper
 import com.example.phone.App
-import com.google.firebase.messaging.RemoteMessage
 import java.io.File
 import javax.xml.parsers.DocumentBuilderFactory
 import kotlin.test.Test
@@ -52,9 +51,7 @@ class GuideAppTest {
     @Test
     fun `the guide's app rings, answers, declines and logs out`() {
         val app = RuntimeEnvironment.getApplication() as App
-        fun call(id: String) = RemoteMessage(
-            mapOf("ntype" to "0", "nfrom" to "1234", "ncallid" to id), RemoteMessage.PRIORITY_HIGH, RemoteMessage.PRIORITY_HIGH,
-        )
+        fun call(id: String) = message(mapOf("ntype" to "0", "nfrom" to "1234", "ncallid" to id))
         runBlocking { app.logIn("sip:alice@localhost", "wonderland").join() }
         val service = Robolectric.setupService(SipWakePushService::class.java)
         service.onMessageReceived(call("first"))

@@ -1,6 +1,5 @@
 package dev.sipwake.android
 
-import com.google.firebase.messaging.RemoteMessage
 import dev.sipwake.CallPolicy
 import dev.sipwake.Kept
 import dev.sipwake.PATIENCE_MS
@@ -27,7 +26,7 @@ class JavaAppTest {
         runBlocking { client.setCallPolicy(CallPolicy(window = 30.minutes)) }
         val data = mapOf("ntype" to "0", "nfrom" to "1234", "nfromusername" to "Ann", "ncallid" to "c")
         Robolectric.setupService(SipWakePushService::class.java)
-            .onMessageReceived(RemoteMessage(data, RemoteMessage.PRIORITY_HIGH, RemoteMessage.PRIORITY_HIGH))
+            .onMessageReceived(message(data))
         until { app.told.any { calls -> calls.any { it.label == "Ann" && it.rings } } }
         assertEquals(Kept.DURABLE, app.futures().logOut(app.account).get(PATIENCE_MS, TimeUnit.MILLISECONDS))
         until { app.told.last().isEmpty() }

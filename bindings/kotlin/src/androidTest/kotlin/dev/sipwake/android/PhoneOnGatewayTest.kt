@@ -7,7 +7,6 @@ import android.app.NotificationManager
 import android.app.job.JobScheduler
 import android.content.pm.ServiceInfo
 import android.os.Looper
-import com.google.firebase.messaging.FirebaseMessaging
 import com.google.firebase.messaging.RemoteMessage
 import dev.sipwake.AccountConfig
 import dev.sipwake.AccountSetup
@@ -23,7 +22,6 @@ import dev.sipwake.SipWakeEvent
 import dev.sipwake.Standing
 import java.time.Instant
 import kotlin.test.AfterTest
-import kotlin.test.BeforeTest
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertNotNull
@@ -66,11 +64,6 @@ class PhoneOnGatewayTest {
     private val app = RuntimeEnvironment.getApplication() as GatewayApp
     private val job get() = app.system<JobScheduler>().getPendingJob(app.phone.settings.jobId)
     private val account by lazy { app.setup.account.id() }
-
-    @BeforeTest
-    fun withoutFirebase() {
-        FirebaseMessaging.answers = FirebaseMessaging.Answers()
-    }
 
     @AfterTest
     fun close() {
@@ -144,7 +137,7 @@ class PhoneOnGatewayTest {
         register()
         app.gateway.sleep()
         val placed = app.gateway.placeCall("alice", "display" to JsonPrimitive("Bob"))
-        val late = RemoteMessage(app.gateway.nextPush(), RemoteMessage.PRIORITY_HIGH, RemoteMessage.PRIORITY_HIGH)
+        val late = message(app.gateway.nextPush())
         app.gateway.cancelCall(placed)
         runBlocking { assertEquals(Kept.DURABLE, app.phone.setDoNotDisturb(account, Instant.now().plusSeconds(7200))) }
         val wait = assertNotNull(job).minLatencyMillis.milliseconds
@@ -166,7 +159,7 @@ class PhoneOnGatewayTest {
         val manager = app.system<NotificationManager>()
         fun title() = shadowOf(manager).allNotifications.singleOrNull()?.extras?.getCharSequence(Notification.EXTRA_TITLE)?.toString()
         fun push(vararg fields: Pair<String, String>) = Robolectric.setupService(SipWakePushService::class.java)
-            .onMessageReceived(RemoteMessage(mapOf("ntype" to "0", "ntouser" to "alice", *fields), RemoteMessage.PRIORITY_NORMAL, RemoteMessage.PRIORITY_HIGH))
+            .onMessageReceived(message(mapOf("ntype" to "0", "ntouser" to "alice", *fields), RemoteMessage.PRIORITY_NORMAL))
         runBlocking { app.phone.client().setCallPolicy(CallPolicy(window = 30.minutes)) }
         push("nfrom" to "1234", "ncallid" to "c1")
         until("its number") { title() == "1234" }

@@ -7,8 +7,6 @@ import android.app.job.JobScheduler
 import android.content.Intent
 import android.os.Looper
 import android.os.UserManager
-import com.google.android.gms.tasks.Task
-import com.google.firebase.messaging.FirebaseMessaging
 import com.google.firebase.messaging.RemoteMessage
 import dev.sipwake.AccountConfig
 import dev.sipwake.AccountSetup
@@ -20,7 +18,6 @@ import dev.sipwake.PushConfig
 import dev.sipwake.SipWakeException
 import dev.sipwake.StateStore
 import dev.sipwake.StoreShutException
-import java.io.IOException
 import java.net.DatagramPacket
 import java.net.DatagramSocket
 import java.net.InetAddress
@@ -77,7 +74,7 @@ class PhoneTest {
     fun close() = runBlocking { app.phone.client().close() }
 
     private fun message(vararg fields: Pair<String, String>, delivered: Int = RemoteMessage.PRIORITY_HIGH) =
-        RemoteMessage(mapOf(*fields), delivered, RemoteMessage.PRIORITY_HIGH)
+        message(mapOf(*fields), delivered)
 
     private fun call(id: String, type: String = "0") =
         message("ntype" to type, "nfrom" to "1234", "nfromusername" to id, "ncallid" to id)
@@ -274,23 +271,6 @@ class PhoneTest {
         val setup = app.setup.copy(account = app.setup.account.copy(expires = 23.hours), push = app.setup.push?.copy(wakesItself = true))
         val refused = assertFailsWith<SipWakeException> { runBlocking { app.phone.logIn(setup) } }
         assertEquals(ErrorKind.INVALID_FIELD to "push.wakesItself", refused.kind to refused.field)
-    }
-
-    @Test
-    fun `Firebase is asked for a token or for an installation id, and never for both`() {
-        fun fetch(answers: FirebaseMessaging.Answers): Pair<List<String>, Int> {
-            val tokens = mutableListOf<String>()
-            FirebaseMessaging.answers = answers
-            FirebaseTokens.fetch(app) { it.onSuccess(tokens::add) }
-            return tokens to answers.registers
-        }
-        val down = FirebaseMessaging.Answers(Task(Result.failure(IOException("SERVICE_NOT_AVAILABLE"))))
-        assertEquals(listOf("c-10:APA91b") to 0, fetch(FirebaseMessaging.Answers(Task(Result.success("c-10:APA91b")))))
-        assertEquals(emptyList<String>() to 0, fetch(down), "no network is no other world")
-        assertEquals(emptyList<String>() to 1, fetch(FirebaseMessaging.Answers(Task(Result.failure(IllegalStateException("ids"))))))
-        shadowOf(app.packageManager).getInternalMutablePackageInfo(app.packageName).applicationInfo!!.metaData =
-            android.os.Bundle().apply { putBoolean(FirebaseTokens.IDS_ENABLED, true) }
-        assertEquals(emptyList<String>() to 1, fetch(FirebaseMessaging.Answers(Task(Result.success("c-10:APA91b")))))
     }
 
     @Test

@@ -109,11 +109,8 @@ class PushToNotificationTest {
         RuntimeEnvironment.getApplication().system<NotificationManager>(),
     )
 
-    private fun call(id: String, delivered: Int) = RemoteMessage(
-        mapOf("ntype" to "0", "nfrom" to "1234", "nfromusername" to "John", "ncallid" to id),
-        delivered,
-        RemoteMessage.PRIORITY_HIGH,
-    )
+    private fun call(id: String, delivered: Int) =
+        message(mapOf("ntype" to "0", "nfrom" to "1234", "nfromusername" to "John", "ncallid" to id), delivered)
 
     @Test
     fun `a call with its priority kept may start a service`() {
@@ -124,7 +121,7 @@ class PushToNotificationTest {
     @Test
     fun `what is no call shows nothing`() {
         val before = notifications.size()
-        service.onMessageReceived(RemoteMessage(mapOf("ntype" to "4"), RemoteMessage.PRIORITY_HIGH, RemoteMessage.PRIORITY_HIGH))
+        service.onMessageReceived(message(mapOf("ntype" to "4")))
         assertEquals(before, notifications.size())
     }
 

@@ -19,12 +19,11 @@ pub use crate::call::Decline;
 use crate::call::{CallPolicy, HangUp};
 #[cfg(feature = "replay")]
 use crate::calls::Judgements;
-use crate::calls::{Accounts, Calls, Cx, Known};
+use crate::calls::{Calls, Cx};
 use crate::clock::{Now, Soonest};
-use crate::digest::{Challenge, Challenged};
 use crate::error::FieldError;
 use crate::event::{Answer, CallTimes, Discard, Event, FlowError, FlowId, Output, Removed};
-use crate::flows::{Flow, Flows, Up};
+use crate::flows::{Flow, Flows};
 use crate::gateway::Load;
 use crate::judge::{self, Gate, User, name};
 use crate::outbox::{Outbox, Way};
@@ -33,7 +32,7 @@ use crate::push::{Push, PushToken, Verdict};
 use crate::random::Random;
 use crate::record::{Decision, Platform, Report};
 use crate::redact::Secret;
-use crate::registration::Registration;
+use crate::registration::{Registration, list};
 #[cfg(feature = "sealed")]
 use crate::sealed::PUSHES_OPENED;
 use crate::sip::{Frame, Message};
@@ -534,7 +533,7 @@ impl UserAgent {
     /// answer may come in. It ends by [`Output::Close`], or is reported down.
     pub fn handle_flow_left(&mut self, flow: FlowId, left: FlowId, now: Now) {
         self.outbox.at(now);
-        if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
+        if let Some(registration) = list::owner(&self.flows, &mut self.registrations, flow) {
             registration.flow_left(flow, left, &mut self.flows, &mut self.outbox);
         }
         self.settle(now);
@@ -544,7 +543,7 @@ impl UserAgent {
     /// because the first one did not answer, so what is in flight is sent anew (RFC 3263 section 4.3).
     pub fn handle_flow_up(&mut self, flow: FlowId, local: SocketAddr, now: Now) {
         self.outbox.at(now);
-        if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
+        if let Some(registration) = list::owner(&self.flows, &mut self.registrations, flow) {
             let moved = self.flows.up(flow).is_some();
             let decision = if moved { Decision::FlowMoved {} } else { Decision::FlowUp {} };
             self.outbox.note(registration.key(), decision);
@@ -556,7 +555,7 @@ impl UserAgent {
     /// The flow could not be opened, or broke.
     pub fn handle_flow_down(&mut self, flow: FlowId, error: FlowError, now: Now) {
         self.outbox.at(now);
-        if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
+        if let Some(registration) = list::owner(&self.flows, &mut self.registrations, flow) {
             let was_up = self.flows.up(flow).is_some();
             self.outbox.note(registration.key(), Decision::FlowDown { why: (&error).into(), was_up: was_up.into() });
             registration.flow_went_down(flow, error, &mut self.flows, &mut self.outbox, now);
@@ -568,7 +567,7 @@ impl UserAgent {
     pub fn handle_input(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
         self.outbox.at(now);
         let Some(up) = self.flows.up(flow) else { return self.outbox.discard(Discard::DeadFlow) };
-        let owner_of_flow = owner(&self.flows, &mut self.registrations, flow);
+        let owner_of_flow = list::owner(&self.flows, &mut self.registrations, flow);
         let pong_due = owner_of_flow.is_some_and(|registration| {
             registration.heard(flow, now);
             registration.is_pong_due(flow)
@@ -592,7 +591,7 @@ impl UserAgent {
                 }
                 Ok(Some(Frame::Ping)) => self.outbox.transmit(up.way(), b"\r\n".to_vec()),
                 Ok(Some(Frame::Pong)) => {
-                    if let Some(registration) = owner(&self.flows, &mut self.registrations, flow) {
+                    if let Some(registration) = list::owner(&self.flows, &mut self.registrations, flow) {
                         registration.ponged(flow);
                     }
                 }
@@ -1022,7 +1021,7 @@ impl UserAgent {
     }
 
     fn registration_of(&self, key: &AccountKey) -> Option<&Registration> {
-        self.registrations.iter().find(|registration| registration.key() == key)
+        list::find(&self.registrations, key)
     }
 
     fn with_calls<T>(&mut self, now: Now, act: impl FnOnce(&mut Calls, &mut Cx<'_>) -> T) -> T {
@@ -1061,76 +1060,4 @@ impl UserAgent {
         self.outbox.save_removal(given_up.key(), None, Durability::Wish);
         self.store_failed(REMOVALS, format!("more than {MAX_REMOVALS} log-outs are pending; the oldest was given up"));
     }
-}
-
-impl Accounts for Vec<Registration> {
-    fn is_known(&self, account: &AccountKey) -> bool {
-        find(self, account).is_some()
-    }
-
-    fn is_leaving(&self, account: &AccountKey) -> bool {
-        find(self, account).is_some_and(Registration::is_leaving)
-    }
-
-    fn is_anybody_else(&self, account: &AccountKey) -> bool {
-        self.iter().any(|other| *other.key() != *account && !other.is_leaving())
-    }
-
-    fn served_at(&self, account: &AccountKey) -> Option<Duration> {
-        find(self, account)?.served_at()
-    }
-
-    fn all(&self, flows: &Flows) -> Vec<Known> {
-        let known = |registration: &Registration| Known {
-            account: registration.key().clone(),
-            aor: registration.account().aor().to_string(),
-            contact: registration.contact_uri(flows),
-            token: registration.token().cloned(),
-        };
-        self.iter().map(known).collect()
-    }
-
-    fn up(&self, account: &AccountKey, flows: &Flows) -> Option<Up> {
-        find(self, account)?.flow_up(flows)
-    }
-
-    fn contact_uri(&self, account: &AccountKey, flows: &Flows) -> Option<String> {
-        find(self, account)?.contact_uri(flows)
-    }
-
-    fn purr(&self, account: &AccountKey) -> Option<&str> {
-        find(self, account)?.verdict()?.purr.as_deref()
-    }
-
-    fn is_answerable(
-        &mut self,
-        account: &AccountKey,
-        challenges: &[Challenge],
-        challenged: &mut Challenged,
-        now: Now,
-    ) -> bool {
-        let registration = self.iter_mut().find(|registration| registration.key() == account);
-        registration.is_some_and(|registration| registration.is_answerable(challenges, challenged, now))
-    }
-
-    fn answer_challenges(
-        &mut self,
-        account: &AccountKey,
-        challenged: &mut Challenged,
-        request: (&str, &str, &[u8]),
-        outbox: &mut Outbox,
-    ) -> Vec<(&'static str, String)> {
-        let registration = self.iter_mut().find(|registration| registration.key() == account);
-        registration.map(|registration| registration.answer_challenges(challenged, request, outbox)).unwrap_or_default()
-    }
-}
-
-fn find<'a>(registrations: &'a [Registration], account: &AccountKey) -> Option<&'a Registration> {
-    registrations.iter().find(|registration| registration.key() == account)
-}
-
-/// The registration whose flow it is, in use or to a gateway that was left.
-fn owner<'a>(flows: &Flows, registrations: &'a mut [Registration], flow: FlowId) -> Option<&'a mut Registration> {
-    let account = flows.get(flow)?.account();
-    registrations.iter_mut().find(|registration| registration.key() == account)
 }

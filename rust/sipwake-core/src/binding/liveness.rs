@@ -8,6 +8,7 @@ use crate::clock::{Now, Soonest};
 use crate::event::FlowId;
 use crate::flows::Flows;
 use crate::outbox::Outbox;
+use crate::record::words::Sign;
 use crate::transaction::T1;
 
 /// RFC 6298's first retransmission time-out, which is also how long an answer may take before an old flow is doubted.
@@ -49,6 +50,15 @@ pub(crate) enum Silent {
     Answer,
     /// A ping got no pong.
     Pong,
+}
+
+impl From<Silent> for Sign {
+    fn from(silent: Silent) -> Self {
+        match silent {
+            Silent::Answer => Self::Answer,
+            Silent::Pong => Self::Pong,
+        }
+    }
 }
 
 impl Liveness {

@@ -19,6 +19,7 @@ use crate::event::FlowId;
 use crate::flows::{Carries, Flows, Up};
 use crate::outbox::{Outbox, Way};
 use crate::push::{Asked, Dialect, Push, PushToken};
+use crate::record::words::For;
 use crate::snapshot::{Bound, Spoken};
 use crate::transaction::{ClientTransaction, Due};
 use crate::trust::Peer;
@@ -51,6 +52,17 @@ pub(crate) enum Purpose {
 impl Purpose {
     pub(crate) fn removes(&self) -> bool {
         matches!(self, Self::Remove | Self::Vacate(_))
+    }
+}
+
+impl From<&Purpose> for For {
+    fn from(purpose: &Purpose) -> Self {
+        match purpose {
+            Purpose::Bind => Self::Bind,
+            Purpose::Remove => Self::Remove,
+            Purpose::Vacate(_) => Self::Vacate,
+            Purpose::Query(_) => Self::Query,
+        }
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::body::MAX_BODY;
-use super::session::Leaving;
 use super::uas::TransactionKey;
 use super::{Calls, Cx};
 use crate::digest::Challenged;
@@ -69,7 +68,7 @@ impl Calls {
         let Some(kind) = kind(&asked.request) else { return self.answer_asked(&asked, Some(400), cx) };
         self.requests += 1;
         let session = &mut self.sessions[index];
-        let waits = self.takes_requests && session.leaving == Leaving::No && session.asked.len() < MAX_ASKED;
+        let waits = self.takes_requests && !session.is_leaving() && session.asked.len() < MAX_ASKED;
         (asked.id, asked.until) = (self.requests, cx.now.boot + ANSWER_WINDOW);
         let (uuid, id) = (session.uuid, asked.id);
         if waits {
@@ -105,7 +104,7 @@ impl Calls {
     /// RFC 3515 section 2.4.4: a NOTIFY at once. It says that we try, and that there will be no more.
     fn notify_referrer(&mut self, refer: &Message, cx: &mut Cx<'_>) {
         let of = self.sessions.iter().position(|session| session.dialog.has(refer) && session.request.is_none());
-        let Some(index) = of.filter(|index| self.sessions[*index].leaving == Leaving::No) else { return };
+        let Some(index) = of.filter(|index| !self.sessions[*index].is_leaving()) else { return };
         let session = &self.sessions[index];
         let Some(contact) = self.contact_of(&session.account, session.dialog.is_secure(), cx) else { return };
         let event = format!("refer;id={}", refer.cseq().map_or(0, |cseq| cseq.seq));

@@ -8,7 +8,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::side::Side;
-use super::table::MAX_ANNOUNCED;
+
+/// Calls at once that only a push has announced, for one account.
+pub(crate) const MAX_ANNOUNCED: usize = 64;
 
 /// A push that a gate judged to be of this call.
 #[derive(Debug, Clone)]

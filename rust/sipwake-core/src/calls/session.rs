@@ -94,6 +94,11 @@ impl Session {
         self.local.body.len() + remote + change + sent + last_ack + asked + size_of::<Self>()
     }
 
+    /// Whether we are hanging up.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving != Leaving::No
+    }
+
     /// Whether its requests may come past the registrar: over UDP, and never by `sips:`.
     pub(crate) fn is_in_the_clear(&self) -> bool {
         self.way.transport == Transport::Udp && !self.dialog.is_secure()

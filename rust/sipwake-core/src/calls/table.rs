@@ -8,15 +8,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::judged::Judged;
+use super::judged::{Judged, MAX_ANNOUNCED};
 use super::side::Side;
 use crate::account::AccountKey;
 use crate::clock::{Soonest, Timeout};
 use crate::event::{CallTimes, Caller, Ended};
 use crate::payload::call_uuid;
 
-/// Calls at once that only a push has announced, for one account.
-pub(crate) const MAX_ANNOUNCED: usize = 64;
 /// The same for all accounts together.
 const MAX_ANNOUNCED_OF_ALL: usize = 256;
 /// Calls that pushes may announce in a minute, for one account: whoever learnt a token must not keep a phone busy.

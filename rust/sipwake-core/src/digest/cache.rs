@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::challenge::{Challenge, MAX_LIVE, QopOffer, is_keepable};
+use super::host::HostId;
 use super::nonce::{Info, Nonce, ServerProof};
 use super::{Algorithm, Credentials};
 use crate::clock::Now;
@@ -26,19 +25,6 @@ pub struct NonceCache {
     pub(super) host: HostId,
     /// The strongest that was asked for on this network by a realm that has been forgotten for want of room.
     pub(super) floor: Option<(Algorithm, QopOffer)>,
-}
-
-/// Names the host that a nonce came from; all the same to apps that keep nonces of one host alone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct HostId(u64);
-
-impl HostId {
-    pub(crate) fn of(host: &str) -> Self {
-        use sha2::{Digest, Sha256};
-        let digest = Sha256::digest(host);
-        Self(digest.iter().take(8).fold(0, |id, byte| (id << 8) | u64::from(*byte)))
-    }
 }
 
 impl NonceCache {

@@ -29,6 +29,7 @@ mod attempt;
 mod cache;
 mod challenge;
 mod challenged;
+mod host;
 mod nonce;
 mod parameters;
 mod stored;
@@ -46,10 +47,10 @@ use crate::error::FieldError;
 use crate::redact::Secret;
 
 pub use attempt::{Attempt, Next, Unusable};
-pub(crate) use cache::HostId;
 pub use cache::{HeaderName, NonceCache};
 pub use challenge::{Challenge, QopOffer, parse_challenges, pick};
 pub(crate) use challenged::Challenged;
+pub(crate) use host::HostId;
 pub use nonce::ServerProof;
 
 /// The hash that a challenge asks for, and whether its key is made once per session (RFC 7616 section 3.4.2).

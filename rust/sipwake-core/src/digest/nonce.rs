@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::answer::{FieldValue, Proof, Qop, nonce_count};
-use super::cache::HostId;
 use super::challenge::{Challenge, MAX_VALUE, QopOffer, is_keepable};
+use super::host::HostId;
 use super::parameters::{Parameters, Part};
 use super::{Algorithm, Credentials, hash};
 use crate::clock::Now;

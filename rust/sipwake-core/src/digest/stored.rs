@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::NonceCache;
-use super::cache::HostId;
 use super::challenge::MAX_LIVE;
+use super::host::HostId;
 use super::nonce::Nonce;
 use crate::snapshot::each_readable;
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::account::Transport;
-use crate::binding::{Purpose, Silent};
 use crate::call::Decline;
 use crate::digest::Unusable;
 use crate::event::{CertificateFault, Discard, Ended, Failure, FlowError, Removed};
@@ -162,26 +161,6 @@ impl Auth {
             (true, _) => Self::Asked,
             (_, true) => Self::Kept,
             _ => Self::None,
-        }
-    }
-}
-
-impl From<&Purpose> for For {
-    fn from(purpose: &Purpose) -> Self {
-        match purpose {
-            Purpose::Bind => Self::Bind,
-            Purpose::Remove => Self::Remove,
-            Purpose::Vacate(_) => Self::Vacate,
-            Purpose::Query(_) => Self::Query,
-        }
-    }
-}
-
-impl From<Silent> for Sign {
-    fn from(silent: Silent) -> Self {
-        match silent {
-            Silent::Answer => Self::Answer,
-            Silent::Pong => Self::Pong,
         }
     }
 }

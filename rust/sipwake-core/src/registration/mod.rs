@@ -11,6 +11,7 @@ mod credentials;
 mod flow;
 mod late;
 mod left;
+pub(crate) mod list;
 mod pace;
 mod quiet;
 mod wishes;

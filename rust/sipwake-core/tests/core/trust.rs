@@ -537,11 +537,11 @@ fn a_forged_refusal_in_the_clear_ends_with_the_network() {
 #[test]
 fn a_forged_challenge_or_wait_in_the_clear_ends_with_the_network() {
     let basic = "WWW-Authenticate: Basic realm=\"x\"";
-    let again = ["0", "1"].map(|nonce| asks("asterisk", nonce));
+    let again = ["0", "1", "2"].map(|nonce| asks("asterisk", nonce));
     let forgeries: [&[(u16, &str)]; 6] = [
         &[(401, basic)],
         &[(401, "WWW-Authenticate: Digest realm=\"x\", nonce=\"0\", algorithm=MD6")],
-        &[(401, &again[0]), (401, &again[1])],
+        &[(401, &again[0]), (401, &again[1]), (401, &again[2])],
         &[(503, "Retry-After: 999999999")],
         &[(480, "Retry-After: 999999999")],
         &[(302, "Contact: <sip:evil.example>")],

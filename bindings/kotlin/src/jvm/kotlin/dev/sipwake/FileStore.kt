@@ -5,29 +5,39 @@ import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
 import java.nio.channels.OverlappingFileLockException
 import java.nio.file.Files
+import java.nio.file.LinkOption.NOFOLLOW_LINKS
 import java.nio.file.NoSuchFileException
+import java.nio.file.OpenOption
 import java.nio.file.Path
 import java.nio.file.StandardCopyOption.ATOMIC_MOVE
 import java.nio.file.StandardCopyOption.REPLACE_EXISTING
 import java.nio.file.StandardOpenOption.CREATE
-import java.nio.file.StandardOpenOption.TRUNCATE_EXISTING
+import java.nio.file.StandardOpenOption.CREATE_NEW
+import java.nio.file.StandardOpenOption.READ
 import java.nio.file.StandardOpenOption.WRITE
+import java.nio.file.attribute.BasicFileAttributes
+import java.nio.file.attribute.FileAttribute
+import java.nio.file.attribute.PosixFilePermission.GROUP_WRITE
+import java.nio.file.attribute.PosixFilePermission.OTHERS_WRITE
+import java.nio.file.attribute.PosixFilePermissions
 
 /**
- * Keeps each record in a file of this folder, for a desktop or a server. The files hold secrets and are not encrypted: the folder
- * is readable by its owner alone.
+ * Keeps each record in a file of this folder, for a desktop or a server. The files hold secrets and are not encrypted. Where the system
+ * has owners and permissions, folder and files are made for their owner alone, no link is followed, and a folder that others may write to
+ * is refused. This protects against other users of the computer, not against programs of the same user.
  *
  * One client at a time has the folder; it is free again once the store is closed or the process ends.
  *
- * @throws IOException if the folder cannot be made or is another client's
+ * @throws IOException if the folder cannot be made, is another client's, or belongs to others or may be written to by them
  */
 public class FileStore(private val folder: Path) : StateStore, AutoCloseable {
+    private val hasOwners = "posix" in folder.fileSystem.supportedFileAttributeViews()
     private val lock: FileChannel
 
     init {
-        Files.createDirectories(folder)
-        keepToOwner()
-        lock = FileChannel.open(folder.resolve("lock"), CREATE, WRITE)
+        Files.createDirectories(folder, *owners("rwx------"))
+        if (hasOwners) check()
+        lock = FileChannel.open(folder.resolve("lock"), setOf(CREATE, WRITE, NOFOLLOW_LINKS), *owners("rw-------"))
         val mine = try {
             lock.tryLock() != null
         } catch (_: OverlappingFileLockException) {
@@ -39,15 +49,21 @@ public class FileStore(private val folder: Path) : StateStore, AutoCloseable {
         }
     }
 
-    override fun load(key: String): ByteArray? = try {
-        Files.readAllBytes(file(key))
-    } catch (_: NoSuchFileException) {
-        null
+    override fun load(key: String): ByteArray? {
+        val file = file(key)
+        try {
+            // A pipe in its place would be waited for without end.
+            if (!Files.readAttributes(file, BasicFileAttributes::class.java, NOFOLLOW_LINKS).isRegularFile) throw IOException("$file is no file")
+            return Files.newInputStream(file, READ, NOFOLLOW_LINKS).use { it.readAllBytes() }
+        } catch (_: NoSuchFileException) {
+            return null
+        }
     }
 
     override fun save(key: String, bytes: ByteArray) {
         val written = folder.resolve("written")
-        FileChannel.open(written, CREATE, TRUNCATE_EXISTING, WRITE).use { channel ->
+        Files.deleteIfExists(written)
+        FileChannel.open(written, setOf<OpenOption>(CREATE_NEW, WRITE), *owners("rw-------")).use { channel ->
             val content = ByteBuffer.wrap(bytes)
             while (content.hasRemaining()) channel.write(content)
             channel.force(true)
@@ -68,14 +84,20 @@ public class FileStore(private val folder: Path) : StateStore, AutoCloseable {
     /** In hexadecimal, so that no key names a file elsewhere or differs from another only in case. */
     private fun file(key: String) = folder.resolve(key.encodeToByteArray().joinToString("", RECORD) { "%02x".format(it) })
 
-    private fun keepToOwner() {
-        val all = folder.toFile()
-        all.setReadable(false, false)
-        all.setWritable(false, false)
-        all.setExecutable(false, false)
-        all.setReadable(true, true)
-        all.setWritable(true, true)
-        all.setExecutable(true, true)
+    private fun owners(permissions: String): Array<FileAttribute<*>> =
+        if (hasOwners) arrayOf(PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(permissions))) else emptyArray()
+
+    /** Makes sure that nobody else can put files into the folder. */
+    private fun check() {
+        if (Files.getPosixFilePermissions(folder).any { it == GROUP_WRITE || it == OTHERS_WRITE }) {
+            throw IOException("others may write to $folder: take that from them (chmod go-w)")
+        }
+        val ours = Files.createTempFile(folder, "owner", "")
+        try {
+            if (Files.getOwner(ours) != Files.getOwner(folder)) throw IOException("$folder belongs to another user")
+        } finally {
+            Files.deleteIfExists(ours)
+        }
     }
 
     private companion object {

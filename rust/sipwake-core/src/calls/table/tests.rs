@@ -126,13 +126,13 @@ fn where_a_gateway_renames_calls_a_late_push_of_another_name_is_silent() {
 }
 
 #[test]
-fn the_same_push_again_after_its_invite_got_another_call_id_is_no_second_call_and_its_cancel_ends_it() {
+fn the_same_push_again_after_its_invite_got_another_call_id_is_no_second_call_and_its_cancel_is_left_to_sip() {
     let push = identity(Some("upstream"), "1234");
     let mut wake = Table::default();
     let call = uuid(wake.announce(&push, None, WINDOW, at(0)));
     invited(&mut wake, &to_alice(&identity(Some("a"), "1234")), at(1));
     assert_eq!(wake.announce(&push, None, WINDOW, at(2)), Arrival::Repeated(call));
-    assert_eq!(wake.cancel(&push, at(3)), Some(call));
+    assert_eq!(wake.cancel(&push, at(3)), None);
     wake.end(call, Ended::Cancelled, at(3));
     assert_eq!(wake.announce(&push, None, WINDOW, at(300)), Arrival::Ghost(call, Ended::Cancelled));
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod beside;
 mod binding;
 pub mod call;
 mod calls;

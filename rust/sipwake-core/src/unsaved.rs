@@ -37,6 +37,8 @@ pub(crate) struct Unsaved {
     asked: Option<Asked>,
     /// What follows a save waits for its answer.
     holds: bool,
+    /// Where saves are answered later, and nothing waits for that: those that are not answered yet.
+    later: Option<Box<Vec<Asked>>>,
     /// The latest boot time that was handed in.
     now: Duration,
 }
@@ -45,6 +47,11 @@ impl Unsaved {
     /// Sets whether what follows a save waits for its answer.
     pub(crate) fn hold(&mut self, hold: bool) {
         self.holds = hold;
+    }
+
+    /// Says that saves are answered later, in any order, and that nothing waits for that but what is durable.
+    pub(crate) fn answered_later(&mut self) {
+        self.later = Some(Box::default());
     }
 
     /// Whether the queue stands still until a save is answered.
@@ -58,8 +65,21 @@ impl Unsaved {
 
     /// The driver takes its next output: without an answer, the one before counts as stored.
     pub(crate) fn polled(&mut self, record: Option<&Record>) {
-        if let Some(asked) = self.asked.take() {
-            self.refused.retain(|refused| refused.key != asked.key);
+        match (self.asked.take(), &mut self.later) {
+            (Some(mut asked), Some(later)) => {
+                // Of each record the last one counts, which holds what was wished before, too.
+                let wished = |known: &Asked| known.key == asked.key && known.durability == Durability::Wish;
+                if later.iter().any(wished) {
+                    asked.durability = Durability::Wish;
+                }
+                later.retain(|known| known.key != asked.key);
+                if later.len() >= MAX_UNSAVED {
+                    later.remove(0);
+                }
+                later.push(asked);
+            }
+            (Some(asked), None) => self.refused.retain(|refused| refused.key != asked.key),
+            (None, _) => {}
         }
         let asked = |record: &Record| Asked {
             id: record.id,
@@ -72,7 +92,7 @@ impl Unsaved {
 
     /// The store took a record.
     pub(crate) fn stored(&mut self, id: SaveId) {
-        let key = match self.asked.take_if(|asked| asked.id == id) {
+        let key = match self.answered(id) {
             Some(asked) => Some(asked.key),
             // An answer that came too late, or to what was asked before.
             None => self.refused.iter().find(|refused| refused.id == id).map(|refused| refused.key.clone()),
@@ -82,7 +102,7 @@ impl Unsaved {
 
     /// The store refused a record. Returns its key, or `None` if no save of this name waits for an answer.
     pub(crate) fn failed(&mut self, id: SaveId) -> Option<String> {
-        let Asked { key, durability, .. } = self.asked.take_if(|asked| asked.id == id)?;
+        let Asked { key, durability, .. } = self.answered(id)?;
         let now = self.now;
         if let Some(refused) = self.refused.iter_mut().find(|refused| refused.key == key) {
             let wait = FIRST.saturating_mul(1 << refused.times.min(16)).min(LONGEST);
@@ -94,6 +114,16 @@ impl Unsaved {
             self.refused.push(Refused { key: key.clone(), id, durability, times: 1, again: Some(now + FIRST) });
         }
         Some(key)
+    }
+
+    /// The save of this name, which waits for its answer no more.
+    fn answered(&mut self, id: SaveId) -> Option<Asked> {
+        if let Some(asked) = self.asked.take_if(|asked| asked.id == id) {
+            return Some(asked);
+        }
+        let later = self.later.as_deref_mut()?;
+        let index = later.iter().position(|asked| asked.id == id)?;
+        Some(later.remove(index))
     }
 
     /// The save of this key that waits for its answer.
@@ -114,7 +144,13 @@ impl Unsaved {
 
     /// Whether something that the app asked for waits to be stored again.
     pub(crate) fn holds_a_wish(&self) -> bool {
-        self.refused.iter().any(|refused| refused.durability == Durability::Wish)
+        let later =
+            self.later.iter().flat_map(|later| later.iter()).chain(self.asked.iter().filter(|_| self.later.is_some()));
+        self.refused
+            .iter()
+            .map(|refused| refused.durability)
+            .chain(later.map(|asked| asked.durability))
+            .any(|durability| durability == Durability::Wish)
     }
 
     pub(crate) fn timeout(&self) -> Option<(Duration, &'static str)> {
@@ -181,6 +217,25 @@ mod tests {
         unsaved.polled(Some(&record(3, Durability::Wish)));
         unsaved.polled(None);
         assert!(!unsaved.holds("removals") && !unsaved.holds_a_wish() && unsaved.timeout().is_none());
+    }
+
+    #[test]
+    fn a_save_that_is_answered_later_is_not_durable_before_and_stored_again_if_it_failed() {
+        let mut unsaved = Unsaved::default();
+        unsaved.answered_later();
+        let record = |id, durability| Record { id: SaveId(id), key: "removals".to_owned(), bytes: None, durability };
+        unsaved.polled(Some(&record(1, Durability::Wish)));
+        unsaved.polled(Some(&record(2, Durability::Wish)));
+        unsaved.polled(None);
+        assert!(unsaved.holds_a_wish());
+        assert_eq!(unsaved.failed(SaveId(1)), None, "the second one counts");
+        assert_eq!(unsaved.failed(SaveId(2)).as_deref(), Some("removals"));
+        assert_eq!(unsaved.timeout().map(|(at, _)| at), Some(FIRST));
+        assert!(unsaved.due(FIRST).is_some());
+        unsaved.polled(Some(&record(3, Durability::Wish)));
+        unsaved.polled(None);
+        unsaved.stored(SaveId(3));
+        assert!(!unsaved.holds_a_wish() && unsaved.timeout().is_none());
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! [`UserAgent::handle_saved`] before you poll on. With a store that answers later, say
 //! [`UserAgent::hold_until_saved`] first: then the queue stands still at each save until it is answered.
 
+mod beside;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -36,6 +36,7 @@
 mod beside;
 mod client;
 mod clock;
+mod companion;
 mod driver;
 mod error;
 mod events;
@@ -79,6 +80,7 @@ pub use uuid::Uuid;
 pub use beside::parse_push_beside;
 pub use client::{Client, TokenUpdate};
 pub use clock::{fill_random, now};
+pub use companion::Companion;
 pub use error::Error;
 pub use events::Events;
 pub use job::Kept;

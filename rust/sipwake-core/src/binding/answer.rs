@@ -319,7 +319,13 @@ impl Binding {
     }
 
     /// Notes the realm for `X-PIID`, and tells a realm that is not the one from before.
-    fn note_realm(&mut self, challenges: &[Challenge], who: &mut Registrant, flows: &Flows, outbox: &mut Outbox) {
+    pub(super) fn note_realm(
+        &mut self,
+        challenges: &[Challenge],
+        who: &mut Registrant,
+        flows: &Flows,
+        outbox: &mut Outbox,
+    ) {
         let Some(up) = self.up(flows) else { return };
         let kept = self.nonces.is_none();
         let known = self.nonces(who);
@@ -333,7 +339,7 @@ impl Binding {
     }
 
     /// `X-Sy.AuthURI` comes with a 200, or with the very challenge that is to be answered with it.
-    fn take_auth_uri(&self, message: &Message, who: &mut Registrant, flows: &Flows, outbox: &mut Outbox) {
+    pub(super) fn take_auth_uri(&self, message: &Message, who: &mut Registrant, flows: &Flows, outbox: &mut Outbox) {
         let Some(text) = message.header("X-Sy.AuthURI").filter(|text| text.len() <= crate::account::MAX_FIELD) else {
             return;
         };

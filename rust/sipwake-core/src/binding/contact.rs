@@ -26,6 +26,9 @@ impl Binding {
 
 impl Registrant {
     pub(super) fn contact_base_at(&self, up: &Up, seen: Option<&SocketAddr>, sent_by: &str) -> String {
+        if let Some(base) = &self.stands_at {
+            return base.to_string();
+        }
         let aor = self.account.aor();
         let (user, secure) = (aor.user(), aor.as_str().starts_with("sips:"));
         let scheme = if secure { "sips:" } else { "sip:" };
@@ -122,7 +125,7 @@ impl Registrant {
         let mut removed: Vec<String> = Vec::new();
         let mut remove = |candidate: &Secret| {
             let candidate = candidate.expose();
-            if candidate != uri && !removed.iter().any(|known| known == candidate) {
+            if candidate != uri && !self.is_nowhere(candidate) && !removed.iter().any(|known| known == candidate) {
                 removed.push(candidate.to_owned());
             }
         };

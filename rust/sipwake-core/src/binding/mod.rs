@@ -2,6 +2,7 @@
 //! that was left: what a REGISTER is for, and what follows from its answer, is the registration's to say.
 
 mod answer;
+mod beside;
 mod contact;
 mod listed;
 mod liveness;

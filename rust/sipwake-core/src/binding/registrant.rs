@@ -39,6 +39,8 @@ pub(crate) struct Registrant {
     pub(super) push_key: Option<Box<Secret>>,
     /// This process was told whether the user may be disturbed.
     quiet_said: bool,
+    /// The Contact URI of another SIP stack, which registers in our place, without push parameters.
+    pub(super) stands_at: Option<Box<str>>,
 }
 
 impl Registrant {
@@ -70,6 +72,7 @@ impl Registrant {
             refused: false,
             push_key: None,
             quiet_said: false,
+            stands_at: None,
         }
     }
 
@@ -338,6 +341,9 @@ impl Registrant {
     /// Remembers, before it is sent, a Contact that the server may soon hold: a kill must not make it an unknown leftover.
     pub(super) fn remember_contact(&mut self, uri: &str, now: Now) -> bool {
         let known = |secret: &Secret| secret.expose() == uri;
+        if self.is_nowhere(uri) {
+            return false;
+        }
         if self.memory.bound.as_ref().is_some_and(|bound| known(&bound.uri))
             || self.memory.former.iter().any(|former| known(&former.uri))
         {

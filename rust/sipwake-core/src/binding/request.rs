@@ -123,7 +123,11 @@ impl Binding {
         }
         chain.ahead = !chain.challenged && !answers.is_empty();
         let bytes = builder.finish().map_err(|_| Failure::Unbuildable)?;
-        if transport == Transport::Udp && bytes.len() > MAX_DATAGRAM && self.over_tcp == OverTcp::Not {
+        if transport == Transport::Udp
+            && bytes.len() > MAX_DATAGRAM
+            && self.over_tcp == OverTcp::Not
+            && !who.is_beside()
+        {
             if new_contact {
                 who.forget_contact(&contact.uri);
             }

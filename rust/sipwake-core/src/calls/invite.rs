@@ -16,7 +16,7 @@ use super::uas::TransactionKey;
 use super::{ACCEPT, Calls, Cx, Refusal, SUPPORTED, Side, body, phrase, reason};
 use crate::account::{AccountKey, Transport};
 use crate::call::Progress;
-use crate::event::{CallChange, Caller, Discard, Ended};
+use crate::event::{CallChange, Caller, Discard, Ended, Offer};
 use crate::outbox::Way;
 use crate::payload::shown_name;
 use crate::record::Decision;
@@ -100,32 +100,14 @@ impl Calls {
         let trusted = invitation.way.to.is_none();
         let caller = caller(&invitation.request, trusted);
         let side = Side::of_invite(&invitation.request, account.clone(), trusted);
-        if let Some(code) = self.refused_earlier(&side, cx) {
-            let ended = if code == 480 {
-                Ended::Missed
-            } else if code == 487 {
-                Ended::Cancelled
-            } else {
-                Ended::Declined
-            };
-            let decision = Decision::Tombstone { invite: YesNo::Yes, ended: ended.into() };
-            cx.outbox.note_call(Some(&account), self.table.next_uuid(&side), decision);
+        if let Some(code) = self.refuses_earlier(&side, &account, cx) {
             return self.refuse_new(invitation, &Refusal::new(code, phrase(code)), cx);
         }
-        let arrival = self.table.invite(&side, self.judged.all(), cx.now.boot);
-        self.note_arrival(&account, arrival, cx);
-        let (uuid, announced, tell) = match arrival {
-            Arrival::New(uuid) => (uuid, false, true),
-            Arrival::Joined(uuid) => {
-                if let Some(took) = self.table.took(uuid) {
-                    self.past_mut().habits().learn(&account, took);
-                }
-                (uuid, true, true)
-            }
-            // The gateway tries again towards the Contact that came meanwhile: the same call, the same ring.
-            Arrival::Repeated(uuid) => (uuid, true, false),
+        let arrival = self.arrive(&side, &account, cx);
+        let uuid = match arrival {
+            Arrival::New(uuid) | Arrival::Joined(uuid) | Arrival::Repeated(uuid) => uuid,
             Arrival::Ghost(uuid, _) => {
-                let code = self.table.get(uuid).map_or(480, Entry::status);
+                let code = self.ghost_answer(uuid);
                 return self.refuse_new(invitation, &Refusal::new(code, phrase(code)), cx);
             }
             Arrival::Full => {
@@ -147,6 +129,48 @@ impl Calls {
         let offer = body::description(&invitation.request).ok().flatten();
         self.invitations.push(invitation);
         self.send_progress(self.invitations.len() - 1, cx);
+        self.tell_invited(arrival, caller, offer, cx);
+    }
+
+    /// Why an INVITE does not ring whose call an earlier process has refused, or saw end.
+    pub(super) fn refuses_earlier(&mut self, side: &Side, account: &AccountKey, cx: &mut Cx<'_>) -> Option<u16> {
+        let code = self.refused_earlier(side, cx)?;
+        let ended = match code {
+            480 => Ended::Missed,
+            487 => Ended::Cancelled,
+            _ => Ended::Declined,
+        };
+        let decision = Decision::Tombstone { invite: YesNo::Yes, ended: ended.into() };
+        cx.outbox.note_call(Some(account), self.table.next_uuid(side), decision);
+        Some(code)
+    }
+
+    /// Brings an INVITE together with what announced it.
+    pub(super) fn arrive(&mut self, side: &Side, account: &AccountKey, cx: &mut Cx<'_>) -> Arrival {
+        let arrival = self.table.invite(side, self.judged.all(), cx.now.boot);
+        self.note_arrival(account, arrival, cx);
+        if let Arrival::Joined(uuid) = arrival
+            && let Some(took) = self.table.took(uuid)
+        {
+            self.past_mut().habits().learn(account, took);
+        }
+        arrival
+    }
+
+    /// What an INVITE hears whose call is over.
+    pub(super) fn ghost_answer(&self, uuid: Uuid) -> u16 {
+        self.table.get(uuid).map_or(480, Entry::status)
+    }
+
+    /// Tells of an INVITE that rings.
+    pub(super) fn tell_invited(&mut self, arrival: Arrival, caller: Caller, offer: Option<Offer>, cx: &mut Cx<'_>) {
+        // After a repetition the gateway tries again towards the Contact that came meanwhile: the same call, the same ring.
+        let (uuid, announced, tell) = match arrival {
+            Arrival::New(uuid) => (uuid, false, true),
+            Arrival::Joined(uuid) => (uuid, true, true),
+            Arrival::Repeated(uuid) => (uuid, true, false),
+            Arrival::Ghost(..) | Arrival::Full => return,
+        };
         let told_before = self.table.get(uuid).is_some_and(|entry| entry.caller.is_some());
         let changed = self.learn_caller(uuid, &caller);
         if !tell {

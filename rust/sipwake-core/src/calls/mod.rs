@@ -6,6 +6,7 @@
 mod accounts;
 mod addressee;
 mod asked;
+mod beside;
 mod body;
 mod callers;
 mod chat;
@@ -32,10 +33,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub(crate) use self::accounts::{Accounts, Cx, Known};
+pub(crate) use self::beside::Invited;
 use self::dialog::Dialog;
 use self::invite::only;
 pub(crate) use self::judged::{Judged, Judgements, Notes};
 pub(crate) use self::past::Past;
+pub(crate) use self::reason::of_cancel;
 use self::session::{Leaving, Session};
 use self::session_timer::SessionTimer;
 pub(crate) use self::side::Side;

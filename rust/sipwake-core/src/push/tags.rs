@@ -18,6 +18,8 @@ pub struct Tag {
 impl fmt::Debug for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
+            // As good as the password: not even its end is shown.
+            Some(value) if self.name.eq_ignore_ascii_case("X-PIID") => write!(f, "{}=… ({})", self.name, value.len()),
             Some(value) => write!(f, "{}={}", self.name, hint(value)),
             None => f.write_str(&self.name),
         }

@@ -18,6 +18,12 @@ pub(super) struct Late {
     removing: bool,
 }
 
+impl Late {
+    pub(super) fn binding_mut(&mut self) -> &mut Binding {
+        &mut self.there
+    }
+}
+
 impl Registration {
     /// The flow moves to another address. What was asked at this one may be answered yet, on `left`.
     pub(crate) fn flow_left(&mut self, flow: FlowId, left: FlowId, flows: &mut Flows, outbox: &mut Outbox) {

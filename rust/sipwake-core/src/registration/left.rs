@@ -45,6 +45,10 @@ impl Left {
         &self.there
     }
 
+    pub(super) fn binding_mut(&mut self) -> &mut Binding {
+        &mut self.there
+    }
+
     fn begin_turn(&mut self, turn: usize, until: Duration) {
         self.turn = turn;
         self.waits_until = until;

@@ -6,6 +6,7 @@
 
 mod answer;
 pub(crate) mod backoff;
+mod beside;
 mod bucket;
 mod credentials;
 mod flow;

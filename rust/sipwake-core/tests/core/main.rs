@@ -4,6 +4,7 @@ mod accounts_and_calls;
 mod answers;
 mod asked;
 mod asynchronous_store;
+mod beside;
 mod black_box;
 mod call_credentials;
 mod dialogs;

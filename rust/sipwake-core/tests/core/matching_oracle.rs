@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use sipwake_core::clock::Now;
 use sipwake_core::event::{CallChange, Ended, Event, FlowId, Offer};
 use sipwake_core::payload::{ActionKind, Channel, Hints, Ignored, PushAction, parse_push};
 use sipwake_core::user_agent::Decline;
@@ -102,22 +103,32 @@ impl Dice {
 
 const USERS: [&str; 2] = ["alice", "bob"];
 
-struct Scene {
-    stage: Stage,
-    flows: [FlowId; 2],
-    page: Page,
-    /// Each call of the page's.
-    calls: Vec<Seen>,
-    dice: Dice,
-    told: Vec<String>,
-    seen: BTreeSet<Uuid>,
-    branches: u32,
-    /// Calls that had their push before their INVITE: three would teach the client a habit.
-    joined: u32,
+/// What is compared with the oracle.
+pub(crate) trait Under {
+    fn now(&self) -> Now;
+    fn judge(&mut self, json: &str) -> PushAction;
+    /// Takes what was judged.
+    fn take(&mut self, action: &PushAction);
+    /// An INVITE comes for one of the accounts. Returns the statuses that it hears.
+    fn invite(&mut self, account: usize, text: String) -> Vec<u16>;
+    fn changes(&mut self) -> Vec<(Uuid, CallChange)>;
+    fn accept(&mut self, call: Uuid) -> bool;
+    fn decline(&mut self, call: Uuid) -> bool;
+    fn hang_up(&mut self, call: Uuid) -> bool;
+    /// The caller gives up.
+    fn give_up(&mut self, account: usize, call: Uuid, cancel: String);
+    /// A second passes.
+    fn advance(&mut self);
 }
 
-impl Scene {
-    fn new(seed: u64) -> Self {
+/// The client with its own flows.
+struct Client {
+    stage: Stage,
+    flows: [FlowId; 2],
+}
+
+impl Client {
+    fn new() -> Self {
         let mut stage = ready();
         let alice = stage.flow();
         stage.add(account(|config| config.aor = "sip:bob@example.com".into()), None);
@@ -125,17 +136,7 @@ impl Scene {
         stage.input_on(bob.flow, response(&bob, 200, "OK", &[]));
         stage.all();
         stage.events.clear();
-        Self {
-            stage,
-            flows: [alice, bob.flow],
-            page: Page::default(),
-            calls: Vec::new(),
-            dice: Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
-            told: Vec::new(),
-            seen: BTreeSet::new(),
-            branches: 0,
-            joined: 0,
-        }
+        Self { stage, flows: [alice, bob.flow] }
     }
 
     /// Answers what is registered, so that flows stay. Returns the codes sent.
@@ -157,12 +158,92 @@ impl Scene {
         }
     }
 
+    fn settled(&mut self, done: bool) -> bool {
+        self.stage.drain();
+        self.settle();
+        done
+    }
+}
+
+impl Under for Client {
+    fn now(&self) -> Now {
+        self.stage.now
+    }
+
+    fn judge(&mut self, json: &str) -> PushAction {
+        let hints = Hints::at(self.stage.now);
+        self.stage.agent.gate().judge(parse_push(json, Channel::FcmAndroid, &hints), &hints, self.stage.now.boot)
+    }
+
+    fn take(&mut self, action: &PushAction) {
+        self.stage.agent.handle_push(action, self.stage.now);
+        self.settled(true);
+    }
+
+    fn invite(&mut self, account: usize, text: String) -> Vec<u16> {
+        self.stage.input_on(self.flows[account], text);
+        self.settle()
+    }
+
     fn changes(&mut self) -> Vec<(Uuid, CallChange)> {
         let change = |event| match event {
             Event::Call(call) => Some((call.uuid, call.change)),
             _ => None,
         };
         std::mem::take(&mut self.stage.events).into_iter().filter_map(change).collect()
+    }
+
+    fn accept(&mut self, call: Uuid) -> bool {
+        let done = self.stage.agent.accept(call, Offer::sdp("v=0\r\n"), self.stage.now);
+        self.settled(done)
+    }
+
+    fn decline(&mut self, call: Uuid) -> bool {
+        let done = self.stage.agent.decline(call, Decline::Everywhere, self.stage.now);
+        self.settled(done)
+    }
+
+    fn hang_up(&mut self, call: Uuid) -> bool {
+        let done = self.stage.agent.hang_up(call, sipwake_core::call::HangUp::Normal, self.stage.now);
+        self.settled(done)
+    }
+
+    fn give_up(&mut self, account: usize, _call: Uuid, cancel: String) {
+        self.stage.input_on(self.flows[account], cancel);
+        self.settle();
+    }
+
+    fn advance(&mut self) {
+        self.stage.advance(seconds(1));
+        self.settle();
+    }
+}
+
+struct Scene<U> {
+    under: U,
+    page: Page,
+    /// Each call of the page's.
+    calls: Vec<Seen>,
+    dice: Dice,
+    told: Vec<String>,
+    seen: BTreeSet<Uuid>,
+    branches: u32,
+    /// Calls that had their push before their INVITE: three would teach the client a habit.
+    joined: u32,
+}
+
+impl<U: Under> Scene<U> {
+    fn new(under: U, seed: u64) -> Self {
+        Self {
+            under,
+            page: Page::default(),
+            calls: Vec::new(),
+            dice: Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+            told: Vec::new(),
+            seen: BTreeSet::new(),
+            branches: 0,
+            joined: 0,
+        }
     }
 
     #[track_caller]
@@ -198,16 +279,11 @@ impl Scene {
         (side, account, json + "}")
     }
 
-    fn judge(&mut self, json: &str) -> PushAction {
-        let hints = Hints::at(self.stage.now);
-        self.stage.agent.gate().judge(parse_push(json, Channel::FcmAndroid, &hints), &hints, self.stage.now.boot)
-    }
-
     fn ring(&mut self, uuid: Uuid, stands: Stands) -> &mut Seen {
         if !self.seen.insert(uuid) {
             self.fail("should have a name of its own");
         }
-        let announced_at = self.stage.now.boot;
+        let announced_at = self.under.now().boot;
         self.calls.push(Seen {
             uuid,
             stands,
@@ -221,8 +297,8 @@ impl Scene {
 
     fn push(&mut self, invite_between: bool) {
         let (side, account, json) = self.draw_push(0);
-        let action = self.judge(&json);
-        let (met, row) = self.page.push(side, account, self.stage.now.boot.as_secs());
+        let action = self.under.judge(&json);
+        let (met, row) = self.page.push(side, account, self.under.now().boot.as_secs());
         self.told.push(format!("push {json}: {row}"));
         let uuid = match met {
             Outcome::Over => {
@@ -251,10 +327,8 @@ impl Scene {
                 self.page.reached(index);
             }
         }
-        self.stage.agent.handle_push(&action, self.stage.now);
-        self.stage.drain();
-        self.settle();
-        if self.changes().iter().any(|(told, _)| Some(*told) != uuid) {
+        self.under.take(&action);
+        if self.under.changes().iter().any(|(told, _)| Some(*told) != uuid) {
             self.fail("another call was told of");
         }
     }
@@ -283,10 +357,9 @@ impl Scene {
             called(&mut side, caller);
         }
         let told = format!("INVITE {side:?} of {}", USERS[flow]);
-        let (met, row) = self.page.invite(side, flow, self.stage.now.boot.as_secs());
+        let (met, row) = self.page.invite(side, flow, self.under.now().boot.as_secs());
         self.told.push(format!("{told}: {row}"));
-        self.stage.input_on(self.flows[flow], text);
-        let (codes, changes) = (self.settle(), self.changes());
+        let (codes, changes) = (self.under.invite(flow, text), self.under.changes());
         let ringing =
             changes.iter().find(|(_, change)| matches!(change, CallChange::Ringing { .. })).map(|(uuid, _)| *uuid);
         match met {
@@ -325,20 +398,18 @@ impl Scene {
     }
 
     fn over(&mut self, index: usize, end: End) {
-        self.page.over(index, end, self.stage.now.boot.as_secs());
+        self.page.over(index, end, self.under.now().boot.as_secs());
         self.calls[index].stands = Stands::Over;
         self.calls[index].branches.clear();
     }
 
     fn cancel_by_push(&mut self) {
         let (side, account, json) = self.draw_push(2);
-        let (ends, row) = self.page.cancel_push(side, account, self.stage.now.boot.as_secs());
+        let (ends, row) = self.page.cancel_push(side, account, self.under.now().boot.as_secs());
         self.told.push(format!("cancel {json}: {row}"));
-        let action = self.judge(&json);
-        self.stage.agent.handle_push(&action, self.stage.now);
-        self.stage.drain();
-        self.settle();
-        let ended: Vec<Uuid> = self.changes().into_iter().map(|(uuid, _)| uuid).collect();
+        let action = self.under.judge(&json);
+        self.under.take(&action);
+        let ended: Vec<Uuid> = self.under.changes().into_iter().map(|(uuid, _)| uuid).collect();
         let expected: Vec<Uuid> = ends.iter().map(|index| self.calls[*index].uuid).collect();
         if ended != expected {
             self.fail(&format!("should end {expected:?}: {ended:?}"));
@@ -360,22 +431,20 @@ impl Scene {
         self.told.push(format!("call {index} is {stands:?}, acted on"));
         match (stands, self.dice.roll(3)) {
             (Stands::Ringing, 0) => {
-                assert!(self.stage.agent.accept(uuid, Offer::sdp("v=0\r\n"), self.stage.now));
+                assert!(self.under.accept(uuid));
                 self.page.connected(index);
                 self.calls[index].stands = Stands::Answered;
             }
             (Stands::Announced | Stands::Ringing, _) => {
-                assert!(self.stage.agent.decline(uuid, Decline::Everywhere, self.stage.now));
+                assert!(self.under.decline(uuid));
                 self.over(index, End::Refused);
             }
             _ => {
-                assert!(self.stage.agent.hang_up(uuid, sipwake_core::call::HangUp::Normal, self.stage.now));
+                assert!(self.under.hang_up(uuid));
                 self.over(index, End::HungUp);
             }
         }
-        self.stage.drain();
-        self.settle();
-        self.changes();
+        self.under.changes();
     }
 
     /// The caller of a call that rings gives up.
@@ -384,10 +453,10 @@ impl Scene {
         let Some(index) = self.calls.iter().rposition(rings) else { return };
         let call = self.calls[index].clone();
         self.told.push(format!("the caller of {index} gives up"));
-        let flow = self.flows[call.account.expect("it has its INVITE")];
-        self.stage.input_on(flow, request("CANCEL", &call.branches[0], &call.call_id, "x", "", ""));
-        self.settle();
-        if !matches!(self.changes()[..], [(uuid, CallChange::Ended(Ended::Cancelled))] if uuid == call.uuid) {
+        let account = call.account.expect("it has its INVITE");
+        let cancel = request("CANCEL", &call.branches[0], &call.call_id, "x", "", "");
+        self.under.give_up(account, call.uuid, cancel);
+        if !matches!(self.under.changes()[..], [(uuid, CallChange::Ended(Ended::Cancelled))] if uuid == call.uuid) {
             self.fail("should be cancelled");
         }
         self.over(index, End::Missed);
@@ -397,15 +466,14 @@ impl Scene {
         let time = self.dice.of(&[1, 4, 9, 11, 30, 41]);
         self.told.push(format!("{time} s pass"));
         for _ in 0..time {
-            self.stage.advance(seconds(1));
-            self.settle();
+            self.under.advance();
             self.pass_a_second();
         }
     }
 
     fn pass_a_second(&mut self) {
-        let now = self.stage.now.boot;
-        let ended: BTreeSet<Uuid> = self.changes().into_iter().map(|(uuid, _)| uuid).collect();
+        let now = self.under.now().boot;
+        let ended: BTreeSet<Uuid> = self.under.changes().into_iter().map(|(uuid, _)| uuid).collect();
         let mut expected = BTreeSet::new();
         for index in 0..self.calls.len() {
             let Seen { uuid, stands, announced_at, .. } = self.calls[index];
@@ -425,9 +493,14 @@ impl Scene {
 
 #[test]
 fn the_client_matches_as_the_page_says_whatever_comes_in_whatever_order() {
+    compare(Client::new);
+}
+
+/// Compares random orders of happenings, each with a new system.
+pub(crate) fn compare<U: Under>(new: impl Fn() -> U) {
     let mut met = 0;
     for seed in 0..ORDERS {
-        let mut scene = Scene::new(seed);
+        let mut scene = Scene::new(new(), seed);
         let mut waited = 0;
         for _ in 0..STEPS {
             // Nobody has told the client how quick this server is.

@@ -1,0 +1,73 @@
+//! Calls whose INVITEs another SIP stack takes and answers: which call each one is, and whether that is over, is said here.
+
+use uuid::Uuid;
+
+use super::invite::caller;
+use super::table::Arrival;
+use super::{Calls, Cx, Side, State};
+use crate::account::AccountKey;
+use crate::event::Discard;
+use crate::sip::Message;
+
+/// What another stack does with an INVITE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Invited {
+    /// It rings; once more, if another INVITE of the call rings already.
+    Rings { uuid: Uuid, again: bool },
+    /// The user has answered already.
+    Wanted(Uuid),
+    /// The user has answered another INVITE of this call.
+    Taken(Uuid),
+    /// Its call is over.
+    Over(Uuid, u16),
+    /// Nobody is called here, or too many call.
+    Refused(u16),
+}
+
+impl Calls {
+    /// An INVITE outside of a dialog came to the other stack, for this account.
+    pub(crate) fn invited_beside(&mut self, account: &AccountKey, invite: &Message, cx: &mut Cx<'_>) -> Invited {
+        if cx.accounts.is_leaving(account) {
+            return Invited::Refused(480);
+        }
+        let side = Side::of_invite(invite, account.clone(), true);
+        if let Some(code) = self.refuses_earlier(&side, account, cx) {
+            return Invited::Refused(code);
+        }
+        let arrival = self.arrive(&side, account, cx);
+        let uuid = match arrival {
+            Arrival::New(uuid) | Arrival::Joined(uuid) | Arrival::Repeated(uuid) => uuid,
+            Arrival::Ghost(uuid, _) => return Invited::Over(uuid, self.ghost_answer(uuid)),
+            Arrival::Full => {
+                cx.outbox.discard(Discard::TooManyCalls);
+                return Invited::Refused(486);
+            }
+        };
+        if self.table.get(uuid).is_some_and(|entry| entry.state == State::Answered) {
+            return Invited::Taken(uuid);
+        }
+        self.tell_invited(arrival, caller(invite, true), None, cx);
+        match self.table.get(uuid) {
+            Some(entry) if entry.answer_wanted => Invited::Wanted(uuid),
+            _ => Invited::Rings { uuid, again: matches!(arrival, Arrival::Repeated(_)) },
+        }
+    }
+
+    /// The other stack has accepted an INVITE of this call. Returns `false` for a call that does not ring.
+    pub(crate) fn answered_beside(&mut self, call: Uuid, cx: &Cx<'_>) -> bool {
+        let Some(entry) = self.table.live_mut(call).filter(|entry| entry.state == State::Ringing) else { return false };
+        entry.state = State::Answered;
+        entry.times.answered.get_or_insert(cx.now);
+        true
+    }
+
+    /// The calls that ring.
+    pub(crate) fn ringing_beside(&self) -> Vec<Uuid> {
+        self.table.live().filter(|entry| entry.state == State::Ringing).map(|entry| entry.uuid).collect()
+    }
+
+    /// How a call stands: `None` where it is not known.
+    pub(crate) fn state_of(&self, call: Uuid) -> Option<State> {
+        self.table.get(call).map(|entry| entry.state)
+    }
+}

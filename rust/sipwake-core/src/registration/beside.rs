@@ -1,0 +1,102 @@
+//! A registration that another SIP stack carries out: when it registers is its own affair, what it says is ours.
+
+use std::time::Duration;
+
+use super::{Due, Life, Pace, Registration};
+use crate::binding::{Binding, Registrant};
+use crate::clock::Now;
+use crate::flows::Flows;
+use crate::outbox::Outbox;
+use crate::sip::Message;
+
+impl Registration {
+    /// From here on another stack registers in our place.
+    pub(crate) fn stand_beside(&mut self) {
+        if !self.who.is_beside() {
+            self.who.stand_beside();
+        }
+    }
+
+    /// Who registers.
+    pub(crate) fn who(&self) -> &Registrant {
+        &self.who
+    }
+
+    /// The other stack registers now, whether or not that was due: the next REGISTER says what is wished. What is in flight and
+    /// says something else is not waited for.
+    pub(crate) fn ask_now(&mut self) {
+        if self.is_leaving() {
+            (self.pace, self.failures) = (Pace::Free, 0);
+            if !self.here.is_asking() && self.life == Life::Leaving {
+                self.due.insert(Due::Binding);
+            }
+        } else {
+            self.register();
+        }
+        if self.here.is_asking() && self.wants_to_send() {
+            self.interrupt();
+        }
+    }
+
+    /// The other stack's Contact URI is this one, without push parameters.
+    pub(crate) fn stand_at(&mut self, base: &str) {
+        let moved = self.who.stand_at(base) && !self.here.is_asking();
+        let bound = self.who.memory().bound.as_ref().is_some_and(|bound| bound.base() != base);
+        if moved && bound && self.life == Life::Active && self.registered_at.is_some() {
+            self.due.insert(Due::Binding);
+        }
+    }
+
+    /// The REGISTER in flight showed this Contact URI.
+    pub(crate) fn learn_base(&mut self, branch: &str, base: &str) {
+        self.who.stand_at(base);
+        if let Some((binding, _)) = self.asks(branch) {
+            binding.sent_from(base);
+        }
+    }
+
+    /// The Contact URI of a REGISTER in flight, without push parameters.
+    pub(crate) fn base_of(&mut self, branch: &str) -> Option<String> {
+        self.asks(branch).and_then(|(binding, _)| binding.sent().map(|(_, base)| base.to_owned()))
+    }
+
+    /// The digest's URI where the server named another than the request's.
+    pub(crate) fn digest_uri(&self) -> Option<&str> {
+        self.who.memory().auth_uri.as_deref()
+    }
+
+    /// Boot time at which the binding is to be refreshed.
+    pub(crate) fn refresh_at(&self) -> Option<Duration> {
+        self.refresh_at
+    }
+
+    /// A REGISTER was challenged, and the other stack answers that.
+    pub(crate) fn challenged_beside(
+        &mut self,
+        branch: &str,
+        message: &Message,
+        flows: &Flows,
+        outbox: &mut Outbox,
+        now: Now,
+    ) {
+        if let Some((binding, who)) = self.asks(branch) {
+            binding.challenged_beside(message, who, flows, outbox, now);
+        }
+    }
+
+    /// The other stack sent an earlier REGISTER once more in place of this one.
+    pub(crate) fn sent_without_piid(&mut self, branch: &str) {
+        if let Some((binding, _)) = self.asks(branch) {
+            binding.sent_without_piid();
+        }
+    }
+
+    /// The binding whose REGISTER is in flight under this branch.
+    fn asks(&mut self, branch: &str) -> Option<(&mut Binding, &mut Registrant)> {
+        let left = self.left.as_mut().map(|left| left.binding_mut());
+        let late = self.late.iter_mut().map(|late| late.binding_mut());
+        let mut all = std::iter::once(&mut self.here).chain(left).chain(late);
+        let binding = all.find(|binding| binding.sent().is_some_and(|(known, _)| known == branch))?;
+        Some((binding, &mut self.who))
+    }
+}

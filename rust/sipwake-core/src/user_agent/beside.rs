@@ -1,0 +1,99 @@
+//! What a [`Companion`](crate::beside::Companion) asks of the client, whose flows stand for another SIP stack.
+
+use uuid::Uuid;
+
+use super::{NoSuchAccount, UserAgent};
+use crate::account::{Account, AccountKey};
+use crate::calls::{Invited, State};
+use crate::clock::Now;
+use crate::event::{Ended, FlowId};
+use crate::registration::Registration;
+use crate::sip::Message;
+
+impl UserAgent {
+    /// The driver answers saves later, while it goes on.
+    pub(crate) fn saves_are_answered_later(&mut self) {
+        self.unsaved.answered_later();
+    }
+
+    /// Another stack registers, whatever was added or taken up.
+    pub(crate) fn stand_beside(&mut self) {
+        self.registrations.iter_mut().for_each(Registration::stand_beside);
+    }
+
+    /// The registration of an account, also of one that is leaving.
+    pub(crate) fn registration(&self, key: &AccountKey) -> Result<&Registration, NoSuchAccount> {
+        self.registration_of(key).ok_or(NoSuchAccount)
+    }
+
+    /// Has something done by the registration of an account, also of one that is leaving, and then whatever follows from it.
+    pub(crate) fn with_registration<T>(
+        &mut self,
+        key: &AccountKey,
+        now: Now,
+        act: impl FnOnce(&mut Registration) -> T,
+    ) -> Result<T, NoSuchAccount> {
+        self.outbox.at(now);
+        let index = self.position_of_leaving(key).ok_or(NoSuchAccount)?;
+        let done = act(&mut self.registrations[index]);
+        self.settle(now);
+        Ok(done)
+    }
+
+    /// The account that a flow is for, and whether it is the one in use.
+    pub(crate) fn account_of(&self, flow: FlowId) -> Option<(AccountKey, bool)> {
+        let flow = self.flows.get(flow)?;
+        Some((flow.account().clone(), flow.carries_calls()))
+    }
+
+    /// Whether the answer to the REGISTER of this branch is waited for.
+    pub(crate) fn base_of(&mut self, key: &AccountKey, branch: &str) -> Option<String> {
+        let index = self.position_of_leaving(key)?;
+        self.registrations[index].base_of(branch)
+    }
+
+    /// Takes the answer to a REGISTER.
+    pub(crate) fn handle_answer(&mut self, flow: FlowId, answer: &[u8], now: Now) {
+        self.outbox.at(now);
+        if let Some(up) = self.flows.up(flow) {
+            self.handle_message(up.way(), answer, now);
+        }
+        self.settle(now);
+    }
+
+    /// Takes a challenge to a REGISTER, which is answered elsewhere.
+    pub(crate) fn handle_challenge(&mut self, key: &AccountKey, branch: &str, message: &Message, now: Now) {
+        self.outbox.at(now);
+        let Some(index) = self.position_of_leaving(key) else { return };
+        self.registrations[index].challenged_beside(branch, message, &self.flows, &mut self.outbox, now);
+        self.settle(now);
+    }
+
+    /// The accounts whose log-out is not over.
+    pub(crate) fn leaving(&self) -> impl Iterator<Item = &Account> {
+        self.registrations.iter().filter(|registration| registration.is_leaving()).map(Registration::account)
+    }
+
+    pub(crate) fn invited_beside(&mut self, account: &AccountKey, invite: &Message, now: Now) -> Invited {
+        self.outbox.at(now);
+        self.wish(now, |calls, cx| calls.invited_beside(account, invite, cx))
+    }
+
+    pub(crate) fn answered_beside(&mut self, call: Uuid, now: Now) -> bool {
+        self.outbox.at(now);
+        self.wish(now, |calls, cx| calls.answered_beside(call, cx))
+    }
+
+    pub(crate) fn ended_beside(&mut self, call: Uuid, how: Ended, now: Now) -> bool {
+        self.outbox.at(now);
+        self.wish(now, |calls, cx| calls.end_call(call, how, cx))
+    }
+
+    pub(crate) fn ringing_beside(&self) -> Vec<Uuid> {
+        self.calls.ringing_beside()
+    }
+
+    pub(crate) fn state_of(&self, call: Uuid) -> Option<State> {
+        self.calls.state_of(call)
+    }
+}

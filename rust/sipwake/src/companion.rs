@@ -1,0 +1,233 @@
+//! The companion of another SIP stack, with a store and a clock: no socket, no runtime, no task.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sipwake_core::account::{Account, AccountConfig, AccountKey};
+use sipwake_core::beside::{self, Output, Register};
+use sipwake_core::clock::Now;
+use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push};
+use sipwake_core::push::{Push, PushConfig};
+use sipwake_core::snapshot::{CALLS, Durability, RECORD, REMOVALS, Record, binding_key};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::clock::{fill_random, now};
+use crate::error::Error;
+use crate::job::Kept;
+use crate::store::StateStore;
+
+/// What registers and takes calls is another SIP stack; this keeps the promises that need no socket of our own. See
+/// [`beside`] for what it does, and `docs/beside.md` for what the other stack must do.
+///
+/// ```
+/// use std::sync::Arc;
+/// use sipwake::{AccountConfig, Companion, Provider, PushConfig};
+/// use sipwake::core::beside::{Heard, Next};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let mut companion = Companion::start(Arc::new(sipwake::FileStore::open(folder.path())?));
+/// let push = PushConfig::new(Provider::Fcm, "my-project");
+/// let alice = companion.add_account(AccountConfig::new("sip:alice@example.com", "wonderland"), Some(push))?;
+/// companion.set_token(&alice, "c-10:APA91b")?;
+///
+/// let register = companion.register_tags(&alice)?; // into the other stack's next REGISTER
+/// let answer = companion.with(|core, now| core.heard(&alice, &Heard::new(200, &[("Expires", "600")]), now))?;
+/// assert_eq!(answer.next, Next::Nothing);
+/// # assert_eq!(register.tags.headers.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Companion {
+    core: beside::Companion,
+    store: Arc<dyn StateStore>,
+    told: VecDeque<Output>,
+    #[cfg(feature = "sealed")]
+    keyring: crate::keyring::Keyring,
+}
+
+impl std::fmt::Debug for Companion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Companion")
+    }
+}
+
+impl Companion {
+    /// Returns a companion that keeps its records in this store, and takes up the log-outs that an earlier process could not have
+    /// delivered. One client or companion at a time to a store.
+    pub fn start(store: Arc<dyn StateStore>) -> Self {
+        let mut seed = [0; 32];
+        fill_random(&mut seed);
+        let (removals, failure) = match store.load(REMOVALS) {
+            Ok(removals) => (removals.map(Zeroizing::new), None),
+            Err(error) => (None, Some(error)),
+        };
+        let mut core = beside::Companion::new(seed, removals.as_ref().map(|record| record.as_slice()), now());
+        if let Some(error) = failure {
+            core.handle_loaded(REMOVALS, Err(error.into()), now());
+        }
+        let keyring = store.clone();
+        let mut companion = Self {
+            core,
+            store,
+            told: VecDeque::new(),
+            #[cfg(feature = "sealed")]
+            keyring: crate::keyring::Keyring::new(keyring),
+        };
+        companion.load(CALLS);
+        companion.load(RECORD);
+        companion.settle();
+        companion
+    }
+
+    /// Adds an account, or changes the settings of the one with the same AOR and registrar. Its record is read from the store.
+    ///
+    /// # Errors
+    /// A [`beside::Error::Field`] that names the field and the rule that it broke.
+    pub fn add_account(
+        &mut self,
+        account: AccountConfig,
+        push: Option<PushConfig>,
+    ) -> Result<AccountKey, beside::Error> {
+        let account = Account::parse(account)?;
+        let push = push.map(Push::parse).transpose()?;
+        let record = binding_key(&account.key());
+        let stored = match self.store.load(&record) {
+            Ok(stored) => stored.map(Zeroizing::new),
+            Err(error) => {
+                self.core.handle_loaded(&record, Err(error.into()), now());
+                None
+            }
+        };
+        self.with(|core, now| core.add_account(account, push, stored.as_ref().map(|record| record.as_slice()), now))
+    }
+
+    /// Takes the push token that the provider gave. Nothing, an empty text and the words that languages write for none leave a
+    /// good token as it is.
+    ///
+    /// # Errors
+    /// [`beside::Error`] for an account that is not known, or has no push settings, and for a token that is none.
+    pub fn set_token(&mut self, account: &AccountKey, token: &str) -> Result<Kept, beside::Error> {
+        let push = self.core.push_settings(account)?.ok_or(beside::Error::NoPush)?;
+        if let Some(token) = push.parse_token(Some(token), None)? {
+            self.with(|core, now| core.set_token(account, token, now))?;
+        }
+        Ok(self.kept())
+    }
+
+    /// Returns what the other stack's next REGISTER must say; everything that this depends on is stored.
+    ///
+    /// # Errors
+    /// As [`beside::Companion::register_tags`].
+    pub fn register_tags(&mut self, account: &AccountKey) -> Result<Register, beside::Error> {
+        self.with(|core, now| core.register_tags(account, now))
+    }
+
+    /// Logs out. Where this returns [`Kept::Durable`], the wish outlives the process; it is over when an answer was heard that
+    /// ends it.
+    ///
+    /// # Errors
+    /// [`beside::Error::NoSuchAccount`].
+    pub fn log_out(&mut self, account: &AccountKey) -> Result<Kept, beside::Error> {
+        self.with(|core, now| core.log_out(account, now))?;
+        Ok(self.kept())
+    }
+
+    /// Opens a push where it is sealed, reads, judges and takes it: what the action says is what the platform must be told.
+    pub fn push<'a>(&mut self, payload: impl Into<Payload<'a>>, channel: Channel, hints: &Hints) -> PushAction {
+        let payload = payload.into();
+        #[cfg(feature = "sealed")]
+        if let Some((action, opened)) = self.keyring.open(payload, channel, hints) {
+            if let Some(record) = opened
+                && let Err(error) = self.store.save_progress(sipwake_core::sealed::PUSHES_OPENED, &record)
+            {
+                log::warn!("which sealed pushes were opened is not stored: {error}");
+            }
+            return self.judge(action, hints);
+        }
+        self.judge(parse_push(payload, channel, hints), hints)
+    }
+
+    fn judge(&mut self, action: PushAction, hints: &Hints) -> PushAction {
+        let action = self.core.gate().judge(action, hints, hints.received.boot);
+        self.with(|core, now| core.handle_push(&action, now));
+        action
+    }
+
+    /// Has something done by the core's companion, at this moment, and stores what follows from it before it returns.
+    pub fn with<T>(&mut self, act: impl FnOnce(&mut beside::Companion, Now) -> T) -> T {
+        let done = act(&mut self.core, now());
+        self.settle();
+        done
+    }
+
+    /// Returns the core's companion, to be looked at.
+    pub fn core(&self) -> &beside::Companion {
+        &self.core
+    }
+
+    /// Returns what the stack or the app is to be told next: [`Output::Register`], [`Output::Refuse`] or [`Output::Event`].
+    pub fn poll(&mut self) -> Option<Output> {
+        self.told.pop_front()
+    }
+
+    /// Returns how long it is until [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.core.poll_timeout().map(|(at, _)| at.saturating_sub(now().boot))
+    }
+
+    /// Does what time asks for. Calling it too early or too late harms nothing.
+    pub fn handle_timeout(&mut self) {
+        self.with(beside::Companion::handle_timeout);
+    }
+
+    /// Whether everything that was asked for is stored.
+    pub fn kept(&self) -> Kept {
+        if self.core.is_durable() { Kept::Durable } else { Kept::NotYetDurable }
+    }
+
+    /// The device was unlocked: the store can be read, or written to, again.
+    pub fn store_available(&mut self) {
+        self.with(beside::Companion::store_available);
+    }
+
+    /// Returns the key for sealed pushes: as [`Client::push_key`](crate::Client::push_key).
+    ///
+    /// # Errors
+    /// [`Error::Store`] while the store is shut or fails.
+    #[cfg(feature = "sealed")]
+    pub fn push_key(&self) -> Result<crate::PushKey, Error> {
+        self.keyring.change(|keys| keys.create(fill_random))
+    }
+
+    /// Stores what is to be stored, and keeps what is to be told.
+    fn settle(&mut self) {
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Save(record) => self.save(record),
+                Output::Load(key) => self.load(&key),
+                told => self.told.push_back(told),
+            }
+        }
+        if let Some(record) = self.core.poll_record()
+            && let Err(error) = self.store.save_progress(RECORD, &record)
+        {
+            log::debug!("the black box is not stored: {error}");
+        }
+    }
+
+    fn save(&mut self, mut record: Record) {
+        let result = match &record.bytes {
+            Some(bytes) if record.durability == Durability::Progress => self.store.save_progress(&record.key, bytes),
+            Some(bytes) => self.store.save(&record.key, bytes),
+            None => self.store.remove(&record.key),
+        };
+        record.bytes.zeroize();
+        self.core.handle_saved(record.id, result.map_err(|error| error.to_string()), now());
+    }
+
+    fn load(&mut self, key: &str) {
+        let loaded = self.store.load(key).map(|record| record.map(Zeroizing::new));
+        let loaded = loaded.as_ref().map(|record| record.as_ref().map(|record| record.as_slice()));
+        self.core.handle_loaded(key, loaded.map_err(|error| error.clone().into()), now());
+    }
+}

@@ -8,6 +8,7 @@ macro_rules! println {
     ($($text:tt)*) => { crate::line(format_args!($($text)*)) };
 }
 
+mod beside;
 mod capture;
 mod demo;
 mod doctor;
@@ -51,6 +52,8 @@ enum Command {
     /// Run the core once more on what an app recorded (Options::record_for_replay, register --record), and say where it decides otherwise.
     /// Exit codes: 0 the same, 1 it cannot be read, 2 otherwise
     Replay(replay::Options),
+    /// Be the companion of another SIP stack, in any language: JSON, one object a line, on standard input and output
+    Beside(Box<beside::Options>),
     /// Print the tags that another SIP stack must put into its REGISTER
     Tags(tags::Options),
     /// Say what the answer to such a REGISTER means for push
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
             Command::Demo(options) => demo::run(options).await,
             Command::Register(options) => register::run(*options).await,
             Command::Explain(options) => explain::run(&options),
+            Command::Beside(options) => beside::run(&options).await,
             Command::Tags(options) => tags::run(&options),
             Command::Verdict(options) => verdict::run(&options),
             Command::Payload(options) => payload::run(&options),

@@ -69,8 +69,8 @@ globalThis.RTCSessionDescription = class {
 };
 
 export class Phone {
-  constructor(url, companion, tell, { pending, instance }) {
-    Object.assign(this, { url, companion, tell, pending, instance, calls: new Map() });
+  constructor(url, companion, tell, user) {
+    Object.assign(this, { url, companion, tell, user, calls: new Map() });
   }
 
   async register() {
@@ -96,11 +96,11 @@ export class Phone {
     this.socket = new Socket(this.url, (message) => this.heard(message));
     this.ua = new JsSIP.UA({
       sockets: [this.socket],
-      uri: 'sip:alice@mock.example',
-      password: 'wonderland',
+      uri: this.user.aor,
+      password: this.user.password,
       // What was bound is known by its Contact: a later process that is to remove it takes that.
       contact_uri: say.contact ?? `sip:alice-js@${Math.random().toString(36).slice(2)}.invalid;transport=ws${say.uri_params}`,
-      instance_id: this.instance,
+      instance_id: this.user.instance,
       register: false,
       register_expires: say.expires || 600,
       session_timers: false,
@@ -108,7 +108,7 @@ export class Phone {
     // RFC 8599 section 4.1: in a REGISTER alone. Its Contact is written by now.
     paramsOf(say.uri_params).forEach(([name]) => this.ua.contact.uri.deleteParam(name));
     this.connected = new Promise((resolve) => this.ua.once('connected', resolve));
-    if (!this.pending) this.companion.ask('contact', { contact: String(this.ua.contact.uri) });
+    if (!this.user.pending) this.companion.ask('contact', { contact: String(this.ua.contact.uri) });
     this.ua.on('newRTCSession', ({ session, request }) => this.invited(session, request));
     this.ua.start();
   }

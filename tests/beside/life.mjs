@@ -8,17 +8,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import { bridge } from './bridge.mjs';
+import { listener, within } from './wait.mjs';
 import { Companion } from './companion.mjs';
 
 const [stack, sipwake, profile, dialect] = process.argv.slice(2);
 const { Phone } = await import(`./${stack}.mjs`);
-
-// What is waited for comes as an event; only a bound ends the wait.
-const within = (promise, what) => {
-  let timer;
-  const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`not in time: ${what}`)), 120_000)));
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-};
 
 const gateway = spawn(sipwake, ['gateway', '--listen', '127.0.0.1:0', '--profile', profile, '--json', '--exit-with-stdin']);
 const { address, control } = JSON.parse(
@@ -47,28 +41,11 @@ const state = mkdtempSync(join(tmpdir(), 'beside-'));
 const account = ['--aor', 'sip:alice@mock.example', '--transport', 'ws', '--server', url];
 const command = [sipwake, 'beside', ...account, '--package', 'com.example.app', '--dialect', dialect, '--state-dir', state];
 
-const told = [];
-let wake = () => {};
-const tell = (what) => {
-  told.push(what);
-  wake();
-};
-const until = (fits, what) =>
-  within(
-    new Promise((resolve) => {
-      wake = () => {
-        const index = told.findIndex(fits);
-        if (index >= 0) resolve(told.splice(0, index + 1).at(-1));
-      };
-      wake();
-    }),
-    what,
-  );
-
+const { tell, until } = listener();
 const instance = crypto.randomUUID();
 const begin = (more, pending) => {
   const companion = new Companion([...command, ...more]);
-  const phone = new Phone(url, companion, tell, { pending, instance });
+  const phone = new Phone(url, companion, tell, { aor: 'sip:alice@mock.example', password: 'wonderland', pending, instance });
   companion.onTold = (said) => said.event === 'register' && phone.register();
   return { companion, phone };
 };

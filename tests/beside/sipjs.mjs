@@ -26,8 +26,8 @@ const description = () => ({
 });
 
 export class Phone {
-  constructor(url, companion, tell, { pending }) {
-    Object.assign(this, { url, companion, tell, pending });
+  constructor(url, companion, tell, user) {
+    Object.assign(this, { url, companion, tell, user });
   }
 
   async start(say) {
@@ -35,9 +35,9 @@ export class Phone {
     const bound = say.contact && UserAgent.makeURI(say.contact);
     this.ua = new UserAgent({
       ...(bound && { contactName: bound.user, viaHost: bound.host }),
-      uri: UserAgent.makeURI('sip:alice@mock.example'),
+      uri: UserAgent.makeURI(this.user.aor),
       authorizationUsername: 'alice',
-      authorizationPassword: 'wonderland',
+      authorizationPassword: this.user.password,
       transportOptions: { server: this.url },
       sessionDescriptionHandlerFactory: description,
       delegate: { onInvite: (invitation) => this.invited(invitation) },
@@ -45,7 +45,7 @@ export class Phone {
     });
     this.registerer = new Registerer(this.ua, { expires: 600 });
     await this.ua.start();
-    if (!this.pending) await this.companion.ask('contact', { contact: String(this.ua.contact.uri) });
+    if (!this.user.pending) await this.companion.ask('contact', { contact: String(this.ua.contact.uri) });
   }
 
   async register() {

@@ -275,8 +275,10 @@ impl Exchanges {
 
 /// The Contact URI of a stack without push parameters.
 pub(super) fn base_of(contact: &str) -> Result<String, Error> {
-    let contact = Contact::parse(contact).ok_or(Error::Contact)?;
-    bare(contact.uri).filter(|base| base.len() <= crate::account::MAX_FIELD).ok_or(Error::Contact)
+    // A URI alone keeps its parameters, which in a Contact without `<` would be the header's (RFC 3261 section 20.10).
+    let contact = contact.trim();
+    let uri = if contact.contains('<') { Contact::parse(contact).ok_or(Error::Contact)?.uri } else { contact };
+    bare(uri).filter(|base| base.len() <= crate::account::MAX_FIELD).ok_or(Error::Contact)
 }
 
 impl Companion {
@@ -360,12 +362,13 @@ impl Companion {
                 self.agent.with_registration(account, now, |registration| registration.ask_now())?;
                 self.drain(now);
                 let all = &mut self.exchanges;
-                match all.current(account).filter(|index| all.all[*index].register.says_what(&last)) {
-                    Some(index) => {
+                match all.current(account) {
+                    Some(index) if all.all[index].register.says_what(&last) => {
                         all.take(index);
                         index
                     }
-                    None => return Ok(Next::Again.into()),
+                    Some(_) => return Ok(Next::Again.into()),
+                    None => return Ok(Next::Old.into()),
                 }
             }
         };

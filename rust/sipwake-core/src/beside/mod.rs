@@ -281,7 +281,7 @@ impl Companion {
             let next = u32::from(address).wrapping_add(1) | 0xf000_0000;
             self.local = Ipv4Addr::from(next).into();
         }
-        self.agent.network_changed(now);
+        self.agent.network_changed_beside(now);
         self.drain(now);
     }
 

@@ -46,6 +46,10 @@ impl Calls {
         if self.table.get(uuid).is_some_and(|entry| entry.state == State::Answered) {
             return Invited::Taken(uuid);
         }
+        self.beside.retain(|held| self.table.get(*held).is_some_and(|entry| entry.state == State::Ringing));
+        if !self.beside.contains(&uuid) {
+            self.beside.push(uuid);
+        }
         self.tell_invited(arrival, caller(invite, true), None, cx);
         match self.table.get(uuid) {
             Some(entry) if entry.answer_wanted => Invited::Wanted(uuid),
@@ -59,6 +63,11 @@ impl Calls {
         entry.state = State::Answered;
         entry.times.answered.get_or_insert(cx.now);
         true
+    }
+
+    /// The other stack's network is another one: no CANCEL can come for the INVITEs that it holds.
+    pub(crate) fn cut_off_beside(&mut self) {
+        self.beside.clear();
     }
 
     /// The calls that ring.

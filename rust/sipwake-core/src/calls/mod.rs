@@ -81,6 +81,8 @@ pub(crate) struct Calls {
     heard: Vec<FlowId>,
     /// Answers that wait for a flow.
     held_answers: BTreeMap<Uuid, Answer>,
+    /// Calls whose INVITEs another stack holds, on the network that they came on.
+    beside: Vec<Uuid>,
     /// The app answers what only an app can do.
     takes_requests: bool,
     /// Requests told to the app so far.
@@ -105,10 +107,10 @@ impl Calls {
         table
     }
 
-    /// The calls that ring and whose INVITE came on a flow that is up.
+    /// The calls that ring and whose INVITE came on a flow that is up, or to another stack.
     fn reached(&self, flows: &Flows) -> Vec<Uuid> {
         let reached = self.invitations.iter().filter(|invitation| flows.up(invitation.way.flow).is_some());
-        reached.filter_map(Invitation::call_that_rings).collect()
+        reached.filter_map(Invitation::call_that_rings).chain(self.beside.iter().copied()).collect()
     }
 
     /// Takes up what an earlier process knew of calls that ended.

@@ -40,6 +40,9 @@ impl Registration {
 
     /// The other stack's Contact URI is this one, without push parameters.
     pub(crate) fn stand_at(&mut self, base: &str) {
+        if self.here.sent().is_some_and(|(_, sent)| self.who.is_nowhere(sent)) {
+            self.here.sent_from(base);
+        }
         let moved = self.who.stand_at(base) && !self.here.is_asking();
         let bound = self.who.memory().bound.as_ref().is_some_and(|bound| bound.base() != base);
         if moved && bound && self.life == Life::Active && self.registered_at.is_some() {

@@ -74,6 +74,12 @@ impl UserAgent {
         self.registrations.iter().filter(|registration| registration.is_leaving()).map(Registration::account)
     }
 
+    /// The device is on another network, and the other stack with it.
+    pub(crate) fn network_changed_beside(&mut self, now: Now) {
+        self.calls.cut_off_beside();
+        self.network_changed(now);
+    }
+
     pub(crate) fn invited_beside(&mut self, account: &AccountKey, invite: &Message, now: Now) -> Invited {
         self.outbox.at(now);
         self.wish(now, |calls, cx| calls.invited_beside(account, invite, cx))

@@ -74,6 +74,20 @@ fn a_cancel_by_push_has_the_stack_refuse_the_invite_that_rings() {
 }
 
 #[test]
+fn the_id_of_the_push_alone_ends_what_rings_only_where_no_cancel_can_come() {
+    let renamed = [INVITE[0], ("Call-ID", "another-1"), INVITE[2]];
+    let mut beside = Beside::bound();
+    let call = beside.push(CALL).uuid;
+    assert_eq!(invite(&mut beside, &renamed), Invite::Ring { call, again: false });
+    beside.push(CANCEL);
+    assert_eq!(beside.refused, [], "whoever learnt the token could have announced it");
+    beside.companion.network_changed(beside.now);
+    beside.drain();
+    beside.push(CANCEL);
+    assert_eq!(beside.refused, [(call, 487)]);
+}
+
+#[test]
 fn a_log_out_has_the_stack_refuse_what_rings() {
     let mut beside = Beside::bound();
     let call = beside.push(CALL).uuid;

@@ -78,6 +78,18 @@ fn a_stack_that_moves_has_its_old_contact_taken_away() {
 }
 
 #[test]
+fn a_contact_that_is_told_while_a_register_is_on_its_way_is_that_ones() {
+    let mut beside = Beside::new(|_, _| {});
+    beside.tags();
+    beside.companion.stands_at(&beside.key, "sip:alice-x7@host.invalid;transport=ws", beside.now).expect("a URI");
+    beside.hear(200, &[("Expires", "600")]);
+    beside.companion.log_out(&beside.key, beside.now).expect("known");
+    let register = beside.tags();
+    let bound = format!("sip:alice-x7@host.invalid;transport=ws;pn-provider=fcm;pn-param=my-project;pn-prid={TOKEN}");
+    assert_eq!(register.contact.map(|uri| uri.expose().to_owned()), Some(bound));
+}
+
+#[test]
 fn x_piid_goes_to_a_realm_that_was_heard_over_tls_and_to_none_in_the_clear() {
     let upper = |config: &mut sipwake_core::account::AccountConfig, transport| {
         config.upper.server = Some("pbx.example.com".into());

@@ -38,7 +38,7 @@ pub(crate) struct Unsaved {
     /// What follows a save waits for its answer.
     holds: bool,
     /// Where saves are answered later, and nothing waits for that: those that are not answered yet.
-    later: Option<Box<Vec<Asked>>>,
+    later: Option<Vec<Asked>>,
     /// The latest boot time that was handed in.
     now: Duration,
 }
@@ -51,7 +51,7 @@ impl Unsaved {
 
     /// Says that saves are answered later, in any order, and that nothing waits for that but what is durable.
     pub(crate) fn answered_later(&mut self) {
-        self.later = Some(Box::default());
+        self.later = Some(Vec::new());
     }
 
     /// Whether the queue stands still until a save is answered.
@@ -121,7 +121,7 @@ impl Unsaved {
         if let Some(asked) = self.asked.take_if(|asked| asked.id == id) {
             return Some(asked);
         }
-        let later = self.later.as_deref_mut()?;
+        let later = self.later.as_mut()?;
         let index = later.iter().position(|asked| asked.id == id)?;
         Some(later.remove(index))
     }

@@ -1,4 +1,5 @@
-//! The client that all stories run on. Each story is recorded and, when its client goes, played once more: the same must come out.
+//! The client that all stories run on. With `SIPWAKE_REPLAY_STORIES=1`, as in `scripts/test`, each story is recorded and, when its
+//! client goes, played once more: the same must come out.
 
 use sipwake_core::clock::Now;
 
@@ -10,9 +11,19 @@ pub(crate) use recorded::Agent;
 
 #[cfg(feature = "replay")]
 mod recorded {
+    use std::net::SocketAddr;
     use std::ops::{Deref, DerefMut};
+    use std::time::Duration;
 
+    use sipwake_core::account::{Account, AccountKey};
+    use sipwake_core::call::HangUp;
+    use sipwake_core::event::{Answer, FlowError, FlowId, Output};
+    use sipwake_core::payload::PushAction;
+    use sipwake_core::push::{Push, PushToken};
     use sipwake_core::replay::{RecordedAgent, Recording};
+    use sipwake_core::snapshot::SaveId;
+    use sipwake_core::user_agent::{Decline, NoSuchAccount, Unreadable};
+    use uuid::Uuid;
 
     use super::Now;
 
@@ -23,8 +34,52 @@ mod recorded {
 
     impl Agent {
         pub(crate) fn new(seed: [u8; 32], removals: Option<&[u8]>, now: Now) -> Self {
-            Self(RecordedAgent::new(seed, removals, Some(MOST), now))
+            let cap = std::env::var_os("SIPWAKE_REPLAY_STORIES").map(|_| MOST);
+            Self(RecordedAgent::new(seed, removals, cap, now))
         }
+    }
+
+    /// Functions of its own, so that a story may look at its phone in their arguments, as with the client itself.
+    macro_rules! passed_on {
+        ($($name:ident($($arg:ident: $type:ty),*) $(-> $returns:ty)?;)+) => {
+            #[allow(dead_code, reason = "each binary of tests uses its part")]
+            impl Agent {
+                $(pub(crate) fn $name(&mut self $(, $arg: $type)*) $(-> $returns)? {
+                    self.0.$name($($arg),*)
+                })+
+            }
+        };
+    }
+
+    passed_on! {
+        add_account(account: Account, push: Option<Push>, stored: Option<&[u8]>, now: Now)
+            -> Result<AccountKey, sipwake_core::error::FieldError>;
+        register(key: &AccountKey, now: Now) -> Result<(), NoSuchAccount>;
+        set_token(key: &AccountKey, token: PushToken, now: Now) -> Result<(), NoSuchAccount>;
+        unbind_push(key: &AccountKey, now: Now) -> Result<(), NoSuchAccount>;
+        log_out(key: &AccountKey, now: Now) -> Result<(), NoSuchAccount>;
+        query_push(key: &AccountKey, provider: Option<String>, now: Now) -> Result<(), NoSuchAccount>;
+        set_do_not_disturb(key: &AccountKey, until: Option<Duration>, now: Now) -> Result<(), NoSuchAccount>;
+        ringing(call: Uuid, now: Now) -> bool;
+        answer(call: Uuid, now: Now) -> bool;
+        accept(call: Uuid, answer: Answer, now: Now) -> bool;
+        decline(call: Uuid, how: Decline, now: Now) -> bool;
+        hang_up(call: Uuid, why: HangUp, now: Now) -> bool;
+        respond_offer(call: Uuid, answer: Option<Answer>, now: Now) -> bool;
+        respond_request(call: Uuid, request: u64, status: u16, now: Now) -> bool;
+        handle_push(action: &PushAction, now: Now);
+        network_changed(now: Now);
+        handle_flow_left(flow: FlowId, left: FlowId, now: Now);
+        handle_flow_up(flow: FlowId, local: SocketAddr, now: Now);
+        handle_flow_down(flow: FlowId, error: FlowError, now: Now);
+        handle_input(flow: FlowId, bytes: &[u8], now: Now);
+        handle_stranger(flow: FlowId, source: SocketAddr, bytes: &[u8], now: Now);
+        handle_timeout(now: Now);
+        handle_saved(id: SaveId, result: Result<(), String>, now: Now);
+        handle_store_failure(key: &str, reason: String, now: Now);
+        handle_loaded(key: &str, loaded: Result<Option<&[u8]>, Unreadable>, now: Now);
+        store_available(now: Now);
+        poll_output() -> Option<Output>;
     }
 
     impl Deref for Agent {
@@ -46,7 +101,7 @@ mod recorded {
             if std::thread::panicking() {
                 return;
             }
-            let file = self.0.recording().expect("it is recorded");
+            let Some(file) = self.0.recording() else { return };
             let recording = Recording::read(file.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{file}"));
             let played = recording.play();
             assert!(played.difference.is_none(), "{}\n{file}", played.difference.expect("there is one"));

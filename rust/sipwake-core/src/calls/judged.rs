@@ -1,5 +1,6 @@
 //! What gates have judged and the client has not seen yet.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -47,24 +48,21 @@ impl Notes {
 
 /// What gates have judged, until the client takes those pushes: an INVITE that comes in between is matched as if they were here
 /// already. All gates of a client share them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Judgements {
-    notes: Notes,
-    from: Receiver<Judged>,
+    /// Made with the first gate: an idle account shall not pay for it.
+    shared: OnceCell<(Notes, Receiver<Judged>)>,
     known: Vec<Judged>,
-}
-
-impl Default for Judgements {
-    fn default() -> Self {
-        let (to, from) = channel();
-        Self { notes: Notes { to, waiting: Arc::default() }, from, known: Vec::new() }
-    }
 }
 
 impl Judgements {
     /// For a gate.
     pub(crate) fn notes(&self) -> Notes {
-        self.notes.clone()
+        let made = || {
+            let (to, from) = channel();
+            (Notes { to, waiting: Arc::default() }, from)
+        };
+        self.shared.get_or_init(made).0.clone()
     }
 
     /// The push of this call is here.
@@ -79,8 +77,9 @@ impl Judgements {
     }
 
     fn read(&mut self) {
-        while let Ok(judged) = self.from.try_recv() {
-            self.notes.waiting.fetch_sub(1, Ordering::Relaxed);
+        let Some((notes, from)) = self.shared.get() else { return };
+        while let Ok(judged) = from.try_recv() {
+            notes.waiting.fetch_sub(1, Ordering::Relaxed);
             self.known.retain(|known| known.uuid != judged.uuid);
             if self.known.len() >= MAX_ANNOUNCED {
                 self.known.remove(0);
@@ -113,7 +112,7 @@ mod tests {
 
         let notes = judgements.notes();
         (100..100_000).for_each(|number| notes.note(judged(number)));
-        assert_eq!(judgements.from.try_iter().count(), MAX_ANNOUNCED);
+        assert_eq!(judgements.shared.get().expect("a gate was made").1.try_iter().count(), MAX_ANNOUNCED);
     }
 
     #[test]

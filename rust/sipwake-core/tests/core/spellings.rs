@@ -17,9 +17,10 @@ fn granted(lines: impl Fn(&Sent) -> Vec<String>) -> (u64, bool) {
 
 #[test]
 fn our_contact_is_known_in_every_spelling_that_the_grammar_allows() {
+    type Lines<'a> = Box<dyn Fn(&Sent) -> Vec<String> + 'a>;
     let beside = |ours: String| vec![format!("Contact: {OTHER}"), format!("Contact: {ours}")];
     let bare = |sent: &Sent| sent.contact().split(";pn-").next().unwrap_or_default().to_owned();
-    let cases: [(&str, Box<dyn Fn(&Sent) -> Vec<String>>); 9] = [
+    let cases: [(&str, Lines<'_>); 9] = [
         (
             "user escaped",
             Box::new(|sent| beside(format!("{};expires=120", sent.contact().replace("alice", "%61lice")))),

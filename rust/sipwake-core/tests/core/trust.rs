@@ -502,7 +502,8 @@ fn heard(transport: Transport, says: &str) -> Stage {
 
 #[test]
 fn a_later_process_believes_nothing_that_was_heard_in_the_clear_not_even_at_the_same_address() {
-    let is_marked: [(&str, fn(&Sent) -> bool); 3] = [
+    type Marked = fn(&Sent) -> bool;
+    let is_marked: [(&str, Marked); 3] = [
         ("555", |sent| !sent.contact().contains("pn-")),
         ("439", |sent| !sent.contact().contains("reg-id")),
         ("X-Sy.AuthURI: sip:upper.example", |sent| sent.auth("uri") == Some("sip:upper.example")),

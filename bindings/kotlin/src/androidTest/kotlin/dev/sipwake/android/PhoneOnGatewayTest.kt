@@ -30,6 +30,7 @@ import kotlin.test.assertTrue
 import kotlin.time.Duration.Companion.hours
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.minutes
+import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.runBlocking
 import kotlinx.serialization.json.JsonArray
 import kotlinx.serialization.json.JsonElement
@@ -141,7 +142,7 @@ class PhoneOnGatewayTest {
         app.gateway.cancelCall(placed)
         runBlocking { assertEquals(Kept.DURABLE, app.phone.setDoNotDisturb(account, Instant.now().plusSeconds(7200))) }
         val wait = assertNotNull(job).minLatencyMillis.milliseconds
-        assertTrue(wait > 1.hours && wait <= 2.hours, "$wait")
+        assertTrue(wait > 1.hours && wait <= 2.hours + 1.seconds, "to the second: $wait")
         Robolectric.setupService(SipWakePushService::class.java).onMessageReceived(late)
         assertTrue(app.phone.calls.value.isEmpty() && shadowOf(app.system<NotificationManager>()).allNotifications.isEmpty())
         until("the token is gone") { app.gateway.tokens().isEmpty() && app.gateway.bindings().isNotEmpty() }
@@ -157,7 +158,9 @@ class PhoneOnGatewayTest {
     fun `a name that comes late is on the notification, from a later push, the INVITE or what the server asserts`() {
         register()
         val manager = app.system<NotificationManager>()
-        fun title() = shadowOf(manager).allNotifications.singleOrNull()?.extras?.getCharSequence(Notification.EXTRA_TITLE)?.toString()
+        // One of a missed call may be there, too.
+        fun title() = shadowOf(manager).allNotifications.singleOrNull { it.category == Notification.CATEGORY_CALL }
+            ?.extras?.getCharSequence(Notification.EXTRA_TITLE)?.toString()
         fun push(vararg fields: Pair<String, String>) = Robolectric.setupService(SipWakePushService::class.java)
             .onMessageReceived(message(mapOf("ntype" to "0", "ntouser" to "alice", *fields), RemoteMessage.PRIORITY_NORMAL))
         runBlocking { app.phone.client().setCallPolicy(CallPolicy(window = 30.minutes)) }

@@ -12,9 +12,14 @@ use crate::snapshot::{Bound, Former};
 pub(crate) const MAX_CLEANUPS: u8 = 2;
 
 impl Registrant {
-    /// The listed Contact that stands for ours: as we sent it or, where the server rewrites addresses, the longest-lived
-    /// with our instance or our token.
-    pub(crate) fn ours<'l, 'a>(&self, listed: &'l [Contact<'a>], sent: &Sent) -> Option<&'l Contact<'a>> {
+    /// The listed Contact that stands for ours: as we sent it or, where the server rewrites addresses, the one with our instance
+    /// or our token. Where several have them, it is the one at the address that the server saw, else the longest-lived.
+    pub(crate) fn ours<'l, 'a>(
+        &self,
+        message: &Message,
+        listed: &'l [Contact<'a>],
+        sent: &Sent,
+    ) -> Option<&'l Contact<'a>> {
         let instance = self.account.instance_id();
         let exact = listed.iter().filter(|contact| is_uri(contact, &sent.uri));
         // A server may list its end beside the live twin that took its place.
@@ -36,7 +41,9 @@ impl Registrant {
                 || contact.parsed().is_some_and(|uri| token.is_some() && prid(&uri) == token);
             same && !known(contact)
         });
-        ours.max_by_key(|contact| contact.expires())
+        let seen = observed(message);
+        let at_seen = |contact: &Contact| seen.is_some_and(|seen| is_at(contact, seen));
+        ours.max_by_key(|contact| (lives(contact), at_seen(contact), contact.expires()))
     }
 
     /// Whether a listed Contact is one of this device that should not be there: known, of our instance, or with our token.

@@ -118,7 +118,7 @@ impl Registration {
             Purpose::Bind => {}
         }
 
-        let ours = self.who.ours(&listed, &sent);
+        let ours = self.who.ours(message, &listed, &sent);
         let granted = self.who.granted(message, &listed, ours, &sent, &self.last_list);
         let lapsed = granted.seconds == 0;
         let gateway = self.gateway_in_use();

@@ -19,13 +19,13 @@ impl Registrant {
     /// nowhere.
     pub(crate) fn stand_beside(&mut self) {
         let known = self.memory.bound.as_ref().map(|bound| bound.base().to_owned());
-        self.stands_at = Some(known.unwrap_or_else(|| self.nowhere()).into());
+        self.stands_at = Some(Box::new(known.unwrap_or_else(|| self.nowhere())));
     }
 
     /// The other stack's Contact URI without push parameters. Returns whether that is news.
     pub(crate) fn stand_at(&mut self, base: &str) -> bool {
-        let before = self.stands_at.replace(base.into());
-        before.as_deref() != Some(base)
+        let before = self.stands_at.replace(Box::new(base.to_owned()));
+        before.is_none_or(|before| *before != base)
     }
 
     /// Whether a Contact URI is the name that stands for one that is not known.

@@ -216,7 +216,7 @@ impl Registrant {
 
 /// The Contacts that the last 200 listed, by a hash and their lifetime in seconds.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct LastList(Vec<(u64, u32)>);
+pub(crate) struct LastList(Box<[(u32, u32)]>);
 
 /// Contacts of the last list that are remembered.
 const MAX_LIST: usize = 64;
@@ -238,11 +238,12 @@ impl LastList {
     }
 }
 
-fn hash(text: &str) -> u64 {
+fn hash(text: &str) -> u32 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
-    hasher.finish()
+    // Half of it: one account has few Contacts, and waits with them for days.
+    hasher.finish() as u32
 }
 
 /// Whether a listed URI is ours but for what servers rewrite: the default port, the transport, escapes, case, parameters.

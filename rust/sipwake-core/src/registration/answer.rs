@@ -166,7 +166,7 @@ impl Registration {
         self.here.keep_alive(self.account().keep_alive(), message.flow_timer(), now);
         self.verdict = Some(verdict.clone());
         let service_route = service_route(message);
-        self.service_route = service_route.clone();
+        self.service_route = service_route.clone().into();
         self.save(outbox, Durability::Progress);
         if self.is_leaving() {
             return;

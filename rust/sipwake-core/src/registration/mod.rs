@@ -123,7 +123,7 @@ pub(crate) struct Registration {
     give_up_at: Option<Duration>,
     removed: Option<Removed>,
     verdict: Option<Verdict>,
-    service_route: Vec<String>,
+    service_route: Box<[String]>,
 }
 
 impl Registration {
@@ -158,7 +158,7 @@ impl Registration {
             give_up_at: None,
             removed: None,
             verdict: None,
-            service_route: Vec::new(),
+            service_route: Box::default(),
         };
         registration.take_up_left(true);
         registration.take_back_uncovered();

@@ -287,7 +287,12 @@ public final class CallDesk: CallReporter {
         followed[uuid] = change.after(followed[uuid])
         switch change {
         case .announced(let caller), .ringing(let caller, _, _):
-            if shown[uuid] == nil { show(ShownCall(uuid: uuid, caller: caller.uri, label: caller.displayName)) }
+            guard let before = shown[uuid] else { return show(ShownCall(uuid: uuid, caller: caller.uri, label: caller.displayName)) }
+            // The name may come with the INVITE only.
+            guard let name = caller.displayName, name != before.label else { return }
+            let call = ShownCall(uuid: uuid, caller: caller.uri, label: name, video: before.video)
+            shown[uuid] = call
+            screen.update(call)
         case .callerChanged(let caller):
             guard let before = shown[uuid] else { return }
             let call = ShownCall(uuid: uuid, caller: caller.uri, label: caller.displayName, video: before.video)

@@ -30,20 +30,24 @@ impl Registrant {
         if let Some(exact) = exact.max_by_key(rank) {
             return Some(exact);
         }
+        let ours = listed.iter().filter(|contact| self.may_be_ours(contact, sent));
+        let seen = observed(message);
+        let at_seen = |contact: &Contact| seen.is_some_and(|seen| is_at(contact, seen));
+        ours.max_by_key(|contact| (lives(contact), at_seen(contact), contact.expires()))
+    }
+
+    /// Whether a listed Contact has our instance or our token, and is none that is known from before.
+    fn may_be_ours(&self, contact: &Contact, sent: &Sent) -> bool {
+        let instance = self.account.instance_id();
         let token = SipUri::parse(&sent.uri).as_ref().and_then(prid);
-        let known = |contact: &Contact| {
+        let known = || {
             let mut known = self.memory.former.iter().map(|former| &former.uri);
             known.any(|uri| uri.expose() != sent.uri && is_uri(contact, uri.expose()))
                 || self.memory.bound.as_ref().is_some_and(|bound| is_uri(contact, bound.uri.expose()))
         };
-        let ours = listed.iter().filter(|contact| {
-            let same = (instance.is_some() && contact.instance() == instance)
-                || contact.parsed().is_some_and(|uri| token.is_some() && prid(&uri) == token);
-            same && !known(contact)
-        });
-        let seen = observed(message);
-        let at_seen = |contact: &Contact| seen.is_some_and(|seen| is_at(contact, seen));
-        ours.max_by_key(|contact| (lives(contact), at_seen(contact), contact.expires()))
+        let same = (instance.is_some() && contact.instance() == instance)
+            || contact.parsed().is_some_and(|uri| token.is_some() && prid(&uri) == token);
+        same && !known()
     }
 
     /// Whether a listed Contact is one of this device that should not be there: known, of our instance, or with our token.
@@ -192,10 +196,16 @@ impl Registrant {
         let changed =
             || last.only_change(&others).filter(|c| c.expires().is_none_or(|granted| granted <= sent.expires));
         let meant = ours.or_else(|| rewritten().copied()).or_else(|| from_seen().copied()).or_else(changed);
-        if let Some(seconds) = meant.and_then(Contact::expires) {
-            return sure(seconds);
-        }
         let guess = |seconds: u32| Granted { seconds: seconds.min(sent.expires), guessed: true };
+        if let Some(seconds) = meant.and_then(Contact::expires) {
+            // After a loss of what was stored, an old binding of ours may have our token, too, and live longer than the new one.
+            let named = |ours: &Contact| is_uri(ours, &sent.uri) || seen.is_some_and(|seen| is_at(ours, seen));
+            let several = listed
+                .iter()
+                .filter(|contact| ours.is_some_and(|ours| !named(ours)) && self.may_be_ours(contact, sent));
+            let shortest = several.filter_map(Contact::expires).filter(|seconds| *seconds >= SHORTEST_GUESS).min();
+            return shortest.filter(|shortest| *shortest < seconds).map_or(sure(seconds), guess);
+        }
         match message.expires() {
             // Beside what it binds, a zero is a habit of old scripts; it says at least that no time was promised.
             Some(0) => return guess(SHORTEST_GUESS),

@@ -40,6 +40,7 @@ pub(crate) struct Registrant {
     /// This process was told whether the user may be disturbed.
     quiet_said: bool,
     /// The Contact URI of another SIP stack, which registers in our place, without push parameters.
+    #[allow(clippy::box_collection, reason = "one word in each account, of which few have it")]
     pub(super) stands_at: Option<Box<String>>,
 }
 

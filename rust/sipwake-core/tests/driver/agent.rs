@@ -1,5 +1,5 @@
-//! The client that all stories run on. With `SIPWAKE_REPLAY_STORIES=1`, as in `scripts/test`, each story is recorded and, when its
-//! client goes, played once more: the same must come out.
+//! The client that all stories run on, each of which is recorded. With `SIPWAKE_REPLAY_STORIES=1`, as in `scripts/test`, it is played
+//! once more when its client goes: the same must come out.
 
 use sipwake_core::clock::Now;
 
@@ -39,9 +39,7 @@ mod recorded {
 
     impl Agent {
         pub(crate) fn new(seed: [u8; 32], removals: Option<&[u8]>, now: Now) -> Self {
-            let wanted = std::env::var_os("SIPWAKE_REPLAY_STORIES").is_some();
-            let cap = (wanted && STORIES.fetch_add(1, Ordering::Relaxed) < MOST_STORIES).then_some(MOST);
-            Self(RecordedAgent::new(seed, removals, cap, now))
+            Self(RecordedAgent::new(seed, removals, Some(MOST), now))
         }
     }
 
@@ -104,10 +102,11 @@ mod recorded {
 
     impl Drop for Agent {
         fn drop(&mut self) {
-            if std::thread::panicking() {
+            let wanted = std::env::var_os("SIPWAKE_REPLAY_STORIES").is_some() && !std::thread::panicking();
+            if !wanted || STORIES.fetch_add(1, Ordering::Relaxed) >= MOST_STORIES {
                 return;
             }
-            let Some(file) = self.0.recording() else { return };
+            let file = self.0.recording().expect("it is recorded");
             let recording = Recording::read(file.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{file}"));
             let played = recording.play();
             assert!(played.difference.is_none(), "{}\n{file}", played.difference.expect("there is one"));

@@ -364,7 +364,10 @@ import UserNotifications
         try await client.setToken(firstToken, for: account)
         try await client.register(account)
         for _ in 0..<6_000 where try gateway.tokens() != [firstToken] { try await Task.sleep(for: .milliseconds(10)) }
+        let events = client.events()
         #expect(try await client.logOut(account) == .durable)
+        // What it stores comes before it.
+        for await event in events { if case .loggedOut = event { break } }
         client.shutdown()
         let writes = PlayedKeychain.shared.writes
         run("alice")

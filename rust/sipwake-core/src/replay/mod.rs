@@ -3,7 +3,7 @@
 //! [`RecordedAgent`] is a [`UserAgent`](crate::user_agent::UserAgent) whose contract is written along: every input with its time, what
 //! was drawn at random, and every output. [`Recording`] reads the file and plays it: the same decisions and the same bytes must
 //! come out. A recording holds names, numbers and addresses, so that it takes the user's consent; it holds no password, digest,
-//! token, `X-PIID` or key: [`mask`] puts stand-ins of the same length in their place, by which the replay is run.
+//! token, `X-PIID` or key: `mask` puts stand-ins of the same length in their place, by which the replay is run.
 //!
 //! ```text
 //! file  = head LF *(step LF) end LF                                       ; JSON each

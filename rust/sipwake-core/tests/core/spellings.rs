@@ -176,3 +176,22 @@ fn wrong_credentials_are_told_as_such_by_a_407_too() {
     }
     assert_eq!((answers, stage.failures()), (3, vec![(&Failure::WrongCredentials, None)]));
 }
+
+#[test]
+fn an_end_beside_its_live_twin_without_a_lifetime_of_its_own_is_no_end() {
+    let mut stage = Stage::rfc8599();
+    stage.set_token(fcm("a:1"));
+    let sent = stage.register();
+    let prid = sent
+        .contact()
+        .split("pn-prid=")
+        .nth(1)
+        .and_then(|rest| rest.split(['>', ';']).next())
+        .expect("it is there")
+        .to_owned();
+    let moved = |port: u16| format!("<sip:alice@203.0.113.1:{port};pn-provider=fcm;pn-prid={prid}>");
+    let lines =
+        [format!("Contact: {};expires=0", moved(9)), format!("Contact: {}", moved(9)), "Expires: 900".to_owned()];
+    stage.reply(&sent, 200, &lines.each_ref().map(String::as_str));
+    assert_eq!(stage.last().expires.as_secs(), 900);
+}

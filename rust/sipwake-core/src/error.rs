@@ -76,3 +76,29 @@ pub(crate) fn check_text(field: &'static str, value: &str, max: usize) -> Result
 pub(crate) fn is_bidirectional_control(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
+
+/// Why a sealed push was not opened. Nothing of it is believed then.
+#[cfg_attr(feature = "replay", derive(serde::Deserialize))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Unopened {
+    /// No key of this phone opens it: it is for another one, or it was changed on the way.
+    #[error("no key of this phone opens the push")]
+    Foreign,
+    /// It is no envelope: cut short, or not in one of the two forms.
+    #[error("the sealed push is torn")]
+    Torn,
+    /// It is longer than a push can be.
+    #[error("the sealed push is longer than 2,800 bytes")]
+    TooLarge,
+    /// The same push was opened before.
+    #[error("the sealed push came a second time")]
+    Replayed,
+    /// What was sealed is not a JSON object.
+    #[error("what was sealed is not a JSON object")]
+    Unreadable,
+    /// The keys cannot be read now: the device was not unlocked yet, or the store fails.
+    #[error("the keys for sealed pushes cannot be read now")]
+    KeysUnreadable,
+}

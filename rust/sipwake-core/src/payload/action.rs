@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::identity::{CallIdentity, call_uuid, push_uuid};
 use super::shown::MAX_NAME;
-use super::{AppState, Channel, Hints, Payload, Priority, Vendor, shown};
+use super::{AppState, Channel, Hints, Payload, Priority, Unopened, Vendor, shown};
 
 /// How long an announced INVITE is waited for, unless the payload or the app says otherwise.
 pub(crate) const CALL_WINDOW: Duration = Duration::from_secs(40);
@@ -337,32 +337,6 @@ pub enum Problem {
     /// It is sealed, and was not opened.
     #[error("{0}")]
     Unopened(Unopened),
-}
-
-/// Why a sealed push was not opened. Nothing of it is believed then.
-#[cfg_attr(feature = "replay", derive(serde::Deserialize))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Unopened {
-    /// No key of this phone opens it: it is for another one, or it was changed on the way.
-    #[error("no key of this phone opens the push")]
-    Foreign,
-    /// It is no envelope: cut short, or not in one of the two forms.
-    #[error("the sealed push is torn")]
-    Torn,
-    /// It is longer than a push can be.
-    #[error("the sealed push is longer than 2,800 bytes")]
-    TooLarge,
-    /// The same push was opened before.
-    #[error("the sealed push came a second time")]
-    Replayed,
-    /// What was sealed is not a JSON object.
-    #[error("what was sealed is not a JSON object")]
-    Unreadable,
-    /// The keys cannot be read now: the device was not unlocked yet, or the store fails.
-    #[error("the keys for sealed pushes cannot be read now")]
-    KeysUnreadable,
 }
 
 impl Problem {

@@ -10,6 +10,9 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::clock::Now;
+pub use crate::error::Unopened;
+#[cfg(feature = "sealed")]
+use crate::sealed::PushKeys;
 #[cfg(feature = "replay")]
 pub(crate) use action::Age;
 use action::Seen;
@@ -23,7 +26,7 @@ mod shown;
 mod time;
 mod vendor;
 
-pub use action::{ActionKind, Duty, Ignored, Problem, PushAction, Unopened};
+pub use action::{ActionKind, Duty, Ignored, Problem, PushAction};
 pub(crate) use identity::user_part;
 pub use identity::{CallIdentity, call_uuid};
 pub(crate) use shown::name as shown_name;
@@ -248,13 +251,21 @@ pub fn parse_sealed_push<'a>(
 /// else is believed, whether it opens or not.
 #[cfg(feature = "sealed")]
 pub fn parse_push_with_keys<'a>(
-    keys: &mut crate::sealed::PushKeys,
+    keys: &mut PushKeys,
     payload: impl Into<Payload<'a>>,
     channel: Channel,
     hints: &Hints,
 ) -> Option<PushAction> {
     let payload = payload.into();
-    Some(match keys.open_payload(payload, hints.received.wall)? {
+    let wall = hints.received.wall;
+    // A web push may come as it was sent; otherwise one field holds what is sealed.
+    let opened = match payload {
+        Payload::Bytes(body) if !body.trim_ascii_start().starts_with(b"{") && PushKeys::is_envelope(body) => {
+            keys.open_body(body, wall)
+        }
+        _ => keys.open(payload.fields().ok()?.text("sealed")?, wall),
+    };
+    Some(match opened {
         Ok(opened) => action_of(Payload::Map(&opened).fields(), payload, channel, hints, true),
         Err(why) => action_of(Err(Problem::Unopened(why)), payload, channel, hints, false),
     })

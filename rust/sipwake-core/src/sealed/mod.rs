@@ -19,8 +19,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use shared_key::SharedKey;
 use web_push::KeyPair;
 
-use crate::payload::Payload;
-pub use crate::payload::Unopened;
+pub use crate::error::Unopened;
 use crate::snapshot::{Damage, open, seal};
 
 /// The key of the record that holds the keys. It is a secret: whoever reads it opens this phone's pushes.
@@ -200,21 +199,9 @@ impl PushKeys {
         self.read(message.unique(), content?)
     }
 
-    /// Opens a payload: what it has under `sealed`, or all of it where a web push comes as it was sent. `None` where nothing is
-    /// sealed.
-    pub(crate) fn open_payload(
-        &mut self,
-        payload: Payload<'_>,
-        wall: Duration,
-    ) -> Option<Result<HashMap<String, String>, Unopened>> {
-        if let Payload::Bytes(body) = payload
-            && !body.trim_ascii_start().starts_with(b"{")
-            && web_push::Message::parse(body).is_ok()
-        {
-            return Some(self.open_body(body, wall));
-        }
-        let fields = payload.fields().ok()?;
-        Some(self.open(fields.text("sealed")?, wall))
+    /// Whether bytes have the form of a web push's body.
+    pub(crate) fn is_envelope(body: &[u8]) -> bool {
+        web_push::Message::parse(body).is_ok()
     }
 
     fn is_for_nobody(&self) -> Unopened {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::account::{Account, AccountKey};
 use crate::calls::{self, Notes, Past, Side, State, Table};
 use crate::payload::{ActionKind, CALL_WINDOW, Duty, Hints, Ignored, Judged, PushAction};
-use crate::quiet::Quieted;
+use crate::snapshot::Quieted;
 use crate::snapshot::{Departed, Removals, StoredRemovals};
 
 /// How long before a binding ends servers push to have it refreshed, and how far their clocks may be off. OpenSIPS does so two

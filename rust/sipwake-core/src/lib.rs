@@ -20,7 +20,6 @@ pub mod judge;
 mod outbox;
 pub mod payload;
 pub mod push;
-mod quiet;
 mod random;
 pub mod record;
 pub mod redact;

@@ -6,9 +6,9 @@ use super::{Life, Registration};
 use crate::clock::Now;
 use crate::event::Event;
 use crate::outbox::Outbox;
-use crate::quiet::Quiet;
 use crate::record::Decision;
 use crate::snapshot::Durability;
+use crate::snapshot::Quiet;
 
 impl Registration {
     /// Sets until when the user does not want to be disturbed, in wall time; `None` or a time that has passed: not any more. Returns

@@ -1,0 +1,67 @@
+//! What survives the process: small records.
+
+mod envelope;
+mod memory;
+mod removals;
+mod wish;
+
+use std::fmt;
+
+use crate::account::AccountKey;
+
+pub use envelope::Damage;
+#[cfg(feature = "replay")]
+pub(crate) use envelope::resealed;
+pub(crate) use envelope::{each_readable, open, seal};
+pub(crate) use memory::{Bound, Former, MAX_LEFT, Memory, Spoken};
+pub(crate) use removals::{Departed, Quieted, Removal, Removals, StoredRemoval, StoredRemovals};
+pub use removals::{MAX_ACCOUNTS, MAX_REMOVALS};
+pub(crate) use wish::{Quiet, TokenWish};
+
+/// The key of the record that holds the pending removals and, by name alone, the users who logged out lately and those who do not want
+/// to be disturbed: apart from all else, so that damage there does not lose them.
+pub const REMOVALS: &str = "removals";
+/// The key of the record of calls that ended lately: at most 64, for an hour, as hashes alone.
+pub const CALLS: &str = "calls";
+
+/// The key of the black box's record: the decisions of the last wakes
+/// ([`poll_record`](crate::user_agent::UserAgent::poll_record)).
+pub const RECORD: &str = "record";
+
+/// Names one [`Output::Save`](crate::event::Output::Save).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SaveId(pub u64);
+
+/// One record for the store.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    /// By which [`handle_saved`](crate::user_agent::UserAgent::handle_saved) tells what became of it.
+    pub id: SaveId,
+    /// Where it is kept: [`REMOVALS`], [`CALLS`], or `binding-` and an account's key.
+    pub key: String,
+    /// What is kept; `None` removes the record. Holds secrets, tokens and HA1 values: overwrite it once it is stored.
+    pub bytes: Option<Vec<u8>>,
+    /// How safe it must be before the next output is done.
+    pub durability: Durability,
+}
+
+/// How safe a record must be before what depends on it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// A wish of the user: it must survive a power cut.
+    Wish,
+    /// Numbers reserved and answers seen: it must survive the process. A power cut may take it back, which costs a
+    /// round trip later, not a binding; and a disk's sync would cost more than the round trip that a wake takes.
+    Progress,
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Record({}, {:?} bytes)", self.key, self.bytes.as_ref().map(Vec::len))
+    }
+}
+
+/// Returns the key of an account's own record.
+pub fn binding_key(account: &AccountKey) -> String {
+    format!("binding-{account}")
+}

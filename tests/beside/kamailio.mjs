@@ -26,9 +26,17 @@ const freePort = () =>
   });
 const port = await freePort();
 const tls = /^(listen=tls|enable_tls|loadmodule "tls|modparam\("tls).*$/gm;
-const values = { PORT: port, FOLDER: state, PASSWORD: password, ALGORITHM: '' };
+const values = { PORT: port, FOLDER: state, PASSWORD: password, RECORD_ROUTE: 'record_route();', ALGORITHM: '' };
+// What the configuration leaves to be filled in, and this life does not know, would be read as a command.
+const fill = (text) =>
+  text.replace(/^[^#].*$/gm, (line) =>
+    line.replace(/@([A-Z_]+)@/g, (_, name) => {
+      assert(name in values, `kamailio.cfg asks for ${name}`);
+      return values[name];
+    }),
+  );
 const config = readFileSync(join(files, 'kamailio.cfg'), 'utf8').replace(tls, '');
-writeFileSync(join(state, 'kamailio.cfg'), config.replace(/@([A-Z_]+)@/g, (_, name) => values[name]));
+writeFileSync(join(state, 'kamailio.cfg'), fill(config));
 const log = openSync(join(state, 'log'), 'w');
 const options = ['-f', join(state, 'kamailio.cfg'), '-DD', '-E', '-m', '64', '-M', '8', '-w', state, '-Y', state];
 const kamailio = spawn(program, options, { stdio: ['ignore', 'ignore', log] });

@@ -65,6 +65,8 @@ fn renamed(manifest: &str) -> Result<String, String> {
     let (before, (version, after)) = package
         .and_then(|(before, rest)| Some((before, rest.split_once('"')?)))
         .ok_or("no version of the workspace")?;
+    // Its packages ask for each other by exactly that version.
+    let after = after.replace(&format!("version = \"={version}\""), &format!("version = \"={version}-planted\""));
     Ok(format!("{before}[workspace.package]\nversion = \"{version}-planted\"{after}"))
 }
 

@@ -457,6 +457,8 @@ public class SipWakePhone @JvmOverloads constructor(
     private fun show(call: PhoneCall) {
         if (serviceRuns && foremost()?.uuid == call.uuid) return serviceShows()
         attempt { notifications.show(call, call.uuid in silenced) }
+        // Its end may have come on another thread since it was looked up, and have taken away what was not there yet.
+        if (call.uuid in over) notifications.cancel(call.uuid)
     }
 
     @Volatile

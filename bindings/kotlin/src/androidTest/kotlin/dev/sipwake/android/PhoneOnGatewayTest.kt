@@ -21,6 +21,7 @@ import dev.sipwake.PushConfig
 import dev.sipwake.SipWakeEvent
 import dev.sipwake.Standing
 import java.time.Instant
+import java.util.UUID
 import kotlin.test.AfterTest
 import kotlin.test.Test
 import kotlin.test.assertEquals
@@ -78,7 +79,8 @@ class PhoneOnGatewayTest {
             shadowOf(Looper.getMainLooper()).idle()
             Thread.sleep(10)
         }
-        assertTrue(condition(), "$what: ${app.phone.registrations.value}, ${app.phone.calls.value}, ${app.phone.refusals.replayCache}")
+        val shown = shadowOf(app.system<NotificationManager>()).allNotifications.map { "${it.category} ${it.extras?.getCharSequence(Notification.EXTRA_TITLE)}" }
+        assertTrue(condition(), "$what: ${app.phone.registrations.value}, ${app.phone.calls.value}, $shown, ${app.phone.refusals.replayCache}")
     }
 
     private fun register(): Standing {
@@ -158,9 +160,10 @@ class PhoneOnGatewayTest {
     fun `a name that comes late is on the notification, from a later push, the INVITE or what the server asserts`() {
         register()
         val manager = app.system<NotificationManager>()
-        // One of a missed call may be there, too.
-        fun title() = shadowOf(manager).allNotifications.singleOrNull { it.category == Notification.CATEGORY_CALL }
-            ?.extras?.getCharSequence(Notification.EXTRA_TITLE)?.toString()
+        fun shown(call: UUID) = shadowOf(manager).getNotification(CallNotifications.id(call))
+        fun title() = app.phone.calls.value.singleOrNull()?.let { shown(it.uuid) }?.extras?.getCharSequence(Notification.EXTRA_TITLE)?.toString()
+        // Nothing may bring back what was taken away.
+        fun isOver(call: UUID) = app.phone.calls.value.isEmpty() && shown(call) == null
         fun push(vararg fields: Pair<String, String>) = Robolectric.setupService(SipWakePushService::class.java)
             .onMessageReceived(message(mapOf("ntype" to "0", "ntouser" to "alice", *fields), RemoteMessage.PRIORITY_NORMAL))
         runBlocking { app.phone.client().setCallPolicy(CallPolicy(window = 30.minutes)) }
@@ -168,8 +171,9 @@ class PhoneOnGatewayTest {
         until("its number") { title() == "1234" }
         push("nfrom" to "1234", "ncallid" to "c1", "nfromusername" to "Bob")
         until("a later push's name") { title() == "Bob" }
-        app.phone.hangUp(app.phone.calls.value.single().uuid)
-        until("it is over") { app.phone.calls.value.isEmpty() && shadowOf(manager).allNotifications.isEmpty() }
+        val first = app.phone.calls.value.single().uuid
+        app.phone.hangUp(first)
+        until("it is over") { isOver(first) }
 
         val asserted = JsonArray(listOf(JsonArray(listOf("P-Asserted-Identity", "\"Trillian\" <sip:dora@mock.example>").map(::JsonPrimitive))))
         for ((caller, display, headers, name) in listOf(
@@ -180,10 +184,10 @@ class PhoneOnGatewayTest {
             until("its number") { title() == caller }
             val placed = app.gateway.placeCall("alice", "from" to JsonPrimitive("sip:$caller@mock.example"), "display" to display, "headers" to headers)
             until(name) { title() == name }
-            assertEquals(name, app.phone.calls.value.single().label)
+            val call = app.phone.calls.value.single()
+            assertEquals(name, call.label)
             app.gateway.cancelCall(placed)
-            until("it is over") { app.phone.calls.value.isEmpty() }
-            manager.cancelAll()
+            until("it is over") { isOver(call.uuid) }
         }
     }
 
@@ -195,7 +199,8 @@ class PhoneOnGatewayTest {
         register()
         val placed = app.gateway.placeCall()
         until("it rings") { app.phone.calls.value.any { it.phase == CallPhase.RINGING } }
-        val service = Robolectric.buildService(SipWakeCallService::class.java).create().startCommand(0, 1).get()
+        val controller = Robolectric.buildService(SipWakeCallService::class.java).create().startCommand(0, 1)
+        val service = controller.get()
         val call = ServiceInfo.FOREGROUND_SERVICE_TYPE_PHONE_CALL
         app.phone.screenVisible = true
         assertEquals(call, service.type(), "it rings")
@@ -211,5 +216,9 @@ class PhoneOnGatewayTest {
         assertEquals(talks, service.type(), "the user may look at something else meanwhile")
         shadowOf(app).denyPermissions(Manifest.permission.RECORD_AUDIO)
         assertEquals(call, service.type(), "not without the permission")
+        // What it shows, it shows on threads of its own: nothing of it may be on its way when the next test begins.
+        app.phone.hangUp(app.phone.calls.value.single().uuid)
+        until("nothing is shown") { app.phone.calls.value.isEmpty() && shadowOf(service).isForegroundStopped }
+        controller.destroy()
     }
 }

@@ -122,6 +122,19 @@ import UserNotifications
         phone.end()
     }
 
+    @Test func aNameThatOnlyTheInviteBringsIsShown() async throws {
+        let phone = try await Device()
+        let asserted = [["P-Asserted-Identity", "\"Trillian\" <sip:bob@mock.example>"]]
+        for (fields, name) in [(["display": "Zaphod"], "Zaphod"), (["display": NSNull(), "headers": asserted], "Trillian")] as [([String: Any], String)] {
+            let call = try phone.pushedCall(fields, withoutName: true)
+            #expect(phone.callKit.call(call.uuid)?.name != name, "the push knows only a number")
+            try await phone.until(name) { phone.callKit.call(call.uuid)?.name == name }
+            _ = phone.callKit.userEnds(call.uuid)
+            try await phone.caller(call.number, sees: "rejected")
+        }
+        phone.end()
+    }
+
     @Test(arguments: ["2", "4"])
     func whatNeedNotBeReportedIsNot(type: String) async throws {
         let phone = try await Device()

@@ -73,11 +73,16 @@ final class Device {
         throw Timeout()
     }
 
-    /// Has a call placed, and its push delivered.
-    func pushedCall(_ fields: [String: Any] = [:]) throws -> (number: Int, uuid: UUID, payload: [AnyHashable: Any]) {
+    /// Has a call placed, and its push delivered; as from a server that knows no more than the number, if `withoutName`.
+    func pushedCall(_ fields: [String: Any] = [:], withoutName: Bool = false) throws -> (number: Int, uuid: UUID, payload: [AnyHashable: Any]) {
         try gateway.ask("sleep", ["user": "alice"])
         let number = try gateway.placeCall(fields)
-        let payload = try gateway.nextPush()
+        var payload = try gateway.nextPush()
+        if withoutName {
+            var data = try #require(payload["data"] as? [String: Any])
+            try #require(data.removeValue(forKey: "nfromusername") != nil)
+            payload["data"] = data
+        }
         let before = callKit.reports.count
         try #require(deliver(payload).reported)
         return (number, callKit.reports[before], payload)

@@ -33,7 +33,6 @@ fn a_refresh_that_is_refused_for_now_is_tried_again() {
 fn a_hold_without_session_expires_ends_the_timer() {
     let (mut phone, mut bob, call) = Phone::connected("Session-Expires: 1800;refresher=uac\r\nSupported: timer\r\n");
     phone.pass(seconds(1700));
-    bob.headers = String::new();
     phone.receive(&bob.within("INVITE", "", Some(&OFFER.replace("1 1 IN", "1 2 IN"))));
     assert!(phone.agent.respond_offer(call, Some(Offer::sdp(ANSWER)), phone.now));
     phone.drain();
@@ -42,6 +41,25 @@ fn a_hold_without_session_expires_ends_the_timer() {
     phone.happened();
     phone.pass(seconds(4000));
     assert!(phone.happened().is_empty());
+}
+
+#[test]
+fn a_hold_by_update_without_session_expires_ends_the_timer_and_one_with_it_renews_it() {
+    for (again, ends) in [("", false), ("Session-Expires: 1800;refresher=uac\r\nSupported: timer\r\n", true)] {
+        let (mut phone, mut bob, call) =
+            Phone::connected("Session-Expires: 1800;refresher=uac\r\nSupported: timer\r\n");
+        phone.pass(seconds(1700));
+        let hold = format!("{}a=sendonly\r\n", OFFER.replace("1 1 IN", "1 2 IN"));
+        phone.receive(&bob.within("UPDATE", again, Some(&hold)));
+        assert_eq!(phone.happened(), ["offered"]);
+        assert!(phone.agent.respond_offer(call, Some(Offer::sdp(ANSWER)), phone.now));
+        phone.drain();
+        assert_eq!(phone.said().last().map(String::as_str), Some("200 UPDATE"), "no ACK follows it");
+        phone.pass(seconds(1000));
+        assert!(phone.happened().is_empty(), "the first timer is over, and its end is not: {again}");
+        phone.pass(seconds(3000));
+        assert_eq!(!phone.happened().is_empty(), ends, "{again}");
+    }
 }
 
 #[test]

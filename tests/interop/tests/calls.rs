@@ -73,6 +73,30 @@ async fn other_media_is_refused_or_taken_by_the_app() {
     .await;
 }
 
+#[tokio::test]
+async fn a_hold_by_update_and_its_end_are_offers_that_the_app_answers() {
+    over_every_transport(async |place| {
+        let mut phone = place.phone().await;
+        let Some(caller) = place.called("hold.xml") else { return };
+        let uuid = phone.ringing().await;
+        phone.client.accept(uuid, answer("caller")).await.expect("it rings");
+        for direction in ["a=sendonly", "a=sendrecv"] {
+            let offered = |change: &CallChange| match change {
+                CallChange::Offered { offer: Some(offer) } => {
+                    Some(String::from_utf8_lossy(&offer.body).contains(direction))
+                }
+                _ => None,
+            };
+            assert!(phone.change("an offer", offered).await.1, "{direction}");
+            phone.client.respond_offer(uuid, Some(answer("caller"))).await.expect("it waits");
+        }
+        assert_eq!(phone.ended().await, (uuid, Ended::HungUpByCaller));
+        caller.succeed().await;
+        phone.leave(1).await;
+    })
+    .await;
+}
+
 /// So many calls in a row over each of some transports.
 async fn calls_in_a_row(places: [(&str, Transport); 2], count: usize) {
     let Some(server) = Kamailio::start(Algorithm::Sha256).await else { return };

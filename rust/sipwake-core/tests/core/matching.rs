@@ -399,3 +399,29 @@ fn a_call_that_an_earlier_process_missed_is_refused_when_it_comes_after_all() {
     let record = String::from_utf8(later.store[CALLS].clone()).expect("text");
     assert!(!record.contains("1234") && !record.contains("call-1"), "{record}");
 }
+
+/// A later process knows nothing of the call that went on: the caller and the server hear so, and nobody rings.
+#[test]
+fn a_request_inside_a_call_that_a_kill_ended_is_answered_with_481_and_the_next_call_rings() {
+    let mut killed = ready();
+    killed.input(invite("call-1", "1234"));
+    let uuid = call(&killed)[0];
+    killed.all();
+    assert!(killed.agent.accept(uuid, Offer::sdp("v=0\r\n"), killed.now));
+    killed.drain();
+    let to = killed.one().header("To").expect("it has one").to_owned();
+    let within = |method: &str, cseq: u32| {
+        request(method, &format!("{method}{cseq}"), "call-1", "1234", "", "")
+            .replace("To: <sip:alice@example.com>", &format!("To: {to}"))
+            .replace("CSeq: 7", &format!("CSeq: {cseq}"))
+    };
+    killed.input(within("ACK", 7));
+    assert!(matches!(killed.calls().last(), Some(CallChange::Connected { .. })), "{:?}", killed.calls());
+    let mut later = awake(&killed);
+    for (cseq, method) in (8..).zip(["INVITE", "UPDATE", "INFO", "BYE"]) {
+        assert_eq!(heard(&mut later, within(method, cseq)), [481], "{method}");
+    }
+    assert!(heard(&mut later, within("ACK", 8)).is_empty());
+    assert!(later.calls().is_empty(), "{:?}", later.calls());
+    assert_eq!(heard(&mut later, invite("call-2", "1234")), [180]);
+}

@@ -224,6 +224,9 @@ impl Binding {
         let nonces = self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces);
         nonces.turn_to(self.peer.host());
         sent.chain.auth.demand(who.account.minimum_digest());
+        if !sent.way.transport.is_secure() {
+            sent.chain.auth.doubt_realms();
+        }
         let slow = sent.chain.asked_at.is_some_and(|at| now.boot.saturating_sub(at) >= SLOW);
         if slow {
             sent.chain.auth.excuse();
@@ -328,8 +331,9 @@ impl Binding {
     ) {
         let Some(up) = self.up(flows) else { return };
         let kept = self.nonces.is_none();
+        let answered = !who.is_beside();
         let known = self.nonces(who);
-        if let Some((known, asked)) = known.changed_realm(challenges).filter(|_| !up.transport.is_secure()) {
+        if let Some((known, asked)) = known.changed_realm(challenges, answered).filter(|_| !up.transport.is_secure()) {
             let known = known.to_owned();
             outbox.warn(&who.key, Warning::RealmChanged { known, asked });
         }

@@ -43,7 +43,8 @@ pub enum Unusable {
         /// What the account allows.
         minimum: super::Algorithm,
     },
-    /// The realm asked for more before, on the same network: another hash, or a quality of protection. Somebody on the way may
+    /// The realm asked for more before, on the same network: another hash, or a quality of protection. Over a transport that
+    /// others can change it may also be a realm that never asked, at a host whose realms asked for more. Somebody on the way may
     /// have weakened the challenge.
     #[error(
         "the realm \"{realm}\" asks for less than before on this network ({algorithm}): its challenge may be forged"
@@ -72,12 +73,18 @@ pub struct Attempt {
     /// Realm and proxy flag of the challenges that the last request answered freshly.
     fresh: Vec<(String, bool)>,
     minimum: Option<Algorithm>,
+    in_the_clear: bool,
 }
 
 impl Attempt {
     /// Answers no challenge that asks for a weaker hash than this.
     pub(crate) fn demand(&mut self, minimum: Option<Algorithm>) {
         self.minimum = minimum;
+    }
+
+    /// The challenges come over a transport on which others can write along.
+    pub(crate) fn doubt_realms(&mut self) {
+        self.in_the_clear = true;
     }
 
     /// The last answer was so long on its way that its nonce may have lapsed: that it is refused blames no password.
@@ -108,7 +115,7 @@ impl Attempt {
                 return Next::NoUsableChallenge(Unusable::TooWeak { realm, algorithm, minimum });
             }
         }
-        if let Some(weakened) = picked.iter().find(|challenge| cache.is_downgraded_by(challenge)) {
+        if let Some(weakened) = picked.iter().find(|challenge| cache.is_downgraded_by(challenge, self.in_the_clear)) {
             let (realm, algorithm) = (weakened.realm.clone(), weakened.algorithm);
             return Next::NoUsableChallenge(Unusable::Downgraded { realm, algorithm });
         }

@@ -167,13 +167,17 @@ impl NonceCache {
     }
 
     /// Whether the challenge asks for less than its realm did before on this network, at any host and in either header field:
-    /// somebody on the way may have written it.
-    pub(super) fn is_downgraded_by(&self, challenge: &Challenge) -> bool {
+    /// somebody on the way may have written it. In the clear they may name another realm as well, so there that asks for no less
+    /// than every realm of this host did.
+    pub(super) fn is_downgraded_by(&self, challenge: &Challenge, in_the_clear: bool) -> bool {
         let mut known = self.nonces.iter().filter(|known| known.here && *known.realm == *challenge.realm).peekable();
-        match (known.peek(), self.floor) {
-            (None, Some(floor)) => is_more(floor, (challenge.algorithm, challenge.qop)),
-            _ => known.any(|known| known.is_stronger_than(challenge)),
+        if known.peek().is_some() {
+            return known.any(|known| known.is_stronger_than(challenge));
         }
+        let mut others = self.nonces.iter().filter(|known| known.here && known.host == self.host).peekable();
+        let below_others =
+            in_the_clear && others.peek().is_some() && others.all(|known| known.is_stronger_than(challenge));
+        below_others || self.floor.is_some_and(|floor| is_more(floor, (challenge.algorithm, challenge.qop)))
     }
 
     /// Whether a challenge inside a call asks for no less than this host did for that realm. A realm that it never named is
@@ -190,12 +194,14 @@ impl NonceCache {
         known.is_some_and(|known| *known.value == *challenge.nonce)
     }
 
-    /// The realm for which this host asked before, if that is none of those that ask now.
-    pub(crate) fn changed_realm(&self, challenges: &[Challenge]) -> Option<(&str, String)> {
+    /// The realm for which this host asked before, if that is none of those that ask now; with `answered`, only where the one
+    /// that asks is answered in the clear.
+    pub(crate) fn changed_realm(&self, challenges: &[Challenge], answered: bool) -> Option<(&str, String)> {
         let asked = challenges.iter().find(|challenge| {
             let own = |known: &&Nonce| known.host == self.host && known.proxy == challenge.proxy;
             let mut known = self.nonces.iter().filter(own).peekable();
-            known.peek().is_some() && known.all(|known| *known.realm != *challenge.realm)
+            let changed = known.peek().is_some() && known.all(|known| *known.realm != *challenge.realm);
+            changed && !(answered && self.is_downgraded_by(challenge, true))
         })?;
         let known = self.nonces.iter().rfind(|known| known.host == self.host && known.proxy == asked.proxy)?;
         Some((&known.realm, asked.realm.clone()))

@@ -47,6 +47,13 @@ impl Dialog {
         })
     }
 
+    /// How much memory it takes beside its own size, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let texts = [&self.call_id, &self.local, &self.remote, &self.local_tag, &self.target];
+        let routes = self.routes.iter().map(|route| route.len() + size_of::<String>()).sum::<usize>();
+        routes + texts.into_iter().map(String::len).sum::<usize>()
+    }
+
     /// Whether it was opened by `sips:`: all its requests come over TLS then, and our Contact says so.
     pub(crate) fn is_secure(&self) -> bool {
         self.secure

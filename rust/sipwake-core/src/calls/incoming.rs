@@ -47,6 +47,17 @@ impl Calls {
         true
     }
 
+    /// Whether an answer may be kept, for which older ones are forgotten: a BYE is heard and answered however full it is, and may be
+    /// as large as any request.
+    fn forgets_answers_for(&mut self, needed: usize) -> bool {
+        while self.held() + needed > MAX_HELD {
+            if !self.answers.forget_one() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// How much memory all live requests and answers take, in bytes.
     fn held(&self) -> usize {
         let invitations = self.invitations.iter().map(Invitation::size);
@@ -107,7 +118,7 @@ impl Calls {
             builder = builder.header(name, value);
         }
         let Ok(bytes) = builder.finish() else { return cx.outbox.discard(Discard::Malformed) };
-        if let Some(key) = key {
+        if let Some(key) = key.filter(|key| self.forgets_answers_for(key.size() + bytes.len())) {
             self.answers.keep(key, bytes.clone(), cx.now.boot);
         }
         // The app may have thought for longer than the flow lived.

@@ -91,7 +91,7 @@ impl Session {
         let sent = self.request.as_ref().map_or(0, |request| request.bytes.len());
         let last_ack = self.last_ack.as_ref().map_or(0, |(_, bytes)| bytes.len());
         let asked = self.asked.iter().map(Asked::size).sum::<usize>();
-        self.local.body.len() + remote + change + sent + last_ack + asked + size_of::<Self>()
+        self.dialog.size() + self.local.body.len() + remote + change + sent + last_ack + asked + size_of::<Self>()
     }
 
     /// Whether we are hanging up.

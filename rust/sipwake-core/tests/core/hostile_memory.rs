@@ -1,9 +1,10 @@
 //! What a hostile server may have the client hold: all live requests together stay within 4 MiB.
 
-use sipwake_core::event::{Discard, Event, Offer};
+use sipwake_core::account::Transport;
+use sipwake_core::event::{CallChange, Discard, Event, Offer};
 
 use crate::incoming::{call, invite, ready, request};
-use crate::support::{Sent, Stage};
+use crate::support::{Sent, Stage, fcm, mpush, over};
 
 /// Of each request; some servers do send that much, and 64 KiB is the largest that is read.
 const LARGE: usize = 56 * 1024;
@@ -77,4 +78,84 @@ fn a_bye_is_heard_however_full_it_is() {
     stage.all();
     stage.input(within("BYE", "bye").replace("CSeq: 7 ", "CSeq: 8 "));
     assert!(stage.all().iter().any(|sent| sent.code() == Some(200)));
+}
+
+/// Answers repeat the Via.
+fn wide(method: &str, number: usize) -> String {
+    let via = format!("Via: SIP/2.0/UDP 198.51.100.2;branch=z9hG4bK{number};x={}\r\n", "x".repeat(7000));
+    request(method, &format!("{method}{number}"), &format!("{method}{number}"), "1234", &via.repeat(8), "")
+}
+
+#[test]
+fn answers_to_requests_that_are_heard_however_full_it_is_fill_no_more_either() {
+    let mut stage = ready();
+    let mut answer = |text: &str| {
+        stage.input(text);
+        let answer = stage.one();
+        (answer.header("To").expect("a To").to_owned(), answer.text.len())
+    };
+    let first: Vec<_> = (0..250).map(|number| answer(&wide("BYE", number))).collect();
+    assert!(first[0].1 > 8 * 7000, "each is large");
+    // What is kept is repeated, tag and all.
+    let kept = first.iter().enumerate().rev().take_while(|(number, first)| answer(&wide("BYE", *number)) == **first);
+    let size: usize = kept.map(|(_, (_, size))| size).sum();
+    assert!((8 * 7000..=4 * 1024 * 1024).contains(&size), "{size} bytes are kept");
+    stage.input(invite("real", "1234"));
+    assert_eq!(stage.all().iter().filter_map(Sent::code).collect::<Vec<_>>(), [180]);
+}
+
+#[test]
+fn calls_that_are_up_count_with_their_routes() {
+    let mut stage = ready();
+    let route = format!("Record-Route: <sip:p.example.com;lr;x={}>\r\n", "x".repeat(7000));
+    for number in 0..120 {
+        let name = format!("c{number}");
+        stage.input(request("INVITE", &name, &name, &format!("u{number}"), &route.repeat(7), ""));
+        stage.all();
+        let Some(uuid) = call(&stage).last().copied() else { continue };
+        if !stage.agent.accept(uuid, Offer::sdp("v=0\r\n"), stage.now) {
+            continue;
+        }
+        stage.drain();
+        let ok = stage.all().pop().expect("the 200");
+        let tagged = format!("To: {}\r\n", ok.header("To").expect("a To"));
+        let ack = request("ACK", &format!("ack{number}"), &name, &format!("u{number}"), "", "");
+        stage.input(ack.replace("To: <sip:alice@example.com>\r\n", &tagged));
+    }
+    let up = stage.calls().iter().filter(|change| matches!(change, CallChange::Connected { .. })).count();
+    assert!((8..=4 * 1024 * 1024 / (7 * 7000)).contains(&up), "{up} calls");
+    assert!(too_many(&stage), "what is dropped is told");
+}
+
+#[test]
+fn bodies_of_many_parts_and_halves_of_requests_fill_no_more_than_four_mebibytes() {
+    let mut stage = ready();
+    let part = format!("--b\r\nContent-Type: application/x\r\n\r\n{}\r\n", "x".repeat(3500));
+    let body = part.repeat(15) + "--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n--b--\r\n";
+    let named = |number: usize| {
+        let name = format!("m{number}");
+        let lines = "Content-Type: multipart/mixed;boundary=b\r\n";
+        request("INVITE", &name, &name, &format!("u{number}"), lines, &body)
+    };
+    for number in 0..200 {
+        stage.input(named(number));
+    }
+    let ringing = stage.all().iter().filter(|sent| sent.code() == Some(180)).count();
+    assert!((8..=4 * 1024 * 1024 / body.len()).contains(&ringing), "{ringing} of {} bytes each", body.len());
+
+    // Over a stream what comes in halves is one request at a time, and what never ends is given up with its flow.
+    let mut stage = Stage::new(over(Transport::Tcp), mpush());
+    stage.set_token(fcm("a:1"));
+    stage.registered();
+    let half = named(0);
+    stage.input(&half[..half.len() / 2]);
+    stage.input(&half[half.len() / 2..]);
+    assert_eq!(stage.all().iter().filter_map(Sent::code).collect::<Vec<_>>(), [180]);
+    let flow = stage.flow();
+    for _ in 0..100 {
+        if stage.up.contains(&flow) {
+            stage.input_on(flow, "X-Padding: ".to_owned() + &"x".repeat(1000) + "\r\n");
+        }
+    }
+    assert!(!stage.up.contains(&flow), "100 kB without an end");
 }

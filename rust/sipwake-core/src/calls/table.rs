@@ -22,7 +22,8 @@ const MAX_A_MINUTE: u32 = 64;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Calls at once whose INVITE is here.
 const MAX_CALLS: usize = 128;
-/// Ended calls remembered; the one that ended first goes first.
+/// Ended calls remembered. Of what only pushes spoke of, the one that ended first goes first: whoever learnt the token can send as
+/// many of those as they like.
 pub(crate) const MAX_TOMBSTONES: usize = 128;
 /// How long an ended call is remembered: pushes have been seen to come many minutes late.
 pub(crate) const TOMBSTONE: Duration = Duration::from_secs(3600);
@@ -143,6 +144,16 @@ impl Entry {
     /// Whether the user, or the app in the user's place, refused it.
     fn was_refused(&self) -> bool {
         self.refusal.is_some() || matches!(self.state, State::Over(Ended::Declined))
+    }
+
+    /// How much is lost if it is forgotten: nothing by which a cancel push came first, little by what a push announced and nobody
+    /// refused.
+    fn weight(&self) -> u8 {
+        match (self.invite.is_some() || self.was_refused(), self.overtaken) {
+            (true, _) => 2,
+            (false, false) => 1,
+            (false, true) => 0,
+        }
     }
 
     /// Whether a cancel push ends it. That of a call that the user has answered is late, or means the user's other devices; and a
@@ -285,7 +296,7 @@ impl Table {
         entry.ended_at = now;
         let tombstones = || self.entries.iter().enumerate().filter(|(_, entry)| matches!(entry.state, State::Over(_)));
         if tombstones().count() > MAX_TOMBSTONES
-            && let Some((oldest, _)) = tombstones().min_by_key(|(_, entry)| entry.ended_at)
+            && let Some((oldest, _)) = tombstones().min_by_key(|(_, entry)| (entry.weight(), entry.ended_at))
         {
             self.entries.remove(oldest);
         }

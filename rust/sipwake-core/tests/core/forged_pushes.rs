@@ -6,7 +6,7 @@ use sipwake_core::payload::{ActionKind, Channel, Duty, PushAction};
 use uuid::Uuid;
 
 use crate::incoming::{call, invite, ready, request};
-use crate::support::{Sent, Stage, account, mpush, seconds};
+use crate::support::{Sent, Stage, account, fcm, mpush, seconds};
 
 fn announces(id: &str, from: &str) -> String {
     format!(r#"{{"ntype":"0","nfrom":"{from}","ncallid":"{id}","ntouser":"alice"}}"#)
@@ -172,6 +172,79 @@ fn late_cancels_of_calls_that_were_announced_are_no_strays() {
     assert!(!stage.events.iter().any(|event| matches!(event, Event::Discarded { .. })), "{:?}", stage.events);
 }
 
+#[test]
+fn no_flood_of_stray_cancels_has_a_call_ring_that_the_user_declined() {
+    for number in [1, 127, 128, 500] {
+        let mut stage = ready();
+        stage.push(&announces("c", "1234"));
+        let uuid = call(&stage)[0];
+        assert!(stage.agent.decline(uuid, Decline::Everywhere, stage.now));
+        stage.drain();
+        stage.all();
+        for forged in 0..number {
+            stage.push(&cancels(&format!("forged{forged}"), "666"));
+        }
+        assert!(!stage.push(&announces("c", "1234")).is_call(), "after {number}");
+        stage.all();
+        stage.input(invite("c", "1234"));
+        let codes: Vec<u16> = stage.all().iter().filter_map(Sent::code).collect();
+        assert_eq!((codes, rings(&stage)), (vec![603], 0), "after {number}");
+    }
+}
+
+#[test]
+fn no_flood_of_calls_that_are_announced_and_cancelled_has_one_ring_again_that_is_over() {
+    for declined in [true, false] {
+        let mut stage = ready();
+        stage.add(account(|config| config.aor = "sip:bob@example.com".into()), mpush());
+        if declined {
+            stage.push(&announces("c", "1234"));
+            let uuid = call(&stage)[0];
+            assert!(stage.agent.decline(uuid, Decline::Everywhere, stage.now));
+            stage.drain();
+        } else {
+            rings_with_180(&mut stage, "c", "1234");
+            stage.input(request("CANCEL", "c", "c", "1234", "", ""));
+        }
+        stage.events.clear();
+        for to in ["alice", "bob", "zed"] {
+            for number in 0..64 {
+                let forged = |ntype| {
+                    format!(r#"{{"ntype":"{ntype}","nfrom":"x{number}","ncallid":"{to}{number}","ntouser":"{to}"}}"#)
+                };
+                stage.push(&forged(0));
+                stage.push(&forged(2));
+            }
+        }
+        assert!(ends(&stage).len() > 128, "more than tombstones are kept");
+        stage.all();
+        assert!(!stage.push(&announces("c", "1234")).is_call(), "declined: {declined}");
+        stage.all();
+        let before = rings(&stage);
+        stage.input(request("INVITE", "another-branch", "c", "1234", "", ""));
+        let code = if declined { 603 } else { 487 };
+        assert_eq!(stage.all().iter().filter_map(Sent::code).collect::<Vec<_>>(), [code]);
+        assert_eq!(rings(&stage), before);
+    }
+}
+
+#[test]
+fn an_id_of_ten_kilobytes_is_none_and_names_no_call() {
+    let long = |letter: &str| letter.repeat(10 * 1024);
+    let mut stage = ready();
+    stage.push(&announces("real", "1234"));
+    stage.push(&announces(&long("a"), "5678"));
+    assert_eq!(announced(&stage), 2);
+    for forged in
+        [cancels(&long("a"), "1234"), cancels(&long("r"), "9999"), cancels(&format!("real{}", long("x")), "1234")]
+    {
+        stage.push(&forged);
+        assert!(ends(&stage).is_empty(), "{:?}", ends(&stage));
+    }
+    rings_with_180(&mut stage, &long("i")[..4000], "4711");
+    rings_with_180(&mut stage, "real", "1234");
+}
+
 // Limits.
 
 #[test]
@@ -210,6 +283,22 @@ fn a_flood_for_one_account_leaves_the_others_their_pushes() {
     }
     let for_bob = r#"{"ntype":"0","nfrom":"9","ncallid":"b","ntouser":"bob"}"#;
     assert!(stage.push(for_bob).is_call());
+}
+
+#[test]
+fn a_flood_that_names_nobody_or_a_stranger_leaves_each_account_its_pushes() {
+    for to in ["", r#","ntouser":"zed""#, r#","ntouser":"alice@elsewhere.example""#] {
+        let mut stage = ready();
+        stage.add(account(|config| config.aor = "sip:bob@example.com".into()), mpush());
+        stage.set_token(fcm("a:1"));
+        for number in 0..400 {
+            stage.push(&format!(r#"{{"ntype":"0","nfrom":"x{number}","ncallid":"f{number}"{to}}}"#));
+        }
+        assert!(announced(&stage) <= 64, "{to}");
+        let for_bob = r#"{"ntype":"0","nfrom":"9","ncallid":"b","ntouser":"bob"}"#;
+        assert!(stage.push(for_bob).is_call(), "{to}");
+        rings_with_180(&mut stage, "real", "1234");
+    }
 }
 
 #[test]

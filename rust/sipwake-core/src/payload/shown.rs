@@ -24,7 +24,7 @@ pub(super) fn line(text: &str, max: usize) -> Option<String> {
         return Some(text.to_owned());
     }
     let (mut shown, mut count, mut marks) = (String::new(), 0, 0);
-    let mut after_visible = false;
+    let (mut after_visible, mut after_selector) = (false, false);
     for c in text.chars() {
         let c = if c.is_whitespace() || is_blank(c) { ' ' } else { c };
         if c.is_control() || is_bidirectional_control(c) {
@@ -34,11 +34,12 @@ pub(super) fn line(text: &str, max: usize) -> Option<String> {
             continue;
         }
         if is_joiner(c) {
-            if !after_visible {
+            // An emoji of several parts may have a selector before its joiner.
+            if !after_visible && !(after_selector && c == '\u{200d}') {
                 continue;
             }
-            after_visible = false;
-        } else if is_default_ignorable(c) {
+            (after_visible, after_selector) = (false, after_visible && c >= '\u{fe00}');
+        } else if is_default_ignorable(c) || is_invisible(c) {
             continue;
         } else if is_combining_mark(c) {
             marks += 1;
@@ -46,7 +47,7 @@ pub(super) fn line(text: &str, max: usize) -> Option<String> {
                 continue;
             }
         } else {
-            (marks, after_visible) = (0, c != ' ');
+            (marks, after_visible, after_selector) = (0, c != ' ', false);
         }
         if count == max {
             break;
@@ -63,9 +64,20 @@ fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}')
 }
 
-/// Looks like a space and is none.
+/// Looks like a space and is none: fillers, blank signs, and the place of an object that is not there.
 fn is_blank(c: char) -> bool {
-    matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}')
+    matches!(
+        c,
+        '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}' | '\u{fffc}' | '\u{13441}'
+            ..='\u{13442}' | '\u{16fe4}' | '\u{1d159}'
+    )
+}
+
+/// Shows nothing by itself, though it may be no `Default_Ignorable_Code_Point`: annotations and hieroglyphs' joiners of plain
+/// text, and what is no character.
+fn is_invisible(c: char) -> bool {
+    let no_character = matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe;
+    no_character || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}')
 }
 
 /// Unicode's `Default_Ignorable_Code_Point` property: shows nothing.
@@ -110,12 +122,27 @@ mod tests {
             "\u{200d}\u{fe0f}",
             "\u{e0041}",
             "\u{301}\u{301}",
+            "\u{fffc}\u{1d159}",
+            "\u{16fe4}\u{13441}",
+            "\u{fff9}\u{fffb}\u{13430}",
+            "\u{ffff}\u{fdd0}\u{10fffe}",
         ] {
             assert_eq!(line(empty, 64), None, "{empty:?}");
         }
         assert_eq!(line("Ba\u{200b}nk\u{2060}\u{ad}", 64).as_deref(), Some("Bank"));
         assert_eq!(line("\u{3164}Bank\u{2800}", 64).as_deref(), Some("Bank"));
+        assert_eq!(line("Ba\u{fff9}nk\u{fffe}\u{fffc}", 64).as_deref(), Some("Bank"));
         assert_eq!(line("\u{645}\u{6cc}\u{200c}\u{200c}\u{62e}", 64).as_deref(), Some("\u{645}\u{6cc}\u{200c}\u{62e}"));
+    }
+
+    #[test]
+    fn an_emoji_of_several_parts_stays_one_and_carries_no_more_joiners_than_it_needs() {
+        for whole in ["\u{2764}\u{fe0f}\u{200d}\u{1f525}", "\u{1f3f3}\u{fe0f}\u{200d}\u{1f308}", "1\u{fe0f}\u{20e3}"] {
+            assert_eq!(line(whole, 64).as_deref(), Some(whole));
+        }
+        let stuffed = "a\u{fe0f}\u{200d}\u{200d}\u{fe0f}\u{200c}\u{200d}b";
+        assert_eq!(line(stuffed, 64).as_deref(), Some("a\u{fe0f}\u{200d}b"));
+        assert_eq!(line("a\u{200d}\u{fe0f}\u{200d}b", 64).as_deref(), Some("a\u{200d}b"));
     }
 
     #[test]

@@ -94,6 +94,14 @@ impl StateStore for FileStore {
         if !known.is_file() || known.len() > MAX_RECORD {
             return Err(StoreError("not a record's file".into()));
         }
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            if known.uid() != rustix::process::geteuid().as_raw() || known.mode() & 0o002 != 0 {
+                let why = "a record's file belongs to another user or others may write to it: remove it, or take that from them";
+                return Err(StoreError(why.into()));
+            }
+        }
         let mut bytes = Vec::with_capacity(usize::try_from(known.len()).unwrap_or_default());
         file.take(MAX_RECORD).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
@@ -267,9 +275,11 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// Makes sure that nobody else can put files into a folder.
+/// Makes sure that nobody else can put files into a folder, nor have another folder taken for it.
 fn check(folder: &Path) -> io::Result<()> {
     let known = fs::metadata(folder)?;
+    #[cfg(unix)]
+    let link = fs::symlink_metadata(folder)?;
     if !known.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
@@ -279,6 +289,9 @@ fn check(folder: &Path) -> io::Result<()> {
         let refuse = |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         if known.uid() != rustix::process::geteuid().as_raw() {
             return refuse("the store's folder belongs to another user");
+        }
+        if link.is_symlink() && ![0, known.uid()].contains(&link.uid()) {
+            return refuse("the store's folder is a link that another user made");
         }
         if known.mode() & 0o022 != 0 {
             return refuse("others may write to the store's folder: take that from them (chmod go-w)");
@@ -489,6 +502,44 @@ mod tests {
             assert!(store.load("binding-2").is_err(), "read through a link");
             fs::create_dir(store.folder.join("binding-3")).expect("ours");
             assert!(store.load("binding-3").is_err());
+
+            let own = folder.path().join("own");
+            fs::write(&own, b"kept").expect("ours");
+            fs::hard_link(&own, store.folder.join("departed.new")).expect("ours");
+            store.save("departed", b"secret").expect("save");
+            assert_eq!(fs::read(&own).expect("there"), b"kept", "written through a second name");
+
+            for name in ["binding-4", "binding-5.new"] {
+                let pipe = store.folder.join(name);
+                rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).expect("ours");
+            }
+            assert!(store.load("binding-4").is_err(), "a pipe is neither waited for nor read");
+            store.save("binding-5", b"ha1").expect("save");
+            assert_eq!(store.load("binding-5").expect("load").as_deref(), Some(b"ha1".as_slice()));
+        }
+
+        #[test]
+        fn what_others_planted_while_the_folder_was_open_to_them_is_not_read() {
+            let (folder, store) = store();
+            let planted = store.folder.join("binding-1");
+            fs::write(&planted, b"planted").expect("ours");
+            allow(&planted, 0o646);
+            assert!(store.load("binding-1").is_err(), "others may write to it");
+            store.save("binding-1", b"ha1").expect("save");
+            assert_eq!(store.load("binding-1").expect("load").as_deref(), Some(b"ha1".as_slice()));
+
+            let link = folder.path().join("link");
+            symlink(&store.folder, &link).expect("ours");
+            assert!(FileStore::open(&link).is_ok(), "the owner may have moved the folder");
+            // Only root can give files away.
+            if rustix::process::geteuid().is_root() {
+                std::os::unix::fs::chown(&planted, Some(65_534), None).expect("root may");
+                assert!(store.load("binding-1").is_err(), "it is somebody else's");
+                std::os::unix::fs::lchown(&link, Some(65_534), None).expect("root may");
+                let refused = FileStore::open(&link).expect_err("refused");
+                assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+                assert!(FileStore::open_read_only(&link).is_err());
+            }
         }
     }
 }

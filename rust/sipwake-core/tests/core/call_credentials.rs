@@ -4,11 +4,14 @@ use sipwake_core::call::HangUp;
 use sipwake_core::event::Offer;
 
 use crate::incoming::{call, invite, ready, request};
-use crate::support::{Sent, Stage, account, inside, mpush};
+use crate::support::{CHALLENGE, Sent, Stage, account, fcm, inside, mpush};
 
 /// A call that was answered and is being hung up: the REGISTER before it, and its BYE.
 fn hanging_up() -> (Stage, Sent, Sent) {
-    let mut stage = ready();
+    hanging_up_at(ready())
+}
+
+fn hanging_up_at(mut stage: Stage) -> (Stage, Sent, Sent) {
     stage.push(r#"{"ntype":"0","nfrom":"1234","ncallid":"c","ntouser":"alice"}"#);
     let register = stage.one();
     stage.ok(&register, &[]);
@@ -74,6 +77,78 @@ fn nobody_in_a_call_gets_an_answer_that_is_easier_to_crack_than_the_registrars()
             stage.reply(&bye, code, &[&format!("{name}: Digest {challenge}")]);
             stage.silent();
         }
+    }
+}
+
+#[test]
+fn of_several_challenges_in_a_call_the_registrars_own_is_answered_alone() {
+    let own = "Digest realm=\"asterisk\", nonce=\"own\", qop=\"auth\"";
+    for others in [
+        &["WWW-Authenticate: Digest realm=\"elsewhere\", nonce=\"x\""][..],
+        &["WWW-Authenticate: Digest realm=\"asterisk\", nonce=\"x\""],
+        &["Proxy-Authenticate: Digest realm=\"asterisk\", nonce=\"x\""],
+        &[
+            "Proxy-Authenticate: Digest realm=\"asterisk\", nonce=\"x\", algorithm=SHA-512-256",
+            "WWW-Authenticate: Basic realm=\"x\"",
+        ],
+    ] {
+        for first in [true, false] {
+            let (mut stage, _, bye) = hanging_up();
+            let own = format!("WWW-Authenticate: {own}");
+            let mut lines = others.to_vec();
+            lines.insert(if first { 0 } else { lines.len() }, &own);
+            stage.reply(&bye, 401, &lines);
+            let again = stage.one();
+            assert_eq!((again.auth("nonce"), again.headers("Authorization").len()), (Some("own"), 1), "{others:?}");
+            assert!(!again.text.contains("nonce=\"x\""), "{again:?}");
+        }
+    }
+}
+
+#[test]
+fn no_weaker_hash_is_answered_in_a_call_than_the_registrar_asked_for() {
+    for (challenge, answered) in [
+        ("qop=\"auth\"", false),
+        ("qop=\"auth\", algorithm=MD5", false),
+        ("qop=\"auth-int\", algorithm=MD5-sess", false),
+        ("algorithm=SHA-256", false),
+        ("qop=\"\", algorithm=SHA-256", false),
+        ("qop=\"auth\", algorithm=SHA-256", true),
+        ("qop=\"auth-int\", algorithm=SHA-256-sess, userhash=true", true),
+        ("qop=\"auth\", algorithm=SHA-512-256", true),
+    ] {
+        let mut stage = Stage::mpush();
+        stage.set_token(fcm("a:1"));
+        let first = stage.register();
+        stage.reply(&first, 401, &[&CHALLENGE.replace("algorithm=MD5", "algorithm=SHA-256")]);
+        let second = stage.one();
+        stage.ok(&second, &[]);
+        let (mut stage, _, bye) = hanging_up_at(stage);
+        stage.reply(&bye, 401, &[&format!("WWW-Authenticate: Digest realm=\"asterisk\", nonce=\"c\", {challenge}")]);
+        assert_eq!(stage.all().iter().any(|sent| sent.text.contains("nonce=\"c\"")), answered, "{challenge}");
+    }
+}
+
+#[test]
+fn what_one_gateway_asked_vouches_for_nobody_in_a_call_at_another() {
+    let config = account(|config| config.gateways = vec!["sip:a.example".into(), "sip:b.example".into()]);
+    for asks in [false, true] {
+        let mut stage = Stage::new(config.clone(), mpush());
+        stage.set_token(fcm("a:1"));
+        stage.registered();
+        let refresh = stage.register();
+        stage.reply(&refresh, 503, &[]);
+        let mut other = stage.one();
+        assert_eq!(stage.opened.last().map(String::as_str), Some("b.example:5060/udp"));
+        if asks {
+            stage.reply(&other, 401, &[CHALLENGE]);
+            other = stage.one();
+        }
+        stage.ok(&other, &[]);
+        stage.all();
+        let (mut stage, _, bye) = hanging_up_at(stage);
+        stage.reply(&bye, 401, &["WWW-Authenticate: Digest realm=\"asterisk\", nonce=\"c\", qop=\"auth\""]);
+        assert_eq!(stage.all().iter().any(|sent| sent.text.contains("nonce=\"c\"")), asks);
     }
 }
 

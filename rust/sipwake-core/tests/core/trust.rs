@@ -1,8 +1,8 @@
 //! To whom a password's digest, `X-PIID` and a push token go, and to whom they never do. Each test fails while its attack works.
 
 use sipwake_core::account::{AccountConfig, Transport};
-use sipwake_core::digest::{Algorithm, ha1};
-use sipwake_core::event::{Event, RedirectRefusal, Warning};
+use sipwake_core::digest::{Algorithm, Unusable, ha1};
+use sipwake_core::event::{Event, Failure, RedirectRefusal, Warning};
 use sipwake_core::push::{Mode, Provider, PushConfig};
 
 use crate::support::{CHALLENGE, Sent, Stage, account, fcm, mpush, over, rfc8599, seconds};
@@ -76,6 +76,11 @@ fn a_redirect_to_a_host_that_nobody_configured_is_told_and_nothing_is_sent_there
             "<sip:example.com@evil.example;transport=tls>",
             "<sip:com;transport=tls>",
             "<sip:evil.example;transport=wss>;q=1.0",
+            "<sip:other.com;transport=tls>",
+            "<sip:3405803842;transport=tls>",
+            "<sip:example.com.:5061@evil.example;transport=tls>",
+            "<sip:example.co;transport=tls>",
+            "<sip:.example.com.evil.example;transport=tls>",
         ] {
             let mut stage = redirected(over(transport), &[contact]);
             assert_eq!(stage.opened.len(), 1, "{transport:?} {contact}: {:?}", stage.opened);
@@ -163,6 +168,65 @@ fn a_maddr_does_not_lead_a_redirect_elsewhere() {
 }
 
 #[test]
+fn a_redirect_beside_or_above_a_configured_name_or_below_an_address_is_not_followed() {
+    let names = |config: &mut AccountConfig| {
+        config.gateways = vec!["sip:a.gw.example.net".into(), "sip:192.0.2.77".into(), "sip:[2001:db8::7]".into()];
+    };
+    for contact in [
+        "<sip:b.gw.example.net;transport=tls>",
+        "<sip:gw.example.net;transport=tls>",
+        "<sip:evil.192.0.2.77;transport=tls>",
+        "<sip:192.0.2.7;transport=tls>",
+        "<sip:192.0.2.77.evil.example;transport=tls>",
+        "<sip:[2001:db8::77];transport=tls>",
+    ] {
+        let mut stage = redirected(configured(names), &[contact]);
+        assert_eq!(refused(&stage), [RedirectRefusal::ForeignHost], "{contact}");
+        assert_eq!(
+            stage.opened.len(),
+            1 + usize::from(stage.has_a_flow()),
+            "the next gateway alone: {:?}",
+            stage.opened
+        );
+        assert!(stage.opened.iter().all(|hop| !hop.contains("evil") && !hop.contains("b.gw")), "{:?}", stage.opened);
+        stage.all();
+    }
+    // Nor by what is no SIP URI at all.
+    for contact in
+        ["*", "<tel:+15550100>", "<https://evil.example>", "<>", "sip:", "<sip:evil.example", "<mailto:a@evil.example>"]
+    {
+        let stage = redirected(over(Transport::Tls), &[contact]);
+        assert_eq!(stage.opened.len(), 1, "{contact}: {:?}", stage.opened);
+        assert_eq!(stage.failures().len(), 1, "{contact}");
+    }
+}
+
+#[test]
+fn no_route_or_path_that_a_server_names_leads_to_another_host() {
+    let mut stage = Stage::new(over(Transport::Tls), rfc8599());
+    stage.set_token(fcm("a:1"));
+    let routes = [
+        "Service-Route: <sip:evil.example;lr>",
+        "Path: <sip:evil.example;lr>",
+        "Record-Route: <sip:evil.example;lr>",
+        "Route: <sip:evil.example;lr>",
+        "P-Associated-URI: <sip:evil.example>",
+        "Contact: <sip:alice@evil.example>;expires=3600",
+        "X-MPUSH: sip:evil.example",
+        "X-Sy.AuthURI: sip:evil.example",
+    ];
+    stage.registered_with(&routes);
+    let refresh = stage.register();
+    assert!(!refresh.text.contains("evil.example"), "{refresh:?}");
+    stage.reply(&refresh, 503, &routes);
+    stage.advance(seconds(600));
+    for request in stage.all() {
+        assert!(!request.text.contains("evil.example"), "{request:?}");
+    }
+    assert!(stage.opened.iter().all(|hop| hop == "example.com:5061/tls"), "{:?}", stage.opened);
+}
+
+#[test]
 fn of_several_contacts_the_preferred_one_that_may_be_followed_is() {
     let contacts = [
         "<sip:evil.example;transport=tls>;q=1",
@@ -217,6 +281,43 @@ fn x_piid_never_goes_where_a_redirect_led() {
     assert!(stage.last().verdict.piid_withheld);
 }
 
+#[test]
+fn x_piid_goes_with_no_removal_and_with_nothing_that_is_sent_again_elsewhere() {
+    let mut stage = pinned();
+    let refresh = stage.register();
+    stage.reply(&refresh, 302, &["Contact: <sip:eu.example.com;transport=tls>"]);
+    let there = stage.one();
+    stage.reply(&there, 500, &[]);
+    stage.advance(seconds(3600));
+    let home = stage.all().pop().expect("it goes back");
+    assert_eq!(home.header("X-PIID"), Some(&*piid("asterisk")), "at home it is asked for");
+    stage.ok(&home, &[]);
+    stage.unbind();
+    let unbound = stage.one();
+    assert_eq!(unbound.header("X-PIID"), None);
+    stage.reply(&unbound, 302, &["Contact: <sip:eu.example.com;transport=tls>"]);
+    let there = stage.one();
+    assert_eq!(there.header("X-PIID"), None);
+    stage.ok(&there, &[]);
+    stage.log_out();
+    assert_eq!(stage.one().header("X-PIID"), None);
+}
+
+#[test]
+fn x_piid_that_the_clear_withholds_comes_neither_by_repetition_nor_by_a_redirect_to_tls() {
+    let mut config = of_mizutech(Transport::Udp);
+    config.realm = Some("asterisk".into());
+    let mut stage = Stage::new(config, mpush());
+    stage.set_token(fcm("a:1"));
+    let first = stage.register();
+    stage.advance(seconds(5));
+    let repeated = stage.all();
+    assert!(repeated.len() >= 2 && repeated.iter().all(|sent| sent.header("X-PIID").is_none()), "{repeated:?}");
+    stage.reply(&first, 302, &["Contact: <sip:example.com;transport=tls>"]);
+    let there = stage.one();
+    assert_eq!((there.transport(), there.header("X-PIID")), ("TLS", None), "the redirect may be forged: {there:?}");
+}
+
 // Nonces.
 
 #[test]
@@ -257,7 +358,7 @@ fn a_gateway_gets_no_answer_to_the_nonce_of_the_one_before() {
 #[test]
 fn a_challenge_is_no_weaker_because_it_comes_as_a_proxys_or_after_others() {
     let weak = "Digest realm=\"asterisk\", nonce=\"weak\"";
-    let many: Vec<String> = (0..4).map(|number| asks(&format!("r{number}"), "n")).collect();
+    let many: Vec<String> = (0..4).map(|number| asks(&format!("r{number}"), "n") + ", algorithm=SHA-256").collect();
     for crowd in [false, true] {
         let mut stage = Stage::new(account(|_| {}), None);
         let first = stage.register();
@@ -277,6 +378,46 @@ fn a_challenge_is_no_weaker_because_it_comes_as_a_proxys_or_after_others() {
         stage.reply(&refresh, if crowd { 401 } else { 407 }, &[&format!("{name}: {weak}")]);
         let answered = stage.all().iter().any(|sent| sent.text.contains("nonce=\"weak\""));
         assert!(!answered, "crowd {crowd}");
+    }
+}
+
+#[test]
+fn in_the_clear_a_realm_that_never_asked_asks_for_no_less_than_its_host_did() {
+    let strong = "WWW-Authenticate: Digest realm=\"asterisk\", nonce=\"n1\", qop=\"auth\", algorithm=SHA-256";
+    for (transport, refused) in [
+        (Transport::Udp, true),
+        (Transport::Tcp, true),
+        (Transport::Ws, true),
+        (Transport::Tls, false),
+        (Transport::Wss, false),
+    ] {
+        for (code, less) in [
+            (401, "WWW-Authenticate: Digest realm=\"moved\", nonce=\"weak\", qop=\"auth\""),
+            (401, "WWW-Authenticate: Digest realm=\"moved\", nonce=\"weak\", algorithm=SHA-256"),
+            (407, "Proxy-Authenticate: Digest realm=\"moved\", nonce=\"weak\""),
+        ] {
+            let mut stage = Stage::new(over(transport), None);
+            let first = stage.register();
+            stage.reply(&first, 401, &[strong]);
+            let second = stage.one();
+            stage.ok(&second, &[]);
+            let refresh = stage.register();
+            stage.reply(&refresh, code, &[less]);
+            let is_weak = |sent: &Sent| sent.text.contains("nonce=\"weak\"");
+            assert_eq!(stage.all().iter().any(is_weak), !refused, "{transport:?} {less}");
+            if refused {
+                let failures = stage.failures();
+                assert!(
+                    matches!(failures[..], [(Failure::Unanswerable(Unusable::Downgraded { .. }), _)]),
+                    "{failures:?}"
+                );
+                assert!(warnings(&stage).is_empty(), "it says that a changed realm was answered");
+                stage.network_changes();
+                let elsewhere = stage.one();
+                stage.reply(&elsewhere, code, &[less]);
+                assert!(stage.all().iter().any(is_weak), "another network may have another server");
+            }
+        }
     }
 }
 

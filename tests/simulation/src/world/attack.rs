@@ -47,6 +47,8 @@ pub(super) struct Attacker {
     foreign: BTreeSet<u64>,
     /// Numbers for which the phone rang, or which a true push announced to the app.
     heard: BTreeSet<String>,
+    /// What is announced now is not true.
+    forging: bool,
     /// A REGISTER was challenged in the name of the attacker's realm.
     asked_as_registrar: bool,
 }
@@ -81,7 +83,8 @@ impl World<'_> {
         // Whom the attacker wants silenced: the caller of now, or of soon.
         let victim = self.calls.len().saturating_sub(usize::from(way & 1));
         let to = phone::user(usize::from(way) % self.setting.accounts);
-        let payload = match way % 8 {
+        let before = number.saturating_sub(1);
+        let payload = match way % 11 {
             0 => format!(r#"{{"ntype":"2","nfrom":"+49{victim}","ncallid":"forged-{number}","ntouser":"{to}"}}"#),
             1 => format!(r#"{{"ntype":"2","nfrom":"+49{victim}"}}"#),
             2 => r#"{"ntype":"2"}"#.to_owned(),
@@ -91,16 +94,26 @@ impl World<'_> {
             4 => format!(r#"{{"ntype":"0","nfrom":"+666{number}","ncallid":"forged-{number}","ntouser":"{to}"}}"#),
             5 => format!(r#"{{"ntype":"0","nfrom":"+666{number}","ncallid":"forged-{number}"}}"#),
             6 => "{}".to_owned(),
+            // In the name of the caller of now or of soon, and taken back.
+            8 => {
+                format!(r#"{{"ntype":"0","nfrom":"+49{victim}","ncallid":"forged-{number}","ntouser":"{to}"}}"#)
+            }
+            9 => format!(r#"{{"ntype":"0","nfrom":"+49{victim}","ntouser":"{to}"}}"#),
+            10 => {
+                format!(r#"{{"ntype":"2","nfrom":"+49{victim}","ncallid":"forged-{before}","ntouser":"{to}"}}"#)
+            }
             _ => r#"{"ntype":"4"}"#.to_owned(),
         };
         let hints = Hints::at(self.phone.now(self.at));
         self.phone.asleep_until = 0;
         self.show(|| format!("    forged push {payload}"));
+        self.attacker.forging = true;
         self.with_agent(|agent, now| {
             let action = parse_push(payload.as_str(), Channel::FcmAndroid, &hints);
             let action = agent.gate().judge(action, &hints, now.boot);
             agent.handle_push(&action, *now);
         });
+        self.attacker.forging = false;
     }
 
     /// Whether the attacker answers a REGISTER in the server's place.
@@ -172,7 +185,9 @@ impl World<'_> {
                 if matches!(event.change, CallChange::Ringing { .. }) && digits % 2 == 0 {
                     self.later(SECOND, Due::Accept(self.phone.process, event.uuid));
                 }
-                self.attacker.heard.insert(number);
+                if !self.attacker.forging {
+                    self.attacker.heard.insert(number);
+                }
             }
             _ => {}
         }

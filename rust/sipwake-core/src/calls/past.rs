@@ -14,7 +14,8 @@ use crate::account::AccountKey;
 use crate::clock::Now;
 use crate::snapshot::{Damage, open, seal};
 
-/// Ended calls that are remembered; the one that ended first goes first.
+/// Ended calls that are remembered. Of what only pushes spoke of, the one that ended first goes first: whoever learnt the token can
+/// send as many of those as they like.
 const MAX_PAST: usize = 64;
 /// How long, by the wall clock.
 const REMEMBERED: u64 = 3600;
@@ -165,7 +166,8 @@ impl Past {
 
     fn push(&mut self, ended: Ended) {
         if self.ended.len() >= MAX_PAST {
-            self.ended.remove(0);
+            let first = self.ended.iter().position(Ended::is_hearsay).unwrap_or_default();
+            self.ended.remove(first);
         }
         self.ended.push(ended);
     }
@@ -187,6 +189,11 @@ impl Past {
 }
 
 impl Ended {
+    /// Whether nothing but pushes told of it, and nobody refused it.
+    fn is_hearsay(&self) -> bool {
+        self.owed.is_none() && self.refused.is_none() && self.invite.is_empty()
+    }
+
     /// Its INVITE has come. Returns the status that it hears.
     fn met(&mut self, ids: Vec<String>) -> u16 {
         self.ids.extend(ids.iter().filter(|id| !self.ids.contains(id)).cloned().collect::<Vec<_>>());

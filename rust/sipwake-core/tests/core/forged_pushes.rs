@@ -217,14 +217,19 @@ fn no_flood_of_calls_that_are_announced_and_cancelled_has_one_ring_again_that_is
             }
         }
         assert!(ends(&stage).len() > 128, "more than tombstones are kept");
-        stage.all();
-        assert!(!stage.push(&announces("c", "1234")).is_call(), "declined: {declined}");
-        stage.all();
-        let before = rings(&stage);
-        stage.input(request("INVITE", "another-branch", "c", "1234", "", ""));
-        let code = if declined { 603 } else { 487 };
-        assert_eq!(stage.all().iter().filter_map(Sent::code).collect::<Vec<_>>(), [code]);
-        assert_eq!(rings(&stage), before);
+        let mut later = stage.restart(account(|_| {}), mpush());
+        later.set_token(fcm("a:1"));
+        later.registered();
+        for (process, stage) in [("the same", &mut stage), ("a later", &mut later)] {
+            stage.all();
+            assert!(!stage.push(&announces("c", "1234")).is_call(), "{process} process, declined: {declined}");
+            stage.all();
+            let before = rings(stage);
+            stage.input(request("INVITE", "another-branch", "c", "1234", "", ""));
+            let code = if declined { 603 } else { 487 };
+            assert_eq!(stage.all().iter().filter_map(Sent::code).collect::<Vec<_>>(), [code], "{process} process");
+            assert_eq!(rings(stage), before);
+        }
     }
 }
 

@@ -17,9 +17,11 @@ import java.nio.file.StandardOpenOption.READ
 import java.nio.file.StandardOpenOption.WRITE
 import java.nio.file.attribute.BasicFileAttributes
 import java.nio.file.attribute.FileAttribute
+import java.nio.file.attribute.PosixFileAttributes
 import java.nio.file.attribute.PosixFilePermission.GROUP_WRITE
 import java.nio.file.attribute.PosixFilePermission.OTHERS_WRITE
 import java.nio.file.attribute.PosixFilePermissions
+import java.nio.file.attribute.UserPrincipal
 
 /**
  * Keeps each record in a file of this folder, for a desktop or a server. The files hold secrets and are not encrypted. Where the system
@@ -32,11 +34,12 @@ import java.nio.file.attribute.PosixFilePermissions
  */
 public class FileStore(private val folder: Path) : StateStore, AutoCloseable {
     private val hasOwners = "posix" in folder.fileSystem.supportedFileAttributeViews()
+    private val owner: UserPrincipal?
     private val lock: FileChannel
 
     init {
         Files.createDirectories(folder, *owners("rwx------"))
-        if (hasOwners) check()
+        owner = if (hasOwners) check() else null
         lock = FileChannel.open(folder.resolve("lock"), setOf(CREATE, WRITE, NOFOLLOW_LINKS), *owners("rw-------"))
         val mine = try {
             lock.tryLock() != null
@@ -54,6 +57,7 @@ public class FileStore(private val folder: Path) : StateStore, AutoCloseable {
         try {
             // A pipe in its place would be waited for without end.
             if (!Files.readAttributes(file, BasicFileAttributes::class.java, NOFOLLOW_LINKS).isRegularFile) throw IOException("$file is no file")
+            if (owner != null) checkOwner(file, owner)
             return Files.newInputStream(file, READ, NOFOLLOW_LINKS).use { it.readAllBytes() }
         } catch (_: NoSuchFileException) {
             return null
@@ -87,14 +91,26 @@ public class FileStore(private val folder: Path) : StateStore, AutoCloseable {
     private fun owners(permissions: String): Array<FileAttribute<*>> =
         if (hasOwners) arrayOf(PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(permissions))) else emptyArray()
 
-    /** Makes sure that nobody else can put files into the folder. */
-    private fun check() {
+    /** What somebody put there while they could is not read. */
+    private fun checkOwner(file: Path, owner: UserPrincipal) {
+        val known = Files.readAttributes(file, PosixFileAttributes::class.java, NOFOLLOW_LINKS)
+        if (known.owner() != owner || OTHERS_WRITE in known.permissions()) {
+            throw IOException("$file belongs to another user or others may write to it: remove it, or take that from them")
+        }
+    }
+
+    /** Makes sure that nobody else can put files into the folder, nor have another folder taken for it. Returns who we are. */
+    private fun check(): UserPrincipal {
         if (Files.getPosixFilePermissions(folder).any { it == GROUP_WRITE || it == OTHERS_WRITE }) {
             throw IOException("others may write to $folder: take that from them (chmod go-w)")
         }
         val ours = Files.createTempFile(folder, "owner", "")
         try {
-            if (Files.getOwner(ours) != Files.getOwner(folder)) throw IOException("$folder belongs to another user")
+            val owner = Files.getOwner(ours)
+            if (Files.getOwner(folder) != owner) throw IOException("$folder belongs to another user")
+            val linked = Files.isSymbolicLink(folder) && Files.getOwner(folder, NOFOLLOW_LINKS).let { it != owner && it.name != "root" }
+            if (linked) throw IOException("$folder is a link that another user made")
+            return owner
         } finally {
             Files.deleteIfExists(ours)
         }

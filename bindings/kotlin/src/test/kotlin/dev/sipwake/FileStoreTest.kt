@@ -71,4 +71,28 @@ class FileStoreTest {
         Files.createSymbolicLink(folder.resolve("lock"), elsewhere)
         assertFailsWith<IOException> { FileStore(folder) }
     }
+
+    @Test
+    fun `what others planted while the folder was open to them is not read`() {
+        val folder = place.resolve("store")
+        FileStore(folder).use { store ->
+            store.save("removals", byteArrayOf(1))
+            val kept = record(folder)
+            Files.setPosixFilePermissions(kept, PosixFilePermissions.fromString("rw-r--rw-"))
+            assertFailsWith<IOException> { store.load("removals") }
+            store.save("removals", byteArrayOf(2))
+            assertContentEquals(byteArrayOf(2), store.load("removals"))
+            // Only root can give files away.
+            if (Files.getOwner(folder).name == "root") {
+                Files.setAttribute(record(folder), "unix:uid", 65_534)
+                assertFailsWith<IOException> { store.load("removals") }
+            }
+        }
+        val link = Files.createSymbolicLink(place.resolve("link"), folder)
+        FileStore(link).close()
+        if (Files.getOwner(folder).name == "root") {
+            Files.setAttribute(link, "unix:uid", 65_534, NOFOLLOW_LINKS)
+            assertFailsWith<IOException> { FileStore(link) }
+        }
+    }
 }

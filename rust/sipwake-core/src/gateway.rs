@@ -100,9 +100,11 @@ impl Gateways {
         self.among(now, |_| true).unwrap_or_default()
     }
 
-    /// Returns the best gateway that has not failed in this round yet.
-    pub(crate) fn next(&self, now: Duration) -> Option<usize> {
-        self.among(now, |health| !health.tried)
+    /// Returns the best gateway that has not failed in this round yet. One that asked for a rest, or refused us, has it, unless a
+    /// caller waits.
+    pub(crate) fn next(&self, now: Duration, waited_for: bool) -> Option<usize> {
+        let has_rest = |health: &Health| health.asked_for_rest && now < health.rests_until;
+        self.among(now, |health| !health.tried && (waited_for || !has_rest(health)))
     }
 
     /// Whether this gateway has not failed in this round yet.
@@ -228,13 +230,13 @@ mod tests {
     fn a_round_tries_each_gateway_once() {
         let mut gateways = Gateways::new(3);
         let mut tried = Vec::new();
-        while let Some(next) = gateways.next(SECOND) {
+        while let Some(next) = gateways.next(SECOND, false) {
             tried.push(next);
             gateways.failed(next, None, SECOND);
         }
         assert_eq!(tried, [0, 1, 2]);
         gateways.end_round();
-        assert_eq!(gateways.next(SECOND), Some(0));
+        assert_eq!(gateways.next(SECOND, false), Some(0));
     }
 
     #[test]
@@ -267,6 +269,11 @@ mod tests {
         gateways.failed(0, Some(120 * SECOND), SECOND);
         gateways.failed(1, None, SECOND);
         assert_eq!(gateways.retry_after(2 * SECOND), None, "only one has asked");
+        gateways.end_round();
+        gateways.failed(1, None, 3 * SECOND);
+        assert_eq!(gateways.next(3 * SECOND, false), None);
+        assert_eq!(gateways.next(3 * SECOND, true), Some(0), "a caller waits");
+        assert_eq!(gateways.next(121 * SECOND, false), Some(0));
         gateways.failed(1, Some(300 * SECOND), SECOND);
         assert_eq!(gateways.retry_after(SECOND), Some(120 * SECOND));
         gateways.forget_failures();
@@ -286,7 +293,7 @@ mod tests {
                     _ => gateways.probed(index, load(u8::try_from(index % 5).unwrap_or_default()), now),
                 }
                 prop_assert!(gateways.best(now) < count);
-                prop_assert!(gateways.next(now).is_none_or(|next| next < count));
+                prop_assert!(gateways.next(now, false).is_none_or(|next| next < count));
             }
         }
 

@@ -22,7 +22,8 @@ impl Registration {
             // A call waits where the binding is, and there it is to be removed; else the best gateway is chosen.
             let home = self.home().filter(|home| self.gateways.is_untried(*home));
             let home = home.filter(|_| self.hurry > 0 || self.is_leaving());
-            let best = || self.gateways.next(now.boot).unwrap_or_else(|| self.gateways.best(now.boot));
+            let waited_for = self.hurry > 0;
+            let best = || self.gateways.next(now.boot, waited_for).unwrap_or_else(|| self.gateways.best(now.boot));
             let hop = home.unwrap_or_else(best);
             if hop != self.hop {
                 self.here.hope_for_tcp();

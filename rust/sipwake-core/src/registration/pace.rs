@@ -79,7 +79,7 @@ impl Registration {
         if hops > 1 {
             self.here.close(flows, outbox);
         }
-        if self.gateways.next(now.boot).is_some() {
+        if self.gateways.next(now.boot, self.hurry > 0).is_some() {
             log::info!("{}: {failure}; trying the next gateway", self.key);
             outbox.note(&self.key, Decision::next_gateway(&failure));
             return;

@@ -126,7 +126,10 @@ impl UserAgent {
             };
             // The user came back before it could be read, or logged out once more.
             if let Some(known) = self.registrations.iter_mut().find(|registration| *registration.key() == key) {
-                known.recall(removal.memory, now);
+                known.recall(removal.memory, &mut self.flows, &mut self.outbox, now);
+                // Else a later process would take up what was taken back.
+                known.save(&mut self.outbox, Durability::Wish);
+                self.outbox.save_removals(Durability::Wish);
                 continue;
             }
             match Registration::resume_removal(removal, self.outbox.random(), now) {
@@ -985,7 +988,12 @@ impl UserAgent {
 
     fn recall_account(&mut self, record: &str, memory: Memory, departed: Option<&StoredRemoval>, now: Now) {
         if let Some(known) = self.registrations.iter_mut().find(|known| binding_key(known.key()) == record) {
-            return known.recall(memory, now);
+            known.recall(memory, &mut self.flows, &mut self.outbox, now);
+            if known.is_leaving() {
+                // Its own record goes, and what it told is the log-out's from here on.
+                known.save(&mut self.outbox, Durability::Wish);
+            }
+            return;
         }
         // The user has logged out meanwhile; what an earlier process had bound is still there.
         let removal = departed.and_then(Removal::read).filter(|_| memory.bound.is_some());

@@ -132,6 +132,10 @@ impl Registrant {
         self.memory.separate_removal |= earlier.separate_removal;
         self.memory.realm = self.memory.realm.take().or(earlier.realm);
         self.memory.left_at = self.memory.left_at.or(earlier.left_at);
+        if self.memory.nonces.asked().next().is_none() {
+            // They tell which realms a log-out without the password needs HA1 for.
+            self.memory.nonces = earlier.nonces;
+        }
         if self.memory.shown == Shown::Nothing {
             self.memory.shown = earlier.shown;
             (self.memory.refused_at, self.memory.refused_why) = (earlier.refused_at, earlier.refused_why);

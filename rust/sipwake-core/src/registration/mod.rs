@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::account::{Account, AccountKey};
-use crate::binding::{Binding, Chain, LastList, Outcome, Purpose, Registrant, Sending};
+use crate::binding::{Binding, Chain, LastList, MAX_CLEANUPS, Outcome, Purpose, Registrant, Sending};
 use crate::clock::Now;
 use crate::event::Removed;
 use crate::flows::Flows;
@@ -31,7 +31,7 @@ use crate::push::{Dialect, Push, PushToken, Shown, Verdict};
 use crate::random::Random;
 use crate::record::AccountState;
 use crate::sip::Message;
-use crate::snapshot::{Bound, Durability, Memory, Removal, StoredRemoval, TokenWish};
+use crate::snapshot::{Bound, Durability, Former, Memory, Removal, StoredRemoval, TokenWish};
 
 use bucket::{Bucket, Tries};
 use late::Late;
@@ -182,11 +182,12 @@ impl Registration {
     }
 
     /// Takes over what an earlier process remembered of this account, which could not be read until now.
-    pub(crate) fn recall(&mut self, earlier: Memory, now: Now) {
+    pub(crate) fn recall(&mut self, earlier: Memory, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         let was_bound = earlier.bound.is_some();
         let token_is_new = !self.due.is_empty() && self.who.memory().token != TokenWish::NoneYet;
         let was_quiet = self.is_quiet();
         if self.who.recall(earlier, self.here.is_asking()) {
+            self.close_left(flows, outbox);
             self.take_up_left(false);
             self.take_back_uncovered();
             if self.is_leaving() {
@@ -440,7 +441,7 @@ impl Registration {
         if self.life == Life::Leaving || self.who.memory().asked_only {
             return Purpose::Remove;
         }
-        let former = self.to_vacate(flows).cloned().or_else(|| self.refused_leftover());
+        let former = self.to_vacate(flows).cloned().or_else(|| self.refused_leftover()).or_else(|| self.stray(now));
         former.map_or(Purpose::Bind, |bound| Purpose::Vacate(Box::new(bound)))
     }
 
@@ -492,6 +493,21 @@ impl Registration {
         let memory = self.who.memory();
         let mut leftovers = memory.former.iter().filter(|former| former.refusals > 0).map(|former| former.uri.expose());
         let uri = leftovers.find(|uri| uri.contains(";pn-")).filter(|_| memory.shown == Shown::NoRfc8599)?;
+        let base = uri.split(";pn-").next()?;
+        Bound::new(base, uri, None, u64::MAX, self.gateway_in_use().map(Into::into))
+    }
+
+    /// A former Contact that the server may push to, where no list tells whether it is gone and it must not be named for removal
+    /// beside the new one: its turn was refused, and comes again. Not on a push, whose call waits.
+    fn stray(&self, now: Now) -> Option<Bound> {
+        let memory = self.who.memory();
+        let unseen = memory.bound.as_ref().filter(|bound| !bound.listed && memory.separate_removal)?;
+        if self.hurry > 0 || self.cleanups > MAX_CLEANUPS {
+            return None;
+        }
+        let lives = |former: &&Former| former.refusals == 0 && former.expires_at > now.wall.as_secs();
+        let mut strays = memory.former.iter().filter(lives).map(|former| former.uri.expose());
+        let uri = strays.find(|uri| uri.contains(";pn-") && *uri != unseen.uri.expose())?;
         let base = uri.split(";pn-").next()?;
         Bound::new(base, uri, None, u64::MAX, self.gateway_in_use().map(Into::into))
     }

@@ -74,6 +74,8 @@ impl Registration {
 
     /// Removes the registration and the push binding.
     pub(crate) fn log_out(&mut self, now: Now) {
+        // An earlier log-out was taken back.
+        self.who.memory_mut().left_at = None;
         self.leave(now);
         self.pace = Pace::Free;
         self.here.take_more();

@@ -444,3 +444,13 @@ fn sixteen_log_outs_are_delivered_after_a_kill_however_long_the_challenges_were(
     let later = Stage::without_account(stage.store.clone(), stage.now, 9);
     assert_eq!(later.sent.len(), 16, "{:?}", later.events);
 }
+
+#[test]
+fn the_thirty_days_of_a_log_out_do_not_begin_with_one_that_was_taken_back() {
+    let mut stage = never_challenged();
+    stage.add(account(|_| {}), mpush());
+    stage.now.wall += seconds(31 * 86_400);
+    stage.log_out();
+    stage.advance(seconds(3600));
+    assert!(!stage.is_logged_out(), "{:?}", stage.events.last());
+}

@@ -7,7 +7,7 @@ use sipwake_core::push::{Dialect, PortSipHeader, Provider, Push, PushConfig};
 use sipwake_core::snapshot::{REMOVALS, binding_key};
 use sipwake_core::user_agent::Unreadable;
 
-use crate::support::{Sent, Stage, account, fcm, mpush, push_config, rfc8599, seconds};
+use crate::support::{CHALLENGE, Sent, Stage, account, fcm, mpush, push_config, rfc8599, seconds};
 
 /// A process that starts while the store of an earlier one is shut.
 fn shut(earlier: &Stage) -> Stage {
@@ -242,4 +242,41 @@ fn what_was_said_before_is_taken_back_in_its_dialect_though_its_record_was_read_
             }
         }
     }
+}
+
+#[test]
+fn a_pending_log_out_that_was_taken_back_before_it_could_be_read_is_not_taken_up_by_a_later_process() {
+    let earlier = pending();
+    let mut stage = shut(&earlier);
+    stage.add_unread();
+    let register = stage.register();
+    stage.ok(&register, &[]);
+    stage.unlock();
+    while let Some(sent) = stage.sent.pop_front() {
+        assert_ne!(sent.header("Expires"), Some("0"), "{sent:?}");
+        stage.ok(&sent, &[]);
+    }
+    let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
+    later.advance(seconds(60));
+    later.silent();
+    later.add(account(|_| {}), mpush());
+    assert_eq!(later.register().header("Call-ID"), register.header("Call-ID"));
+}
+
+#[test]
+fn a_log_out_before_the_record_could_be_read_is_delivered_by_a_later_process_in_the_realm_that_it_tells() {
+    let earlier = Stage::bound();
+    let mut stage = shut(&earlier);
+    stage.opens = false;
+    stage.add_unread();
+    stage.start_registering();
+    stage.log_out();
+    stage.unlock();
+    let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
+    while let Some(sent) = later.sent.pop_front() {
+        assert_eq!(sent.header("Expires"), Some("0"));
+        let known = sent.auth("nonce") == Some("n2");
+        later.reply(&sent, if known { 200 } else { 401 }, &[&CHALLENGE.replace("n1", "n2")]);
+    }
+    assert!(later.is_logged_out(), "{:?}", later.failures());
 }

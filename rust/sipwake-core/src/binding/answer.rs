@@ -134,6 +134,16 @@ impl Binding {
                 (sent.chain.without_push, sent.chain.single_contact) = (true, true);
                 return self.again(sent, code, message);
             }
+            // What is too long to be read is held without what makes it so, if at all.
+            400 | 413 | 414 | 513
+                if sent.purpose().removes() && sent.pushes_in_uri() && (code != 400 || sent.removed.is_empty()) =>
+            {
+                let too_long = sent.chain.refused_as_it_is || speaks_of_length(message) || code != 400;
+                sent.chain.refused_as_it_is = true;
+                sent.chain.without_push |= too_long;
+                sent.chain.single_contact |= too_long;
+                return self.again(sent, code, message);
+            }
             300..=399 => {
                 if let Some(redirect) = self.redirect_to(message, who, flows, outbox) {
                     self.close(flows, outbox);

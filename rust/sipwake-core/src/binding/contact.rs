@@ -129,8 +129,10 @@ impl Registrant {
                 removed.push(candidate.to_owned());
             }
         };
+        // A log-out names them whatever the wall clock says, which may be wrong.
+        let logs_out = matches!(purpose, Purpose::Remove);
         for former in &self.memory.former {
-            if former.expires_at > wall && (!replaces || former.refusals > 0) {
+            if (logs_out || former.expires_at > wall) && (!replaces || former.refusals > 0) {
                 remove(&former.uri);
             }
         }

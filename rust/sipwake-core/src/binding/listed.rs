@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::registrant::MAX_FORMER;
 use super::{Purpose, Registrant, Sent};
+use crate::clock::Now;
 use crate::redact::Secret;
 use crate::sip::{Contact, Host, Message, SipUri, same_uri, unescape};
 use crate::snapshot::{Bound, Former};
@@ -13,7 +14,8 @@ pub(crate) const MAX_CLEANUPS: u8 = 2;
 
 impl Registrant {
     /// The listed Contact that stands for ours: as we sent it or, where the server rewrites addresses, the one with our instance
-    /// or our token. Where several have them, it is the one at the address that the server saw, else the longest-lived.
+    /// or our token. Where several have them, it is the one at the address that the server saw, else the longest-lived that was
+    /// not granted more than was asked for: registrars shorten that.
     pub(crate) fn ours<'l, 'a>(
         &self,
         message: &Message,
@@ -33,24 +35,32 @@ impl Registrant {
         let ours = listed.iter().filter(|contact| self.may_be_ours(contact, sent));
         let seen = observed(message);
         let at_seen = |contact: &Contact| seen.is_some_and(|seen| is_at(contact, seen));
-        ours.max_by_key(|contact| (lives(contact), at_seen(contact), contact.expires()))
+        let fits = |contact: &Contact| contact.expires().is_none_or(|granted| granted <= sent.expires);
+        ours.max_by_key(|contact| (lives(contact), at_seen(contact), fits(contact), contact.expires()))
     }
 
     /// Whether a listed Contact has our instance or our token, and is none that is known from before.
     fn may_be_ours(&self, contact: &Contact, sent: &Sent) -> bool {
-        let instance = self.account.instance_id();
-        let token = SipUri::parse(&sent.uri).as_ref().and_then(prid);
-        let known = || {
-            let mut known = self.memory.former.iter().map(|former| &former.uri);
-            known.any(|uri| uri.expose() != sent.uri && is_uri(contact, uri.expose()))
-                || self.memory.bound.as_ref().is_some_and(|bound| is_uri(contact, bound.uri.expose()))
-        };
-        let same = (instance.is_some() && contact.instance() == instance)
-            || contact.parsed().is_some_and(|uri| token.is_some() && prid(&uri) == token);
-        same && !known()
+        self.has_our_mark(contact, sent) && !self.is_known(contact, sent, |_| true)
     }
 
-    /// Whether a listed Contact is one of this device that should not be there: known, of our instance, or with our token.
+    /// Whether a listed Contact has our instance or our token.
+    fn has_our_mark(&self, contact: &Contact, sent: &Sent) -> bool {
+        let instance = self.account.instance_id();
+        let token = SipUri::parse(&sent.uri).as_ref().and_then(prid);
+        (instance.is_some() && contact.instance() == instance)
+            || contact.parsed().is_some_and(|uri| token.is_some() && prid(&uri) == token)
+    }
+
+    /// Whether a listed Contact is the binding before this one, or one of these former ones.
+    fn is_known(&self, contact: &Contact, sent: &Sent, counts: impl Fn(&Former) -> bool) -> bool {
+        let mut former = self.memory.former.iter().filter(|former| counts(former)).map(|former| former.uri.expose());
+        former.any(|uri| uri != sent.uri && is_uri(contact, uri))
+            || self.memory.bound.as_ref().is_some_and(|bound| is_uri(contact, bound.uri.expose()))
+    }
+
+    /// Whether a listed Contact is one of this device that should not be there: known, of our instance, or with a token of ours,
+    /// which tells also an old one whose address the server has rewritten.
     fn is_our_leftover(&self, contact: &Contact, sent: &Sent) -> bool {
         if matches!(sent.purpose(), Purpose::Bind) && is_uri(contact, &sent.uri) {
             return false;
@@ -64,15 +74,37 @@ impl Registrant {
         if instance.is_some() && contact.instance() == instance {
             return true;
         }
-        let tokens = [self.memory.token.last(), self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref())];
-        let prid = contact.parsed().and_then(|uri| prid(&uri));
-        prid.is_some_and(|prid| tokens.into_iter().flatten().any(|token| token.call() == Some(prid.as_str())))
+        let Some(named) = contact.parsed().and_then(|uri| prid(&uri)) else { return false };
+        let bound = self.memory.bound.iter().chain(&self.memory.left).filter_map(|bound| bound.token.as_ref());
+        let mut tokens = self.memory.token.last().into_iter().chain(bound);
+        let mut former = self.memory.former.iter().filter_map(|former| SipUri::parse(former.uri.expose()));
+        tokens.any(|token| token.call() == Some(named.as_str()))
+            || former.any(|uri| prid(&uri).is_some_and(|known| known == named))
     }
 
     /// Returns which Contacts of ours the 200 to a removal still lists.
     pub(crate) fn lingering(&self, sent: &Sent, listed: &[Contact]) -> Vec<Former> {
         let ours = listed.iter().filter(|contact| self.is_our_leftover(contact, sent)).take(MAX_FORMER);
         ours.map(|contact| Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals: 1 }).collect()
+    }
+
+    /// Returns which Contact of ours the 200 of a gateway that was left still lists, as a binding to be taken back there, too, with
+    /// what was said for the one that it has just removed. What the gateway in use lists as well is not left behind: they share a
+    /// registrar.
+    pub(crate) fn left_behind(&self, sent: &Sent, listed: &[Contact], in_use: &LastList, now: Now) -> Option<Bound> {
+        let Purpose::Vacate(removed) = sent.purpose() else { return None };
+        let lives = |contact: &&Contact| {
+            let bound = self.memory.bound.as_ref().is_some_and(|bound| is_uri(contact, bound.uri.expose()));
+            contact.expires() == Some(0) || bound || in_use.names(contact)
+        };
+        let contact =
+            listed.iter().filter(|contact| !lives(contact)).find(|contact| self.is_our_leftover(contact, sent))?;
+        let base = contact.uri.split(";pn-").next()?;
+        let expires_at =
+            contact.expires().map_or(removed.expires_at, |seconds| now.wall.as_secs().saturating_add(seconds.into()));
+        let mut bound = Bound::new(base, contact.uri, removed.token.clone(), expires_at, removed.gateway.clone())?;
+        (bound.spoken, bound.listed, bound.mizutech) = (removed.spoken.clone(), true, removed.mizutech);
+        Some(bound)
     }
 
     /// Forgets what a gateway has just removed. A binding that another one holds is not gone: it is known until the next one
@@ -94,9 +126,9 @@ impl Registrant {
         ours: Option<&Contact>,
         gateway: Option<&str>,
     ) {
-        let mut former = std::mem::take(&mut self.memory.former);
-        let bound = self.memory.bound.take();
-        for bound in bound.iter().chain(self.left_at(gateway)).filter(|bound| bound.uri.expose() != sent.uri) {
+        let mut former = self.memory.former.clone();
+        let before = self.memory.bound.iter().chain(self.left_at(gateway));
+        for bound in before.filter(|bound| bound.uri.expose() != sent.uri) {
             if !former.iter().any(|known| known.uri == bound.uri) {
                 former.push(Former { uri: bound.uri.clone(), expires_at: bound.expires_at, refusals: 0 });
             }
@@ -105,12 +137,17 @@ impl Registrant {
         let mut kept: Vec<Former> = Vec::new();
         // A query's Contact differs from ours only in what RFC 3261 19.1.4 overlooks: where both are listed, each is its own.
         let exactly = listed.iter().any(|contact| contact.uri.eq_ignore_ascii_case(&sent.uri));
+        let moved = Moved::read(&sent.uri, ours);
         let is_ours = |contact: &Contact, former: &[Former]| {
             let known = || former.iter().any(|known| known.uri.expose().eq_ignore_ascii_case(contact.uri));
             is_uri(contact, &sent.uri) && !(exactly && known())
         };
         for contact in listed.iter().filter(|contact| Some(*contact) != ours && !is_ours(contact, &former)) {
-            let known = former.iter().find(|known| is_uri(contact, known.uri.expose()));
+            let is_it = |known: &&Former| {
+                let uri = known.uri.expose();
+                is_uri(contact, uri) || moved.as_ref().is_some_and(|moved| moved.is_where(contact, uri))
+            };
+            let known = former.iter().find(is_it);
             if known.is_none() && !self.is_our_leftover(contact, sent) {
                 continue;
             }
@@ -127,7 +164,7 @@ impl Registrant {
             kept = former;
         }
         kept.shrink_to_fit();
-        self.memory.former = kept;
+        (self.memory.former, self.memory.bound) = (kept, None);
     }
 
     /// The binding that a 200 has just confirmed, in place of what was bound `before`. What was said at the same gateway with
@@ -200,9 +237,11 @@ impl Registrant {
         if let Some(seconds) = meant.and_then(Contact::expires) {
             // After a loss of what was stored, an old binding of ours may have our token, too, and live longer than the new one.
             let named = |ours: &Contact| is_uri(ours, &sent.uri) || seen.is_some_and(|seen| is_at(ours, seen));
-            let several = listed
-                .iter()
-                .filter(|contact| ours.is_some_and(|ours| !named(ours)) && self.may_be_ours(contact, sent));
+            // What a list alone told of may be the new one, taken for an old one.
+            let may_be = |contact: &&Contact| {
+                self.has_our_mark(contact, sent) && !self.is_known(contact, sent, |former| former.refusals == 0)
+            };
+            let several = listed.iter().filter(|_| ours.is_some_and(|ours| !named(ours))).filter(may_be);
             let shortest = several.filter_map(Contact::expires).filter(|seconds| *seconds >= SHORTEST_GUESS).min();
             return shortest.filter(|shortest| *shortest < seconds).map_or(sure(seconds), guess);
         }
@@ -237,6 +276,10 @@ impl LastList {
             listed.iter().take(MAX_LIST).map(|contact| (hash(contact.uri), contact.expires().unwrap_or(0))).collect();
     }
 
+    fn names(&self, contact: &Contact) -> bool {
+        self.0.iter().any(|(known, _)| *known == hash(contact.uri))
+    }
+
     /// The one Contact that is new or lives longer than it did; `None` if there are several.
     fn only_change<'l, 'a>(&self, listed: &[&'l Contact<'a>]) -> Option<&'l Contact<'a>> {
         let is_changed = |contact: &&&Contact| {
@@ -254,6 +297,32 @@ fn hash(text: &str) -> u32 {
     text.hash(&mut hasher);
     // Half of it: one account has few Contacts, and waits with them for days.
     hasher.finish() as u32
+}
+
+/// How a server has rewritten the address of our Contact: what came from the same place is where ours is.
+struct Moved {
+    from: SipUri,
+    to: SipUri,
+}
+
+impl Moved {
+    fn read(sent: &str, ours: Option<&Contact>) -> Option<Self> {
+        let (from, to) = (SipUri::parse(sent)?, ours?.parsed()?);
+        (!from.host.same(&to.host)).then_some(Self { from, to })
+    }
+
+    /// Whether a listed Contact is this former one of ours, rewritten in the same way.
+    fn is_where(&self, contact: &Contact, former: &str) -> bool {
+        let Some(mut uri) = SipUri::parse(former).filter(|uri| uri.host.same(&self.from.host)) else { return false };
+        if self.from.port != self.to.port && uri.port != self.from.port {
+            return false;
+        }
+        if uri.port == self.from.port {
+            uri.port = self.to.port;
+        }
+        uri.host = self.to.host.clone();
+        is_uri(contact, &uri.to_string())
+    }
 }
 
 /// Whether a listed URI is ours but for what servers rewrite: the default port, the transport, escapes, case, parameters.

@@ -40,8 +40,10 @@ impl Registration {
                 let in_the_clear = self.is_in_the_clear(flows);
                 return self.stop(failure, in_the_clear, outbox);
             }
-            // It calls each nonce stale: with a password that worked before, only somebody's hand will change that.
-            Outcome::Denied(failure @ Failure::Unanswerable(Unusable::EndlessChallenges)) if self.who.has_worked() => {
+            // It calls each nonce stale: with a password that worked before, only somebody's hand will change that. And a log-out has time.
+            Outcome::Denied(failure @ Failure::Unanswerable(Unusable::EndlessChallenges))
+                if self.who.has_worked() || self.is_leaving() =>
+            {
                 return self.fail(failure, Some(REFUSED), flows, outbox, now);
             }
             Outcome::Denied(failure) => return self.fail(failure, None, flows, outbox, now),
@@ -125,7 +127,15 @@ impl Registration {
         if (ours.is_none() || lapsed) && sent.names_others() && !self.who.memory().separate_removal {
             // The server reads one Contact only, or takes the old one and the new one for the same binding and removed both.
             self.who.memory_mut().separate_removal = true;
+            let elsewhere = self.who.memory().bound.clone().filter(|bound| bound.gateway.is_some());
             self.who.forget_removed(&sent, gateway.as_deref());
+            if !lapsed {
+                // The next request may never be answered, and this one may have bound what it asked for.
+                let expires_at = now.wall.as_secs().saturating_add(granted.seconds.into());
+                self.who.bind(&sent, expires_at, gateway.map(Into::into), None, false);
+                self.settle_at(elsewhere, flows, outbox);
+                self.save(outbox, Durability::Progress);
+            }
             if let Outcome::Refused { failure, .. } = self.here.again(sent, code, message) {
                 self.fail(failure, None, flows, outbox, now);
             }
@@ -141,15 +151,15 @@ impl Registration {
         let before = self.who.memory().bound.clone();
         let replaced = before.clone().filter(|bound| bound.gateway.is_some());
         self.who.settle_former(&sent, &listed, ours, gateway.as_deref());
-        if self.needs_cleanup() {
+        let expires_at = now.wall.saturating_add(expires).as_secs();
+        self.who.bind(&sent, expires_at, gateway.map(Into::into), before, ours.is_some());
+        if self.needs_cleanup(now) {
             self.cleanups += 1;
             self.due.insert(Due::Binding);
         }
-        let expires_at = now.wall.saturating_add(expires).as_secs();
-        self.who.bind(&sent, expires_at, gateway.map(Into::into), before, ours.is_some());
         self.settle_at(replaced, flows, outbox);
         self.who.memory_mut().local_port = self.here.up(flows).map(|up| up.local.port());
-        if self.is_satisfied_by(&sent) {
+        if self.is_satisfied_by(&sent, now) {
             self.due.remove(&Due::Binding);
         }
 
@@ -161,6 +171,9 @@ impl Registration {
         let mut verdict = self.read_verdict(&sent, code, message, flows);
         verdict.lifetime_unknown = granted.guessed;
         self.registered_at = Some(now.boot);
+        if let Some(left) = &mut self.left {
+            left.begin(now);
+        }
         self.bound_until = Some(now.boot + expires);
         self.refresh_at = Some(now.boot + refresh_after(expires, &verdict));
         self.here.keep_alive(self.account().keep_alive(), message.flow_timer(), now);
@@ -195,17 +208,18 @@ impl Registration {
         }
     }
 
-    fn is_satisfied_by(&self, sent: &Sent) -> bool {
+    fn is_satisfied_by(&self, sent: &Sent, now: Now) -> bool {
         let token = match &self.who.memory().token {
             TokenWish::Bind(token) => sent.token() == Some(token),
             TokenWish::Unbind(_) => sent.asked_nothing_of_push(),
             TokenWish::NoneYet => true,
         };
-        token && !self.is_leaving() && !self.outdated && !self.needs_cleanup()
+        token && !self.is_leaving() && !self.outdated && !self.needs_cleanup(now)
     }
 
-    fn needs_cleanup(&self) -> bool {
-        self.who.memory().former.iter().any(|former| former.refusals > 0) && self.cleanups <= MAX_CLEANUPS
+    fn needs_cleanup(&self, now: Now) -> bool {
+        let listed = self.who.memory().former.iter().any(|former| former.refusals > 0);
+        self.cleanups <= MAX_CLEANUPS && (listed || self.stray(now).is_some())
     }
 
     fn read_verdict(&mut self, sent: &Sent, code: u16, message: &Message, flows: &Flows) -> Verdict {

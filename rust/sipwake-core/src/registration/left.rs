@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Due, Life, Registration};
 use crate::account::Hop;
-use crate::binding::{Binding, Chain, Outcome, Purpose, Sending, Sent};
+use crate::binding::{Binding, Chain, MAX_CLEANUPS, Outcome, Purpose, Sending, Sent};
 use crate::clock::{Now, Soonest};
 use crate::event::{Event, Failure, FlowId, Removed};
 use crate::flows::Flows;
@@ -36,6 +36,10 @@ pub(super) struct Left {
     denied: usize,
     /// Before that, no flow is opened to it.
     waits_until: Duration,
+    /// When the gateway in use first took a binding since.
+    since: Option<Duration>,
+    /// How many Contacts of ours that it listed after a removal it was asked to remove as well.
+    cleanups: u8,
     there: Binding,
 }
 
@@ -49,9 +53,15 @@ impl Left {
         &mut self.there
     }
 
+    /// The gateway in use has taken a binding.
+    pub(super) fn begin(&mut self, now: Now) {
+        self.since.get_or_insert(now.boot);
+    }
+
     fn begin_turn(&mut self, turn: usize, until: Duration) {
         self.turn = turn;
         self.waits_until = until;
+        self.cleanups = 0;
         self.there = Binding::left();
     }
 }
@@ -124,10 +134,17 @@ impl Registration {
     /// Means to ask the gateways that were left, by this process or an earlier one, as soon as there is nothing else to do.
     pub(super) fn take_up_left(&mut self, restored: bool) {
         let known = self.who.memory().left.iter().any(|left| self.hop_to(left).is_some());
-        let there = || Binding::left();
-        let waits_until = Duration::ZERO;
-        self.left =
-            known.then(|| Box::new(Left { restored, round: 0, turn: 0, denied: 0, waits_until, there: there() }));
+        let begun = || Left {
+            restored,
+            round: 0,
+            turn: 0,
+            denied: 0,
+            waits_until: Duration::ZERO,
+            since: None,
+            cleanups: 0,
+            there: Binding::left(),
+        };
+        self.left = known.then(|| Box::new(begun()));
     }
 
     pub(super) fn left_timeouts(&self, soonest: &mut Soonest) {
@@ -141,7 +158,7 @@ impl Registration {
     /// When the gateway whose turn it is may be asked. One that refused an earlier process is not asked first thing.
     fn asks_left_at(&self, left: &Left) -> Duration {
         let refused = self.who.memory().left.get(left.turn).is_some_and(|bound| bound.refusals > 0);
-        let registered = self.registered_at.filter(|_| refused && self.life != Life::Gone);
+        let registered = left.since.or(self.registered_at).filter(|_| refused && self.life != Life::Gone);
         registered.map_or(left.waits_until, |at| left.waits_until.max(at + REFUSED))
     }
 
@@ -333,18 +350,30 @@ impl Registration {
         match outcome {
             Outcome::Provisional | Outcome::Again => {}
             Outcome::Accepted(sent, _) => {
-                if self.is_rebound_after(&sent) && !self.is_leaving() {
-                    self.due.insert(Due::Binding);
-                }
                 let bound = match sent.purpose() {
                     Purpose::Vacate(bound) => Some(&**bound),
                     _ => None,
                 };
-                let lingering = self.who.lingering(&sent, &message.contacts());
+                let listed = message.contacts();
+                let lingering = self.who.lingering(&sent, &listed);
                 if self.life == Life::Gone && !(lingering.is_empty() && self.who.is_proven_gone(bound)) {
                     self.removed = Some(Removed::Accepted);
                 }
-                self.told_left("accepted", flows, outbox, now);
+                let behind = self.who.left_behind(&sent, &listed, &self.last_list, now);
+                let stays = behind.is_some();
+                if behind.is_some_and(|behind| self.take_back_too(behind, &sent, outbox)) {
+                    return true;
+                }
+                // What was listed as ours may have been the binding in use after all, in another spelling.
+                let asked_more = self.left.as_ref().is_some_and(|left| left.cleanups > 0);
+                if (asked_more || self.is_rebound_after(&sent)) && !self.is_leaving() {
+                    self.due.insert(Due::Binding);
+                }
+                if stays && self.life != Life::Gone {
+                    self.give_left_up(flows, outbox, now);
+                } else {
+                    self.told_left("accepted", flows, outbox, now);
+                }
             }
             // A redirect that must not be followed has removed nothing: who sent it may have no right to.
             Outcome::Refused { code: 300..=399, .. } if !message.contacts().is_empty() => {
@@ -360,6 +389,21 @@ impl Registration {
             Outcome::Refused { .. } => self.give_left_up(flows, outbox, now),
             Outcome::Denied(failure) => self.denied_left(failure, flows, outbox, now),
         }
+        true
+    }
+
+    /// The gateway whose turn it is holds another binding of ours, which nobody remembered: it is asked for in the place of the one that
+    /// was just removed there. Returns whether it is: one that stays after it was named as the gateway spells it is left for the next
+    /// round.
+    fn take_back_too(&mut self, bound: Bound, sent: &Sent, outbox: &mut Outbox) -> bool {
+        let stays = bound.uri.expose() == sent.uri();
+        let Some(left) = self.left.as_mut().filter(|left| left.cleanups < MAX_CLEANUPS && !stays) else { return false };
+        left.cleanups += 1;
+        left.there.go_on_with(Chain::new(Purpose::Vacate(Box::new(bound.clone()))).alone());
+        if let Some(known) = self.who.memory_mut().left.get_mut(left.turn) {
+            *known = bound;
+        }
+        self.save(outbox, Durability::Progress);
         true
     }
 

@@ -476,3 +476,42 @@ fn a_flood_of_pushes_is_no_flood_of_registers_and_none_is_forgotten() {
     stage.advance(seconds(60));
     assert_eq!(answer(&mut stage), 7);
 }
+
+#[test]
+fn of_several_contacts_with_our_token_none_that_lives_longer_than_was_asked_for_is_ours() {
+    // The record of what was bound is lost; that lives on beside the new one, both at rewritten addresses.
+    let mut stage = Stage::new(account(|config| config.expires = 300), rfc8599());
+    stage.set_token(fcm("c-10:APA91bToken"));
+    let list = |sent: &Sent, old: u32| {
+        let ours = sent.contact().replace("192.0.2.10:5070", "203.0.113.7:40123");
+        let former = sent.contact().replace("192.0.2.10:5070", "203.0.113.7:40100");
+        format!("Contact: {former};expires={old}, {ours};expires=300")
+    };
+    let first = stage.register();
+    stage.reply(&first, 200, &[&list(&first, 3551)]);
+    assert_eq!(stage.last().expires, seconds(300));
+    let cleanup = stage.one();
+    assert_eq!(cleanup.removed(), [first.contact_uri().replace("192.0.2.10:5070", "203.0.113.7:40100")]);
+    stage.reply(&cleanup, 200, &[&list(&cleanup, 3551)]);
+    assert_eq!(stage.last().expires, seconds(300), "also where the server keeps it");
+}
+
+#[test]
+fn a_contact_that_was_taken_for_an_old_one_grants_no_more_than_it_has_itself() {
+    let mut stage = Stage::rfc8599();
+    stage.set_token(fcm("c-10:APA91bToken"));
+    let list = |sent: &Sent| {
+        let listed = |port: u16, expires: u32| {
+            let contact = sent.contact().replace("192.0.2.10:5070", &format!("203.0.113.7:{port}"));
+            format!("{contact};expires={expires}")
+        };
+        format!("Contact: {}, {}", listed(40100, 3000), listed(40123, 300))
+    };
+    let first = stage.register();
+    stage.reply(&first, 200, &[&list(&first)]);
+    while let Some(again) = stage.sent.pop_front() {
+        stage.reply(&again, 200, &[&list(&again)]);
+    }
+    let granted = |stage: &Stage| stage.registrations().iter().map(|told| told.expires.as_secs()).collect::<Vec<_>>();
+    assert!(granted(&stage).iter().all(|expires| *expires == 300), "{:?}", granted(&stage));
+}

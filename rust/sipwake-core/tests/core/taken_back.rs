@@ -292,3 +292,49 @@ fn a_404_to_a_removal_is_told_as_accepted_and_as_never_bound_where_nothing_was_e
     never.reply(&removal, 404, &[]);
     assert_eq!(removed(&never), Some(Removed::NeverBound));
 }
+
+#[test]
+fn a_log_out_whose_contact_is_too_long_for_the_server_goes_without_what_makes_it_so() {
+    for line in [Some("P-Registrar-Error: Contact/received too long"), None] {
+        let mut stage = with(Provider::Fcm, &[Dialect::Rfc8599]);
+        stage.log_out();
+        let (mut asked, mut bare) = (0, 0);
+        while let Some(sent) = stage.sent.pop_front() {
+            (asked, bare) = (asked + 1, bare + usize::from(!sent.text.contains("pn-prid")));
+            assert!(is_null(&sent) && sent.header("Expires") == Some("0"), "{sent:?}");
+            let long = sent.text.contains("pn-prid");
+            stage.reply(&sent, if long { 400 } else { 200 }, &Vec::from_iter(line.filter(|_| long)));
+        }
+        assert!(asked <= 5 && bare == 1, "{asked} requests, {bare} without");
+        assert!(stage.is_logged_out());
+    }
+}
+
+#[test]
+fn a_log_out_names_every_contact_that_the_server_may_hold_whatever_the_wall_clock_says() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    let bound = stage.registered();
+    let unanswered = stage.moved_to(6070);
+    stage.now.wall += seconds(400 * 86_400);
+    stage.log_out();
+    let removal = stage.moved_to(7070);
+    assert_eq!((removal.contact_uri(), removal.removed()), (bound.contact_uri(), vec![unanswered.contact_uri()]));
+}
+
+#[test]
+fn a_log_out_does_not_ask_on_and_on_where_each_nonce_is_called_stale() {
+    let mut stage = Stage::mpush();
+    stage.register();
+    stage.log_out();
+    let mut nonces = 0;
+    let mut asked = 0;
+    for _ in 0..600 {
+        while let Some(sent) = stage.sent.pop_front() {
+            (nonces, asked) = (nonces + 1, asked + usize::from(sent.is_register()));
+            let challenge = format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"s{nonces}\", stale=true");
+            stage.reply(&sent, 401, &[&challenge]);
+        }
+        stage.advance(seconds(1));
+    }
+    assert!((2..=10).contains(&asked), "{asked} in ten minutes");
+}

@@ -531,3 +531,93 @@ fn a_binding_is_taken_back_in_every_dialect_also_those_the_server_showed_no_need
     stage.registered();
     assert!(stage.register().header("X-MPUSH").is_some(), "the server has shown nothing");
 }
+
+#[test]
+fn an_old_token_at_a_rewritten_address_is_removed_also_where_it_must_not_be_named_beside_the_new_one() {
+    let rewritten = |contact: &str| contact.replace("192.0.2.10", "203.0.113.7");
+    let mut stage = Stage::rfc8599();
+    let first = stage.register();
+    stage.reply(&first, 200, &[&format!("Contact: {};expires=3600", rewritten(first.contact()))]);
+    stage.set_token(fcm("a:1"));
+    // It lists no Contact with the new token: it took both for one.
+    let both = stage.one();
+    stage.reply(&both, 200, &["Expires: 3600"]);
+    let alone = stage.one();
+    assert_eq!(alone.removed(), Vec::<&str>::new());
+    let old = format!("Contact: {};expires=3600", rewritten(alone.contact()));
+    stage.reply(&alone, 200, &[&old]);
+    stage.set_token(fcm("a:2"));
+    let new = stage.one();
+    assert_eq!(new.removed(), Vec::<&str>::new());
+    stage.reply(&new, 200, &[&old, &format!("Contact: {};expires=3600", rewritten(new.contact()))]);
+    let cleanup = stage.one();
+    assert_eq!(cleanup.removed(), [rewritten(alone.contact_uri())]);
+    stage.reply(&cleanup, 200, &[&format!("Contact: {};expires=3600", rewritten(cleanup.contact()))]);
+    stage.silent();
+}
+
+#[test]
+fn an_old_contact_is_known_by_the_way_in_which_the_server_has_rewritten_ours() {
+    let rewritten = |contact: &str| contact.replace("192.0.2.10", "203.0.113.7");
+    let mut stage = Stage::rfc8599();
+    let first = stage.register();
+    let old = format!("Contact: {};expires=3600", rewritten(first.contact()));
+    stage.reply(&first, 200, &[&old]);
+    stage.set_token(fcm("a:1"));
+    let new = stage.one();
+    let stranger = "Contact: <sip:alice@203.0.113.7:5071>;expires=3600";
+    stage.reply(&new, 200, &[&old, stranger, &format!("Contact: {};expires=3600", rewritten(new.contact()))]);
+    let cleanup = stage.one();
+    assert!(cleanup.removed().contains(&rewritten(first.contact_uri()).as_str()), "{cleanup:?}");
+    assert!(!cleanup.text.contains("203.0.113.7:5071"), "nobody knows whose that is: {cleanup:?}");
+}
+
+/// Registers without a token at a server that lists nothing and reads one Contact only, then with one.
+fn bound_where_nothing_is_listed() -> (Stage, String) {
+    let mut stage = Stage::rfc8599();
+    let first = stage.register();
+    stage.reply(&first, 200, &["Expires: 3600"]);
+    stage.set_token(fcm("a:1"));
+    while let Some(sent) = stage.sent.pop_front() {
+        stage.reply(&sent, 200, &["Expires: 3600"]);
+    }
+    let bound = stage.last().contact.expose().to_owned();
+    assert!(bound.contains("a:1"), "{bound}");
+    (stage, bound)
+}
+
+#[test]
+fn a_former_token_whose_turn_was_refused_has_another_turn_where_nothing_is_listed() {
+    let (mut stage, bound) = bound_where_nothing_is_listed();
+    stage.unbind();
+    let vacates = stage.one();
+    assert_eq!((vacates.header("Expires"), vacates.contact_uri()), (Some("0"), bound.as_str()));
+    stage.reply(&vacates, 480, &[]);
+    let bind = stage.one();
+    assert!(bind.header("Expires") != Some("0") && !bind.text.contains("a:1"), "{bind:?}");
+    stage.reply(&bind, 200, &["Expires: 3600"]);
+    let again = stage.one();
+    assert_eq!((again.header("Expires"), again.contact_uri()), (Some("0"), bound.as_str()));
+    stage.reply(&again, 200, &[]);
+    let bind = stage.one();
+    assert!(bind.header("Expires") != Some("0"), "{bind:?}");
+    stage.reply(&bind, 200, &["Expires: 3600"]);
+    stage.silent();
+    stage.advance(seconds(10_000));
+    assert!(stage.all().iter().all(|sent| !sent.text.contains("a:1")), "it is gone");
+}
+
+#[test]
+fn a_former_token_that_stays_refused_does_not_go_on_for_ever() {
+    let (mut stage, bound) = bound_where_nothing_is_listed();
+    stage.unbind();
+    let mut turns = 0;
+    for _ in 0..40 {
+        let Some(sent) = stage.sent.pop_front() else { break };
+        let vacates = sent.header("Expires") == Some("0") && sent.contact_uri() == bound;
+        turns += usize::from(vacates);
+        stage.reply(&sent, if vacates { 480 } else { 200 }, &["Expires: 3600"]);
+    }
+    stage.silent();
+    assert!((2..=4).contains(&turns), "{turns}");
+}

@@ -10,6 +10,7 @@ use sipwake_core::snapshot::REMOVALS;
 
 use crate::support::{CHALLENGE, Sent, Stage, account, fcm, mpush, push_config, response, rfc8599, seconds};
 
+mod read_late;
 mod replaced;
 mod several;
 
@@ -777,4 +778,150 @@ fn a_gateway_that_was_left_is_asked_at_its_next_address_beside_the_registration_
     let again = stage.one();
     assert_eq!((again.flow, again.header("Expires")), (removal.flow, Some("0")), "nothing is registered for it");
     stage.reply(&again, 200, &[]);
+}
+
+/// As [`two_gateways`], with RFC 8599, whose token stands in the Contact.
+fn two_with_rfc8599() -> Stage {
+    let (account, _) = settings(Transport::Udp);
+    let mut stage = Stage::new(account, rfc8599());
+    stage.set_token(fcm("a:1"));
+    stage
+}
+
+#[test]
+fn another_contact_of_ours_that_a_left_gateway_still_lists_is_taken_back_there_too() {
+    for logs_out in [false, true] {
+        let mut stage = two_with_rfc8599();
+        let (first, second) = failed_over(&mut stage);
+        if logs_out {
+            stage.all();
+            stage.log_out();
+            let here = stage.one();
+            stage.reply(&here, 200, &[]);
+        }
+        let removal = stage.one();
+        let unknown = first.contact_uri().replace("5070", "4444");
+        stage.reply(&removal, 200, &[&format!("Contact: <{unknown}>;expires=500")]);
+        let too = stage.one();
+        assert_eq!((too.flow, too.header("Expires"), too.contact_uri()), (removal.flow, Some("0"), unknown.as_str()));
+        stage.reply(&too, 200, &[]);
+        assert_eq!(how_removed(&stage), logs_out.then_some(Removed::Accepted));
+        if !logs_out {
+            // It may have been ours after all.
+            let bind = stage.one();
+            assert_eq!((bind.flow, bind.contact_uri()), (second.flow, second.contact_uri()));
+            grant(&mut stage, &bind);
+        }
+        stage.silent();
+    }
+}
+
+#[test]
+fn a_later_process_takes_it_back_where_this_one_dies() {
+    let mut stage = two_with_rfc8599();
+    let (first, _) = failed_over(&mut stage);
+    let removal = stage.one();
+    let unknown = first.contact_uri().replace("5070", "4444");
+    stage.reply(&removal, 200, &[&format!("Contact: <{unknown}>;expires=500")]);
+    let (account, _) = settings(Transport::Udp);
+    let mut later = stage.restart(account, rfc8599());
+    let bind = later.register();
+    grant(&mut later, &bind);
+    let mut named = Vec::new();
+    while let Some(sent) = later.sent.pop_front() {
+        named.extend(sent.headers("Contact").into_iter().map(|contact| crate::support::inside(contact).to_owned()));
+        later.reply(&sent, 200, &[]);
+    }
+    assert!(named.contains(&unknown) || bind.text.contains(&unknown), "{named:?}");
+}
+
+#[test]
+fn what_the_gateway_in_use_lists_as_well_is_not_left_behind() {
+    let mut stage = two_with_rfc8599();
+    let first = stage.register();
+    grant_for_long(&mut stage, &first);
+    stage.local.set_port(6070);
+    let refused = stage.register();
+    stage.reply(&refused, 503, &[]);
+    let second = stage.one();
+    let list = format!("Contact: <{}>;expires=7200", second.contact_uri().replace("192.0.2.10", "203.0.113.7"));
+    stage.reply(&second, 200, &[&list]);
+    let removal = stage.one();
+    assert_eq!((last_opened(&stage), removal.contact_uri()), ("a.example", first.contact_uri()));
+    // They share a registrar, which lists the one in use.
+    stage.reply(&removal, 200, &[&list]);
+    let bind = stage.one();
+    assert_eq!((bind.flow, bind.header("Expires")), (second.flow, Some("600")));
+    stage.reply(&bind, 200, &[&list]);
+    stage.silent();
+}
+
+#[test]
+fn a_left_gateway_that_keeps_a_contact_whatever_it_is_asked_is_not_asked_on_and_on() {
+    let mut stage = two_with_rfc8599();
+    let (first, second) = failed_over(&mut stage);
+    let kept = format!("Contact: <{}>;expires=500", first.contact_uri().replace("5070", "4444"));
+    let mut removals = 0;
+    for _ in 0..3600 {
+        while let Some(sent) = stage.sent.pop_front() {
+            if sent.header("Expires") == Some("0") {
+                removals += 1;
+                stage.reply(&sent, 200, &[&kept]);
+            } else {
+                assert_eq!(sent.flow, second.flow);
+                grant_for_long(&mut stage, &sent);
+            }
+        }
+        stage.advance(seconds(1));
+    }
+    assert!((2..=9).contains(&removals), "{removals} in an hour");
+}
+
+#[test]
+fn a_left_gateway_that_refused_once_is_asked_again_however_often_the_binding_is_renewed() {
+    let mut stage = two_gateways(Transport::Tcp);
+    failed_over(&mut stage);
+    let removal = stage.one();
+    stage.reply(&removal, 403, &[]);
+    let mut asked_after = Vec::new();
+    for minute in 1..15 {
+        stage.advance(seconds(60));
+        if stage.sent.is_empty() {
+            stage.start_registering();
+        }
+        while let Some(sent) = stage.sent.pop_front() {
+            if sent.header("Expires") == Some("0") {
+                asked_after.push(minute);
+            }
+            grant(&mut stage, &sent);
+        }
+    }
+    assert_eq!(asked_after, [10], "minutes");
+}
+
+#[test]
+fn what_a_gateway_may_have_bound_before_it_is_asked_for_one_contact_only_is_taken_back_there() {
+    for killed in [false, true] {
+        let mut stage = two_with_rfc8599();
+        let unanswered = stage.register();
+        let both = stage.moved_to(6070);
+        assert_eq!(both.removed(), [unanswered.contact_uri()]);
+        stage.reply(&both, 200, &["Expires: 600"]);
+        let alone = stage.one();
+        assert_eq!(alone.removed(), Vec::<&str>::new());
+        let refused = if killed {
+            let (account, _) = settings(Transport::Udp);
+            stage = stage.restart(account, rfc8599());
+            stage.local.set_port(6070);
+            stage.register()
+        } else {
+            alone
+        };
+        stage.local.set_port(7070);
+        stage.reply(&refused, 503, &[]);
+        let second = stage.one();
+        assert_eq!(last_opened(&stage), "b.example");
+        grant(&mut stage, &second);
+        taken_back(&mut stage, &both);
+    }
 }

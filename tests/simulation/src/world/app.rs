@@ -69,6 +69,13 @@ impl World<'_> {
         if !self.phone.unread.is_empty() {
             // What earlier processes left at other gateways is known from here on.
             self.look_again();
+            for index in 0..self.phone.apps.len() {
+                // A log-out of an earlier process goes on under the Call-ID of that.
+                let key = &self.phone.apps[index].key;
+                if self.phone.agent.as_ref().is_some_and(|agent| agent.push(key).is_err()) {
+                    self.watch.forgotten(index);
+                }
+            }
             if self.with_agent(|agent, now| agent.store_available(*now)) {
                 self.phone.born_shut = false;
             }
@@ -234,7 +241,10 @@ impl World<'_> {
                 }
                 self.with_agent(|agent, now| agent.network_changed(*now));
             }
-            Happening::Partition(length) => self.cut_until = self.cut_until.max(self.at + length),
+            Happening::Partition(length) => {
+                self.cut_until = self.cut_until.max(self.at + length);
+                self.silent_until = self.silent_until.max(self.cut_until);
+            }
             Happening::ServerRestart { keep } => {
                 self.servers.iter_mut().for_each(|server| server.restart(keep));
                 if !keep {

@@ -13,6 +13,8 @@ use crate::wire::Wire;
 
 /// How long a REGISTER may be owed where nothing is in its way: a bucket's refill, and a REGISTER before it that fails.
 const MOST_OWED: u64 = 120 * SECOND;
+/// And how much longer where a connection could not be opened for it: the call is over then, and each try waits for the longest back-off.
+const LONGEST_BACK_OFF: u64 = 1800 * SECOND;
 
 impl World<'_> {
     pub(super) fn place_call(&mut self, index: usize, patience: u64) {
@@ -187,7 +189,12 @@ impl World<'_> {
         let CallChange::Ringing { caller, .. } = &event.change else { return };
         let number = caller.uri.trim_start_matches("sip:+49").split('@').next();
         let call = number.and_then(|number| number.parse().ok()).and_then(|number: usize| self.calls.get(number));
-        let wrong = |call: &Call| event.account.as_ref().is_some_and(|told| *told != self.phone.apps[call.account].key);
+        // Where the server knows a phone by `pn-*` alone, the call of who has logged out comes as one that was forwarded to who has not:
+        // To still names the one who was called, as it does then.
+        let gone = |call: &Call| self.setting.has(Habit::WaitsByPn) && !self.phone.apps[call.account].logged_in;
+        let wrong = |call: &Call| {
+            !gone(call) && event.account.as_ref().is_some_and(|told| *told != self.phone.apps[call.account].key)
+        };
         if !self.setting.has(Habit::AliasInTo) && call.is_some_and(wrong) {
             self.watch.fail(self.at, 6, "a call is told under another account than the one it is for");
         }
@@ -195,7 +202,8 @@ impl World<'_> {
 
     /// Promise 3: a push is answered by a REGISTER that is sent after it.
     pub(super) fn pushes_are_answered(&mut self) {
-        let late = |since: u64| since.max(self.disturbed) + MOST_OWED < self.at;
+        let back_off = |since: u64| if self.silent_until > since { LONGEST_BACK_OFF } else { 0 };
+        let late = |since: u64| since.max(self.disturbed) + MOST_OWED + back_off(since) < self.at;
         if self.phone.asleep_until <= self.at && self.owed_since.iter().flatten().any(|since| late(*since)) {
             self.watch.fail(self.at, 3, "a push was not answered by a REGISTER");
         }

@@ -4,6 +4,7 @@
 use sipwake_core::account::{Hop, Transport};
 
 use super::{Due, World};
+use crate::habits::Habit;
 use crate::phone;
 use crate::script::{Apart, SECOND};
 use crate::server::Binding;
@@ -14,6 +15,8 @@ use crate::wire::Wire;
 const HEARD_BY: u64 = 450 * SECOND;
 /// When all three tries are over, their time-outs included.
 const JUDGED: u64 = 1000 * SECOND;
+/// Who refuses with a 403 is asked again ten minutes later, and takes it then.
+const REFUSED: u64 = 600 * SECOND;
 /// RFC 3261 18.1.1.
 const MAX_DATAGRAM: usize = 1300;
 
@@ -41,7 +44,10 @@ impl World<'_> {
     pub(super) fn route_of(&mut self, hop: &Hop) -> Route {
         let host = format!("{}:{:?}", hop.host, hop.port);
         let host = host.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-        let Some(apart) = self.setting.apart else { return Route { gateway: 0, udp: self.setting.udp, host } };
+        // What is too large for a datagram goes over TCP, where nothing is lost.
+        let Some(apart) = self.setting.apart else {
+            return Route { gateway: 0, udp: self.setting.udp && hop.transport == Transport::Udp, host };
+        };
         let gateway = phone::gateway_of(&hop.host.to_string()).unwrap_or(0);
         let chosen = hop.transport == Transport::Udp && !hop.explicit_transport && apart.is_tcp(gateway);
         Route { gateway, udp: hop.transport == Transport::Udp && !chosen, host }
@@ -77,6 +83,7 @@ impl World<'_> {
 
     pub(super) fn goes_down(&mut self, gateway: usize, length: u64) {
         self.down_until[gateway] = self.down_until[gateway].max(self.at + length);
+        self.silent_until = self.silent_until.max(self.at + length);
         self.connections_break(Some(gateway));
     }
 
@@ -117,7 +124,7 @@ impl World<'_> {
             let troubled = (0..self.servers.len()).filter(|gateway| self.servers[*gateway].is_troubled());
             holding.occasion = Some((self.at, troubled.fold(0, |bits, gateway| bits | 1 << gateway)));
             holding.process = process;
-            self.later(JUDGED, Due::Judge(index));
+            self.later(self.judged(), Due::Judge(index));
         }
         if !removes && self.holdings[index].home.replace(gateway) != Some(gateway) {
             self.servers[gateway].give_up_unknown(&phone::user(index));
@@ -130,7 +137,7 @@ impl World<'_> {
         for index in 0..self.holdings.len() {
             if let Some((since, _)) = &mut self.holdings[index].occasion {
                 *since = at;
-                self.later(JUDGED, Due::Judge(index));
+                self.later(self.judged(), Due::Judge(index));
             }
         }
     }
@@ -140,10 +147,16 @@ impl World<'_> {
         self.holdings.iter_mut().for_each(|holding| holding.occasion = None);
     }
 
+    /// How long after an occasion a gateway that was left must hold nothing any more.
+    fn judged(&self) -> u64 {
+        if self.setting.has(Habit::ForbiddenAtTimes) { JUDGED + REFUSED } else { JUDGED }
+    }
+
     /// A gateway that was left, and that could be heard since, holds nothing any more.
     pub(super) fn judge_holding(&mut self, index: usize) {
         let (user, app, holding) = (phone::user(index), &self.phone.apps[index], self.holdings[index].clone());
-        let Some((since, troubled)) = holding.occasion.filter(|(since, _)| since + JUDGED <= self.at) else { return };
+        let judged = self.judged();
+        let Some((since, troubled)) = holding.occasion.filter(|(since, _)| since + judged <= self.at) else { return };
         let latest = since + HEARD_BY;
         if app.excused || self.cut_until > latest || self.phone.asleep_until > latest || self.is_shut() {
             return;

@@ -95,6 +95,8 @@ struct World<'s> {
     watch: Watch,
     calls: Vec<Call>,
     cut_until: u64,
+    /// Until when the network or a gateway was to be silent, also where quiet comes before.
+    silent_until: u64,
     quiet: bool,
     reacted: bool,
     registers: u64,
@@ -148,6 +150,7 @@ fn tell<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) -> (Outco
         watch: Watch::default(),
         calls: Vec::new(),
         cut_until: 0,
+        silent_until: 0,
         quiet: false,
         reacted: false,
         registers: 0,

@@ -254,8 +254,13 @@ impl World<'_> {
             }
             Event::LoggedOut { account, removed, .. } => {
                 self.reacted = true;
-                if *removed == Removed::Proven {
-                    self.is_proven(account);
+                match removed {
+                    Removed::Proven => self.is_proven(account),
+                    Removed::GivenUp => {
+                        let index = self.phone.apps.iter().position(|app| app.key == *account).unwrap_or_default();
+                        self.servers.iter_mut().for_each(|server| server.give_up(&phone::user(index)));
+                    }
+                    _ => {}
                 }
             }
             Event::RegistrationFailed { .. } | Event::Capabilities { .. } => {

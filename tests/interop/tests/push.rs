@@ -113,14 +113,13 @@ async fn a_token_that_the_push_service_knows_no_more_ends_the_call_at_once() {
 }
 
 /// The pushes tell nothing, so the second one looks like the first.
-#[tokio::test]
-async fn two_calls_five_seconds_apart_to_a_killed_phone_both_ring() {
+async fn two_calls_to_a_killed_phone_both_ring(transport: Transport) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let port = listener.local_addr().expect("bound").port();
     let Some(server) = Kamailio::start_as_in_the_guide(port).await else { return };
-    let place = Place { server: &server, user: "alice", transport: Transport::Udp };
+    let place = Place { server: &server, user: "alice", transport };
     let store = Arc::<MemoryStore>::default();
-    let mut killed = phone(&server, store.clone(), Transport::Udp).await;
+    let mut killed = phone(&server, store.clone(), transport).await;
     killed.client.register(&killed.account).await.expect("it was added");
     killed.registered().await;
     killed.leave(0).await;
@@ -128,7 +127,7 @@ async fn two_calls_five_seconds_apart_to_a_killed_phone_both_ring() {
     let Some(first) = place.called("invite-cancel.xml") else { return };
     gateway(&listener, "200 OK").await;
     let rings = |change: &CallChange| matches!(change, CallChange::Ringing { .. }).then_some(());
-    let mut phone = phone(&server, store, Transport::Udp).await;
+    let mut phone = phone(&server, store, transport).await;
     phone.pushed("{}");
     let (one, ()) = phone.change("the first call rings", rings).await;
     first.succeed().await;
@@ -145,4 +144,14 @@ async fn two_calls_five_seconds_apart_to_a_killed_phone_both_ring() {
     second.succeed().await;
     assert_eq!(phone.ended().await, (two, Ended::Cancelled));
     phone.client.shutdown().await;
+}
+
+#[tokio::test]
+async fn two_calls_five_seconds_apart_to_a_killed_phone_both_ring() {
+    two_calls_to_a_killed_phone_both_ring(Transport::Udp).await;
+}
+
+#[tokio::test]
+async fn two_calls_five_seconds_apart_to_a_killed_phone_both_ring_over_tcp() {
+    two_calls_to_a_killed_phone_both_ring(Transport::Tcp).await;
 }

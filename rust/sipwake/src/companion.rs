@@ -13,6 +13,7 @@ use sipwake_core::snapshot::{CALLS, Durability, RECORD, REMOVALS, Record, bindin
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::clock::{fill_random, now};
+#[cfg(feature = "sealed")]
 use crate::error::Error;
 use crate::job::Kept;
 use crate::store::StateStore;
@@ -65,13 +66,12 @@ impl Companion {
         if let Some(error) = failure {
             core.handle_loaded(REMOVALS, Err(error.into()), now());
         }
-        let keyring = store.clone();
         let mut companion = Self {
             core,
+            #[cfg(feature = "sealed")]
+            keyring: crate::keyring::Keyring::new(store.clone()),
             store,
             told: VecDeque::new(),
-            #[cfg(feature = "sealed")]
-            keyring: crate::keyring::Keyring::new(keyring),
         };
         companion.load(CALLS);
         companion.load(RECORD);

@@ -10,8 +10,7 @@ use std::time::Duration;
 use crate::account::{Account, AccountKey};
 use crate::calls::{self, Notes, Past, Side, State, Table};
 use crate::payload::{ActionKind, CALL_WINDOW, Duty, Hints, Ignored, Judged, PushAction};
-use crate::snapshot::Quieted;
-use crate::snapshot::{Departed, Removals, StoredRemovals};
+use crate::snapshot::{Departed, Heeded, Removals, StoredRemovals};
 
 /// How long before a binding ends servers push to have it refreshed, and how far their clocks may be off. OpenSIPS does so two
 /// minutes before (`pn_trigger_interval`).
@@ -26,6 +25,8 @@ pub struct Gate {
     unknown: bool,
     /// Though that is unknown: nobody is here who may be disturbed, until then, in seconds since 1970.
     all_quiet_until: u64,
+    /// Though that is unknown: nobody is here who believes a push that came unsealed.
+    all_sealed: bool,
     calls: Table,
     past: Option<Arc<Past>>,
     window: Duration,
@@ -57,8 +58,9 @@ impl User {
         Self { name, account: None, silent: true, quiet_until: 0, sealed: false, leaving: false, bound_until: 0 }
     }
 
-    fn quieted(quiet: Quieted) -> Self {
-        Self { silent: false, quiet_until: quiet.until, ..Self::logged_out(quiet.name) }
+    /// Somebody of whom the store alone is known.
+    fn heeded(user: Heeded) -> Self {
+        Self { silent: false, quiet_until: user.until, sealed: user.sealed, ..Self::logged_out(user.name) }
     }
 
     /// Whether it does not want to be disturbed at that time.
@@ -105,17 +107,21 @@ fn believes(user: &User, action: &PushAction) -> bool {
     !(user.sealed && action.unverified)
 }
 
-/// Whether nobody who is here may believe what a push says.
+/// Whether nobody who is here, or of whom the store says that it is, may believe what a push says.
 fn is_unbelieved(meant: &[&User], action: &PushAction) -> bool {
-    let mut here = meant.iter().filter(|user| user.account.is_some()).peekable();
+    let mut here = meant.iter().filter(|user| user.account.is_some() || user.sealed).peekable();
     here.peek().is_some() && !here.any(|user| believes(user, action))
 }
 
 /// Whether a push names somebody who is not here.
 pub(crate) fn is_nobody(meant: &[&User], action: &PushAction) -> bool {
+    action.identity.account.is_some() && !names_one(meant, action)
+}
+
+/// Whether a push names one of these.
+fn names_one(meant: &[&User], action: &PushAction) -> bool {
     let Some(user) = action.identity.account.as_deref() else { return false };
-    let is_named = |known: &&User| known.name.split('@').next().is_some_and(|name| name.eq_ignore_ascii_case(user));
-    !meant.iter().any(is_named)
+    meant.iter().any(|known| known.name.split('@').next().is_some_and(|name| name.eq_ignore_ascii_case(user)))
 }
 
 impl Gate {
@@ -126,22 +132,24 @@ impl Gate {
         window: Duration,
         judged: Notes,
     ) -> Self {
-        Self { users, unknown, all_quiet_until: 0, calls, past, window, judged }
+        Self { users, unknown, all_quiet_until: 0, all_sealed: false, calls, past, window, judged }
     }
 
-    /// A gate for a process without a client, which knows of the users that they are logged out, or do not want to be disturbed, and
-    /// nothing else: from the stored record [`REMOVALS`](crate::snapshot::REMOVALS), if there is one. It silences pushes that name such a
-    /// user and, while none of them wants to be disturbed, all.
+    /// A gate for a process without a client, which knows of the users that they are logged out, do not want to be disturbed, or believe
+    /// sealed pushes only, and nothing else: from the stored record [`REMOVALS`](crate::snapshot::REMOVALS), if there is one. It silences
+    /// pushes that name such a user and, while none of them wants to be disturbed, all.
     pub fn of_log_outs(removals: Option<&[u8]>) -> Self {
         let stored = removals.and_then(|record| Removals::open(record).ok()).unwrap_or_default();
-        let StoredRemovals { pending, departed, quiet } = stored;
+        let StoredRemovals { pending, departed, heeded } = stored;
         let leaving = pending.into_iter().flatten().filter_map(|(_, removal)| Account::parse(removal.account).ok());
         let names = leaving.map(|account| name(&account)).chain(departed.iter().map(Departed::name));
-        let alone = quiet.iter().all(|quiet| quiet.alone);
-        let all_quiet_until = quiet.iter().map(|quiet| quiet.until).min().filter(|_| alone).unwrap_or_default();
-        let users = names.map(User::logged_out).chain(quiet.into_iter().map(User::quieted)).collect();
+        let alone = heeded.iter().all(|user| user.alone);
+        let all_quiet_until =
+            heeded.iter().map(|user| user.until).filter(|until| alone && *until != 0).min().unwrap_or_default();
+        let all_sealed = heeded.iter().any(|user| user.sealed_alone);
+        let users = names.map(User::logged_out).chain(heeded.into_iter().map(User::heeded)).collect();
         let gate = Self::new(users, true, (Table::default(), None), CALL_WINDOW, Notes::default());
-        Self { all_quiet_until, ..gate }
+        Self { all_quiet_until, all_sealed, ..gate }
     }
 
     /// Returns until when an account's user does not want to be disturbed, as time since 1970; `None`: the user may be.
@@ -166,7 +174,9 @@ impl Gate {
     /// PushKit's duty to report stays: such a call is reported and ended at once. The cancel of a call that is connected is
     /// reported and ends nothing.
     pub fn judge(&self, mut action: PushAction, hints: &Hints, now: Duration) -> PushAction {
-        if is_unbelieved(&meant(&self.users, &action), &action) {
+        let those = meant(&self.users, &action);
+        // Of a push that names nobody who is known it is not known who would have believed it.
+        if is_unbelieved(&those, &action) && (!self.unknown || self.all_sealed || names_one(&those, &action)) {
             action.forget_words(hints);
         }
         let meant = meant(&self.users, &action);
@@ -187,10 +197,8 @@ impl Gate {
                 None => {}
             }
         }
-        let of = action.identity.account.as_deref().unwrap_or_default();
-        let named = |user: &&User| user.name.split('@').next().is_some_and(|name| name.eq_ignore_ascii_case(of));
         let wall = hints.received.wall;
-        let known = !self.unknown || meant.first().is_some_and(named) || wall.as_secs() < self.all_quiet_until;
+        let known = !self.unknown || names_one(&meant, &action) || wall.as_secs() < self.all_quiet_until;
         if known && meant.iter().all(|user| user.is_silent(wall)) {
             if meant.iter().any(|user| user.is_quiet(wall) && !user.leaving) {
                 action.hush(hints);

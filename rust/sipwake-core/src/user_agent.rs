@@ -39,8 +39,8 @@ use crate::registration::{Registration, list};
 use crate::sealed::PUSHES_OPENED;
 use crate::sip::{Frame, Message};
 use crate::snapshot::{
-    CALLS, Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, RECORD, REMOVALS, Removal, Removals, SaveId, StoredRemoval,
-    StoredRemovals, binding_key, open,
+    CALLS, Durability, Heeded, MAX_ACCOUNTS, MAX_REMOVALS, Memory, RECORD, REMOVALS, Removal, Removals, SaveId,
+    StoredRemoval, StoredRemovals, binding_key, open,
 };
 use crate::unread::Unread;
 use crate::unsaved::Unsaved;
@@ -108,13 +108,13 @@ impl UserAgent {
 
     /// Takes up the log-outs of earlier processes, and who is gone.
     fn take_removals(&mut self, record: Option<&[u8]>, now: Now) {
-        let StoredRemovals { pending, departed, quiet } = match record.map(Removals::open) {
+        let StoredRemovals { pending, departed, heeded } = match record.map(Removals::open) {
             Some(Ok(read)) => read,
             Some(Err(damage)) => return self.store_failed(REMOVALS, damage.to_string()),
             None => return,
         };
         self.outbox.removals_mut().departed.extend(departed);
-        self.outbox.removals_mut().recall_quiet(quiet);
+        self.outbox.removals_mut().recall_heeded(heeded);
         for present in self.registrations.iter().filter(|registration| !registration.is_leaving()) {
             self.outbox.removals_mut().return_of(&name(present.account()));
         }
@@ -829,7 +829,7 @@ impl UserAgent {
     fn settle(&mut self, now: Now) {
         self.unsaved.settle(now.boot);
         self.end_quiet_in_time(now);
-        self.list_quiet(now);
+        self.list_heeded(now);
         self.with_calls(now, Calls::drive);
         for registration in &mut self.registrations {
             registration.drive(&mut self.flows, &mut self.outbox, now);
@@ -866,14 +866,20 @@ impl UserAgent {
         }
     }
 
-    /// Has the stored list of those who do not want to be disturbed follow the accounts.
-    fn list_quiet(&mut self, now: Now) {
-        if self.outbox.removals().quiet.is_empty() && !self.registrations.iter().any(Registration::is_quiet) {
+    /// Has the stored list of those whom a reader must heed follow the accounts.
+    fn list_heeded(&mut self, now: Now) {
+        let is_heeded = |user: &Registration| user.is_quiet() || user.account().believes_sealed_pushes_only();
+        if self.outbox.removals().heeded.is_empty() && !self.registrations.iter().any(is_heeded) {
             return;
         }
-        let users = self.registrations.iter();
-        let users = users.map(|user| (name(user.account()), user.is_leaving(), user.quiet_until())).collect::<Vec<_>>();
-        if self.outbox.removals_mut().list_quiet(&users, now.wall) {
+        let heeded = |user: &Registration| Heeded {
+            name: name(user.account()),
+            until: user.quiet_until(),
+            sealed: user.account().believes_sealed_pushes_only(),
+            ..Heeded::default()
+        };
+        let users: Vec<_> = self.registrations.iter().map(|user| (heeded(user), user.is_leaving())).collect();
+        if self.outbox.removals_mut().list_heeded(&users, now.wall) {
             self.outbox.save_removals(Durability::Wish);
         }
     }

@@ -231,6 +231,35 @@ async fn a_process_without_a_client_opens_it_with_the_keys_in_the_store_and_writ
 }
 
 #[tokio::test]
+async fn a_process_without_a_client_believes_no_word_that_came_unsealed_of_who_wants_them_sealed() {
+    let store = Arc::new(Store::default());
+    let client = client_of(&store, Options::default(), |alice| alice.sealed_pushes_only = true).await;
+    let plain = |user: &str| format!(r#"{{"ntype":"0","nfrom":"1234","ncallid":"call-1"{user}}}"#);
+    let [nameless, to_alice, to_bob] = ["", r#","ntouser":"alice""#, r#","ntouser":"bob""#].map(plain);
+    let sealed = sealed_for(&client, CALL);
+    let caller = |payload: &str, channel| {
+        let action = parse_push_beside(&*store, None, payload, channel, &Hints::at(sipwake::now()));
+        (action.caller, action.problem == Some(Problem::NotSealed))
+    };
+    let known = (Some("1234".to_owned()), false);
+    for channel in [Channel::ApnsAlert, Channel::FcmIos, Channel::PushKit] {
+        assert_eq!(caller(&nameless, channel), (None, true), "nobody else is here");
+        assert_eq!(caller(&to_alice, channel), (None, true));
+        assert_eq!(caller(&sealed, channel), known);
+    }
+    client.add_account(AccountConfig::new("sip:bob@127.0.0.1:9", "secret"), None).await.expect("a sound account");
+    for channel in [Channel::ApnsAlert, Channel::PushKit] {
+        assert_eq!(caller(&to_alice, channel), (None, true));
+        assert_eq!(caller(&to_bob, channel), known, "bob takes pushes as they come");
+        assert_eq!(caller(&nameless, channel), known, "it may be bob's");
+    }
+    // The setting is taken back.
+    client.add_account(AccountConfig::new("sip:alice@127.0.0.1:9", "secret"), None).await.expect("a sound account");
+    assert_eq!(caller(&to_alice, Channel::ApnsAlert), known);
+    client.shutdown().await;
+}
+
+#[tokio::test]
 async fn without_any_key_a_field_of_that_name_is_the_apps_own() {
     struct Opener;
     impl sipwake::Decryptor for Opener {

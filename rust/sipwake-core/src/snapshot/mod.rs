@@ -14,12 +14,12 @@ pub use envelope::Damage;
 pub(crate) use envelope::resealed;
 pub(crate) use envelope::{each_readable, open, seal};
 pub(crate) use memory::{Bound, Former, MAX_LEFT, Memory, Spoken};
-pub(crate) use removals::{Departed, Quieted, Removal, Removals, StoredRemoval, StoredRemovals};
+pub(crate) use removals::{Departed, Heeded, Removal, Removals, StoredRemoval, StoredRemovals};
 pub use removals::{MAX_ACCOUNTS, MAX_REMOVALS};
 pub(crate) use wish::{Quiet, TokenWish};
 
-/// The key of the record that holds the pending removals and, by name alone, the users who logged out lately and those who do not want
-/// to be disturbed: apart from all else, so that damage there does not lose them.
+/// The key of the record that holds the pending removals and, by name alone, the users who logged out lately and whom a reader
+/// without a client must heed: apart from all else, so that damage there does not lose them.
 pub const REMOVALS: &str = "removals";
 /// The key of the record of calls that ended lately: at most 64, for an hour, as hashes alone.
 pub const CALLS: &str = "calls";

@@ -1,4 +1,4 @@
-//! The log-outs that no server has confirmed yet, who logged out lately, and who does not want to be disturbed.
+//! The log-outs that no server has confirmed yet, who logged out lately, and whom a reader without a client must heed.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -62,10 +62,10 @@ pub(crate) struct Removals {
     #[serde(serialize_with = "as_written")]
     pending: Vec<(AccountKey, StoredRemoval)>,
     pub(crate) departed: VecDeque<Departed>,
-    /// Those who do not want to be disturbed, by name: for who reads this without a client. Each account's own record says what is
-    /// done about it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) quiet: Vec<Quieted>,
+    /// Those who do not want to be disturbed, and those who believe sealed pushes only, by name: for who reads this without a client.
+    /// Each account's own record and settings say what is done about it.
+    #[serde(rename = "quiet", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) heeded: Vec<Heeded>,
 }
 
 /// What the record [`REMOVALS`] holds.
@@ -73,7 +73,7 @@ pub(crate) struct Removals {
 pub(crate) struct StoredRemovals {
     pub(crate) pending: PendingRemovals,
     pub(crate) departed: VecDeque<Departed>,
-    pub(crate) quiet: Vec<Quieted>,
+    pub(crate) heeded: Vec<Heeded>,
 }
 
 /// A user who logged out: a late push for him is for nobody else. Nothing of this is secret.
@@ -89,7 +89,7 @@ pub(crate) struct Departed {
 }
 
 impl Removals {
-    /// Reads the log-outs, the users who are gone and those who do not want to be disturbed. What of it cannot be read takes no
+    /// Reads the log-outs, the users who are gone and those whom a reader must heed. What of it cannot be read takes no
     /// other log-out with it.
     pub(crate) fn open(record: &[u8]) -> Result<StoredRemovals, Damage> {
         #[derive(Deserialize)]
@@ -106,13 +106,13 @@ impl Removals {
         let pending =
             entries.map(|(key, removal)| AccountKey::parse(&key).zip(serde_json::from_str(removal.get()).ok()));
         let departed = departed.and_then(|departed| each_readable(departed).ok()).unwrap_or_default();
-        let quiet = quiet.and_then(|quiet| each_readable(quiet).ok()).unwrap_or_default();
-        Ok(StoredRemovals { pending: pending.collect(), departed, quiet })
+        let heeded = quiet.and_then(|heeded| each_readable(heeded).ok()).unwrap_or_default();
+        Ok(StoredRemovals { pending: pending.collect(), departed, heeded })
     }
 
     /// Returns the record; `None` when there is nothing to remember.
     pub(crate) fn seal(&self) -> Option<Vec<u8>> {
-        (!self.pending.is_empty() || !self.departed.is_empty() || !self.quiet.is_empty()).then(|| seal(self))
+        (!self.pending.is_empty() || !self.departed.is_empty() || !self.heeded.is_empty()).then(|| seal(self))
     }
 
     /// Returns how many log-outs wait.
@@ -174,31 +174,30 @@ impl Removals {
         }
     }
 
-    /// Takes up who did not want to be disturbed when that was last stored.
-    pub(crate) fn recall_quiet(&mut self, earlier: Vec<Quieted>) {
-        let unknown = |earlier: &Quieted| !self.quiet.iter().any(|known| known.is(&earlier.name));
-        let earlier: Vec<Quieted> = earlier.into_iter().filter(unknown).take(MAX_ACCOUNTS).collect();
-        self.quiet.extend(earlier);
+    /// Takes up whom a reader had to heed when that was last stored.
+    pub(crate) fn recall_heeded(&mut self, earlier: Vec<Heeded>) {
+        let unknown = |earlier: &Heeded| !self.heeded.iter().any(|known| known.is(&earlier.name));
+        let earlier: Vec<Heeded> = earlier.into_iter().filter(unknown).take(MAX_ACCOUNTS).collect();
+        self.heeded.extend(earlier);
     }
 
-    /// Lists who of the `users` (name, whether logged out, until when) does not want to be disturbed, beside those who are not here.
-    /// Returns whether that is new.
-    pub(crate) fn list_quiet(&mut self, users: &[(String, bool, u64)], wall: Duration) -> bool {
+    /// Lists whom of the `users` (with whether logged out) a reader must heed, beside those who are not here. Returns whether that is new.
+    pub(crate) fn list_heeded(&mut self, users: &[(Heeded, bool)], wall: Duration) -> bool {
         if users.is_empty() {
             // The accounts are yet to be added.
             return false;
         }
-        let alone = users.iter().all(|(_, left, until)| *left || *until != 0);
-        let elsewhere = self
-            .quiet
-            .iter()
-            .filter(|quiet| quiet.until > wall.as_secs() && !users.iter().any(|(name, ..)| quiet.is(name)));
-        let here = users.iter().filter(|(_, left, until)| !left && *until != 0);
-        let here = here.map(|(name, _, until)| Quieted { name: name.clone(), until: *until, alone });
-        let mut quiet: Vec<Quieted> = elsewhere.map(|quiet| Quieted { alone, ..quiet.clone() }).chain(here).collect();
-        quiet.sort();
-        let changed = quiet != self.quiet;
-        self.quiet = quiet;
+        let here = || users.iter().filter(|(_, left)| !left).map(|(user, _)| user);
+        let (alone, sealed_alone) = (here().all(|user| user.until != 0), here().all(|user| user.sealed));
+        let elsewhere = self.heeded.iter().filter(|known| {
+            (known.sealed || known.until > wall.as_secs()) && !users.iter().any(|(user, _)| user.is(&known.name))
+        });
+        let heeded = elsewhere.chain(here().filter(|user| user.sealed || user.until != 0));
+        let mut heeded: Vec<Heeded> = heeded.map(|user| Heeded { alone, sealed_alone, ..user.clone() }).collect();
+        heeded.sort();
+        heeded.truncate(MAX_ACCOUNTS);
+        let changed = heeded != self.heeded;
+        self.heeded = heeded;
         changed
     }
 }
@@ -217,19 +216,25 @@ fn parts(name: &str) -> (&str, Option<&str>) {
     name.rsplit_once('@').map_or((name, None), |(user, domain)| (user, Some(domain)))
 }
 
-/// A user who does not want to be disturbed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Quieted {
+/// A user of whom a reader without a client must know more than the name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Heeded {
     /// `user@domain`.
     pub(crate) name: String,
-    /// Wall time, in seconds since 1970.
+    /// Wall time, in seconds since 1970, until which the user does not want to be disturbed; 0: may be.
     pub(crate) until: u64,
     /// Nobody is here who may be disturbed: a push that names nobody is for one of those who may not.
     #[serde(default)]
     pub(crate) alone: bool,
+    /// Believes no word of a push that came unsealed.
+    #[serde(default)]
+    pub(crate) sealed: bool,
+    /// Nobody is here who would: of a push that names nobody no word is believed either.
+    #[serde(default)]
+    pub(crate) sealed_alone: bool,
 }
 
-impl Quieted {
+impl Heeded {
     fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
@@ -298,10 +303,10 @@ mod tests {
             "quiet": [{ "name": 7 }, { "name": "carol@example.com", "until": 2 }],
         }));
         let read = Removals::open(&damaged).expect("its log-outs can be told apart");
-        let StoredRemovals { pending, departed, quiet } = read;
+        let StoredRemovals { pending, departed, heeded } = read;
         assert_eq!(pending.iter().flatten().map(|(of, _)| of).collect::<Vec<_>>(), [&key]);
         assert_eq!((pending.len(), departed.len()), (3, 1));
-        assert_eq!(quiet, [Quieted { name: "carol@example.com".into(), until: 2, alone: false }]);
+        assert_eq!(heeded, [Heeded { name: "carol@example.com".into(), until: 2, ..Heeded::default() }]);
     }
 
     #[test]

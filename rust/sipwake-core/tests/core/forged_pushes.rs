@@ -427,6 +427,33 @@ fn an_account_that_takes_sealed_pushes_believes_no_word_of_another() {
 }
 
 #[test]
+fn no_unsealed_word_of_any_kind_reaches_an_account_that_takes_sealed_pushes() {
+    for words in [
+        r#"{"ntype":"1","nfrom":"+1555","nfromusername":"My Bank","nmessage":"Call us","ncallid":"c"}"#,
+        r#"{"ntype":"3","nfrom":"+1555","ntitle":"My Bank","nmessage":"Call us","ntouser":"alice"}"#,
+        r#"{"aps":{"alert":{"title":"My Bank","body":"Call us"},"sound":"x"},"call-id":"c","from-uri":"sip:1555@x"}"#,
+        r#"{"msg_type":"call","x-push-id":"c","send_from":"1555","send_to":"alice","msg_title":"My Bank","msg_content":"Call us"}"#,
+        r#"{"NTYPE":"0","nFrom":"+1555","title":"My Bank","body":"Call us"}"#,
+        r#"{"data":{"ntype":"0","nfrom":"1555","nfromusername":"My Bank"},"notification":{"title":"My Bank","body":"Call us"}}"#,
+    ] {
+        for channel in [Channel::FcmAndroid, Channel::PushKit] {
+            let mut stage = sealed();
+            let action = stage.push_on(words, channel);
+            assert!(
+                is_blank(&action) && action.text.is_none() && action.account.is_none(),
+                "{channel:?} {words}: {action:?}"
+            );
+            let told = format!("{action:?} {:?}", stage.events);
+            assert!(
+                !told.contains("Bank") && !told.contains("Call us") && !told.contains("1555"),
+                "{channel:?} {words}: {told}"
+            );
+            assert!(stage.all().iter().any(Sent::is_register), "it registers all the same");
+        }
+    }
+}
+
+#[test]
 fn an_account_beside_one_that_takes_sealed_pushes_goes_on_reading_its_own() {
     let mut stage = sealed();
     stage.add(account(|config| config.aor = "sip:bob@example.com".into()), mpush());

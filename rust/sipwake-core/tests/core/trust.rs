@@ -677,6 +677,42 @@ fn a_forged_refusal_in_the_clear_ends_with_the_network() {
 }
 
 #[test]
+fn no_forged_status_in_the_clear_outlives_the_network() {
+    for status in
+        [400, 402, 405, 406, 410, 413, 414, 416, 420, 421, 436, 484, 485, 488, 493, 500, 501, 505, 513, 600, 603, 606]
+    {
+        for before in [false, true] {
+            let mut stage = Stage::new(account(|_| {}), rfc8599());
+            stage.set_token(fcm("a:1"));
+            if before {
+                stage.registered();
+            }
+            stage.start_registering();
+            // Whatever it tries instead is refused the same way.
+            for _ in 0..20 {
+                for request in stage.all().into_iter().filter(Sent::is_register) {
+                    stage.reply(
+                        &request,
+                        status,
+                        &["Retry-After: 999999999", "Reason: SIP;cause=603", "X-Sy.AuthURI: sip:example.com"],
+                    );
+                }
+                stage.advance(seconds(1));
+            }
+            stage.all();
+            stage.events.clear();
+            stage.network_changes();
+            let elsewhere = stage.all().into_iter().find(Sent::is_register).expect("it asks on another network");
+            assert!(elsewhere.contact().contains("pn-prid=a:1"), "whole, after {status}: {elsewhere:?}");
+            stage.reply(&elsewhere, 401, &[CHALLENGE]);
+            let again = stage.all().into_iter().find(Sent::is_register).expect("it answers");
+            stage.ok(&again, &[]);
+            assert_eq!(stage.registrations().len(), 1, "after {status}, registered before: {before}");
+        }
+    }
+}
+
+#[test]
 fn a_forged_challenge_or_wait_in_the_clear_ends_with_the_network() {
     let basic = "WWW-Authenticate: Basic realm=\"x\"";
     let again = ["0", "1", "2"].map(|nonce| asks("asterisk", nonce));

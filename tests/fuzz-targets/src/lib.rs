@@ -315,14 +315,14 @@ pub fn trace(data: &[u8]) {
     let shown = redacted(data);
     assert!(shown.len() <= 16 * data.len() + 1024, "a trace that grows");
     let text = String::from_utf8_lossy(data).replace(['\r', '\n'], " ");
-    if text.contains(SECRET) {
-        // In a header of no meaning it is anybody's text.
+    let realm = text.replace(['"', '\\'], "");
+    if text.contains(SECRET) || realm.contains(SECRET) {
+        // In a header of no meaning, or as the realm, it is anybody's text.
         return;
     }
     let message = format!(
-        "REGISTER sip:x SIP/2.0\r\nX-Other: {text}\r\nX-PIID: {SECRET}\r\nAuthorization: Digest username=\"a\", realm=\"{}\", \
-         nonce=\"n\", uri=\"sip:x\", response=\"{SECRET}\"\r\nContact: <sip:a@b;pn-prid={SECRET}>\r\nContent-Length: 0\r\n\r\n",
-        text.replace(['"', '\\'], "")
+        "REGISTER sip:x SIP/2.0\r\nX-Other: {text}\r\nX-PIID: {SECRET}\r\nAuthorization: Digest username=\"a\", realm=\"{realm}\", \
+         nonce=\"n\", uri=\"sip:x\", response=\"{SECRET}\"\r\nContact: <sip:a@b;pn-prid={SECRET}>\r\nContent-Length: 0\r\n\r\n"
     );
     assert!(!redacted(message.as_bytes()).contains(SECRET), "a secret in a trace");
 }

@@ -118,6 +118,8 @@ impl Binding {
         let blames_nonce = sent.blames_nonce(code);
         // The nonce has served its request: what follows uses it ahead of being asked, as another chain would.
         (sent.chain.challenged, sent.chain.auth) = (false, digest::Attempt::default());
+        // And whatever was in doubt before it is settled.
+        (sent.chain.asked_at, sent.chain.refused_once) = (None, false);
         if blames_nonce {
             self.nonces(who).invalidate_all();
             outbox.note(who.key(), Decision::NonceForgotten { status: Status(code) });

@@ -107,6 +107,14 @@ impl Registrant {
         Some(bound)
     }
 
+    /// Remembers the Contact that was to be removed, where the 200 lists it all the same: its turn comes beside the next one.
+    pub(crate) fn remember_kept(&mut self, sent: &Sent, listed: &[Contact]) {
+        let kept = listed.iter().find(|contact| contact.expires() != Some(0) && is_uri(contact, &sent.uri));
+        if let Some(kept) = kept.filter(|_| self.memory.former.len() < MAX_FORMER) {
+            self.memory.former.push(Former { uri: Secret::new(kept.uri), expires_at: u64::MAX, refusals: 1 });
+        }
+    }
+
     /// Forgets what a gateway has just removed. A binding that another one holds is not gone: it is known until the next one
     /// is accepted in its place, and then taken back where it is.
     pub(crate) fn forget_removed(&mut self, sent: &Sent, gateway: Option<&str>) {

@@ -116,7 +116,7 @@ impl Registration {
                 return self.queried(code, message, outbox);
             }
             Purpose::Remove => return self.removed(&sent, &listed, flows, outbox),
-            Purpose::Vacate(_) => return self.vacated(&sent, outbox),
+            Purpose::Vacate(_) => return self.vacated(&sent, &listed, outbox),
             Purpose::Bind => {}
         }
 
@@ -263,9 +263,10 @@ impl Registration {
     }
 
     /// The former token's binding is gone: the new one is bound now.
-    fn vacated(&mut self, sent: &Sent, outbox: &mut Outbox) {
+    fn vacated(&mut self, sent: &Sent, listed: &[Contact], outbox: &mut Outbox) {
         let gateway = self.gateway_in_use();
         self.who.forget_removed(sent, gateway.as_deref());
+        self.who.remember_kept(sent, listed);
         self.bind_next();
         self.save(outbox, Durability::Progress);
     }

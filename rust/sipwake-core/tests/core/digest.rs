@@ -154,6 +154,26 @@ fn a_nonce_that_the_server_lost_before_it_was_answered_is_no_wrong_password() {
 }
 
 #[test]
+fn a_slow_answer_ahead_of_a_correction_blames_no_nonce_that_is_lost_after_it() {
+    let mut stage = Stage::rfc8599();
+    let first = stage.register();
+    stage.reply(&first, 401, &[&challenge("n1", "")]);
+    let slow = stage.one();
+    stage.advance(seconds(11));
+    stage.sent.clear();
+    stage.reply(&slow, 401, &[&challenge("n2", "")]);
+    let brief = stage.one();
+    stage.reply(&brief, 423, &["Min-Expires: 7200"]);
+    let longer = stage.one();
+    stage.reply(&longer, 401, &[&challenge("n3", "")]);
+    let lost = stage.one();
+    stage.reply(&lost, 401, &[&challenge("n4", "")]);
+    let last = stage.one();
+    stage.ok(&last, &[]);
+    assert_eq!((stage.failures(), stage.registrations().len()), (Vec::new(), 1));
+}
+
+#[test]
 fn the_same_nonce_again_is_a_wrong_password_at_once() {
     let mut stage = Stage::rfc8599();
     let first = stage.register();

@@ -112,6 +112,23 @@ fn a_token_and_a_contact_that_change_together_leave_no_push_binding_behind() {
 }
 
 #[test]
+fn an_old_contact_that_is_listed_after_its_own_removal_is_removed_beside_the_new_one() {
+    let mut before = Stage::new(over(Transport::Tls), mpush());
+    before.set_token(fcm("a:1"));
+    let bound = before.registered();
+    let mut stage = before.restart(over(Transport::Tls), mpush());
+    stage.local.set_port(6070);
+    stage.set_token(fcm("a:2"));
+    let removal = stage.one();
+    assert_eq!((removal.header("Expires"), removal.contact_uri()), (Some("0"), bound.contact_uri()));
+    stage.reply(&removal, 200, &[&format!("Contact: {};expires=3000", bound.contact())]);
+    let bind = stage.one();
+    assert_eq!(bind.removed(), [bound.contact_uri()]);
+    stage.ok(&bind, &[]);
+    stage.silent();
+}
+
+#[test]
 fn a_token_or_a_contact_that_changes_alone_costs_one_request() {
     for (port, text) in [(6070, "a:1"), (5070, "a:2")] {
         let mut before = Stage::new(over(Transport::Tls), mpush());

@@ -61,11 +61,22 @@ pub enum Habit {
     FirstAddressDead,
     /// Who waits for a call is known by `pn-*` alone, whichever account registers (OpenSIPS); both accounts have one token.
     WaitsByPn,
+    /// Who can be woken is pushed, and gets the INVITE only where a REGISTER comes after that, however fresh the binding is
+    /// (Flexisip, proxies that take RFC 8599 at its word).
+    PushedFirst,
+    /// Each fifth challenge is of a node whose nonces the others know nothing of, and they do not call them stale (clusters without a
+    /// common secret).
+    NonceLost,
+    /// Contacts are compared and listed without the parameters of their URIs (Asterisk's chan_sip, some SBCs).
+    ParametersIgnored,
+    /// A binding is there still when it was removed once, and the 200 lists it (clusters whose nodes hear of each other's writes
+    /// later).
+    RemovalOverlooked,
 }
 
 impl Habit {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::NonceOnce403,
         Self::NonceOnce400,
         Self::NonceOnce500,
@@ -92,6 +103,10 @@ impl Habit {
         Self::ToCut,
         Self::FirstAddressDead,
         Self::WaitsByPn,
+        Self::PushedFirst,
+        Self::NonceLost,
+        Self::ParametersIgnored,
+        Self::RemovalOverlooked,
     ];
 
     /// Reads the name that a story has for it.
@@ -117,6 +132,12 @@ pub(crate) fn drawn(seed: u64) -> Vec<Habit> {
     Habit::ALL.into_iter().filter(|_| chance.hits(95)).collect()
 }
 
+/// Whether the lists of a server with these habits hide what they are about.
+pub(crate) fn hide(habits: &[Habit]) -> bool {
+    let hiding = [Habit::NothingListed, Habit::ContactRewritten, Habit::TransportLeftOut, Habit::ParametersIgnored];
+    hiding.iter().any(|habit| habits.contains(habit))
+}
+
 /// The address that a NAT gives the phone: another one for each of its own, with the same port.
 const OUTSIDE: &str = "203.0.113.";
 const INSIDE: &str = "10.0.0.";
@@ -125,6 +146,9 @@ const INSIDE: &str = "10.0.0.";
 pub(crate) fn listed(habits: &[Habit], uri: &str) -> String {
     let has = |habit| habits.contains(&habit);
     let mut uri = uri.to_owned();
+    if has(Habit::ParametersIgnored) {
+        uri.truncate(uri.find(';').unwrap_or(uri.len()));
+    }
     if has(Habit::ContactRewritten) {
         uri = uri.replace(INSIDE, OUTSIDE);
     }
@@ -177,9 +201,12 @@ mod tests {
     #[test]
     fn a_contact_is_known_by_the_form_in_which_it_was_listed() {
         let sent = Contact { uri: "sip:u@10.0.0.7:5070;transport=udp;pn-prid=a:b".to_owned(), params: String::new() };
-        let all = Habit::ALL;
-        assert_eq!(listed(&all, &sent.uri), "SIP:u@203.0.113.7:5070;pn-prid=a%3ab");
-        let named = Contact { uri: listed(&all, &sent.uri), ..sent.clone() };
-        assert_eq!(meant(&all, [&sent], &named), Some(sent.uri));
+        let with: Vec<Habit> = Habit::ALL.into_iter().filter(|habit| *habit != Habit::ParametersIgnored).collect();
+        assert_eq!(listed(&with, &sent.uri), "SIP:u@203.0.113.7:5070;pn-prid=a%3ab");
+        assert_eq!(listed(&Habit::ALL, &sent.uri), "SIP:u@203.0.113.7:5070");
+        for habits in [with.as_slice(), &Habit::ALL] {
+            let named = Contact { uri: listed(habits, &sent.uri), ..sent.clone() };
+            assert_eq!(meant(habits, [&sent], &named).as_ref(), Some(&sent.uri));
+        }
     }
 }

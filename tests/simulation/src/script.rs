@@ -275,6 +275,21 @@ impl Script {
             let shut = *later.pick(&[20 * SECOND, 5 * MINUTE, HOUR, 3 * HOUR]);
             happenings.push((later.between(0, setting.length), Happening::StoreShut(later.between(SECOND, shut))));
         }
+        // What lists nothing leaves the phone to its clocks, least of all to what it learnt, as long as it is new there.
+        if later.hits(if setting.has(Habit::NothingListed) { 500 } else { 50 }) {
+            let who = later.between(0, setting.accounts as u64 - 1) as usize;
+            let at = later.between(0, setting.length / 4);
+            let ahead = *later.pick(&[7200, 86_400 * 400]);
+            let steps = [
+                Happening::NewToken(who),
+                Happening::LogOut(who),
+                Happening::LogIn(who),
+                Happening::WallJump(ahead),
+                Happening::NewToken(who),
+            ];
+            let gap = later.between(40, 300) * SECOND;
+            happenings.extend((0..).map(|step| at + step * gap).zip(steps));
+        }
         happenings.sort_by_key(|(at, _)| *at);
         Self { setting, happenings }
     }

@@ -31,6 +31,8 @@ pub(crate) struct Binding {
     /// Left to its expiry: its user logged out while the gateway was down, as often as it was asked, and logged in again since;
     /// or the phone went elsewhere and came back without ever knowing of it.
     pub(crate) given_up: bool,
+    /// It was removed once, which had no effect.
+    overlooked: bool,
 }
 
 #[derive(Debug)]
@@ -60,6 +62,8 @@ pub(crate) struct Server {
     granted: VecDeque<(String, u64)>,
     /// How often each user was let in.
     let_in: BTreeMap<String, u32>,
+    /// Users whose last removal here, from where the phone is not any more, was refused.
+    turned_away: BTreeSet<String>,
     /// Nobody is refused without a reason any more.
     peaceful: bool,
 }
@@ -74,6 +78,8 @@ enum Refused {
 const CUT: u64 = 600;
 /// Of so many REGISTERs of a user who is known one gets a 403.
 const FORBIDDEN_EACH: u32 = 9;
+/// Of so many challenges one has a nonce that gets lost.
+const LOST_EACH: u64 = 5;
 
 /// What came of a REGISTER.
 pub(crate) struct Reply {
@@ -99,6 +105,7 @@ impl Server {
             violations: Vec::new(),
             granted: VecDeque::new(),
             let_in: BTreeMap::new(),
+            turned_away: BTreeSet::new(),
             peaceful: false,
         };
         server.place_foreign_bindings();
@@ -124,6 +131,7 @@ impl Server {
                 confirmed: true,
                 superseded: false,
                 given_up: false,
+                overlooked: false,
             };
             let bindings = self.bindings.entry(user).or_default();
             bindings.retain(|binding| !binding.foreign);
@@ -208,12 +216,13 @@ impl Server {
         self.nonces.get(nonce).is_some_and(|known| now < known.born + self.setting.nonce_life * SECOND)
     }
 
-    pub(crate) fn register(&mut self, request: &Wire, flow: u64, now: u64) -> Reply {
+    /// `left` tells that the phone has gone to another gateway.
+    pub(crate) fn register(&mut self, request: &Wire, flow: u64, left: bool, now: u64) -> Reply {
         let (branch, cseq) = (request.branch().to_owned(), request.cseq());
         if let Some((_, _, known)) = self.answers.iter().find(|(known, seq, _)| *seq == cseq && *known == branch) {
             return Reply { bytes: known.clone(), registered: None };
         }
-        let (status, phrase, extra, registered) = self.decide(request, flow, now);
+        let (status, phrase, extra, registered) = self.decide(request, flow, left, now);
         let bytes = request.answer(status, phrase, &extra);
         self.answers.push_back((branch, cseq, bytes.clone()));
         if self.answers.len() > 32 {
@@ -222,7 +231,13 @@ impl Server {
         Reply { bytes, registered }
     }
 
-    fn decide(&mut self, request: &Wire, flow: u64, now: u64) -> (u16, &'static str, Vec<String>, Option<String>) {
+    fn decide(
+        &mut self,
+        request: &Wire,
+        flow: u64,
+        left: bool,
+        now: u64,
+    ) -> (u16, &'static str, Vec<String>, Option<String>) {
         self.expire(now);
         if let Some(status) = self.trouble.pop_front() {
             return match status {
@@ -241,7 +256,14 @@ impl Server {
         }
         let let_in = self.let_in.entry(request.to_user().to_owned()).or_default();
         *let_in += 1;
-        if self.setting.has(Habit::ForbiddenAtTimes) && let_in.is_multiple_of(FORBIDDEN_EACH) && !self.peaceful {
+        let is_nth = let_in.is_multiple_of(FORBIDDEN_EACH);
+        // A node that has not seen the user for a while refuses once.
+        let clears = left && self.wanted(request) == 0;
+        let again = clears && self.turned_away.remove(request.to_user());
+        if self.setting.has(Habit::ForbiddenAtTimes) && (is_nth || clears) && !again && !self.peaceful {
+            if clears {
+                self.turned_away.insert(request.to_user().to_owned());
+            }
             return (403, "Forbidden", Vec::new(), None);
         }
         let call_id = request.one("call-id").to_owned();
@@ -327,7 +349,7 @@ impl Server {
     fn authenticate(&mut self, request: &Wire, now: u64) -> Result<(), Refused> {
         let answer = request.one("authorization");
         let nonce = digest_param(answer, "nonce");
-        let mut stale = false;
+        let (mut stale, mut lost) = (false, false);
         if !answer.is_empty() {
             let user = request.to_user();
             let known = self.nonce_lives(nonce, now);
@@ -341,6 +363,7 @@ impl Server {
                 self.violations.push("wrong digest response".to_owned());
             } else if !known {
                 stale = true;
+                lost = self.setting.has(Habit::NonceLost) && !self.nonces.contains_key(nonce);
             } else {
                 let nonce = self.nonces.get_mut(nonce).expect("it lives");
                 let once = self.setting.habits.iter().find_map(|habit| habit.refuses_used_nonces());
@@ -357,12 +380,14 @@ impl Server {
         }
         self.serial += 1;
         let fresh = hex(&format!("nonce {} {} {}", self.setting.seed, self.place, self.serial));
-        self.nonces.insert(fresh.clone(), Nonce { born: now, count: 0 });
+        if !(self.setting.has(Habit::NonceLost) && self.serial.is_multiple_of(LOST_EACH)) {
+            self.nonces.insert(fresh.clone(), Nonce { born: now, count: 0 });
+        }
         if self.nonces.len() > 64 {
             let life = self.setting.nonce_life * SECOND;
             self.nonces.retain(|_, nonce| now < nonce.born + life);
         }
-        let said = (stale && !self.setting.has(Habit::StaleUnsaid)) || self.setting.has(Habit::StaleAlways);
+        let said = (stale && !lost && !self.setting.has(Habit::StaleUnsaid)) || self.setting.has(Habit::StaleAlways);
         let stale = if said { ", stale=true" } else { "" };
         Err(Refused::Challenged(format!(
             "WWW-Authenticate: Digest realm=\"{REALM}\", nonce=\"{fresh}\", qop=\"auth\", algorithm=MD5{stale}"
@@ -389,11 +414,16 @@ impl Server {
             {
                 contact.uri = uri;
             }
-            let found = bindings.iter().position(|known| same_binding(profile, known, contact, call_id));
+            let bare = self.setting.has(Habit::ParametersIgnored);
+            let found = bindings.iter().position(|known| same_binding(profile, bare, known, contact, call_id));
             if expires == 0 {
                 // Mizutech ignores `Expires: 0` alone (S2): what pushes stays until `X-MPUSH: null`.
                 let ignored = profile == Profile::XMpush && header_token == HeaderToken::Absent && default == 0;
-                if let Some(index) = found.filter(|_| !ignored) {
+                let alone = self.setting.apart.is_none() && !habits::hide(&self.setting.habits);
+                let overlooks = alone && self.setting.has(Habit::RemovalOverlooked);
+                if let Some(index) = found.filter(|_| !ignored)
+                    && (!overlooks || std::mem::replace(&mut bindings[index].overlooked, true))
+                {
                     bindings.remove(index);
                 }
                 continue;
@@ -430,6 +460,7 @@ impl Server {
                 confirmed: false,
                 superseded: false,
                 given_up: false,
+                overlooked: false,
             };
             match found {
                 Some(index) => bindings[index] = binding,
@@ -465,11 +496,16 @@ fn portsip_token(value: &str) -> HeaderToken {
     }
 }
 
-fn same_binding(profile: Profile, known: &Binding, contact: &Contact, call_id: &str) -> bool {
+/// `bare` leaves the parameters of the URIs out.
+fn same_binding(profile: Profile, bare: bool, known: &Binding, contact: &Contact, call_id: &str) -> bool {
     let (a, b) = (&known.contact, contact);
     let pn = |name| (a.pn(name), b.pn(name));
     let instance = !b.instance().is_empty() && a.instance() == b.instance();
     match profile {
+        Profile::XMpush | Profile::PortSip => {
+            a.address() == b.address() || (known.call_id == call_id && b.expires() != Some(0))
+        }
+        _ if bare => instance || a.address() == b.address(),
         // RFC 5626 section 6 first; then RFC 3261 19.1.4, where a parameter that only one has does not count.
         Profile::Rfc8599 | Profile::Rfc8599Refusing | Profile::None => {
             let differs = ["pn-provider", "pn-param", "pn-prid"].into_iter().any(|name| {
@@ -484,9 +520,6 @@ fn same_binding(profile: Profile, known: &Binding, contact: &Contact, call_id: &
             if given.len() < 2 { a.uri == b.uri } else { given.iter().all(|(a, b)| a == b) }
         }
         Profile::Flexisip => instance || (a.address() == b.address() && pn("pn-prid").0 == pn("pn-prid").1),
-        Profile::XMpush | Profile::PortSip => {
-            a.address() == b.address() || (known.call_id == call_id && b.expires() != Some(0))
-        }
     }
 }
 

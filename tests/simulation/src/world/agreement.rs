@@ -1,7 +1,7 @@
 //! The end: after quiet time both sides agree.
 
 use super::World;
-use crate::habits::Habit;
+use crate::habits::{self, Habit};
 use crate::phone;
 use crate::script::{Profile, SECOND};
 use crate::server::Server;
@@ -30,7 +30,19 @@ impl World<'_> {
                 let promise = if self.phone.apps[index].logged_in { 2 } else { 1 };
                 self.watch.fail(self.at, promise, format!("{what} (finally: {finally})"));
             }
+            if finally && self.is_told_otherwise(index) {
+                self.watch.fail(self.at, 5, "the app hears last that it is not registered, and it is");
+            }
         }
+    }
+
+    /// Whether the app takes an account for lost that the server has.
+    fn is_told_otherwise(&self, index: usize) -> bool {
+        let app = &self.phone.apps[index];
+        let user = phone::user(index);
+        let has = |server: &Server| server.bindings[&user].iter().any(|b| b.confirmed && !b.foreign);
+        let excused = app.excused || self.servers[0].knows_another_password(&user);
+        app.logged_in && !excused && self.told[index] == Some(false) && self.servers.iter().any(has)
     }
 
     pub(super) fn disagreement(&self, index: usize) -> Option<String> {
@@ -47,8 +59,7 @@ impl World<'_> {
         }
         let ours: Vec<_> = bindings.iter().filter(|binding| !binding.foreign && !binding.given_up).collect();
         // Lists that hide what they are about keep the phone from finding what it has forgotten. What does not push lapses.
-        let hidden = [Habit::NothingListed, Habit::ContactRewritten, Habit::TransportLeftOut];
-        let hidden = hidden.into_iter().any(|habit| self.setting.has(habit));
+        let hidden = habits::hide(&self.setting.habits);
         if !app.logged_in {
             let ours: Vec<_> = ours.iter().filter(|binding| !hidden || binding.token.is_some()).collect();
             // Of a gateway that was down when the user left, and that another one spoke for, the same holds.

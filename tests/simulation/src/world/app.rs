@@ -113,6 +113,7 @@ impl World<'_> {
         }
         self.watch.killed();
         self.owed_since.fill(None);
+        self.told.fill(None);
         // What the store refused dies with the process, unless the store takes it in time.
         for index in 0..self.phone.apps.len() {
             if self.is_unstored(REMOVALS) || self.is_unstored(&binding_key(&self.phone.apps[index].key)) {
@@ -332,6 +333,7 @@ impl World<'_> {
         let ever_sent = self.watch.seen[index].ever_sent();
         if self.with_agent(|agent, now| agent.log_out(&key, *now).expect("it was added")) {
             self.phone.apps[index].logged_in = false;
+            self.owed_since[index] = None;
             self.phone.apps[index].long_gone = false;
             let withheld = self.phone.agent.as_ref().is_some_and(|agent| self.is_shut() && !agent.is_durable());
             let kept = self.phone.store.contains_key(REMOVALS) || self.is_unstored(REMOVALS) || withheld;

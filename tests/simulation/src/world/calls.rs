@@ -15,6 +15,8 @@ use crate::wire::Wire;
 const MOST_OWED: u64 = 120 * SECOND;
 /// And how much longer where a connection could not be opened for it: the call is over then, and each try waits for the longest back-off.
 const LONGEST_BACK_OFF: u64 = 1800 * SECOND;
+/// The longest that a push without any id takes: later its call is known by the caller no more, as is promised for so long.
+const NAMELESS: u64 = 30 * SECOND;
 
 impl World<'_> {
     pub(super) fn place_call(&mut self, index: usize, patience: u64) {
@@ -32,12 +34,14 @@ impl World<'_> {
                 let copies = if twice { 2 } else { 1 };
                 for _ in 0..copies {
                     if !self.chance.hits(self.setting.push_loss) {
-                        let delay = self.chance.between(10, self.setting.push_delay);
+                        let longest = if self.is_nameless(call) { NAMELESS } else { u64::MAX };
+                        let delay = self.chance.between(10, self.setting.push_delay.min(longest));
                         self.later(delay, Due::Push(index, call));
                     }
                 }
             }
-            if let Some(flow) = binding.flow {
+            let is_pushed_first = self.setting.has(Habit::PushedFirst) && binding.token.is_some();
+            if let Some(flow) = binding.flow.filter(|_| !is_pushed_first) {
                 self.begin_leg(call, flow);
             }
         }
@@ -120,7 +124,7 @@ impl World<'_> {
     /// Whether the push of a call carries no id.
     pub(super) fn is_nameless(&self, call: usize) -> bool {
         let has_ids = matches!(self.setting.profile, Profile::Flexisip | Profile::PortSip);
-        !has_ids && call.is_multiple_of(3) && self.setting.push_delay < 5 * SECOND
+        !has_ids && call.is_multiple_of(3)
     }
 
     pub(super) fn payload(&self, index: usize, call: usize) -> String {

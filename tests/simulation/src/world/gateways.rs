@@ -17,6 +17,8 @@ const HEARD_BY: u64 = 450 * SECOND;
 const JUDGED: u64 = 1000 * SECOND;
 /// Who refuses with a 403 is asked again ten minutes later, and takes it then.
 const REFUSED: u64 = 600 * SECOND;
+/// How long after a token was bound the one before may be pushed to, at the gateway in use.
+const LINGERS: u64 = 150 * SECOND;
 /// RFC 3261 18.1.1.
 const MAX_DATAGRAM: usize = 1300;
 
@@ -106,7 +108,7 @@ impl World<'_> {
 
     /// The phone knows that a gateway bound something, or removed it.
     pub(super) fn settled(&mut self, index: usize, flow: u64, request: &[u8]) {
-        let Some(wire) = Wire::parse(request).filter(|_| self.setting.apart.is_some()) else { return };
+        let Some(wire) = Wire::parse(request) else { return };
         let (gateway, process) = (self.gateway_of(flow), self.phone.process);
         let removes = wire.one("expires") == "0";
         let questions = |contact: &crate::wire::Contact| {
@@ -117,6 +119,11 @@ impl World<'_> {
         }
         if !removes {
             self.servers[gateway].confirm(&phone::user(index), wire.branch());
+            self.token_bound[index] = Some(self.at);
+            self.later(LINGERS, Due::JudgeToken(index));
+        }
+        if self.setting.apart.is_none() {
+            return;
         }
         let holding = &mut self.holdings[index];
         let moved = !removes && (holding.home != Some(gateway) || holding.process != process);
@@ -145,6 +152,33 @@ impl World<'_> {
     /// Something happens that may well keep the phone from telling the gateways that it left.
     pub(super) fn occupied(&mut self) {
         self.holdings.iter_mut().for_each(|holding| holding.occasion = None);
+        self.token_bound.fill(None);
+    }
+
+    /// Promise 2: the binding of an old token does not linger beside the new one.
+    pub(super) fn judge_token(&mut self, index: usize) {
+        let (user, app) = (phone::user(index), &self.phone.apps[index]);
+        let Some(since) = self.token_bound[index].filter(|since| since + LINGERS <= self.at) else { return };
+        let is_still = self.cut_until <= since && self.phone.asleep_until <= since && !self.is_shut();
+        let wanted = (app.wants_push && app.token > 0).then(|| phone::token_text(self.setting, index, app.token));
+        let home = self.holdings[index].home.unwrap_or(0);
+        let server = &mut self.servers[home];
+        // A removal that was refused has its turn again ten minutes later.
+        let refuses = self.setting.has(Habit::ForbiddenAtTimes) || server.is_troubled();
+        // At an address that nobody knows, an old one is not always told from the new one, and lapses.
+        let refuses = refuses || self.setting.has(Habit::ContactRewritten);
+        if !is_still || refuses || app.excused || !app.logged_in || self.down_until[home] > since {
+            return;
+        }
+        server.expire(self.at);
+        let old = |binding: &&Binding| {
+            let counts = binding.confirmed && !(binding.foreign || binding.given_up);
+            counts && binding.token.is_some() && binding.token != wanted
+        };
+        let old = server.bindings[&user].iter().find(old).map(|binding| binding.contact.uri.clone());
+        if let Some(old) = old {
+            self.watch.fail(self.at, 2, format!("an old token lingers: {old}"));
+        }
     }
 
     /// How long after an occasion a gateway that was left must hold nothing any more.

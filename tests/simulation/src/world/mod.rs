@@ -67,6 +67,8 @@ enum Due {
     HangUp(u64, Uuid),
     /// Time to see what an account's gateways hold.
     Judge(usize),
+    /// Time to see whom the gateway in use pushes to.
+    JudgeToken(usize),
 }
 
 struct Call {
@@ -91,6 +93,10 @@ struct World<'s> {
     /// Until when each of them hears nothing.
     down_until: Vec<u64>,
     holdings: Vec<Holding>,
+    /// When each account's token was bound last, unless something happened since.
+    token_bound: Vec<Option<u64>>,
+    /// Whether each account is registered, as this process last told the app.
+    told: Vec<Option<bool>>,
     phone: Phone,
     watch: Watch,
     calls: Vec<Call>,
@@ -146,6 +152,8 @@ fn tell<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) -> (Outco
         dead: BTreeMap::new(),
         down_until: vec![0; gateways],
         holdings: vec![Holding::default(); setting.accounts],
+        token_bound: vec![None; setting.accounts],
+        told: vec![None; setting.accounts],
         phone: Phone::new(setting),
         watch: Watch::default(),
         calls: Vec::new(),

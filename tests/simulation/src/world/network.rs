@@ -43,6 +43,7 @@ impl World<'_> {
             Due::Accept(process, call) => self.accept(process, call),
             Due::HangUp(process, call) => self.hang_up(process, call),
             Due::Judge(index) => self.judge_holding(index),
+            Due::JudgeToken(index) => self.judge_token(index),
             // The radio of a phone in deep sleep drops datagrams; a stream waits.
             Due::ToPhone(flow, _) if asleep > 0 && self.is_udp(flow) => {}
             due if asleep > 0 => self.missed.push(due),
@@ -165,12 +166,13 @@ impl World<'_> {
         }
         self.check_via(flow, &wire);
         self.registers += 1;
+        let home = phone::account_of(wire.to_user()).and_then(|index| self.holdings.get(index)?.home);
         let server = &mut self.servers[gateway];
         if server.is_troubled() {
             // It may have waited for a day to be noticed.
             self.disturbed = self.disturbed.max(self.at);
         }
-        let reply = server.register(&wire, flow, self.at);
+        let reply = server.register(&wire, flow, home.is_some_and(|home| home != gateway), self.at);
         if reply.bytes.starts_with(b"SIP/2.0 403") {
             // It is asked again some minutes later.
             self.disturbed = self.disturbed.max(self.at);

@@ -2,7 +2,7 @@
 
 use sipwake_core::account::AccountKey;
 use sipwake_core::account::Hop;
-use sipwake_core::event::{Event, FlowId, Output, Removed};
+use sipwake_core::event::{Event, Failure, FlowId, Output, Removed};
 use sipwake_core::snapshot::{REMOVALS, Record, binding_key};
 use sipwake_core::user_agent::UserAgent;
 
@@ -194,8 +194,14 @@ impl World<'_> {
                 self.watch.seen[index].nonce = None;
             }
             let host = self.routes.get(&flow).map_or(0, |route| route.host);
+            // What was sent before the push, and is lost or comes to a dead address, does not do.
+            let seen = &self.watch.seen[index];
+            let again = seen.in_flight.as_ref().is_some_and(|known| known.branch == wire.branch());
+            let binds = wire.one("expires") != "0" || !self.phone.apps[index].logged_in;
+            if binds && !again && !self.dead.contains_key(&flow) {
+                self.owed_since[index] = None;
+            }
             self.watch.register_sent(index, &wire, &bytes, (flow, host), self.at);
-            self.owed_since[index] = None;
             self.reacted = true;
         }
         if let Some(noticed) = self.dead.get_mut(&flow) {
@@ -216,6 +222,7 @@ impl World<'_> {
                 let refusing = self.setting.has(Habit::ProviderDropped) || self.setting.has(Habit::ContactTooLong);
                 self.watch.registered(self.setting.profile, refusing, registered, self.at);
                 let index = self.phone.apps.iter().position(|app| app.key == *account);
+                self.tell(account, true);
                 if let Some(granted) = index.and_then(|index| self.granted[index])
                     && registered.expires.as_secs() > granted
                 {
@@ -232,8 +239,12 @@ impl World<'_> {
                 let renamed = self.setting.has(Habit::CallIdRenamed);
                 self.watch.call(call, renamed, self.at);
             }
-            Event::RegistrationFailed { account, retry_in: None, .. } => {
+            Event::RegistrationFailed { account, retry_in: None, failure } => {
                 self.reacted = true;
+                self.tell(account, false);
+                if *failure == Failure::WrongCredentials {
+                    self.is_refused(account);
+                }
                 // The nonce is of no use to somebody who cannot answer.
                 for (app, seen) in self.phone.apps.iter().zip(&mut self.watch.seen) {
                     if app.key == *account {
@@ -244,6 +255,7 @@ impl World<'_> {
             }
             Event::RegistrationFailed { account, .. } if self.setting.has(Habit::StaleAlways) => {
                 self.reacted = true;
+                self.tell(account, false);
                 // A wrong password looks like one nonce after the other that died.
                 for (app, seen) in self.phone.apps.iter().zip(&mut self.watch.seen) {
                     if app.key == *account {
@@ -263,7 +275,11 @@ impl World<'_> {
                     _ => {}
                 }
             }
-            Event::RegistrationFailed { .. } | Event::Capabilities { .. } => {
+            Event::RegistrationFailed { account, .. } => {
+                self.reacted = true;
+                self.tell(account, false);
+            }
+            Event::Capabilities { .. } => {
                 self.reacted = true;
             }
             _ => {}
@@ -272,6 +288,21 @@ impl World<'_> {
 }
 
 impl World<'_> {
+    /// The app hears whether an account is registered.
+    fn tell(&mut self, account: &AccountKey, registered: bool) {
+        if let Some(index) = self.phone.apps.iter().position(|app| app.key == *account) {
+            self.told[index] = Some(registered);
+        }
+    }
+
+    /// Promise 5: the password is refused only where it is wrong.
+    fn is_refused(&mut self, account: &AccountKey) {
+        let Some(index) = self.phone.apps.iter().position(|app| app.key == *account) else { return };
+        if !self.servers[0].knows_another_password(&phone::user(index)) {
+            self.watch.fail(self.at, 5, "a password that is right is told to be wrong");
+        }
+    }
+
     /// Promise 1: a log-out that is told as proven has left nothing that pushes.
     fn is_proven(&mut self, account: &AccountKey) {
         let Some(index) = self.phone.apps.iter().position(|app| app.key == *account) else { return };

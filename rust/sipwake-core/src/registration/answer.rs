@@ -22,6 +22,8 @@ const MIN_REFRESH: Duration = Duration::from_secs(5);
 const GUESSED: Duration = Duration::from_secs(60);
 /// How long a server is left alone that refuses what it accepted before.
 const REFUSED: Duration = Duration::from_secs(600);
+/// And one that has accepted nothing yet, the first time.
+const FIRST_REFUSED: Duration = Duration::from_secs(30);
 
 impl Registration {
     /// Deals with the answer to the REGISTER in flight.
@@ -40,11 +42,12 @@ impl Registration {
                 let in_the_clear = self.is_in_the_clear(flows);
                 return self.stop(failure, in_the_clear, outbox);
             }
-            // It calls each nonce stale: with a password that worked before, only somebody's hand will change that. And a log-out has time.
-            Outcome::Denied(failure @ Failure::Unanswerable(Unusable::EndlessChallenges))
-                if self.who.has_worked() || self.is_leaving() =>
-            {
-                return self.fail(failure, Some(REFUSED), flows, outbox, now);
+            // It calls each nonce stale: with a password that worked before, or the second time, only somebody's hand will change that.
+            // And a log-out has time.
+            Outcome::Denied(failure @ Failure::Unanswerable(Unusable::EndlessChallenges)) => {
+                let again = self.failures > 0 || self.who.has_worked() || self.is_leaving();
+                let wait = if again { REFUSED } else { FIRST_REFUSED };
+                return self.fail(failure, Some(wait), flows, outbox, now);
             }
             Outcome::Denied(failure) => return self.fail(failure, None, flows, outbox, now),
             Outcome::Refused { sent, code, failure, retry_after } => (sent, code, failure, retry_after),

@@ -356,9 +356,9 @@ mod tests {
         }
     }
 
-    /// A text that meets its edges: separators, line ends, controls, other scripts.
+    /// A text that meets its edges: separators, line ends, controls, other scripts; or, as often, a good one.
     fn hostile() -> impl Strategy<Value = String> {
-        "[a-z0-9 ;:,<>\"\\\\=@%?\r\n\t\0\u{7f}\u{85}\u{2028}é]{0,16}"
+        prop_oneof!["[a-z0-9 ;:,<>\"\\\\=@%?\r\n\t\0\u{7f}\u{85}\u{2028}é]{0,16}", "[a-z0-9]{1,16}"]
     }
 
     proptest! {
@@ -389,7 +389,7 @@ mod tests {
                 .header("Contact", &format!("{} <sip:a@b>", quote(&value)))
                 .body(&content_type, b"body");
             let response = Builder::response(&invite(), 200, &reason, Some(&tag)).header(&name, &value).body(&content_type, b"body");
-            for (built, fields) in [(request.finish(), 4), (response.finish(), 10)] {
+            for (built, fields) in [(request.finish(), 5), (response.finish(), 11)] {
                 let Ok(bytes) = built else { continue };
                 let head = bytes.strip_suffix(b"\r\n\r\nbody").expect("the body ends it");
                 let head = String::from_utf8(head.to_vec()).expect("it is text");

@@ -236,6 +236,22 @@ fn challenges_for_ever_are_given_up_until_later() {
 }
 
 #[test]
+fn challenges_for_ever_at_several_gateways_lead_to_few_requests() {
+    let gateways = ["a.example:5060".to_owned(), "b.example:5060".to_owned()].to_vec();
+    let mut stage = Stage::new(account(|config| config.gateways = gateways), rfc8599());
+    stage.start_registering();
+    let mut asked = 0;
+    for _ in 0..600 {
+        while let Some(request) = stage.sent.pop_front() {
+            asked += 1;
+            stage.reply(&request, 401, &[&challenge(&format!("n{asked}"), ", stale=true")]);
+        }
+        stage.advance(seconds(1));
+    }
+    assert!((8..=24).contains(&asked), "{asked} in ten minutes");
+}
+
+#[test]
 fn a_401_without_a_challenge_is_named() {
     for lines in [&[][..], &["WWW-Authenticate: Basic realm=\"r\""][..], &["WWW-Authenticate: \u{1}"][..]] {
         let mut stage = Stage::rfc8599();

@@ -1,8 +1,6 @@
 //! The client that all stories run on, each of which is recorded. With `SIPWAKE_REPLAY_STORIES=1`, as in `scripts/test`, it is played
 //! once more when its client goes: the same must come out.
 
-use sipwake_core::clock::Now;
-
 #[cfg(not(feature = "replay"))]
 pub(crate) use sipwake_core::user_agent::UserAgent as Agent;
 
@@ -18,6 +16,7 @@ mod recorded {
 
     use sipwake_core::account::{Account, AccountKey};
     use sipwake_core::call::HangUp;
+    use sipwake_core::clock::Now;
     use sipwake_core::event::{Answer, FlowError, FlowId, Output};
     use sipwake_core::payload::PushAction;
     use sipwake_core::push::{Push, PushToken};
@@ -25,8 +24,6 @@ mod recorded {
     use sipwake_core::snapshot::SaveId;
     use sipwake_core::user_agent::{Decline, NoSuchAccount, Unreadable};
     use uuid::Uuid;
-
-    use super::Now;
 
     /// Longer stories are played up to here.
     const MOST: usize = 64 * 1024;

@@ -234,7 +234,9 @@ impl World {
         self.nonce += 1;
         let challenge =
             |more: &str| format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"n{}\", qop=\"auth\"{more}", self.nonce);
-        let again = request.auth("nonce").unwrap_or("first");
+        // No server gives a nonce anew that was used long ago.
+        let first = format!("first{}", self.nonce);
+        let again = request.auth("nonce").unwrap_or(&first);
         let same = format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"{again}\", qop=\"auth\", stale=true");
         let next = format!("Authentication-Info: nextnonce=\"next{}\"", self.nonce);
         let ours = format!("Contact: {};expires=3600", request.contact());

@@ -35,17 +35,28 @@ enum Section {
 }
 
 impl Section {
+    /// The section that stands in this one under such a name, in any case.
     fn child(self, name: &str) -> Option<Self> {
-        Some(match (self, name) {
-            (Self::Root | Self::Message | Self::Android | Self::Map, "data") => Self::Data,
-            (Self::Root | Self::Message, "notification") => Self::Notification,
-            (Self::Root | Self::Message, "android") => Self::Android,
-            (Self::Root | Self::Map, "aps") => Self::Aps,
-            (Self::Root, "message") => Self::Message,
-            (Self::Aps | Self::Root | Self::Map | Self::Data, "alert") => Self::Alert,
-            (Self::Root | Self::Map | Self::Data, "metadata") => Self::Metadata,
-            _ => return None,
-        })
+        const NAMES: [(&str, Section); 7] = [
+            ("data", Section::Data),
+            ("notification", Section::Notification),
+            ("android", Section::Android),
+            ("aps", Section::Aps),
+            ("message", Section::Message),
+            ("alert", Section::Alert),
+            ("metadata", Section::Metadata),
+        ];
+        let (_, child) = NAMES.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        let stands = match child {
+            Self::Data => matches!(self, Self::Root | Self::Message | Self::Android | Self::Map),
+            Self::Notification | Self::Android => matches!(self, Self::Root | Self::Message),
+            Self::Aps => matches!(self, Self::Root | Self::Map),
+            Self::Message => self == Self::Root,
+            Self::Alert => matches!(self, Self::Aps | Self::Root | Self::Map | Self::Data),
+            Self::Metadata => matches!(self, Self::Root | Self::Map | Self::Data),
+            Self::Root | Self::Map => false,
+        };
+        stands.then_some(child)
     }
 }
 
@@ -169,6 +180,9 @@ impl<'a> Fields<'a> {
                 return;
             }
         }
+        if let Some(first) = first_of_list(&name, &text) {
+            return self.keep(section, name, Cow::Owned(first));
+        }
         if child == Some(Section::Alert) {
             self.alert |= section == Section::Aps;
             self.keep(Section::Alert, Cow::Borrowed("body"), text);
@@ -183,6 +197,24 @@ impl<'a> Fields<'a> {
             self.fields.push(Field { section, name, text });
         }
     }
+}
+
+/// The first entry of `loc-args` where the list is text, as all values are that FCM hands over.
+fn first_of_list(name: &str, text: &str) -> Option<String> {
+    if !name.eq_ignore_ascii_case("loc-args") || !text.trim_start().starts_with('[') {
+        return None;
+    }
+    let mut list = Fields::default();
+    let node = Node {
+        fields: &mut list,
+        parent: None,
+        section: Section::Root,
+        name: Some(Cow::Borrowed("")),
+        form: Form::Value,
+    };
+    let mut json = serde_json::Deserializer::from_str(text);
+    node.deserialize(&mut json).and_then(|()| json.end()).ok()?;
+    Some(list.fields.pop().map(|first| first.text.into_owned()).unwrap_or_default())
 }
 
 /// One JSON value on the way: a section to walk into, or a field to keep.
@@ -278,19 +310,19 @@ impl<'a> Visitor<'a> for Node<'_, 'a> {
         Ok(())
     }
 
-    /// To six digits behind the point. A number that is not whole and has more than twelve digits before it, or any of more than 2^53,
-    /// a float does not hold as it was meant: that is absent.
+    /// To six digits behind the point or, of a number with more than twelve before it, to three. Any of more than 2^53 a float does
+    /// not hold as it was meant: that is absent.
     fn visit_f64<E>(self, number: f64) -> Result<(), E> {
         const WHOLE: f64 = 9_007_199_254_740_992.0;
-        if number.abs() >= 1e12 && number.abs() <= WHOLE && number.fract() == 0.0 {
+        let (parts, digits) = if number.abs() < 1e12 { (1_000_000, 6) } else { (1_000, 3) };
+        if number.abs() <= WHOLE {
             let sign = if number < 0.0 { "-" } else { "" };
-            self.keep(Cow::Owned(format!("{sign}{}", number.abs() as u64)));
-            return Ok(());
-        }
-        if number.abs() < 1e12 {
-            let sign = if number < 0.0 { "-" } else { "" };
-            let millionths = (number.abs() * 1e6 + 0.5) as u64;
-            let text = format!("{sign}{}.{:06}", millionths / 1_000_000, millionths % 1_000_000);
+            let mut whole = number.abs() as u64;
+            let mut part = (number.abs().fract() * f64::from(parts) + 0.5) as u32;
+            if part == parts {
+                (whole, part) = (whole + 1, 0);
+            }
+            let text = format!("{sign}{whole}.{part:0digits$}");
             self.keep(Cow::Owned(text.trim_end_matches('0').trim_end_matches('.').to_owned()));
         }
         Ok(())
@@ -348,6 +380,8 @@ mod tests {
             r#"{"message":{"data":{"ncallid":"abc"}}}"#,
             r#"{"message":{"android":{"data":{"ncallid":"abc"}}}}"#,
             r#"{"NCallID":" abc "}"#,
+            r#"{"Message":{"ANDROID":{"Data":{"ncallid":"abc"}}}}"#,
+            r#"{"DATA":"{\"Metadata\":{\"ncallid\":\"abc\"}}"}"#,
             r#"{"ncall\u0069d":"\u0061bc"}"#,
         ] {
             assert_eq!(read(json).text("ncallid"), Some("abc"), "{json}");
@@ -377,6 +411,18 @@ mod tests {
         assert_eq!(read(r#"{"aps":{"loc-args":["Alice","Bob"]}}"#).text("loc-args"), Some("Alice"));
         assert_eq!(read(r#"{"aps":{"loc-args":[["Alice"],"Bob"]}}"#).text("loc-args"), None);
         assert_eq!(read(r#"{"aps":{"loc-args":[]}}"#).text("loc-args"), None);
+        for (list, first) in [
+            (r#" [\"Alice\", 2] "#, Some("Alice")),
+            ("[1002]", Some("1002")),
+            ("[null]", None),
+            ("[]", None),
+            ("[[1]]", None),
+            ("[broken", Some("[broken")),
+            ("[1] 2", Some("[1] 2")),
+        ] {
+            assert_eq!(read(&format!(r#"{{"Loc-Args":"{list}"}}"#)).text("loc-args"), first, "{list}");
+        }
+        assert_eq!(read(r#"{"nfrom":"[1002]"}"#).text("nfrom"), Some("[1002]"));
     }
 
     #[test]
@@ -390,6 +436,8 @@ mod tests {
             ("1234567.000001", Some("1234567.000001")),
             ("0.9999999", Some("1")),
             ("1.5e3", Some("1500")),
+            ("1785585580123.75", Some("1785585580123.75")),
+            ("-1785585580123.9999", Some("-1785585580124")),
             ("18446744073709551615", Some("18446744073709551615")),
             ("18446744073709551616", None),
             ("-9223372036854775809", None),

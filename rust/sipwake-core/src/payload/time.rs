@@ -34,7 +34,8 @@ fn date_and_time(text: &str) -> Option<Duration> {
     let (time, zone) = rest.split_at(end);
     let time = time.split(['.', ',']).next().unwrap_or_default();
     let [year, month, day] = three(date, '-', [4, 2, 2])?;
-    let [hour, minute, second] = three(time, ':', [2, 2, 2])?;
+    let [hour, minute, second] =
+        three(time, ':', [2, 2, 2]).or_else(|| three(&format!("{time}:00"), ':', [2, 2, 2]))?;
     let sound = (1970..=9999).contains(&year)
         && (1..=12).contains(&month)
         && (1..=31).contains(&day)
@@ -105,13 +106,19 @@ mod tests {
             "2026-08-01 12:59:30 +01",
             "2026-08-01 11:59:30 UTC",
             "20260801T115930Z",
+            "2026-08-01T11:59:30 UTC",
         ] {
             assert_eq!(since_epoch(text), sent, "{text}");
         }
         assert_eq!(since_epoch("1785585570500"), Some(Duration::from_millis(1_785_585_570_500)));
         assert_eq!(since_epoch("1785585570500000"), Some(Duration::from_millis(1_785_585_570_500)));
         assert_eq!(since_epoch("1785585570500000000"), Some(Duration::from_millis(1_785_585_570_500)));
-        for (text, seconds) in [("2000-02-29 12:30:01", 951_827_401), ("2024-03-01 00:00:00", 1_709_251_200)] {
+        for (text, seconds) in [
+            ("2000-02-29 12:30:01", 951_827_401),
+            ("2024-03-01 00:00:00", 1_709_251_200),
+            ("2024-03-01T00:00Z", 1_709_251_200),
+            ("2024-03-01T02:00+02:00", 1_709_251_200),
+        ] {
             assert_eq!(since_epoch(text), Some(Duration::from_secs(seconds)), "{text}");
         }
     }
@@ -129,6 +136,8 @@ mod tests {
             "1970-01-01 00:00:00",
             "2026-13-01 00:00:00",
             "2026-01-01",
+            "2026-01-01T11",
+            "2026-01-01T11:59:30:00",
             "2026-01-01T00:00:00+99:00",
             "2026-01-01T00:00:00 é",
             "99999999999999999999",

@@ -54,7 +54,7 @@ pub(super) struct Marks {
 impl Callers {
     /// Adds a user, number or name.
     pub(super) fn add(&mut self, caller: &str) {
-        let caller = caller.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        let caller = caller.trim().trim_matches('"').split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
         if is_withheld(&caller) {
             self.withheld = true;
         } else if let Some(number) = Number::read(&caller) {
@@ -170,7 +170,7 @@ fn national(digits: &str) -> String {
 }
 
 fn is_separator(c: char) -> bool {
-    c.is_whitespace() || "-./()\u{2010}\u{2011}\u{2012}\u{2013}".contains(c)
+    c.is_whitespace() || "-./()[]\u{2010}\u{2011}\u{2012}\u{2013}".contains(c)
 }
 
 /// Whether nothing is said but that the caller is not to be known.
@@ -198,6 +198,7 @@ mod tests {
             (&["+4930123456"][..], &["030123456"][..], Same),
             (&["004930123456"], &["+49 30 123-456", "bob"], Same),
             (&["+49 (0)30 123456"], &["004930123456"], Same),
+            (&["[030] 12 34 56"], &["+4930123456"], Same),
             (&["+49 30 1234"], &["0301234"], Same),
             (&["+33 1 23 45 67 89"], &["01.23.45.67.89"], Same),
             (&["+15550100"], &["5550100"], Same),
@@ -209,6 +210,8 @@ mod tests {
             (&["+91234"], &["1234"], Different),
             (&["John  Smith"], &["1234", "john smith"], Same),
             (&["bob"], &["BOB"], Same),
+            (&["\"Bob  Jones\" "], &["1234", "Bob Jones"], Same),
+            (&["\"1234\""], &["1234"], Same),
             (&["M\u{dc}LLER"], &["m\u{fc}ller"], Same),
             (&["1234", "Bob"], &["5678", "Bob"], Different),
             (&["John"], &["1234"], Different),

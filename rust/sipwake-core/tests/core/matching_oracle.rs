@@ -53,7 +53,7 @@ fn called(side: &mut Side, caller: &str) {
 
 const CALL_IDS: [&str; 3] = ["id-1", "id-2", "id-3"];
 const VENDOR_IDS: [&str; 2] = ["77", "88"];
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "+4930123456",
     "0049 30 123456",
     "030 123456",
@@ -62,6 +62,7 @@ const NAMES: [&str; 12] = [
     "+49 40 123456",
     "Mad Hatter",
     "MAD HATTER",
+    "\\\"Mad  Hatter\\\"",
     "bob",
     "anonymous",
     "No Caller ID",
@@ -256,7 +257,8 @@ impl<U: Under> Scene<U> {
         let account = self.dice.perhaps(&[0, 1]);
         let caller = self.dice.of(&NAMES);
         let mut side = Side::default();
-        called(&mut side, caller);
+        // As it stands in JSON, where quotation marks are escaped.
+        called(&mut side, &caller.replace('\\', ""));
         if kind == 0 && self.dice.roll(5) == 0 {
             let vendor_id = self.dice.of(&VENDOR_IDS);
             let to = account.map(|account| format!(r#","send_to":"sip:{}@example.com""#, USERS[account]));

@@ -44,7 +44,7 @@ enum Caller {
 fn caller(a: &Side, b: &Side) -> Caller {
     let number = a.numbers.iter().any(|a| b.numbers.iter().any(|b| same_number(a, b)));
     let both_numbers = !a.numbers.is_empty() && !b.numbers.is_empty();
-    let word = a.words.iter().any(|a| b.words.iter().any(|b| a.eq_ignore_ascii_case(b)));
+    let word = a.words.iter().any(|a| b.words.iter().any(|b| same_word(a, b)));
     if number || (!both_numbers && word) {
         Caller::Same
     } else if a.names() && b.names() {
@@ -52,6 +52,13 @@ fn caller(a: &Side, b: &Side) -> Caller {
     } else {
         Caller::Unknown
     }
+}
+
+fn same_word(a: &str, b: &str) -> bool {
+    let plain = |word: &str| {
+        word.trim().trim_matches('"').split(' ').filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    plain(a).eq_ignore_ascii_case(&plain(b))
 }
 
 /// "Two numbers are the same without `+`, leading zeros, `(0)`, …; or …; or …"

@@ -30,6 +30,22 @@ fn a_refresh_that_is_refused_for_now_is_tried_again() {
 }
 
 #[test]
+fn a_refresh_that_meets_another_one_again_and_again_is_tried_until_the_session_is_over() {
+    let (mut phone, _, _) = Phone::connected("Session-Expires: 1800\r\nAllow: UPDATE, INVITE\r\n");
+    phone.pass(seconds(901));
+    for _ in 0..3 {
+        let update = phone.take().remove(0);
+        assert_eq!(gist(&update), "UPDATE");
+        phone.receive(&Caller::respond(&update, "491 Request Pending", ""));
+        phone.pass(seconds(3));
+    }
+    let update = phone.take().remove(0);
+    phone.receive(&Caller::respond(&update, "200 OK", "Session-Expires: 1800;refresher=uac\r\n"));
+    phone.pass(seconds(850));
+    assert!(phone.happened().is_empty());
+}
+
+#[test]
 fn a_hold_without_session_expires_ends_the_timer() {
     let (mut phone, mut bob, call) = Phone::connected("Session-Expires: 1800;refresher=uac\r\nSupported: timer\r\n");
     phone.pass(seconds(1700));

@@ -66,7 +66,8 @@ fn find(content_type: &str, body: &[u8], depth: u8) -> Result<Option<Offer>, Unr
     };
     for part in parts(body, boundary).take(MAX_PARTS) {
         let (head, content) = headers(part);
-        if let Some(found) = find(field(head, "Content-Type").unwrap_or("text/plain"), content, depth + 1)? {
+        let head = String::from_utf8_lossy(head);
+        if let Some(found) = find(field(&head, "Content-Type").unwrap_or("text/plain"), content, depth + 1)? {
             return Ok(Some(found));
         }
     }
@@ -79,7 +80,8 @@ fn find(content_type: &str, body: &[u8], depth: u8) -> Result<Option<Offer>, Unr
 fn is_sdp(body: &[u8]) -> bool {
     // In whatever encoding: some write names in Latin-1.
     let lines = body.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let mut lines = lines.filter(|line| !line.is_empty());
+    // Some end it as a string in C ends, or with a blank line.
+    let mut lines = lines.filter(|line| line.iter().any(|byte| !byte.is_ascii_whitespace() && *byte != 0));
     lines.next().is_some_and(|first| first.starts_with(b"v=")) && lines.all(|line| line.get(1) == Some(&b'='))
 }
 
@@ -121,8 +123,8 @@ fn next_delimiter(body: &[u8], delimiter: &[u8], from: usize) -> Option<(usize, 
 }
 
 /// Splits a part, or a CPIM message, at its empty line.
-pub(crate) fn headers(part: &[u8]) -> (&str, &[u8]) {
-    let (head, content) = if let Some(rest) = part.strip_prefix(b"\r\n").or_else(|| part.strip_prefix(b"\n")) {
+pub(crate) fn headers(part: &[u8]) -> (&[u8], &[u8]) {
+    if let Some(rest) = part.strip_prefix(b"\r\n").or_else(|| part.strip_prefix(b"\n")) {
         (&part[..0], rest)
     } else if let Some(at) = part.windows(4).position(|four| four == b"\r\n\r\n") {
         (&part[..at], &part[at + 4..])
@@ -130,8 +132,7 @@ pub(crate) fn headers(part: &[u8]) -> (&str, &[u8]) {
         (&part[..at], &part[at + 2..])
     } else {
         (&part[..0], part)
-    };
-    (std::str::from_utf8(head).unwrap_or_default(), content)
+    }
 }
 
 /// The value of a header in such a head.

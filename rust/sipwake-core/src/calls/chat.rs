@@ -83,6 +83,8 @@ impl Text {
     fn unwrapped(self, body: &[u8]) -> Option<Self> {
         let (envelope, rest) = headers(body);
         let (mime, content) = headers(rest);
+        let (envelope, mime) = (decoded("", envelope), decoded("", mime));
+        let (envelope, mime) = (envelope.as_str(), mime.as_str());
         let content_type = field(mime, "Content-Type").unwrap_or("text/plain").to_owned();
         if envelope.is_empty() || kind(&content_type) != "text/plain" {
             return None;
@@ -103,14 +105,23 @@ impl Text {
     }
 }
 
-/// Text in UTF-8 or, if it says so or is none, in Latin-1.
+/// Text in UTF-8 or, if it says so or is none, in Latin-1; as everywhere, that is Windows' form of it, which has signs where
+/// Latin-1 has controls.
 fn decoded(content_type: &str, content: &[u8]) -> String {
     let params = content_type.split_once(';').map_or("", |(_, params)| params).to_ascii_lowercase();
     let latin = ["iso-8859-1", "iso8859-1", "latin1", "windows-1252"].iter().any(|name| params.contains(name));
     match std::str::from_utf8(content) {
         Ok(text) if !latin => text.to_owned(),
-        _ => content.iter().copied().map(char::from).collect(),
+        _ => content.iter().copied().map(of_latin).collect(),
     }
+}
+
+fn of_latin(byte: u8) -> char {
+    const SIGNS: [char; 32] = [
+        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘',
+        '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+    ];
+    byte.checked_sub(0x80).and_then(|at| SIGNS.get(usize::from(at))).copied().unwrap_or(char::from(byte))
 }
 
 fn kind(content_type: &str) -> String {

@@ -277,13 +277,14 @@ impl Calls {
     }
 
     pub(crate) fn handle_ack(&mut self, way: Way, key: &TransactionKey, ack: &Message, cx: &mut Cx<'_>) {
-        if let Some(refused) = self.invitations.iter_mut().find(|known| known.key == *key) {
+        // The ACK of a 2xx has a branch of its own (13.2.2.4); old callers send it with their INVITE's.
+        let refused = |known: &&mut Invitation| known.key == *key && !known.is_accepted();
+        if let Some(refused) = self.invitations.iter_mut().find(refused) {
             if !refused.acknowledge(cx.now.boot) {
                 cx.outbox.discard(Discard::StrayRequest);
             }
             return;
         }
-        // The ACK of a 2xx has a branch of its own (13.2.2.4).
         let cseq = ack.cseq().map(|cseq| cseq.seq);
         let tag = ack.to_tag();
         let of_invite = |known: &Invitation| {
@@ -433,11 +434,14 @@ pub(crate) fn unknown_extensions(request: &Message) -> String {
 /// Who calls; `trusted` tells whether the registrar vouches for what it asserts (RFC 3325 section 5).
 pub(crate) fn caller(request: &Message, trusted: bool) -> Caller {
     let from = request.from();
-    let asserted = request.values("P-Asserted-Identity").filter(|_| trusted).find_map(NameAddr::parse);
+    // One `tel:` and one `sip:` at most (9.1), either of which may bear the name.
+    let all = || request.values("P-Asserted-Identity").filter(|_| trusted).filter_map(NameAddr::parse);
+    let asserted = all().next();
     let shown = |named: Option<NameAddr<'_>>| named.and_then(|named| shown_name(&named.display_name()?));
     // The name of a caller who is anonymous to the caller's own network is no name.
     let withheld = from.is_some_and(|from| from.uri.to_ascii_lowercase().contains("anonymous"));
-    let name = shown(asserted).or_else(|| shown(from).filter(|_| asserted.is_none() || !withheld));
+    let name =
+        all().find_map(|named| shown(Some(named))).or_else(|| shown(from).filter(|_| asserted.is_none() || !withheld));
     Caller { display_name: name, uri: asserted.or(from).and_then(|named| shown_name(named.uri)).unwrap_or_default() }
 }
 

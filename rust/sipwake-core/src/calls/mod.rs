@@ -29,6 +29,7 @@ mod within;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -57,6 +58,7 @@ use crate::record::Decision;
 use crate::record::words::{Seconds, YesNo};
 use crate::sip::{Builder, Message, Method, escape_paramchar};
 use crate::snapshot::{CALLS, Damage, Durability};
+use crate::transaction::T1;
 
 /// The extensions that an INVITE may require.
 pub(crate) const SUPPORTED: &str = "100rel, timer";
@@ -77,8 +79,8 @@ pub(crate) struct Calls {
     policy: CallPolicy,
     /// Calls from others than the registrar's flow are taken.
     unsolicited: bool,
-    /// Flows on whose port others than the registrar are heard, for a dialog without a route.
-    heard: Vec<FlowId>,
+    /// Flows on whose port others than the registrar are heard, for a dialog without a route, and until when once there is none.
+    heard: Vec<(FlowId, Option<Duration>)>,
     /// Answers that wait for a flow.
     held_answers: BTreeMap<Uuid, Answer>,
     /// Calls whose INVITEs another stack holds, on the network that they came on.
@@ -164,6 +166,9 @@ impl Calls {
         }
         for session in &self.sessions {
             session.timeouts(soonest);
+        }
+        for (_, until) in &self.heard {
+            soonest.add_at(*until, "caller that asks again (timer J)");
         }
         soonest.add(self.table.timeout());
     }
@@ -479,7 +484,8 @@ impl Calls {
         self.hear_peers(cx);
     }
 
-    /// Asks for what callers send straight to our Contact, as long as there is a dialog that makes them (RFC 3261 12.1.1).
+    /// Asks for what callers send straight to our Contact, as long as there is a dialog that makes them (RFC 3261 12.1.1), and for as
+    /// long after it as a BYE may come again whose answer was lost.
     fn hear_peers(&mut self, cx: &mut Cx<'_>) {
         if self.unsolicited {
             return;
@@ -491,13 +497,24 @@ impl Calls {
                 wanted.push(flow);
             }
         }
-        for flow in self.heard.iter().filter(|flow| !wanted.contains(flow) && cx.flows.up(**flow).is_some()) {
-            cx.outbox.push(Output::HearPeers { flow: *flow, wanted: false });
+        for (flow, until) in &mut self.heard {
+            *until = if wanted.contains(flow) { None } else { until.or(Some(cx.now.boot + 64 * T1)) };
         }
-        for flow in wanted.iter().filter(|flow| !self.heard.contains(flow)) {
-            cx.outbox.push(Output::HearPeers { flow: *flow, wanted: true });
+        let (outbox, flows, now) = (&mut *cx.outbox, &*cx.flows, cx.now.boot);
+        self.heard.retain(|(flow, until)| {
+            let is_up = flows.up(*flow).is_some();
+            let wanted = until.is_none_or(|until| now < until);
+            if is_up && !wanted {
+                outbox.push(Output::HearPeers { flow: *flow, wanted: false });
+            }
+            is_up && wanted
+        });
+        for flow in wanted {
+            if self.heard.iter().all(|(heard, _)| *heard != flow) {
+                cx.outbox.push(Output::HearPeers { flow, wanted: true });
+                self.heard.push((flow, None));
+            }
         }
-        self.heard = wanted;
     }
 
     /// The INVITE that an answer is best given to: the newest, of those that came on a living flow if there is one.

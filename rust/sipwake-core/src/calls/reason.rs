@@ -1,6 +1,7 @@
 //! Why a call ends, as the caller says it (RFC 3326).
 
 use crate::event::Ended;
+use crate::payload::shown_name;
 use crate::sip::{Message, ParamsRef};
 
 /// Returns how a CANCEL ends a call.
@@ -26,6 +27,11 @@ pub(crate) fn of_cancel(cancel: &Message) -> Ended {
         }
     }
     ended
+}
+
+/// Returns what a BYE says of why, as it may be shown: all its reasons, for a gateway adds its own to the caller's.
+pub(super) fn of_bye(bye: &Message) -> Option<String> {
+    shown_name(&bye.values("Reason").collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! since whoever finds the port could make the phone ring (RFC 5626 section 5.3 has requests come on the flow alone).
 
 use super::session::Session;
+use super::uas::TransactionKey;
 use super::{Calls, Cx};
 use std::net::SocketAddr;
 
@@ -33,6 +34,10 @@ impl Calls {
         if clear && self.sessions.iter().any(takes) {
             return self.handle_request(way, message, cx);
         }
+        // The BYE that ended such a dialog comes again where our answer was lost.
+        if clear && let Some(bytes) = self.answered_before(&message, cx) {
+            return cx.outbox.transmit(way, bytes);
+        }
         if !self.unsolicited {
             return cx.outbox.discard(Discard::Unsolicited);
         }
@@ -53,6 +58,11 @@ impl Calls {
         } else {
             cx.outbox.discard(Discard::TooManyCalls);
         }
+    }
+
+    fn answered_before(&self, message: &Message, cx: &Cx<'_>) -> Option<Vec<u8>> {
+        let key = TransactionKey::of(message).filter(|_| message.method() == Some(&Method::Bye))?;
+        self.answers.find(&key, cx.now.boot).map(<[u8]>::to_vec)
     }
 
     fn has_room_for(&self, source: SocketAddr) -> bool {

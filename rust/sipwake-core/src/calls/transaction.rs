@@ -160,6 +160,11 @@ impl Invitation {
         matches!(self.state, State::Accepted { acknowledged: false, .. })
     }
 
+    /// Whether a 2xx was sent, acknowledged or not.
+    pub(crate) fn is_accepted(&self) -> bool {
+        matches!(self.state, State::Accepted { .. })
+    }
+
     /// The tag that all our answers to it carry, and its dialog.
     pub(crate) fn local_tag(&self) -> &str {
         &self.to_tag

@@ -10,10 +10,9 @@ use super::session::{Change, Leaving, OFFER_WINDOW};
 use super::session_timer::SessionTimer;
 use super::transaction::{Invitation, Purpose};
 use super::uas::TransactionKey;
-use super::{Calls, Cx, Refusal, SUPPORTED, body};
+use super::{Calls, Cx, Refusal, SUPPORTED, body, reason};
 use crate::event::{Answer, CallChange, Discard, Ended, Offer};
 use crate::outbox::Way;
-use crate::payload::shown_name;
 use crate::sip::{ALLOW, Builder, Message, Method};
 
 const NO_SUCH_CALL: (u16, &str) = (481, "Call/Transaction Does Not Exist");
@@ -46,7 +45,7 @@ impl Calls {
         match method {
             Method::Bye => {
                 respond(self, cx, 200, "OK", &[]);
-                if let Some(reason) = request.header("Reason").and_then(shown_name) {
+                if let Some(reason) = reason::of_bye(request) {
                     let uuid = self.sessions[index].uuid;
                     self.tell_call(uuid, CallChange::Reason(reason), cx);
                 }

@@ -1,5 +1,6 @@
 //! Dialogs as peers make them: tags that were cut off, requests that come straight to our Contact, texts in Latin-1.
 
+use sipwake_core::call::HangUp;
 use sipwake_core::event::{CallChange, Event, Offer};
 
 use crate::incoming::{call, invite, ready, request};
@@ -65,6 +66,64 @@ fn without_a_route_the_caller_s_ack_and_bye_are_taken_wherever_they_come_from() 
 }
 
 #[test]
+fn an_ack_with_the_branch_of_its_invite_connects_the_call_as_one_with_its_own() {
+    // Callers of RFC 2543 have no branch that tells the two apart.
+    for branch in ["z9hG4bKc", "1"] {
+        let theirs = |text: String| text.replace("branch=z9hG4bKc\r\n", &format!("branch={branch}\r\n"));
+        let (mut stage, to) = answered(&theirs(invite("c", "1234")));
+        let uuid = call(&stage)[0];
+        stage.input(theirs(tagged(&to, request("ACK", "c", "c", "1234", "", ""))));
+        assert!(is_connected(&stage), "{branch}: {:?}", stage.calls());
+        stage.advance(seconds(40));
+        stage.silent();
+        assert!(stage.agent.hang_up(uuid, HangUp::Normal, stage.now));
+        stage.drain();
+        assert!(stage.one().start().starts_with("BYE "), "no BYE goes before the ACK");
+    }
+}
+
+fn tagged(to: &str, text: String) -> String {
+    text.replace("To: <sip:alice@example.com>", &format!("To: {to}"))
+}
+
+#[test]
+fn a_bye_past_the_registrar_is_answered_as_often_as_it_comes_and_one_with_an_old_number_is_refused() {
+    let (mut stage, to) = answered(&invite("c", "1234").replace("Record-Route: <sip:gw.example.net;lr>\r\n", ""));
+    let from_there = |stage: &mut Stage, text: String| {
+        let source = "203.0.113.7:5080".parse().expect("an address");
+        stage.agent.handle_stranger(stage.flow(), source, tagged(&to, text).as_bytes(), stage.now);
+        stage.drain();
+        stage.all().iter().filter_map(Sent::code).collect::<Vec<_>>()
+    };
+    let bye =
+        |branch: &str, cseq| request("BYE", branch, "c", "1234", "", "").replace("CSeq: 7", &format!("CSeq: {cseq}"));
+    assert!(from_there(&mut stage, request("ACK", "a", "c", "1234", "", "")).is_empty());
+    assert_eq!(from_there(&mut stage, bye("equal", 7)), [500]);
+    assert!(from_there(&mut stage, bye("lower", 6)).is_empty() && !is_over(&stage));
+    assert_eq!(from_there(&mut stage, bye("b", 8)), [200]);
+    assert!(is_over(&stage));
+    stage.advance(seconds(20));
+    assert_eq!(from_there(&mut stage, bye("b", 8)), [200], "the first answer was lost");
+    assert!(from_there(&mut stage, bye("another", 8)).is_empty());
+    stage.advance(seconds(20));
+    assert!(from_there(&mut stage, bye("b", 8)).is_empty());
+}
+
+#[test]
+fn all_reasons_of_a_bye_are_told() {
+    let (mut stage, to) = answered(&invite("c", "1234"));
+    stage.input(tagged(&to, request("ACK", "a", "c", "1234", "", "")));
+    let reasons = "Reason: Q.850;cause=16;text=\"Bye, bye\"\r\nReason: SIP;cause=200\r\n";
+    stage.input(tagged(&to, request("BYE", "b", "c", "1234", reasons, "").replace("CSeq: 7", "CSeq: 8")));
+    let told = |change: &&CallChange| match change {
+        CallChange::Reason(why) => Some(why.clone()),
+        _ => None,
+    };
+    let told: Vec<_> = stage.calls().iter().filter_map(told).collect();
+    assert_eq!(told, ["Q.850;cause=16;text=\"Bye, bye\", SIP;cause=200"]);
+}
+
+#[test]
 fn an_invite_from_elsewhere_stays_out_whatever_call_there_is() {
     let source = "203.0.113.7:5080".parse().expect("an address");
     let (mut stage, _) = answered(&invite("c", "1234"));
@@ -104,18 +163,35 @@ fn with_byte(text: String, byte: u8) -> Vec<u8> {
 
 #[test]
 fn a_message_and_a_session_name_in_latin_1_are_read() {
-    for kind in ["text/plain;charset=ISO-8859-1", "text/plain"] {
+    let wrapped = "From: BXb <sip:bob@example.com>\r\n\r\nContent-Type: text/plain\r\n\r\nhXllo";
+    for (kind, body, byte, read) in [
+        ("text/plain;charset=ISO-8859-1", "hXllo", 0xe9, "h\u{e9}llo"),
+        ("text/plain", "hXllo", 0xe9, "h\u{e9}llo"),
+        ("text/plain;charset=windows-1252", "itXs", 0x92, "it\u{2019}s"),
+        ("text/plain", "5 X", 0x80, "5 \u{20ac}"),
+        ("message/cpim", wrapped, 0xe9, "h\u{e9}llo"),
+    ] {
         let mut stage = ready();
         let head = format!("Content-Type: {kind}\r\n");
-        stage.input(with_byte(request("MESSAGE", "m", "m", "1234", &head, "hXllo"), 0xe9));
+        stage.input(with_byte(request("MESSAGE", "m", "m", "1234", &head, body), byte));
         let text = stage.events.iter().find_map(|event| match event {
             Event::Message { text, .. } => Some(text.expose().to_owned()),
             _ => None,
         });
-        assert_eq!(text.as_deref(), Some("h\u{e9}llo"));
+        assert_eq!(text.as_deref(), Some(read), "{kind}");
     }
     let mut stage = ready();
     let sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.3\r\ns=TXl\r\nt=0 0\r\n";
     stage.input(with_byte(request("INVITE", "c", "c", "1234", "Content-Type: application/sdp\r\n", sdp), 0xe9));
     assert_eq!(stage.one().code(), Some(180));
+}
+
+#[test]
+fn a_description_that_ends_as_a_string_in_c_or_with_a_blank_line_is_one() {
+    for end in ["\0", "\r\n\0\0", " \r\n", "\r\n"] {
+        let mut stage = ready();
+        let sdp = format!("v=0\r\no=- 1 1 IN IP4 192.0.2.3\r\ns=-\r\n{end}");
+        stage.input(request("INVITE", "c", "c", "1234", "Content-Type: application/sdp\r\n", &sdp));
+        assert_eq!(stage.one().code(), Some(180), "{end:?}");
+    }
 }

@@ -83,6 +83,23 @@ fn what_the_registrar_asserts_names_an_anonymous_caller() {
 }
 
 #[test]
+fn of_two_identities_that_the_registrar_asserts_both_are_the_caller_s_and_either_has_the_name() {
+    for lines in [
+        "P-Asserted-Identity: <tel:+49-30-123456>, \"Bob, B\" <sip:1234@example.com>\r\n",
+        "P-Asserted-Identity: <tel:+49-30-123456>\r\nP-Asserted-Identity: \"Bob, B\" <sip:1234@example.com>\r\n",
+    ] {
+        for push in [NO_ID.to_owned(), NO_ID.replace("1234", "030 123456")] {
+            let mut stage = ready();
+            stage.push(&push);
+            stage.input(request("INVITE", "c", "call-1", "anonymous", lines, "").replace("Mad Hatter", "Anonymous"));
+            assert_eq!(calls(&stage), 1, "{:#?}", stage.calls());
+            let Some(CallChange::Ringing { caller, .. }) = stage.calls().last() else { panic!("{:#?}", stage.calls()) };
+            assert_eq!((caller.uri.as_str(), caller.display_name.as_deref()), ("tel:+49-30-123456", Some("Bob, B")));
+        }
+    }
+}
+
+#[test]
 fn a_push_with_an_id_of_its_own_and_its_invite_are_one_call_also_where_it_names_no_caller() {
     for push in [
         r#"{"aps":{"alert":{"loc-key":"IC_MSG","loc-args":["Bob"]},"call-id":"206"},"from-uri":"sip:1234@pbx.example.com"}"#,

@@ -1,4 +1,5 @@
 //! Stories with an attacker on clear networks, at the push service and at the other end of calls.
+#![allow(clippy::print_stdout, reason = "how often it attacked")]
 
 use simulation::{Attack, Happening, Script, play, run_shown};
 

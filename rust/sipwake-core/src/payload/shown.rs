@@ -35,7 +35,7 @@ pub(super) fn line(text: &str, max: usize) -> Option<String> {
         }
         if is_joiner(c) {
             // An emoji of several parts may have a selector before its joiner.
-            if !after_visible && !(after_selector && c == '\u{200d}') {
+            if !(after_visible || after_selector && c == '\u{200d}') {
                 continue;
             }
             (after_visible, after_selector) = (false, after_visible && c >= '\u{fe00}');

@@ -143,7 +143,8 @@ impl Binding {
                 let too_long = sent.chain.refused_as_it_is || speaks_of_length(message) || code != 400;
                 sent.chain.refused_as_it_is = true;
                 sent.chain.without_push |= too_long;
-                sent.chain.single_contact |= too_long;
+                // It was not for their number that several were refused.
+                sent.chain.single_contact &= !too_long;
                 return self.again(sent, code, message);
             }
             300..=399 => {

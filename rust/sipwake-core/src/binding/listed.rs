@@ -65,7 +65,7 @@ impl Registrant {
         if matches!(sent.purpose(), Purpose::Bind) && is_uri(contact, &sent.uri) {
             return false;
         }
-        let bound = self.memory.bound.iter().map(|bound| &bound.uri);
+        let bound = self.memory.bound.iter().chain(&self.memory.left).map(|bound| &bound.uri);
         let mut known = self.memory.former.iter().map(|former| &former.uri).chain(bound).map(Secret::expose);
         if known.any(|uri| is_uri(contact, uri)) || is_uri(contact, &sent.uri) {
             return true;

@@ -925,3 +925,27 @@ fn what_a_gateway_may_have_bound_before_it_is_asked_for_one_contact_only_is_take
         taken_back(&mut stage, &both);
     }
 }
+
+#[test]
+fn a_log_out_at_a_gateway_that_held_an_older_binding_names_it_again_while_it_is_listed() {
+    let (account, _) = settings(Transport::Tcp);
+    let mut stage = Stage::new(account, None);
+    let first = stage.register();
+    grant_for_long(&mut stage, &first);
+    stage.local.set_port(6070);
+    let refused = stage.register();
+    stage.reply(&refused, 503, &[]);
+    let second = stage.one();
+    grant_for_long(&mut stage, &second);
+    let removal = stage.one();
+    stage.reply(&removal, 503, &[]);
+    stage.log_out();
+    let here = stage.one();
+    stage.reply(&here, 503, &[]);
+    let back = stage.one();
+    assert_eq!((last_opened(&stage), back.contact_uri()), ("a.example", second.contact_uri()));
+    // It still holds what was bound first, which nothing but its address tells to be ours.
+    stage.reply(&back, 200, &[&format!("Contact: <{}>;expires=500", first.contact_uri())]);
+    let again = stage.one();
+    assert!(again.flow == back.flow && again.removed().contains(&first.contact_uri()), "{again:?}");
+}

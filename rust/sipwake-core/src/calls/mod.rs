@@ -238,6 +238,7 @@ impl Calls {
                 }
             }
             ActionKind::Cancel => {
+                let mut stray = false;
                 let ends = match action.judged {
                     // The user answered in between: the platform was told that the call is over, if anything.
                     payload::Judged::Ends => {
@@ -247,7 +248,8 @@ impl Calls {
                     _ => {
                         let reached = self.reached(cx.flows);
                         self.table.note_ways(&reached);
-                        if self.table.is_stray(&push) {
+                        stray = self.table.is_stray(&push);
+                        if stray {
                             cx.outbox.discard(Discard::StrayCancel);
                         }
                         self.table.cancel(&push, cx.now.boot)
@@ -258,7 +260,8 @@ impl Calls {
                     self.refuse_invitations(uuid, 487, "Request Terminated", cx);
                     self.leave(uuid, None, cx);
                 }
-                false
+                // It ends nothing here, and the server waits for nobody.
+                stray
             }
             ActionKind::Ignore { reason: Ignored::CallOver } => {
                 self.judged.take(action.uuid);

@@ -198,6 +198,7 @@ fn the_cancel_of_another_call_does_not_end_the_one_that_rings() {
         stage.all();
         stage.push(push);
         assert!(!matches!(stage.calls().last(), Some(CallChange::Ended(_))), "{push}: {:#?}", stage.calls());
+        assert!(stage.all().is_empty(), "{push}: whoever called has given up, and nobody waits for a REGISTER");
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct Server {
     pub(crate) bindings: BTreeMap<String, Vec<Binding>>,
     nonces: BTreeMap<String, Nonce>,
     serial: u64,
+    /// The nonces of a node that the others know nothing of.
+    lost: BTreeSet<String>,
     cseqs: BTreeMap<String, u32>,
     answers: VecDeque<(String, u32, Vec<u8>)>,
     trouble: VecDeque<u16>,
@@ -97,6 +99,7 @@ impl Server {
             bindings: BTreeMap::new(),
             nonces: BTreeMap::new(),
             serial: 0,
+            lost: BTreeSet::new(),
             cseqs: BTreeMap::new(),
             answers: VecDeque::new(),
             trouble: VecDeque::new(),
@@ -363,7 +366,7 @@ impl Server {
                 self.violations.push("wrong digest response".to_owned());
             } else if !known {
                 stale = true;
-                lost = self.setting.has(Habit::NonceLost) && !self.nonces.contains_key(nonce);
+                lost = self.lost.contains(nonce);
             } else {
                 let nonce = self.nonces.get_mut(nonce).expect("it lives");
                 let once = self.setting.habits.iter().find_map(|habit| habit.refuses_used_nonces());
@@ -380,7 +383,9 @@ impl Server {
         }
         self.serial += 1;
         let fresh = hex(&format!("nonce {} {} {}", self.setting.seed, self.place, self.serial));
-        if !(self.setting.has(Habit::NonceLost) && self.serial.is_multiple_of(LOST_EACH)) {
+        if self.setting.has(Habit::NonceLost) && self.serial.is_multiple_of(LOST_EACH) {
+            self.lost.insert(fresh.clone());
+        } else {
             self.nonces.insert(fresh.clone(), Nonce { born: now, count: 0 });
         }
         if self.nonces.len() > 64 {

@@ -7,7 +7,7 @@ use super::{Purpose, Registrant, Sent};
 use crate::clock::Now;
 use crate::redact::Secret;
 use crate::sip::{Contact, Host, Message, SipUri, same_uri, unescape};
-use crate::snapshot::{Bound, Former};
+use crate::snapshot::{Bound, Former, MAX_LEFT};
 
 /// How often a leftover that a 200 still lists is asked to be removed again.
 pub(crate) const MAX_CLEANUPS: u8 = 2;
@@ -85,7 +85,8 @@ impl Registrant {
     /// Returns which Contacts of ours the 200 to a removal still lists.
     pub(crate) fn lingering(&self, sent: &Sent, listed: &[Contact]) -> Vec<Former> {
         let ours = listed.iter().filter(|contact| self.is_our_leftover(contact, sent)).take(MAX_FORMER);
-        ours.map(|contact| Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals: 1 }).collect()
+        ours.map(|contact| Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals: 1, confirmed: true })
+            .collect()
     }
 
     /// Returns which Contact of ours the 200 of a gateway that was left still lists, as a binding to be taken back there, too, with
@@ -111,8 +112,43 @@ impl Registrant {
     pub(crate) fn remember_kept(&mut self, sent: &Sent, listed: &[Contact]) {
         let kept = listed.iter().find(|contact| contact.expires() != Some(0) && is_uri(contact, &sent.uri));
         if let Some(kept) = kept.filter(|_| self.memory.former.len() < MAX_FORMER) {
-            self.memory.former.push(Former { uri: Secret::new(kept.uri), expires_at: u64::MAX, refusals: 1 });
+            self.memory.former.push(Former {
+                uri: Secret::new(kept.uri),
+                expires_at: u64::MAX,
+                refusals: 1,
+                confirmed: true,
+            });
         }
+    }
+
+    /// Returns the Contacts that were still to be taken back at the gateway that was used until now, as bindings that were left there:
+    /// the one that has just taken the binding over does not list them, and so can remove none. As many as there is room for beside
+    /// the binding itself.
+    pub(crate) fn former_elsewhere(
+        &self,
+        sent: &Sent,
+        gateway: Option<&str>,
+        listed: &[Contact],
+        now: Now,
+    ) -> Vec<Bound> {
+        let at = self.memory.bound.iter().find(|bound| bound.gateway.is_some() && bound.gateway.as_deref() != gateway);
+        let Some(at) = at else { return Vec::new() };
+        let room = MAX_LEFT.saturating_sub(self.memory.left.len() + 1);
+        let former = self.memory.former.iter().filter(|former| {
+            let uri = former.uri.expose();
+            former.confirmed
+                && former.expires_at > now.wall.as_secs()
+                && ![at.uri.expose(), &sent.uri].contains(&uri)
+                && !listed.iter().any(|contact| is_uri(contact, uri))
+        });
+        let left = former.filter_map(|former| {
+            let uri = former.uri.expose();
+            let base = uri.split(";pn-").next()?;
+            let mut left = Bound::new(base, uri, at.token.clone(), former.expires_at, at.gateway.clone())?;
+            (left.spoken, left.listed, left.mizutech) = (at.spoken.clone(), at.listed, at.mizutech);
+            Some(left)
+        });
+        left.take(room).collect()
     }
 
     /// Forgets what a gateway has just removed. A binding that another one holds is not gone: it is known until the next one
@@ -138,7 +174,12 @@ impl Registrant {
         let before = self.memory.bound.iter().chain(self.left_at(gateway));
         for bound in before.filter(|bound| bound.uri.expose() != sent.uri) {
             if !former.iter().any(|known| known.uri == bound.uri) {
-                former.push(Former { uri: bound.uri.clone(), expires_at: bound.expires_at, refusals: 0 });
+                former.push(Former {
+                    uri: bound.uri.clone(),
+                    expires_at: bound.expires_at,
+                    refusals: 0,
+                    confirmed: true,
+                });
             }
         }
         former.retain(|known| known.uri.expose() != sent.uri);
@@ -162,7 +203,7 @@ impl Registrant {
             let refusals = known.map_or(0, |known| known.refusals) + 1;
             // The server has just shown that it holds it, whatever our clock says.
             if refusals <= MAX_CLEANUPS && kept.len() < MAX_FORMER {
-                kept.push(Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals });
+                kept.push(Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals, confirmed: true });
             }
         }
         if listed.is_empty() {

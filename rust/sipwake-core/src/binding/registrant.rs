@@ -117,7 +117,7 @@ impl Registrant {
             // Nothing else was bound meanwhile: it is what the server holds.
             (Some(bound), None) if !asking || self.covers(&bound) => self.memory.bound = Some(bound),
             (Some(bound), Some(ours)) if bound.gateway == ours.gateway && self.covers(&bound) => {
-                former.push(Former { uri: bound.uri, expires_at: bound.expires_at, refusals: 0 });
+                former.push(Former { uri: bound.uri, expires_at: bound.expires_at, refusals: 0, confirmed: true });
             }
             (Some(bound), _) => self.memory.left.insert(0, bound),
         }
@@ -142,6 +142,7 @@ impl Registrant {
         }
         former.retain(|known| self.memory.former.iter().all(|ours| ours.uri != known.uri));
         let room = MAX_FORMER.saturating_sub(self.memory.former.len());
+        former.sort_by_key(|known| known.confirmed);
         self.memory.former.extend(former.into_iter().rev().take(room));
         self.memory.recall_wishes(earlier.token, earlier.quiet, self.quiet_said || self.leaving);
         self.memory.asked_only &= earlier.asked_only;
@@ -356,9 +357,11 @@ impl Registrant {
         }
         let expires_at = now.wall.as_secs().saturating_add(u64::from(self.account.expires().max(3600)));
         if self.memory.former.len() >= MAX_FORMER {
-            self.memory.former.remove(0);
+            // An outage makes many that no server ever heard of.
+            let least = self.memory.former.iter().position(|former| !former.confirmed).unwrap_or_default();
+            self.memory.former.remove(least);
         }
-        self.memory.former.push(Former { uri: Secret::new(uri), expires_at, refusals: 0 });
+        self.memory.former.push(Former { uri: Secret::new(uri), expires_at, refusals: 0, confirmed: false });
         true
     }
 

@@ -503,7 +503,7 @@ impl Calls {
         for (flow, until) in &mut self.heard {
             *until = if wanted.contains(flow) { None } else { until.or(Some(cx.now.boot + 64 * T1)) };
         }
-        let (outbox, flows, now) = (&mut *cx.outbox, &*cx.flows, cx.now.boot);
+        let (outbox, flows, now) = (&mut *cx.outbox, cx.flows, cx.now.boot);
         self.heard.retain(|(flow, until)| {
             let is_up = flows.up(*flow).is_some();
             let wanted = until.is_none_or(|until| now < until);

@@ -153,6 +153,7 @@ impl Registration {
         let expires = Duration::from_secs(u64::from(granted.seconds.min(MAX_MIN_EXPIRES)));
         let before = self.who.memory().bound.clone();
         let replaced = before.clone().filter(|bound| bound.gateway.is_some());
+        let elsewhere = self.who.former_elsewhere(&sent, gateway.as_deref(), &listed, now);
         self.who.settle_former(&sent, &listed, ours, gateway.as_deref());
         let expires_at = now.wall.saturating_add(expires).as_secs();
         self.who.bind(&sent, expires_at, gateway.map(Into::into), before, ours.is_some());
@@ -160,7 +161,10 @@ impl Registration {
             self.cleanups += 1;
             self.due.insert(Due::Binding);
         }
-        self.settle_at(replaced, flows, outbox);
+        for left in elsewhere.into_iter().chain(replaced) {
+            self.settle_at(Some(left), flows, outbox);
+        }
+        self.settle_at(None, flows, outbox);
         self.who.memory_mut().local_port = self.here.up(flows).map(|up| up.local.port());
         if self.is_satisfied_by(&sent, now) {
             self.due.remove(&Due::Binding);

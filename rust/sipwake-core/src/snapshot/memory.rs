@@ -14,7 +14,7 @@ use crate::push::{Dialect, Push, PushConfig, PushToken, Shown};
 use crate::random::Random;
 use crate::redact::Secret;
 
-/// The gateways that were left and are remembered for it.
+/// The bindings at gateways that were left, each of which is to be taken back there.
 pub(crate) const MAX_LEFT: usize = 4;
 
 /// What is remembered of one registration.
@@ -276,6 +276,9 @@ pub(crate) struct Former {
     pub(crate) expires_at: u64,
     /// How many 200s still listed it after its removal was asked for.
     pub(crate) refusals: u8,
+    /// A server has shown that it holds it; of any other one nobody knows whether it was ever heard.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) confirmed: bool,
 }
 
 #[cfg(test)]

@@ -338,3 +338,16 @@ fn a_log_out_does_not_ask_on_and_on_where_each_nonce_is_called_stale() {
     }
     assert!((2..=10).contains(&asked), "{asked} in ten minutes");
 }
+
+#[test]
+fn what_a_server_has_shown_is_not_forgotten_for_what_none_ever_heard_of() {
+    let mut stage = Stage::new(account(|_| {}), None);
+    let bound = stage.registered();
+    let moved = stage.moved_to(6070);
+    let list = [bound.contact_uri(), moved.contact_uri()].map(|uri| format!("Contact: <{uri}>;expires=3600"));
+    stage.reply(&moved, 200, &[&list[0], &list[1]]);
+    stage.all();
+    let last = (7001..7020).map(|port| stage.moved_to(port)).last().expect("it goes from network to network");
+    let removed = last.removed();
+    assert!(removed.contains(&bound.contact_uri()) && removed.contains(&moved.contact_uri()), "{removed:?}");
+}

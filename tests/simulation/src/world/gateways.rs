@@ -181,9 +181,11 @@ impl World<'_> {
         }
     }
 
-    /// How long after an occasion a gateway that was left must hold nothing any more.
+    /// How long after an occasion a gateway that was left must hold nothing any more. Each that refuses is asked again ten minutes later,
+    /// and they are asked one after the other.
     fn judged(&self) -> u64 {
-        if self.setting.has(Habit::ForbiddenAtTimes) { JUDGED + REFUSED } else { JUDGED }
+        let refusing = if self.setting.has(Habit::ForbiddenAtTimes) { self.servers.len() as u64 - 1 } else { 0 };
+        JUDGED + refusing * REFUSED
     }
 
     /// A gateway that was left, and that could be heard since, holds nothing any more.

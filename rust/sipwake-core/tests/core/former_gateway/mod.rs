@@ -817,6 +817,35 @@ fn another_contact_of_ours_that_a_left_gateway_still_lists_is_taken_back_there_t
 }
 
 #[test]
+fn what_a_gateway_was_still_to_remove_when_it_was_left_is_taken_back_there() {
+    let mut stage = two_with_rfc8599();
+    let first = stage.register();
+    grant_for_long(&mut stage, &first);
+    let moved = stage.moved_to(6070);
+    // It holds the old Contact all the same, and goes away before it is asked again.
+    let list = [first.contact_uri(), moved.contact_uri()].map(|uri| format!("Contact: <{uri}>;expires=7200"));
+    stage.reply(&moved, 200, &[&list[0], &list[1]]);
+    let again = stage.one();
+    assert_eq!(again.removed(), [first.contact_uri()]);
+    stage.reply(&again, 503, &[]);
+    stage.local.set_port(7070);
+    let mut taken_back = Vec::new();
+    while let Some(sent) = stage.sent.pop_front() {
+        if sent.header("Expires") == Some("0") {
+            assert_eq!(last_opened(&stage), "a.example");
+            taken_back.push(sent.contact_uri().to_owned());
+            stage.reply(&sent, 200, &[]);
+        } else {
+            grant_for_long(&mut stage, &sent);
+        }
+    }
+    assert!(
+        [&first, &moved].iter().all(|bound| taken_back.contains(&bound.contact_uri().to_owned())),
+        "{taken_back:?}"
+    );
+}
+
+#[test]
 fn a_later_process_takes_it_back_where_this_one_dies() {
     let mut stage = two_with_rfc8599();
     let (first, _) = failed_over(&mut stage);

@@ -161,10 +161,10 @@ impl Registration {
             self.cleanups += 1;
             self.due.insert(Due::Binding);
         }
-        for left in elsewhere.into_iter().chain(replaced) {
+        for left in elsewhere {
             self.settle_at(Some(left), flows, outbox);
         }
-        self.settle_at(None, flows, outbox);
+        self.settle_at(replaced, flows, outbox);
         self.who.memory_mut().local_port = self.here.up(flows).map(|up| up.local.port());
         if self.is_satisfied_by(&sent, now) {
             self.due.remove(&Due::Binding);

@@ -28,7 +28,7 @@ try expect(action.callID == "c1@example.com", "a push for a call is read as \(ac
 let setup = AccountSetup(
     account: AccountConfig(
         aor: "sip:alice@example.com", credentials: .password(password: "wonderland"), gateways: ["127.0.0.1:9"]),
-    push: PushConfig(provider: .apns, package: "com.example.app", teamId: "ABCDE12345"))
+    push: PushConfig(provider: .apns, package: "com.example.app", teamID: "ABCDE12345"))
 let store = Memory()
 let client = try SipWakeClient(store: store, accounts: [setup])
 let known = client.push(call, channel: .pushKit)

@@ -37,7 +37,7 @@ enum Section {
 impl Section {
     /// The section that stands in this one under such a name, in any case.
     fn child(self, name: &str) -> Option<Self> {
-        const NAMES: [(&str, Section); 7] = [
+        static NAMES: [(&str, Section); 7] = [
             ("data", Section::Data),
             ("notification", Section::Notification),
             ("android", Section::Android),
@@ -46,7 +46,7 @@ impl Section {
             ("alert", Section::Alert),
             ("metadata", Section::Metadata),
         ];
-        let (_, child) = NAMES.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        let (_, child) = *NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         let stands = match child {
             Self::Data => matches!(self, Self::Root | Self::Message | Self::Android | Self::Map),
             Self::Notification | Self::Android => matches!(self, Self::Root | Self::Message),

@@ -100,12 +100,9 @@ impl Registrant {
         };
         let contact =
             listed.iter().filter(|contact| !lives(contact)).find(|contact| self.is_our_leftover(contact, sent))?;
-        let base = contact.uri.split(";pn-").next()?;
         let expires_at =
             contact.expires().map_or(removed.expires_at, |seconds| now.wall.as_secs().saturating_add(seconds.into()));
-        let mut bound = Bound::new(base, contact.uri, removed.token.clone(), expires_at, removed.gateway.clone())?;
-        (bound.spoken, bound.listed, bound.mizutech) = (removed.spoken.clone(), true, removed.mizutech);
-        Some(bound)
+        removed.beside(contact.uri, expires_at)
     }
 
     /// Remembers the Contact that was to be removed, where the 200 lists it all the same: its turn comes beside the next one.
@@ -141,14 +138,7 @@ impl Registrant {
                 && ![at.uri.expose(), &sent.uri].contains(&uri)
                 && !listed.iter().any(|contact| is_uri(contact, uri))
         });
-        let left = former.filter_map(|former| {
-            let uri = former.uri.expose();
-            let base = uri.split(";pn-").next()?;
-            let mut left = Bound::new(base, uri, at.token.clone(), former.expires_at, at.gateway.clone())?;
-            (left.spoken, left.listed, left.mizutech) = (at.spoken.clone(), at.listed, at.mizutech);
-            Some(left)
-        });
-        left.take(room).collect()
+        former.filter_map(|former| at.beside(former.uri.expose(), former.expires_at)).take(room).collect()
     }
 
     /// Forgets what a gateway has just removed. A binding that another one holds is not gone: it is known until the next one

@@ -219,6 +219,13 @@ impl Bound {
         })
     }
 
+    /// Another Contact that the same gateway holds, with all that was said there. `None` for what is no Contact of ours.
+    pub(crate) fn beside(&self, uri: &str, expires_at: u64) -> Option<Self> {
+        let base = uri.split(";pn-").next()?;
+        let there = Self::new(base, uri, self.token.clone(), expires_at, self.gateway.clone())?;
+        Some(Self { spoken: self.spoken.clone(), listed: true, mizutech: self.mizutech, ..there })
+    }
+
     /// The Contact URI without push parameters.
     pub(crate) fn base(&self) -> &str {
         &self.uri.expose()[..self.base]

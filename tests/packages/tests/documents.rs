@@ -135,3 +135,23 @@ fn each_page_that_the_book_lists_is_there() {
     let missing: Vec<_> = listed.iter().filter(|page| !repository().join("docs").join(page).is_file()).collect();
     assert!(missing.is_empty(), "docs/SUMMARY.md lists what is not there: {missing:?}");
 }
+
+#[test]
+fn each_call_that_the_readme_shows_is_one_of_the_client() {
+    let readme = fs::read_to_string(repository().join("README.md")).expect("README.md");
+    let api = fs::read_to_string(repository().join("docs/api/sipwake.txt")).expect("docs/api/sipwake.txt");
+    let block = readme.split("```rust\n").nth(1).expect("a block of Rust").split("```").next().expect("its end");
+    let calls: Vec<_> =
+        block.split("lient.").chain(block.split("Client::")).filter_map(|rest| rest.split_once('(')).collect();
+    let shown: Vec<_> = calls
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_'))
+        .collect();
+    assert!(shown.len() >= 7, "{shown:?}: are they still recognised?");
+    let unknown: Vec<_> = shown
+        .iter()
+        .filter(|name| !api.contains(&format!("Client::{name}(")) && !api.contains(&format!("Client::{name}<")))
+        .collect();
+    assert!(unknown.is_empty(), "README.md calls what the client does not have: {unknown:?}");
+}

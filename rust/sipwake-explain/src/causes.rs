@@ -1,4 +1,4 @@
-//! Why a phone did not ring, and who can mend it. The first cause that fits is the most probable one.
+//! Why a phone did not ring, and who can fix it. The first cause that fits is the most probable one.
 
 use sipwake_core::record::{Obstacle, Report, StandbyBucket};
 
@@ -133,14 +133,14 @@ pub const CAUSES: &[Cause] = &[
         "logged-out",
         Who::Server,
         "the push was for a user who has logged out, so it made no sound",
-        "the server goes on pushing for a binding that was removed: sipwake doctor shows whether it forgets one on a log-out",
+        "the server still pushes for a binding that was removed: sipwake doctor shows whether it forgets one on a log-out",
         |wake, _| silent(wake, "logged-out"),
     ),
     wake(
         "user-not-disturbed",
         Who::Nobody,
         "the user did not want to be disturbed: the app had said so",
-        "nothing: it rings again when that is over. A server that pushes all the same has not taken the binding back",
+        "nothing: it rings again when that is over. A server that still pushes has not removed the binding",
         |wake, _| silent(wake, "do-not-disturb"),
     ),
     wake(
@@ -154,7 +154,7 @@ pub const CAUSES: &[Cause] = &[
         "push-unopened",
         Who::Server,
         "the push was sealed, and no key of this phone opens it, or it came a second time",
-        "give the server this phone's present key: the app has a new one after it was installed anew",
+        "give the server this phone's current key: the app has a new one after each installation",
         |wake, _| wake.has("push-unopened"),
     ),
     wake(
@@ -196,15 +196,15 @@ pub const CAUSES: &[Cause] = &[
     wake(
         "late-push-of-a-missed-call",
         Who::PushProvider,
-        "the push is of a call that was waited for in vain before",
+        "the push is for a call that the phone waited for before, and that never came",
         "the server pushes again for the same call: look at how often and how long it tries",
         |wake, report| silent(wake, "call-over") && earlier_end(wake, report, &["missed", "unanswered"]),
     ),
     wake(
         "tombstone",
         Who::Nobody,
-        "the push is of a call that is over",
-        "nothing, if somebody took or refused that call; else its Call-ID was used again: a server must give each call its own",
+        "the push is for a call that is over",
+        "nothing, if somebody answered or refused that call; if not, its Call-ID was used again: a server must give each call its own",
         |wake, _| silent(wake, "call-over") || wake.has("tombstone"),
     ),
     wake(
@@ -224,7 +224,7 @@ pub const CAUSES: &[Cause] = &[
     wake(
         "unknown-payload",
         Who::Server,
-        "the push's payload is of no kind that sipwake knows",
+        "sipwake does not know the form of the push's payload",
         "send one of the known forms (docs/payloads); sipwake payload FILE shows what a phone makes of it",
         |wake, _| silent(wake, "unknown-vendor"),
     ),
@@ -288,7 +288,7 @@ pub const CAUSES: &[Cause] = &[
         "stopped",
         Who::App,
         "an earlier registration had failed for good, and nothing is sent until the app asks",
-        "show the failure to the user, and call register once it is mended",
+        "show the failure to the user, and call register when it is fixed",
         |wake, _| wake.says("no-register", "why", "stopped"),
     ),
     // The way to the server.
@@ -296,7 +296,7 @@ pub const CAUSES: &[Cause] = &[
         "no-network",
         Who::Network,
         "the phone had no network",
-        "nothing, if the user was out of reach; else look at Data Saver and at the app's permission to use mobile data",
+        "nothing, if there was no coverage; if there was, look at Data Saver and at the app's permission to use mobile data",
         |wake, report| {
             let offline =
                 report.platform.as_ref().is_some_and(|p| p.network == Some(sipwake_core::record::Network::None));
@@ -462,7 +462,7 @@ pub const CAUSES: &[Cause] = &[
     wake(
         "dropped",
         Who::Server,
-        "something came from the server that is no call that can be read, and was dropped",
+        "something from the server was dropped, because it is not a call that can be read",
         "look at the INVITE as the server sends it (sipwake register --trace)",
         |wake, _| no_invite(wake) && wake.says("dropped", "what", "malformed"),
     ),
@@ -493,14 +493,14 @@ pub const CAUSES: &[Cause] = &[
     wake(
         "binding-lapsed",
         Who::App,
-        "the binding had lapsed when the push came",
-        "let the phone refresh its binding (Android: the refresh job), or have the server push before it lapses (RFC 8599 section 4.1)",
+        "the binding had expired when the push came",
+        "let the phone refresh its binding (Android: the refresh job), or have the server push before it expires (RFC 8599 section 4.1)",
         |wake, _| no_invite(wake) && wake.has("binding-lapsed"),
     ),
     wake(
         "slow-register",
         Who::Server,
-        "the REGISTER took so long that the caller's patience was over",
+        "the REGISTER took so long that the caller gave up",
         "look at what the server waits for; the phone's nonce should save a round trip",
         |wake, _| no_invite(wake) && wake.counts("register-answered", "took", 10_000..=u32::MAX),
     ),
@@ -562,7 +562,7 @@ pub const CAUSES: &[Cause] = &[
         "no-token",
         Who::App,
         "an account has no push token, so no server can wake the phone",
-        "hand the provider's token over each time it gives one (set_token)",
+        "call set_token each time the provider gives a token",
         |report, _| report.accounts.iter().any(|account| !account.token),
     ),
     phone("no-account-at-all", Who::App, "nobody is logged in", "log in", |report, wakes| {

@@ -1,5 +1,5 @@
 //! Says why a phone did not ring, from the report that it sent: for each wake what happened and, where the phone did not ring, the
-//! most probable cause and who can mend it.
+//! most probable cause and who can fix it.
 //!
 //! It reads a [`Report`], and shows nothing but numbers and words of fixed lists: whoever made the file up cannot make it say
 //! something.

@@ -27,7 +27,7 @@ fn head(wake: &Wake) -> String {
 }
 
 fn why(cause: &Cause) -> String {
-    format!("[{}] {}; who can mend it: {}", cause.code, cause.what, cause.who.name())
+    format!("[{}] {}; who can fix it: {}", cause.code, cause.what, cause.who.name())
 }
 
 pub(crate) fn text(explanation: &Explanation) -> String {
@@ -87,7 +87,7 @@ pub(crate) fn html(explanation: &Explanation) -> String {
     let mut body = format!("<h1>{}</h1>\n", escaped(&explanation.verdict()));
     let item = |cause: &Cause| {
         let (what, mend) = (escaped(cause.what), escaped(cause.mend));
-        format!("<li><b>{what}</b> <code>{}</code><br>who can mend it: {}; {mend}</li>\n", cause.code, cause.who.name())
+        format!("<li><b>{what}</b> <code>{}</code><br>who can fix it: {}; {mend}</li>\n", cause.code, cause.who.name())
     };
     let standing: String = explanation.standing().into_iter().map(item).collect();
     if !standing.is_empty() {

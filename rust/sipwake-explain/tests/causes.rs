@@ -276,7 +276,7 @@ fn every_code_can_be_said() {
 fn the_causes_in_the_docs_are_those_of_the_code() {
     const BEGIN: &str = "<!-- causes -->\n";
     const END: &str = "<!-- /causes -->";
-    let mut table = String::from("| cause | what happened | who can mend it | what to do |\n|---|---|---|---|\n");
+    let mut table = String::from("| cause | what happened | who can fix it | what to do |\n|---|---|---|---|\n");
     for cause in CAUSES {
         let _ = writeln!(table, "| `{}` | {} | {} | {} |", cause.code, cause.what, cause.who.name(), cause.mend);
     }
@@ -286,5 +286,5 @@ fn the_causes_in_the_docs_are_those_of_the_code() {
     if std::env::var_os("SIPWAKE_WRITE_DOCS").is_some() {
         return std::fs::write(DOC, format!("{before}{BEGIN}{table}{END}{after}")).expect("it can be written");
     }
-    assert_eq!(listed, table, "SIPWAKE_WRITE_DOCS=1 cargo test -p sipwake-explain --test causes writes it anew");
+    assert_eq!(listed, table, "SIPWAKE_WRITE_DOCS=1 cargo test -p sipwake-explain --test causes writes it again");
 }

@@ -1,4 +1,5 @@
-//! The words of the project: a name in the public API is made of words that `docs/glossary.md` defines and of plain ones.
+//! The words of the project: a name in the public API is made of words that `docs/glossary.md` defines and of plain ones, and no
+//! document uses a banned one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -162,6 +163,22 @@ fn banned() -> Vec<(String, String)> {
     listed.lines().filter(|line| !line.starts_with('#')).filter_map(pair).collect()
 }
 
+/// A document's prose, its words in lower case between single spaces: no code, no targets of links.
+fn prose(text: &str) -> Vec<(usize, String)> {
+    let mut in_code = false;
+    let mut lines = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+        } else if !in_code && !line.starts_with("<!--") {
+            let words = line.split('`').step_by(2).collect::<Vec<_>>().join(" ` ").to_lowercase();
+            let words: Vec<_> = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+            lines.push((at + 1, format!(" {} ", words.join(" "))));
+        }
+    }
+    lines
+}
+
 #[test]
 fn each_word_of_a_public_name_is_in_the_glossary_or_plain() {
     let glossary = defined(&read("docs/glossary.md"));
@@ -213,6 +230,25 @@ fn the_glossary_defines_each_word_once_and_says_what_it_means() {
         }
     }
     assert!(seen.len() > 150, "{} words: are they still recognised?", seen.len());
+}
+
+#[test]
+fn no_document_uses_a_banned_word() {
+    let banned = banned();
+    assert!(banned.len() > 20, "{} banned words: are they still recognised?", banned.len());
+    let mut documents = Vec::new();
+    files(&repository(), ".md", &mut documents);
+    assert!(documents.len() > 50, "{} documents", documents.len());
+    let mut found = Vec::new();
+    for path in documents {
+        let name = path.strip_prefix(repository()).expect("within it").display().to_string();
+        for (line, words) in prose(&fs::read_to_string(&path).expect("a text")) {
+            for (word, instead) in banned.iter().filter(|(word, _)| words.contains(&format!(" {word} "))) {
+                found.push(format!("{name}:{line}: {word}; say: {instead}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]

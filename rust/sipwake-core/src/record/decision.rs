@@ -67,38 +67,38 @@ pub(super) const MOST_FACTS: usize = 3;
 decisions! {
     /// A process began.
     100 "process-started" Started {}
-    /// The wall clock was set by so much.
+    /// The wall clock was set by this much.
     101 "clock-set" ClockSet { by: Seconds, back: YesNo }
-    /// The device's network changed: all flows are opened anew.
+    /// The device's network changed: all flows are opened again.
     102 "network-changed" NetworkChanged {}
     /// The app asked for a registration.
     103 "register-asked" RegisterAsked {}
     /// The app gave another push token.
     104 "token-changed" TokenChanged {}
 
-    /// A push was judged: what it asks for, why for nothing, and what the system was told.
+    /// A push was judged: what it asks for, why it is silent, and what the system was told.
     200 "push-judged" PushJudged { asks: Asks, silence: Silence, told: Told }
-    /// How a push was delivered: so long after it was sent, where it says so, and with lower priority than it was sent with.
+    /// How a push was delivered: how long after it was sent, if it says so, and whether its priority was lowered.
     201 "push-delivered" PushDelivered { age: Seconds, downgraded: YesNo }
-    /// The push names nobody who is known here: it is taken for whoever is.
+    /// The push names no known user: it counts for the users who are logged in.
     202 "push-for-nobody-known" PushForNobodyKnown {}
-    /// The push announces a call; its INVITE is waited for so long.
+    /// The push announces a call; the phone waits this long for its INVITE.
     203 "call-announced" Announced { window: Seconds }
-    /// The push is of a call that is known already.
+    /// The push belongs to a known call.
     204 "push-again" PushAgain { invite_here: YesNo }
-    /// The push, or the INVITE, is of a call that is over.
+    /// The push, or the INVITE, belongs to a call that is over.
     205 "tombstone" Tombstone { invite: YesNo, ended: End }
-    /// There is no room for one more announced call.
+    /// There is no room for another announced call.
     206 "push-full" PushFull {}
-    /// The push is owed a REGISTER.
+    /// The push leads to a REGISTER.
     207 "register-owed" RegisterOwed { in_flight: YesNo }
     /// Too many pushes came: the REGISTER waits.
     208 "register-delayed" RegisterDelayed { wait: Seconds }
     /// The push leads to no REGISTER.
     209 "no-register" NoRegister { why: NoRegister }
-    /// The binding had lapsed when the push came, so long ago.
+    /// The binding had expired before the push came, this long ago.
     210 "binding-lapsed" Lapsed { ago: Seconds }
-    /// The push is sealed, and was not opened: nothing of it is believed.
+    /// The push is sealed and was not opened: nothing in it counts.
     211 "push-unopened" PushUnopened { why: Unopened }
 
     /// A REGISTER was sent.
@@ -109,13 +109,13 @@ decisions! {
     302 "register-unanswered" RegisterUnanswered {}
     /// The nonce was refused: it is forgotten.
     303 "nonce-forgotten" NonceForgotten { status: Status }
-    /// The server refuses the push settings: the next REGISTER speaks of push otherwise, or not at all.
+    /// The server refuses the push settings: the next REGISTER uses another dialect, or no push.
     304 "push-refused" PushRefused { status: Status }
-    /// Registered for so long; what the server says about push.
+    /// Registered for this long; what the server says about push.
     305 "registered" Registered { lifetime: Seconds, push: Push }
     /// The server did not prove that it knows the password.
     306 "server-suspicious" Suspicious {}
-    /// The registration failed; it is tried again after the wait.
+    /// The registration failed; the next attempt comes after the wait.
     307 "registration-failed" Failed { why: Trouble, status: Status, wait: Seconds }
     /// The registration failed, and nothing is sent until the app asks for it.
     308 "registration-stopped" Stopped { why: Trouble, status: Status }
@@ -137,48 +137,48 @@ decisions! {
     /// The flow is up at another address of the server.
     405 "flow-moved" FlowMoved {}
 
-    /// An INVITE came for an announced call, so long after its push.
+    /// An INVITE came for an announced call, this long after its push.
     500 "invite-joined" InviteJoined { after: Milliseconds }
     /// An INVITE came that no push had announced.
     501 "invite-new" InviteNew {}
-    /// The INVITE came once more, on another way.
+    /// The INVITE came again, by another route.
     502 "invite-again" InviteAgain {}
     /// An INVITE was refused.
     503 "invite-refused" InviteRefused { status: Status }
     /// The phone may ring.
     504 "ringing" Ringing {}
-    /// The user's answer is wanted by the app: the INVITE is here.
+    /// The user answered, and the INVITE is here: the app must give its media answer.
     505 "answer-wanted" AnswerWanted {}
     /// The call is up.
     506 "connected" Connected {}
     /// The call is over.
     507 "call-ended" CallEnded { how: End, status: Status }
-    /// Something was dropped, so many times by now.
+    /// Something was dropped, this many times until now.
     508 "dropped" Dropped { what: Dropped, times: Count }
     /// The user declined.
     509 "declined" Declined { how: How }
 
-    /// The user logged out: the wish is stored and will be delivered.
+    /// The user logged out: the log-out is stored and will be delivered.
     600 "log-out-asked" LogOutAsked {}
     /// The log-out is over.
     601 "logged-out" LoggedOut { removed: Gone }
     /// The push binding is to be removed; the account stays.
     602 "unbind-asked" UnbindAsked {}
-    /// A log-out that an earlier process could not deliver goes on.
+    /// A log-out that an earlier process could not deliver continues.
     603 "log-out-resumed" LogOutResumed {}
-    /// The user does not want to be disturbed, or may be again.
+    /// The user switched do not disturb on or off.
     604 "do-not-disturb" DoNotDisturb { on: YesNo }
-    /// The time is over in which the user did not want to be disturbed: the push binding comes back.
+    /// Do not disturb is over: the push binding comes back.
     605 "do-not-disturb-over" DoNotDisturbOver {}
 
-    /// A record cannot be read, since the store is shut.
+    /// A record cannot be read, because the store is shut.
     700 "store-shut" StoreShut {}
     /// The store failed.
     701 "store-failed" StoreFailed {}
     /// Everything that was asked for is stored.
     702 "durable" Durable {}
 
-    /// What somebody on the network asked for, or said, was not trusted: the app was told.
+    /// Something from the network was not trusted: the app was told.
     800 "not-trusted" NotTrusted { what: Distrust }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Options {
     /// Keep the binding's state here, as an app would; without it, nothing is kept
     #[arg(long, value_name = "FOLDER")]
     state_dir: Option<PathBuf>,
-    /// Ask which push providers the server supports (RFC 8599 section 4.1.3)
+    /// Ask which push providers the server supports (RFC 8599 section 4.1.5)
     #[arg(long)]
     query: bool,
     /// Log out, wait for the server's answer, and end: what --state-dir remembers, or what was bound with --token

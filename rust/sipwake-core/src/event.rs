@@ -120,7 +120,7 @@ pub enum Event {
         /// What is known of its bindings.
         removed: Removed,
     },
-    /// A capability query was answered (RFC 8599 section 4.1.3).
+    /// A capability query was answered (RFC 8599 section 4.1.5).
     Capabilities {
         /// Whose.
         account: AccountKey,

@@ -338,7 +338,7 @@ impl UserAgent {
         Ok(())
     }
 
-    /// Asks the server whether it supports a push provider or, with `None`, which ones (RFC 8599 section 4.1.3). The
+    /// Asks the server whether it supports a push provider or, with `None`, which ones (RFC 8599 section 4.1.5). The
     /// answer is an [`Event::Capabilities`]; a REGISTER follows, which removes the binding that the query left behind. Where
     /// nobody has registered yet it makes no other in its place: to ask is not to register.
     ///

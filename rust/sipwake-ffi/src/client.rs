@@ -214,7 +214,7 @@ impl SipWakeClient {
         self.unless_over(self.client.store_available()).await
     }
 
-    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by the
+    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.5). Answered by the
     /// event `Capabilities`.
     ///
     /// # Errors

@@ -52,7 +52,7 @@ pub enum TagsBinding {
         /// The token for alerts (iOS).
         alert: Option<String>,
     },
-    /// RFC 8599 section 4.1.3: is this provider supported, or, when absent, which are?
+    /// RFC 8599 section 4.1.5: is this provider supported, or, when absent, which are?
     Query {
         /// A provider's name.
         provider: Option<String>,

@@ -54,7 +54,7 @@ pub enum Event {
         /// What the server's answer proves.
         removed: Removed,
     },
-    /// A capability query was answered (RFC 8599 section 4.1.3).
+    /// A capability query was answered (RFC 8599 section 4.1.5).
     Capabilities {
         /// Whose.
         account: String,

@@ -1,4 +1,4 @@
-//! Reading a push in a process beside the client, from the store that both share. It is read and never written.
+//! Reading a push in a process without a client, with the store that it shares with the client. It only reads the store.
 
 use sipwake_core::judge::Gate;
 use sipwake_core::payload::{Channel, Decryptor, Hints, Payload, PushAction, parse_push, parse_push_with};
@@ -6,11 +6,11 @@ use sipwake_core::snapshot::REMOVALS;
 
 use crate::store::StateStore;
 
-/// Says what a push means in a process that has no client, such as a notification service extension: a sealed push is opened with the
-/// keys in the store, and who is logged out or does not want to be disturbed is heeded, as the store says.
+/// Says what a push means in a process that has no client, such as a notification service extension. It opens a sealed push with the keys
+/// in the store. It is silent for users who, as the store says, logged out or do not want to be disturbed.
 ///
-/// Whatever the payload, there is an action. A store that cannot be read silences nobody; a sealed push then says that its key cannot be
-/// read. Which pushes were opened is known to the client alone: one that comes again is opened again here.
+/// Any payload gives an action. A store that cannot be read silences nobody; then a sealed push says that its key cannot be read. Only the
+/// client knows which pushes were opened: a push that comes again is opened again here.
 pub fn parse_push_beside<'a>(
     store: &dyn StateStore,
     decryptor: Option<&dyn Decryptor>,

@@ -44,12 +44,12 @@ pub enum TokenUpdate {
     Taken,
     /// It is sent if it is new, but not stored yet; [`Event::Durable`] tells when it is.
     NotYetDurable,
-    /// It was empty or `null`: the good token that may be there stays.
+    /// It was empty or `null`. A good token that is there stays.
     Ignored,
 }
 
-/// A client: accounts, bindings and calls. Clones share one driver, which ends with the last of them or when one is told
-/// to [`shutdown`](Self::shutdown). The bindings stay on the server either way: that is what pushes are for.
+/// A client: accounts, bindings and calls. Clones share one driver, which ends with the last of them or with
+/// [`shutdown`](Self::shutdown). The bindings stay at the server in both cases, so that pushes can wake the phone.
 #[derive(Clone)]
 pub struct Client {
     jobs: mpsc::Sender<Job>,
@@ -72,10 +72,10 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// Starts a client on the current tokio runtime. Log-outs that an earlier process could not deliver go out at once.
+    /// Starts a client on the current tokio runtime. It sends log-outs that an earlier process could not deliver at once.
     ///
-    /// One client at a time to a store: before another is started on it in the same process, wait for
-    /// [`shutdown`](Self::shutdown), or both would count the same CSeq.
+    /// A store has one client at a time. Wait for [`shutdown`](Self::shutdown) before you start another one on it in the same
+    /// process, or both would use the same CSeqs.
     ///
     /// # Panics
     /// Outside of a tokio runtime with time and I/O enabled.
@@ -83,7 +83,7 @@ impl Client {
         Self::start_with(store, Options::default())
     }
 
-    /// Starts a client whose messages are shown to `trace`, without their secrets.
+    /// Starts a client and shows its messages to `trace`, without their secrets.
     ///
     /// # Panics
     /// As [`start`](Self::start).
@@ -148,14 +148,14 @@ impl Client {
         (client, Events::new(receiver))
     }
 
-    /// Returns a further stream of events, from now on. That of a client that has been shut down is over at once.
+    /// Returns another stream of events, from now on. After a shut-down it is over at once.
     pub fn events(&self) -> Events {
         let events = self.events.upgrade().unwrap_or_else(|| broadcast::channel(1).0);
         Events::new(events.subscribe())
     }
 
-    /// Ends the client for all its clones and returns once its sockets are closed: what was asked for before is still
-    /// done and what was queued still sent, without waiting for answers. The bindings stay; to remove one, wait for
+    /// Ends the client for all its clones and returns when its sockets are closed. What was asked for before is still done,
+    /// and queued messages are still sent, without waiting for responses. The bindings stay. To remove one, wait for
     /// [`Event::LoggedOut`] first, or leave it to the next start.
     ///
     /// From then on every call fails with [`Error::ShutDown`], and the streams of events are over. A push is still judged
@@ -166,12 +166,12 @@ impl Client {
         let _ = self.running.clone().changed().await;
     }
 
-    /// Adds an account, or changes the settings of the one with the same AOR and registrar. What was stored of it by an
-    /// earlier process lives on. Nothing is sent before [`register`](Self::register).
+    /// Adds an account, or changes the settings of the one with the same AOR and registrar. It continues with what an earlier
+    /// process stored. Nothing is sent before [`register`](Self::register).
     ///
     /// # Errors
-    /// [`Error::Field`], which names the field and the rule. It is `options.trust` for an account that uses TLS, or whose
-    /// probes do, where nobody can judge a server's certificate: on Android, with a [`Trust`](crate::Trust) that names nobody.
+    /// [`Error::Field`] names the field and the rule. The field is `options.trust` if the account or its probes use TLS and
+    /// nothing can judge a server's certificate: on Android, with the default [`Trust`](crate::Trust).
     pub async fn add_account(&self, account: AccountConfig, push: Option<PushConfig>) -> Result<AccountKey, Error> {
         let account = Account::parse(account)?;
         let push = push.map(Push::parse).transpose()?;
@@ -204,8 +204,8 @@ impl Client {
 
     /// Registers now, also after a refusal. Call it at every start of the app. The outcome comes as an event.
     ///
-    /// With [`Options::probing`], an account's first call waits for its gateways to be probed, half a second at most unless
-    /// [`Probing::first_wait`](crate::Probing::first_wait) says otherwise.
+    /// With [`Options::probing`], an account's first call waits for the probes of its gateways, for at most half a second or
+    /// [`Probing::first_wait`](crate::Probing::first_wait).
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
@@ -215,8 +215,8 @@ impl Client {
         self.ask(move |agent, _, now| agent.register(&key, now).map_err(Error::from)).await
     }
 
-    /// Asks all gateways of an account at once how busy they are, as [`Options::probing`] says or else with SIP OPTIONS, and
-    /// returns what they say in the order of the account's list. It counts the next time that a gateway is chosen.
+    /// Asks all gateways of an account at once how busy they are, as [`Options::probing`] says, or with SIP OPTIONS. Returns
+    /// what they say in the order of the account's list. The next choice of a gateway uses it.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
@@ -224,8 +224,7 @@ impl Client {
         self.prober.now(account).await.ok_or(Error::NoSuchAccount(NoSuchAccount))
     }
 
-    /// Hands over the push token that the provider gave. A null, empty or "not yet" token is ignored; the same token
-    /// costs no traffic.
+    /// Sets the push token that the provider gave. A null or empty token is ignored. The same token again costs no traffic.
     ///
     /// # Errors
     /// [`Error::Field`] for a token of the wrong shape, [`Error::NoPush`] for an account without push settings.
@@ -233,7 +232,7 @@ impl Client {
         self.set_tokens(account, Some(token), None).await
     }
 
-    /// Hands over PushKit's token and the one for alerts.
+    /// Sets PushKit's token and the one for alerts.
     ///
     /// # Errors
     /// As [`set_token`](Self::set_token).
@@ -264,8 +263,8 @@ impl Client {
         })
     }
 
-    /// Removes the push binding and stays registered. Stored before this returns, unless it says [`Kept::NotYetDurable`]; from
-    /// here on no push makes a sound.
+    /// Removes the push binding and stays registered. The command is stored before this returns, or it returns
+    /// [`Kept::NotYetDurable`]. From here on no push makes a sound.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
@@ -274,13 +273,12 @@ impl Client {
         self.ask_for(move |agent, _, now| agent.unbind_push(&key, now).map_err(Error::from))
     }
 
-    /// Has an account's user not disturbed until then, as time since 1970 ([`Duration::MAX`](std::time::Duration::MAX): until further
-    /// notice), or with `None`, or a time that has passed, disturbed again. Stored before this returns, unless it says
-    /// [`Kept::NotYetDurable`].
+    /// Switches do not disturb on until a time since 1970 ([`Duration::MAX`](std::time::Duration::MAX): until further notice), or off
+    /// with `None` or a time in the past. It is stored before this returns, or it returns [`Kept::NotYetDurable`].
     ///
-    /// Meanwhile the registration stays without a push binding, and no push makes a sound. At the time the binding comes back by itself
-    /// and [`Event::DoNotDisturbOver`] tells; a process that was not there then catches up once the account is added. A call whose INVITE
-    /// reaches a client that runs is told as ever.
+    /// Meanwhile the account stays registered without a push binding, and no push makes a sound. When the time is over, the binding
+    /// comes back and [`Event::DoNotDisturbOver`] says so. A process that is not running then does this when the account is added. A
+    /// running client still reports a call whose INVITE arrives.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
@@ -301,12 +299,12 @@ impl Client {
         self.ask_for(move |agent, _, now| agent.set_do_not_disturb(&key, until, now).map_err(Error::from))
     }
 
-    /// Returns until when an account's user does not want to be disturbed, as time since 1970; `None`: the user may be.
+    /// Returns until when do not disturb is on, as time since 1970, or `None` if it is off.
     pub fn do_not_disturb(&self, account: &AccountKey) -> Option<Duration> {
         self.gate.load().do_not_disturb(account)
     }
 
-    /// Takes another realm for `X-PIID` than the one that it was pinned to
+    /// Accepts another realm for `X-PIID` than the pinned one
     /// ([`Warning::PinnedRealmChanged`](crate::Warning::PinnedRealmChanged)).
     ///
     /// # Errors
@@ -319,8 +317,8 @@ impl Client {
         })
     }
 
-    /// Logs the user out: the wish is stored before this returns, unless it says [`Kept::NotYetDurable`], and delivered until the
-    /// server confirms it ([`Event::LoggedOut`]), by later processes if need be. From here on no push makes a sound.
+    /// Logs the user out. The log-out is stored before this returns, or it returns [`Kept::NotYetDurable`]. It is repeated until
+    /// the server confirms it ([`Event::LoggedOut`]), by later processes too. From here on no push makes a sound.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
@@ -329,8 +327,8 @@ impl Client {
         self.ask_for(move |agent, _, now| agent.log_out(&key, now).map_err(Error::from))
     }
 
-    /// Says that a server may hold a binding of which the store does not tell: an earlier installation's, or another program's.
-    /// [`log_out`](Self::log_out) then asks the server to remove what the token and the settings would have bound, without
+    /// Says that a server may hold a binding that the store does not know: from an earlier installation or another program.
+    /// Then [`log_out`](Self::log_out) asks the server to remove what the token and the settings would have bound, without
     /// binding anything first.
     ///
     /// # Errors
@@ -340,14 +338,14 @@ impl Client {
         self.ask(move |agent, _, _| agent.assume_bound(&key).map_err(Error::from))
     }
 
-    /// Returns how many users logged out of whom a server is still to be told, an earlier process's included. While there is one,
-    /// a phone's background task is worth keeping.
+    /// Returns how many log-outs the servers have not confirmed yet, those of earlier processes included. Keep a phone's
+    /// background task while there is one.
     pub fn pending_log_outs(&self) -> usize {
         self.gate.load().pending_log_outs()
     }
 
-    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
-    /// [`Event::Capabilities`].
+    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.5).
+    /// [`Event::Capabilities`] brings the response.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
@@ -362,8 +360,8 @@ impl Client {
 
     /// Says what a push means for the operating system, at once, and wakes the account behind it.
     ///
-    /// Waits for no network, no lock and no task. Whatever the bytes, there is an action; for a PushKit push it is one
-    /// that can be shown to CallKit. A push for a logged-out user, or of a call that is over, makes no sound.
+    /// It waits for no network, lock or task. Any bytes give an action, and for a PushKit push it can be shown to CallKit. A push
+    /// for a user who logged out, or for a call that is over, makes no sound.
     pub fn push<'a>(&self, payload: impl Into<Payload<'a>>, channel: Channel, hints: &Hints) -> PushAction {
         let read = self.read_push(payload.into(), channel, hints);
         let action = self.gate.load().judge(read, hints, now().boot);
@@ -378,8 +376,8 @@ impl Client {
         action
     }
 
-    /// Returns why the phone rang, or did not: what was decided in codes and numbers, with what the app's `platform` layer knows.
-    /// Nobody's name, number, token or address is in it, so that it can be sent unread; `sipwake explain` reads it.
+    /// Returns why the phone rang or did not: the decisions in codes and numbers, with what the app's `platform` layer knows. It has
+    /// no name, number, token or address, so users can send it without reading it. `sipwake explain` reads it.
     ///
     /// # Errors
     /// [`Error::ShutDown`].
@@ -394,8 +392,8 @@ impl Client {
         report.await.map_err(|_| Error::ShutDown)
     }
 
-    /// Returns what was recorded since the start, as a file for `sipwake replay`, or `None` without
-    /// [`Options::record_for_replay`]. No secret is in it, but who called whom: ask the user before it is sent.
+    /// Returns the recording since the start, as a file for `sipwake replay`, or `None` without
+    /// [`Options::record_for_replay`]. It has no secret, but it shows who called: ask the user before you send it.
     ///
     /// # Errors
     /// [`Error::ShutDown`].
@@ -411,7 +409,7 @@ impl Client {
         recording.await.map_err(|_| Error::ShutDown)
     }
 
-    /// Opens a push where it is sealed, and reads it.
+    /// Opens a push if it is sealed, and reads it.
     fn read_push(&self, payload: Payload<'_>, channel: Channel, hints: &Hints) -> PushAction {
         #[cfg(feature = "sealed")]
         if let Some((action, opened)) = self.keyring.open(payload, channel, hints) {
@@ -431,18 +429,17 @@ impl Client {
         }
     }
 
-    /// Returns the public part of this phone's key for sealed pushes, which is made and stored at the first call. Whoever sends
-    /// pushes needs both of its values, in the way that the app has to its server; see `docs/sealed.md`.
+    /// Returns the public part of this phone's key for sealed pushes. The first call makes and stores the key. The sender of the
+    /// pushes needs both values; send them over the app's own connection to its server. See `docs/sealed.md`.
     ///
     /// # Errors
-    /// [`Error::Store`] while the store is shut or fails: a key that may be lost is worth nothing.
+    /// [`Error::Store`] while the store is shut or fails: a key that may be lost is of no use.
     #[cfg(feature = "sealed")]
     pub fn push_key(&self) -> Result<PushKey, Error> {
         self.keyring.change(|keys| keys.create(fill_random))
     }
 
-    /// Makes a new key pair for sealed pushes and returns its public part. The former one opens what is under way for another
-    /// 30 days.
+    /// Makes a new key pair for sealed pushes and returns its public part. The former one still opens pushes for 30 days.
     ///
     /// # Errors
     /// As [`push_key`](Self::push_key).
@@ -460,8 +457,8 @@ impl Client {
         Ok(key)
     }
 
-    /// Takes a key for sealed pushes that a server has handed over in a secure way: 32 bytes in base64url, under the name by
-    /// which its pushes call it. The same name again replaces the key.
+    /// Imports a key for sealed pushes from a server, received over a secure connection: 32 bytes in base64url, with the name that
+    /// the pushes use for it. The same name again replaces the key.
     ///
     /// # Errors
     /// [`Error::Key`], which says what is wrong with it, or as [`push_key`](Self::push_key).
@@ -470,7 +467,7 @@ impl Client {
         Ok(self.keyring.change(|keys| keys.import(id, key))??)
     }
 
-    /// Forgets a key that a server has handed over. Returns whether there was one.
+    /// Forgets an imported key. Returns whether there was one.
     ///
     /// # Errors
     /// As [`push_key`](Self::push_key).
@@ -487,15 +484,15 @@ impl Client {
         self.ask(move |agent, _, now| agent.decline(call, how, now).then_some(()).ok_or(Error::NoSuchCall))
     }
 
-    /// Says that the phone rings, where [`Progress::Session`](crate::Progress::Session) had the caller hear 183 first.
+    /// Says that the phone rings, if [`Progress::Session`](crate::Progress::Session) made the caller get 183 first.
     ///
     /// # Errors
-    /// [`Error::NoSuchCall`] for a call that is not ringing, or whose caller has heard so.
+    /// [`Error::NoSuchCall`] for a call that is not ringing, or whose caller already knows it.
     pub fn ringing(&self, call: Uuid) -> impl Future<Output = Result<(), Error>> {
         self.ask(move |agent, _, now| agent.ringing(call, now).then_some(()).ok_or(Error::NoSuchCall))
     }
 
-    /// Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here,
+    /// Answers for the user, at any time after the push. When the INVITE is here,
     /// [`CallChange::AnswerWanted`](crate::CallChange::AnswerWanted) brings its offer, which [`accept`](Self::accept) answers.
     ///
     /// # Errors
@@ -529,9 +526,9 @@ impl Client {
         self.ask(move |agent, _, now| agent.respond_offer(call, answer, now).then_some(()).ok_or(Error::NoSuchCall))
     }
 
-    /// Says whether the app answers INFO (digits, for example) and REFER (a transfer) inside a call with
-    /// [`respond_request`](Self::respond_request). Not by default: then it is told of them, while an INFO with a body hears 415 and
-    /// a REFER 405.
+    /// Says whether the app responds to INFO (digits, for example) and REFER (a transfer) inside a call with
+    /// [`respond_request`](Self::respond_request). By default it does not: it is told about them, while an INFO with a body gets
+    /// 415 and a REFER 405.
     ///
     /// # Errors
     /// [`Error::ShutDown`].
@@ -545,7 +542,7 @@ impl Client {
     /// Responds to an [`Asked`](crate::CallChange::Asked) that awaits it, with a status from 200 to 699; another becomes 500.
     ///
     /// # Errors
-    /// [`Error::NoSuchCall`] if nothing of that name awaits a response.
+    /// [`Error::NoSuchCall`] if no request with that id awaits a response.
     pub fn respond_request(&self, call: Uuid, request: u64, status: u16) -> impl Future<Output = Result<(), Error>> {
         self.ask(move |agent, _, now| {
             agent.respond_request(call, request, status, now).then_some(()).ok_or(Error::NoSuchCall)
@@ -563,8 +560,8 @@ impl Client {
         })
     }
 
-    /// Says that the store can be read and written again: the device was unlocked. What could not be read or stored before is
-    /// tried at once. Without this it is tried with back-off, at least once a minute.
+    /// Says that the store can be read and written again, because the device was unlocked. The client tries at once what it could
+    /// not read or store. Without this call it tries with back-off, at least once a minute.
     ///
     /// # Errors
     /// [`Error::ShutDown`].
@@ -575,7 +572,7 @@ impl Client {
         })
     }
 
-    /// Says that the device's network changed: flows are opened anew, the bindings follow.
+    /// Says that the device's network changed. The client opens its flows again, and the bindings follow.
     ///
     /// # Errors
     /// [`Error::ShutDown`].
@@ -589,7 +586,7 @@ impl Client {
         .await
     }
 
-    /// Has something done to the core, and waits until all that it changed is stored.
+    /// Runs work on the core, and waits until everything that it changed is stored.
     fn ask(
         &self,
         work: impl FnOnce(&mut Agent, &dyn StateStore, Now) -> Result<(), Error> + Send + 'static,

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::job::Kept;
 use crate::store::StateStore;
 
-/// What registers and takes calls is another SIP stack; this keeps the promises that need no socket of our own. See
+/// Another SIP stack registers and takes calls; the companion does everything that needs no socket. See
 /// [`beside`] for what it does, and `docs/beside.md` for what the other stack must do.
 ///
 /// ```
@@ -53,8 +53,8 @@ impl std::fmt::Debug for Companion {
 }
 
 impl Companion {
-    /// Returns a companion that keeps its records in this store, and takes up the log-outs that an earlier process could not have
-    /// delivered. One client or companion at a time to a store.
+    /// Returns a companion with its records in this store. It continues log-outs that an earlier process could not deliver. A
+    /// store has one client or companion at a time.
     pub fn start(store: Arc<dyn StateStore>) -> Self {
         let mut seed = [0; 32];
         fill_random(&mut seed);
@@ -101,11 +101,10 @@ impl Companion {
         self.with(|core, now| core.add_account(account, push, stored.as_ref().map(|record| record.as_slice()), now))
     }
 
-    /// Takes the push token that the provider gave. Nothing, an empty text and the words that languages write for none leave a
-    /// good token as it is.
+    /// Sets the push token that the provider gave. An empty text, `null` and other words for nothing leave a good token as it is.
     ///
     /// # Errors
-    /// [`beside::Error`] for an account that is not known, or has no push settings, and for a token that is none.
+    /// [`beside::Error`] for an unknown account, one without push settings, or a text that is not a token.
     pub fn set_token(&mut self, account: &AccountKey, token: &str) -> Result<Kept, beside::Error> {
         let push = self.core.push_settings(account)?.ok_or(beside::Error::NoPush)?;
         if let Some(token) = push.parse_token(Some(token), None)? {
@@ -114,7 +113,7 @@ impl Companion {
         Ok(self.kept())
     }
 
-    /// Returns what the other stack's next REGISTER must say; everything that this depends on is stored.
+    /// Returns what the other stack's next REGISTER must say. Everything that it depends on is stored first.
     ///
     /// # Errors
     /// As [`beside::Companion::register_tags`].
@@ -122,8 +121,8 @@ impl Companion {
         self.with(|core, now| core.register_tags(account, now))
     }
 
-    /// Logs out. Where this returns [`Kept::Durable`], the wish outlives the process; it is over when an answer was heard that
-    /// ends it.
+    /// Logs out. If this returns [`Kept::Durable`], the log-out survives the process. It is over when a response to it has been
+    /// handed in that ends it.
     ///
     /// # Errors
     /// [`beside::Error::NoSuchAccount`].
@@ -132,7 +131,7 @@ impl Companion {
         Ok(self.kept())
     }
 
-    /// Opens a push where it is sealed, reads, judges and takes it: what the action says is what the platform must be told.
+    /// Opens a push if it is sealed, reads it and judges it. The action says what to tell the platform.
     pub fn push<'a>(&mut self, payload: impl Into<Payload<'a>>, channel: Channel, hints: &Hints) -> PushAction {
         let payload = payload.into();
         #[cfg(feature = "sealed")]
@@ -153,19 +152,19 @@ impl Companion {
         action
     }
 
-    /// Has something done by the core's companion, at this moment, and stores what follows from it before it returns.
+    /// Calls the core's companion with the current time, and stores the result before it returns.
     pub fn with<T>(&mut self, act: impl FnOnce(&mut beside::Companion, Now) -> T) -> T {
         let done = act(&mut self.core, now());
         self.settle();
         done
     }
 
-    /// Returns the core's companion, to be looked at.
+    /// Returns the core's companion, to read.
     pub fn core(&self) -> &beside::Companion {
         &self.core
     }
 
-    /// Returns what the stack or the app is to be told next: [`Output::Register`], [`Output::Refuse`] or [`Output::Event`].
+    /// Returns what to tell the stack or the app next: [`Output::Register`], [`Output::Refuse`] or [`Output::Event`].
     pub fn poll(&mut self) -> Option<Output> {
         self.told.pop_front()
     }
@@ -175,7 +174,7 @@ impl Companion {
         self.core.poll_timeout().map(|(at, _)| at.saturating_sub(now().boot))
     }
 
-    /// Does what time asks for. Calling it too early or too late harms nothing.
+    /// Does what is due. It is harmless to call it too early or too late.
     pub fn handle_timeout(&mut self) {
         self.with(beside::Companion::handle_timeout);
     }
@@ -185,7 +184,7 @@ impl Companion {
         if self.core.is_durable() { Kept::Durable } else { Kept::NotYetDurable }
     }
 
-    /// The device was unlocked: the store can be read, or written to, again.
+    /// Says that the store can be read and written again, because the device was unlocked.
     pub fn store_available(&mut self) {
         self.with(beside::Companion::store_available);
     }

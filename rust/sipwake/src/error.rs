@@ -16,10 +16,10 @@ pub enum Error {
     /// The account has no push settings.
     #[error("the account has no push settings")]
     NoPush,
-    /// No call of that name is in a state for what was asked.
+    /// No call with that id is in a state for this.
     #[error("no such call")]
     NoSuchCall,
-    /// The store cannot be read or written to now, and what was asked for must be stored before it is of use.
+    /// The store cannot be read or written now, and this must be stored before it is of use.
     #[error("the store: {0}")]
     Store(crate::StoreError),
     /// A key for sealed pushes was refused.

@@ -1,10 +1,10 @@
-//! Events as a stream that an app may read slowly, without ever holding up the driver.
+//! Events as a stream. An app may read it slowly and never holds up the driver.
 
 use sipwake_core::event::Event;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-/// Events kept for a reader that is behind; beyond this it misses the oldest.
+/// Events kept for a slow reader. Beyond this it misses the oldest.
 pub(crate) const MAX_UNREAD: usize = 512;
 
 /// The events of a client, from the moment this was made.

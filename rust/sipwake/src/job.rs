@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::error::Error;
 use crate::store::StateStore;
 
-/// Something that a handle wants done to the core.
+/// Something that a handle asks the driver to do with the core.
 pub(crate) type Work = Box<dyn FnOnce(&mut Agent, &dyn StateStore, Now) -> Result<(), Error> + Send>;
 
 /// Work, and who waits for it.
@@ -28,7 +28,7 @@ pub(crate) const JOBS: usize = 256;
 pub enum Kept {
     /// It is stored.
     Durable,
-    /// It is done, but the store is shut or fails: a kill now would lose it. [`Event::Durable`](crate::Event::Durable) tells when
+    /// It is done, but the store is shut or fails, so a kill now would lose it. [`Event::Durable`](crate::Event::Durable) says when
     /// it is stored.
     NotYetDurable,
 }

@@ -1,6 +1,6 @@
 //! sipwake wakes a phone for a SIP call.
 //!
-//! This crate puts [`sipwake_core`] on real sockets: one driver task, a handle that is cheap to clone, events as a stream.
+//! This crate runs [`sipwake_core`] on real sockets: one driver task, a handle that is cheap to clone, events as a stream.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -29,8 +29,8 @@
 //! # }
 //! ```
 //!
-//! What it logs (crate `log`, targets that begin with `sipwake`) holds no secret. The crate that speaks WebSocket, `tungstenite`,
-//! writes whole messages at the level `trace`, tokens and digest answers included: an app's logger must leave those out.
+//! Its log (crate `log`, targets that begin with `sipwake`) has no secrets. The WebSocket crate, `tungstenite`, logs whole messages at
+//! level `trace`, with tokens and digest responses: your logger must leave those out.
 #![forbid(unsafe_code)]
 
 mod beside;

@@ -1,4 +1,4 @@
-//! What a client may be started with besides its store.
+//! Options of a client besides its store.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::transport::Network;
 #[cfg(feature = "tls")]
 use crate::trust::Trust;
 
-/// How a client deals with the network. The defaults serve a public server.
+/// How a client uses the network. The defaults are for a public server.
 #[derive(Clone, Default)]
 pub struct Options {
     pub(crate) trace: Option<Arc<dyn Trace>>,
@@ -35,18 +35,18 @@ impl Options {
     }
 
     /// Opens encrypted payloads of [`Client::push`](crate::Client::push) with this, on the thread that calls it. Accounts that set
-    /// [`sealed_pushes_only`](crate::AccountConfig::sealed_pushes_only) believe no word of a push that it does not open.
+    /// [`sealed_pushes_only`](crate::AccountConfig::sealed_pushes_only) believe nothing in a push that it does not open.
     #[must_use]
     pub fn decryptor(mut self, decryptor: Arc<dyn Decryptor + Send + Sync>) -> Self {
         self.decryptor = Some(decryptor);
         self
     }
 
-    /// Writes down what enters the client from its start on, until that is `cap` bytes: [`Client::recording`](crate::Client::recording)
-    /// gives it as a file, and `sipwake replay` runs the same code on it once more. Not by default.
+    /// Records what enters the client from its start, up to `cap` bytes. [`Client::recording`](crate::Client::recording) returns it
+    /// as a file, and `sipwake replay` plays it again. Off by default.
     ///
-    /// The file holds no password, digest, token, `X-PIID` or key, and no text of a message; in their places stand others of the
-    /// same length. It does hold names, numbers and addresses of who called whom: ask the user first.
+    /// The file has no password, digest, token, `X-PIID`, key or message text: placeholders of the same length replace them. It has
+    /// names, numbers and addresses of callers: ask the user first.
     #[cfg(feature = "replay")]
     #[must_use]
     pub fn record_for_replay(mut self, cap: usize) -> Self {
@@ -61,24 +61,24 @@ impl Options {
         self
     }
 
-    /// Probes the gateways of accounts that list several; without it, they are tried in the order of the app.
+    /// Probes the gateways of accounts that list several. Without it, they are tried in the order of the list.
     #[must_use]
     pub fn probing(mut self, probing: Probing) -> Self {
         self.probing = Some(probing);
         self
     }
 
-    /// Lets calls over UDP ring that come past the registrar, from any address that finds the phone. By default only
+    /// Lets calls over UDP ring that do not come from the registrar, but from any address that finds the phone. By default only
     /// the server that an account is registered with can call.
     ///
-    /// A second socket on the port of each flow hears everybody.
+    /// A second socket on the port of each flow receives from everybody.
     #[must_use]
     pub fn unsolicited_calls(mut self, allow: bool) -> Self {
         self.unsolicited_calls = allow;
         self
     }
 
-    /// Trusts these for TLS and WSS.
+    /// Sets what to trust for TLS and WSS.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn trust(mut self, trust: Trust) -> Self {

@@ -1,4 +1,4 @@
-//! Whom a TLS flow trusts: the platform, an authority of one's own, pinned keys; and who we prove to be.
+//! What a TLS flow trusts (the platform, the app's authorities, pinned keys), and our own certificate.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(crate) const NOBODY_JUDGES: &str =
 
 /// Asks the platform whether a certificate chain is to be trusted: Android's `X509TrustManagerExtensions`, for example.
 ///
-/// It is called on the client's runtime and must not wait for the network. The name is checked besides, always.
+/// It is called on the client's runtime and must not wait for the network. The server's name is always checked too.
 pub trait ServerTrust: Send + Sync {
     /// Judges a chain of DER certificates, the server's own first.
     ///
@@ -103,9 +103,9 @@ impl fmt::Debug for SpkiPin {
     }
 }
 
-/// Whom a client trusts. The default is the platform: its own verifier on iOS, Mozilla's list on desktops. Android's own
-/// verifier is out of Rust's reach, so there an account that uses TLS is refused until [`asking`](Self::asking) or
-/// [`only_authorities`](Self::only_authorities) says whom to trust.
+/// What a client trusts. The default is the platform: its verifier on iOS, Mozilla's list on desktops. Rust alone cannot reach
+/// Android's verifier, so an account that uses TLS is refused there until [`asking`](Self::asking) or
+/// [`only_authorities`](Self::only_authorities) says what to trust.
 ///
 /// ```
 /// use sipwake::{SpkiPin, Trust};
@@ -130,7 +130,7 @@ enum Anchor {
 }
 
 impl Trust {
-    /// Trusts these authorities (PEM, or one in DER) and nobody else.
+    /// Trusts only these authorities (PEM, or one in DER).
     ///
     /// # Errors
     /// [`TrustError::NoCertificate`], [`TrustError::Unreadable`].
@@ -150,16 +150,16 @@ impl Trust {
         self
     }
 
-    /// Demands, besides all else, that the server's own key is this one, or another one that is pinned. Pin the next
-    /// key too: a server whose only pinned key is lost is out of reach for this app.
+    /// Also demands that the server's own key is this one, or another pinned one. Pin the next key too: if a server loses its only
+    /// pinned key, this app cannot reach it.
     #[must_use]
     pub fn pin(mut self, pin: SpkiPin) -> Self {
         self.pins.push(pin);
         self
     }
 
-    /// Takes no certificate that names its server by a wildcard alone (`*.example.com`), as RFC 5922 section 7.2 wants it of SIP. By
-    /// default wildcards count as on the platforms, since many servers' certificates have them.
+    /// Refuses a certificate that names its server only by a wildcard (`*.example.com`), as RFC 5922 section 7.2 demands for SIP. By
+    /// default wildcards count, because many servers' certificates have them.
     #[must_use]
     pub fn refuse_wildcards(mut self, refuse: bool) -> Self {
         self.refuses_wildcards = refuse;

@@ -101,7 +101,7 @@ public struct FailureKind: OpenName {
     public static let other = Self(rawValue: "other")
 }
 
-/// A capability query was answered (RFC 8599 section 4.1.3).
+/// A capability query was answered (RFC 8599 section 4.1.5).
 public struct Capabilities: Equatable, Sendable {
     /// The response's status: 555 when the provider asked for is not supported.
     public let status: UInt16

@@ -223,7 +223,7 @@ public final class SipWakeClient: Sendable {
         try await waiting { [ffi] in try await ffi.storeAvailable() }
     }
 
-    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
+    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.5). Answered by
     /// ``SipWakeEvent/capabilities(account:status:providers:)``.
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.

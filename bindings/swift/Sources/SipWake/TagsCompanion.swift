@@ -36,7 +36,7 @@ public enum TagsBinding: Hashable, Sendable, Redacted {
     case unbound
     /// Push no more and forget the Contact, which was bound with these tokens.
     case loggedOut(token: String?, alert: String?)
-    /// RFC 8599 section 4.1.3: is this provider supported, or, with nil, which are?
+    /// RFC 8599 section 4.1.5: is this provider supported, or, with nil, which are?
     case query(provider: String?)
 
     public var description: String {

@@ -174,7 +174,7 @@ pub enum Binding<'a> {
     Unbound,
     /// Push no more and forget the Contact, which was bound with this token.
     LoggedOut(Option<&'a PushToken>),
-    /// RFC 8599 section 4.1.3: is this provider supported, or, with `None`, which are?
+    /// RFC 8599 section 4.1.5: is this provider supported, or, with `None`, which are?
     Query(Option<&'a str>),
 }
 

@@ -119,7 +119,7 @@ public sealed interface SipWakeEvent {
     ) : SipWakeEvent
 
     /**
-     * A capability query was answered (RFC 8599 section 4.1.3).
+     * A capability query was answered (RFC 8599 section 4.1.5).
      *
      * @property status the response's status: 555 when the provider asked for is not supported
      * @property providers the providers that the server named

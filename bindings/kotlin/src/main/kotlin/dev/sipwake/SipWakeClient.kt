@@ -151,7 +151,7 @@ public class SipWakeClient(
     public suspend fun logOut(account: AccountId): Kept = translating { ffi.logOut(account.value).named() }
 
     /**
-     * Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.3). Answered by
+     * Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.5). Answered by
      * [SipWakeEvent.Capabilities].
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]

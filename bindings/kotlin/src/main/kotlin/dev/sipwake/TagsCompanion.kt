@@ -40,7 +40,7 @@ public sealed interface TagsBinding {
     /** Push no more and forget the Contact, which was bound with this token. */
     public class LoggedOut(internal val token: String? = null, internal val alert: String? = null) : TagsBinding
 
-    /** RFC 8599 section 4.1.3: is this provider supported, or, when absent, which are? */
+    /** RFC 8599 section 4.1.5: is this provider supported, or, when absent, which are? */
     public data class Query(val provider: String? = null) : TagsBinding
 }
 

@@ -49,8 +49,8 @@ enum Command {
     Doctor(Box<doctor::Options>),
     /// Say why a phone did not ring, from the report that its app gives (client.report())
     Explain(explain::Options),
-    /// Run the core once more on what an app recorded (Options::record_for_replay, register --record), and say where it decides otherwise.
-    /// Exit codes: 0 the same, 1 it cannot be read, 2 otherwise
+    /// Play what an app recorded (Options::record_for_replay, register --record) again, and say where the core decides
+    /// differently. Exit codes: 0 the same, 1 it cannot be read, 2 otherwise
     Replay(replay::Options),
     /// Be the companion of another SIP stack, in any language: JSON, one object a line, on standard input and output
     Beside(Box<beside::Options>),

@@ -47,7 +47,7 @@ pub(crate) struct Options {
     /// Draw every message into this SVG file, as a ladder
     #[arg(long, value_name = "FILE")]
     ladder: Option<PathBuf>,
-    /// Write what entered the core into this file, for sipwake replay: without secrets, but with who called whom
+    /// Record what enters the core in this file, for sipwake replay: without secrets, but with callers and callees
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Print JSON

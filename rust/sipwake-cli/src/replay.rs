@@ -1,4 +1,4 @@
-//! `sipwake replay`: the core once more, on what an app recorded.
+//! `sipwake replay`: plays what an app recorded again.
 
 use clap::Args;
 use serde_json::json;

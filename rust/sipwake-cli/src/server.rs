@@ -80,7 +80,7 @@ impl From<TransportName> for Transport {
 }
 
 impl ServerOptions {
-    /// Returns whom to trust.
+    /// Returns what to trust.
     pub(crate) fn trust(&self) -> Result<Trust, String> {
         let read = |flag: &str, path: &PathBuf| {
             std::fs::read(path).map_err(|error| format!("{flag} {}: {error}", path.display()))

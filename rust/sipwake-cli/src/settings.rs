@@ -119,8 +119,8 @@ impl PushSettings {
     }
 }
 
-/// Reads a token that `flag` gave. An empty shell variable, and the words that languages write for none, are refused: to end
-/// push is another wish.
+/// Reads a token that `flag` gave. Refuses an empty shell variable, and words such as `null`: ending push is another
+/// option.
 pub(crate) fn token(
     push: &Push,
     flag: &str,

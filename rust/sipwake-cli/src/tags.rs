@@ -34,7 +34,7 @@ pub(crate) struct Options {
 /// One Contact that the REGISTER must carry.
 struct Contact {
     tags: Tags,
-    /// The server shall forget it.
+    /// The server must forget it.
     removed: bool,
 }
 

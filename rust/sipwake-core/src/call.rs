@@ -6,24 +6,24 @@ use std::time::Duration;
 #[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallPolicy {
-    /// The longest that an announced INVITE is waited for, if its payload's time to live does not say less; 40 seconds by
-    /// default. Counts from when the push came or, where the payload tells no time to live, from when it was sent.
+    /// How long to wait for an announced INVITE, if the payload's time to live is not shorter. The default is 40
+    /// seconds. It counts from the arrival of the push or, if the payload has no time to live, from when it was sent.
     pub window: Duration,
-    /// The longest that a phone rings, if the INVITE's `Expires` does not say less; 180 seconds by default.
+    /// How long a phone rings, if the INVITE's `Expires` is not shorter. The default is 180 seconds.
     pub ring_limit: Duration,
-    /// Whether the Contact of an answered call carries `pn-purr`, so that a registrar that gave one (RFC 8599 section 6)
-    /// can wake the app for requests inside the call. A push that tells neither an id nor a caller is of that call then, and
-    /// announces no other. Not by default.
+    /// Whether the Contact of an answered call carries `pn-purr`, so that a registrar that gave one (RFC 8599 section
+    /// 6) can wake the app for requests inside the call. Then a push without an id and a caller belongs to that call
+    /// and announces no other. Not by default.
     pub mid_call_wakeups: bool,
-    /// What the caller hears first; [`Progress::Ringing`] by default.
+    /// What the caller gets first. The default is [`Progress::Ringing`].
     pub progress: Progress,
-    /// Whether the user is asked again who answered a call before its INVITE came, which then names a caller of another number:
-    /// [`Ringing`](crate::event::CallChange::Ringing) comes in place of
-    /// [`AnswerWanted`](crate::event::CallChange::AnswerWanted). Not by default: the caller is only told to have changed.
+    /// Whether the user is asked again who answered a call before its INVITE came, which then names a caller of another
+    /// number: [`Ringing`](crate::event::CallChange::Ringing) comes in place of
+    /// [`AnswerWanted`](crate::event::CallChange::AnswerWanted). Off by default: then only the change is reported.
     pub reconfirm: bool,
 }
 
-/// What the caller hears of a call before it is answered (RFC 3261 section 13.3.1.1).
+/// What the caller gets before the answer (RFC 3261 section 13.3.1.1).
 #[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Progress {

@@ -80,40 +80,40 @@ pub enum Output {
 pub enum Event {
     /// The registrar accepted a REGISTER.
     Registered {
-        /// Whose.
+        /// The account.
         account: AccountKey,
-        /// What it granted.
+        /// What it answered.
         registered: Registered,
     },
     /// A REGISTER, or the way to the registrar, failed.
     RegistrationFailed {
-        /// Whose.
+        /// The account.
         account: AccountKey,
         /// Why.
         failure: Failure,
-        /// When it is tried again; `None`: not before the app changes something.
+        /// When the next attempt is; `None`: not before the app changes something.
         retry_in: Option<Duration>,
     },
-    /// More pushes came than REGISTERs may follow, six at once and one more every ten seconds: the next REGISTER waits.
+    /// Too many pushes came, and the next REGISTER waits: six are sent at once, one more every ten seconds.
     RegisterDelayed {
-        /// Whose.
+        /// The account.
         account: AccountKey,
         /// For how long.
         wait: Duration,
     },
-    /// The time is over in which an account's user did not want to be disturbed: the push binding is being made again.
+    /// Do not disturb is over: the push binding is being made again.
     DoNotDisturbOver {
-        /// Whose.
+        /// The account.
         account: AccountKey,
     },
-    /// A push was sealed and could not be opened: it makes no sound, or over PushKit is a call from nobody known.
+    /// A push was sealed and could not be opened. It is silent, or over PushKit a call from an unknown caller.
     PushUnopened {
         /// Why.
         why: Unopened,
     },
     /// A log-out is over: what the server's answer proves stands in `removed`; with several gateways, what is known the least.
     LoggedOut {
-        /// Whose.
+        /// The account.
         account: AccountKey,
         /// The address of record, since the account itself is gone.
         aor: String,
@@ -122,7 +122,7 @@ pub enum Event {
     },
     /// A capability query was answered (RFC 8599 section 4.1.5).
     Capabilities {
-        /// Whose.
+        /// The account.
         account: AccountKey,
         /// The response's status: 555 when the provider asked for is not supported.
         status: u16,
@@ -133,7 +133,7 @@ pub enum Event {
     Call(CallEvent),
     /// A MESSAGE arrived (RFC 3428).
     Message {
-        /// Whose.
+        /// The account.
         account: AccountKey,
         /// The sender's URI.
         from: String,
@@ -150,15 +150,15 @@ pub enum Event {
         /// When it was sent, as its `Date` (RFC 3261 section 20.17) or `DateTime` (RFC 3862) says, unchecked.
         date: Option<String>,
     },
-    /// Somebody on the network asked for what the app did not allow, or for what may be forged. What the app can do about it
-    /// stands in its text.
+    /// Something on the network asked for what the app did not allow, or for what may be forged. Its text says what the
+    /// app can do.
     Warning {
-        /// Whose.
+        /// The account.
         account: AccountKey,
         /// What was asked for.
         warning: Warning,
     },
-    /// Everything that the app asked for is stored, also what was not durable at first.
+    /// Everything that the app asked for is stored, including what was not durable at first.
     Durable,
     /// The store refused a record, or gave back one that cannot be read.
     StoreFailed {
@@ -176,21 +176,21 @@ pub enum Event {
     },
 }
 
-/// What is known of a logged-out user's bindings.
+/// What is known about the bindings of a user who logged out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Removed {
-    /// The server lists our Contact no more, has listed it before, and all that it was told about push stood in it.
+    /// The server no longer lists our Contact, has listed it before, and the Contact carried everything about push.
     Proven,
-    /// The server accepted the removal, whose effect cannot be seen.
+    /// The server accepted the removal, and its effect cannot be seen.
     Accepted,
-    /// Nothing was ever sent to a server, or one that never accepted anything does not know the user.
+    /// Nothing was ever sent to a server, or a server that never accepted anything does not know the user.
     NeverBound,
-    /// No server could be told for 30 days, or there were too many log-outs; what was bound has lapsed, or does so by itself.
+    /// No server could be reached for 30 days, or there were too many log-outs. What was bound has expired, or will.
     GivenUp,
 }
 
-/// What a registrar granted.
+/// What a registrar answered to a REGISTER.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
     /// How long the binding lives.
@@ -206,7 +206,7 @@ pub struct Registered {
     /// The proxies that the registrar wants requests outside of dialogs to pass, in this order, each as a `Route` value
     /// (`Service-Route`, RFC 3608): for an app that sends some through another stack. None of sipwake's own are.
     pub service_route: Vec<String>,
-    /// The server proved wrong knowledge of the password in `Authentication-Info`: someone may stand between.
+    /// The server's proof in `Authentication-Info` is wrong: somebody may be between.
     pub suspicious_server: bool,
 }
 
@@ -214,13 +214,13 @@ pub struct Registered {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// A fresh answer to a challenge was refused. Nothing is sent until the credentials change.
+    /// A new response to a challenge was refused. Nothing is sent until the credentials change.
     #[error("the server refused the user name or password")]
     WrongCredentials,
     /// The challenge cannot be answered.
     #[error("the server's challenge cannot be answered: {0}")]
     Unanswerable(#[from] Unusable),
-    /// 403, 404, 604 and their like. Nothing is sent until the app asks again.
+    /// 403, 404, 604 and similar. Nothing is sent until the app asks again.
     #[error("the server refuses this account: {code} {reason}")]
     Refused {
         /// The status.
@@ -228,7 +228,7 @@ pub enum Failure {
         /// Its reason phrase.
         reason: String,
     },
-    /// Another final response that is worth another try later.
+    /// Another final response; another attempt later may work.
     #[error("the server answered {code} {reason}")]
     Answered {
         /// The status.
@@ -242,7 +242,7 @@ pub enum Failure {
     /// The flow could not be opened, or broke.
     #[error("the flow to the server failed: {0}")]
     Flow(FlowError),
-    /// More redirects, challenges or corrections than one registration can need.
+    /// More redirects, challenges or corrections than a registration can need.
     #[error("the server keeps sending the request round in circles")]
     Circles,
     /// A message could not be built; a bug, reported instead of a crash.
@@ -258,33 +258,33 @@ pub enum FlowError {
     /// The name has no address.
     #[error("no address for the server's name")]
     Unresolved,
-    /// Nobody listens there, or the network is away.
+    /// Nothing listens there, or there is no network.
     #[error("no connection: {0}")]
     Unreachable(String),
     /// The peer closed the connection.
     #[error("the server closed the connection")]
     Closed,
-    /// The peer sent what is no SIP; the connection was closed.
+    /// The peer sent something that is not SIP, and the connection was closed.
     #[error("the server sent something that is not SIP")]
     Garbage,
-    /// This build has no such transport.
+    /// This build does not have the transport.
     #[error("the transport is not built in")]
     Unsupported,
-    /// The server's certificate is not to be trusted. Nothing was sent to it.
+    /// The server's certificate is not trusted. Nothing was sent to it.
     #[error("the server's certificate: {0}")]
     Certificate(CertificateFault),
-    /// The server wants a certificate of ours, another one, or does not trust it.
+    /// The server wants a client certificate, wants another one, or does not trust it.
     #[error("the server refuses our certificate: {0}")]
     ClientCertificate(String),
-    /// TLS was not agreed upon, or broke.
+    /// TLS could not be set up, or broke.
     #[error("TLS: {0}")]
     Tls(String),
-    /// The server did not agree to speak SIP over WebSocket (RFC 7118).
+    /// The server did not accept SIP over WebSocket (RFC 7118).
     #[error("WebSocket: {0}")]
     WebSocket(String),
 }
 
-/// Why a server's certificate is not to be trusted.
+/// Why a server's certificate is not trusted.
 #[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
@@ -295,13 +295,13 @@ pub enum CertificateFault {
     /// It is for another name than the account's.
     #[error("not for this name")]
     WrongName,
-    /// It names its server by its subject's common name alone, which no TLS library reads any more.
+    /// It names its server only by the subject's common name, which TLS libraries no longer read.
     #[error(
         "it names its server by a common name (CN) alone, which counts no more: issue it with a subjectAltName, with openssl by \
          -addext subjectAltName=DNS:<the server's name>"
     )]
     OnlyCommonName,
-    /// It names its server by a wildcard alone, and the app takes none (RFC 5922 section 7.2).
+    /// It names its server only by a wildcard, and the app refuses wildcards (RFC 5922 section 7.2).
     #[error(
         "it names its server by a wildcard, which the app refuses (RFC 5922 section 7.2): issue it with the server's own name as \
          subjectAltName, or allow wildcards"
@@ -316,13 +316,13 @@ pub enum CertificateFault {
     /// It is no longer valid.
     #[error("expired")]
     Expired,
-    /// It is not valid yet; often it is the device's clock that is wrong.
+    /// It is not valid yet. Often the device's clock is wrong.
     #[error("not valid yet")]
     NotYetValid,
     /// Its issuer has revoked it.
     #[error("revoked")]
     Revoked,
-    /// Its key is none of those that the app has pinned.
+    /// The app has not pinned its key.
     #[error("its key is none of the pinned ones")]
     PinMismatch,
     /// The platform's trust manager refused it.
@@ -349,7 +349,7 @@ pub enum Discard {
     /// It came from a flow that is closed.
     #[error("it came on a closed flow")]
     DeadFlow,
-    /// It came past the registrar, from an address of its own.
+    /// It came from an address that is not the registrar's.
     #[error("it came past the registrar")]
     Unsolicited,
     /// Too many calls at once.
@@ -364,11 +364,11 @@ pub enum Discard {
 /// What happened to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallEvent {
-    /// The call's name towards the operating system: the same for its push and its INVITE.
+    /// The call's id for the operating system, the same for its push and its INVITE.
     pub uuid: Uuid,
-    /// Whose, once that is known.
+    /// The account, when it is known.
     pub account: Option<AccountKey>,
-    /// When it reached each of its stages so far.
+    /// When it reached each stage so far.
     pub times: CallTimes,
     /// What happened.
     pub change: CallChange,
@@ -384,7 +384,7 @@ pub struct CallTimes {
     pub ringing: Option<Now>,
     /// The user answered: the 200 was sent.
     pub answered: Option<Now>,
-    /// The caller's ACK came: both sides may talk.
+    /// The caller's ACK came: both sides can talk.
     pub connected: Option<Now>,
     /// It ended.
     pub ended: Option<Now>,
@@ -396,7 +396,7 @@ pub struct CallTimes {
 pub enum CallChange {
     /// A push announced it; the INVITE is on its way.
     Announced(Caller),
-    /// The INVITE is here: the phone may ring. `announced` tells whether a push came before.
+    /// The INVITE is here: the phone can ring. `announced` tells whether a push came before.
     Ringing {
         /// Who calls.
         caller: Caller,
@@ -405,15 +405,15 @@ pub enum CallChange {
         /// The INVITE's body type and body, for the app's media engine.
         offer: Option<Offer>,
     },
-    /// The user answered before the INVITE came; now it is here. The app accepts it with its session description, without a
-    /// further question to the user.
+    /// The user answered before the INVITE came; now it is here. The app accepts it with its session description,
+    /// without asking the user again.
     AnswerWanted {
         /// Who calls.
         caller: Caller,
         /// The caller's offer; `None`: the caller wants ours.
         offer: Option<Offer>,
     },
-    /// A later push or request knows the caller better than what was told before.
+    /// A later push or request names the caller better than before.
     CallerChanged(Caller),
     /// The ACK came: the call is up (on iOS, `CXAnswerCallAction` is fulfilled now).
     Connected {
@@ -429,7 +429,7 @@ pub enum CallChange {
     Answered(Answer),
     /// The caller asks for something that only the app can do.
     Asked(CallRequest),
-    /// The caller hangs up and says why, as it stands in its `Reason` (RFC 3326); [`Ended`](Self::Ended) follows.
+    /// The caller hangs up and says why in `Reason` (RFC 3326). [`Ended`](Self::Ended) follows.
     Reason(String),
     /// It is over.
     Ended(Ended),
@@ -477,7 +477,7 @@ pub enum RequestKind {
 }
 
 impl std::fmt::Debug for RequestKind {
-    /// Digits may be a PIN.
+    /// Digits can be a PIN.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Digit { .. } => f.write_str("Digit"),
@@ -543,7 +543,7 @@ pub enum Ended {
     Failed(u16),
     /// The announced INVITE never came.
     Missed,
-    /// It rang until its time was over.
+    /// It rang until its time limit.
     Unanswered,
     /// The user logged out.
     LoggedOut,

@@ -53,12 +53,12 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// Somebody whom no account is left of.
+    /// A user whose account is gone.
     pub(crate) fn logged_out(name: String) -> Self {
         Self { name, account: None, silent: true, quiet_until: 0, sealed: false, leaving: false, bound_until: 0 }
     }
 
-    /// Somebody of whom the store alone is known.
+    /// A user who is known from the store only.
     fn heeded(user: Heeded) -> Self {
         Self { silent: false, quiet_until: user.until, sealed: user.sealed, ..Self::logged_out(user.name) }
     }
@@ -107,7 +107,7 @@ fn believes(user: &User, action: &PushAction) -> bool {
     !(user.sealed && action.unverified)
 }
 
-/// Whether nobody who is here, or of whom the store says that it is, may believe what a push says.
+/// Whether no user here, or in the store, may believe what a push says.
 fn is_unbelieved(meant: &[&User], action: &PushAction) -> bool {
     let mut here = meant.iter().filter(|user| user.account.is_some() || user.sealed).peekable();
     here.peek().is_some() && !here.any(|user| believes(user, action))
@@ -163,13 +163,14 @@ impl Gate {
         }
     }
 
-    /// Returns how many users logged out of whom a server is still to be told.
+    /// Returns how many log-outs the servers have not confirmed yet.
     pub fn pending_log_outs(&self) -> usize {
         self.users.iter().filter(|user| user.leaving).count()
     }
 
-    /// Returns the action as it stands for this client: without a sound if nobody is logged in whom it could be for, or wants to be
-    /// disturbed, or if its call is over; with the UUID that the call has already, if its INVITE or another push came before.
+    /// Returns the action for this client. It is silent if the push is for nobody who is logged in and may be
+    /// disturbed, or if its call is over. It has the UUID that the call already has, if its INVITE or another push came
+    /// before.
     ///
     /// PushKit's duty to report stays: such a call is reported and ended at once. The cancel of a call that is connected is
     /// reported and ends nothing.

@@ -1,4 +1,5 @@
-//! The one place that decides to whom a secret may go: hosts that the app configured, over what it allowed.
+//! The one place that decides which host may get a secret: hosts that the app configured, over the transport that it
+//! allowed.
 //!
 //! | secret | to whom |
 //! |---|---|

@@ -116,7 +116,7 @@ impl Unsaved {
         Some(key)
     }
 
-    /// The save of this name, which waits for its answer no more.
+    /// The save with this id, which no longer waits for its answer.
     fn answered(&mut self, id: SaveId) -> Option<Asked> {
         if let Some(asked) = self.asked.take_if(|asked| asked.id == id) {
             return Some(asked);

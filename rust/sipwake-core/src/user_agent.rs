@@ -2,10 +2,10 @@
 //!
 //! # The contract
 //!
-//! Hand in whatever happened (`handle_*`, or one of the app's wishes), then drain [`UserAgent::poll_output`] until it
-//! returns `None`, doing what it says *in that order*; then sleep until [`UserAgent::poll_timeout`] or the next happening.
-//! An [`Output::Save`] comes before the bytes that depend on it: store it before you send them, and tell a failure with
-//! [`UserAgent::handle_saved`] before you poll on. With a store that answers later, say
+//! Hand in what happened (`handle_*`, or one of the app's commands). Then drain [`UserAgent::poll_output`] until it
+//! returns `None`, and do what it says *in that order*. Then sleep until [`UserAgent::poll_timeout`] or until something
+//! else happens. An [`Output::Save`] comes before the bytes that depend on it: store it before you send them, and tell
+//! a failure with [`UserAgent::handle_saved`] before you poll on. With a store that answers later, say
 //! [`UserAgent::hold_until_saved`] first: then the queue stands still at each save until it is answered.
 
 mod beside;
@@ -124,7 +124,7 @@ impl UserAgent {
                 self.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned());
                 continue;
             };
-            // The user came back before it could be read, or logged out once more.
+            // The user came back before it could be read, or logged out again.
             if let Some(known) = self.registrations.iter_mut().find(|registration| *registration.key() == key) {
                 known.recall(removal.memory, &mut self.flows, &mut self.outbox, now);
                 // Else a later process would take up what was taken back.
@@ -143,7 +143,7 @@ impl UserAgent {
         }
     }
 
-    // Wishes of the app.
+    // Commands of the app.
 
     /// Adds an account, or changes the settings of the one with the same AOR and registrar. Nothing is sent before
     /// [`register`](Self::register), except that a registered account follows at once to other gateways.
@@ -209,7 +209,7 @@ impl UserAgent {
     }
 
     /// Registers now, also after a refusal: the app started, or the user asked for it. Call it at every start: servers
-    /// drop push bindings for many reasons and make them anew at the next REGISTER.
+    /// drop push bindings for many reasons and make them again at the next REGISTER.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -256,10 +256,11 @@ impl UserAgent {
     /// Has an account's user not disturbed until then, as time since 1970 ([`Duration::MAX`]: until further notice), or with `None`, or a
     /// time that has passed, disturbed again.
     ///
-    /// Meanwhile the registration stays without a push binding: it is taken back as [`unbind_push`](Self::unbind_push) does, and no push
-    /// makes a sound. At the time it comes back by itself, with the token that is known by then, and
-    /// [`Event::DoNotDisturbOver`] tells; a process that was not there catches up once the account is added. A call whose INVITE reaches
-    /// a client that runs is told as ever. If the clock is set back to before the wish, what counts is how long it was to last.
+    /// Meanwhile the registration stays without a push binding: it is taken back as [`unbind_push`](Self::unbind_push)
+    /// does, and no push makes a sound. At the time it comes back by itself, with the token that is known by then, and
+    /// [`Event::DoNotDisturbOver`] tells; a process that was not there catches up once the account is added. A call
+    /// whose INVITE reaches a client that runs is told as ever. If somebody sets the clock back to before this call,
+    /// the length that was asked for counts.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -280,8 +281,8 @@ impl UserAgent {
         Ok(())
     }
 
-    /// Removes the binding and the account. The wish is stored first; it is delivered with back-off until the server has
-    /// confirmed it, by later processes if need be, with the credentials kept as HA1 only.
+    /// Removes the binding and the account. The log-out is stored first. It is repeated with back-off until the server
+    /// confirms it, by later processes too; only HA1 is kept of the credentials.
     ///
     /// Where no server has asked for credentials before, that is HA1 for the configured realm or the AOR's domain. A later
     /// process that is asked for another realm tells [`Failure::Unanswerable`](crate::event::Failure::Unanswerable) and
@@ -396,7 +397,7 @@ impl UserAgent {
         self.wish(now, |calls, cx| calls.ringing(call, cx))
     }
 
-    /// Takes the user's wish to answer, at any moment from the push on.
+    /// Answers for the user, at any time after the push.
     ///
     /// When the INVITE is here, now or later, [`AnswerWanted`](crate::event::CallChange::AnswerWanted) tells its offer; the
     /// app then calls [`accept`](Self::accept) with its session description. Returns `false` for a call that is not known,
@@ -496,7 +497,7 @@ impl UserAgent {
         self.settle(now);
     }
 
-    /// The device's network changed: all flows are opened anew and the bindings follow.
+    /// Says that the device's network changed. All flows are opened again, and the bindings follow.
     pub fn network_changed(&mut self, now: Now) {
         self.outbox.at(now);
         for registration in &mut self.registrations {
@@ -544,8 +545,8 @@ impl UserAgent {
         self.settle(now);
     }
 
-    /// The flow is open: `local` is our address on it. Again for an open flow: it has moved to another address of the server
-    /// because the first one did not answer, so what is in flight is sent anew (RFC 3263 section 4.3).
+    /// The flow is open: `local` is our address on it. Again for an open flow: it has moved to another address of the
+    /// server because the first one did not answer, so what is in flight is sent again (RFC 3263 section 4.3).
     pub fn handle_flow_up(&mut self, flow: FlowId, local: SocketAddr, now: Now) {
         self.outbox.at(now);
         if let Some(registration) = list::owner(&self.flows, &mut self.registrations, flow) {
@@ -672,9 +673,10 @@ impl UserAgent {
         self.settle(now);
     }
 
-    /// Takes a record that could not be read at first, or why it still cannot be. Until it is read nothing is stored under its
-    /// key: a store that cannot be read now is not an empty one. [`Output::Load`] asks for it again after a second, then after
-    /// twice as long each time, at most a minute, or upon [`store_available`](Self::store_available).
+    /// Takes a record that could not be read at first, or why it still cannot be. Until it is read nothing is stored
+    /// under its key: a store that cannot be read now is not an empty one. [`Output::Load`] asks for it again after a
+    /// second, then after twice as long each time, at most a minute, or after
+    /// [`store_available`](Self::store_available).
     ///
     /// Hand in [`CALLS`] after [`new`](Self::new), so that a late push for a call of an earlier process makes no sound. Say what
     /// cannot be read of [`REMOVALS`] then, too, and of an account's own record before
@@ -866,7 +868,7 @@ impl UserAgent {
         }
     }
 
-    /// Has the stored list of those whom a reader must heed follow the accounts.
+    /// Updates the stored list of the users that a reader must know.
     fn list_heeded(&mut self, now: Now) {
         let is_heeded = |user: &Registration| user.is_quiet() || user.account().believes_sealed_pushes_only();
         if self.outbox.removals().heeded.is_empty() && !self.registrations.iter().any(is_heeded) {
@@ -940,7 +942,7 @@ impl UserAgent {
         self.outbox.tell(Event::StoreFailed { key: key.to_owned(), reason });
     }
 
-    /// Stores anew, as they are by now, the records that the store refused.
+    /// Stores the records that the store refused again, in their current form.
     fn store_again(&mut self, now: Now) {
         while let Some((key, durability)) = self.unsaved.due(now.boot) {
             self.store_anew(key, durability);
@@ -1045,7 +1047,7 @@ impl UserAgent {
         act(calls, &mut Cx { accounts: registrations, flows, outbox, now })
     }
 
-    /// Does what the app wishes of a call.
+    /// Carries out a command for a call.
     fn wish<T>(&mut self, now: Now, act: impl FnOnce(&mut Calls, &mut Cx<'_>) -> T) -> T {
         let done = self.with_calls(now, act);
         self.settle(now);

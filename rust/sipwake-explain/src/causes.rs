@@ -4,7 +4,7 @@ use sipwake_core::record::{Obstacle, Report, StandbyBucket};
 
 use crate::wake::{Outcome, Wake};
 
-/// Who can mend it.
+/// Who can fix it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Who {
@@ -41,7 +41,7 @@ impl Who {
 pub struct Cause {
     /// A stable name.
     pub code: &'static str,
-    /// Who can mend it.
+    /// Who can fix it.
     pub who: Who,
     /// What happened.
     pub what: &'static str,

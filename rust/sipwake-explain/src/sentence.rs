@@ -2,7 +2,7 @@
 
 use sipwake_core::record::{Code, Kind, Noted, Value};
 
-/// Between whom a step is drawn.
+/// Which two sides a step is drawn between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
     /// From the push provider to the phone.

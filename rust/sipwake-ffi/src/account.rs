@@ -154,7 +154,7 @@ pub struct AccountConfig {
     /// without content, and announces and ends no call; over PushKit, which wants to see a call, it is one from an unknown caller.
     #[uniffi(default = false)]
     pub sealed_pushes_only: bool,
-    /// Registers anew with the address that the server saw us come from (RFC 3581), for servers that do not look at it themselves.
+    /// Registers again with the address that the server saw (RFC 3581), for servers that do not use it by themselves.
     #[uniffi(default = false)]
     pub follow_observed_address: bool,
 }

@@ -15,7 +15,7 @@ pub enum CallChange {
         /// Who calls.
         caller: Caller,
     },
-    /// The INVITE is here: the phone may ring.
+    /// The INVITE is here: the phone can ring.
     Ringing {
         /// Who calls.
         caller: Caller,
@@ -31,7 +31,7 @@ pub enum CallChange {
         /// The caller's offer; absent: the caller wants ours.
         offer: Option<SessionOffer>,
     },
-    /// A later push or request knows the caller better than what was told before.
+    /// A later push or request names the caller better than before.
     CallerChanged {
         /// Who calls.
         caller: Caller,
@@ -135,7 +135,7 @@ pub enum RequestKind {
 }
 
 impl std::fmt::Debug for RequestKind {
-    /// Digits may be a PIN.
+    /// Digits can be a PIN.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Digit { .. } => f.write_str("Digit"),
@@ -175,7 +175,7 @@ pub enum EndReason {
     Failed,
     /// The announced INVITE never came.
     Missed,
-    /// It rang until its time was over.
+    /// It rang until its time limit.
     Unanswered,
     /// The user logged out.
     LoggedOut,
@@ -201,7 +201,7 @@ pub struct CallTimes {
     pub ringing: Option<Moment>,
     /// The user answered: the 200 was sent.
     pub answered: Option<Moment>,
-    /// The caller's ACK came: both sides may talk.
+    /// The caller's ACK came: both sides can talk.
     pub connected: Option<Moment>,
     /// It ended.
     pub ended: Option<Moment>,

@@ -22,7 +22,7 @@ use crate::store::{EventListener, ForeignStore, StateStore};
 use crate::stream::{EventStream, MAX_FAILURES};
 use crate::trust::ServerTrust;
 
-/// What became of a token.
+/// What happened to a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum TokenOutcome {
     /// It is stored, and sent if it is new.
@@ -205,8 +205,8 @@ impl SipWakeClient {
         Ok(self.unless_over(self.client.log_out(&key(&account)?)).await?.into())
     }
 
-    /// Says that the store can be read and written again: the device was unlocked. What could not be read or stored before is
-    /// tried at once. Without this it is tried with back-off, at least once a minute.
+    /// Says that the store can be read and written again, because the device was unlocked. The client tries at once
+    /// what it could not read or store. Without this call it tries with back-off, at least once a minute.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -298,7 +298,7 @@ impl SipWakeClient {
         self.unless_over(self.client.set_call_policy(policy.into())).await
     }
 
-    /// Says that the device's network changed: flows are opened anew, the bindings follow.
+    /// Says that the device's network changed. The client opens its flows again, and the bindings follow.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -327,7 +327,7 @@ impl SipWakeClient {
         Ok(PushAction::convert(action, now().boot))
     }
 
-    /// Returns how many users logged out of whom a server is still to be told, an earlier process's included.
+    /// Returns how many log-outs the servers have not confirmed yet, those of earlier processes included.
     ///
     /// # Errors
     /// None of its own.

@@ -43,9 +43,9 @@ pub enum TagsBinding {
         /// The token for alerts (iOS).
         alert: Option<String>,
     },
-    /// Push no more, but stay registered.
+    /// Do not push any longer, but stay registered.
     Unbound,
-    /// Push no more and forget the Contact, which was bound with this token.
+    /// Do not push any longer, and forget the Contact that was bound with this token.
     LoggedOut {
         /// The token for calls.
         token: Option<String>,
@@ -76,7 +76,7 @@ impl TagsCompanion {
         Ok(Arc::new(Self { push: Push::parse(push.into())? }))
     }
 
-    /// Returns what every REGISTER must carry: first, refresh and authenticated retry alike.
+    /// Returns what every REGISTER must carry: the first, each refresh and each authenticated retry.
     ///
     /// # Errors
     /// `InvalidField` for a token of the wrong shape.

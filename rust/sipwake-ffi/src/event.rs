@@ -12,12 +12,12 @@ pub enum Event {
     Registered {
         /// Whose: the account's id.
         account: String,
-        /// What it granted.
+        /// What it answered.
         registration: Registration,
     },
     /// A REGISTER, or the way to the registrar, failed.
     RegistrationFailed {
-        /// Whose.
+        /// The account.
         account: String,
         /// What to branch on.
         kind: FailureKind,
@@ -28,26 +28,26 @@ pub enum Event {
         /// Milliseconds until it is tried again; absent: not before the app changes something.
         retry_in_ms: Option<u64>,
     },
-    /// More pushes came than REGISTERs may follow, six at once and one more every ten seconds: the next REGISTER waits.
+    /// Too many pushes came, and the next REGISTER waits: six are sent at once, one more every ten seconds.
     RegisterDelayed {
-        /// Whose.
+        /// The account.
         account: String,
         /// For how long, in milliseconds.
         wait_ms: u64,
     },
-    /// The time is over in which an account's user did not want to be disturbed: the push binding is being made again.
+    /// Do not disturb is over: the push binding is being made again.
     DoNotDisturbOver {
-        /// Whose.
+        /// The account.
         account: String,
     },
-    /// A push was sealed and could not be opened: it makes no sound, or over PushKit is a call from nobody known.
+    /// A push was sealed and could not be opened. It is silent, or over PushKit a call from an unknown caller.
     PushUnopened {
         /// Why.
         problem: PayloadProblem,
     },
     /// A log-out is over.
     LoggedOut {
-        /// Whose.
+        /// The account.
         account: String,
         /// The address of record, since the account itself is gone.
         aor: String,
@@ -56,7 +56,7 @@ pub enum Event {
     },
     /// A capability query was answered (RFC 8599 section 4.1.5).
     Capabilities {
-        /// Whose.
+        /// The account.
         account: String,
         /// The response's status: 555 when the provider asked for is not supported.
         status: u16,
@@ -67,16 +67,16 @@ pub enum Event {
     Call {
         /// The call's UUID: the same for its push and its INVITE.
         uuid: String,
-        /// Whose, once that is known.
+        /// The account, when it is known.
         account: Option<String>,
         /// What happened.
         change: CallChange,
-        /// When it reached each of its stages so far.
+        /// When it reached each stage so far.
         times: CallTimes,
     },
     /// A MESSAGE arrived (RFC 3428).
     ChatMessage {
-        /// Whose.
+        /// The account.
         account: String,
         /// The sender's URI.
         from: String,
@@ -95,9 +95,9 @@ pub enum Event {
     },
     /// Everything that the app asked for is stored, also what was not yet durable at first.
     Durable,
-    /// Somebody on the network asked for what the app did not allow, or for what may be forged.
+    /// Something on the network asked for what the app did not allow, or for what may be forged.
     Warning {
-        /// Whose.
+        /// The account.
         account: String,
         /// What to branch on.
         kind: WarningKind,
@@ -170,7 +170,7 @@ impl From<&sipwake::Warning> for WarningKind {
     }
 }
 
-/// What a registrar granted.
+/// What a registrar answered to a REGISTER.
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 pub struct Registration {
     /// How long the binding lives, in milliseconds.
@@ -189,12 +189,12 @@ pub struct Registration {
     pub service_route: Vec<String>,
 }
 
-/// Whether the app may count on being woken.
+/// Whether the app can count on pushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum Standing {
     /// The server said that it will push.
     Confirmed,
-    /// The server accepted the REGISTER and said nothing about push; many that push never say so.
+    /// The server accepted the REGISTER and said nothing about push. Many servers that push never say so.
     Unconfirmed,
     /// The server said that it will not push.
     Refused,
@@ -205,7 +205,7 @@ pub enum Standing {
 /// What a response says about push.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
 pub struct Verdict {
-    /// Whether the app may count on being woken.
+    /// Whether the app can count on pushes.
     pub standing: Standing,
     /// Why, in words.
     pub reason: String,
@@ -213,9 +213,9 @@ pub struct Verdict {
     pub advice: String,
     /// The server's VAPID key, for web push (RFC 8292).
     pub vapid: Option<String>,
-    /// Seconds before expiry at which the app, waking itself, must refresh at the latest (`+sip.pnsreg`).
+    /// How many seconds before expiry an app that wakes itself must refresh at the latest (`+sip.pnsreg`).
     pub refresh_lead_seconds: Option<u32>,
-    /// The value that dialogs we answer must carry as `pn-purr` in their Contact (`+sip.pnspurr`).
+    /// The value for `pn-purr` in the Contact of answered calls (`+sip.pnspurr`).
     pub purr: Option<String>,
     /// The server does not say how long the binding lives: it is refreshed as if that were the shortest time that the answer allows for.
     pub lifetime_unknown: bool,
@@ -269,14 +269,14 @@ pub enum DiscardReason {
     Other,
 }
 
-/// What is known of a logged-out user's bindings.
+/// What is known about the bindings of a user who logged out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum Removed {
-    /// The server lists our Contact no more, has listed it before, and all that it was told about push stood in it.
+    /// The server no longer lists our Contact, has listed it before, and the Contact carried everything about push.
     Proven,
-    /// The server accepted the removal, whose effect cannot be seen.
+    /// The server accepted the removal, and its effect cannot be seen.
     Accepted,
-    /// Nothing was ever sent to a server, or one that never accepted anything does not know the user.
+    /// Nothing was ever sent to a server, or a server that never accepted anything does not know the user.
     NeverBound,
     /// No server could be told for 30 days, or there were too many log-outs.
     GivenUp,

@@ -1,4 +1,4 @@
-//! What an app may bring along for a client: whom to trust, how to open payloads, who looks at the messages. What Rust calls
+//! What an app can bring for a client: what to trust, how to open payloads, who sees the messages. What Rust calls
 //! stands beside the record of options: a record may hold no callback interface.
 
 use std::sync::Arc;

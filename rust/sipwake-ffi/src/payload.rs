@@ -144,7 +144,7 @@ pub enum PushKind {
 pub enum IgnoreReason {
     /// It could not be understood; see the action's `problem`.
     NotUnderstood,
-    /// Nobody is logged in whom it could be for.
+    /// It is for nobody who is logged in.
     LoggedOut,
     /// The user does not want to be disturbed.
     DoNotDisturb,

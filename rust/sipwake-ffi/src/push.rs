@@ -14,14 +14,14 @@ pub enum Provider {
     FcmOnIos,
     /// Web push (RFC 8030).
     WebPush,
-    /// Any other, by the name that `pn-provider` shall carry.
+    /// Any other provider, by its name in `pn-provider`.
     Other {
         /// A token of RFC 3261.
         name: String,
     },
 }
 
-/// Which of APNs' two worlds a token belongs to. A sandbox token fails in production and the other way round.
+/// Which of APNs' two environments a token belongs to. A sandbox token fails in production, and the reverse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum Environment {
     /// The server's own setting decides.
@@ -55,12 +55,12 @@ pub enum Dialect {
     AppIdInHeader,
 }
 
-/// How a binding is taken away under RFC 8599, where servers disagree.
+/// How a binding is removed with RFC 8599, where servers differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum Removal {
-    /// The very Contact that was bound, with `Expires: 0`: every registrar finds it, and OpenSIPS only finds it so.
+    /// The exact Contact that was bound, with `Expires: 0`. Every registrar finds it, and OpenSIPS finds nothing else.
     SameBinding,
-    /// RFC 8599 section 4.1.2 to the letter: without `pn-prid`.
+    /// As in RFC 8599 section 4.1.2: without `pn-prid`.
     WithoutPrid,
     /// Mizutech: `pn-prid=null`.
     NullPrid,
@@ -109,7 +109,7 @@ pub struct PushConfig {
     /// Apple's team id; with it `pn-param` is `TEAM.BUNDLE.voip` (RFC 8599 section 14.5), without it the bare bundle id.
     #[uniffi(default = None)]
     pub team_id: Option<String>,
-    /// The whole `pn-param`, where the server wants another than what follows from the fields above.
+    /// The whole `pn-param`, if the server wants another one than the fields above give.
     #[uniffi(default = None)]
     pub pn_param: Option<String>,
     /// The app can wake itself to refresh its binding: sends `+sip.pnsreg` (RFC 8599 section 4.1.4).

@@ -14,8 +14,9 @@ pub trait StateStore: Send + Sync {
     /// Returns the record under this key, or nothing.
     ///
     /// # Errors
-    /// When it cannot be known whether there is one: `Shut` while that is to be expected, as before the first unlock. The client
-    /// goes on without the record, writes nothing in its place, and asks again with back-off or upon `store_available`.
+    /// When it cannot be known whether there is one: `Shut` while that is to be expected, as before the first unlock.
+    /// The client continues without the record, does not overwrite it, and asks again with back-off or after
+    /// `store_available`.
     fn load(&self, key: String) -> Result<Option<Vec<u8>>, CallbackError>;
 
     /// Stores a record, replacing the one under the same key as a whole or not at all.

@@ -37,7 +37,7 @@ use crate::task::spawn;
 use crate::trace::Trace;
 use crate::transport::Network;
 
-/// What became of a token.
+/// What happened to a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenUpdate {
     /// It is stored, and sent if it is new.

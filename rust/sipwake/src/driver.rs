@@ -155,7 +155,7 @@ impl Driver {
                 }
             }
         }
-        // Last of all: nothing waits for it, and a failure costs no more than this record.
+        // Last of all: nothing waits for it, and a failure only costs this record.
         if let Some(record) = self.agent.poll_record()
             && let Err(error) = self.store.save_progress(RECORD, &record)
         {

@@ -40,12 +40,12 @@ public struct Caller: Hashable, Sendable {
 public enum CallChange: Hashable, Sendable {
     /// A push announced it; the INVITE is on its way.
     case announced(caller: Caller)
-    /// The INVITE is here: the phone may ring. `announced`: a push had announced this call.
+    /// The INVITE is here: the phone can ring. `announced`: a push had announced this call.
     case ringing(caller: Caller, announced: Bool, offer: SessionDescription?)
     /// The user answered, and the INVITE is here: accept the call, without a further question to the user. Without an offer the
     /// caller wants ours.
     case answerWanted(caller: Caller, offer: SessionDescription?)
-    /// A later push or request knows the caller better than what was told before.
+    /// A later push or request names the caller better than before.
     case callerChanged(caller: Caller)
     /// The ACK came: the call is up. `answer` is the caller's, if the offer was ours.
     case connected(answer: SessionDescription?)
@@ -141,7 +141,7 @@ public struct EndReason: OpenName {
     public static let failed = Self(rawValue: "failed")
     /// The announced INVITE never came.
     public static let missed = Self(rawValue: "missed")
-    /// It rang until its time was over.
+    /// It rang until its time limit.
     public static let unanswered = Self(rawValue: "unanswered")
     /// The user logged out.
     public static let loggedOut = Self(rawValue: "loggedOut")
@@ -157,7 +157,7 @@ public struct CallTimes: Hashable, Sendable {
     public let ringing: Date?
     /// The user answered: the 200 was sent.
     public let answered: Date?
-    /// The caller's ACK came: both sides may talk.
+    /// The caller's ACK came: both sides can talk.
     public let connected: Date?
     /// It ended.
     public let ended: Date?
@@ -169,10 +169,10 @@ public struct CallTimes: Hashable, Sendable {
 public struct CallUpdate: Hashable, Sendable, Identifiable {
     /// The call's UUID: the same for its push, its INVITE and CallKit.
     public let id: UUID
-    /// Whose, once that is known.
+    /// The account, when it is known.
     public let account: AccountID?
     public let change: CallChange
-    /// When it reached each of its stages so far.
+    /// When it reached each stage so far.
     public let times: CallTimes
 }
 

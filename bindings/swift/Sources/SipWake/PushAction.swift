@@ -57,7 +57,7 @@ public struct IgnoreReason: OpenName {
 
     /// It could not be understood; see the action's `problem`.
     public static let notUnderstood = Self(rawValue: "notUnderstood")
-    /// Nobody is logged in whom it could be for.
+    /// It is for nobody who is logged in.
     public static let loggedOut = Self(rawValue: "loggedOut")
     /// The user does not want to be disturbed.
     public static let doNotDisturb = Self(rawValue: "doNotDisturb")
@@ -229,9 +229,9 @@ public func readPush(
     readPush(json: json(payload), channel: channel, hints: hints, opening: ForeignDecryptor(decryptor))
 }
 
-/// As the other `readPush`, for a process beside the client: a sealed push is opened with the keys in the store that both share, and a push
-/// for a user of whom that says that they are logged out, or do not want to be disturbed, is one to ignore. The store is read and never
-/// written; one that cannot be read silences nobody.
+/// As the other `readPush`, for a process without a client. It opens a sealed push with the keys in the shared store, and ignores a push
+/// for a user who, as the store says, logged out or does not want to be disturbed. The store is read and never written; one that cannot be
+/// read silences nobody.
 public func readPush(
     _ payload: [AnyHashable: Any], channel: Channel, hints: PushHints = PushHints(), opening decryptor: (any PayloadDecryptor)? = nil,
     heeding store: any StateStore

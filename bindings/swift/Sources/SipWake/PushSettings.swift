@@ -6,11 +6,11 @@ public enum Provider: Hashable, Sendable {
     case apns
     /// Firebase Cloud Messaging on Apple's systems.
     case firebase
-    /// Any other, by the name that `pn-provider` shall carry, a token of RFC 3261.
+    /// Any other provider, by its name in `pn-provider`, a token of RFC 3261.
     case other(name: String)
 }
 
-/// Which of APNs' two environments a token belongs to. A sandbox token fails in production and the other way round.
+/// Which of APNs' two environments a token belongs to. A sandbox token fails in production, and the reverse.
 public enum Environment: Hashable, Sendable {
     /// The server's own setting decides.
     case serverDefault
@@ -42,11 +42,11 @@ public enum Dialect: Hashable, Sendable, CaseIterable {
     case appIdInHeader
 }
 
-/// How a binding is taken away under RFC 8599, where servers disagree.
+/// How a binding is removed with RFC 8599, where servers differ.
 public enum Removal: Hashable, Sendable {
-    /// The very Contact that was bound, with `Expires: 0`: every registrar finds it, and OpenSIPS only finds it so.
+    /// The exact Contact that was bound, with `Expires: 0`. Every registrar finds it, and OpenSIPS finds nothing else.
     case sameBinding
-    /// RFC 8599 section 4.1.2 to the letter: without `pn-prid`.
+    /// As in RFC 8599 section 4.1.2: without `pn-prid`.
     case withoutPrid
     /// Mizutech: `pn-prid=null`.
     case nullPrid
@@ -77,7 +77,7 @@ public struct PushConfig: Hashable, Sendable {
     public var environment: Environment?
     /// Apple's team id; with it `pn-param` is `TEAM.BUNDLE.voip` (RFC 8599 section 14.5), without it the bare bundle id.
     public var teamID: String?
-    /// The whole `pn-param`, where the server wants another than what follows from the fields above.
+    /// The whole `pn-param`, if the server wants another one than the fields above give.
     public var pnParam: String?
     /// The app can wake itself to refresh its binding: sends `+sip.pnsreg` (RFC 8599 section 4.1.4).
     public var wakesItself: Bool

@@ -1,7 +1,7 @@
 import Foundation
 import SipWakeFFI
 
-/// What a registrar granted. Its description shows no token.
+/// What a registrar answered to a REGISTER. Its description shows no token.
 public struct Registration: Equatable, Sendable, Redacted {
     /// How long the binding lives.
     public let expires: Duration
@@ -23,11 +23,11 @@ public struct Registration: Equatable, Sendable, Redacted {
     }
 }
 
-/// Whether the app may count on being woken.
+/// Whether the app can count on pushes.
 public enum Standing: Hashable, Sendable {
     /// The server said that it will push.
     case confirmed
-    /// The server accepted the REGISTER and said nothing about push; many that push never say so.
+    /// The server accepted the REGISTER and said nothing about push. Many servers that push never say so.
     case unconfirmed
     /// The server said that it will not push.
     case refused
@@ -37,7 +37,7 @@ public enum Standing: Hashable, Sendable {
 
 /// What a response says about push.
 public struct Verdict: Equatable, Sendable {
-    /// Whether the app may count on being woken.
+    /// Whether the app can count on pushes.
     public let standing: Standing
     /// Why, in words.
     public let reason: String
@@ -47,7 +47,7 @@ public struct Verdict: Equatable, Sendable {
     public let vapid: String?
     /// How long before expiry the app, waking itself, must refresh at the latest (`+sip.pnsreg`).
     public let refreshLead: Duration?
-    /// The value that dialogs we answer must carry as `pn-purr` in their Contact (`+sip.pnspurr`).
+    /// The value for `pn-purr` in the Contact of answered calls (`+sip.pnspurr`).
     public let purr: String?
     /// The server does not say how long the binding lives: it is refreshed as if that were the shortest time that the answer allows for.
     public let lifetimeUnknown: Bool
@@ -109,7 +109,7 @@ public struct Capabilities: Equatable, Sendable {
     public let providers: [String]
 }
 
-/// What became of a token.
+/// What happened to a token.
 public enum TokenOutcome: Hashable, Sendable {
     /// It is stored, and sent if it is new.
     case taken

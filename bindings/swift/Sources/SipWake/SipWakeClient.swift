@@ -203,8 +203,8 @@ public final class SipWakeClient: Sendable {
         Kept(try await waiting { [ffi] in try await ffi.acceptRealm(account: account.rawValue, realm: realm) })
     }
 
-    /// Logs the user out: the wish is stored before this returns, unless it says so, and delivered until the server confirms it
-    /// (``SipWakeEvent/loggedOut(account:_:)``), by later processes if need be. From here on no push makes a sound.
+    /// Logs the user out. The log-out is stored before this returns, unless it returns ``Kept/notYetDurable``. It is repeated until the
+    /// server confirms it (``SipWakeEvent/loggedOut(account:_:)``), by later processes too. From here on no push makes a sound.
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     @discardableResult
@@ -213,8 +213,8 @@ public final class SipWakeClient: Sendable {
         return Kept(try await waiting { [ffi] in try await ffi.logOut(account: account.rawValue) })
     }
 
-    /// How many users logged out of whom a server is still to be told, those of earlier runs of the app included. While there is one,
-    /// the process is worth keeping.
+    /// How many log-outs the servers have not confirmed yet, those of earlier runs of the app included. While there is one, the process is
+    /// worth keeping.
     public var pendingLogOuts: Int { Int((try? ffi.pendingLogOuts()) ?? 0) }
 
     /// Says that the store can be read and written again: the phone was unlocked for the first time. What could not be read or stored
@@ -260,8 +260,8 @@ public final class SipWakeClient: Sendable {
         return action
     }
 
-    /// Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here, the change `answerWanted`
-    /// brings its offer, for ``accept(_:with:)``.
+    /// Answers for the user, at any time after the push. Once the INVITE is here, the change `answerWanted` brings its offer, for
+    /// ``accept(_:with:)``.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not known, over, or accepted already.
     public func answer(_ call: UUID) async throws {
@@ -325,7 +325,7 @@ public final class SipWakeClient: Sendable {
         try await waiting { [ffi] in try await ffi.setCallPolicy(policy: policy.foreign) }
     }
 
-    /// Says that the device's network changed: flows are opened anew, the bindings follow.
+    /// Says that the device's network changed. The client opens its flows again, and the bindings follow.
     public func networkChanged() async throws {
         try await waiting { [ffi] in try await ffi.networkChanged() }
     }

@@ -9,9 +9,9 @@ public enum SipWakeEvent: Equatable, Sendable {
     case registrationFailed(account: AccountID, RegistrationFailure)
     /// More pushes came than REGISTERs may follow, six at once and one more every ten seconds: the next one follows after `wait`.
     case registerDelayed(account: AccountID, wait: Duration)
-    /// The time is over in which an account's user did not want to be disturbed: the push binding is being made again.
+    /// Do not disturb is over: the push binding is being made again.
     case doNotDisturbOver(account: AccountID)
-    /// A push was sealed and could not be opened: it makes no sound, or over PushKit is a call from nobody known.
+    /// A push was sealed and could not be opened. It is silent, or over PushKit a call from an unknown caller.
     case pushUnopened(PayloadProblem)
     /// A log-out is over.
     case loggedOut(account: AccountID, LogOut)
@@ -23,7 +23,7 @@ public enum SipWakeEvent: Equatable, Sendable {
     case chatMessage(account: AccountID, ChatMessage)
     /// Everything that the app asked for is stored, also what was not yet durable at first.
     case durable
-    /// Somebody on the network asked for what the app did not allow, or for what may be forged.
+    /// Something on the network asked for what the app did not allow, or for what may be forged.
     case warning(account: AccountID, Warning)
     /// The app's store refused a record, or gave back one that cannot be read.
     case storeFailed(key: String, reason: String)
@@ -50,16 +50,16 @@ public struct LogOut: Equatable, Sendable {
     }
 }
 
-/// What is known of a logged-out user's bindings.
+/// What is known about the bindings of a user who logged out.
 public struct Removed: OpenName {
     public let rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
 
-    /// The server lists our Contact no more, has listed it before, and all that it was told about push stood in it.
+    /// The server no longer lists our Contact, has listed it before, and the Contact carried everything about push.
     public static let proven = Self(rawValue: "proven")
-    /// The server accepted the removal, whose effect cannot be seen.
+    /// The server accepted the removal, and its effect cannot be seen.
     public static let accepted = Self(rawValue: "accepted")
-    /// Nothing was ever sent to a server, or one that never accepted anything does not know the user.
+    /// Nothing was ever sent to a server, or a server that never accepted anything does not know the user.
     public static let neverBound = Self(rawValue: "neverBound")
     /// No server could be told for 30 days, or there were too many log-outs.
     public static let givenUp = Self(rawValue: "givenUp")

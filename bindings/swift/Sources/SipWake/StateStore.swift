@@ -12,8 +12,8 @@ public protocol StateStore: Sendable {
     func load(key: String) throws -> Data?
     /// Stores a record, replacing the one under the same key as a whole or not at all.
     func save(key: String, bytes: Data) throws
-    /// Stores a record whose loss would cost no more than a further message to the server, such as a counter. It need not
-    /// survive a loss of power: a store that is slow when it must be certain may be quick here. The default is ``save(key:bytes:)``.
+    /// Stores a record whose loss would only cost another message to the server, such as a counter. It need not survive a loss of power: a
+    /// store that is slow when it must be certain may be quick here. The default is ``save(key:bytes:)``.
     func saveProgress(key: String, bytes: Data) throws
     /// Removes a record; one that is not there is no error.
     func remove(key: String) throws

@@ -32,9 +32,9 @@ public struct RegisterTags: Hashable, Sendable, Redacted {
 public enum TagsBinding: Hashable, Sendable, Redacted {
     /// Push to these tokens: PushKit's, and the one for alerts. While there is none, nothing is said.
     case token(token: String?, alert: String?)
-    /// Push no more, but stay registered.
+    /// Do not push any longer, but stay registered.
     case unbound
-    /// Push no more and forget the Contact, which was bound with these tokens.
+    /// Do not push any longer, and forget the Contact that was bound with these tokens.
     case loggedOut(token: String?, alert: String?)
     /// RFC 8599 section 4.1.5: is this provider supported, or, with nil, which are?
     case query(provider: String?)
@@ -69,7 +69,7 @@ public final class TagsCompanion: Sendable {
         ffi = try translating { try SipWakeFFI.TagsCompanion(push: push.foreign) }
     }
 
-    /// Returns what every REGISTER must carry: first, refresh and authenticated retry alike.
+    /// Returns what every REGISTER must carry: the first, each refresh and each authenticated retry.
     ///
     /// - Throws: ``SipWakeError/invalidField(name:reason:)`` for a token of the wrong shape.
     public func tags(_ binding: TagsBinding) throws -> RegisterTags {

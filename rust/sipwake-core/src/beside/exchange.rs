@@ -64,8 +64,8 @@ pub enum Next {
     /// Take the [tags](Companion::register_tags) and register at once: without what the server refused, for a longer time, to where
     /// it redirects, or to remove what it still lists. A Contact of before that is to go may come first, in a REGISTER of its own.
     Again,
-    /// Answer the challenge. Where `changed`, what the REGISTER says has changed, too: take the [tags](Companion::register_tags). A
-    /// stack that repeats its request by itself is asked to register once more.
+    /// Answer the challenge. Where `changed`, what the REGISTER says has changed, too: take the
+    /// [tags](Companion::register_tags). A stack that repeats its request by itself is asked to register again.
     Authenticate {
         /// The server made something possible that the request did not say, as `X-PIID` for its realm.
         changed: bool,

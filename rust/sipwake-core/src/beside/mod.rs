@@ -7,8 +7,9 @@
 //!
 //! # The contract
 //!
-//! Hand in what happened, then do everything that [`Companion::poll_output`] gives until it returns `None`, *in that order*, and
-//! before the other stack sends anything; then come back with the next happening, or at [`Companion::poll_timeout`].
+//! Hand in what happened. Then do everything that [`Companion::poll_output`] returns until it returns `None`, *in that
+//! order*, and before the other stack sends anything. Come back when something else happens, or at
+//! [`Companion::poll_timeout`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -137,7 +138,7 @@ impl Companion {
         companion
     }
 
-    // Accounts and wishes.
+    // Accounts and commands.
 
     /// Adds an account, or changes the settings of the one with the same AOR and registrar.
     ///
@@ -275,7 +276,7 @@ impl Companion {
 
     // Time, the network and the store.
 
-    /// The device is on another network: the other stack registers anew.
+    /// The device is on another network: the other stack registers again.
     pub fn network_changed(&mut self, now: Now) {
         if let IpAddr::V4(address) = self.local {
             let next = u32::from(address).wrapping_add(1) | 0xf000_0000;

@@ -101,7 +101,7 @@ impl Calls {
         }
     }
 
-    /// RFC 3515 section 2.4.4: a NOTIFY at once. It says that we try, and that there will be no more.
+    /// RFC 3515 section 2.4.4: a NOTIFY at once. It says that we try, and that nothing else will follow.
     fn notify_referrer(&mut self, refer: &Message, cx: &mut Cx<'_>) {
         let of = self.sessions.iter().position(|session| session.dialog.has(refer) && session.request.is_none());
         let Some(index) = of.filter(|index| !self.sessions[*index].is_leaving()) else { return };

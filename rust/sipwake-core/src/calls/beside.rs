@@ -12,7 +12,7 @@ use crate::sip::Message;
 /// What another stack does with an INVITE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Invited {
-    /// It rings; once more, if another INVITE of the call rings already.
+    /// It rings; again, if another INVITE of the call is ringing.
     Rings { uuid: Uuid, again: bool },
     /// The user has answered already.
     Wanted(Uuid),

@@ -152,7 +152,7 @@ impl Number {
         [Some(self.digits.clone()), national].into_iter().flatten().collect()
     }
 
-    /// International and national forms of a number end alike.
+    /// International and national forms of a number have the same end.
     fn ends(&self) -> Vec<String> {
         let length = self.digits.len();
         let mut ends: Vec<String> =

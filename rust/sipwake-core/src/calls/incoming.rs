@@ -9,7 +9,7 @@ use crate::event::Discard;
 use crate::outbox::Way;
 use crate::sip::{ALLOW, Builder, Message, Method};
 
-/// What others send is held in no more memory than this, in bytes: an extension on iOS lives with some 24 MB.
+/// The most memory for what others send, in bytes: an extension on iOS has about 24 MB.
 const MAX_HELD: usize = 4 * 1024 * 1024;
 
 impl Calls {

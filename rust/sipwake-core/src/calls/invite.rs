@@ -228,8 +228,8 @@ impl Calls {
         cx.outbox.note_call(Some(account), uuid, decision);
     }
 
-    /// A further INVITE of a call that was accepted: if our 200 went to a flow that is gone and its ACK never came, the
-    /// gateway tries once more, and hears the same answer.
+    /// Another INVITE of a call that was accepted: if our 200 went to a flow that is gone and its ACK never came, the
+    /// gateway tries again and gets the same answer.
     fn invited_again(&mut self, uuid: Uuid, invitation: Invitation, cx: &mut Cx<'_>) {
         let lost = self.sessions.iter().position(|session| {
             session.uuid == uuid && !session.connected && session.leaving == Leaving::No && !cx.is_alive(session.way)

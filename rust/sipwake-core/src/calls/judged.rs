@@ -50,7 +50,7 @@ impl Notes {
 /// already. All gates of a client share them.
 #[derive(Debug, Default)]
 pub(crate) struct Judgements {
-    /// Made with the first gate: an idle account shall not pay for it.
+    /// Made with the first gate, so that an idle account does not pay for it.
     shared: OnceCell<(Notes, Receiver<Judged>)>,
     known: Vec<Judged>,
 }

@@ -1,7 +1,7 @@
-//! The called side of calls: what the app may wish of a call from its push on, and what becomes of it.
+//! The called side of calls: what the app can ask of a call from its push on, and what happens then.
 //!
-//! A call has one name, its UUID, and one end. The app wishes at any moment; a wish is carried out when it can be: an
-//! answer before the INVITE came waits for it ([`CallChange::AnswerWanted`]), a hang-up before the ACK waits for that.
+//! A call has one name, its UUID, and one end. The app can ask at any moment. A command is carried out when it can be:
+//! an answer before the INVITE waits for it ([`CallChange::AnswerWanted`]), a hang-up before the ACK waits for that.
 
 mod accounts;
 mod addressee;
@@ -296,7 +296,7 @@ impl Calls {
         told
     }
 
-    /// Takes the user's wish to answer, at any moment from the push on.
+    /// Answers for the user, at any time after the push.
     ///
     /// When the INVITE is here, now or later, [`CallChange::AnswerWanted`] tells its offer; the app then calls
     /// [`accept`](Self::accept) with its session description. Returns `false` for a call that is not known, over, or

@@ -11,7 +11,7 @@ use crate::event::{Discard, FlowId};
 use crate::outbox::Way;
 use crate::sip::{Message, Method};
 
-/// Strangers with a call at once.
+/// Peers off the registrar's flow with a call at once.
 const MAX_STRANGERS: usize = 32;
 
 impl Calls {

@@ -27,8 +27,8 @@ const MAX_CALLS: usize = 128;
 pub(crate) const MAX_TOMBSTONES: usize = 128;
 /// How long an ended call is remembered: pushes have been seen to come many minutes late.
 pub(crate) const TOMBSTONE: Duration = Duration::from_secs(3600);
-/// How long a call that is over may still meet, by its caller alone, the half that it owes: the INVITE after the user has
-/// refused it, or the push after its INVITE.
+/// How long a call that is over can still be matched, by its caller alone, with the half that is missing: the INVITE
+/// after the user refused it, or the push after its INVITE.
 pub(super) const OWED: Duration = Duration::from_secs(40);
 /// How long an INVITE with the Call-ID of a call that is over is a late branch of it, and not a hunt group that comes round
 /// again (ADR 13).
@@ -251,7 +251,7 @@ impl Table {
         Arrival::New(uuid)
     }
 
-    /// The push came that a call still owed when it ended: the next one is another call's, or the same again.
+    /// The push came that was still missing when the call ended: the next one is for another call, or the same again.
     pub(crate) fn take_late_push(&mut self, uuid: Uuid, push: &Side) {
         if let Some(entry) = self.get_mut(uuid).filter(|entry| entry.is_over()) {
             entry.push.get_or_insert_with(|| push.clone());

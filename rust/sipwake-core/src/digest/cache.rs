@@ -23,15 +23,15 @@ pub struct NonceCache {
     pub(super) nonces: Vec<Nonce>,
     /// The host that is talked to: nonces of others are left alone.
     pub(super) host: HostId,
-    /// The strongest that was asked for on this network by a realm that has been forgotten for want of room.
+    /// The strongest that was asked for on this network by a realm that was forgotten to make room.
     pub(super) floor: Option<(Algorithm, QopOffer)>,
 }
 
 impl NonceCache {
     /// Remembers a challenge as the one to answer for its realm from here on.
     ///
-    /// Replaces the realm's former nonce. The same nonce again keeps its count; a session (`-sess`) begins anew. When a
-    /// fifth realm comes in, the one learnt first is forgotten.
+    /// Replaces the realm's former nonce. The same nonce again keeps its count; a session (`-sess`) begins again. When
+    /// a fifth realm comes in, the one learnt first is forgotten.
     pub fn learn(&mut self, challenge: &Challenge, now: Now) {
         let mut entry = Nonce::new(challenge, self.host, now);
         if !entry.is_keepable() {
@@ -57,8 +57,8 @@ impl NonceCache {
     /// Returns one header field (name and value) for each live realm that the credentials can answer.
     ///
     /// `uri` becomes the digest URI: the Request-URI, unless the server named another (`X-Sy.AuthURI`). `cnonce` is a
-    /// fresh random text; a running `-sess` session sends its own instead, so that servers that keep the session key
-    /// and servers that compute it anew from each request agree.
+    /// new random text. A running `-sess` session sends its own instead, so that servers that keep the session key
+    /// agree with servers that compute it from each request.
     pub fn authorize(
         &mut self,
         username: &str,
@@ -180,8 +180,8 @@ impl NonceCache {
         below_others || self.floor.is_some_and(|floor| is_more(floor, (challenge.algorithm, challenge.qop)))
     }
 
-    /// Whether a challenge inside a call asks for no less than this host did for that realm. A realm that it never named is
-    /// somebody else's, who may want no more than a digest to guess the password by.
+    /// Whether a challenge inside a call asks for no less than this host did for that realm. A realm that it never
+    /// named belongs to somebody else, who may only want a digest to guess the password.
     pub(super) fn vouches_for(&self, challenge: &Challenge) -> bool {
         let own = |known: &&Nonce| *known.realm == *challenge.realm && known.host == self.host;
         let mut own = self.nonces.iter().filter(own).peekable();

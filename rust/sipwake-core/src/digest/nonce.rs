@@ -188,7 +188,7 @@ impl Nonce {
     }
 
     pub(super) fn check(&self, info: &Info, username: &str, credentials: &Credentials, body: &[u8]) -> ServerProof {
-        // Without qop the proof is that of RFC 2069, which covers other things and is computed by nobody alike.
+        // Without qop the proof is that of RFC 2069. It covers other things, and implementations differ.
         let (Some(claimed), Some(last)) = (&info.rspauth, &self.last) else { return ServerProof::Absent };
         let (Some(sent_qop), Some(ha1)) = (last.qop, credentials.ha1(self.algorithm, username, &self.realm)) else {
             return ServerProof::Absent;

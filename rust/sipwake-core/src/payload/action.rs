@@ -150,7 +150,7 @@ impl PushAction {
         self.quiet(ActionKind::Ignore { reason }, hints);
     }
 
-    /// Takes the sound out of a push, and its words: who called shall not be seen.
+    /// Makes a push silent and removes its text, so that nobody sees who called.
     pub(crate) fn hush(&mut self, hints: &Hints) {
         self.silence(Ignored::DoNotDisturb, hints);
         (self.caller, self.display_name, self.title, self.text) = (None, None, None, None);
@@ -272,7 +272,7 @@ pub enum ActionKind {
 pub enum Ignored {
     /// It could not be understood.
     Problem(Problem),
-    /// Nobody is logged in whom it could be for.
+    /// It is for nobody who is logged in.
     LoggedOut,
     /// The user does not want to be disturbed.
     DoNotDisturb,
@@ -293,7 +293,7 @@ impl ActionKind {
     }
 }
 
-/// What the operating system must be told about a push.
+/// What to tell the operating system about a push.
 #[cfg_attr(feature = "replay", derive(serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
@@ -400,7 +400,7 @@ fn duty(reading: &Reading<'_>, channel: Channel, hints: &Hints, alert: bool) -> 
         _ => false,
     };
     match channel {
-        // Apple counts every VoIP push, whatever it says; an app that leaves one unreported gets no more of them.
+        // Apple counts every VoIP push, whatever it says. An app that does not report one gets no further ones.
         Channel::PushKit if is_call => Duty::ReportCall,
         Channel::PushKit if hints.must_report != Some(false) => Duty::ReportThenEnd,
         // Starting it where it is not allowed is an exception that ends the app, so not knowing means no.

@@ -1,4 +1,4 @@
-//! Linphone's and Flexisip's reading of RFC 8599: two tokens in one `pn-prid`, and what a notification shall say.
+//! Linphone's and Flexisip's form of RFC 8599: two tokens in one `pn-prid`, and the text of a notification.
 //!
 //! ```text
 //! pn-provider=apns|apns.dev|fcm; pn-param=TEAM.bundle.voip&remote; pn-prid=TOKEN:voip&TOKEN:remote

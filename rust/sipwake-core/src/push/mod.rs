@@ -38,11 +38,11 @@ pub enum Provider {
     FcmOnIos,
     /// Web push (RFC 8030).
     WebPush,
-    /// Any other, by the name that `pn-provider` shall carry.
+    /// Any other provider, by its name in `pn-provider`.
     Other(String),
 }
 
-/// Which of APNs' two worlds a token belongs to. A sandbox token fails in production and the other way round.
+/// Which of APNs' two environments a token belongs to. A sandbox token fails in production, and the reverse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Environment {
     /// The server's own setting decides.
@@ -54,7 +54,7 @@ pub enum Environment {
     Production,
 }
 
-/// A way of telling the server. Several may be active together.
+/// A way to tell the server where to push. Several may be active together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Dialect {
     /// Mizutech's `X-MPUSH` and `X-PIID` headers.
@@ -76,29 +76,29 @@ pub enum Dialect {
 /// The dialects of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Dialects {
-    /// RFC 8599 and `X-MPUSH` together, then whichever the server shows it understands.
+    /// RFC 8599 and `X-MPUSH` together, then the one that the server understands.
     #[default]
     Auto,
     /// Exactly these; none at all registers without push.
     Only(Vec<Dialect>),
 }
 
-/// How a binding is taken away under RFC 8599, where servers disagree.
+/// How a binding is removed with RFC 8599, where servers differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Removal {
-    /// The very Contact that was bound, with `Expires: 0`: every registrar finds it, and OpenSIPS only finds it so.
+    /// The exact Contact that was bound, with `Expires: 0`. Every registrar finds it, and OpenSIPS finds nothing else.
     #[default]
     SameBinding,
-    /// RFC 8599 section 4.1.2 to the letter: without `pn-prid`.
+    /// As in RFC 8599 section 4.1.2: without `pn-prid`.
     WithoutPrid,
     /// Mizutech: `pn-prid=null`.
     NullPrid,
 }
 
-/// What an app states about its push set-up; [`Push::parse`] turns it into one that can be trusted.
+/// The push settings of an app, unchecked. [`Push::parse`] checks them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushConfig {
-    /// The dialects to speak.
+    /// The dialects to use.
     pub dialects: Dialects,
     /// Who delivers.
     pub provider: Provider,
@@ -108,7 +108,7 @@ pub struct PushConfig {
     pub environment: Environment,
     /// Apple's team id; with it `pn-param` is `TEAM.BUNDLE.voip` (RFC 8599 section 14.5), without it the bare bundle id.
     pub team_id: Option<String>,
-    /// The whole `pn-param`, where the server wants another than what follows from the fields above.
+    /// The whole `pn-param`, if the server wants another one than the fields above give.
     pub pn_param: Option<String>,
     /// The app can wake itself to refresh its binding: sends `+sip.pnsreg` (RFC 8599 section 4.1.4).
     pub wakes_itself: bool,
@@ -141,7 +141,7 @@ impl PushConfig {
     }
 }
 
-/// Checked push settings: whatever they write into a message keeps to that message's grammar.
+/// Checked push settings: everything that they write into a message fits its grammar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {
     dialects: Dialects,
@@ -166,27 +166,27 @@ struct Extras {
 /// What a REGISTER says about the push binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binding<'a> {
-    /// There is no token yet: nothing is said, least of all `null`.
+    /// There is no token yet: the REGISTER says nothing about push, and never `null`.
     NoneYet,
     /// Push to this token.
     Token(&'a PushToken),
-    /// Push no more, but stay registered.
+    /// Do not push any longer, but stay registered.
     Unbound,
-    /// Push no more and forget the Contact, which was bound with this token.
+    /// Do not push any longer, and forget the Contact that was bound with this token.
     LoggedOut(Option<&'a PushToken>),
     /// RFC 8599 section 4.1.5: is this provider supported, or, with `None`, which are?
     Query(Option<&'a str>),
 }
 
-/// What the server has shown of its understanding, under [`Dialects::Auto`].
+/// What the server supports, with [`Dialects::Auto`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Shown {
-    /// Nothing: both dialects are spoken.
+    /// Nothing is known: both dialects are used.
     #[default]
     Nothing,
     /// `Feature-Caps` confirmed our provider: RFC 8599 is enough.
     Rfc8599,
-    /// It answered 555: `pn-*` stay away.
+    /// It answered 555: `pn-*` is left out.
     NoRfc8599,
 }
 

@@ -1,4 +1,4 @@
-//! The push modes of Mizutech's own SDK (S2, `SetPushNotifications`), as ready-made configurations.
+//! The push modes of Mizutech's own SDK (`SetPushNotifications`), as ready-made configurations.
 
 use super::{Dialect, Dialects, PushConfig};
 use crate::account::AccountConfig;
@@ -8,7 +8,7 @@ pub const MIZUTECH_GATEWAY: &str = "fcm.webvoipphone.com:35060";
 /// The package that goes with [`MIZUTECH_GATEWAY`].
 pub const MIZUTECH_PACKAGE: &str = "com.mizuvoip.mizudroid.app";
 
-/// How push is reached, by the names that Mizutech's SDK gives them.
+/// How push works, by the names in Mizutech's SDK.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
     /// -1 and 1: try what the server understands.

@@ -11,7 +11,7 @@ use crate::redact::Secret;
 /// The longest token accepted, in bytes. FCM's are some 160 long, a web push subscription may pass 1,000.
 pub const MAX_TOKEN: usize = 4096;
 
-/// What the provider gave for this installation: where calls are pushed to and, on iOS, where alerts are.
+/// What the provider gave for this installation: the token for calls and, on iOS, the one for alerts.
 ///
 /// Clones share one copy: what is wished and what is bound are the same token most of the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl PushToken {
     /// push subscription's URL or FCM's token for browsers, or what another provider gave. Any printable text is a token.
     ///
     /// Returns `Ok(None)` for an empty token and for the ways in which platforms spell "none yet" (`null`, `(null)`,
-    /// `nil`, `undefined`): such a token never replaces a good one (WIRE facts of X-MPUSH, S2).
+    /// `nil`, `undefined`): such a token never replaces a good one.
     ///
     /// # Errors
     /// A [`FieldError`] for the field `push.token` when the text has not the provider's form.

@@ -7,13 +7,13 @@ use serde::Serialize;
 use super::{Dialect, Environment, Provider, Push, PushToken, Shown, rfc8599};
 use crate::sip::FeatureCaps;
 
-/// Whether the app may count on being woken.
+/// Whether the app can count on pushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// The server said that it will push.
     Confirmed,
-    /// The server accepted the REGISTER and said nothing about push; many that push never say so.
+    /// The server accepted the REGISTER and said nothing about push. Many servers that push never say so.
     Unconfirmed,
     /// The server said that it will not push.
     Refused,
@@ -29,7 +29,7 @@ pub enum Reason {
     /// `Feature-Caps` names our provider.
     #[error("the server named our provider in Feature-Caps (RFC 8599 section 4.1.1)")]
     Named,
-    /// No `Feature-Caps`, but a dialect was spoken that has no answer of its own.
+    /// No `Feature-Caps`, but a dialect was used whose response never says anything about push.
     #[error("the dialect has no answer of its own: only a test call shows whether the server pushes")]
     NoAnswerInDialect,
     /// No `Feature-Caps` at all.
@@ -41,13 +41,13 @@ pub enum Reason {
     /// 555.
     #[error("555: the server does not support this push provider (RFC 8599 section 14.2)")]
     ProviderRefused,
-    /// 555 to RFC 8599; another dialect is spoken instead.
+    /// 555 to RFC 8599; another dialect is used instead.
     #[error("the server answered 555 to RFC 8599; the other dialects have no answer of their own")]
     OtherDialectAfterRefusal,
-    /// The server refused the Contact with its push parameters, in these words; most often it is too long for it.
+    /// The server refused the Contact with its push parameters, in these words. Usually it is too long.
     #[error("the server refused the Contact that carries the push parameters: {0}")]
     ContactRefused(String),
-    /// Another final answer: nothing is known about push.
+    /// Another final response: nothing is known about push.
     #[error("the REGISTER was answered with {0}")]
     NotRegistered(u16),
     /// The REGISTER carried no token.
@@ -63,7 +63,7 @@ pub enum Reason {
 pub enum Asked {
     /// Push to a token.
     Push,
-    /// Push no more.
+    /// Do not push any longer.
     NoPush,
     /// Nothing: there was no token yet, or push is disabled.
     Nothing,
@@ -74,7 +74,7 @@ pub enum Asked {
 /// What a response says about push.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// Whether the app may count on being woken.
+    /// Whether the app can count on pushes.
     pub standing: Standing,
     /// Why.
     pub reason: Reason,
@@ -82,14 +82,14 @@ pub struct Verdict {
     pub advice: Cow<'static, str>,
     /// The server's VAPID key, for web push (`+sip.vapid`, RFC 8292).
     pub vapid: Option<String>,
-    /// Seconds before expiry at which the app, waking itself, must refresh at the latest (`+sip.pnsreg`).
+    /// How many seconds before expiry an app that wakes itself must refresh at the latest (`+sip.pnsreg`).
     pub refresh_lead: Option<u32>,
-    /// The value that dialogs we answer must carry as `pn-purr` in their Contact (`+sip.pnspurr`).
+    /// The value for `pn-purr` in the Contact of answered calls (`+sip.pnspurr`).
     pub purr: Option<String>,
-    /// Neither our Contact's `expires` nor `Expires` told how long the binding lives: it is refreshed as if that were the
-    /// shortest time that the answer allows for.
+    /// Neither our Contact's `expires` nor `Expires` says how long the binding lives. It is refreshed as if it were the
+    /// shortest time that fits the response.
     pub lifetime_unknown: bool,
-    /// `X-PIID` was left out because the transport can be read by others, or because a redirect led to the server.
+    /// `X-PIID` was left out because others can read the transport, or because a redirect led to the server.
     pub piid_withheld: bool,
     /// `X-PIID` went over a transport that others can read, as the app allowed.
     pub piid_in_the_clear: bool,
@@ -166,7 +166,7 @@ impl Verdict {
         }
     }
 
-    /// The server wakes the app to have its binding refreshed (`ntype` 4), for want of an `X-PIID`.
+    /// The server wakes the app to refresh its binding (`ntype` 4), because it has no `X-PIID`.
     pub(crate) fn advise_piid(&mut self) {
         const ADVICE: &str = "the server wakes the app to refresh its binding (ntype 4): one of Mizutech's refreshes it by itself where \
              the account has `send_piid` (its X-PIID is as good as the password: only for a server that you trust).";

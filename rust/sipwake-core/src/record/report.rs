@@ -1,7 +1,7 @@
 //! What a phone sends in when it did not ring: its decisions, their numbers, and the state of app and phone, as JSON.
 //!
-//! Reading one is as strict as writing it: what is not a number or a word of a known list is refused, so that whoever shows a
-//! report shows nothing that a stranger made up.
+//! Reading one is as strict as writing it. Anything but a number or a word of a known list is refused, so a report
+//! never shows what somebody invented.
 
 use std::collections::BTreeMap;
 
@@ -77,7 +77,7 @@ pub struct Noted {
     pub code: u16,
     /// Its name there.
     pub name: &'static str,
-    /// Whose.
+    /// The account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<Id>,
     /// Of which call.

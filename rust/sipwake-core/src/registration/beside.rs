@@ -87,7 +87,7 @@ impl Registration {
         }
     }
 
-    /// The other stack sent an earlier REGISTER once more in place of this one.
+    /// The other stack sent an earlier REGISTER again instead of this one.
     pub(crate) fn sent_without_piid(&mut self, branch: &str) {
         if let Some((binding, _)) = self.asks(branch) {
             binding.sent_without_piid();

@@ -1,4 +1,5 @@
-//! How many REGISTERs pushes may lead to: each push is owed one, and a flood of pushes is no flood of REGISTERs.
+//! How many REGISTERs pushes can lead to. Each push leads to one, but a flood of pushes must not become a flood of
+//! REGISTERs.
 
 use std::time::Duration;
 

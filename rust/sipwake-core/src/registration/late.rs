@@ -29,7 +29,7 @@ impl Registration {
     pub(crate) fn flow_left(&mut self, flow: FlowId, left: FlowId, flows: &mut Flows, outbox: &mut Outbox) {
         flows.leave(flow, left);
         if !self.here.owns(flow) {
-            // A gateway that was left is asked anew at its next address; the registration in use has nothing to do with it.
+            // A gateway that was left is asked again at its next address. The registration in use is not affected.
             flows.close(left, outbox);
             return self.ask_left_anew(flow);
         }

@@ -1,9 +1,9 @@
 //! Takes the bindings back from the gateways that were left, beside the registration at the one in use.
 //!
-//! Which gateways these are survives the process, and the log-out waits for them. They are asked one after the other, the
-//! last one first, in three rounds, which begin anew with each move. Of one that was down each time the binding lapses by
-//! itself, unless a later process comes first. A log-out goes on every hour, until it is given up. At most [`MAX_LEFT`] are
-//! remembered.
+//! Which gateways these are survives the process, and the log-out waits for them. They are asked one after the other,
+//! the last one first, in three rounds. Each move begins the rounds again. Of one that was down each time the binding
+//! lapses by itself, unless a later process comes first. A log-out goes on every hour, until it is given up. At most
+//! [`MAX_LEFT`] are remembered.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ pub(super) struct Left {
     round: usize,
     /// The place in [`Memory::left`](crate::snapshot::Memory::left) of the one that is asked.
     turn: usize,
-    /// How many at the end of [`Memory::left`](crate::snapshot::Memory::left) have refused the credentials: this process asks
-    /// them no more.
+    /// How many at the end of [`Memory::left`](crate::snapshot::Memory::left) have refused the credentials: this
+    /// process does not ask them again.
     denied: usize,
     /// Before that, no flow is opened to it.
     waits_until: Duration,
@@ -99,8 +99,8 @@ impl Registration {
         self.account().hops().iter().position(|hop| hop.name() == name)
     }
 
-    /// Where a binding is taken back, also at a gateway that the account names no more. Where it wants nothing in the clear
-    /// any more, nothing goes there in the clear.
+    /// Where a binding is removed, also at a gateway that the account no longer names. Where it wants nothing in the
+    /// clear any more, nothing goes there in the clear.
     fn hop_to(&self, bound: &Bound) -> Option<Hop> {
         let clear = !self.account().registrar().starts_with("sips:");
         let hop = Hop::named(bound.gateway.as_deref()?)?;
@@ -308,7 +308,7 @@ impl Registration {
         self.next_turn(turn, outbox, now);
     }
 
-    /// Tries again in the next round, or no more.
+    /// Tries again in the next round, or gives up.
     pub(super) fn give_left_up(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         let Some(left) = self.left.as_mut().filter(|left| left.there.flow().is_some()) else { return };
         left.there.close(flows, outbox);
@@ -413,7 +413,7 @@ impl Registration {
         self.save(outbox, Durability::Progress);
     }
 
-    /// The gateways may share a registrar, which then takes the new binding for the old one: it is made once more.
+    /// The gateways may share a registrar, which then takes the new binding for the old one: it is made again.
     pub(super) fn is_rebound_after(&self, sent: &Sent) -> bool {
         let Purpose::Vacate(left) = sent.purpose() else { return false };
         let same = self.who.memory().bound.as_ref().is_some_and(|bound| bound.base() == left.base());

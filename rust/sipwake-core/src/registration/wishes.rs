@@ -15,7 +15,7 @@ use crate::redact::Secret;
 use crate::snapshot::TokenWish;
 
 impl Registration {
-    // Wishes.
+    // Commands.
 
     /// Registers, or registers again: the app started, or the user asked for it.
     pub(crate) fn register(&mut self) {

@@ -1,4 +1,4 @@
-//! What entered the core, written down so that the real core can be run on it once more.
+//! What entered the core, recorded so that the real core can play it again.
 //!
 //! [`RecordedAgent`] is a [`UserAgent`](crate::user_agent::UserAgent) whose contract is written along: every input with its time, what
 //! was drawn at random, and every output. [`Recording`] reads the file and plays it: the same decisions and the same bytes must

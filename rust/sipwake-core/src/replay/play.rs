@@ -59,8 +59,8 @@ pub struct Difference {
 impl Recording {
     /// Runs the real core on it, up to the first difference.
     ///
-    /// The network, the clocks, the store and the app's wishes are the recorded ones, and what was drawn at random, too. The
-    /// password is a stand-in, so that digests and `X-PIID` are blanked before they are compared.
+    /// The network, the clocks, the store, the app's commands and the random values are the recorded ones. The password
+    /// is a stand-in, so that digests and `X-PIID` are blanked before they are compared.
     pub fn play(&self) -> Played {
         let mut played = Played {
             steps: Vec::with_capacity(self.lines.len()),

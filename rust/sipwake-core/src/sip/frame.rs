@@ -117,7 +117,7 @@ impl Framer {
     /// lost to the way the stream was split.
     ///
     /// # Errors
-    /// Any error is final: this framer gives it again and no more frames.
+    /// Any error is final: this framer returns it again and no further frames.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<Frame>, FrameError> {
         if let Some(error) = self.failed {

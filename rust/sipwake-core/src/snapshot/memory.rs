@@ -173,7 +173,7 @@ pub(crate) struct Bound {
     pub(crate) gateway: Option<Box<str>>,
     /// What was said about push with it, all of which is to be taken back; `None` where nothing was.
     pub(crate) spoken: Option<Spoken>,
-    /// The server's list named it: when it does so no more, it is gone.
+    /// The server's list named it. When it no longer does, it is gone.
     pub(crate) listed: bool,
     /// The server that took it had shown that it is one of Mizutech's.
     pub(crate) mizutech: bool,
@@ -275,7 +275,7 @@ impl TryFrom<StoredBound> for Bound {
     }
 }
 
-/// A Contact that is ours no more.
+/// A Contact that is no longer ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Former {
     pub(crate) uri: Secret,

@@ -18,8 +18,8 @@ pub(crate) use removals::{Departed, Heeded, Removal, Removals, StoredRemoval, St
 pub use removals::{MAX_ACCOUNTS, MAX_REMOVALS};
 pub(crate) use wish::{Quiet, TokenWish};
 
-/// The key of the record that holds the pending removals and, by name alone, the users who logged out lately and whom a reader
-/// without a client must heed: apart from all else, so that damage there does not lose them.
+/// The key of the record with the pending removals and, by name only, the users who logged out lately and those that a
+/// reader without a client must know. It is a record of its own, so that damage to others does not lose it.
 pub const REMOVALS: &str = "removals";
 /// The key of the record of calls that ended lately: at most 64, for an hour, as hashes alone.
 pub const CALLS: &str = "calls";
@@ -48,7 +48,7 @@ pub struct Record {
 /// How safe a record must be before what depends on it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Durability {
-    /// A wish of the user: it must survive a power cut.
+    /// A command of the user: it must survive a power cut.
     Wish,
     /// Numbers reserved and answers seen: it must survive the process. A power cut may take it back, which costs a
     /// round trip later, not a binding; and a disk's sync would cost more than the round trip that a wake takes.

@@ -17,7 +17,7 @@ pub(crate) enum TokenWish {
     NoneYet,
     /// Push to it.
     Bind(PushToken),
-    /// Push no more; the token that was bound.
+    /// Do not push any longer; the token that was bound.
     Unbind(Option<PushToken>),
 }
 

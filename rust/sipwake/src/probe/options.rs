@@ -74,7 +74,7 @@ pub(super) async fn ask(
     }
 }
 
-/// The codes upon which a REGISTER would go to another gateway say that this one is down; any other shows that it is there.
+/// The codes that make a REGISTER go to another gateway say that this one is down. Any other shows that it works.
 fn load(code: u16) -> Option<Load> {
     (!matches!(code, 408 | 500 | 503 | 504)).then_some(Load::LOW)
 }

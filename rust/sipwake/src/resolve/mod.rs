@@ -151,7 +151,7 @@ impl Addresses {
         }
     }
 
-    /// Returns what was found before, and looks it up anew behind that; else looks it up.
+    /// Returns what was found before and looks it up again in the background; without it, looks it up.
     pub(crate) async fn of(&self, hop: &Hop) -> Result<Found, FlowError> {
         if let Some(ip) = hop.host.ip() {
             let address = SocketAddr::new(ip, hop.port.unwrap_or(hop.transport.default_port()));

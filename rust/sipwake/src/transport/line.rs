@@ -49,8 +49,8 @@ impl Line {
         self.happenings.send((FlowId(self.name.load(Ordering::Relaxed)), happening)).await.ok()
     }
 
-    /// A message leaves. An answer is owed to a request for the server itself: only it can say whether the server lives. A BYE
-    /// may wait for a caller who is gone.
+    /// A message leaves. The server must answer a request for itself. Only that shows whether it is alive. A BYE may
+    /// wait for a caller who is gone.
     pub(super) fn sent(&self, bytes: &[u8]) {
         if bytes.starts_with(b"REGISTER ") || bytes.starts_with(b"OPTIONS ") {
             self.asked().get_or_insert_with(Instant::now);

@@ -14,7 +14,7 @@
         /// The category of its notifications, with the actions `answer` and `decline`.
         public nonisolated static let category = "sipwake-call"
 
-        /// To whom the token is given.
+        /// The accounts that get the token.
         public var accounts: [AccountID] {
             didSet { if accounts != oldValue { tokens.give(to: accounts) } }
         }

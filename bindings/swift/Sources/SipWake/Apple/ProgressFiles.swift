@@ -2,7 +2,7 @@
     import Foundation
 
     /// Progress beside a store that is slow, such as the Keychain: one sealed file a record, written often and never waited for. A file
-    /// belongs to one writing of its record, whose mark it begins with, and counts for nothing once that was written anew.
+    /// belongs to one writing of its record and begins with its mark. It no longer counts when the record is written again.
     struct ProgressFiles: Sendable {
         /// Encrypts and decrypts; nil from `open`: it cannot be.
         struct Seal: Sendable {

@@ -11,7 +11,7 @@
     /// All of it happens on the main queue. A call is reported before the delegate returns; iOS kills apps that don't.
     @MainActor
     public final class PushKitBridge: NSObject {
-        /// To whom the tokens are given. Set it when somebody logs in or out: who is new here gets them at once.
+        /// The accounts that get the tokens. Set it when somebody logs in or out: who is new here gets them at once.
         public var accounts: [AccountID] {
             didSet { if accounts != oldValue { tokens.give(to: accounts) } }
         }

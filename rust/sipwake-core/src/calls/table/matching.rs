@@ -71,7 +71,7 @@ impl Table {
             return Some(index);
         }
         if let Some(index) = self.entries.iter().rposition(same_id) {
-            // Another branch of it; later a hunt group that comes round once more.
+            // Another branch of it; later a hunt group that returns.
             return (since(&self.entries[index]) < BRANCHES).then_some(index);
         }
         let announced =

@@ -22,8 +22,8 @@ pub(super) fn read<'f>(fields: &'f Fields<'_>, channel: Channel) -> Option<Readi
         // It sends VoIP pushes for calls only, under whatever name the app gave to `pn-call-str`.
         (Channel::PushKit, _) => ActionKind::IncomingCall { video: false },
         (_, Some(own)) => ActionKind::custom(own),
-        // Over FCM the key may be left blank, for calls and messages alike. Waking up in silence serves both: the
-        // INVITE or MESSAGE says the rest, and no message rings.
+        // Over FCM the key may be blank, for calls and for messages. Waking up in silence serves both: the INVITE or
+        // MESSAGE says the rest, and no message rings.
         (_, None) => ActionKind::RefreshBinding,
     });
     // Name, number or URI, whichever the server had.

@@ -56,7 +56,7 @@ public enum class DigestAlgorithm {
  */
 public data class UpperServer(val server: String? = null, val proxy: String? = null, val domain: String? = null)
 
-/** What became of a token. */
+/** What happened to a token. */
 public enum class TokenOutcome {
     /** It is stored, and sent if it is new. */
     TAKEN,

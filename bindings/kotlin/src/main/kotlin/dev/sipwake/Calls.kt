@@ -47,7 +47,7 @@ public enum class EndReason {
     /** The announced INVITE never came. */
     MISSED,
 
-    /** It rang until its time was over. */
+    /** It rang until its time limit. */
     UNANSWERED,
 
     /** The user logged out. */

@@ -57,15 +57,15 @@ public enum class DiscardReason {
     OTHER,
 }
 
-/** What is known of a logged-out user's bindings. */
+/** What is known about the bindings of a user who logged out. */
 public enum class Removed {
-    /** The server lists our Contact no more, has listed it before, and all that it was told about push stood in it. */
+    /** The server no longer lists our Contact, has listed it before, and the Contact carried everything about push. */
     PROVEN,
 
-    /** The server accepted the removal, whose effect cannot be seen. */
+    /** The server accepted the removal, and its effect cannot be seen. */
     ACCEPTED,
 
-    /** Nothing was ever sent to a server, or one that never accepted anything does not know the user. */
+    /** Nothing was ever sent to a server, or a server that never accepted anything does not know the user. */
     NEVER_BOUND,
 
     /** No server could be told for 30 days, or there were too many log-outs. */
@@ -100,10 +100,10 @@ public sealed interface SipWakeEvent {
      */
     public data class RegisterDelayed(val account: AccountId, val wait: Duration) : SipWakeEvent
 
-    /** The time is over in which an account's user did not want to be disturbed: the push binding is being made again. */
+    /** Do not disturb is over: the push binding is being made again. */
     public data class DoNotDisturbOver(val account: AccountId) : SipWakeEvent
 
-    /** A push was sealed and could not be opened: it makes no sound, or over PushKit is a call from nobody known. */
+    /** A push was sealed and could not be opened. It is silent, or over PushKit a call from an unknown caller. */
     public data class PushUnopened(val problem: PayloadProblem) : SipWakeEvent
 
     /**
@@ -135,10 +135,10 @@ public sealed interface SipWakeEvent {
         /** The call's UUID: the same for its push and its INVITE. */
         public val uuid: UUID
 
-        /** Whose, once that is known. */
+        /** The account, when it is known. */
         public val account: AccountId?
 
-        /** When it reached each of its stages so far. */
+        /** When it reached each stage so far. */
         public val times: CallTimes
     }
 
@@ -151,7 +151,7 @@ public sealed interface SipWakeEvent {
     ) : Call
 
     /**
-     * The INVITE is here: the phone may ring.
+     * The INVITE is here: the phone can ring.
      *
      * @property announced whether a push had announced this call
      * @property offer the INVITE's body, for the app's media engine
@@ -178,7 +178,7 @@ public sealed interface SipWakeEvent {
         override val times: CallTimes = CallTimes(),
     ) : Call
 
-    /** A later push or request knows the caller better than what was told before. */
+    /** A later push or request names the caller better than before. */
     public data class CallerChanged(
         override val uuid: UUID,
         override val account: AccountId?,
@@ -280,7 +280,7 @@ public sealed interface SipWakeEvent {
     public data object Durable : SipWakeEvent
 
     /**
-     * Somebody on the network asked for what the app did not allow, or for what may be forged.
+     * Something on the network asked for what the app did not allow, or for what may be forged.
      *
      * @property reason what was asked for, what became of it, and what the app can do, in words
      * @property realm the realm that was asked for, where it is about one: [SipWakeClient.acceptRealm] takes it

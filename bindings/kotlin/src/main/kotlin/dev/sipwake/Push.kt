@@ -123,7 +123,7 @@ public enum class IgnoreReason {
     /** It could not be understood; see [PushDetails.problem]. */
     NOT_UNDERSTOOD,
 
-    /** Nobody is logged in whom it could be for. */
+    /** It is for nobody who is logged in. */
     LOGGED_OUT,
 
     /** The user does not want to be disturbed. */

@@ -21,11 +21,11 @@ public sealed interface Provider {
     /** Web push (RFC 8030). */
     public data object WebPush : Provider
 
-    /** Any other, by the name that `pn-provider` shall carry. */
+    /** Any other provider, by its name in `pn-provider`. */
     public data class Other(val name: String) : Provider
 }
 
-/** Which of APNs' two worlds a token belongs to. A sandbox token fails in production and the other way round. */
+/** Which of APNs' two environments a token belongs to. A sandbox token fails in production, and the reverse. */
 public enum class Environment {
     /** The server's own setting decides. */
     SERVER_DEFAULT,
@@ -67,12 +67,12 @@ public enum class Dialect {
     APP_ID_IN_HEADER,
 }
 
-/** How a binding is taken away under RFC 8599, where servers disagree. */
+/** How a binding is removed with RFC 8599, where servers differ. */
 public enum class Removal {
-    /** The very Contact that was bound, with `Expires: 0`: every registrar finds it, and OpenSIPS only finds it so. */
+    /** The exact Contact that was bound, with `Expires: 0`. Every registrar finds it, and OpenSIPS finds nothing else. */
     SAME_BINDING,
 
-    /** RFC 8599 section 4.1.2 to the letter: without `pn-prid`. */
+    /** As in RFC 8599 section 4.1.2: without `pn-prid`. */
     WITHOUT_PRID,
 
     /** Mizutech: `pn-prid=null`. */

@@ -7,7 +7,7 @@ import dev.sipwake.ffi.Registration as FfiRegistration
 import dev.sipwake.ffi.Verdict as FfiVerdict
 
 /**
- * What a registrar granted. `toString` shows no token.
+ * What a registrar answered to a REGISTER. `toString` shows no token.
  *
  * @property expires how long the binding lives
  * @property verdict what the server says about push
@@ -31,12 +31,12 @@ public data class Registration(
             "suspiciousServer=$suspiciousServer)"
 }
 
-/** Whether the app may count on being woken. */
+/** Whether the app can count on pushes. */
 public enum class Standing {
     /** The server said that it will push. */
     CONFIRMED,
 
-    /** The server accepted the REGISTER and said nothing about push; many that push never say so. */
+    /** The server accepted the REGISTER and said nothing about push. Many servers that push never say so. */
     UNCONFIRMED,
 
     /** The server said that it will not push. */

@@ -23,7 +23,7 @@ import dev.sipwake.ffi.parsePush as ffiParsePush
  * @param store where records are kept
  * @param accounts the accounts of the logged-in users; nothing is registered before [register]
  * @param listener hears of every event, beside [events]
- * @param options whom to trust, how to open payloads, who looks at the messages
+ * @param options what to trust, how to open payloads, who sees the messages
  * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for an account or an option that cannot be used
  */
 public class SipWakeClient(
@@ -70,8 +70,7 @@ public class SipWakeClient(
     public suspend fun register(account: AccountId): Unit = translating { ffi.register(account.value) }
 
     /**
-     * Hands over the push token that the provider gave. A null, empty or "not yet" token is ignored; the same token costs no
-     * traffic.
+     * Sets the push token that the provider gave. A null, empty or "not yet" token is ignored; the same token costs no traffic.
      *
      * @param alert the second token of iOS; none on Android
      * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for a token of the wrong shape, [ErrorKind.NO_PUSH],
@@ -188,8 +187,8 @@ public class SipWakeClient(
     }.toAction()
 
     /**
-     * Takes the user's wish to answer, at any moment from the push on. Once the INVITE is here,
-     * [SipWakeEvent.CallAnswerWanted] brings its offer, which [accept] answers.
+     * Answers for the user, at any time after the push. Once the INVITE is here, [SipWakeEvent.CallAnswerWanted] brings its offer, which
+     * [accept] answers.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not known, over, or accepted already
      */
@@ -259,7 +258,7 @@ public class SipWakeClient(
      */
     public suspend fun storeAvailable(): Unit = translating { ffi.storeAvailable() }
 
-    /** Says that the device's network changed: flows are opened anew, the bindings follow. */
+    /** Says that the device's network changed. The client opens its flows again, and the bindings follow. */
     public suspend fun networkChanged(): Unit = translating { ffi.networkChanged() }
 
     /** Ends the client at once: who waits gets [ErrorKind.SHUT_DOWN], [events] ends, sockets close. Bindings stay on their servers. */

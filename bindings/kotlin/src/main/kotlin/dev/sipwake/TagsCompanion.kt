@@ -34,10 +34,10 @@ public sealed interface TagsBinding {
     /** Push to this token. While there is none, nothing is said. */
     public class Token(internal val token: String?, internal val alert: String? = null) : TagsBinding
 
-    /** Push no more, but stay registered. */
+    /** Do not push any longer, but stay registered. */
     public data object Unbound : TagsBinding
 
-    /** Push no more and forget the Contact, which was bound with this token. */
+    /** Do not push any longer, and forget the Contact that was bound with this token. */
     public class LoggedOut(internal val token: String? = null, internal val alert: String? = null) : TagsBinding
 
     /** RFC 8599 section 4.1.5: is this provider supported, or, when absent, which are? */
@@ -53,7 +53,7 @@ public class TagsCompanion(push: PushConfig) : AutoCloseable {
     private val ffi = translating { FfiCompanion(push.toFfi()) }
 
     /**
-     * Returns what every REGISTER must carry: first, refresh and authenticated retry alike.
+     * Returns what every REGISTER must carry: the first, each refresh and each authenticated retry.
      *
      * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for a token of the wrong shape
      */

@@ -13,10 +13,10 @@ public open class TelecomControls {
     /** A [SipWakePhone] accepts calls by itself. */
     internal open val accepts: Boolean get() = true
 
-    /** The user pressed a volume key: the ringing shall stop, and the call can still be answered (from Android 13). */
+    /** The user pressed a volume key: the ringing must stop, and the call can still be answered (from Android 13). */
     public open fun onSilence(call: UUID) {}
 
-    /** The app shall show the call, since the phone is in another call of another app. */
+    /** The app must show the call, because the phone is in a call of another app. */
     public open fun onShowIncomingCallUi(call: UUID) {}
 
     /** The call was held, or goes on. */

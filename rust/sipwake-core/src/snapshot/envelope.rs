@@ -108,7 +108,17 @@ where
     C: FromIterator<T>,
 {
     let entries = Vec::<&RawValue>::deserialize(deserializer)?;
-    Ok(entries.into_iter().filter_map(|entry| serde_json::from_str(entry.get()).ok()).collect())
+    Ok(entries.into_iter().filter_map(|entry| read_raw(entry).ok()).collect())
+}
+
+/// Reads what a record holds as it was written. All is read as bytes: each way of reading is a copy of the code of every record.
+pub(super) fn read_raw<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Damage> {
+    read(raw.get().as_bytes())
+}
+
+/// A list in a record, read as [`each_readable`] does.
+pub(super) fn read_each<'a, T: Deserialize<'a>, C: FromIterator<T>>(raw: &'a RawValue) -> Option<C> {
+    each_readable(&mut serde_json::Deserializer::from_slice(raw.get().as_bytes())).ok()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::envelope::{Damage, ROOM, body, each_readable, read, seal, write};
+use super::envelope::{Damage, ROOM, body, read, read_each, read_raw, seal, write};
 use super::memory::Memory;
 use crate::account::{AccountConfig, AccountKey};
 use crate::push::PushConfig;
@@ -103,10 +103,9 @@ impl Removals {
         }
         let Stored { pending, departed, quiet } = read(body(record)?)?;
         let entries = pending.0.into_iter();
-        let pending =
-            entries.map(|(key, removal)| AccountKey::parse(&key).zip(serde_json::from_str(removal.get()).ok()));
-        let departed = departed.and_then(|departed| each_readable(departed).ok()).unwrap_or_default();
-        let heeded = quiet.and_then(|heeded| each_readable(heeded).ok()).unwrap_or_default();
+        let pending = entries.map(|(key, removal)| AccountKey::parse(&key).zip(read_raw(removal).ok()));
+        let departed = departed.and_then(read_each).unwrap_or_default();
+        let heeded = quiet.and_then(read_each).unwrap_or_default();
         Ok(StoredRemovals { pending: pending.collect(), departed, heeded })
     }
 

@@ -30,7 +30,7 @@ pub enum Progress {
     /// 180 (Ringing) as soon as the INVITE is here.
     #[default]
     Ringing,
-    /// 183 (Session Progress), for an app that shows the call later than it hears of it; 180 follows with
+    /// 183 (Session Progress), for an app that shows the call later; 180 follows with
     /// [`UserAgent::ringing`](crate::user_agent::UserAgent::ringing).
     Session,
 }

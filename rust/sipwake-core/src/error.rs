@@ -1,4 +1,4 @@
-//! What an app gets back when it hands in something that cannot be used.
+//! Errors for input that cannot be used.
 
 /// A field that was refused, and the rule it broke. Nothing was sent and nothing was stored.
 ///

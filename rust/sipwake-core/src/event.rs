@@ -26,7 +26,8 @@ impl FlowId {
 /// stored before what depends on it is sent.
 #[derive(Debug)]
 pub enum Output {
-    /// Store this record, or remove it, and tell what became of it ([`handle_saved`](crate::user_agent::UserAgent::handle_saved)).
+    /// Store this record, or remove it, and report the result
+    /// ([`handle_saved`](crate::user_agent::UserAgent::handle_saved)).
     Save(Record),
     /// Read the record under this key again, and hand it in ([`handle_loaded`](crate::user_agent::UserAgent::handle_loaded)).
     Load(String),
@@ -111,7 +112,7 @@ pub enum Event {
         /// Why.
         why: Unopened,
     },
-    /// A log-out is over: what the server's answer proves stands in `removed`; with several gateways, what is known the least.
+    /// A log-out is over. `removed` says what the server's response proves; with several gateways, the weakest result.
     LoggedOut {
         /// The account.
         account: AccountKey,
@@ -204,7 +205,7 @@ pub struct Registered {
     /// Our address as the server saw it (`received` and `rport`, RFC 3581).
     pub observed: Option<SocketAddr>,
     /// The proxies that the registrar wants requests outside of dialogs to pass, in this order, each as a `Route` value
-    /// (`Service-Route`, RFC 3608): for an app that sends some through another stack. None of sipwake's own are.
+    /// (`Service-Route`, RFC 3608): for an app that sends some through another stack. sipwake itself sends none.
     pub service_route: Vec<String>,
     /// The server's proof in `Authentication-Info` is wrong: somebody may be between.
     pub suspicious_server: bool,
@@ -337,13 +338,13 @@ pub enum CertificateFault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum Discard {
-    /// No SIP message.
+    /// Not a SIP message.
     #[error("not a SIP message")]
     Malformed,
     /// A response that no request of ours waits for.
     #[error("a response to nothing that was asked")]
     ForeignResponse,
-    /// A request that cannot be answered, such as an ACK for nobody.
+    /// A request that cannot be answered, such as an ACK that fits no call.
     #[error("a request that fits nothing")]
     StrayRequest,
     /// It came from a flow that is closed.
@@ -355,8 +356,9 @@ pub enum Discard {
     /// Too many calls at once.
     #[error("too many calls at once")]
     TooManyCalls,
-    /// A cancel push that names no announced call, or one whose INVITE is here under another id: it ends nothing. Whoever learnt
-    /// the token can send such; a gateway that gives the INVITE another Call-ID than its push does, too, and ends the call by SIP.
+    /// A cancel push that names no announced call, or one whose INVITE is here under another id: it ends nothing.
+    /// Somebody who learnt the token can send these. So does a gateway whose INVITE has another Call-ID than its push;
+    /// it ends the call by SIP.
     #[error("a cancel push that names no announced call")]
     StrayCancel,
 }
@@ -396,7 +398,7 @@ pub struct CallTimes {
 pub enum CallChange {
     /// A push announced it; the INVITE is on its way.
     Announced(Caller),
-    /// The INVITE is here: the phone can ring. `announced` tells whether a push came before.
+    /// The INVITE is here: the phone can ring. `announced` says whether a push came before.
     Ringing {
         /// Who calls.
         caller: Caller,
@@ -441,7 +443,7 @@ pub struct CallRequest {
     /// Its name towards [`respond_request`](crate::user_agent::UserAgent::respond_request).
     pub id: u64,
     /// Whether it waits for the app's response, for ten seconds, as
-    /// [`take_call_requests`](crate::user_agent::UserAgent::take_call_requests) wants it; else it was refused.
+    /// [`take_call_requests`](crate::user_agent::UserAgent::take_call_requests) says. Otherwise it was refused.
     pub awaits_response: bool,
     /// What is asked.
     pub kind: RequestKind,
@@ -455,7 +457,7 @@ pub enum RequestKind {
     Digit {
         /// The digit.
         digit: char,
-        /// For how long, if the caller tells.
+        /// For how long, if the caller says so.
         duration: Option<Duration>,
     },
     /// Any other INFO.
@@ -469,7 +471,7 @@ pub enum RequestKind {
     },
     /// To call somebody else and leave this call: a transfer.
     Refer {
-        /// The URI to call, as it stands in `Refer-To`, with the header fields that it wants (`?Replaces=`).
+        /// The URI to call, as in `Refer-To`, with its header fields (`?Replaces=`).
         to: String,
         /// Who asks for it, by `Referred-By`.
         by: Option<String>,
@@ -547,6 +549,6 @@ pub enum Ended {
     Unanswered,
     /// The user logged out.
     LoggedOut,
-    /// There was no call: the push woke the phone for a request inside a call that goes on (RFC 8599 section 6).
+    /// There was no call: the push woke the phone for a request inside a call that continues (RFC 8599 section 6).
     NoCall,
 }

@@ -1,8 +1,8 @@
 //! Judges a push, once: is it for somebody who is logged in, of a call that is not over, and which call is it?
 //!
-//! A [`Gate`] is a small copy of what the client knows. Whoever drives the client publishes a new one whenever something
-//! changed, so that a push is judged without waiting for the client. What the platform was told then, action and UUID, is
-//! what [`handle_push`](crate::user_agent::UserAgent::handle_push) acts on.
+//! A [`Gate`] is a small copy of what the client knows. The driver publishes a new one whenever something changes, so
+//! that a push is judged without waiting for the client. [`handle_push`](crate::user_agent::UserAgent::handle_push)
+//! acts on what the platform was told then, action and UUID.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,9 +135,9 @@ impl Gate {
         Self { users, unknown, all_quiet_until: 0, all_sealed: false, calls, past, window, judged }
     }
 
-    /// A gate for a process without a client, which knows of the users that they are logged out, do not want to be disturbed, or believe
-    /// sealed pushes only, and nothing else: from the stored record [`REMOVALS`](crate::snapshot::REMOVALS), if there is one. It silences
-    /// pushes that name such a user and, while none of them wants to be disturbed, all.
+    /// Returns a gate for a process without a client, from the stored record [`REMOVALS`](crate::snapshot::REMOVALS).
+    /// It only knows which users logged out, do not want to be disturbed, or believe sealed pushes only. It silences
+    /// pushes that name such a user, and every push while no user may be disturbed.
     pub fn of_log_outs(removals: Option<&[u8]>) -> Self {
         let stored = removals.and_then(|record| Removals::open(record).ok()).unwrap_or_default();
         let StoredRemovals { pending, departed, heeded } = stored;

@@ -4,9 +4,9 @@
 //!
 //! Hand in what happened (`handle_*`, or one of the app's commands). Then drain [`UserAgent::poll_output`] until it
 //! returns `None`, and do what it says *in that order*. Then sleep until [`UserAgent::poll_timeout`] or until something
-//! else happens. An [`Output::Save`] comes before the bytes that depend on it: store it before you send them, and tell
-//! a failure with [`UserAgent::handle_saved`] before you poll on. With a store that answers later, say
-//! [`UserAgent::hold_until_saved`] first: then the queue stands still at each save until it is answered.
+//! else happens. An [`Output::Save`] comes before the bytes that depend on it. Store it before you send them, and
+//! report a failure with [`UserAgent::handle_saved`] before you poll again. With an asynchronous store, call
+//! [`UserAgent::hold_until_saved`] first. Then the queue stops at each save until it is answered.
 
 mod beside;
 
@@ -221,9 +221,9 @@ impl UserAgent {
         Ok(())
     }
 
-    /// Takes the push token that the provider gave. The same token again costs nothing; a new one is sent at once where
-    /// the account is registered (by this process or an earlier one), and its binding replaces the old one's. Anywhere else it
-    /// waits for [`register`](Self::register).
+    /// Takes the push token that the provider gave. The same token again costs nothing. If the account is registered
+    /// (by this process or an earlier one), a new token is sent at once, and its binding replaces the old one.
+    /// Otherwise it waits for [`register`](Self::register).
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -256,10 +256,10 @@ impl UserAgent {
     /// Has an account's user not disturbed until then, as time since 1970 ([`Duration::MAX`]: until further notice), or with `None`, or a
     /// time that has passed, disturbed again.
     ///
-    /// Meanwhile the registration stays without a push binding: it is taken back as [`unbind_push`](Self::unbind_push)
-    /// does, and no push makes a sound. At the time it comes back by itself, with the token that is known by then, and
-    /// [`Event::DoNotDisturbOver`] tells; a process that was not there catches up once the account is added. A call
-    /// whose INVITE reaches a client that runs is told as ever. If somebody sets the clock back to before this call,
+    /// Meanwhile the account stays registered without a push binding, as after [`unbind_push`](Self::unbind_push), and
+    /// no push makes a sound. When the time is over, it comes back with the newest token, and
+    /// [`Event::DoNotDisturbOver`] says so. A process that is not running then does this when the account is added. A
+    /// running client still reports a call whose INVITE arrives. If somebody sets the clock back to before this call,
     /// the length that was asked for counts.
     ///
     /// # Errors
@@ -284,9 +284,10 @@ impl UserAgent {
     /// Removes the binding and the account. The log-out is stored first. It is repeated with back-off until the server
     /// confirms it, by later processes too; only HA1 is kept of the credentials.
     ///
-    /// Where no server has asked for credentials before, that is HA1 for the configured realm or the AOR's domain. A later
-    /// process that is asked for another realm tells [`Failure::Unanswerable`](crate::event::Failure::Unanswerable) and
-    /// waits: [`add_account`](Self::add_account) with the password and a second `log_out` deliver it.
+    /// Where no server has asked for credentials before, that is HA1 for the configured realm or the AOR's domain. A
+    /// later process that is asked for another realm fails with
+    /// [`Failure::Unanswerable`](crate::event::Failure::Unanswerable) and waits: [`add_account`](Self::add_account)
+    /// with the password and a second `log_out` deliver it.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -312,9 +313,9 @@ impl UserAgent {
         Ok(())
     }
 
-    /// Takes another realm for `X-PIID` than the one that it was pinned to: the app was told of it by
-    /// [`Warning::PinnedRealmChanged`](crate::trust::Warning::PinnedRealmChanged), and somebody confirmed it. Sent at once.
-    /// A realm that the account's configuration names stays above it.
+    /// Accepts another realm for `X-PIID` than the pinned one, after
+    /// [`Warning::PinnedRealmChanged`](crate::trust::Warning::PinnedRealmChanged) and somebody's confirmation. Sent at
+    /// once. A realm that the account's configuration names stays above it.
     ///
     /// # Errors
     /// A [`FieldError`] for the field `realm`, or for `account` when there is no such account.
@@ -328,9 +329,9 @@ impl UserAgent {
         Ok(())
     }
 
-    /// Says that a server may hold a binding of which no record tells: an earlier installation's, or another program's. A
-    /// [`log_out`](Self::log_out) then asks the server to remove what the account's token and settings would have bound, and
-    /// whatever of ours it lists in its answer.
+    /// Says that a server may hold a binding that no record knows: from an earlier installation or another program. A
+    /// [`log_out`](Self::log_out) then asks the server to remove what the account's token and settings would have
+    /// bound, and whatever of ours it lists in its answer.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -352,8 +353,8 @@ impl UserAgent {
         Ok(())
     }
 
-    /// Has the record [`PUSHES_OPENED`] stored. Nothing waits for it; where the store refuses it, [`Event::StoreFailed`] tells, and it is
-    /// stored again with back-off.
+    /// Has the record [`PUSHES_OPENED`] stored. Nothing waits for it. If the store refuses it, [`Event::StoreFailed`]
+    /// says so, and it is stored again with back-off.
     #[cfg(feature = "sealed")]
     pub fn save_opened(&mut self, record: Vec<u8>, now: Now) {
         self.outbox.at(now);
@@ -388,10 +389,10 @@ impl UserAgent {
         self.calls.set_policy(policy);
     }
 
-    /// Says that the phone rings: the callers of [`Progress::Session`](crate::call::Progress::Session) hear 180, one who
-    /// required reliable responses once its PRACK of the 183 is here (RFC 3262 section 3).
+    /// Says that the phone rings. With [`Progress::Session`](crate::call::Progress::Session) the caller now gets 180;
+    /// if they required reliable responses, after their PRACK of the 183 (RFC 3262 section 3).
     ///
-    /// Returns `false` for a call that is not ringing, or whose caller has heard so.
+    /// Returns `false` for a call that is not ringing, or whose caller already knows it.
     pub fn ringing(&mut self, call: Uuid, now: Now) -> bool {
         self.outbox.at(now);
         self.wish(now, |calls, cx| calls.ringing(call, cx))
@@ -399,9 +400,9 @@ impl UserAgent {
 
     /// Answers for the user, at any time after the push.
     ///
-    /// When the INVITE is here, now or later, [`AnswerWanted`](crate::event::CallChange::AnswerWanted) tells its offer; the
-    /// app then calls [`accept`](Self::accept) with its session description. Returns `false` for a call that is not known,
-    /// over, or accepted already.
+    /// When the INVITE is here, now or later, [`AnswerWanted`](crate::event::CallChange::AnswerWanted) brings its
+    /// offer. Then the app calls [`accept`](Self::accept) with its session description. Returns `false` for a call that
+    /// is not known, over, or accepted already.
     pub fn answer(&mut self, call: Uuid, now: Now) -> bool {
         self.outbox.at(now);
         self.wish(now, |calls, cx| calls.answer(call, cx))
@@ -437,15 +438,16 @@ impl UserAgent {
         self.wish(now, |calls, cx| calls.respond_offer(call, answer, cx))
     }
 
-    /// Says whether the app answers what a caller asks inside a call and only an app can do: INFO (digits, for example) and REFER
-    /// (a transfer), with [`respond_request`](Self::respond_request). Not by default: then the app is told of them, while an INFO
-    /// with a body hears 415 and a REFER 405.
+    /// Says whether the app answers what a caller asks inside a call and only an app can do: INFO (digits, for example)
+    /// and REFER (a transfer), with [`respond_request`](Self::respond_request). Off by default: then the app is told
+    /// about them, while an INFO with a body gets 415 and a REFER 405.
     pub fn take_call_requests(&mut self, take: bool) {
         self.calls.take_requests(take);
     }
 
     /// Responds to an [`Asked`](crate::event::CallChange::Asked) that awaits it, with a status from 200 to 699; another becomes
-    /// 500. A REFER that is taken hears 202 and one NOTIFY, that the app tries; how it went is for the app to tell by hanging up.
+    /// 500. A REFER that is accepted gets 202 and one NOTIFY, which says that the app tries. The app hangs up when it
+    ///      is done.
     ///
     /// Returns `false` if nothing of that name awaits a response.
     pub fn respond_request(&mut self, call: Uuid, request: u64, status: u16, now: Now) -> bool {
@@ -507,7 +509,7 @@ impl UserAgent {
         self.settle(now);
     }
 
-    /// A gateway was probed: `answer` is the load that it told, `None` when there was no answer or a bad one. It counts from
+    /// A gateway was probed: `answer` is the load that it reported, or `None` without a usable response. It counts from
     /// the next refresh on. Gateways are named by their place in the account's list.
     ///
     /// # Errors
@@ -524,7 +526,8 @@ impl UserAgent {
     }
 
     /// The flow that is being opened leads over another transport than its hop names, because the DNS says so (RFC 3263
-    /// section 4.1). Ignored for a hop whose transport was given, and where it would lead from a secure transport to a clear one.
+    /// section 4.1). Ignored for a hop with a given transport, and if it would lead from a secure transport to a clear
+    /// one.
     pub fn handle_flow_transport(&mut self, flow: FlowId, transport: Transport) {
         self.flows.choose_transport(flow, transport);
     }
@@ -643,8 +646,8 @@ impl UserAgent {
     /// Takes what became of an [`Output::Save`]. A record that the store refused is stored again after 5 seconds, then after
     /// twice as long each time, at most ten minutes, until the store takes it.
     ///
-    /// Unless the driver has said [`hold_until_saved`](Self::hold_until_saved), a failure is told before the next
-    /// [`poll_output`](Self::poll_output), and to poll on without an answer says that the record is stored.
+    /// Without [`hold_until_saved`](Self::hold_until_saved), report a failure before the next
+    /// [`poll_output`](Self::poll_output). Polling without an answer means that the record is stored.
     pub fn handle_saved(&mut self, id: SaveId, result: Result<(), String>, now: Now) {
         self.outbox.at(now);
         self.unsaved.settle(now.boot);
@@ -710,7 +713,7 @@ impl UserAgent {
         self.store_again(now);
     }
 
-    /// Whether everything that the app asked for is stored. Where it is not, [`Event::Durable`] tells when it is.
+    /// Whether everything that the app asked for is stored. If it is not, [`Event::Durable`] says when it is.
     pub fn is_durable(&self) -> bool {
         !self.unread.withholds_a_wish() && !self.unsaved.holds_a_wish()
     }
@@ -743,8 +746,8 @@ impl UserAgent {
         output
     }
 
-    /// Returns the black box as it is to be stored under [`RECORD`], if what it tells of wakes has changed: so that they survive
-    /// the process. Ask after [`poll_output`](Self::poll_output) has returned `None`, store it as [`Durability::Progress`], and
+    /// Returns the black box to store under [`RECORD`], if its wakes have changed, so that they survive the process.
+    /// Ask after [`poll_output`](Self::poll_output) has returned `None`, store it as [`Durability::Progress`], and
     /// never mind a failure: nothing waits for it.
     pub fn poll_record(&mut self) -> Option<Vec<u8>> {
         if self.unread.holds(RECORD) { None } else { self.outbox.recorder().take_unsaved() }
@@ -787,7 +790,7 @@ impl UserAgent {
         self.registration_of(key)?.verdict()
     }
 
-    /// Returns the route that the registrar last asked for (`Service-Route`, RFC 3608); empty where it asked for none.
+    /// Returns the route that the registrar last asked for (`Service-Route`, RFC 3608); empty if it asked for none.
     ///
     /// # Errors
     /// [`NoSuchAccount`].

@@ -72,7 +72,7 @@ pub enum Credentials {
     },
 }
 
-/// Mizutech's `X-Sy.*` request headers: which SIP server stands behind the gateway.
+/// Mizutech's `X-Sy.*` request headers: which SIP server is behind the gateway.
 #[derive(Debug, Clone, Default, PartialEq, Eq, uniffi::Record)]
 pub struct UpperServer {
     /// `X-Sy.Uppersrv`: the target SIP server.
@@ -132,8 +132,8 @@ pub struct AccountConfig {
     /// Lets `X-PIID`, which is as good as the password, leave over a transport that others can read.
     #[uniffi(default = false)]
     pub allow_cleartext_secrets: bool,
-    /// The weakest hash that a challenge may ask for; one that asks for less is refused and told. Any is answered when absent,
-    /// except on a network where the same realm asked for more before.
+    /// The weakest hash that a challenge may ask for. One that asks for less is refused, with a warning. If absent, any
+    /// is accepted, except on a network where the same realm asked for more before.
     #[uniffi(default = None)]
     pub minimum_digest: Option<DigestAlgorithm>,
     /// Takes no 2xx for a success unless the server proves that it knows the password (`rspauth`, RFC 7616 section 3.5).
@@ -146,12 +146,13 @@ pub struct AccountConfig {
     /// `gateways` with push settings that name the `X-MPUSH` dialect.
     #[uniffi(default = None)]
     pub send_piid: Option<bool>,
-    /// Sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a host that this
-    /// configuration names, and never where a redirect led. Every hop that sees it can forge sealed pushes.
+    /// Sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a
+    /// host in this configuration, and never to a redirect's target. Every hop that sees it can forge sealed pushes.
     #[uniffi(default = false)]
     pub send_push_key: bool,
-    /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push registers like one
-    /// without content, and announces and ends no call; over PushKit, which wants to see a call, it is one from an unknown caller.
+    /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Another push
+    /// registers like one without content, and announces and ends no call. Over PushKit, which needs a call, it is one
+    /// from an unknown caller.
     #[uniffi(default = false)]
     pub sealed_pushes_only: bool,
     /// Registers again with the address that the server saw (RFC 3581), for servers that do not use it by themselves.

@@ -141,7 +141,7 @@ impl SipWakeClient {
 
     /// Hands over the push token that the provider gave: the one for calls (FCM's, PushKit's) and, on iOS, the one for alerts.
     ///
-    /// A null, empty or "not yet" token is ignored; the same token costs no traffic.
+    /// A null or empty token is ignored. The same token again costs no traffic.
     ///
     /// # Errors
     /// `InvalidField` for a token of the wrong shape, `NoPush` for an account without push settings, `NoSuchAccount`,
@@ -306,8 +306,9 @@ impl SipWakeClient {
         self.unless_over(self.client.network_changed()).await
     }
 
-    /// Returns why the phone rang, or did not, as JSON: what was decided in codes and numbers, with what the app knows of `phone`.
-    /// Nobody's name, number, token or address is in it, so that it can be sent unread; `sipwake explain` reads it.
+    /// Returns why the phone rang, or did not, as JSON: what was decided in codes and numbers, with what the app knows
+    /// of `phone`. It has no name, number, token or address, so users can send it without reading it. `sipwake explain`
+    /// reads it.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -317,8 +318,8 @@ impl SipWakeClient {
 
     /// Says what a push means for the operating system, at once, and wakes the account behind it.
     ///
-    /// Waits for no network, no lock and no task. Whatever the payload, there is an action; for a PushKit push it is one
-    /// that can be shown to CallKit. A push for a logged-out user, or of a call that is over, makes no sound.
+    /// It waits for no network, lock or task. Whatever the payload, there is an action; for a PushKit push it is one
+    /// that can be shown to CallKit. A push for a user who logged out, or for a call that is over, makes no sound.
     ///
     /// # Errors
     /// None of its own: the `Result` is there so that a bug is an error in Swift, too.

@@ -18,10 +18,10 @@ pub struct Tag {
     pub value: Option<String>,
 }
 
-/// What a REGISTER must carry so that the server knows where to push to. Holds tokens: not for logs.
+/// What a REGISTER must carry so that the server knows where to push. Holds tokens: not for logs.
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 pub struct RegisterTags {
-    /// Header fields of their own, such as `X-MPUSH`.
+    /// Header fields, such as `X-MPUSH`.
     pub headers: Vec<NamedValue>,
     /// Parameters of the Contact URI, inside `<` and `>`, such as `pn-prid`.
     pub uri_params: Vec<Tag>,

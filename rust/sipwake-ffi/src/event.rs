@@ -251,7 +251,7 @@ pub enum FailureKind {
 /// Why something from the network was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum DiscardReason {
-    /// No SIP message.
+    /// Not a SIP message.
     Malformed,
     /// A response that no request of ours waits for.
     ForeignResponse,

@@ -21,7 +21,7 @@ pub enum Channel {
     WebPush,
 }
 
-/// A payload as the operating system hands it over.
+/// A payload as the operating system delivers it.
 #[derive(Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum PushPayload {
     /// JSON text; whatever else it is, there is an action for it.
@@ -76,7 +76,7 @@ pub enum AppState {
     NotRunning,
 }
 
-/// What the operating system says about a push beside its content. Leave out what is not known.
+/// What the operating system says about a push besides its content. Leave out what is not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, uniffi::Record)]
 pub struct PushHints {
     /// `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later). Unknown means yes.
@@ -119,7 +119,7 @@ pub enum PushKind {
     },
     /// A message is waiting.
     Chat {
-        /// Its MIME type, where the payload tells.
+        /// Its MIME type, if the payload has it.
         mime_type: Option<String>,
     },
     /// A call that was announced is over.
@@ -154,7 +154,7 @@ pub enum IgnoreReason {
     NoRoom,
 }
 
-/// Why a payload could not be understood. A VoIP push is a call from an unknown caller all the same.
+/// Why a payload could not be understood. A VoIP push is still a call from an unknown caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum PayloadProblem {
     /// There was nothing in it.
@@ -263,7 +263,7 @@ impl From<payload::Duty> for Duty {
 pub struct PushAction {
     /// What the push asks for.
     pub kind: PushKind,
-    /// What the operating system must be told, at once and on the same thread.
+    /// What to tell the operating system, at once and on the same thread.
     pub duty: Duty,
     /// The way the push came.
     pub channel: Channel,
@@ -275,7 +275,7 @@ pub struct PushAction {
     pub account: Option<String>,
     /// The caller's or sender's number or URI, as the payload spells it.
     pub caller: Option<String>,
-    /// The caller's or sender's name, where it differs from `caller`.
+    /// The caller's or sender's name, if it differs from `caller`.
     pub display_name: Option<String>,
     /// What to show as the caller: the name, else the number or URI, else nothing at all.
     pub caller_label: Option<String>,
@@ -285,14 +285,14 @@ pub struct PushAction {
     pub text: Option<String>,
     /// The Call-ID of the call or of the chat's MESSAGE, where the payload tells.
     pub call_id: Option<String>,
-    /// The call's UUID, the same for its push, its INVITE and its cancel. Any other push gets one of its own, for the
-    /// call that CallKit is told of and sees ended at once.
+    /// The call's UUID, the same for its push, its INVITE and its cancel. Any other push gets a new one, for the call
+    /// that is reported to CallKit and ended at once.
     pub uuid: String,
     /// Milliseconds until the call is over unless its INVITE has come. Calls only.
     pub time_left_ms: Option<u64>,
     /// The server sent the push with high priority, and it was delivered with normal priority.
     pub downgraded: bool,
-    /// Whoever knows the token may have written this: what it says of the caller is a claim until the INVITE comes.
+    /// Anybody who knows the token can have sent this. What it says about the caller is a claim until the INVITE comes.
     pub unverified: bool,
 }
 

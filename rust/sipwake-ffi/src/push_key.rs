@@ -30,7 +30,8 @@ impl SipWakeClient {
         self.with_keys(|client| client.push_key().map(Into::into)).await
     }
 
-    /// Makes a new key pair for sealed pushes and returns its public part. The former one opens what is under way for another 30 days.
+    /// Makes a new key pair for sealed pushes and returns its public part. The former one still opens pushes for 30
+    /// days.
     ///
     /// # Errors
     /// As `push_key`.
@@ -38,8 +39,8 @@ impl SipWakeClient {
         self.with_keys(|client| client.rotate_push_key().map(Into::into)).await
     }
 
-    /// Takes a key for sealed pushes that a server has handed over in a secure way: 32 bytes in base64url, under the name by which its
-    /// pushes call it. The same name again replaces the key.
+    /// Imports a key for sealed pushes from a server, received over a secure connection: 32 bytes in base64url, with
+    /// the name that the pushes use for it. The same name again replaces the key.
     ///
     /// # Errors
     /// `InvalidField`, which says what is wrong with it, or as `push_key`.
@@ -47,7 +48,7 @@ impl SipWakeClient {
         self.with_keys(move |client| client.import_push_key(&id, &key)).await
     }
 
-    /// Forgets a key that a server has handed over. Returns whether there was one.
+    /// Forgets an imported key. Returns whether there was one.
     ///
     /// # Errors
     /// As `push_key`.

@@ -57,7 +57,7 @@ public enum Credentials: Hashable, Sendable, Redacted {
     public var description: String { "Credentials(…)" }
 }
 
-/// Mizutech's `X-Sy.*` request headers: which SIP server stands behind the gateway.
+/// Mizutech's `X-Sy.*` request headers: which SIP server is behind the gateway.
 public struct UpperServer: Hashable, Sendable {
     /// `X-Sy.Uppersrv`: the target SIP server.
     public var server: String?
@@ -116,11 +116,11 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
     /// Whether `X-PIID` is sent; nil: where a gateway or server of Mizutech's is configured, by a mode, by `upper`, or by
     /// `gateways` with push settings that name the `X-MPUSH` dialect.
     public var sendPIID: Bool?
-    /// Sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a host that this
-    /// configuration names, and never where a redirect led. Every hop that sees it can forge sealed pushes.
+    /// Sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a host in this
+    /// configuration, and never to a redirect's target. Every hop that sees it can forge sealed pushes.
     public var sendPushKey: Bool
-    /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push registers like one
-    /// without content, and announces and ends no call; over PushKit, which wants to see a call, it is one from an unknown caller.
+    /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Another push registers like one without
+    /// content, and announces and ends no call. Over PushKit, which needs a call, it is one from an unknown caller.
     public var sealedPushesOnly: Bool
     /// Registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that send calls to the
     /// Contact itself, whatever they saw. Not for WebSocket, whose Contact is no address.

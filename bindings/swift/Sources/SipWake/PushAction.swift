@@ -21,7 +21,7 @@ public enum AppState: Hashable, Sendable {
     case notRunning
 }
 
-/// What the operating system says about a push beside its content. Leave out what is not known.
+/// What the operating system says about a push besides its content. Leave out what is not known.
 public struct PushHints: Hashable, Sendable {
     /// `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later); nil counts as yes.
     public var mustReport: Bool?
@@ -67,7 +67,7 @@ public struct IgnoreReason: OpenName {
     public static let noRoom = Self(rawValue: "noRoom")
 }
 
-/// Why a payload could not be understood. A VoIP push is a call from an unknown caller all the same.
+/// Why a payload could not be understood. A VoIP push is still a call from an unknown caller.
 public struct PayloadProblem: OpenName {
     public let rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
@@ -135,7 +135,7 @@ public enum Duty: Hashable, Sendable {
 public struct PushAction: Equatable, Sendable, Redacted {
     /// What the push asks for.
     public let kind: PushKind
-    /// What the operating system must be told, at once and on the same thread.
+    /// What to tell the operating system, at once and on the same thread.
     public let duty: Duty
     /// The way the push came.
     public let channel: Channel
@@ -159,7 +159,7 @@ public struct PushAction: Equatable, Sendable, Redacted {
     public let uuid: UUID
     /// How long until the call is over unless its INVITE has come. Calls only.
     public let timeLeft: Duration?
-    /// Whoever knows the token may have written this: what it says of the caller is a claim until the INVITE comes.
+    /// Anybody who knows the token can have sent this. What it says about the caller is a claim until the INVITE comes.
     public let unverified: Bool
 
     public var description: String { "PushAction(\(kind), \(duty), \(channel), \(uuid))" }

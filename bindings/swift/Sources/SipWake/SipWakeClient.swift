@@ -147,8 +147,7 @@ public final class SipWakeClient: Sendable {
     ///
     /// Meanwhile the registration stays without a push binding, and no push makes a sound; a VoIP push that comes all the same is reported
     /// without a name and ended. At the time the binding comes back by itself (``SipWakeEvent/doNotDisturbOver(account:)``); an app that
-    /// does not run then catches up at its next start, as no push can start it. A call whose INVITE reaches a client that runs is told as
-    /// ever.
+    /// does not run then catches up at its next start, as no push can start it. A running client still reports a call whose INVITE arrives.
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     @discardableResult
@@ -172,22 +171,22 @@ public final class SipWakeClient: Sendable {
         PushKey(try await waiting { [ffi] in try await ffi.pushKey() })
     }
 
-    /// Makes a new key pair for sealed pushes and returns its public part. The former one opens what is under way for another 30 days.
+    /// Makes a new key pair for sealed pushes and returns its public part. The former one still opens pushes for 30 days.
     ///
     /// - Throws: as ``pushKey()``.
     public func rotatePushKey() async throws -> PushKey {
         PushKey(try await waiting { [ffi] in try await ffi.rotatePushKey() })
     }
 
-    /// Takes a key for sealed pushes that a server has handed over in a secure way: 32 bytes in base64url, under the name by which its
-    /// pushes call it. The same name again replaces the key.
+    /// Imports a key for sealed pushes from a server, received over a secure connection: 32 bytes in base64url, with the name that the
+    /// pushes use for it. The same name again replaces the key.
     ///
     /// - Throws: ``SipWakeError/invalidField(name:reason:)``, or as ``pushKey()``.
     public func importPushKey(_ key: String, id: String) async throws {
         try await waiting { [ffi] in try await ffi.importPushKey(id: id, key: key) }
     }
 
-    /// Forgets a key that a server has handed over. Returns whether there was one.
+    /// Forgets an imported key. Returns whether there was one.
     ///
     /// - Throws: as ``pushKey()``.
     @discardableResult
@@ -231,8 +230,8 @@ public final class SipWakeClient: Sendable {
         try await waiting { [ffi] in try await ffi.queryPush(account: account.rawValue, provider: provider) }
     }
 
-    /// Returns why the phone rang, or did not, as JSON: what was decided in codes and numbers, with what the app knows of its `phone`.
-    /// Nobody's name, number, token or address is in it, so that it can be sent unread; `sipwake explain` reads it.
+    /// Returns why the phone rang, or did not, as JSON: what was decided in codes and numbers, with what the app knows of its `phone`. It
+    /// has no name, number, token or address, so users can send it without reading it. `sipwake explain` reads it.
     ///
     /// - Throws: ``SipWakeError/shutDown``.
     public func report(_ phone: PhoneState? = nil) async throws -> String {
@@ -241,8 +240,8 @@ public final class SipWakeClient: Sendable {
 
     /// Says what a push means for the operating system, at once, and wakes the account behind it.
     ///
-    /// Waits for no network, no lock and no task, and never throws: whatever the payload, there is an action; for a PushKit push
-    /// it is one that can be shown to CallKit. A push for a logged-out user, or of a call that is over, makes no sound.
+    /// Waits for no network, no lock and no task, and never throws: whatever the payload, there is an action; for a PushKit push it is one
+    /// that can be shown to CallKit. A push for a user who logged out, or for a call that is over, makes no sound.
     public func push(_ payload: [AnyHashable: Any], channel: Channel, hints: PushHints = PushHints()) -> PushAction {
         push(json: json(payload), channel: channel, hints: hints)
     }

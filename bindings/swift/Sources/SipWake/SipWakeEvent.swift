@@ -125,7 +125,7 @@ public struct DiscardReason: OpenName {
     public let rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
 
-    /// No SIP message.
+    /// Not a SIP message.
     public static let malformed = Self(rawValue: "malformed")
     /// A response that no request of ours waits for.
     public static let foreignResponse = Self(rawValue: "foreignResponse")

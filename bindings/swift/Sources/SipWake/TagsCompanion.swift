@@ -10,9 +10,9 @@ public struct Tag: Hashable, Sendable, Redacted {
     public var description: String { value == nil ? name : "\(name)=…" }
 }
 
-/// What a REGISTER must carry so that the server knows where to push to. Holds tokens: not for logs.
+/// What a REGISTER must carry so that the server knows where to push. Holds tokens: not for logs.
 public struct RegisterTags: Hashable, Sendable, Redacted {
-    /// Header fields of their own, such as `X-MPUSH`.
+    /// Header fields, such as `X-MPUSH`.
     public let headers: [NamedValue]
     /// Parameters of the Contact URI, inside `<` and `>`, such as `pn-prid`.
     public let uriParams: [Tag]

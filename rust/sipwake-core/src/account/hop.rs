@@ -50,17 +50,18 @@ impl Transport {
             .find(|transport| transport.param().eq_ignore_ascii_case(text))
     }
 
-    /// Returns `true` where the bytes arrive in order or not at all, so that nothing is retransmitted (RFC 3261 17.1.2.2).
+    /// Returns `true` if the bytes arrive in order or not at all, so that nothing is retransmitted (RFC 3261 section
+    /// 17.1.2.2).
     pub fn is_reliable(self) -> bool {
         self != Self::Udp
     }
 
-    /// Returns `true` where nobody on the way can read along.
+    /// Returns `true` if nobody on the path can read the messages.
     pub fn is_secure(self) -> bool {
         matches!(self, Self::Tls | Self::Wss)
     }
 
-    /// Returns `true` where each message is a WebSocket message of its own (RFC 7118).
+    /// Returns `true` if each SIP message is one WebSocket message (RFC 7118).
     pub fn is_websocket(self) -> bool {
         matches!(self, Self::Ws | Self::Wss)
     }

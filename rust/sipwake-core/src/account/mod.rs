@@ -30,7 +30,8 @@ impl Aor {
     /// Parses an address of record, with or without its scheme.
     ///
     /// # Errors
-    /// A [`FieldError`] for the field `aor` when the text is no SIP URI with a user part, or carries parameters, headers or a password.
+    /// A [`FieldError`] for the field `aor` if the text is not a SIP URI with a user part, or has parameters, headers
+    /// or a password.
     ///
     /// ```
     /// use sipwake_core::account::Aor;
@@ -61,7 +62,7 @@ impl Aor {
         Self { text: uri.to_string().into(), user: (begin, end) }
     }
 
-    /// Returns the user part as it stands in the URI, escapes included.
+    /// Returns the user part as it is in the URI, escapes included.
     pub fn user(&self) -> &str {
         &self.text[usize::from(self.user.0)..usize::from(self.user.1)]
     }
@@ -78,7 +79,7 @@ impl std::fmt::Display for Aor {
     }
 }
 
-/// Mizutech's `X-Sy.*` request headers: which SIP server stands behind the gateway.
+/// Mizutech's `X-Sy.*` request headers: which SIP server is behind the gateway.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpperServer {
     /// `X-Sy.Uppersrv`: the target SIP server.
@@ -111,7 +112,7 @@ pub struct AccountConfig {
     pub gateways: Vec<String>,
     /// The server behind the gateway.
     pub upper: UpperServer,
-    /// The realm of the upper server, for `X-PIID`, when it is known beforehand; else it is learnt from the challenge.
+    /// The realm of the upper server, for `X-PIID`, if it is known. Otherwise it is learnt from the challenge.
     pub realm: Option<String>,
     /// The transport, where no URI names one.
     pub transport: Option<Transport>,
@@ -130,8 +131,9 @@ pub struct AccountConfig {
     /// Lets `X-PIID`, which is as good as the password, leave over a transport that others can read.
     #[serde(default)]
     pub allow_cleartext_secrets: bool,
-    /// The weakest hash that a challenge may ask for; one that asks for less is refused and told. `-sess` means the same as its
-    /// base. Any is answered when absent, except on a network where the same realm asked for more before.
+    /// The weakest hash that a challenge may ask for. One that asks for less is refused, with a warning. `-sess` means
+    /// the same as its base. If absent, any is accepted, except on a network where the same realm asked for more
+    /// before.
     #[serde(default)]
     pub minimum_digest: Option<Algorithm>,
     /// Takes no 2xx for a success unless the server proves that it knows the password (`rspauth`, RFC 7616 section 3.5). Few
@@ -146,18 +148,19 @@ pub struct AccountConfig {
     /// the `X-MPUSH` dialect. A plain registrar does not get it.
     #[serde(default)]
     pub send_piid: Option<bool>,
-    /// Sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a host that this
-    /// configuration names, and never where a redirect led. Every hop that sees it can forge sealed pushes.
+    /// Sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a
+    /// host in this configuration, and never to a redirect's target. Every hop that sees it can forge sealed pushes.
     #[serde(default)]
     pub send_push_key: bool,
-    /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push registers like one
-    /// without content, and announces and ends no call; over PushKit, which wants to see a call, it is one from an unknown caller.
+    /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Another push
+    /// registers like one without content, and announces and ends no call. Over PushKit, which needs a call, it is one
+    /// from an unknown caller.
     #[serde(default)]
     pub sealed_pushes_only: bool,
 }
 
 impl AccountConfig {
-    /// Returns a configuration with an AOR and a password, and the defaults for all else.
+    /// Returns a configuration with an AOR and a password, and defaults for the rest.
     pub fn new(aor: impl Into<String>, password: impl Into<String>) -> Self {
         Self {
             aor: aor.into(),
@@ -457,7 +460,7 @@ impl Account {
         self.sealed_pushes_only
     }
 
-    /// Returns where a REGISTER may be sent, best first; never empty.
+    /// Returns the servers that a REGISTER can go to, best first; never empty.
     pub fn hops(&self) -> &[Hop] {
         &self.hops
     }

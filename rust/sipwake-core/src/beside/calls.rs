@@ -72,11 +72,11 @@ pub(super) fn refusal(state: Option<State>) -> Option<u16> {
 }
 
 impl Companion {
-    /// An INVITE outside of a dialog came to the other stack, for this account; `headers` are all of its header fields, or at
-    /// least `From`, `Call-ID`, and where it has them `P-Asserted-Identity`, `X-Push-ID` and their like.
+    /// An INVITE outside of a dialog came to the other stack, for this account; `headers` are all of its header fields,
+    /// or at least `From`, `Call-ID` and, if it has them, `P-Asserted-Identity` and `X-Push-ID`.
     ///
     /// # Errors
-    /// [`Error::NoSuchAccount`], [`Error::Lacks`] and what else may be wrong with headers.
+    /// [`Error::NoSuchAccount`], [`Error::Lacks`], and other errors of headers.
     pub fn invited(&mut self, account: &AccountKey, headers: &[(&str, &str)], now: Now) -> Result<Invite, Error> {
         self.agent.registration(account)?;
         let invite = headers::message("INVITE sip:beside.invalid SIP/2.0", headers)?;
@@ -100,8 +100,8 @@ impl Companion {
         Ok(invited)
     }
 
-    /// The user wants to answer, at any moment from the push on. Returns whether the INVITE is here: then the other stack accepts
-    /// it now; else [`invited`](Self::invited) says [`Invite::Accept`] when it comes.
+    /// The user wants to answer, at any moment from the push on. Returns whether the INVITE is here. Then the other
+    /// stack accepts it now. Otherwise [`invited`](Self::invited) returns [`Invite::Accept`] when it comes.
     ///
     /// # Errors
     /// [`Error::NoSuchCall`], [`Error::Answered`], [`Error::Over`].
@@ -131,8 +131,7 @@ impl Companion {
         Ok(())
     }
 
-    /// The user declines. Returns the status that the INVITEs which the other stack holds are answered with; those that come later
-    /// hear the same.
+    /// The user declines. Returns the status for the INVITEs that the other stack holds. Later ones get the same.
     ///
     /// # Errors
     /// [`Error::NoSuchCall`], [`Error::Answered`], [`Error::Over`].
@@ -149,8 +148,9 @@ impl Companion {
         })
     }
 
-    /// A CANCEL came to the other stack, which answers its INVITE with 487; `headers` are the CANCEL's, of which `Reason` tells
-    /// whether the call was answered elsewhere (RFC 3326). Returns how the call ended; `None` while another INVITE of it rings.
+    /// A CANCEL came to the other stack, which answers its INVITE with 487; `headers` are the CANCEL's; `Reason` says
+    /// whether the call was answered elsewhere (RFC 3326). Returns how the call ended; `None` while another INVITE of
+    /// it rings.
     ///
     /// # Errors
     /// [`Error::NoSuchCall`], [`Error::Answered`], [`Error::Over`], and what may be wrong with headers.
@@ -179,7 +179,7 @@ impl Companion {
     /// The call is over at the other stack. From here on no late push or INVITE of it makes a sound.
     ///
     /// # Errors
-    /// [`Error::NoSuchCall`], [`Error::Over`]: an end is told once.
+    /// [`Error::NoSuchCall`], [`Error::Over`]: an end is reported once.
     pub fn ended(&mut self, call: Uuid, how: Ended, now: Now) -> Result<(), Error> {
         self.live(call)?;
         self.agent.ended_beside(call, how, now);

@@ -40,10 +40,10 @@ pub enum Error {
     /// A header is missing without which nothing can be decided.
     #[error("the headers lack {0}")]
     Lacks(&'static str),
-    /// The Contact is no SIP URI.
+    /// The Contact is not a SIP URI.
     #[error("the Contact is no SIP URI")]
     Contact,
-    /// No push and no INVITE has told of this call, or it ended more than an hour ago.
+    /// No push and no INVITE has announced this call, or it ended more than an hour ago.
     #[error("no such call")]
     NoSuchCall,
     /// The call's INVITE is not here: nothing was accepted.
@@ -52,7 +52,7 @@ pub enum Error {
     /// The call was answered before.
     #[error("the call was answered before")]
     Answered,
-    /// The call is over: an end is told once.
+    /// The call is over: an end is reported once.
     #[error("the call is over")]
     Over,
 }

@@ -11,7 +11,7 @@ use crate::push::Verdict;
 use crate::sip::{Contact, Message};
 use crate::user_agent::UserAgent;
 
-/// REGISTERs of one account whose answers may still come, beside the one that is waited for.
+/// REGISTERs of one account whose responses may still come, besides the current one.
 const MAX_OLD: usize = 4;
 /// Call-IDs of one account of which the last answered CSeq is known.
 const MAX_CALL_IDS: usize = 4;
@@ -21,22 +21,22 @@ const MAX_CHALLENGES: u8 = 4;
 /// A response to a REGISTER, as the other stack shows it.
 #[derive(Debug, Clone, Copy)]
 pub struct Heard<'a> {
-    /// The [number](Register::number) of what was sent, where the app knows.
+    /// The [number](Register::number) of what was sent, if the app knows it.
     pub register: Option<u64>,
-    /// The Call-ID of the other stack's REGISTER; taken from the headers where it is among them.
+    /// The Call-ID of the other stack's REGISTER. If it is among the headers, it is taken from there.
     pub call_id: Option<&'a str>,
-    /// Its CSeq, likewise: with both of them answers out of order are told apart.
+    /// Its CSeq, likewise. With both, responses out of order can be assigned.
     pub cseq: Option<u32>,
     /// The status. 408 where none came.
     pub status: u16,
-    /// The reason phrase; empty where the stack hides it.
+    /// The reason phrase; empty if the stack hides it.
     pub phrase: &'a str,
     /// The header fields, as many as the stack shows: in any case, folded or not, lists in one line or in several.
     pub headers: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Heard<'a> {
-    /// Returns a response of which nothing else is known.
+    /// Returns a response without further details.
     pub fn new(status: u16, headers: &'a [(&'a str, &'a str)]) -> Self {
         Self { register: None, call_id: None, cseq: None, status, phrase: "", headers }
     }
@@ -51,7 +51,7 @@ pub struct Answer {
     pub verdict: Option<Verdict>,
     /// How long the binding lives.
     pub expires: Option<Duration>,
-    /// When the other stack is to register again at the latest, from now: [`Output::Register`] tells it then, too.
+    /// When the other stack is to register again at the latest, from now: [`Output::Register`] says so, too.
     pub refresh_in: Option<Duration>,
 }
 
@@ -61,18 +61,19 @@ pub struct Answer {
 pub enum Next {
     /// Nothing, until an [`Output::Register`].
     Nothing,
-    /// Take the [tags](Companion::register_tags) and register at once: without what the server refused, for a longer time, to where
-    /// it redirects, or to remove what it still lists. A Contact of before that is to go may come first, in a REGISTER of its own.
+    /// Take the [tags](Companion::register_tags) and register at once: without what the server refused, for a longer
+    /// time, at the redirect's target, or to remove what the server still lists. A former Contact to remove may come
+    /// first, in its own REGISTER.
     Again,
     /// Answer the challenge. Where `changed`, what the REGISTER says has changed, too: take the
     /// [tags](Companion::register_tags). A stack that repeats its request by itself is asked to register again.
     Authenticate {
         /// The server made something possible that the request did not say, as `X-PIID` for its realm.
         changed: bool,
-        /// The `uri` of the digest answer, where it is not the Request-URI.
+        /// The `uri` of the digest, if it is not the Request-URI.
         digest_uri: Option<String>,
     },
-    /// It failed; an [`Output::Register`] comes when it is to be tried again.
+    /// It failed. An [`Output::Register`] comes when it is time for another attempt.
     Wait {
         /// Why.
         failure: Failure,
@@ -282,9 +283,9 @@ pub(super) fn base_of(contact: &str) -> Result<String, Error> {
 }
 
 impl Companion {
-    /// Returns what the other stack's next REGISTER must say: the same again until it is answered, or something is wished
-    /// otherwise. Ask before each REGISTER, or once where the stack repeats what it was given; and do what
-    /// [`poll_output`](Self::poll_output) gives before it is sent.
+    /// Returns what the other stack's next REGISTER must say: the same again until it is answered, or something is
+    /// wished otherwise. Call it before each REGISTER, or once if the stack repeats what it was given. Do what
+    /// [`poll_output`](Self::poll_output) returns before you send it.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`]; [`Error::NothingToSend`] where only gateways that were left still hold something.
@@ -296,15 +297,15 @@ impl Companion {
         Ok(self.exchanges.take(index))
     }
 
-    /// Returns the REGISTERs that take bindings back at gateways that were left, for a stack that can reach them; each is heard by
-    /// its number.
+    /// Returns the REGISTERs that remove bindings at gateways that were left, for a stack that can reach them. Hand in
+    /// each response with its number.
     pub fn registers_elsewhere(&mut self) -> Vec<Register> {
         let there: Vec<usize> =
             (0..self.exchanges.all.len()).filter(|index| !self.exchanges.all[*index].main).collect();
         there.into_iter().map(|index| self.exchanges.take(index)).collect()
     }
 
-    /// Tells under which Call-ID and CSeq the other stack has sent a REGISTER, where it shows that: its answer is known by it.
+    /// Says which Call-ID and CSeq the other stack used for a REGISTER, if it shows them. They identify the response.
     ///
     /// # Errors
     /// [`Error::NoSuchRegister`] for one that was never written for this account, or was answered.

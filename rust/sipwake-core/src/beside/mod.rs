@@ -1,9 +1,8 @@
-//! Beside another SIP stack, which registers and takes the calls: what a [`UserAgent`] promises, as far as that can be kept without
-//! owning a socket.
+//! Beside another SIP stack, which registers and takes the calls: everything that a [`UserAgent`] can do without a
+//! socket.
 //!
-//! A [`Companion`] is that client, and each of its flows stands for the other stack: it says what the next REGISTER must carry,
-//! reads what came back, judges pushes, and says which call an INVITE belongs to. Which promise holds and which depends on the
-//! stack stands in `docs/beside.md`.
+//! A [`Companion`] says what the next REGISTER must carry, reads the response, judges pushes, and says which call an
+//! INVITE belongs to. `docs/beside.md` says what the companion guarantees and what depends on the stack.
 //!
 //! # The contract
 //!
@@ -164,8 +163,8 @@ impl Companion {
         Ok(key)
     }
 
-    /// Tells the other stack's own Contact URI, whenever that changes: what was bound can then be named when it is to go. Where
-    /// the stack does not show it, it is learnt from the registrar's list.
+    /// Sets the other stack's Contact URI, whenever it changes, so that a removal can name what was bound. If the stack
+    /// does not show it, the companion learns it from the registrar's list.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`], [`Error::Contact`].
@@ -226,7 +225,7 @@ impl Companion {
         Ok(())
     }
 
-    /// Says that the server may hold what no record tells of: as [`UserAgent::assume_bound`].
+    /// Says that the server may hold a binding that no record knows, as [`UserAgent::assume_bound`].
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
@@ -247,7 +246,7 @@ impl Companion {
 
     // Pushes.
 
-    /// Reads and judges a push, and takes it: what the action says is what the platform must be told.
+    /// Reads, judges and takes a push. The action says what to tell the platform.
     pub fn push<'a>(&mut self, payload: impl Into<Payload<'a>>, channel: Channel, hints: &Hints) -> PushAction {
         let action = self.gate().judge(parse_push(payload, channel, hints), hints, hints.received.boot);
         self.handle_push(&action, hints.received);
@@ -322,7 +321,7 @@ impl Companion {
         self.agent.is_durable()
     }
 
-    /// Returns the black box as it is to be stored: as [`UserAgent::poll_record`].
+    /// Returns the black box to store, as [`UserAgent::poll_record`].
     pub fn poll_record(&mut self) -> Option<Vec<u8>> {
         self.agent.poll_record()
     }

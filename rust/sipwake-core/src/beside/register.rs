@@ -13,7 +13,7 @@ use crate::sip::{Contact, Message, SipUri};
 /// Its `Debug` shows no token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Register {
-    /// By which [`heard`](super::Heard::register) and [`sent`](super::Companion::sent) name it.
+    /// Its number in [`heard`](super::Heard::register) and [`sent`](super::Companion::sent).
     pub number: u64,
     /// Whose it is.
     pub account: AccountKey,
@@ -23,15 +23,16 @@ pub struct Register {
     /// The whole Contact URI, with its parameters, where that is known: in a removal it is the one that was bound, which may
     /// not be the stack's present one. Holds a token.
     pub contact: Option<Secret>,
-    /// Contact URIs that go beside it, each with `;expires=0`: this device's, from before. Hold tokens.
+    /// This device's former Contact URIs, to send beside it with `;expires=0`. Hold tokens.
     pub removed: Vec<Secret>,
     /// The value of `Expires`: 0 removes.
     pub expires: u32,
     /// The Request-URI.
     pub request_uri: String,
-    /// The `uri` of the digest answer, where the server named another than the Request-URI (`X-Sy.AuthURI`).
+    /// The `uri` of the digest, if the server named another one than the Request-URI (`X-Sy.AuthURI`).
     pub digest_uri: Option<String>,
-    /// Where it goes, as a SIP URI or WebSocket address: the gateway in use, one that was left, or where a redirect led.
+    /// Where to send it, as a SIP URI or WebSocket address: the gateway in use, one that was left, or a redirect's
+    /// target.
     pub gateway: String,
 }
 

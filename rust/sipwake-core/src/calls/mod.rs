@@ -280,7 +280,7 @@ impl Calls {
     /// Says that the phone rings: the callers of [`Progress::Session`] hear 180, one who required reliable responses
     /// once its PRACK of the 183 is here (RFC 3262 section 3).
     ///
-    /// Returns `false` for a call that is not ringing, or whose caller has heard so.
+    /// Returns `false` for a call that is not ringing, or whose caller already knows it.
     pub(crate) fn ringing(&mut self, call: Uuid, cx: &mut Cx<'_>) -> bool {
         let mut told = false;
         for index in 0..self.invitations.len() {

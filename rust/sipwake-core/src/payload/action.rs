@@ -1,4 +1,4 @@
-//! What a push asks for, and what the operating system must be told before the app may go on.
+//! What a push asks for, and what to tell the operating system before anything else.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,46 +21,46 @@ const MAX_TEXT: usize = 4096;
 
 /// The one thing that a push asks for.
 ///
-/// Its `Debug` tells the length of title and text, not their content.
+/// Its `Debug` shows the length of title and text, not their content.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct PushAction {
     /// What the push asks for.
     pub kind: ActionKind,
-    /// What the operating system must be told, at once and on the same thread.
+    /// What to tell the operating system, at once and on the same thread.
     pub duty: Duty,
     /// The way the push came.
     pub channel: Channel,
     /// Whose payload it is; `None` if no vendor knew it.
     pub vendor: Option<Vendor>,
-    /// Why the payload could not be understood. A VoIP push is a call from an unknown caller all the same.
+    /// Why the payload could not be understood. A VoIP push is still a call from an unknown caller.
     pub problem: Option<Problem>,
     /// The account that is called, as the payload spells it.
     pub account: Option<String>,
     /// The caller's or sender's number or URI, as the payload spells it.
     pub caller: Option<String>,
-    /// The caller's or sender's name, where it differs from `caller`.
+    /// The caller's or sender's name, if it differs from `caller`.
     pub display_name: Option<String>,
     /// The title that the server suggests for a notification.
     pub title: Option<String>,
     /// The text that comes along. Of a chat message it is the first part only.
     pub text: Option<String>,
-    /// What tells this call (or the cancelled one) from others. `call_id` of a chat is that of its MESSAGE.
+    /// What identifies this call, or the cancelled one. `call_id` of a chat is that of its MESSAGE.
     pub identity: CallIdentity,
-    /// The call's UUID, for a call and its cancel. Any other push gets one of its own, for the call that CallKit is
-    /// told of and sees ended at once.
+    /// The call's UUID, for a call and its cancel. Any other push gets a new one, for the call that is reported to
+    /// CallKit and ended at once.
     #[serde(serialize_with = "as_text")]
     pub uuid: Uuid,
     /// When the call is over unless its INVITE has come, in boot time (see [`crate::clock::Now`]). Calls only.
     ///
-    /// That is the time to live after the push was sent, and at most 40 seconds after it came; where the payload tells no
-    /// time to live, 40 seconds after it was sent. Where a client judges the push, its
-    /// [`CallPolicy::window`](crate::call::CallPolicy::window) stands in place of the 40 seconds.
+    /// That is the time to live after the push was sent, at most 40 seconds after it came. Without a time to live, it
+    /// is 40 seconds after it was sent. If a client judges the push, its
+    /// [`CallPolicy::window`](crate::call::CallPolicy::window) replaces the 40 seconds.
     #[serde(rename = "deadline_ms", serialize_with = "as_milliseconds")]
     pub deadline: Option<Duration>,
     /// The server sent the push with high priority, and it was delivered with normal priority.
     pub downgraded: bool,
-    /// Whoever knows the token may have written this: what it says of the caller is a claim until the INVITE comes. `false`
-    /// where the app's decryptor opened the payload.
+    /// Anybody who knows the token can have sent this. What it says about the caller is a claim until the INVITE comes.
+    /// `false` if the app's decryptor opened the payload.
     pub unverified: bool,
     #[serde(skip)]
     pub(crate) age: Age,
@@ -118,12 +118,12 @@ impl PushAction {
         matches!(self.kind, ActionKind::IncomingCall { .. })
     }
 
-    /// Returns `true` if CallKit must hear of this push before PushKit's delegate returns.
+    /// Returns `true` if the app must report this push to CallKit before PushKit's delegate returns.
     pub fn must_be_reported(&self) -> bool {
         matches!(self.duty, Duty::ReportCall | Duty::ReportThenEnd)
     }
 
-    /// Returns what to show as the caller: the name, else the number or URI, else nothing at all.
+    /// Returns what to show as the caller: the name, or the number or URI, or nothing.
     pub fn caller_label(&self) -> Option<&str> {
         self.display_name.as_deref().or(self.caller.as_deref())
     }
@@ -245,7 +245,7 @@ pub enum ActionKind {
     },
     /// A message is waiting.
     Chat {
-        /// Its MIME type, where the payload tells.
+        /// Its MIME type, if the payload has it.
         mime_type: Option<String>,
     },
     /// A call that was announced is over.
@@ -380,7 +380,7 @@ impl Reading<'_> {
     }
 }
 
-/// What is known of a push beside its content.
+/// What is known about a push besides its content.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen<'h> {
     pub(super) vendor: Option<Vendor>,
@@ -403,7 +403,8 @@ fn duty(reading: &Reading<'_>, channel: Channel, hints: &Hints, alert: bool) -> 
         // Apple counts every VoIP push, whatever it says. An app that does not report one gets no further ones.
         Channel::PushKit if is_call => Duty::ReportCall,
         Channel::PushKit if hints.must_report != Some(false) => Duty::ReportThenEnd,
-        // Starting it where it is not allowed is an exception that ends the app, so not knowing means no.
+        // If it is not allowed, starting it throws an exception that ends the app. So without this knowledge the duty
+        // is another one.
         Channel::FcmAndroid if is_call => {
             let allowed = hints.delivered_priority == Some(Priority::High) || hints.app_state == AppState::Foreground;
             if allowed { Duty::StartForegroundService } else { Duty::ShowNotification { full_screen: true } }

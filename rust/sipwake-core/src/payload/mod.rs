@@ -1,9 +1,8 @@
-//! Push payloads: from whatever the operating system hands over to the one [`PushAction`] it means.
+//! Push payloads: from what the operating system delivers to one [`PushAction`].
 //!
-//! [`parse_push`] needs no network, no lock and no runtime, and it is total: any bytes give an action, and a PushKit push
-//! always one that CallKit can be shown, since the system asks for it before anything else may happen.
-//! Vendors are asked in order; the first that knows the payload reads it. The payload only announces: calls and messages
-//! themselves come over SIP.
+//! [`parse_push`] needs no network, lock or runtime, and it is total: any bytes give an action. A PushKit push always
+//! gives one for CallKit, because the system demands it first. Vendors are asked in order; the first that knows the
+//! payload reads it. The payload only announces: calls and messages themselves come over SIP.
 
 use std::collections::HashMap;
 
@@ -52,7 +51,7 @@ pub enum Channel {
     WebPush,
 }
 
-/// A payload as the operating system hands it over.
+/// A payload as the operating system delivers it.
 #[derive(Debug, Clone, Copy)]
 pub enum Payload<'a> {
     /// JSON text.
@@ -150,7 +149,7 @@ pub enum AppState {
     NotRunning,
 }
 
-/// What the operating system says about a push beside its content.
+/// What the operating system says about a push besides its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hints {
     /// `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later). `None` (unknown) means yes.
@@ -183,7 +182,7 @@ impl Hints {
     }
 }
 
-/// Opens payloads that a server encrypts before they pass Google's or Apple's hands, as innovaphone's does.
+/// Decrypts payloads that a server encrypts so that Google and Apple cannot read them, as innovaphone's does.
 ///
 /// It runs while the operating system waits for an answer: no network, no lock that somebody holds for long.
 pub trait Decryptor {
@@ -192,10 +191,10 @@ pub trait Decryptor {
     fn decrypt(&self, payload: Payload<'_>) -> Option<HashMap<String, String>>;
 }
 
-/// Turns a push into what it asks for and what the operating system must be told.
+/// Turns a push into what it asks for and what to tell the operating system.
 ///
-/// Never fails. What cannot be read is [`ActionKind::Ignore`], except over [`Channel::PushKit`]: what came as a VoIP push
-/// is most likely a call, and the system wants to see one, so there it is a call from nobody known.
+/// Never fails. What cannot be read is [`ActionKind::Ignore`], except over [`Channel::PushKit`]. A VoIP push is most
+/// likely a call, and the system demands one, so there it is a call from an unknown caller.
 ///
 /// ```
 /// use std::time::Duration;
@@ -231,9 +230,10 @@ pub fn parse_push_with<'a>(
     }
 }
 
-/// Does as [`parse_push_with`], and believes no word that the decryptor did not open: such a push is one without content. It
-/// refreshes the binding and, over [`Channel::PushKit`], is a call from nobody known. For a process without a client; in one
-/// with a client the account's setting ([`sealed_pushes_only`](crate::account::AccountConfig::sealed_pushes_only)) does it.
+/// Does as [`parse_push_with`], and believes no word that the decryptor did not open: such a push is one without
+/// content. It refreshes the binding and, over [`Channel::PushKit`], is a call from an unknown caller. For a process
+/// without a client; in one with a client the account's setting
+/// ([`sealed_pushes_only`](crate::account::AccountConfig::sealed_pushes_only)) does it.
 pub fn parse_sealed_push<'a>(
     decryptor: &(impl Decryptor + ?Sized),
     payload: impl Into<Payload<'a>>,
@@ -247,8 +247,8 @@ pub fn parse_sealed_push<'a>(
     }
 }
 
-/// Does as [`parse_push`] with a push that is sealed for this phone; `None` for one that is not sealed. Of a sealed push nothing
-/// else is believed, whether it opens or not.
+/// Does as [`parse_push`] with a push that is sealed for this phone; `None` for one that is not sealed. Nothing else in
+/// a sealed push counts, whether it opens or not.
 #[cfg(feature = "sealed")]
 pub fn parse_push_with_keys<'a>(
     keys: &mut PushKeys,
@@ -293,7 +293,7 @@ fn action_of(
         Err(problem) => *problem,
     };
     let mut reading = action::Reading::new(match channel {
-        // Where iOS lets an app be quiet, the INVITE tells whether there is a call.
+        // If iOS lets an app be silent, the INVITE says whether there is a call.
         Channel::PushKit if hints.must_report == Some(false) => ActionKind::RefreshBinding,
         Channel::PushKit => ActionKind::IncomingCall { video: false },
         // RFC 8599 gives the push no content: whatever comes, the binding is refreshed and the server sends the rest.

@@ -1,4 +1,5 @@
-//! How a server is told where to push to: one file a dialect, each writing its tags and, where it has one, reading the answer.
+//! How to tell a server where to push: one file per dialect. Each writes its tags and reads the response, if there is
+//! one.
 
 mod legacy;
 mod linphone;
@@ -471,7 +472,7 @@ impl Push {
 
     /// Returns the tags for another SIP stack, which builds and sends the REGISTER itself.
     ///
-    /// All dialects of the configuration are written, and with [`Dialects::Auto`] both of its own.
+    /// It writes all dialects of the configuration, and with [`Dialects::Auto`] both of these.
     ///
     /// ```
     /// use sipwake_core::push::{Binding, Provider, Push, PushConfig};

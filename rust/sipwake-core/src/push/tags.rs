@@ -1,4 +1,4 @@
-//! The pieces that the dialects put into a REGISTER, as plain strings for whoever builds the message.
+//! What the dialects put into a REGISTER, as plain strings.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,10 +26,10 @@ impl fmt::Debug for Tag {
     }
 }
 
-/// What a REGISTER must carry so that the server knows where to push to. Its `Debug` shows no token.
+/// What a REGISTER must carry so that the server knows where to push. Its `Debug` shows no token.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tags {
-    /// Header fields of their own, such as `X-MPUSH`.
+    /// Header fields, such as `X-MPUSH`.
     pub headers: Vec<Tag>,
     /// Parameters of the Contact URI, inside `<` and `>`, such as `pn-prid`.
     pub uri_params: Vec<Tag>,

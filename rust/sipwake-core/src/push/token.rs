@@ -1,4 +1,4 @@
-//! The device tokens that a push provider hands to the app.
+//! The device tokens that a push provider gives the app.
 
 use std::sync::Arc;
 

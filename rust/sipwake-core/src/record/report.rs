@@ -47,7 +47,7 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version(pub [u16; 3]);
 
-/// How an account stands.
+/// The state of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountState {
     /// Its name in the decisions.
@@ -64,7 +64,7 @@ pub struct AccountState {
     pub gateways: usize,
 }
 
-/// Stands for an account or a call: a hash under a key that the phone keeps to itself.
+/// Identifies an account or a call: a hash with a key that stays on the phone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(pub(super) u32);
 
@@ -237,7 +237,7 @@ pub enum ReportError {
         /// Where in it.
         column: usize,
     },
-    /// It is JSON of something else, or none.
+    /// It is JSON of something else, or not JSON.
     #[error("it is not a report of sipwake: {0}")]
     Foreign(String),
     /// It is a report of another form.

@@ -1,4 +1,4 @@
-//! Pushes that nobody on the way can read: what Google, Apple or a gateway carries is sealed for this phone alone.
+//! Pushes that nobody on the path can read. What Google, Apple or a gateway carries is sealed for this phone only.
 //!
 //! Two envelopes are opened. `aes128gcm` of web push (RFC 8188, RFC 8291) seals to a key pair that the phone made; any
 //! web-push library writes it. The other one is for servers that hand a key over on a secure way. `docs/sealed.md` has both
@@ -22,7 +22,7 @@ use web_push::KeyPair;
 pub use crate::error::Unopened;
 use crate::snapshot::{Damage, open, seal};
 
-/// The key of the record that holds the keys. It is a secret: whoever reads it opens this phone's pushes.
+/// The key of the record that holds the keys. It is a secret: it opens this phone's pushes.
 pub const PUSH_KEYS: &str = "push-keys";
 /// The key of the record that says which pushes were opened already.
 pub const PUSHES_OPENED: &str = "pushes-opened";
@@ -34,12 +34,12 @@ const MAX_SEALED: usize = 6 * 1024;
 /// How long a former key pair opens what was under way: no push service keeps a message for longer.
 const FORMER: Duration = Duration::from_secs(30 * 24 * 3600);
 const MAX_FORMER: usize = 4;
-/// Keys that servers have handed over.
+/// Imported keys.
 const MAX_SHARED: usize = 16;
 /// Pushes that are remembered, so that none is taken twice.
 const MAX_OPENED: usize = 512;
 
-/// The public part, for the server. Whoever has both values can seal pushes for this phone.
+/// The public part, for the server. Anybody who has both values can seal pushes for this phone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushKey {
     /// The phone's P-256 key: 65 bytes, uncompressed, in base64url without padding, as `p256dh` of a web push subscription.
@@ -125,7 +125,7 @@ impl PushKeys {
         self.current.get_or_insert_with(|| KeyPair::generate(fill)).public()
     }
 
-    /// Makes a new key pair. The former one opens what is under way for another 30 days. `wall` is the time since 1970.
+    /// Makes a new key pair. The former one still opens pushes for 30 days. `wall` is the time since 1970.
     pub fn rotate(&mut self, wall: Duration, fill: impl FnMut(&mut [u8])) -> PushKey {
         let until = wall.saturating_add(FORMER).as_secs();
         self.former.retain(|former| former.until > wall.as_secs());
@@ -136,8 +136,8 @@ impl PushKeys {
         self.create(|_| unreachable!("there is one"))
     }
 
-    /// Takes a key that a server has handed over, in base64url, under the name by which its pushes call it. The same name
-    /// again replaces the key.
+    /// Imports a key from a server, in base64url, with the name that its pushes use for it. The same name again
+    /// replaces the key.
     ///
     /// # Errors
     /// [`KeyError`], which says what is wrong with it. Nothing has changed then.
@@ -152,7 +152,7 @@ impl PushKeys {
         Ok(())
     }
 
-    /// Forgets a key that a server has handed over. Returns whether there was one.
+    /// Forgets an imported key. Returns whether there was one.
     pub fn forget(&mut self, id: &str) -> bool {
         let before = self.shared.len();
         self.shared.retain(|known| known.id() != id);

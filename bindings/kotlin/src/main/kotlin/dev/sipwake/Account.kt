@@ -48,7 +48,7 @@ public enum class DigestAlgorithm {
 }
 
 /**
- * Mizutech's `X-Sy.*` request headers: which SIP server stands behind the gateway.
+ * Mizutech's `X-Sy.*` request headers: which SIP server is behind the gateway.
  *
  * @property server `X-Sy.Uppersrv`: the target SIP server
  * @property proxy `X-Sy.Upperproxy`: its proxy

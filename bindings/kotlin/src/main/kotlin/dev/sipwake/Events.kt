@@ -32,7 +32,7 @@ public enum class WarningKind {
 
 /** Why something from the network was dropped. */
 public enum class DiscardReason {
-    /** No SIP message. */
+    /** Not a SIP message. */
     MALFORMED,
 
     /** A response that no request of ours waits for. */

@@ -82,7 +82,7 @@ public enum class Vendor {
     OTHER,
 }
 
-/** Why a payload could not be understood. A VoIP push is a call from an unknown caller all the same. */
+/** Why a payload could not be understood. A VoIP push is still a call from an unknown caller. */
 public enum class PayloadProblem {
     /** There was nothing in it. */
     EMPTY,
@@ -137,7 +137,7 @@ public enum class IgnoreReason {
 }
 
 /**
- * What the operating system says about a push beside its content. Leave out what is not known.
+ * What the operating system says about a push besides its content. Leave out what is not known.
  *
  * @property mustReport `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later); unknown means yes
  * @property deliveredPriority `RemoteMessage.getPriority()`
@@ -225,7 +225,7 @@ public sealed interface PushAction {
     /** What is known of the push, whatever it asks for. */
     public val details: PushDetails
 
-    /** What the operating system must be told, at once and on the same thread. */
+    /** What to tell the operating system, at once and on the same thread. */
     public val duty: Duty get() = details.duty
 
     /** The call's UUID, the same for its push, its INVITE and its cancel. */

@@ -70,7 +70,7 @@ public class SipWakeClient(
     public suspend fun register(account: AccountId): Unit = translating { ffi.register(account.value) }
 
     /**
-     * Sets the push token that the provider gave. A null, empty or "not yet" token is ignored; the same token costs no traffic.
+     * Sets the push token that the provider gave. A null or empty token is ignored. The same token again costs no traffic.
      *
      * @param alert the second token of iOS; none on Android
      * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for a token of the wrong shape, [ErrorKind.NO_PUSH],
@@ -92,8 +92,8 @@ public class SipWakeClient(
      * disturbed again. Stored before this returns, unless it says [Kept.NOT_YET_DURABLE].
      *
      * Meanwhile the registration stays without a push binding, and no push makes a sound. At the time the binding comes back by itself
-     * ([SipWakeEvent.DoNotDisturbOver]); a process that was not there then catches up once its client has the account. A call whose
-     * INVITE reaches a client that runs is told as ever.
+     * ([SipWakeEvent.DoNotDisturbOver]); a process that was not there then catches up once its client has the account. A running client
+     * still reports a call whose INVITE arrives.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
@@ -112,22 +112,22 @@ public class SipWakeClient(
     public suspend fun pushKey(): PushKey = translating { ffi.pushKey().toPushKey() }
 
     /**
-     * Makes a new key pair for sealed pushes and returns its public part. The former one opens what is under way for another 30 days.
+     * Makes a new key pair for sealed pushes and returns its public part. The former one still opens pushes for 30 days.
      *
      * @throws SipWakeException as [pushKey]
      */
     public suspend fun rotatePushKey(): PushKey = translating { ffi.rotatePushKey().toPushKey() }
 
     /**
-     * Takes a key for sealed pushes that a server has handed over in a secure way: 32 bytes in base64url, under the name by which its
-     * pushes call it. The same name again replaces the key.
+     * Imports a key for sealed pushes from a server, received over a secure connection: 32 bytes in base64url, with the name that the
+     * pushes use for it. The same name again replaces the key.
      *
      * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD], or as [pushKey]
      */
     public suspend fun importPushKey(id: String, key: String): Unit = translating { ffi.importPushKey(id, key) }
 
     /**
-     * Forgets a key that a server has handed over. Returns whether there was one.
+     * Forgets an imported key. Returns whether there was one.
      *
      * @throws SipWakeException as [pushKey]
      */
@@ -159,16 +159,16 @@ public class SipWakeClient(
         translating { ffi.queryPush(account.value, provider) }
 
     /**
-     * Returns why the phone rang, or did not, as JSON: what was decided in codes and numbers, with what the app knows of its [phone].
-     * Nobody's name, number, token or address is in it, so that it can be sent unread; `sipwake explain` reads it.
+     * Returns why the phone rang, or did not, as JSON: what was decided in codes and numbers, with what the app knows of its [phone]. It
+     * has no name, number, token or address, so users can send it without reading it. `sipwake explain` reads it.
      */
     public suspend fun report(phone: PhoneState? = null): String = translating { ffi.report(phone?.toFfi()) }
 
     /**
      * Says what a push means for the operating system, at once, and wakes the account behind it.
      *
-     * Waits for no network, no lock and no task, and never throws: whatever the payload, there is an action. A push for a
-     * logged-out user, or of a call that is over, makes no sound. After [close] a push is only read, as [parsePush] does.
+     * Waits for no network, no lock and no task, and never throws: whatever the payload, there is an action. A push for a user who logged
+     * out, or for a call that is over, makes no sound. After [close] a push is only read, as [parsePush] does.
      */
     public fun push(
         data: Map<String, String>,

@@ -11,7 +11,7 @@ public data class Tag(val name: String, val value: String?) {
 }
 
 /**
- * What a REGISTER must carry so that the server knows where to push to. `toString` shows no token.
+ * What a REGISTER must carry so that the server knows where to push. `toString` shows no token.
  *
  * @property headers header fields of their own, such as `X-MPUSH`
  * @property uriParams parameters of the Contact URI, inside `<` and `>`, such as `pn-prid`

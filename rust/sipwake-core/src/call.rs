@@ -54,7 +54,7 @@ pub enum Decline {
     /// 603: on all of the user's devices.
     #[default]
     Everywhere,
-    /// 486: this device is busy; others go on ringing.
+    /// 486: this device is busy, and others still ring.
     Busy,
 }
 

@@ -86,7 +86,7 @@ pub enum Event {
         /// What it answered.
         registered: Registered,
     },
-    /// A REGISTER, or the way to the registrar, failed.
+    /// A REGISTER, or the connection to the registrar, failed.
     RegistrationFailed {
         /// The account.
         account: AccountKey,

@@ -57,7 +57,7 @@ pub struct RealmHa1 {
     pub ha1: String,
 }
 
-/// What proves who the user is.
+/// How the user proves who they are.
 #[derive(Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum Credentials {
     /// The password.
@@ -86,12 +86,12 @@ pub struct UpperServer {
     pub domain: Option<String>,
 }
 
-/// What an app states about an account. It is checked when it is handed over.
+/// The settings of an account. It is checked when the client gets it.
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 pub struct AccountConfig {
     /// The address of record, `sip:alice@example.com` or `alice@example.com`.
     pub aor: String,
-    /// What proves who the user is.
+    /// How the user proves who they are.
     pub credentials: Credentials,
     /// The name shown to others.
     #[uniffi(default = None)]
@@ -123,7 +123,7 @@ pub struct AccountConfig {
     /// The `User-Agent` header; left out when absent.
     #[uniffi(default = None)]
     pub user_agent: Option<String>,
-    /// The instance id of RFC 5626, a URN such as `urn:uuid:…`; the same for one installation, always.
+    /// The instance id of RFC 5626, a URN such as `urn:uuid:…`. It must always be the same for one installation.
     #[uniffi(default = None)]
     pub instance_id: Option<String>,
     /// Seconds between keep-alives on an idle flow (RFC 5626 section 3.5); none are sent when absent.

@@ -170,8 +170,8 @@ pub enum EndReason {
     HungUpByCaller,
     /// We hung up.
     HungUp,
-    /// It failed; the status tells why: 408 without an ACK or a refresh of the session, 481 if the caller does not know the
-    /// call any more, 504 without a PRACK, or what the app gave.
+    /// It failed; the status says why: 408 without an ACK or a refresh of the session, 481 if the caller does not know
+    /// the call any more, 504 without a PRACK, or what the app gave.
     Failed,
     /// The announced INVITE never came.
     Missed,
@@ -212,16 +212,16 @@ pub struct CallTimes {
 pub enum DeclineHow {
     /// 603: on all of the user's devices.
     Everywhere,
-    /// 486: this device is busy; others go on ringing.
+    /// 486: this device is busy, and others still ring.
     Busy,
 }
 
 /// Why the app ends a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum HangUp {
-    /// The user wants it.
+    /// The user asked for it.
     Normal,
-    /// It cannot go on, for example with 488 for an offer that the media engine does not take.
+    /// It cannot continue, for example with 488 for an offer that the media engine refuses.
     Failed {
         /// A SIP status; what is none from 400 to 699 becomes 500.
         status: u16,

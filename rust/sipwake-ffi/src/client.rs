@@ -63,8 +63,8 @@ impl From<sipwake::Kept> for Kept {
 
 /// Accounts, bindings and calls. One client is meant to live as long as the process.
 ///
-/// What is asked for is stored and under way when a call returns; what becomes of it comes as an event. Accounts are named
-/// by their ids, see `account_id`.
+/// When a call returns, the command is stored and under way. The result comes as an event. Accounts are named by their
+/// ids, see `account_id`.
 #[derive(uniffi::Object)]
 pub struct SipWakeClient {
     pub(crate) runtime: OwnRuntime,
@@ -79,8 +79,8 @@ pub struct SipWakeClient {
 impl SipWakeClient {
     /// Makes a client that knows these accounts. Log-outs that an earlier process could not deliver go out at once.
     ///
-    /// Hand over the accounts of the logged-in users here: a push that comes right after is then judged with them. A client
-    /// without accounts makes no sound for any push. Nothing is registered before `register`.
+    /// Give the accounts of the logged-in users here. Then a push that comes right after is judged with them. A client
+    /// without accounts is silent for every push. Nothing is registered before `register`.
     ///
     /// Reads the store from another thread, and waits for it.
     ///
@@ -120,8 +120,8 @@ impl SipWakeClient {
         Ok(Arc::new(Self { runtime, client, failures, first: Mutex::new(Some(first)) }))
     }
 
-    /// Adds an account, or changes the settings of the one with the same AOR and registrar. Returns its id. What was stored of
-    /// it by an earlier process lives on. Nothing is sent before `register`.
+    /// Adds an account, or changes the settings of the one with the same AOR and registrar. Returns its id. It
+    /// continues with what an earlier process stored. Nothing is sent before `register`.
     ///
     /// # Errors
     /// `InvalidField`, which names the field and the rule; `ShutDown`.
@@ -169,8 +169,9 @@ impl SipWakeClient {
     /// Has an account's user not disturbed until then, in milliseconds since 1970 (`u64::MAX`: until further notice), or without a time,
     /// or with one that has passed, disturbed again. Stored before the call returns, unless it says `NotYetDurable`.
     ///
-    /// Meanwhile the registration stays without a push binding, and no push makes a sound. At the time the binding comes back by itself
-    /// (`DoNotDisturbOver`); a process that was not there then catches up once it has the account.
+    /// Meanwhile the account stays registered without a push binding, and no push makes a sound. At the time the
+    /// binding comes back by itself (`DoNotDisturbOver`); a process that was not there then catches up once it has the
+    /// account.
     ///
     /// # Errors
     /// `NoSuchAccount`, `ShutDown`.

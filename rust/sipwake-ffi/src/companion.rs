@@ -59,7 +59,7 @@ pub enum TagsBinding {
     },
 }
 
-/// Writes the tags of the push dialects and reads the server's verdict, for a SIP stack that is not ours. Opens no socket.
+/// Writes the tags of the push dialects and reads the server's verdict, for another SIP stack. Opens no socket.
 #[derive(uniffi::Object)]
 pub struct TagsCompanion {
     push: Push,

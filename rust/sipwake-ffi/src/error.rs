@@ -26,13 +26,13 @@ pub enum SipWakeError {
         /// In words.
         reason: String,
     },
-    /// No call of that name is announced or ringing.
+    /// No call with that id is announced or ringing.
     #[error("{reason}")]
     NoSuchCall {
         /// In words.
         reason: String,
     },
-    /// The store cannot be read or written to now, and what was asked for must be stored before it is of use.
+    /// The store cannot be read or written now, and this must be stored before it is of use.
     #[error("{reason}")]
     Store {
         /// In words.

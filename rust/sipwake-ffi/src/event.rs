@@ -5,7 +5,7 @@ use sipwake::{Failure, FlowError};
 use crate::call::{CallChange, CallTimes};
 use crate::payload::{PayloadProblem, milliseconds};
 
-/// What an app gets to know.
+/// What an app is told.
 #[derive(Clone, PartialEq, uniffi::Enum)]
 pub enum Event {
     /// The registrar accepted a REGISTER.
@@ -15,7 +15,7 @@ pub enum Event {
         /// What it answered.
         registration: Registration,
     },
-    /// A REGISTER, or the way to the registrar, failed.
+    /// A REGISTER, or the connection to the registrar, failed.
     RegistrationFailed {
         /// The account.
         account: String,
@@ -51,7 +51,7 @@ pub enum Event {
         account: String,
         /// The address of record, since the account itself is gone.
         aor: String,
-        /// What the server's answer proves.
+        /// What the server's response proves.
         removed: Removed,
     },
     /// A capability query was answered (RFC 8599 section 4.1.5).
@@ -93,7 +93,7 @@ pub enum Event {
         /// When it was sent, as its sender says, unchecked (RFC 3261 section 20.17, RFC 3862).
         date: Option<String>,
     },
-    /// Everything that the app asked for is stored, also what was not yet durable at first.
+    /// Everything that the app asked for is stored, including what was not durable at first.
     Durable,
     /// Something on the network asked for what the app did not allow, or for what may be forged.
     Warning {
@@ -101,9 +101,9 @@ pub enum Event {
         account: String,
         /// What to branch on.
         kind: WarningKind,
-        /// What was asked for, what became of it, and what the app can do, in words.
+        /// What was asked for, what happened, and what the app can do, in words.
         reason: String,
-        /// The realm that was asked for, where it is about one: `accept_realm` takes it.
+        /// The realm that was asked for, if it is about one: `accept_realm` takes it.
         realm: Option<String>,
     },
     /// The app's store refused a record, or gave back one that cannot be read.
@@ -113,7 +113,7 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// The app's listener threw. It goes on hearing of what comes next.
+    /// The app's listener threw. It still gets what comes next.
     ListenerFailed {
         /// What it threw.
         reason: String,
@@ -122,7 +122,7 @@ pub enum Event {
     Discarded {
         /// Why.
         reason: DiscardReason,
-        /// How many so far for this reason. Told at 1, 2, 4, 8, …
+        /// How many so far for this reason. Reported at 1, 2, 4, 8, …
         count: u64,
     },
     /// Events were not read in time and are lost.
@@ -137,16 +137,16 @@ pub enum Event {
     },
 }
 
-/// What somebody on the network asked for in vain, or may have forged.
+/// Something on the network was refused, or may be forged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum WarningKind {
-    /// A redirect leads where the app did not say that its secrets may go: nothing was sent there.
+    /// A redirect names a host that the app did not configure for its secrets. Nothing was sent there.
     RedirectRefused,
     /// `X-Sy.AuthURI` names neither the registrar nor the upper server: it is not used.
     AuthUriRefused,
     /// Over a clear transport another realm asks than before; it was answered.
     RealmChanged,
-    /// The server asks for another realm than the one that `X-PIID` is pinned to, which goes on.
+    /// The server asks for another realm than the one that `X-PIID` is pinned to. The pinned one stays.
     PinnedRealmChanged,
     /// Somebody inside a call asks for credentials, and got none.
     CallChallengeRefused,
@@ -183,7 +183,7 @@ pub struct Registration {
     pub alert_token: Option<String>,
     /// Our address and port as the server saw them (RFC 3581).
     pub observed_address: Option<String>,
-    /// The server proved wrong knowledge of the password: someone may stand between.
+    /// The server's proof of the password is wrong: somebody may be between.
     pub suspicious_server: bool,
     /// The routes that the registrar gives for our requests outside of dialogs, in their order (RFC 3608).
     pub service_route: Vec<String>,
@@ -234,11 +234,11 @@ pub enum FailureKind {
     UnanswerableChallenge,
     /// The server refuses this account. Nothing is sent until the app asks again.
     Refused,
-    /// The server answered with an error that is worth another try later.
+    /// The server answered with an error; another attempt later may work.
     Answered,
     /// No answer in time.
     TimedOut,
-    /// No way to the server, or it broke.
+    /// No connection to the server, or it broke.
     Unreachable,
     /// The server's certificate was refused; the reason says why.
     Certificate,
@@ -278,7 +278,7 @@ pub enum Removed {
     Accepted,
     /// Nothing was ever sent to a server, or a server that never accepted anything does not know the user.
     NeverBound,
-    /// No server could be told for 30 days, or there were too many log-outs.
+    /// No server could be reached for 30 days, or there were too many log-outs.
     GivenUp,
 }
 

@@ -67,7 +67,7 @@ pub struct LogRecord {
     pub dropped_before: u64,
 }
 
-/// Hears of every line of the log, on a thread made for it.
+/// Gets every line of the log, on its own thread.
 #[uniffi::export(callback_interface)]
 pub trait LogListener: Send + Sync {
     /// Takes a line.

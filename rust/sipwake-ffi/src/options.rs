@@ -24,13 +24,13 @@ pub struct ClientOptions {
     /// where there are no `authorities`, and a build without TLS leaves it alone.
     #[uniffi(default = false)]
     pub trust_is_the_systems: bool,
-    /// Demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4), besides all else.
+    /// Also demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4).
     #[uniffi(default = [])]
     pub pins: Vec<String>,
     /// Shown to servers that ask for a certificate.
     #[uniffi(default = None)]
     pub client_certificate: Option<ClientCertificate>,
-    /// Whether calls that come past the registrar, from an address of their own over UDP, may ring.
+    /// Whether calls over UDP that do not come from the registrar, but from another address, may ring.
     #[uniffi(default = false)]
     pub unsolicited_calls: bool,
     /// Takes no certificate that names its server by a wildcard alone (RFC 5922 section 7.2).
@@ -64,7 +64,7 @@ pub struct ClientCertificate {
     pub key: Vec<u8>,
 }
 
-/// Sees every message that is sent or received, without its secrets, one after the other on a thread made for it.
+/// Gets every message that is sent or received, without its secrets, one after the other, on its own thread.
 #[uniffi::export(callback_interface)]
 pub trait TraceListener: Send + Sync {
     /// Takes a message.
@@ -81,7 +81,7 @@ pub struct TracedMessage {
     pub at_ms: u64,
     /// Whether we sent it.
     pub sent: bool,
-    /// The connection: each has a number of its own.
+    /// The number of the connection.
     pub flow: u64,
     /// The message.
     pub text: String,

@@ -5,8 +5,8 @@ use crate::error::SipWakeError;
 use crate::payload::{Channel, PushAction, PushHints, PushPayload};
 use crate::store::{ForeignStore, StateStore};
 
-/// Says what a push means, without a client and its knowledge of who is logged in. Use the client's `push` where there is one.
-/// A decryptor opens the payload before it is read, also in a notification service extension.
+/// Says what a push means, without a client and without knowing who is logged in. Use the client's `push` where there
+/// is one. A decryptor opens the payload before it is read, also in a notification service extension.
 ///
 /// Whatever the payload, there is an action; for a PushKit push it is one that can be shown to CallKit.
 ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sipwake::core::payload;
 use sipwake::{Payload, now};
 
-/// The way a push came to the app.
+/// How a push came to the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum Channel {
     /// FCM on Android: `RemoteMessage.getData()`.
@@ -76,7 +76,7 @@ pub enum AppState {
     NotRunning,
 }
 
-/// What the operating system says about a push besides its content. Leave out what is not known.
+/// What the operating system says about a push besides its content. Leave out what you do not know.
 #[derive(Debug, Clone, Default, PartialEq, Eq, uniffi::Record)]
 pub struct PushHints {
     /// `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later). Unknown means yes.
@@ -167,7 +167,7 @@ pub enum PayloadProblem {
     Unrecognised,
     /// The app takes sealed payloads only, and this one its decryptor did not open.
     NotSealed,
-    /// It is sealed, and no key of this phone opens it: it is for another one, or it was changed on the way.
+    /// It is sealed, and no key of this phone opens it: it is for another phone, or it was changed.
     SealedForeign,
     /// It is sealed, and cut short or in no form known here.
     SealedTorn,
@@ -228,7 +228,7 @@ pub enum Vendor {
     Other,
 }
 
-/// What the operating system must be told about a push, at once and on the same thread.
+/// What to tell the operating system about a push, at once and on the same thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum Duty {
     /// iOS: report an incoming call to CallKit before PushKit's delegate returns.
@@ -258,14 +258,14 @@ impl From<payload::Duty> for Duty {
     }
 }
 
-/// The one thing that a push asks for, and what the operating system must be told about it.
+/// The one thing that a push asks for, and what to tell the operating system about it.
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 pub struct PushAction {
     /// What the push asks for.
     pub kind: PushKind,
     /// What to tell the operating system, at once and on the same thread.
     pub duty: Duty,
-    /// The way the push came.
+    /// How the push came.
     pub channel: Channel,
     /// Whose payload it is; absent if no vendor knew it.
     pub vendor: Option<Vendor>,
@@ -277,13 +277,13 @@ pub struct PushAction {
     pub caller: Option<String>,
     /// The caller's or sender's name, if it differs from `caller`.
     pub display_name: Option<String>,
-    /// What to show as the caller: the name, else the number or URI, else nothing at all.
+    /// What to show as the caller: the name, or the number or URI, or nothing.
     pub caller_label: Option<String>,
     /// The title that the server suggests for a notification.
     pub title: Option<String>,
     /// The text that comes along. Of a chat message it is the first part only.
     pub text: Option<String>,
-    /// The Call-ID of the call or of the chat's MESSAGE, where the payload tells.
+    /// The Call-ID of the call or of the chat's MESSAGE, if the payload has it.
     pub call_id: Option<String>,
     /// The call's UUID, the same for its push, its INVITE and its cancel. Any other push gets a new one, for the call
     /// that is reported to CallKit and ended at once.

@@ -32,7 +32,7 @@ pub enum Environment {
     Production,
 }
 
-/// A way of telling the server where to push to. Several may be spoken together.
+/// A way to tell the server where to push. Several can be used together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum Dialect {
     /// Mizutech's `X-MPUSH` and `X-PIID` headers.
@@ -93,7 +93,7 @@ pub struct NamedValue {
     pub value: String,
 }
 
-/// What an app states about its push set-up. It is checked when it is handed over.
+/// The push settings of an app. It is checked when the client gets it.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
 pub struct PushConfig {
     /// Who delivers.

@@ -86,7 +86,7 @@ words! {
     }
 }
 
-/// What the app's platform layer knows of phone and app. Leave out what is not known.
+/// What the app's platform layer knows of phone and app. Leave out what you do not know.
 #[derive(Debug, Clone, Default, uniffi::Record)]
 pub struct PhoneState {
     /// What in the phone's settings keeps a call from ringing.

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use crate::error::CallbackError;
 
-/// Looks names up in place of the system's resolver, which knows addresses only: a platform's own interface to the DNS
+/// Looks names up instead of the system's resolver, which knows addresses only: a platform's own interface to the DNS
 /// (`DnsResolver` on Android, `DNSServiceQueryRecord` on Apple's systems) adds SRV and NAPTR records (RFC 3263).
 ///
-/// Each call may block: it is made on a thread of its own, and several are made at once. After ten seconds it counts as no answer.
+/// Each call may block. It runs on its own thread, and several run at once. After ten seconds it counts as no answer.
 #[uniffi::export(callback_interface)]
 pub trait Resolver: Send + Sync {
     /// Returns the addresses of a host as text, best first, or nothing to have the system asked. What is no address is left out.
@@ -38,7 +38,7 @@ pub struct SrvRecord {
     pub weight: u16,
     /// The port.
     pub port: u16,
-    /// The host; `.` where there is decidedly no such service.
+    /// The host; `.` if there is definitely no such service.
     pub target: String,
 }
 

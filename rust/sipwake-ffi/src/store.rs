@@ -7,8 +7,8 @@ use crate::event::Event;
 
 /// Keeps a handful of small records. They hold secrets (tokens, HA1 values): encrypt them, and let no backup take them along.
 ///
-/// Called from a thread of the client, which waits: a record must be safe before what depends on it is sent. Don't call
-/// the client from in here. What is thrown becomes an event.
+/// Called from a thread of the client, which waits, because a record must be safe before what depends on it is sent.
+/// Don't call the client from in here. What is thrown becomes an event.
 #[uniffi::export(callback_interface)]
 pub trait StateStore: Send + Sync {
     /// Returns the record under this key, or nothing.
@@ -32,14 +32,14 @@ pub trait StateStore: Send + Sync {
     /// As `save`.
     fn save_progress(&self, key: String, bytes: Vec<u8>) -> Result<(), CallbackError>;
 
-    /// Removes a record; one that is not there is no error.
+    /// Removes a record. A missing record is not an error.
     ///
     /// # Errors
     /// When the record could not be removed.
     fn remove(&self, key: String) -> Result<(), CallbackError>;
 }
 
-/// Hears of every event, one after the other, on a thread made for it.
+/// Gets every event, one after the other, on its own thread.
 #[uniffi::export(callback_interface)]
 pub trait EventListener: Send + Sync {
     /// Takes an event.

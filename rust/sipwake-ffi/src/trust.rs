@@ -8,7 +8,7 @@ pub trait ServerTrust: Send + Sync {
     /// Judges a chain of DER certificates, the server's own first, for this server name. Called from a thread of the
     /// client, which waits: don't call the client from in here.
     ///
-    /// Of the chain the SDK checks nothing else; the name it checks besides, always.
+    /// The SDK checks nothing else in the chain. It always checks the server's name.
     ///
     /// # Errors
     /// What is thrown refuses the server; the reason is in the event `RegistrationFailed`.

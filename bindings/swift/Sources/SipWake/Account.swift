@@ -47,7 +47,7 @@ public struct RealmHa1: Hashable, Sendable, Redacted {
     public var description: String { "RealmHa1(\(realm))" }
 }
 
-/// What proves who the user is.
+/// How the user proves who they are.
 public enum Credentials: Hashable, Sendable, Redacted {
     /// The password. It is never logged and never stored.
     case password(password: String)
@@ -73,7 +73,7 @@ public struct UpperServer: Hashable, Sendable {
     }
 }
 
-/// What an app states about an account. It is checked when it is handed over.
+/// The settings of an account. It is checked when the client gets it.
 public struct AccountConfig: Hashable, Sendable, Redacted {
     /// The address of record, `sip:alice@example.com` or `alice@example.com`.
     public var aor: String
@@ -101,7 +101,7 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
     public var expires: Duration?
     /// The `User-Agent` header; nil: none.
     public var userAgent: String?
-    /// The instance id of RFC 5626, a URN such as `urn:uuid:…`; the same for one installation, always.
+    /// The instance id of RFC 5626, a URN such as `urn:uuid:…`. It must always be the same for one installation.
     public var instanceID: String?
     /// Time between keep-alives on an idle flow, in whole seconds (RFC 5626 section 3.5); nil: none are sent.
     public var keepAlive: Duration?
@@ -113,7 +113,7 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
     public var requireServerProof: Bool
     /// Answers no challenge to a request inside a call, which may come from the caller.
     public var ignoreChallengesInCalls: Bool
-    /// Whether `X-PIID` is sent; nil: where a gateway or server of Mizutech's is configured, by a mode, by `upper`, or by
+    /// Whether `X-PIID` is sent. If nil, it is sent if a gateway or server of Mizutech's is configured: by a mode, by `upper`, or by
     /// `gateways` with push settings that name the `X-MPUSH` dialect.
     public var sendPIID: Bool?
     /// Sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a host in this

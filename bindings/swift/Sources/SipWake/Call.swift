@@ -67,19 +67,18 @@ public enum CallChange: Hashable, Sendable {
 public struct CallRequest: Hashable, Sendable {
     /// Its name towards ``SipWakeClient/respond(toRequest:of:with:)``.
     public let id: UInt64
-    /// Whether it waits for the app's response, for ten seconds, as ``SipWakeClient/takeCallRequests(_:)`` wants it; else it was
-    /// refused.
+    /// Whether it waits for the app's response, for ten seconds, as ``SipWakeClient/takeCallRequests(_:)`` says. Otherwise it was refused.
     public let awaitsResponse: Bool
     public let kind: RequestKind
 }
 
 /// What a caller asks of the app. Its description does not show digits: they may be a PIN.
 public enum RequestKind: Hashable, Sendable, Redacted {
-    /// A digit was dialled: `0` to `9`, `A` to `D`, `*`, `#` or `!` (flash), for so long if the caller tells.
+    /// A digit was dialled: `0` to `9`, `A` to `D`, `*`, `#` or `!` (flash), with its duration if the caller gives it.
     case digit(String, duration: Duration?)
     /// Any other INFO: the type of its body, its `Info-Package`, and its body.
     case info(contentType: String, package: String?, body: Data)
-    /// To call somebody else and leave this call: the URI as it stands in `Refer-To`, and who asks for it.
+    /// To call somebody else and leave this call: the URI in `Refer-To`, and who asks for it.
     case refer(to: String, by: String?)
     /// Something that this version has no name for.
     case other(description: String)
@@ -95,7 +94,7 @@ public enum RequestKind: Hashable, Sendable, Redacted {
 }
 
 extension CallChange {
-    /// What is the case after this change: that the caller is known better is no state of its own.
+    /// The state after this change. A better known caller is not a separate state.
     func after(_ before: CallChange?) -> CallChange {
         guard let before else { return self }
         switch self {
@@ -136,8 +135,8 @@ public struct EndReason: OpenName {
     public static let hungUpByCaller = Self(rawValue: "hungUpByCaller")
     /// We hung up.
     public static let hungUp = Self(rawValue: "hungUp")
-    /// It failed; the status tells why: 408 without an ACK or a refresh of the session, 481 if the caller does not know the
-    /// call any more, 504 without a PRACK, or what the app gave.
+    /// It failed; the status says why: 408 without an ACK or a refresh of the session, 481 if the caller does not know the call any more,
+    /// 504 without a PRACK, or what the app gave.
     public static let failed = Self(rawValue: "failed")
     /// The announced INVITE never came.
     public static let missed = Self(rawValue: "missed")
@@ -161,7 +160,7 @@ public struct CallTimes: Hashable, Sendable {
     public let connected: Date?
     /// It ended.
     public let ended: Date?
-    /// How long both sides could talk, measured by a clock that nobody sets; nil before it is over, or if they never could.
+    /// How long both sides could talk, by a clock that nobody can set; nil before it is over, or if they never could.
     public let talked: Duration?
 }
 
@@ -180,16 +179,16 @@ public struct CallUpdate: Hashable, Sendable, Identifiable {
 public enum DeclineHow: Hashable, Sendable {
     /// 603: on all of the user's devices.
     case everywhere
-    /// 486: this device is busy; others go on ringing.
+    /// 486: this device is busy, and others still ring.
     case busy
 }
 
 /// Why the app ends a call.
 public enum HangUp: Hashable, Sendable {
-    /// The user wants it.
+    /// The user asked for it.
     case normal
-    /// It cannot go on, for example with 488 for an offer that the media engine does not take. What is no SIP status from 400 to
-    /// 699 becomes 500.
+    /// It cannot continue, for example with 488 for an offer that the media engine refuses. A SIP status from 400 to 699; anything else
+    /// becomes 500.
     case failed(status: UInt16)
 }
 
@@ -201,7 +200,7 @@ public struct CallPolicy: Hashable, Sendable {
     public var ringLimit: Duration
     /// Whether a registrar that gave a `pn-purr` can wake the app for requests inside the call (RFC 8599 section 6).
     public var midCallWakeups: Bool
-    /// Whether a caller hears 183 first, and 180 once the app says that it rings (``SipWakeClient/ringing(_:)``).
+    /// Whether a caller gets 183 first, and 180 when the app says that it rings (``SipWakeClient/ringing(_:)``).
     public var sessionProgress: Bool
     /// Whether the user is asked again who answered a call before its INVITE came, which then names a caller of another number.
     public var reconfirm: Bool

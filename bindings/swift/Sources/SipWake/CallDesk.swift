@@ -3,7 +3,7 @@ import Foundation
 /// What shows calls to the user: CallKit, LiveCommunicationKit, notifications, or an app's own `CXProvider`.
 @MainActor
 public protocol CallScreen: AnyObject {
-    /// Shows an incoming call, before this returns. `done` is told once what the system made of it.
+    /// Shows an incoming call, before this returns. `done` is called once with the system's result.
     func show(_ call: ShownCall, done: @escaping @MainActor (ShowOutcome) -> Void)
     /// Shows who calls, now that it is known better.
     func update(_ call: ShownCall)
@@ -32,10 +32,10 @@ public enum ShowOutcome: Hashable, Sendable {
     }
 }
 
-/// What PushKit's pushes are reported to. A ``CallDesk`` is one, and so is what an app writes around a provider of its own.
+/// What PushKit's pushes are reported to. A ``CallDesk`` is one, and so is the app's code around its own provider.
 @MainActor
 public protocol CallReporter: AnyObject {
-    /// Does what a push asks of the screen: when this returns the call is reported. `done` is told when the system has taken note.
+    /// Does what a push asks of the screen. When this returns, the call is reported. `done` is called when the system has registered it.
     func report(_ action: PushAction, done: @escaping @MainActor () -> Void)
 }
 
@@ -75,8 +75,8 @@ extension CallScreenAction {
 
 /// When the user's "answer" counts as carried out. CallKit starts the audio session then.
 public enum AnswerPolicy: Hashable, Sendable {
-    /// When the connection to the server stands and the INVITE is here, so that it can be answered: as Apple advises. Audio is up
-    /// by the time the caller's first word comes.
+    /// When there is a connection to the server and the INVITE is here, so that it can be answered, as Apple advises. Audio is up by the
+    /// time the caller's first word comes.
     case answerable
     /// When the caller's ACK came. CallKit shows "connecting" until then, and audio starts only then.
     case connected
@@ -84,7 +84,7 @@ public enum AnswerPolicy: Hashable, Sendable {
     case atOnce
 }
 
-/// What the system offers the user of a call besides answer, mute and end. The media engine must carry it out.
+/// What the system offers the user besides answer, mute and end. The media engine must carry it out.
 public struct CallFeatures: OptionSet, Hashable, Sendable {
     public let rawValue: Int
     public init(rawValue: Int) { self.rawValue = rawValue }
@@ -94,7 +94,7 @@ public struct CallFeatures: OptionSet, Hashable, Sendable {
     public static let grouping = CallFeatures(rawValue: 4)
 }
 
-/// What the user wants of a call besides answering and ending it.
+/// What the user wants besides answering and ending a call.
 public enum CallCommand: Hashable, Sendable {
     case mute(Bool)
     case hold(Bool)
@@ -107,16 +107,16 @@ public enum CallCommand: Hashable, Sendable {
 /// The app's media engine, as far as calls need one.
 @MainActor
 public protocol CallMedia: AnyObject {
-    /// Returns our session description: the answer to the caller's offer or, if there is none, our offer. What is thrown ends the
-    /// call with 488.
+    /// Returns our session description: the answer to the caller's offer or, if there is none, our offer. If it throws, the call ends with
+    /// 488.
     func answer(_ call: UUID, to offer: SessionDescription?) async throws -> SessionDescription
     /// The call is up. `answer` is the caller's, if the offer was ours.
     func connected(_ call: UUID, answer: SessionDescription?)
-    /// Returns our answer to a new offer during the call (our offer, if there is none), or nil to refuse and go on as before.
+    /// Returns our answer to a new offer during the call (our offer, if there is none), or nil to refuse and continue as before.
     func renegotiate(_ call: UUID, offer: SessionDescription?) async -> SessionDescription?
     /// The caller answered the offer that `renegotiate` gave.
     func renegotiated(_ call: UUID, answer: SessionDescription)
-    /// Does what the user wants of a call; returns whether it is done.
+    /// Does what the user wants, and returns whether it is done.
     func perform(_ command: CallCommand, on call: UUID) async -> Bool
     /// The call is over.
     func ended(_ call: UUID, _ reason: EndReason)

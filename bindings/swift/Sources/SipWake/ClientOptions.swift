@@ -1,21 +1,21 @@
 import Foundation
 import SipWakeFFI
 
-/// What a client may be made with besides its store and its accounts.
+/// Options of a client besides its store and its accounts.
 public struct ClientOptions: Sendable {
-    /// Judges servers' certificates in place of the system.
+    /// Judges servers' certificates instead of the system.
     public var serverTrust: (any ServerTrust)?
-    /// Trusts these authorities (PEM, or one in DER) and nobody else; not together with `serverTrust`.
+    /// Trusts only these authorities (PEM, or one in DER); not together with `serverTrust`.
     public var authorities: Data?
-    /// Demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4), besides all else.
+    /// Also demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4).
     public var pins: [String]
     /// Shown to servers that ask for a certificate.
     public var clientCertificate: ClientCertificate?
     /// Opens payloads before they are read; see also `AccountConfig.sealedPushesOnly`.
     public var decryptor: (any PayloadDecryptor)?
-    /// Sees every message that is sent or received, without its secrets, one after the other on a thread made for it.
+    /// Gets every message that is sent or received, without its secrets, one after the other, on its own thread.
     public var trace: (@Sendable (TracedMessage) -> Void)?
-    /// Whether calls that come past the registrar, from an address of their own over UDP, may ring.
+    /// Whether calls over UDP that do not come from the registrar, but from another address, may ring.
     public var unsolicitedCalls: Bool
     /// Takes no certificate that names its server by a wildcard alone (RFC 5922 section 7.2).
     public var refuseWildcards: Bool
@@ -26,7 +26,7 @@ public struct ClientOptions: Sendable {
     /// Keeps the process running while a push or a log-out is under way: `UIKitBackgroundTime()` on iOS; nil in an extension.
     public var backgroundTime: (any BackgroundTime)?
 
-    /// Options that leave all as it is by itself, but for what is given.
+    /// Options with defaults for everything that is not given.
     public init(
         serverTrust: (any ServerTrust)? = nil, authorities: Data? = nil, pins: [String] = [],
         clientCertificate: ClientCertificate? = nil, decryptor: (any PayloadDecryptor)? = nil,
@@ -94,10 +94,10 @@ public struct ClientCertificate: Hashable, Sendable, Redacted {
     public var description: String { "ClientCertificate(…)" }
 }
 
-/// Judges servers' certificates in place of the system. The server's name is checked besides, always.
+/// Judges servers' certificates instead of the system. The server's name is checked besides, always.
 public protocol ServerTrust: Sendable {
-    /// Returns if this chain is to be trusted: certificates in DER, the server's own first. What is thrown refuses it. Called
-    /// on a thread of the client, which waits: no network in here, no call of the client.
+    /// Returns if this chain is trusted: certificates in DER, the server's own first. If it throws, the chain is refused. Called on a
+    /// thread of the client, which waits. Do not use the network or the client here.
     func verify(chain: [Data], serverName: String) throws
 }
 
@@ -105,17 +105,16 @@ public protocol ServerTrust: Sendable {
 ///
 /// It runs while the system waits for an answer: no network, no lock that somebody holds for long.
 public protocol PayloadDecryptor: Sendable {
-    /// Returns the fields inside, under the names of any vendor known here (simplest: `ntype`, `nfrom`, `nfromusername`,
-    /// `ncallid`, `nmsg`), or nil if the payload is not encrypted. What is thrown counts as a payload that cannot be opened:
-    /// it is read as it is; on PushKit it is a call from nobody known.
+    /// Returns the fields inside, under the names of any vendor known here (simplest: `ntype`, `nfrom`, `nfromusername`, `ncallid`,
+    /// `nmsg`), or nil if the payload is not encrypted. If it throws, the payload counts as one that cannot be opened: it is read as it is.
+    /// On PushKit it is a call from an unknown caller.
     func decrypt(_ payload: [String: Any]) throws -> [String: String]?
 }
 
-/// Looks names up in place of the system's resolver, which knows addresses only: `DNSServiceQueryRecord`, for example, knows SRV and
-/// NAPTR records, too (RFC 3263).
+/// Looks names up instead of the system's resolver, which knows addresses only: `DNSServiceQueryRecord`, for example, knows SRV and NAPTR
+/// records, too (RFC 3263).
 ///
-/// Each call may block: it is made on a thread of its own, and several are made at once. After ten seconds it counts as no answer, and
-/// so does what is thrown.
+/// Each call may block. It runs on its own thread, and several run at once. After ten seconds, or if it throws, it counts as no answer.
 public protocol Resolver: Sendable {
     /// Returns a host's addresses as text, best first, or nil to have the system asked.
     func addresses(of host: String) throws -> [String]?
@@ -138,7 +137,7 @@ public struct SRVRecord: Hashable, Sendable {
     /// The share of the requests among those of the same priority.
     public var weight: UInt16
     public var port: UInt16
-    /// The host; `.` where there is decidedly no such service.
+    /// The host; `.` if there is definitely no such service.
     public var target: String
 
     public init(priority: UInt16, weight: UInt16, port: UInt16, target: String) {
@@ -173,7 +172,7 @@ public struct NAPTRRecord: Hashable, Sendable {
 
 /// Asks the system to let the process run while something is under way: `UIApplication`'s background tasks.
 public protocol BackgroundTime: Sendable {
-    /// Begins. What is returned ends it and may be called more than once, from any thread.
+    /// Begins. The returned function ends it. It can be called more than once, from any thread.
     func begin(_ name: String) -> @Sendable () -> Void
 }
 

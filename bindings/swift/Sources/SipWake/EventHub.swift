@@ -1,7 +1,7 @@
 import Foundation
 
-/// Hands the client's events to each reader. It takes them from Rust as soon as they are there and keeps the latest, so that a
-/// slow reader loses the oldest ones, is told how many, and nobody else loses any.
+/// Hands the client's events to each reader. It takes them from Rust at once and keeps the latest. A slow reader loses the oldest ones and
+/// is told how many; no other reader loses any.
 final class EventHub: @unchecked Sendable {
     /// One reader's place. Its state belongs to the hub, whose lock guards it.
     final class Reader: @unchecked Sendable {
@@ -25,7 +25,7 @@ final class EventHub: @unchecked Sendable {
     private var waiting: [CheckedContinuation<Void, Never>] = []
     private var over = false
 
-    /// The calls that are not over, each as it stands.
+    /// The calls that are not over, each in its current state.
     var calls: [CallUpdate] { lock.withLock { Array(live.values) } }
 
     func publish(_ event: SipWakeEvent) {
@@ -48,7 +48,7 @@ final class EventHub: @unchecked Sendable {
         for reader in waiting { reader.resume() }
     }
 
-    /// Ends all readers, once they have read what is kept.
+    /// Ends all readers when they have read what is kept.
     func finish() {
         let waiting = lock.withLock {
             over = true

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Tells the first run after an installation from all later ones. The Keychain outlives an app that is deleted; a file does not.
+/// Distinguishes the first run after an installation from later ones. The Keychain outlives a deleted app; a file does not.
 ///
 /// The marker has no file protection, so that it can be read before the phone's first unlock, and holds nothing. An app that finds
 /// ``State/fresh`` and yet records in its Keychain logs their users out instead of in: they belong to an installation before.
@@ -11,7 +11,7 @@ public struct FirstRun: Sendable {
         case fresh
         /// It was.
         case known
-        /// Nobody can say. This is not a fresh installation: log nobody out.
+        /// Nobody can say. This is not a new installation: log nobody out.
         case unreadable(Failure)
     }
 
@@ -45,7 +45,7 @@ public struct FirstRun: Sendable {
             try Data().write(to: marker, options: .noFileProtection)
             var marker = marker
             var values = URLResourceValues()
-            // A backup that is restored on another phone brings no Keychain records of this device along.
+            // A backup that is restored on another phone has no Keychain records of this device.
             values.isExcludedFromBackup = true
             try marker.setResourceValues(values)
         #else

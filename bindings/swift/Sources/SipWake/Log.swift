@@ -34,7 +34,7 @@ public struct TracedMessage: Hashable, Sendable {
     public let date: Date
     /// Whether we sent it.
     public let sent: Bool
-    /// The connection: each has a number of its own.
+    /// The number of the connection.
     public let flow: UInt64
     public let text: String
 
@@ -53,7 +53,7 @@ public enum SipWakeLog {
         try translating { try setLogLevel(level: level.foreign) }
     }
 
-    /// Shows the log to the app, beside the system's own log, on a thread made for it, until it is given nil.
+    /// Shows the log to the app, besides the system's own log, on its own thread, until you pass nil.
     public static func setListener(_ listener: (@Sendable (LogRecord) -> Void)?) throws {
         try translating { try setLogListener(listener: listener.map(ForeignLog.init)) }
     }

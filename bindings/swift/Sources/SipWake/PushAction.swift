@@ -1,7 +1,7 @@
 import Foundation
 import SipWakeFFI
 
-/// The way a push came to the app.
+/// How a push came to the app.
 public enum Channel: Hashable, Sendable {
     /// Apple's VoIP pushes: `PKPushPayload.dictionaryPayload`.
     case pushKit
@@ -21,7 +21,7 @@ public enum AppState: Hashable, Sendable {
     case notRunning
 }
 
-/// What the operating system says about a push besides its content. Leave out what is not known.
+/// What the operating system says about a push besides its content. Leave out what you do not know.
 public struct PushHints: Hashable, Sendable {
     /// `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later); nil counts as yes.
     public var mustReport: Bool?
@@ -37,7 +37,7 @@ public struct PushHints: Hashable, Sendable {
 public enum PushKind: Hashable, Sendable {
     /// A call is about to come; `video`: the server announced video.
     case incomingCall(video: Bool)
-    /// A message is waiting, of this MIME type, where the payload tells.
+    /// A message is waiting, with this MIME type, if the payload has it.
     case chat(mimeType: String?)
     /// A call that was announced is over.
     case cancel
@@ -82,7 +82,7 @@ public struct PayloadProblem: OpenName {
     public static let unrecognised = Self(rawValue: "unrecognised")
     /// The app takes sealed payloads only, and this one its decryptor did not open.
     public static let notSealed = Self(rawValue: "notSealed")
-    /// It is sealed, and no key of this phone opens it: it is for another one, or it was changed on the way.
+    /// It is sealed, and no key of this phone opens it: it is for another phone, or it was changed.
     public static let sealedForeign = Self(rawValue: "sealedForeign")
     /// It is sealed, and cut short or in no form known here.
     public static let sealedTorn = Self(rawValue: "sealedTorn")
@@ -119,7 +119,7 @@ public struct Vendor: OpenName {
     public static let other = Self(rawValue: "other")
 }
 
-/// What iOS must be told about a push, at once and on the same thread.
+/// What to tell iOS about a push, at once and on the same thread.
 public enum Duty: Hashable, Sendable {
     /// Report an incoming call before PushKit's delegate returns.
     case reportCall
@@ -131,13 +131,13 @@ public enum Duty: Hashable, Sendable {
     case nothing
 }
 
-/// The one thing that a push asks for, and what the operating system must be told about it. Its description shows no text.
+/// The one thing that a push asks for, and what to tell the operating system about it. Its description shows no text.
 public struct PushAction: Equatable, Sendable, Redacted {
     /// What the push asks for.
     public let kind: PushKind
     /// What to tell the operating system, at once and on the same thread.
     public let duty: Duty
-    /// The way the push came.
+    /// How the push came.
     public let channel: Channel
     /// Whose payload it is; nil if no vendor knew it.
     public let vendor: Vendor?
@@ -147,13 +147,13 @@ public struct PushAction: Equatable, Sendable, Redacted {
     public let account: String?
     /// The caller's or sender's number or URI, as the payload spells it.
     public let caller: String?
-    /// What to show as the caller: the name, else the number or URI, else nothing at all.
+    /// What to show as the caller: the name, or the number or URI, or nothing.
     public let callerLabel: String?
     /// The title that the server suggests for a notification.
     public let title: String?
     /// The text that comes along. Of a chat message it is the first part only.
     public let text: String?
-    /// The Call-ID of the call or of the chat's MESSAGE, where the payload tells.
+    /// The Call-ID of the call or of the chat's MESSAGE, if the payload has it.
     public let callID: String?
     /// The call's UUID, the same for its push, its INVITE and its cancel.
     public let uuid: UUID
@@ -209,8 +209,8 @@ public struct PushKey: Hashable, Sendable, Redacted {
     }
 }
 
-/// Says what a push means, without a client and its knowledge of who is logged in. Use ``SipWakeClient/push(_:channel:hints:)``
-/// where there is a client.
+/// Says what a push means, without a client and without knowing who is logged in. If there is a client, use
+/// ``SipWakeClient/push(_:channel:hints:)``.
 ///
 /// Never throws: whatever the payload, there is an action; for a PushKit push it is one that can be shown to CallKit.
 public func readPush(_ payload: [AnyHashable: Any], channel: Channel, hints: PushHints = PushHints()) -> PushAction {
@@ -230,8 +230,8 @@ public func readPush(
 }
 
 /// As the other `readPush`, for a process without a client. It opens a sealed push with the keys in the shared store, and ignores a push
-/// for a user who, as the store says, logged out or does not want to be disturbed. The store is read and never written; one that cannot be
-/// read silences nobody.
+/// for a user who, as the store says, logged out or does not want to be disturbed. It only reads the store. A store that cannot be read
+/// silences nobody.
 public func readPush(
     _ payload: [AnyHashable: Any], channel: Channel, hints: PushHints = PushHints(), opening decryptor: (any PayloadDecryptor)? = nil,
     heeding store: any StateStore

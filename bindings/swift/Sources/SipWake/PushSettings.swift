@@ -20,7 +20,7 @@ public enum Environment: Hashable, Sendable {
     case production
 }
 
-/// A way of telling the server where to push to. Several may be spoken together.
+/// A way to tell the server where to push. Several can be used together.
 public enum Dialect: Hashable, Sendable, CaseIterable {
     /// Mizutech's `X-MPUSH` and `X-PIID` headers.
     case xMpush
@@ -66,7 +66,7 @@ public enum PushMode: Hashable, Sendable {
     case mizutechGateway
 }
 
-/// What an app states about its push set-up. It is checked when it is handed over.
+/// The push settings of an app. It is checked when the client gets it.
 public struct PushConfig: Hashable, Sendable {
     public var provider: Provider
     /// The bundle id; for Firebase the project id.
@@ -81,7 +81,7 @@ public struct PushConfig: Hashable, Sendable {
     public var pnParam: String?
     /// The app can wake itself to refresh its binding: sends `+sip.pnsreg` (RFC 8599 section 4.1.4).
     public var wakesItself: Bool
-    /// How RFC 8599 bindings are removed; nil: by the very Contact that was bound.
+    /// How RFC 8599 bindings are removed; nil: by the exact Contact that was bound.
     public var removal: Removal?
     /// PortSIP: push calls.
     public var pushCalls: Bool

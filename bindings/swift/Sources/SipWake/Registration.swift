@@ -13,7 +13,7 @@ public struct Registration: Equatable, Sendable, Redacted {
     public let alertToken: String?
     /// Our address and port as the server saw them (RFC 3581).
     public let observedAddress: String?
-    /// The server proved wrong knowledge of the password: someone may stand between.
+    /// The server's proof of the password is wrong: somebody may be between.
     public let suspiciousServer: Bool
     /// The routes that the registrar gives for our requests outside of dialogs, in their order (RFC 3608).
     public let serviceRoute: [String]
@@ -57,7 +57,7 @@ public struct Verdict: Equatable, Sendable {
     public let piidInTheClear: Bool
 }
 
-/// A REGISTER, or the way to the registrar, failed.
+/// A REGISTER, or the connection to the registrar, failed.
 public struct RegistrationFailure: Equatable, Sendable {
     /// What to branch on.
     public let kind: FailureKind
@@ -87,11 +87,11 @@ public struct FailureKind: OpenName {
     public static let unanswerableChallenge = Self(rawValue: "unanswerableChallenge")
     /// The server refuses this account. Nothing is sent until the app asks again.
     public static let refused = Self(rawValue: "refused")
-    /// The server answered with an error that is worth another try later.
+    /// The server answered with an error; another attempt later may work.
     public static let answered = Self(rawValue: "answered")
     /// No answer in time.
     public static let timedOut = Self(rawValue: "timedOut")
-    /// No way to the server, or it broke.
+    /// No connection to the server, or it broke.
     public static let unreachable = Self(rawValue: "unreachable")
     /// The server's certificate was refused; the reason says why.
     public static let certificate = Self(rawValue: "certificate")

@@ -1,4 +1,4 @@
-// What the app knows of its phone, for a report of why it rang, or did not.
+// What the app knows about its phone, for a report of why it rang or did not.
 
 import SipWakeFFI
 
@@ -58,7 +58,7 @@ public enum PhoneNetwork: Hashable, Sendable {
     case other
 }
 
-/// What the app knows of its phone, for ``SipWakeClient/report(_:)``. Leave out what is not known.
+/// What the app knows about its phone, for ``SipWakeClient/report(_:)``. Leave out what you do not know.
 public struct PhoneState: Hashable, Sendable {
     /// What in the phone's settings keeps a call from ringing.
     public var obstacles: [Obstacle]

@@ -3,8 +3,8 @@ import SipWakeFFI
 
 /// Accounts, bindings and calls. One client is meant to live as long as the process.
 ///
-/// What is asked for is stored and under way when a call returns; what becomes of it comes as an event. A task that is cancelled
-/// stops waiting at once and gets `CancellationError`; what it had asked for is done all the same.
+/// When a call returns, the command is stored and under way. The result comes as an event. A cancelled task stops waiting at once and gets
+/// `CancellationError`. sipwake still does what it asked for.
 public final class SipWakeClient: Sendable {
     /// The longest that a push or a log-out holds the process: iOS gives some 30 seconds.
     static let longestHold = Duration.seconds(25)
@@ -15,11 +15,11 @@ public final class SipWakeClient: Sendable {
 
     /// Makes a client that knows these accounts. Log-outs that an earlier process could not deliver go out at once.
     ///
-    /// Hand over the accounts of the logged-in users here: a push that comes right after is then judged with them. A client
-    /// without accounts makes no sound for any push. Nothing is registered before ``register(_:)``.
+    /// Give the accounts of the logged-in users here. Then a push that comes right after is judged with them. A client without accounts is
+    /// silent for every push. Nothing is registered before ``register(_:)``.
     ///
-    /// Reads the store from another thread, and waits for it: a few milliseconds with a Keychain. ``open(store:accounts:options:)``
-    /// does the same without holding up the caller's thread, where no push can come in between.
+    /// Reads the store from another thread, and waits for it: a few milliseconds with a Keychain. ``open(store:accounts:options:)`` does
+    /// the same without blocking the caller's thread. Use it only if no push can come in between.
     ///
     /// - Throws: ``SipWakeError/invalidField(name:reason:)`` for an account or option that cannot be used.
     public init(store: any StateStore, accounts: [AccountSetup] = [], options: ClientOptions = ClientOptions()) throws {
@@ -64,7 +64,7 @@ public final class SipWakeClient: Sendable {
         stream(hub.reader(replaying: count).0)
     }
 
-    /// The calls that are not over, each with the change that led to where it stands, and the caller as known now.
+    /// The calls that are not over, each with its last change and the caller as known now.
     public var calls: [CallUpdate] { hub.calls }
 
     /// Returns the calls that are not over, and a stream of all events from that moment on.
@@ -81,8 +81,8 @@ public final class SipWakeClient: Sendable {
         }
     }
 
-    /// Tells every reader of a failure that no caller waits for, as ``SipWakeEvent/failed(_:)``: for what stands between the
-    /// system's frameworks and this client.
+    /// Tells every reader about a failure that no caller waits for, as ``SipWakeEvent/failed(_:)``. It is for code between the system's
+    /// frameworks and this client.
     public func note(_ failure: Failure) {
         hub.publish(.failed(failure))
     }
@@ -104,8 +104,8 @@ public final class SipWakeClient: Sendable {
         }
     }
 
-    /// Adds an account, or changes the settings of the one with the same AOR and registrar. What was stored of it by an
-    /// earlier process lives on. Nothing is sent before ``register(_:)``.
+    /// Adds an account, or changes the settings of the one with the same AOR and registrar. It continues with what an earlier process
+    /// stored. Nothing is sent before ``register(_:)``.
     ///
     /// - Throws: ``SipWakeError/invalidField(name:reason:)``, which names the field and the rule.
     @discardableResult
@@ -120,8 +120,7 @@ public final class SipWakeClient: Sendable {
         try await waiting { [ffi] in try await ffi.register(account: account.rawValue) }
     }
 
-    /// Hands over the push tokens: PushKit's for calls, and the one for alerts. A nil or empty token is ignored; the same
-    /// token costs no traffic.
+    /// Sets the push tokens: PushKit's for calls, and the one for alerts. A nil or empty token is ignored; the same token costs no traffic.
     ///
     /// - Throws: ``SipWakeError/invalidField(name:reason:)`` for a token of the wrong shape, ``SipWakeError/noPush(reason:)``,
     ///   ``SipWakeError/noSuchAccount(reason:)``.
@@ -133,8 +132,8 @@ public final class SipWakeClient: Sendable {
         return TokenOutcome(outcome)
     }
 
-    /// Removes the push binding and stays registered. Stored before this returns, unless it says so; from here on no push makes a
-    /// sound.
+    /// Removes the push binding and stays registered. The command is stored before this returns, or it returns ``Kept/notYetDurable``. From
+    /// here on no push makes a sound.
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     @discardableResult
@@ -142,12 +141,13 @@ public final class SipWakeClient: Sendable {
         Kept(try await waiting { [ffi] in try await ffi.unbindPush(account: account.rawValue) })
     }
 
-    /// Has an account's user not disturbed until then (`Date.distantFuture`: until further notice), or with nil, or a time that has passed,
-    /// disturbed again. Stored before this returns, unless it says so.
+    /// Switches do not disturb on until a time (`Date.distantFuture`: until further notice), or off with nil or a time in the past. Stored
+    /// before this returns, unless it says so.
     ///
-    /// Meanwhile the registration stays without a push binding, and no push makes a sound; a VoIP push that comes all the same is reported
-    /// without a name and ended. At the time the binding comes back by itself (``SipWakeEvent/doNotDisturbOver(account:)``); an app that
-    /// does not run then catches up at its next start, as no push can start it. A running client still reports a call whose INVITE arrives.
+    /// Meanwhile the account stays registered without a push binding, and no push makes a sound. A VoIP push that still comes is reported
+    /// without a name and ended. When the time is over, the binding comes back (``SipWakeEvent/doNotDisturbOver(account:)``). An app that
+    /// is not running then does this at its next start, because no push can start it. A running client still reports a call whose INVITE
+    /// arrives.
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     @discardableResult
@@ -163,8 +163,8 @@ public final class SipWakeClient: Sendable {
         return until.map { min(Date(timeIntervalSince1970: Double($0) / 1000), .distantFuture) }
     }
 
-    /// Returns the public part of this phone's key for sealed pushes, which is made and stored at the first call. Whoever sends pushes needs
-    /// both of its values, in the way that the app has to its server; who else has them can forge pushes.
+    /// Returns the public part of this phone's key for sealed pushes, which is made and stored at the first call. The sender of the pushes
+    /// needs both values; send them over the app's own connection to its server. Anybody else who has them can forge pushes.
     ///
     /// - Throws: ``SipWakeError/store(reason:)`` while the store is shut or fails: a key that may be lost is worth nothing.
     public func pushKey() async throws -> PushKey {
@@ -194,7 +194,7 @@ public final class SipWakeClient: Sendable {
         try await waiting { [ffi] in try await ffi.forgetPushKey(id: id) }
     }
 
-    /// Takes another realm for `X-PIID` than the one that it was pinned to, of which ``SipWakeEvent/warning(account:_:)`` told.
+    /// Accepts another realm for `X-PIID` than the pinned one, after a ``SipWakeEvent/warning(account:_:)``.
     ///
     /// - Throws: ``SipWakeError/invalidField(name:reason:)``, ``SipWakeError/noSuchAccount(reason:)``.
     @discardableResult
@@ -216,8 +216,8 @@ public final class SipWakeClient: Sendable {
     /// worth keeping.
     public var pendingLogOuts: Int { Int((try? ffi.pendingLogOuts()) ?? 0) }
 
-    /// Says that the store can be read and written again: the phone was unlocked for the first time. What could not be read or stored
-    /// before is tried at once; without this within a minute. Call it from `applicationProtectedDataDidBecomeAvailable(_:)`.
+    /// Says that the store can be read and written again: the phone was unlocked for the first time. The client tries at once what it could
+    /// not read or store; without this call, within a minute. Call it from `applicationProtectedDataDidBecomeAvailable(_:)`.
     public func storeAvailable() async throws {
         try await waiting { [ffi] in try await ffi.storeAvailable() }
     }
@@ -230,7 +230,7 @@ public final class SipWakeClient: Sendable {
         try await waiting { [ffi] in try await ffi.queryPush(account: account.rawValue, provider: provider) }
     }
 
-    /// Returns why the phone rang, or did not, as JSON: what was decided in codes and numbers, with what the app knows of its `phone`. It
+    /// Returns why the phone rang or did not, as JSON: the decisions in codes and numbers, with what the app knows about its `phone`. It
     /// has no name, number, token or address, so users can send it without reading it. `sipwake explain` reads it.
     ///
     /// - Throws: ``SipWakeError/shutDown``.
@@ -267,7 +267,7 @@ public final class SipWakeClient: Sendable {
         try await waiting { [ffi] in try await ffi.answer(call: call.uuidString) }
     }
 
-    /// Says that the app rings, where ``CallPolicy`` holds back the 180 until then (`sessionProgress`).
+    /// Says that the app rings, if ``CallPolicy`` delays the 180 until then (`sessionProgress`).
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` for a call that is not ringing.
     public func ringing(_ call: UUID) async throws {
@@ -296,21 +296,20 @@ public final class SipWakeClient: Sendable {
         try await waiting { [ffi] in try await ffi.hangUp(call: call.uuidString, why: why.foreign) }
     }
 
-    /// Responds to the change `offered` with our description; refuses with nil, and the call goes on as it was.
+    /// Responds to the change `offered` with our description. With nil it refuses, and the call continues as it was.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` if no offer waits for a response.
     public func respond(toOfferOf call: UUID, with session: SessionDescription?) async throws {
         try await waiting { [ffi] in try await ffi.respondOffer(call: call.uuidString, answer: session?.foreign) }
     }
 
-    /// Says whether the app answers INFO (digits, for example) and REFER (a transfer) inside a call with
-    /// ``respond(toRequest:of:with:)``. Not by default: then it is told of them by the change `asked`, while an INFO with a body
-    /// hears 415 and a REFER 405.
+    /// Says whether the app answers INFO (digits, for example) and REFER (a transfer) inside a call with ``respond(toRequest:of:with:)``.
+    /// Off by default: then the change `asked` reports them, while an INFO with a body gets 415 and a REFER 405.
     public func takeCallRequests(_ take: Bool) async throws {
         try await waiting { [ffi] in try await ffi.takeCallRequests(take: take) }
     }
 
-    /// Responds to the change `asked`, where it awaits a response, with a SIP status from 200 to 699; another becomes 500.
+    /// Responds to the change `asked`, if it awaits a response, with a SIP status from 200 to 699; another becomes 500.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)`` if nothing of that name awaits a response.
     public func respond(toRequest request: UInt64, of call: UUID, with status: UInt16) async throws {
@@ -342,8 +341,7 @@ private func milliseconds(_ date: Date) -> UInt64 {
 }
 
 extension PushAction {
-    /// Whether what the push asked for is under way without help of the system: a call rings or is over, a binding is renewed or
-    /// waits for another try.
+    /// Whether the push needs no further help of the system: a call rings or is over, a binding is renewed or waits for another attempt.
     fileprivate func isSettled(by event: SipWakeEvent) -> Bool {
         switch (kind, event) {
         case (.incomingCall, .call(let update)) where update.id == uuid:
@@ -351,7 +349,7 @@ extension PushAction {
             case .ringing, .answerWanted, .connected, .ended: true
             default: false
             }
-        // Without content it may be a call all the same, whose INVITE comes after the REGISTER.
+        // Without content it may still be a call, whose INVITE comes after the REGISTER.
         case (.refreshBinding, .registered), (.refreshBinding, .registrationFailed): problem == nil
         case (.refreshBinding, .call), (.chat, .chatMessage): true
         default: false

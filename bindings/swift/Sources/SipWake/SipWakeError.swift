@@ -9,15 +9,15 @@ public enum SipWakeError: Error, Equatable, Sendable {
     case noSuchAccount(reason: String)
     /// The account has no push settings.
     case noPush(reason: String)
-    /// No call of that name is announced or ringing.
+    /// No call with that id is announced or ringing.
     case noSuchCall(reason: String)
-    /// The store cannot be read or written to now, and what was asked for must be stored before it is of use.
+    /// The store cannot be read or written now, and this must be stored before it is of use.
     case store(reason: String)
     /// The client has been shut down.
     case shutDown(reason: String)
     /// The system refused what the client needs, or the call was made from inside a callback.
     case unavailable(reason: String)
-    /// A bug in sipwake; the app may go on.
+    /// A bug in sipwake. The app can continue.
     case bug(reason: String)
 }
 

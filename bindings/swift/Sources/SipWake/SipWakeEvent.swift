@@ -1,11 +1,11 @@
 import Foundation
 import SipWakeFFI
 
-/// What an app gets to know. Later versions may add cases: have a `default` where you switch.
+/// What an app is told. Later versions may add cases: have a `default` where you switch.
 public enum SipWakeEvent: Equatable, Sendable {
     /// The registrar accepted a REGISTER.
     case registered(account: AccountID, Registration)
-    /// A REGISTER, or the way to the registrar, failed.
+    /// A REGISTER, or the connection to the registrar, failed.
     case registrationFailed(account: AccountID, RegistrationFailure)
     /// More pushes came than REGISTERs may follow, six at once and one more every ten seconds: the next one follows after `wait`.
     case registerDelayed(account: AccountID, wait: Duration)
@@ -21,7 +21,7 @@ public enum SipWakeEvent: Equatable, Sendable {
     case call(CallUpdate)
     /// A MESSAGE arrived.
     case chatMessage(account: AccountID, ChatMessage)
-    /// Everything that the app asked for is stored, also what was not yet durable at first.
+    /// Everything that the app asked for is stored, including what was not durable at first.
     case durable
     /// Something on the network asked for what the app did not allow, or for what may be forged.
     case warning(account: AccountID, Warning)
@@ -29,7 +29,7 @@ public enum SipWakeEvent: Equatable, Sendable {
     case storeFailed(key: String, reason: String)
     /// Something failed that no caller waits for: in a system framework, or a command that a bridge gave.
     case failed(Failure)
-    /// Something from the network was dropped. Told at 1, 2, 4, 8, …
+    /// Something from the network was dropped. Reported at 1, 2, 4, 8, …
     case discarded(DiscardReason, count: UInt64)
     /// Events were not read in time and are lost for this reader.
     case eventsLost(count: UInt64)
@@ -41,7 +41,7 @@ public enum SipWakeEvent: Equatable, Sendable {
 public struct LogOut: Equatable, Sendable {
     /// The address of record, since the account itself is gone.
     public let aor: String
-    /// What the server's answer proves.
+    /// What the server's response proves.
     public let removed: Removed
 
     public init(aor: String, removed: Removed) {
@@ -61,7 +61,7 @@ public struct Removed: OpenName {
     public static let accepted = Self(rawValue: "accepted")
     /// Nothing was ever sent to a server, or a server that never accepted anything does not know the user.
     public static let neverBound = Self(rawValue: "neverBound")
-    /// No server could be told for 30 days, or there were too many log-outs.
+    /// No server could be reached for 30 days, or there were too many log-outs.
     public static let givenUp = Self(rawValue: "givenUp")
 }
 
@@ -89,13 +89,13 @@ public struct Failure: Error, Hashable, Sendable {
     }
 }
 
-/// What somebody on the network asked for in vain, or may have forged.
+/// Something on the network was refused, or may be forged.
 public struct Warning: Hashable, Sendable {
     /// What to branch on.
     public let kind: WarningKind
-    /// What was asked for, what became of it, and what the app can do, in words.
+    /// What was asked for, what happened, and what the app can do, in words.
     public let reason: String
-    /// The realm that was asked for, where it is about one: ``SipWakeClient/acceptRealm(_:for:)`` takes it.
+    /// The realm that was asked for, if it is about one: ``SipWakeClient/acceptRealm(_:for:)`` takes it.
     public let realm: String?
 }
 
@@ -104,13 +104,13 @@ public struct WarningKind: OpenName {
     public let rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
 
-    /// A redirect leads where the app did not say that its secrets may go: nothing was sent there.
+    /// A redirect names a host that the app did not configure for its secrets. Nothing was sent there.
     public static let redirectRefused = Self(rawValue: "redirectRefused")
     /// `X-Sy.AuthURI` names neither the registrar nor the upper server: it is not used.
     public static let authURIRefused = Self(rawValue: "authURIRefused")
     /// Over a clear transport another realm asks than before; it was answered.
     public static let realmChanged = Self(rawValue: "realmChanged")
-    /// The server asks for another realm than the one that `X-PIID` is pinned to, which goes on.
+    /// The server asks for another realm than the one that `X-PIID` is pinned to. The pinned one stays.
     public static let pinnedRealmChanged = Self(rawValue: "pinnedRealmChanged")
     /// Somebody inside a call asks for credentials, and got none.
     public static let callChallengeRefused = Self(rawValue: "callChallengeRefused")

@@ -3,26 +3,26 @@ import SipWakeFFI
 
 /// Keeps a handful of small records. They hold secrets (tokens, HA1 values): encrypt them, and let no backup take them along.
 ///
-/// Called from a thread of the client, which waits: a record must be safe before what depends on it is sent. Don't call
-/// the client from in here, and don't wait for the main thread. What is thrown becomes ``SipWakeEvent/storeFailed(key:reason:)``.
+/// Called from a thread of the client, which waits, because a record must be safe before what depends on it is sent. Don't call the client
+/// from in here, and don't wait for the main thread. If it throws, there is a ``SipWakeEvent/storeFailed(key:reason:)``.
 public protocol StateStore: Sendable {
     /// Returns the record under this key, or nil if there is none.
     ///
-    /// - Throws: ``StoreShut`` while records cannot be read yet, as before the first unlock: that is not the same as none.
+    /// - Throws: ``StoreShut`` while records cannot be read yet, as before the first unlock. That is not the same as no record.
     func load(key: String) throws -> Data?
     /// Stores a record, replacing the one under the same key as a whole or not at all.
     func save(key: String, bytes: Data) throws
-    /// Stores a record whose loss would only cost another message to the server, such as a counter. It need not survive a loss of power: a
-    /// store that is slow when it must be certain may be quick here. The default is ``save(key:bytes:)``.
+    /// Stores a record whose loss would only cost another message to the server, such as a counter. It need not survive a loss of power, so
+    /// a slow store can be fast here. The default is ``save(key:bytes:)``.
     func saveProgress(key: String, bytes: Data) throws
-    /// Removes a record; one that is not there is no error.
+    /// Removes a record. A missing record is not an error.
     func remove(key: String) throws
-    /// Returns the keys of all records. The client never asks for them: an app does that wipes what a former installation left.
+    /// Returns the keys of all records. The client never asks for them. They are for an app that removes what a former installation left.
     ///
     /// - Throws: ``SipWakeError/unavailable(reason:)`` by default, from a store that cannot list its records.
     func keys() throws -> [String]
-    /// Removes all records. Log the accounts out first and wait until that is told: what is removed here can no longer be unbound.
-    /// The default removes those that ``keys()`` names.
+    /// Removes all records. Log the accounts out first and wait for the event. What is removed here can no longer be unbound. The default
+    /// removes those that ``keys()`` names.
     func removeAll() throws
 }
 

@@ -58,7 +58,7 @@ public enum TagsBinding: Hashable, Sendable, Redacted {
     }
 }
 
-/// Writes the tags of the push dialects and reads the server's verdict, for a SIP stack that is not ours. Opens no socket.
+/// Writes the tags of the push dialects and reads the server's verdict, for another SIP stack. Opens no socket.
 public final class TagsCompanion: Sendable {
     private let ffi: SipWakeFFI.TagsCompanion
 

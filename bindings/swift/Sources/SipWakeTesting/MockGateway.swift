@@ -8,7 +8,7 @@
         import Darwin
     #endif
 
-    /// The mock gateway could not be found or started, refused what it was asked, or what was waited for never came.
+    /// The mock gateway could not be found or started, it refused an operation, or something did not come in time.
     public struct MockGatewayError: Error, CustomStringConvertible {
         public let description: String
 
@@ -17,7 +17,7 @@
         }
     }
 
-    /// A SIP registrar, a push gateway and a fake FCM and APNs on loopback: a program of its own, driven through its control port.
+    /// A SIP registrar, a push gateway and a fake FCM and APNs on loopback: a separate program, driven through its control port.
     ///
     /// The program is not in this package: `cargo install mock-gateway`. It is looked for in the environment variable `SIPWAKE_TESTING_MOCK`
     /// (a path), then in the folders of `PATH`. It ends with this object. Safe to use from any thread.
@@ -36,7 +36,7 @@
         ///   - profile: the kind of server: `rfc8599`, `xmpush`, `mizutech`, `opensips`, `flexisip`, `portsip`, `kamailio` or `none`
         ///   - user: the one user that it knows
         ///   - password: that user's password
-        ///   - habits: what it does otherwise than the standards say; `mock-gateway --list-habits` prints them
+        ///   - habits: what it does differently from the standards; `mock-gateway --list-habits` prints them
         /// - Throws: ``MockGatewayError`` if the program is not there or does not start
         public init(profile: String = "mizutech", user: String = "alice", password: String = "wonderland", habits: [String] = []) throws {
             self.profile = profile
@@ -68,7 +68,7 @@
         /// - Throws: ``MockGatewayError`` if it is refused, with the mock's reason
         @discardableResult
         public func ask(_ op: String, _ fields: [String: Any] = [:]) throws -> [String: Any] {
-            // A connection for each, so that who waits for a call holds up nobody.
+            // A connection for each, so that waiting for a call does not block others.
             let control = try Lines(port: port)
             let request = fields.merging(["id": 1, "op": op]) { field, _ in field }
             guard JSONSerialization.isValidJSONObject(request) else { throw MockGatewayError("\(op): a field is no JSON") }
@@ -122,7 +122,7 @@
             try ask("set_habits", ["habits": habits])
         }
 
-        /// What the registrar holds for a user, as the control port tells it.
+        /// What the registrar holds for a user, as the control port says.
         public func bindings(user: String = "alice") throws -> [[String: Any]] {
             try found(try ask("bindings", ["user": user])["bindings"] as? [[String: Any]], "bindings", of: "bindings")
         }
@@ -132,7 +132,7 @@
             try bindings(user: user).compactMap { ($0["push"] as? [String: Any])?["token"] as? String }
         }
 
-        /// What the client did that the standards forbid. A test wants it empty.
+        /// What the client did that the standards forbid. A test expects it to be empty.
         public func violations() throws -> [Any] {
             try found(try ask("violations")["violations"] as? [Any], "violations", of: "violations")
         }

@@ -28,7 +28,7 @@ pub struct PushAction {
     pub kind: ActionKind,
     /// What to tell the operating system, at once and on the same thread.
     pub duty: Duty,
-    /// The way the push came.
+    /// How the push came.
     pub channel: Channel,
     /// Whose payload it is; `None` if no vendor knew it.
     pub vendor: Option<Vendor>,

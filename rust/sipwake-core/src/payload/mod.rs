@@ -34,7 +34,7 @@ pub use vendor::Vendor;
 /// What is longer is not read: FCM and APNs carry 4 KiB, APNs 5 KiB for VoIP.
 const MAX_PAYLOAD: usize = 64 * 1024;
 
-/// The way a push came to the app.
+/// How a push came to the app.
 #[cfg_attr(feature = "replay", derive(serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]

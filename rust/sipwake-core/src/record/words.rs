@@ -144,7 +144,7 @@ words! {
         Unsolicited = 5 "past-the-registrar", TooManyCalls = 6 "too-many-calls",
         StrayCancel = 7 "stray-cancel",
     }
-    /// What somebody on the network asked for in vain, or may have forged.
+    /// Something on the network was refused, or may be forged.
     Distrust {
         ForeignHost = 1 "redirect-to-foreign-host", Unauthenticated = 2 "redirect-in-the-clear", Weaker = 3 "redirect-to-weaker-transport",
         Maddr = 4 "redirect-by-maddr", AuthUri = 5 "auth-uri", Realm = 6 "realm-changed", PinnedRealm = 7 "pinned-realm-changed",

@@ -35,8 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// The same for an address that is known to answer late.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(32);
 
-/// Looks names up. Each call may block: it is made on a thread of its own, and several are made at once. No answer is an empty
-/// one; after ten seconds a server counts as one that cannot be found.
+/// Looks names up. Each call may block. It runs on its own thread, and several run at once. No answer is an empty one;
+/// after ten seconds a server counts as one that cannot be found.
 ///
 /// The system's resolver, which is the default, knows addresses only. A platform with a DNS interface of its own
 /// (`DnsResolver` on Android, `DNSServiceQueryRecord` on Apple's systems, a crate such as hickory on desktops) adds SRV and NAPTR

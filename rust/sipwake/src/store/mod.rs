@@ -94,7 +94,7 @@ pub trait StateStore: Send + Sync {
         self.save(key, bytes)
     }
 
-    /// Removes a record; one that is not there is no error.
+    /// Removes a record. A missing record is not an error.
     ///
     /// # Errors
     /// As [`save`](Self::save).

@@ -5,11 +5,11 @@
         import SipWake
     #endif
 
-    /// Has iOS start the app now and then, in the background, so that bindings are renewed and log-outs delivered that found no
-    /// server. When that is, and whether at all, is up to iOS: pushes are what wakes a phone.
+    /// Has iOS start the app now and then, in the background, so that bindings are renewed and log-outs delivered that found no server. iOS
+    /// decides when that is, and whether at all. Pushes are what wakes a phone.
     ///
-    /// Make it before the app's launch returns. Its identifier stands in Info.plist under `BGTaskSchedulerPermittedIdentifiers`, and the
-    /// background mode `fetch` is on.
+    /// Make it before the app's launch returns. Put its identifier into Info.plist under `BGTaskSchedulerPermittedIdentifiers`, and switch
+    /// the background mode `fetch` on.
     @MainActor
     public final class BackgroundRefresh {
         /// Whose bindings are renewed. Set it when somebody logs in or out.

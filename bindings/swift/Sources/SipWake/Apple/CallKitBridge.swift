@@ -6,16 +6,16 @@
         import SipWake
     #endif
 
-    /// Shows sipwake's calls in CallKit, under the UUIDs that they have here, and carries out what the user does there. See ``CallDesk``
-    /// for how. An app may have one provider: make one bridge and keep it.
+    /// Shows sipwake's calls in CallKit, with the same UUIDs, and carries out what the user does there. See ``CallDesk`` for how. An app
+    /// may have one provider: make one bridge and keep it.
     ///
     /// All of it happens on the main queue.
     @MainActor
     public final class CallKitBridge: NSObject, CallReporter {
-        /// Sets up the audio session, category and mode, when the user answers: Apple wants that before the answer is fulfilled. The
-        /// session is not to be activated here. What is thrown becomes ``SipWakeEvent/failed(_:)``, and the call goes on.
+        /// Sets up the audio session, category and mode, when the user answers: Apple wants that before the answer is fulfilled. Do not
+        /// activate the session here. If it throws, there is a ``SipWakeEvent/failed(_:)``, and the call continues.
         public var configureAudio: (@MainActor () throws -> Void)?
-        /// Told when CallKit gives (true) or takes the audio session: that is when audio may start, and not before.
+        /// Called when CallKit gives (true) or takes the audio session. Audio can start then, and not before.
         public var audioSessionChanged: (@MainActor (AVAudioSession, Bool) -> Void)?
 
         private let client: SipWakeClient
@@ -131,7 +131,7 @@
         }
 
         func show(_ call: ShownCall, done: @escaping @MainActor (ShowOutcome) -> Void) {
-            // CallKit calls back on a queue of its own.
+            // CallKit calls back on its own queue.
             provider.reportNewIncomingCall(with: call.uuid, update: CXCallUpdate(call, features)) { @Sendable error in
                 let outcome = ShowOutcome(error)
                 Task { @MainActor in done(outcome) }

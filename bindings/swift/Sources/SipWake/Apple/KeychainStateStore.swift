@@ -19,7 +19,7 @@
         private let marks = Marks()
 
         /// - Parameters:
-        ///   - service: tells these records from the app's others.
+        ///   - service: separates these records from the app's others.
         ///   - group: a Keychain group that app and extension share, `TEAM.name`; nil: the first of the app's groups.
         public init(service: String = "sipwake", group: String? = nil) {
             self.service = service

@@ -14,10 +14,10 @@
     @available(iOS 17.4, visionOS 1.1, *)
     @MainActor
     public final class LiveCommunicationBridge: NSObject, CallReporter {
-        /// Sets up the audio session, category and mode, when the user answers. It is not to be activated here. What is thrown becomes
-        /// ``SipWakeEvent/failed(_:)``, and the call goes on.
+        /// Sets up the audio session, category and mode, when the user answers. Do not activate it here. If it throws, there is a
+        /// ``SipWakeEvent/failed(_:)``, and the call continues.
         public var configureAudio: (@MainActor () throws -> Void)?
-        /// Told when the system gives (true) or takes the audio session: that is when audio may start, and not before.
+        /// Called when the system gives (true) or takes the audio session. Audio can start then, and not before.
         public var audioSessionChanged: (@MainActor (AVAudioSession, Bool) -> Void)?
 
         private let client: SipWakeClient

@@ -5,7 +5,7 @@
         import SipWake
     #endif
 
-    /// Tells a client of each change of network, until it is let go.
+    /// Tells a client about each change of network, until it is released.
     public final class NetworkWatch: Sendable {
         private let monitor = NWPathMonitor()
 

@@ -123,7 +123,7 @@
     }
 
     extension PushAction {
-        /// Returns a local notification for a chat message or a custom push; nil where there is nothing to show.
+        /// Returns a local notification for a chat message or a custom push; nil if there is nothing to show.
         public var notification: UNNotificationRequest? {
             switch kind {
             case .chat, .custom: break

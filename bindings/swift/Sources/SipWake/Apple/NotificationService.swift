@@ -9,9 +9,8 @@
     /// The entry of a Notification Service Extension for payloads that the server seals. The extension's own class is a subclass that gives
     /// the ``store``, whose keys open what is sealed, or an app's own ``decryptor`` and, if it likes, the ``content(for:original:)`` and ``isSilent(_:)``.
     ///
-    /// It opens no client and no socket: an extension has little memory, some 24 MB, and half a minute. A call is handed to the app
-    /// as a VoIP push, which asks for the entitlement `com.apple.developer.usernotifications.filtering`; the app's `PushKitBridge`
-    /// then reports it.
+    /// It opens no client and no socket: an extension has little memory, some 24 MB, and half a minute. It gives a call to the app as a
+    /// VoIP push, which needs the entitlement `com.apple.developer.usernotifications.filtering`. The app's `PushKitBridge` then reports it.
     open class SipWakeNotificationService: UNNotificationServiceExtension {
         // Guards both fields: iOS says that time is up on another thread.
         private let lock = NSLock()
@@ -21,18 +20,18 @@
         /// Opens payloads. Its key is best kept in a Keychain group that app and extension share.
         open var decryptor: any PayloadDecryptor { Sealed() }
 
-        /// The app's store, in the Keychain group that both share: sealed pushes are opened with its keys, and what it says of log-outs
-        /// and of who does not want to be disturbed is heeded. It is read and never written.
+        /// The app's store, in the shared Keychain group. It has the keys that open sealed pushes, and says who logged out and who does not
+        /// want to be disturbed. It is read and never written.
         open var store: (any StateStore)? { nil }
 
-        /// Returns whether nothing is to be shown for a push: its user is logged out or does not want to be disturbed, as ``store`` says.
+        /// Returns whether to show nothing for a push, because its user logged out or does not want to be disturbed, as ``store`` says.
         ///
         /// Showing nothing takes the same entitlement as handing calls over; without it iOS shows the original.
         open func isSilent(_ action: PushAction) -> Bool {
             [.ignore(reason: .loggedOut), .ignore(reason: .doNotDisturb)].contains(action.kind)
         }
 
-        /// Returns what is shown for a chat message or a call that could not be handed to the app.
+        /// Returns what to show for a chat message or a call that could not be given to the app.
         open func content(for action: PushAction, original: UNMutableNotificationContent) -> UNNotificationContent {
             if let title = action.callerLabel ?? action.title { original.title = title }
             if let text = action.text { original.body = text }

@@ -5,8 +5,8 @@
         import SipWake
     #endif
 
-    /// Takes VoIP pushes and tokens from PushKit. Make it when the app starts, with a client that has its accounts: a client
-    /// without accounts makes no sound for any push.
+    /// Takes VoIP pushes and tokens from PushKit. Create it when the app starts, with a client that has its accounts. A client without
+    /// accounts is silent for every push.
     ///
     /// All of it happens on the main queue. A call is reported before the delegate returns; iOS kills apps that don't.
     @MainActor

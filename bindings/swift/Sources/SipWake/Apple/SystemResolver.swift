@@ -5,8 +5,8 @@
         import SipWake
     #endif
 
-    /// Asks the system for SRV and NAPTR records, with its DNS settings, its VPNs and its cache. It is what a client uses by itself on
-    /// Apple's systems.
+    /// Asks the system for SRV and NAPTR records, with its DNS settings, its VPNs and its cache. It is the default of a client on Apple's
+    /// systems.
     public struct SystemResolver: Resolver {
         /// How long a name is asked for. The client gives up on a server after ten seconds.
         static let patience: TimeInterval = 4

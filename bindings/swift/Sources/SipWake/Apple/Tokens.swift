@@ -4,7 +4,7 @@
         import SipWake
     #endif
 
-    /// The push tokens of this device, on their way to the accounts. What fails becomes an event.
+    /// The push tokens of this device, on their way to the accounts. Failures become events.
     @MainActor
     final class Tokens {
         /// PushKit's.

@@ -7,7 +7,7 @@ import java.security.cert.X509Certificate
 
 // The archive may be used on a desktop, too: there are no classes of Android's then.
 
-/** Whoever judges where an app's options name nobody. Null without Android's classes. */
+/** What judges certificates if the app's options name nothing. Null without Android's classes. */
 internal fun systemTrust(): ServerTrust? = if (onAndroid("android.net.http.X509TrustManagerExtensions")) SystemTrust() else null
 
 /** Android's resolver knows SRV and NAPTR records from Android 10 on. */

@@ -24,9 +24,9 @@ import java.nio.file.attribute.PosixFilePermissions
 import java.nio.file.attribute.UserPrincipal
 
 /**
- * Keeps each record in a file of this folder, for a desktop or a server. The files hold secrets and are not encrypted. Where the system
- * has owners and permissions, folder and files are made for their owner alone, no link is followed, and a folder that others may write to
- * is refused. This protects against other users of the computer, not against programs of the same user.
+ * Keeps each record in a file of this folder, for a desktop or a server. The files hold secrets and are not encrypted. If the system has
+ * owners and permissions, only the owner can use the folder and the files. It follows no links, and refuses a folder that others may write
+ * to. This protects against other users of the computer, not against programs of the same user.
  *
  * One client at a time has the folder; it is free again once the store is closed or the process ends.
  *
@@ -55,7 +55,7 @@ public class FileStore(private val folder: Path) : StateStore, AutoCloseable {
     override fun load(key: String): ByteArray? {
         val file = file(key)
         try {
-            // A pipe in its place would be waited for without end.
+            // A pipe instead of a file would block for ever.
             if (!Files.readAttributes(file, BasicFileAttributes::class.java, NOFOLLOW_LINKS).isRegularFile) throw IOException("$file is no file")
             if (owner != null) checkOwner(file, owner)
             return Files.newInputStream(file, READ, NOFOLLOW_LINKS).use { it.readAllBytes() }
@@ -99,7 +99,7 @@ public class FileStore(private val folder: Path) : StateStore, AutoCloseable {
         }
     }
 
-    /** Makes sure that nobody else can put files into the folder, nor have another folder taken for it. Returns who we are. */
+    /** Makes sure that nobody else can put files into the folder or replace it. Returns who we are. */
     private fun check(): UserPrincipal {
         if (Files.getPosixFilePermissions(folder).any { it == GROUP_WRITE || it == OTHERS_WRITE }) {
             throw IOException("others may write to $folder: take that from them (chmod go-w)")

@@ -77,7 +77,7 @@ public enum class Kept {
     NOT_YET_DURABLE,
 }
 
-/** What proves who the user is. It never shows in `toString`. */
+/** How the user proves who they are. It never shows in `toString`. */
 public sealed interface Credentials {
     /** The password. It is never logged and never stored. */
     public class Password(internal val password: String) : Credentials {
@@ -106,10 +106,10 @@ public class RealmHa1(
 }
 
 /**
- * What an app states about an account. It is checked when it is handed over.
+ * The settings of an account. It is checked when the client gets it.
  *
  * @property aor the address of record, `sip:alice@example.com` or `alice@example.com`
- * @property credentials what proves who the user is
+ * @property credentials how the user proves who they are
  * @property displayName the name shown to others
  * @property authUser the user name of the digest answer; the AOR's user part when absent
  * @property registrar the registrar's URI; the AOR's domain when absent
@@ -118,21 +118,21 @@ public class RealmHa1(
  * @property upper the server behind the gateway
  * @property realm the realm of the upper server, for `X-PIID`; learnt from its challenge when absent
  * @property transport the transport, where no URI names one
- * @property expires the lifetime asked for; at least one second. By itself a day, which fits a phone that sleeps for hours at a time
+ * @property expires the lifetime asked for; at least one second. The default is a day, because a phone can sleep for hours
  * @property userAgent the `User-Agent` header; left out when absent
- * @property instanceId the instance id of RFC 5626, a URN such as `urn:uuid:…`; the same for one installation, always
+ * @property instanceId the instance id of RFC 5626, a URN such as `urn:uuid:…`, always the same for one installation
  * @property keepAlive the time between keep-alives on an idle flow (RFC 5626 section 3.5); none are sent when absent
  * @property allowCleartextSecrets lets `X-PIID`, as good as the password, leave over a transport that others can read
- * @property minimumDigest the weakest hash that a challenge may ask for; any is answered when absent, except on a network where the
- *   same realm asked for more before
+ * @property minimumDigest the weakest hash that a challenge may ask for; if absent, any is accepted, except on a network where the same
+ * realm asked for more before
  * @property requireServerProof takes no 2xx for a success unless the server proves that it knows the password (`rspauth`)
  * @property ignoreChallengesInCalls answers no challenge to a request inside a call, which may come from the caller
- * @property sendPiid whether `X-PIID` is sent; when absent, where a gateway or server of Mizutech's is configured, by a mode, by
- *   [upper], or by [gateways] with push settings that name the `X-MPUSH` dialect
+ * @property sendPiid whether `X-PIID` is sent; if absent, it is sent if a gateway or server of Mizutech's is configured: by a mode, by
+ * [upper], or by [gateways] with push settings that name the `X-MPUSH` dialect
  * @property sendPushKey sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a host
- *   that this configuration names, and never where a redirect led. Every hop that sees it can forge sealed pushes
- * @property sealedPushesOnly believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push
- *   registers like one without content, and announces and ends no call
+ * in this configuration, and never to a redirect's target. Every hop that sees it can forge sealed pushes
+ * @property sealedPushesOnly believes no word of a push that neither the app's decryptor nor the phone's own key opened. Another push
+ * registers like one without content, and announces and ends no call
  * @property followObservedAddress registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that
  *   send calls to the Contact itself, whatever they saw; not for WebSocket, whose Contact is no address
  */

@@ -9,8 +9,8 @@ import dev.sipwake.ffi.StateStore as FfiStateStore
 /**
  * Keeps a handful of small records. They hold secrets: encrypt them, and let no backup take them along.
  *
- * Called from a thread of the client, which waits: a record must be safe before what depends on it is sent. Don't call the
- * client from in here, and don't wait for the main thread. What is thrown becomes [SipWakeEvent.StoreFailed].
+ * Called from a thread of the client, which waits, because a record must be safe before what depends on it is sent. Don't call the client
+ * from in here, and don't wait for the main thread. If it throws, there is a [SipWakeEvent.StoreFailed].
  */
 public interface StateStore {
     /** Returns the record under this key, or null. */
@@ -19,30 +19,30 @@ public interface StateStore {
     /** Stores a record, replacing the one under the same key as a whole or not at all. */
     public fun save(key: String, bytes: ByteArray)
 
-    /** Removes a record; one that is not there is no error. */
+    /** Removes a record. A missing record is not an error. */
     public fun remove(key: String)
 
     /**
-     * Returns the keys of all records. The client never asks for them: an app does that wipes what a former installation left.
+     * Returns the keys of all records. The client never asks for them. They are for an app that removes what a former installation left.
      *
      * @throws UnsupportedOperationException by default, from a store that cannot list its records
      */
     public fun keys(): Set<String> = throw UnsupportedOperationException("${javaClass.name} cannot list its records")
 
     /**
-     * Removes all records. Log the accounts out first and wait until that is told: what is removed here can no longer be unbound. The
-     * default removes those that [keys] names.
+     * Removes all records. Log the accounts out first and wait for the event. What is removed here can no longer be unbound. The default
+     * removes those that [keys] names.
      */
     public fun removeAll(): Unit = keys().forEach(::remove)
 }
 
 /**
- * What a [StateStore] throws that cannot be read or written *now*, such as before the phone's first unlock. It is not empty: nothing
- * may be written over what was not read.
+ * A [StateStore] throws it if it cannot be read or written *now*, such as before the phone's first unlock. It is not empty: nothing may
+ * overwrite what was not read.
  */
 public class StoreShutException @JvmOverloads constructor(reason: String, cause: Throwable? = null) : IOException(reason, cause)
 
-/** Hears of every event, one after the other, on a thread made for it. What it throws becomes [SipWakeEvent.ListenerFailed]. */
+/** Gets every event, one after the other, on its own thread. If it throws, there is a [SipWakeEvent.ListenerFailed]. */
 public fun interface EventListener {
     /** Takes an event. */
     public fun onEvent(event: SipWakeEvent)

@@ -6,10 +6,10 @@ import kotlin.time.Duration.Companion.seconds
 // get further parameters at their end, builders get further functions.
 
 /**
- * Builds an [AccountSetup]. Each function returns the builder; what is not set is as in [AccountConfig].
+ * Builds an [AccountSetup]. Each function returns the builder. The defaults are those of [AccountConfig].
  *
  * @param aor the address of record, `sip:alice@example.com` or `alice@example.com`
- * @param credentials what proves who the user is
+ * @param credentials how the user proves who they are
  */
 public class AccountBuilder(aor: String, credentials: Credentials) {
     private var account = AccountConfig(aor, credentials)
@@ -66,7 +66,7 @@ public class AccountBuilder(aor: String, credentials: Credentials) {
     /** See [AccountSetup.mode]. */
     public fun mode(mode: PushMode): AccountBuilder = set { this.mode = mode }
 
-    /** Returns the account. It is checked where it is handed over. */
+    /** Returns the account. It is checked when the client gets it. */
     public fun build(): AccountSetup = AccountSetup(account, push, mode)
 
     private inline fun set(change: () -> Unit): AccountBuilder {
@@ -118,7 +118,7 @@ public class OptionsBuilder {
     /** See [ClientOptions.refuseWildcards]. */
     public fun refuseWildcards(refuse: Boolean): OptionsBuilder = set { refuseWildcards = refuse }
 
-    /** Returns the options. They are checked where they are handed over. */
+    /** Returns the options. They are checked when the client gets them. */
     public fun build(): ClientOptions = ClientOptions(
         serverTrust, authorities, pins, clientCertificate, decryptor, trace, unsolicitedCalls, probing, resolver, refuseWildcards,
     )

@@ -41,7 +41,10 @@ public enum class EndReason {
     /** We hung up. */
     HUNG_UP,
 
-    /** It failed; the status tells why: 408 without an ACK or a refresh of the session, 481 if the caller does not know the call any more, 504 without a PRACK, or what the app gave. */
+    /**
+     * It failed; the status says why: 408 without an ACK or a refresh of the session, 481 if the caller does not know the call any more,
+     * 504 without a PRACK, or what the app gave.
+     */
     FAILED,
 
     /** The announced INVITE never came. */
@@ -62,7 +65,7 @@ public enum class DeclineHow {
     /** 603: on all of the user's devices. */
     EVERYWHERE,
 
-    /** 486: this device is busy; others go on ringing. */
+    /** 486: this device is busy, and others still ring. */
     BUSY,
 }
 
@@ -127,8 +130,8 @@ public data class CallTimes(
  * What a caller asks of the app inside a call, by INFO (RFC 6086) or REFER (RFC 3515).
  *
  * @property id its name towards [SipWakeClient.respondRequest]
- * @property awaitsResponse whether it waits for the app's response, for ten seconds, as [SipWakeClient.takeCallRequests] wants it;
- * else it was refused
+ * @property awaitsResponse whether it waits for the app's response, for ten seconds, as [SipWakeClient.takeCallRequests] says; otherwise it
+ * was refused
  * @property kind what is asked
  */
 public data class CallRequest(val id: Long, val awaitsResponse: Boolean, val kind: RequestKind)
@@ -139,7 +142,7 @@ public sealed interface RequestKind {
      * A digit was dialled. `toString` does not show it: it may be of a PIN.
      *
      * @property digit `0` to `9`, `A` to `D`, `*`, `#` or `!` (flash)
-     * @property duration for how long, if the caller tells
+     * @property duration for how long, if the caller says so
      */
     public data class Digit(val digit: Char, val duration: Duration?) : RequestKind {
         override fun toString(): String = "Digit"
@@ -148,7 +151,7 @@ public sealed interface RequestKind {
     /**
      * Any other INFO.
      *
-     * @property body its type and its bytes; the type is empty where there is none
+     * @property body its type and its bytes; the type is empty if there is no body
      * @property infoPackage its `Info-Package`
      */
     public data class Info(val body: SessionDescription, val infoPackage: String?) : RequestKind
@@ -156,7 +159,7 @@ public sealed interface RequestKind {
     /**
      * To call somebody else and leave this call: a transfer.
      *
-     * @property to the URI to call, as it stands in `Refer-To`
+     * @property to the URI to call, as in `Refer-To`
      * @property by who asks for it
      */
     public data class Refer(val to: String, val by: String?) : RequestKind
@@ -167,13 +170,13 @@ public sealed interface RequestKind {
 
 /** Why the app ends a call. */
 public sealed interface HangUp {
-    /** The user wants it. */
+    /** The user asked for it. */
     public data object Normal : HangUp
 
     /**
-     * It cannot go on, for example with 488 for an offer that the media engine does not take.
+     * It cannot continue, for example with 488 for an offer that the media engine refuses.
      *
-     * @property status a SIP status; what is none from 400 to 699 becomes 500
+     * @property status a SIP status from 400 to 699; anything else becomes 500
      */
     public data class Failed(val status: Int) : HangUp
 }
@@ -185,10 +188,10 @@ public sealed interface HangUp {
  * @property ringLimit the longest that a phone rings, if the INVITE's `Expires` does not say less
  * @property midCallWakeups whether a registrar that gave a `pn-purr` can wake the app for requests inside the call (RFC 8599
  * section 6)
- * @property sessionProgress whether a caller hears 183 first, and 180 once the app says [SipWakeClient.ringing]: for an app that
- * shows a call later than it hears of it
- * @property reconfirm whether the user is asked again who answered a call before its INVITE came, which then names a caller of
- * another number: [SipWakeEvent.CallRinging] comes in place of [SipWakeEvent.CallAnswerWanted]
+ * @property sessionProgress whether a caller gets 183 first, and 180 when the app calls [SipWakeClient.ringing]: for an app that shows a
+ * call later
+ * @property reconfirm whether the user is asked again who answered a call before its INVITE came, which then names a caller of another
+ * number: [SipWakeEvent.CallRinging] comes instead of [SipWakeEvent.CallAnswerWanted]
  */
 public data class CallPolicy(
     val window: Duration = 40.seconds,

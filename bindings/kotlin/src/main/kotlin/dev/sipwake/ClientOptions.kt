@@ -14,18 +14,18 @@ import dev.sipwake.ffi.TraceListener as FfiTrace
 import dev.sipwake.ffi.TracedMessage as FfiTraced
 
 /**
- * What a client is made with besides its store and its accounts. All of it may be left out.
+ * Options of a client besides its store and its accounts. All of it may be left out.
  *
  * Where neither [serverTrust] nor [authorities] is given, Android judges the servers' certificates, as the app's network security
  * configuration has it; on any other JVM, Mozilla's list of authorities decides.
  *
  * @property serverTrust judges the servers' certificates
- * @property authorities trusts these authorities (PEM, or one in DER) and nobody else; not together with [serverTrust]
- * @property pins demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4), besides all else
+ * @property authorities trusts only these authorities (PEM, or one in DER); not together with [serverTrust]
+ * @property pins also demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4)
  * @property clientCertificate shown to servers that ask for a certificate
  * @property decryptor opens payloads before they are read; see also [AccountConfig.sealedPushesOnly]
- * @property trace sees every message that is sent or received
- * @property unsolicitedCalls whether calls that come past the registrar, from an address of their own over UDP, may ring
+ * @property trace gets every message that is sent or received
+ * @property unsolicitedCalls whether calls over UDP that do not come from the registrar, but from another address, may ring
  * @property probing how the gateways of accounts that list several are probed; by default they are tried in their order
  * @property refuseWildcards takes no certificate that names its server by a wildcard alone (RFC 5922 section 7.2)
  * @property resolver looks names up; by default Android's `DnsResolver` is asked for SRV and NAPTR records from Android 10 on, and the system
@@ -88,14 +88,14 @@ private fun GatewayProbe.toFfi(): FfiProbe = when (this) {
     }
 }
 
-/** Judges servers' certificates in place of the SDK. Pins hold besides. */
+/** Judges servers' certificates instead of the SDK. Pins hold besides. */
 public fun interface ServerTrust {
     /**
-     * Judges a chain of certificates, the server's own first, for this server name. What it throws refuses the server; the
-     * reason is in [SipWakeEvent.RegistrationFailed].
+     * Judges a chain of certificates, the server's own first, for this server name. If it throws, the server is refused, and the reason is
+     * in [SipWakeEvent.RegistrationFailed].
      *
-     * Of the chain the SDK checks nothing else; the name it checks besides, always. Called from a thread of the client, which
-     * waits: don't call the client from in here.
+     * The SDK checks nothing else in the chain. It always checks the server's name. Called from a thread of the client, which waits: don't
+     * call the client from in here.
      */
     public fun verify(chain: List<X509Certificate>, serverName: String)
 }
@@ -103,12 +103,11 @@ public fun interface ServerTrust {
 /** Opens payloads that a server encrypts before they pass Google's or Apple's hands. */
 public fun interface Decryptor {
     /**
-     * Returns the fields inside, under the names of any vendor known here (simplest: `ntype`, `nfrom`, `nfromusername`,
-     * `ncallid`, `nmsg`), or null if the payload is not encrypted or cannot be opened. What it throws counts as null: the
-     * payload is read as it is.
+     * Returns the fields inside, under the names of any vendor known here (simplest: `ntype`, `nfrom`, `nfromusername`, `ncallid`, `nmsg`),
+     * or null if the payload is not encrypted or cannot be opened. If it throws, that counts as null: the payload is read as it is.
      *
-     * Called on the thread that hands over the push, while the operating system waits: no network, no lock that somebody
-     * holds for long, no call of the client.
+     * Called on the thread of the push, while the operating system waits. Use no network, no lock that is held for long, and do not call
+     * the client.
      */
     public fun decrypt(payload: PushPayload): Map<String, String>?
 }
@@ -126,7 +125,7 @@ public sealed interface PushPayload {
     }
 }
 
-/** Sees every message that is sent or received, one after the other on a thread made for it. What it throws is dropped. */
+/** Gets every message that is sent or received, one after the other, on its own thread. Exceptions are ignored. */
 public fun interface TraceListener {
     /** Takes a message. */
     public fun onMessage(message: TracedMessage)
@@ -137,7 +136,7 @@ public fun interface TraceListener {
  *
  * @property at when
  * @property sent whether we sent it
- * @property flow the connection: each has a number of its own
+ * @property flow the number of the connection
  * @property text the message
  */
 public data class TracedMessage(val at: Instant, val sent: Boolean, val flow: Long, val text: String)

@@ -8,12 +8,12 @@ package dev.sipwake
  * @property end where its data ends
  */
 internal class DnsAnswer(private val message: ByteArray, private val start: Int, private val end: Int) {
-    /** RFC 2782; null where it is cut short. */
+    /** RFC 2782; null if it is cut short. */
     fun srv(): SrvRecord? = read {
         SrvRecord(number(), number(), number(), name())
     }
 
-    /** RFC 3403 section 4.1; null where it is cut short. */
+    /** RFC 3403 section 4.1; null if it is cut short. */
     fun naptr(): NaptrRecord? = read {
         val (order, preference) = number() to number()
         val (flags, service) = text() to text()
@@ -28,7 +28,7 @@ internal class DnsAnswer(private val message: ByteArray, private val start: Int,
     }
 }
 
-/** The answers of this type; none where the message is none. */
+/** The answers of this type; none if it is not a DNS message. */
 internal fun dnsAnswers(message: ByteArray, type: Int): List<DnsAnswer> {
     val answers = mutableListOf<DnsAnswer>()
     try {

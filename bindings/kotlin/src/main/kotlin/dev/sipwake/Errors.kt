@@ -16,10 +16,10 @@ public enum class ErrorKind {
     /** The account has no push settings. */
     NO_PUSH,
 
-    /** No call of that name, or it is over, or not in a state for what was asked. */
+    /** No call with that id, or it is over, or not in a state for this. */
     NO_SUCH_CALL,
 
-    /** The store cannot be read or written to now, and what was asked for must be stored before it is of use. */
+    /** The store cannot be read or written now, and this must be stored before it is of use. */
     STORE,
 
     /** The client has been closed. */
@@ -31,7 +31,7 @@ public enum class ErrorKind {
     /** sipwake's native library is not there for this machine, or is of another version. [SipWakeException.reason] says what to do. */
     LIBRARY_MISSING,
 
-    /** A bug in sipwake; the app may go on. */
+    /** A bug in sipwake. The app can continue. */
     INTERNAL,
 }
 
@@ -49,7 +49,7 @@ public class SipWakeException internal constructor(
     cause: Throwable? = null,
 ) : Exception(if (field == null) reason else "$field: $reason", cause)
 
-/** Runs what may fail in Rust, and tells it in the words of this package. */
+/** Runs code that may fail in Rust, and throws this package's exception. */
 internal inline fun <T> translating(block: () -> T): T = try {
     block()
 } catch (cancelled: CancellationException) {
@@ -67,7 +67,7 @@ internal inline fun <T> translating(block: () -> T): T = try {
     throw SipWakeException(ErrorKind.SHUT_DOWN, "the client has been shut down", cause = error)
 }
 
-/** The first use of the library tells why it cannot be loaded; all later ones only that the class over it is of no use. */
+/** The first use of the library says why it cannot be loaded; later ones only say that its class is unusable. */
 @PublishedApi
 internal fun libraryMissing(error: LinkageError): SipWakeException = SipWakeException(
     ErrorKind.LIBRARY_MISSING,

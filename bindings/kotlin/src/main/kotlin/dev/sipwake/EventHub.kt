@@ -5,8 +5,8 @@ import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.flow
 
 /**
- * Tells each collector of every event: first the last few that were told before it came, then all that follow. A collector that
- * does not keep up loses events, is told how many, and holds up nobody else.
+ * Gives each collector every event: first the last few from before it came, then all that follow. A slow collector loses events, is told
+ * how many, and does not delay the others.
  */
 internal class EventHub {
     private val kept = ArrayDeque<SipWakeEvent>()

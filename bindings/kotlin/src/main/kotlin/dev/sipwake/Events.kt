@@ -6,9 +6,9 @@ import kotlin.time.Duration.Companion.milliseconds
 import dev.sipwake.ffi.CallChange as FfiCallChange
 import dev.sipwake.ffi.Event as FfiEvent
 
-/** What somebody on the network asked for in vain, or may have forged. */
+/** Something on the network was refused, or may be forged. */
 public enum class WarningKind {
-    /** A redirect leads where the app did not say that its secrets may go: nothing was sent there. */
+    /** A redirect names a host that the app did not configure for its secrets. Nothing was sent there. */
     REDIRECT_REFUSED,
 
     /** `X-Sy.AuthURI` names neither the registrar nor the upper server: it is not used. */
@@ -17,7 +17,7 @@ public enum class WarningKind {
     /** Over a clear transport another realm asks than before; it was answered. */
     REALM_CHANGED,
 
-    /** The server asks for another realm than the one that `X-PIID` is pinned to, which goes on. */
+    /** The server asks for another realm than the one that `X-PIID` is pinned to. The pinned one stays. */
     PINNED_REALM_CHANGED,
 
     /** Somebody inside a call asks for credentials, and got none. */
@@ -68,17 +68,17 @@ public enum class Removed {
     /** Nothing was ever sent to a server, or a server that never accepted anything does not know the user. */
     NEVER_BOUND,
 
-    /** No server could be told for 30 days, or there were too many log-outs. */
+    /** No server could be reached for 30 days, or there were too many log-outs. */
     GIVEN_UP,
 }
 
-/** What an app gets to know. More kinds may come: give a `when` an `else`. */
+/** What an app is told. More kinds may come: give a `when` an `else`. */
 public sealed interface SipWakeEvent {
     /** The registrar accepted a REGISTER. */
     public data class Registered(val account: AccountId, val registration: Registration) : SipWakeEvent
 
     /**
-     * A REGISTER, or the way to the registrar, failed.
+     * A REGISTER, or the connection to the registrar, failed.
      *
      * @property kind what to branch on
      * @property status the final response's status, if there was one
@@ -110,7 +110,7 @@ public sealed interface SipWakeEvent {
      * A log-out is over.
      *
      * @property aor the address of record, since the account itself is gone
-     * @property removed what the server's answer proves
+     * @property removed what the server's response proves
      */
     public data class LoggedOut(
         val account: AccountId,
@@ -233,7 +233,7 @@ public sealed interface SipWakeEvent {
     /**
      * The caller hangs up and says why; [CallEnded] follows.
      *
-     * @property reason as it stands in the BYE's `Reason` (RFC 3326), for example `Q.850;cause=16;text="Normal call clearing"`
+     * @property reason the BYE's `Reason` (RFC 3326), for example `Q.850;cause=16;text="Normal call clearing"`
      */
     public data class CallHangUpReason(
         override val uuid: UUID,
@@ -276,14 +276,14 @@ public sealed interface SipWakeEvent {
         override fun toString(): String = "ChatMessage(account=$account, from=$from, text=${text.length} characters)"
     }
 
-    /** Everything that the app asked for is stored, also what was not yet durable at first. */
+    /** Everything that the app asked for is stored, including what was not durable at first. */
     public data object Durable : SipWakeEvent
 
     /**
      * Something on the network asked for what the app did not allow, or for what may be forged.
      *
-     * @property reason what was asked for, what became of it, and what the app can do, in words
-     * @property realm the realm that was asked for, where it is about one: [SipWakeClient.acceptRealm] takes it
+     * @property reason what was asked for, what happened, and what the app can do, in words
+     * @property realm the realm that was asked for, if it is about one: [SipWakeClient.acceptRealm] takes it
      */
     public data class Warning(
         val account: AccountId,
@@ -295,13 +295,13 @@ public sealed interface SipWakeEvent {
     /** The app's store refused a record, or gave back one that cannot be read. */
     public data class StoreFailed(val key: String, val reason: String) : SipWakeEvent
 
-    /** The app's listener threw. It goes on hearing of what comes next. */
+    /** The app's listener threw. It still gets what comes next. */
     public data class ListenerFailed(val reason: String) : SipWakeEvent
 
     /**
      * Something from the network was dropped.
      *
-     * @property count how many so far for this reason; told at 1, 2, 4, 8, …
+     * @property count how many so far for this reason; reported at 1, 2, 4, 8, …
      */
     public data class Discarded(val reason: DiscardReason, val count: Long) : SipWakeEvent
 

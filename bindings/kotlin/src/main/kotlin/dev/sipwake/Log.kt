@@ -36,7 +36,7 @@ public enum class LogLevel {
  */
 public data class LogRecord(val level: LogLevel, val target: String, val text: String, val droppedBefore: Long)
 
-/** Hears of every line of the log, on a thread made for it. */
+/** Gets every line of the log, on its own thread. */
 public fun interface LogListener {
     /** Takes a line. */
     public fun onLog(record: LogRecord)
@@ -52,7 +52,7 @@ public object SipWakeLog {
     public fun setLevel(level: LogLevel): Unit = translating { ffiSetLogLevel(level.named()) }
 
     /**
-     * Shows the log to the app, beside the platform's own log, until it is given null.
+     * Shows the log to the app, besides the platform's own log, until you pass null.
      *
      * @throws SipWakeException of the kind [ErrorKind.UNAVAILABLE]
      */

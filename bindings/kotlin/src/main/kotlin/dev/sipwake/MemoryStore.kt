@@ -3,8 +3,7 @@ package dev.sipwake
 import java.util.concurrent.ConcurrentHashMap
 
 /**
- * Keeps records for as long as the process lives. For tests and tools: after a restart nobody knows which log-outs were still
- * to be delivered.
+ * Keeps records for as long as the process lives. For tests and tools: after a restart, pending log-outs are lost.
  */
 public class MemoryStore : StateStore {
     private val records = ConcurrentHashMap<String, ByteArray>()

@@ -13,7 +13,7 @@ import dev.sipwake.ffi.PushPayload as FfiPayload
 import dev.sipwake.ffi.parsePush as ffiParsePush
 import dev.sipwake.ffi.parsePushBeside as ffiParsePushBeside
 
-/** The way a push came to the app. */
+/** How a push came to the app. */
 public enum class Channel {
     /** FCM on Android: `RemoteMessage.getData()`. */
     FCM_ANDROID,
@@ -99,7 +99,7 @@ public enum class PayloadProblem {
     /** The app takes sealed payloads only, and this one its decryptor did not open. */
     NOT_SEALED,
 
-    /** It is sealed, and no key of this phone opens it: it is for another one, or it was changed on the way. */
+    /** It is sealed, and no key of this phone opens it: it is for another phone, or it was changed. */
     SEALED_FOREIGN,
 
     /** It is sealed, and cut short or in no form known here. */
@@ -137,7 +137,7 @@ public enum class IgnoreReason {
 }
 
 /**
- * What the operating system says about a push besides its content. Leave out what is not known.
+ * What the operating system says about a push besides its content. Leave out what you do not know.
  *
  * @property mustReport `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later); unknown means yes
  * @property deliveredPriority `RemoteMessage.getPriority()`
@@ -158,7 +158,7 @@ public data class PushHints(
     )
 }
 
-/** What the operating system must be told about a push, at once and on the same thread. */
+/** What to tell the operating system about a push, at once and on the same thread. */
 public sealed interface Duty {
     /** iOS: report an incoming call to CallKit before PushKit's delegate returns. */
     public data object ReportCall : Duty
@@ -181,22 +181,22 @@ public sealed interface Duty {
 }
 
 /**
- * What is known of a push, whatever it asks for. `toString` tells the length of title and text, not their content.
+ * What is known about a push. `toString` shows the length of title and text, not their content.
  *
- * @property duty what the operating system must be told, at once and on the same thread
- * @property channel the way the push came
+ * @property duty what to tell the operating system, at once and on the same thread
+ * @property channel how the push came
  * @property vendor whose payload it is; absent if no vendor knew it
  * @property problem why the payload could not be understood
  * @property account the account that is called, as the payload spells it
  * @property caller the caller's or sender's number or URI, as the payload spells it
- * @property displayName the caller's or sender's name, where it differs from [caller]
- * @property callerLabel what to show as the caller: the name, else the number or URI, else nothing at all
+ * @property displayName the caller's or sender's name, if it differs from [caller]
+ * @property callerLabel what to show as the caller: the name, or the number or URI, or nothing
  * @property title the title that the server suggests for a notification
  * @property text the text that comes along; of a chat message the first part only
- * @property callId the Call-ID of the call or of the chat's MESSAGE, where the payload tells
+ * @property callId the Call-ID of the call or of the chat's MESSAGE, if the payload has it
  * @property uuid the call's UUID, the same for its push, its INVITE and its cancel
  * @property downgraded the server sent the push with high priority, and it was delivered with normal priority
- * @property unverified whoever knows the token may have written this: what it says of the caller is a claim until the INVITE comes
+ * @property unverified anybody who knows the token can have sent this: what it says about the caller is a claim until the INVITE comes
  */
 public data class PushDetails(
     val duty: Duty,
@@ -222,7 +222,7 @@ public data class PushDetails(
 
 /** The one thing that a push asks for. */
 public sealed interface PushAction {
-    /** What is known of the push, whatever it asks for. */
+    /** What is known about the push. */
     public val details: PushDetails
 
     /** What to tell the operating system, at once and on the same thread. */
@@ -246,7 +246,7 @@ public sealed interface PushAction {
     /**
      * A message is waiting.
      *
-     * @property mimeType its MIME type, where the payload tells
+     * @property mimeType its MIME type, if the payload has it
      */
     public data class Chat(override val details: PushDetails, val mimeType: String?) : PushAction
 
@@ -260,7 +260,7 @@ public sealed interface PushAction {
      */
     public data class Custom(override val details: PushDetails, val type: String) : PushAction
 
-    /** Register again, in silence; the client does so by itself. */
+    /** Register again, silently. The client does it. */
     public data class RefreshBinding(override val details: PushDetails) : PushAction
 
     /**
@@ -272,8 +272,7 @@ public sealed interface PushAction {
 }
 
 /**
- * Says what a push means, without a client and its knowledge of who is logged in. Use [SipWakeClient.push] where there is
- * a client.
+ * Says what a push means, without a client and without knowing who is logged in. If there is a client, use [SipWakeClient.push].
  *
  * Never throws: whatever the payload, there is an action.
  */
@@ -304,9 +303,8 @@ public fun parsePush(
 ): PushAction = ffiParsePush(FfiPayload.Json(json), channel.named(), hints.toFfi(), SafeDecryptor(decryptor)).toAction()
 
 /**
- * As the other [parsePush], in a process that has no client: a sealed push is opened with the keys in the [store], and who is logged
- * out or does not want to be disturbed is heeded, as the store says. The store is read and never written; one that cannot be read
- * silences nobody.
+ * As the other [parsePush], in a process that has no client: a sealed push is opened with the keys in the [store], and who is logged out or
+ * does not want to be disturbed is heeded, as the store says. It only reads the store. A store that cannot be read silences nobody.
  */
 public fun parsePush(
     store: StateStore,
@@ -330,7 +328,7 @@ public class PushKey(public val p256dh: String, public val auth: String) {
     override fun toString(): String = "PushKey($p256dh)"
 }
 
-/** Java hands over maps whose values may be null, no strings, or half a character, whatever their type says. */
+/** Maps from Java can have values that are null, not strings, or half a character. */
 internal fun strings(data: Map<String, String>): Map<String, String> {
     val entries = HashMap<String, String>()
     for ((name: Any?, value: Any?) in data as Map<*, *>) {

@@ -37,7 +37,7 @@ public enum class Environment {
     PRODUCTION,
 }
 
-/** A way of telling the server where to push to. Several may be spoken together. */
+/** A way to tell the server where to push. Several can be used together. */
 public enum class Dialect {
     /** Mizutech's `X-MPUSH` and `X-PIID` headers. */
     X_MPUSH,
@@ -106,16 +106,16 @@ internal fun PushMode.toFfi(): FfiPushMode = when (this) {
 }
 
 /**
- * What an app states about its push set-up. It is checked when it is handed over.
+ * The push settings of an app. It is checked when the client gets it.
  *
  * @property provider who delivers
  * @property packageName what the server knows the app by: FCM project id, project number or package name; the Apple bundle id
- * @property dialects the dialects to speak; when absent RFC 8599 and `X-MPUSH` together, then whichever the server understands
+ * @property dialects the dialects to use; if absent, RFC 8599 and `X-MPUSH` together, then the one that the server understands
  * @property environment sandbox or production; the server's own setting when absent
  * @property teamId Apple's team id; with it `pn-param` is `TEAM.BUNDLE.voip` (RFC 8599 section 14.5)
- * @property pnParam the whole `pn-param`, where the server wants another than what follows from the properties above
+ * @property pnParam the whole `pn-param`, if the server wants another one than the properties above give
  * @property wakesItself the app can wake itself to refresh its binding: sends `+sip.pnsreg` (RFC 8599 section 4.1.4)
- * @property removal how RFC 8599 bindings are removed; by the very Contact that was bound when absent
+ * @property removal how RFC 8599 bindings are removed; if absent, by the exact Contact that was bound
  * @property pushCalls PortSIP: push calls
  * @property pushMessages PortSIP: push messages
  * @property linphoneParams Linphone: further Contact URI parameters, such as `pn-silent`, `pn-timeout`, `pn-call-str`

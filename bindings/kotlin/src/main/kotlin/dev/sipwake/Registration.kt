@@ -14,7 +14,7 @@ import dev.sipwake.ffi.Verdict as FfiVerdict
  * @property token the token that calls are pushed to
  * @property alertToken the token that alerts are pushed to (iOS)
  * @property observedAddress our address and port as the server saw them (RFC 3581)
- * @property suspiciousServer the server proved wrong knowledge of the password: someone may stand between
+ * @property suspiciousServer the server's proof of the password is wrong: somebody may be between
  * @property serviceRoute the routes that the registrar gives for requests outside of dialogs, in their order (RFC 3608)
  */
 public data class Registration(
@@ -83,13 +83,13 @@ public enum class FailureKind {
     /** The server refuses this account. Nothing is sent until the app asks again. */
     REFUSED,
 
-    /** The server answered with an error that is worth another try later. */
+    /** The server answered with an error; another attempt later may work. */
     ANSWERED,
 
     /** No answer in time. */
     TIMED_OUT,
 
-    /** No way to the server, or it broke. */
+    /** No connection to the server, or it broke. */
     UNREACHABLE,
 
     /** The server's certificate was refused; the reason says why. */

@@ -103,7 +103,7 @@ public enum class PhoneNetwork {
 }
 
 /**
- * What the app knows of its phone, for [SipWakeClient.report]. Leave out what is not known.
+ * What the app knows about its phone, for [SipWakeClient.report]. Leave out what you do not know.
  *
  * @property obstacles what in the phone's settings keeps a call from ringing
  * @property bucket `UsageStatsManager.getAppStandbyBucket`

@@ -8,8 +8,7 @@ import java.net.InetAddress
 /**
  * Looks names up (RFC 3263).
  *
- * Each call may block: it is made on a thread of its own, and several are made at once. After ten seconds it counts as no answer, and
- * so does what is thrown.
+ * Each call may block. It runs on its own thread, and several run at once. After ten seconds, or if it throws, it counts as no answer.
  */
 public interface Resolver {
     /** Returns a host's addresses, best first, or null to have the system asked. */
@@ -28,7 +27,7 @@ public interface Resolver {
  * @property priority the lowest is tried first
  * @property weight the share of the requests among those of the same priority
  * @property port the port
- * @property target the host; `.` where there is decidedly no such service
+ * @property target the host; `.` if there is definitely no such service
  */
 public data class SrvRecord(val priority: Int, val weight: Int, val port: Int, val target: String)
 

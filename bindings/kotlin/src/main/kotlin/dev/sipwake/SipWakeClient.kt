@@ -15,14 +15,14 @@ import dev.sipwake.ffi.parsePush as ffiParsePush
 /**
  * Accounts, bindings and calls. One client is meant to live as long as the process.
  *
- * What is asked for is stored and under way when a call returns; what becomes of it comes as an event.
+ * When a call returns, the command is stored and under way. The result comes as an event.
  *
- * Hand over the accounts of the logged-in users to the constructor: a push that comes right after is then judged with them.
- * A client without accounts makes no sound for any push. The constructor reads the store from another thread, and waits for it.
+ * Give the accounts of the logged-in users to the constructor. Then a push that comes right after is judged with them. A client without
+ * accounts is silent for every push. The constructor reads the store from another thread, and waits for it.
  *
  * @param store where records are kept
  * @param accounts the accounts of the logged-in users; nothing is registered before [register]
- * @param listener hears of every event, beside [events]
+ * @param listener gets every event, besides [events]
  * @param options what to trust, how to open payloads, who sees the messages
  * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for an account or an option that cannot be used
  */
@@ -45,8 +45,8 @@ public class SipWakeClient(
     private val hub = EventHub().also { pump(translating { ffi.events() }, it) }
 
     /**
-     * The events. Each collector gets the last 64 that were told before it came, then all that follow; where it does not keep up,
-     * [SipWakeEvent.EventsLost] says how many are lost. The flow ends with the client.
+     * The events. Each collector gets the last 64 from before it came, then all that follow. If it is too slow, [SipWakeEvent.EventsLost]
+     * says how many are lost. The flow ends with the client.
      */
     public val events: Flow<SipWakeEvent> = hub.flow(fromNow = false)
 
@@ -54,8 +54,8 @@ public class SipWakeClient(
     internal val eventsFromNow: Flow<SipWakeEvent> = hub.flow(fromNow = true)
 
     /**
-     * Adds an account, or changes the settings of the one with the same AOR and registrar. What was stored of it by an earlier
-     * process lives on. Nothing is sent before [register].
+     * Adds an account, or changes the settings of the one with the same AOR and registrar. It continues with what an earlier process
+     * stored. Nothing is sent before [register].
      *
      * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD], which names the field and the rule
      */
@@ -80,8 +80,8 @@ public class SipWakeClient(
         translating { ffi.setToken(account.value, token, alert).named() }
 
     /**
-     * Removes the push binding and stays registered. Stored before this returns, unless it says [Kept.NOT_YET_DURABLE]; from here on
-     * no push makes a sound.
+     * Removes the push binding and stays registered. The command is stored before this returns, or it returns [Kept.NOT_YET_DURABLE]. From
+     * here on no push makes a sound.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
@@ -91,9 +91,9 @@ public class SipWakeClient(
      * Has an account's user not disturbed [until] then ([Instant.MAX]: until further notice), or with null, or a time that has passed,
      * disturbed again. Stored before this returns, unless it says [Kept.NOT_YET_DURABLE].
      *
-     * Meanwhile the registration stays without a push binding, and no push makes a sound. At the time the binding comes back by itself
-     * ([SipWakeEvent.DoNotDisturbOver]); a process that was not there then catches up once its client has the account. A running client
-     * still reports a call whose INVITE arrives.
+     * Meanwhile the account stays registered without a push binding, and no push makes a sound. When the time is over, the binding comes
+     * back ([SipWakeEvent.DoNotDisturbOver]). A process that is not running then does this when its client has the account. A running
+     * client still reports a call whose INVITE arrives.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
@@ -104,8 +104,8 @@ public class SipWakeClient(
     public fun doNotDisturb(account: AccountId): Instant? = translating { ffi.doNotDisturb(account.value)?.toInstant() }
 
     /**
-     * Returns the public part of this phone's key for sealed pushes, which is made and stored at the first call. Whoever sends pushes
-     * needs both of its values, in the way that the app has to its server; who else has them can forge pushes.
+     * Returns the public part of this phone's key for sealed pushes, which is made and stored at the first call. The sender of the pushes
+     * needs both values; send them over the app's own connection to its server. Anybody else who has them can forge pushes.
      *
      * @throws SipWakeException of the kind [ErrorKind.STORE] while the store is shut or fails: a key that may be lost is worth nothing
      */
@@ -134,7 +134,7 @@ public class SipWakeClient(
     public suspend fun forgetPushKey(id: String): Boolean = translating { ffi.forgetPushKey(id) }
 
     /**
-     * Takes another realm for `X-PIID` than the one that it was pinned to, of which [SipWakeEvent.Warning] told.
+     * Accepts another realm for `X-PIID` than the pinned one, after a [SipWakeEvent.Warning].
      *
      * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for a realm that cannot be one, [ErrorKind.NO_SUCH_ACCOUNT]
      */
@@ -159,8 +159,8 @@ public class SipWakeClient(
         translating { ffi.queryPush(account.value, provider) }
 
     /**
-     * Returns why the phone rang, or did not, as JSON: what was decided in codes and numbers, with what the app knows of its [phone]. It
-     * has no name, number, token or address, so users can send it without reading it. `sipwake explain` reads it.
+     * Returns why the phone rang or did not, as JSON: the decisions in codes and numbers, with what the app knows about its [phone]. It has
+     * no name, number, token or address, so users can send it without reading it. `sipwake explain` reads it.
      */
     public suspend fun report(phone: PhoneState? = null): String = translating { ffi.report(phone?.toFfi()) }
 
@@ -195,7 +195,7 @@ public class SipWakeClient(
     public suspend fun answer(call: UUID): Unit = translating { ffi.answer(call.toString()) }
 
     /**
-     * Says that the app rings, where [CallPolicy.sessionProgress] holds back the 180 until then.
+     * Says that the app rings, if [CallPolicy.sessionProgress] delays the 180 until then.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not ringing
      */
@@ -228,7 +228,7 @@ public class SipWakeClient(
         translating { ffi.hangUp(call.toString(), why.toFfi()) }
 
     /**
-     * Responds to [SipWakeEvent.CallOffered] with the app's answer, or refuses with null; the call goes on as it was.
+     * Responds to [SipWakeEvent.CallOffered] with the app's answer, or refuses with null; then the call continues as it was.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] if no offer waits for a response
      */
@@ -236,8 +236,8 @@ public class SipWakeClient(
         translating { ffi.respondOffer(call.toString(), answer?.toFfi()) }
 
     /**
-     * Says whether the app answers INFO (digits, for example) and REFER (a transfer) inside a call with [respondRequest]. Not by
-     * default: then it is told of them by [SipWakeEvent.CallAsked], while an INFO with a body hears 415 and a REFER 405.
+     * Says whether the app answers INFO (digits, for example) and REFER (a transfer) inside a call with [respondRequest]. Off by default:
+     * then [SipWakeEvent.CallAsked] reports them, while an INFO with a body gets 415 and a REFER 405.
      */
     public suspend fun takeCallRequests(take: Boolean): Unit = translating { ffi.takeCallRequests(take) }
 
@@ -253,8 +253,8 @@ public class SipWakeClient(
     public suspend fun setCallPolicy(policy: CallPolicy): Unit = translating { ffi.setCallPolicy(policy.toFfi()) }
 
     /**
-     * Says that the store can be read and written again: the phone was unlocked. What could not be read or stored is tried at once;
-     * without this it is tried with back-off, at least once a minute.
+     * Says that the store can be read and written again: the phone was unlocked. The client tries at once what it could not read or store.
+     * Without this call it tries with back-off, at least once a minute.
      */
     public suspend fun storeAvailable(): Unit = translating { ffi.storeAvailable() }
 

@@ -9,8 +9,8 @@ import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.future.future
 
 /**
- * A [SipWakeClient] for Java: what suspends in Kotlin is a future here, and an account is named by its id as text. A future that fails
- * holds a [SipWakeException]; one that is cancelled stops waiting, and what it had asked for is done all the same.
+ * A [SipWakeClient] for Java, with futures instead of suspending functions and account ids as text. A failed future holds a
+ * [SipWakeException]. A cancelled future stops waiting, but sipwake still does what it asked for.
  *
  * Events come to the [EventListener] that the client was made with; [accountOf] and [expiresSeconds] read what Java cannot. Accounts and
  * options come from [AccountBuilder] and [OptionsBuilder].
@@ -81,7 +81,7 @@ public class SipWakeFutures(private val client: SipWakeClient) {
         @JvmStatic
         public fun idOf(setup: AccountSetup): String = setup.account.id().value
 
-        /** Returns the id of the account that an event is about; null where it is about none, or not known yet. */
+        /** Returns the id of the account that an event is about; null if there is none, or it is not known yet. */
         @JvmStatic
         public fun accountOf(event: SipWakeEvent): String? = when (event) {
             is SipWakeEvent.Registered -> event.account

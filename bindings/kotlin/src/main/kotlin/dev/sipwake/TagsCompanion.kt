@@ -13,7 +13,7 @@ public data class Tag(val name: String, val value: String?) {
 /**
  * What a REGISTER must carry so that the server knows where to push. `toString` shows no token.
  *
- * @property headers header fields of their own, such as `X-MPUSH`
+ * @property headers header fields, such as `X-MPUSH`
  * @property uriParams parameters of the Contact URI, inside `<` and `>`, such as `pn-prid`
  * @property contactParams parameters of the Contact header, after `>`, such as `+sip.pnsreg`
  * @property uriParamsText the Contact URI's parameters as text: `;pn-provider=fcm;pn-prid=…`
@@ -45,7 +45,7 @@ public sealed interface TagsBinding {
 }
 
 /**
- * Writes the tags of the push dialects and reads the server's verdict, for a SIP stack that is not ours. Opens no socket.
+ * Writes the tags of the push dialects and reads the server's verdict, for another SIP stack. Opens no socket.
  *
  * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for settings that cannot be used
  */

@@ -12,7 +12,7 @@ import android.os.Build
 import androidx.annotation.RequiresApi
 import java.util.UUID
 
-/** The notifications of a [SipWakePhone]: what rings, what goes on, what was missed, and messages. */
+/** The notifications of a [SipWakePhone]: calls that ring, calls that are up, missed calls, and messages. */
 internal class CallNotifications(private val context: Context, private val settings: PhoneSettings) {
     private val words = settings.words
     private val manager = context.system<NotificationManager>()
@@ -30,7 +30,7 @@ internal class CallNotifications(private val context: Context, private val setti
         )
     }
 
-    /** The notification for a call as it is now. One that was silenced goes on without a sound. */
+    /** The notification for a call as it is now. A silenced call continues without a sound. */
     fun of(call: PhoneCall, silenced: Boolean = false): Notification {
         val open = screen(call.uuid, Intent.ACTION_VIEW)
         if (call.rings && !silenced) {
@@ -93,7 +93,7 @@ internal class CallNotifications(private val context: Context, private val setti
         manager.notify("missed-${call.uuid}", MISSED_ID, missed)
     }
 
-    /** A push tells of a message before the message itself comes, under the same id. */
+    /** A push announces a message before it comes, with the same id. */
     fun showMessage(id: String, sender: CharSequence?, text: CharSequence?) {
         val message = Notification.Builder(context, MESSAGES)
             .setSmallIcon(settings.icon)

@@ -5,8 +5,8 @@ import android.content.pm.PackageManager
 import com.google.firebase.messaging.FirebaseMessaging
 
 /**
- * Firebase's two worlds: registration tokens, and from firebase-messaging 25.1 on installation ids, where the manifest of the app or
- * of any of its libraries turns those on. Never both: in the world of ids, `getToken` fails.
+ * Firebase's two kinds of token: registration tokens and, from firebase-messaging 25.1 on, installation ids, if the manifest of the app or
+ * of a library turns them on. Never both: in the world of ids, `getToken` fails.
  */
 internal object FirebaseTokens {
     /** Turns on installation ids, for the whole app. */
@@ -20,8 +20,8 @@ internal object FirebaseTokens {
         val firebase = FirebaseMessaging.getInstance()
         if (usesIds(context)) return register(firebase, told)
         firebase.token.addOnSuccessListener { told(Result.success(it)) }.addOnFailureListener { error ->
-            // Installation ids are on, though the manifest did not say so. Whatever else fails, such as the network or Play services, is
-            // asked again at the next start.
+            // Installation ids are on, though the manifest did not say so. Other failures, such as no network or no Play services: try
+            // again at the next start.
             if (error is IllegalStateException) register(firebase, told) else told(Result.failure(error))
         }
     }

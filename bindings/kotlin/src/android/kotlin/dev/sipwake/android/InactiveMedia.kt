@@ -3,7 +3,7 @@ package dev.sipwake.android
 import dev.sipwake.SessionDescription
 import java.util.UUID
 
-/** Stands in for a media engine while an app is put together: calls are answered, nothing is sent and nothing is heard. */
+/** A placeholder for a media engine while you build an app: it answers calls, and there is no sound. */
 public object InactiveMedia : CallMedia {
     private const val SESSION = "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n"
     private const val AUDIO = "m=audio 9 RTP/AVP 0"

@@ -19,14 +19,14 @@ import kotlin.time.Duration
 /**
  * The notification of an incoming call, right on Android 8 and newer.
  *
- * The channel rings, with the user's ringtone and vibration, for as long as the call rings: Android 17 silences apps that play a
- * ringtone of their own from the background.
+ * The channel rings, with the user's ringtone and vibration, for as long as the call rings: Android 17 silences apps that play their own
+ * ringtone in the background.
  *
  * @param channelId a channel that rings; [createChannel] makes it
  * @param icon the small icon's resource
  * @param answerLabel the text of the button before Android 12, which has buttons of its own since
  * @param declineLabel likewise
- * @param hiddenLabel what a locked screen shows in the caller's place, where the user hides what is private there
+ * @param hiddenLabel what a locked screen shows instead of the caller, if the user hides private content there
  */
 public class IncomingCallNotification @JvmOverloads constructor(
     private val context: Context,
@@ -52,12 +52,12 @@ public class IncomingCallNotification @JvmOverloads constructor(
     }
 
     /**
-     * Returns the notification, ready to be shown or to be handed to `startForeground`.
+     * Returns the notification, to show or to give to `startForeground`.
      *
-     * It has a full-screen intent and two buttons. Whatever the payload said of the caller is shown as it is: it is not verified.
-     * [open] and [answer] must be intents for an activity, since from Android 12 on nothing else can bring one to the front.
+     * It has a full-screen intent and two buttons. It shows what the payload says about the caller, which is not verified. [open] and
+     * [answer] must be intents for an activity, because from Android 12 on nothing else can bring one to the front.
      *
-     * @param unknownCaller shown where the push does not tell who calls
+     * @param unknownCaller shown if the push does not say who calls
      * @param open opens the app's call screen
      */
     public fun build(
@@ -85,7 +85,7 @@ public class IncomingCallNotification @JvmOverloads constructor(
             .setOngoing(true)
             .setContentIntent(open)
             .setFullScreenIntent(open, true)
-            // Where the process dies, nobody else takes it away.
+            // If the process dies, nothing else removes it.
             .setTimeoutAfter(timeLeft.inWholeMilliseconds)
         // The system takes this style only from a foreground service or with a full-screen intent.
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.S) {
@@ -111,7 +111,7 @@ public class IncomingCallNotification @JvmOverloads constructor(
     private fun button(icon: Int, label: CharSequence, tap: PendingIntent) =
         Notification.Action.Builder(Icon.createWithResource("android", icon), label, tap).build()
 
-    /** Shows it under the call's own id, where the push asks for a notification. Returns `false` where it asks for another thing. */
+    /** Shows it with the call's id, if the push asks for a notification. Returns `false` if it asks for something else. */
     public fun show(call: PushAction.IncomingCall, notification: Notification): Boolean {
         if (call.duty !is Duty.ShowNotification) return false
         context.system<NotificationManager>().notify(call.uuid.toString(), ID, notification)

@@ -22,10 +22,10 @@ import javax.crypto.spec.GCMParameterSpec
 /**
  * Keeps records in files that only this app can read, encrypted under a key that never leaves the Android Keystore.
  *
- * The files lie where no backup takes them along: a binding belongs to one installation. The key needs no unlocked screen,
- * since pushes come while the phone is locked. Before the first unlock after a restart the files are closed: Android then starts
- * only apps that are direct-boot aware, and for those the store is shut, not empty. So it is where the Keystore fails for a
- * moment ([StoreShutException]). A record that was changed, or whose key is gone, cannot be read for good and throws something else.
+ * The files lie where no backup takes them along: a binding belongs to one installation. The key needs no unlocked screen, since pushes
+ * come while the phone is locked. Before the first unlock after a restart the files are closed: Android then starts only apps that are
+ * direct-boot aware, and for those the store is shut, not empty. The same holds if the Keystore fails for a moment ([StoreShutException]).
+ * A record that was changed, or whose key is gone, can never be read and throws something else.
  *
  * @param context any context of the app
  * @param keyAlias the key's name in the Keystore
@@ -111,7 +111,7 @@ internal class SealedFiles(private val folder: File, private val key: (make: Boo
         val stream = file.startWrite()
         try {
             stream.write(byteArrayOf(VERSION) + cipher.iv + ciphertext)
-            // Also syncs: what this record is about is sent right after.
+            // It also syncs, because what depends on this record is sent right after.
             file.finishWrite(stream)
         } catch (failure: Exception) {
             file.failWrite(stream)

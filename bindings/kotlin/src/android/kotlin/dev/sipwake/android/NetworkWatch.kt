@@ -15,7 +15,7 @@ import kotlinx.coroutines.cancel
 import kotlinx.coroutines.launch
 
 /**
- * Tells a client whenever the phone's network changed: another network, or other addresses on the same one. Until [close].
+ * Tells a client when the phone's network changes: another network, or other addresses on the same one. Until [close].
  *
  * Needs the permission `ACCESS_NETWORK_STATE`.
  */

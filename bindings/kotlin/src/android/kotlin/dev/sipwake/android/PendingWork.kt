@@ -25,13 +25,13 @@ import kotlinx.coroutines.launch
 import kotlinx.coroutines.withTimeoutOrNull
 
 /**
- * What a later process has to do: log-outs that no server has confirmed yet, and bindings that nobody but the phone refreshes. One job
- * of the platform's for all of it, with a network; none where nothing is pending. The job itself keeps what it is for.
+ * What a later process must do: log-outs that no server has confirmed yet, and bindings that only the phone refreshes. One job of the
+ * platform's for all of it, with a network; none where nothing is pending. The job itself keeps what it is for.
  */
 internal class PendingWork(private val context: Context, private val jobId: Int) {
     private val scheduler = context.system<JobScheduler>()
 
-    /** A job that runs would be stopped by one that takes its place: what changes meanwhile is scheduled when it is over. */
+    /** A new job would stop the running one, so changes are scheduled when that one is over. */
     private var running = false
     private val now = MutableStateFlow(scheduler.getPendingJob(jobId)?.extras?.let { Work.read(it) } ?: Work())
     val work: StateFlow<Work> = now.asStateFlow()
@@ -63,7 +63,7 @@ internal class PendingWork(private val context: Context, private val jobId: Int)
     @Synchronized
     fun begin(): Work {
         running = true
-        // The client gives up a log-out after thirty days, and another process may have heard of its end.
+        // The client gives up a log-out after thirty days, and another process may have finished it.
         now.value = work.value.copy(logOuts = work.value.logOuts.filterValues { time() - it < LONGEST.inWholeMilliseconds })
         return work.value
     }
@@ -145,7 +145,7 @@ internal class PendingWork(private val context: Context, private val jobId: Int)
 
         private fun time() = System.currentTimeMillis()
 
-        /** When a binding is to be refreshed that lives this long: at half of it, so that a job may be hours late. */
+        /** When to refresh a binding with this lifetime: at half of it, so that a job may be hours late. */
         fun refreshAfter(lifetime: Duration): Duration? = if (lifetime < SHORTEST) null else (lifetime.inWholeMilliseconds / 2).milliseconds
     }
 }
@@ -154,8 +154,8 @@ internal class PendingWork(private val context: Context, private val jobId: Int)
  * Finishes what an earlier process could not: log-outs, and refreshes that are due. Android starts it when there is a network, and the
  * process with it.
  *
- * In the app's manifest, with the permission `android.permission.BIND_JOB_SERVICE`. Where the app has `RECEIVE_BOOT_COMPLETED`, the job
- * survives a restart of the phone.
+ * In the app's manifest, with the permission `android.permission.BIND_JOB_SERVICE`. With `RECEIVE_BOOT_COMPLETED`, the job survives a
+ * restart of the phone.
  */
 public class SipWakeJobService : JobService() {
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)

@@ -27,7 +27,7 @@ public enum class CallPhase {
  * A call as it is now.
  *
  * @property uuid the same for its push and its INVITE
- * @property account whose, once that is known
+ * @property account the account, when it is known
  * @property caller the caller's number or URI; may be empty
  * @property label what to show as the caller; null if nothing is known
  * @property phase how far it is
@@ -78,5 +78,5 @@ internal fun List<PhoneCall>.after(event: SipWakeEvent.Call): List<PhoneCall> {
     return if (known == null) this + next else map { if (it.uuid == next.uuid) next else it }
 }
 
-/** What [dev.sipwake.CallPolicy] has by itself. */
+/** The default of [dev.sipwake.CallPolicy]. */
 private val RING_LIMIT = 3.minutes

@@ -9,11 +9,12 @@ import java.util.UUID
  *
  * @property icon the small icon of its notifications, a resource
  * @property callScreen the activity that shows a call; [SipWakeCallActivity] or one of the app's own
- * @property openApp what a tap on a missed call or a message opens; the call screen where there is none
+ * @property openApp what a tap on a missed call or a message opens; without it, the call screen
  * @property words the texts
  * @property telecom whether calls are in Android's Telecom, on headsets and in cars; needs [SipWakeConnectionService] in the manifest
- * @property jobId the id of the job that finishes what the process could not, apart from those of the app's own jobs
- * @property announcer hears of each call first; for an app that has its calls in Telecom in another way, such as Jetpack's core-telecom
+ * @property jobId the id of the job that finishes what the process could not; it must differ from the ids of the app's own jobs
+ * @property announcer is told about each call first; for an app that puts its calls into Telecom in another way, such as Jetpack's
+ * core-telecom
  */
 public class PhoneSettings @JvmOverloads constructor(
     public val icon: Int,
@@ -25,7 +26,7 @@ public class PhoneSettings @JvmOverloads constructor(
     public val announcer: CallAnnouncer? = null,
 )
 
-/** The texts that users see, to be translated by the app. The channels' names stand in the phone's settings. */
+/** The texts that users see, to be translated by the app. The phone's settings show the channels' names. */
 public class PhoneWords @JvmOverloads constructor(
     public val unknownCaller: CharSequence = "Unknown caller",
     public val answer: CharSequence = "Answer",
@@ -41,11 +42,11 @@ public class PhoneWords @JvmOverloads constructor(
     public val connecting: CharSequence = "Connecting",
 )
 
-/** Hears of each incoming call. */
+/** Is told about each incoming call. */
 public fun interface CallAnnouncer {
     /**
-     * A call is about to be shown: its foreground service starts, or its notification is posted, when this returns. Called from any
-     * thread, once a call; must not wait. What it throws is [Refusal.TELECOM].
+     * A call is about to be shown: its foreground service starts, or its notification is posted, when this returns. Called from any thread,
+     * once a call; must not wait. If it throws, there is a [Refusal.TELECOM].
      */
     public fun announce(call: PhoneCall)
 }
@@ -53,8 +54,8 @@ public fun interface CallAnnouncer {
 /** The app's media engine, as far as calls need one. */
 public fun interface CallMedia {
     /**
-     * Returns our session description: the answer to the caller's offer or, where there is none, our offer. Asked for when the
-     * user answers and for new media during the call. What it throws ends the call with 488, or refuses the new media.
+     * Returns our session description: the answer to the caller's offer or, if there is none, our offer. Asked for when the user answers
+     * and for new media during the call. If it throws, the call ends with 488, or the new media is refused.
      */
     public suspend fun describe(call: UUID, offer: SessionDescription?): SessionDescription
 }
@@ -76,7 +77,7 @@ public enum class Refusal {
     /** Telecom did not take the call. It rings without headsets and cars. */
     TELECOM,
 
-    /** The job for what is left to do was not taken. */
+    /** Android refused the job for the rest of the work. */
     JOB,
 
     /** The processor cannot be kept awake: the permission `WAKE_LOCK` is missing. */
@@ -88,12 +89,12 @@ public enum class Refusal {
     /** The server grants an account that wakes itself less than a day: a sleeping phone may be too late for the next refresh. */
     SHORT_BINDING,
 
-    /** Code failed that nobody waits for: the app's own that was called, or the SDK's. */
+    /** Code failed that nothing waits for: the app's or the SDK's. */
     FAULT,
 }
 
 /**
- * A refusal of the platform. The call goes on as well as it can.
+ * A refusal of the platform. The call continues as far as possible.
  *
  * @property what what was refused
  * @property reason in the platform's words

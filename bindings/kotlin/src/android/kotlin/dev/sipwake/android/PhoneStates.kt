@@ -13,7 +13,7 @@ import dev.sipwake.Priority
 import dev.sipwake.StandbyBucket
 
 /**
- * Returns what this phone says of itself, for [dev.sipwake.SipWakeClient.report].
+ * Returns the state of this phone, for [dev.sipwake.SipWakeClient.report].
  *
  * @param channelId the channel of incoming calls, that of [SipWakePhone] when left out
  * @param priority the last push's priority as it was delivered, `RemoteMessage.getPriority()`

@@ -17,9 +17,9 @@ import java.util.concurrent.TimeoutException
 
 /**
  * Asks Android's `DnsResolver` for SRV and NAPTR records, on the default network with its private DNS; addresses are left to the system.
- * What every client does from Android 10 on whose options name no resolver.
+ * Every client without a resolver in its options uses it from Android 10 on.
  *
- * @param network the network that is asked; the default one when left out
+ * @param network the network to ask; the default network if left out
  */
 @RequiresApi(29)
 public class PlatformResolver @JvmOverloads constructor(private val network: Network? = null) : Resolver {

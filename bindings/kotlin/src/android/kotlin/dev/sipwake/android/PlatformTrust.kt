@@ -8,8 +8,8 @@ import javax.net.ssl.TrustManagerFactory
 import javax.net.ssl.X509TrustManager
 
 /**
- * Has Android judge the servers' certificates: by the app's network security configuration, or with a trust manager of the
- * app's own. A client whose options name neither a judge nor authorities does the former by itself.
+ * Has Android judge the servers' certificates: by the app's network security configuration, or with a trust manager of the app's own. A
+ * client without a judge and authorities in its options does this by default.
  *
  * Without such a configuration Android trusts the system's authorities, and the user's only in apps for Android 6 and older.
  * The server's name is given to Android, whose rules may differ from name to name; the SDK checks the name besides.

@@ -2,7 +2,7 @@ package dev.sipwake.android
 
 import android.app.Application
 
-/** An `Application` that has a [SipWakePhone] and starts it. An app with an `Application` of its own is a [SipWakePhoneOwner] itself. */
+/** An `Application` that has a [SipWakePhone] and starts it. If the app has its own `Application`, make that a [SipWakePhoneOwner]. */
 public abstract class SipWakeApplication : Application(), SipWakePhoneOwner {
     final override val phone: SipWakePhone by lazy { makePhone() }
 

@@ -20,8 +20,8 @@ import kotlinx.coroutines.cancel
 import kotlinx.coroutines.launch
 
 /**
- * The call screen, over the lock screen and out of sleep, as long as the call lasts. By itself it is a name and two buttons;
- * a subclass that overrides [onCall] draws what it likes.
+ * The call screen, over the lock screen and out of sleep, as long as the call lasts. By default it is a name and two buttons. Override
+ * [onCall] to draw your own.
  *
  * In the app's manifest: not exported, `android:launchMode="singleTask"`, `android:excludeFromRecents="true"` and
  * `android:taskAffinity=""`.

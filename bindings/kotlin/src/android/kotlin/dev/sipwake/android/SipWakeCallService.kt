@@ -17,7 +17,7 @@ import kotlinx.coroutines.flow.combine
 import kotlinx.coroutines.launch
 
 /**
- * Keeps the process while a push is answered and while a call rings or goes on; shows the call, and ends with the last one.
+ * Keeps the process alive while a push is being handled and while a call rings or is up. Shows the call, and ends with the last one.
  *
  * In the app's manifest: `android:foregroundServiceType="phoneCall"`, or `phoneCall|microphone`, and not exported; with the permissions
  * `FOREGROUND_SERVICE`, `FOREGROUND_SERVICE_PHONE_CALL` and `MANAGE_OWN_CALLS`.
@@ -35,7 +35,7 @@ public open class SipWakeCallService : Service() {
         synchronized(this) { latestStart = startId }
         phone.serviceRuns = true
         phone.serviceShows = ::show
-        // Also where all is over by now: a service that was started as a foreground service and does not become one ends the app.
+        // Also if everything is over already: a service that was started as a foreground service and does not become one ends the app.
         show()
         if (!follows) {
             follows = true

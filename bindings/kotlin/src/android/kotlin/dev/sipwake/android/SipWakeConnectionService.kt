@@ -1,8 +1,8 @@
 package dev.sipwake.android
 
 /**
- * What Telecom binds to for the calls of a [SipWakePhone]. In the app's manifest, where it wants its calls on headsets and in cars: with
- * the permission `android.permission.BIND_TELECOM_CONNECTION_SERVICE` and the action `android.telecom.ConnectionService`; and
+ * What Telecom binds to for the calls of a [SipWakePhone]. Name it in the app's manifest for calls on headsets and in cars, with the
+ * permission `android.permission.BIND_TELECOM_CONNECTION_SERVICE` and the action `android.telecom.ConnectionService`, and set
  * [PhoneSettings.telecom].
  */
 public class SipWakeConnectionService : TelecomCallService() {

@@ -24,8 +24,7 @@ import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeoutOrNull
 
 /**
- * Takes Firebase's messages to a client of the app's own, and tells the app what to do. [SipWakePushService] is this for a
- * [SipWakePhone].
+ * Gives Firebase's messages to the app's own client, and tells the app what to do. [SipWakePushService] is this for a [SipWakePhone].
  *
  * Firebase calls it on one thread, a message at a time, and lets the phone sleep when its handler returns. Where [onPush] started a
  * foreground service, this returns at once; otherwise it stays until the server has answered, for less than twenty seconds.
@@ -46,7 +45,7 @@ public abstract class SipWakeMessagingService : FirebaseMessagingService() {
     /** Takes a message that is not for the client. */
     protected open fun onOtherMessage(message: RemoteMessage) {}
 
-    /** Hears of a token that was refused; there is nothing to do but to report it. */
+    /** Is told about a refused token. You can only report it. */
     protected open fun onTokenRefused(account: AccountId, error: SipWakeException) {}
 
     final override fun onMessageReceived(message: RemoteMessage) {
@@ -94,12 +93,12 @@ public abstract class SipWakeMessagingService : FirebaseMessagingService() {
  * `com.google.firebase.MESSAGING_EVENT`.
  */
 public open class SipWakePushService : FirebaseMessagingService() {
-    /** Firebase hands over one message at a time. */
+    /** Firebase delivers one message at a time. */
     private var judged: PushAction? = null
 
     /**
-     * Takes a message that is neither a call nor chat: one of the app's own, or a server's custom push. By itself it shows a notification
-     * where the server gave a title; an app that overrides this decides alone.
+     * Takes a message that is neither a call nor chat: one of the app's own, or a server's custom push. The default shows a notification if
+     * the server gave a title. If you override it, your app decides.
      */
     protected open fun onOtherMessage(message: RemoteMessage) {
         judged?.let(phone::showMessage)
@@ -108,7 +107,7 @@ public open class SipWakePushService : FirebaseMessagingService() {
     final override fun onMessageReceived(message: RemoteMessage): Unit = runBlocking {
         val phone = phone
         Downgrades.note(applicationContext, message)
-        // Without a client, why is told as a refusal.
+        // Without a client, a refusal says why.
         val taken = phone.take(message.mayStartService()) { it.push(message) } ?: return@runBlocking
         judged = taken.action
         if (isOther(taken.action) || taken.action is PushAction.Custom) onOtherMessage(message)
@@ -131,7 +130,7 @@ private fun isOther(action: PushAction) =
 /** Says what a Firebase message means, at once, and wakes the account behind it. See [SipWakeClient.push]. */
 public fun SipWakeClient.push(message: RemoteMessage): PushAction = push(message.data, Channel.FCM_ANDROID, message.hints())
 
-/** Returns what Firebase and the system say about a message beside its content. */
+/** Returns what Firebase and the system say about a message besides its content. */
 public fun RemoteMessage.hints(): PushHints = PushHints(
     deliveredPriority = priorityOf(priority),
     originalPriority = priorityOf(originalPriority),
@@ -146,7 +145,7 @@ private fun priorityOf(value: Int): Priority? = when (value) {
     else -> null
 }
 
-/** Only an app in front may start a foreground service whatever the priority; all else is of no use to know. */
+/** Only an app in front may start a foreground service with any priority. Nothing else matters here. */
 private fun appState(): AppState {
     val process = RunningAppProcessInfo().also(ActivityManager::getMyMemoryState)
     return if (process.importance == RunningAppProcessInfo.IMPORTANCE_FOREGROUND) AppState.FOREGROUND else AppState.BACKGROUND

@@ -92,7 +92,7 @@ public class SipWakePhone @JvmOverloads constructor(
     private val silenced = ConcurrentHashMap.newKeySet<UUID>()
     private val announced = HashSet<UUID>()
 
-    /** The last calls that ended: an end may be told before its push is taken. */
+    /** The last calls that ended: an end may be reported before its push is handled. */
     private val over = Collections.synchronizedSet(
         Collections.newSetFromMap(
             object : LinkedHashMap<UUID, Boolean>() {
@@ -127,7 +127,7 @@ public class SipWakePhone @JvmOverloads constructor(
     /** Whose user does not want to be disturbed, and until when ([Instant.MAX]: until further notice). */
     public val doNotDisturb: StateFlow<Map<AccountId, Instant>> = nowQuiet.asStateFlow()
 
-    /** What the platform refused, the last few also for who comes later. */
+    /** What the platform refused, with the last few for later readers. */
     public val refusals: SharedFlow<PlatformRefusal> = refused.asSharedFlow()
 
     /** Whether there is a reason to keep the process: a call, or a push that is not yet answered by a registration. */
@@ -142,7 +142,7 @@ public class SipWakePhone @JvmOverloads constructor(
                 setups.forEach { known[it.account.id()] = it }
             }
         } catch (error: Exception) {
-            // Also what the app's own code throws that was asked here.
+            // Also what the app's own code throws here.
             refuse(Refusal.CLIENT, error)
             throw error
         }
@@ -154,11 +154,11 @@ public class SipWakePhone @JvmOverloads constructor(
         made
     }
 
-    /** Absent on a device that knows no calls of apps, and where the app wants none of it. */
+    /** Absent on a device without calls of apps, and if the app does not want it. */
     @Volatile
     internal var telecom: TelecomCalls? = null
 
-    /** Before the first unlock after a restart the store is shut; the client tries again by itself only now and then. */
+    /** Before the first unlock after a restart the store is shut, and the client itself tries again only now and then. */
     private fun tellOfUnlock(client: SipWakeClient) {
         val users = context.system<UserManager>()
         if (users.isUserUnlocked) return
@@ -280,7 +280,7 @@ public class SipWakePhone @JvmOverloads constructor(
         if (until != null) wakeAfterQuiet(account, until)
     }
 
-    /** Nobody else wakes the phone for the end: its push binding is not there. */
+    /** Nothing else wakes the phone at the end, because its push binding is gone. */
     private fun wakeAfterQuiet(account: AccountId, until: Instant) {
         val after = if (until == Instant.MAX) null else java.time.Duration.between(Instant.now(), until).toMillis().coerceAtLeast(0).milliseconds
         if (!pending.due(account, after)) refuse(Refusal.JOB, IllegalStateException("the job was not taken"))
@@ -335,7 +335,7 @@ public class SipWakePhone @JvmOverloads constructor(
      * @param judge hands the push to the client
      * @param mayStartService whether Android allows a foreground service for this push: it was delivered with high priority, or the
      * app is in front
-     * @return null where there is no client
+     * @return null if there is no client
      */
     internal suspend fun take(mayStartService: Boolean, judge: (SipWakeClient) -> PushAction): Taken? {
         val client = clientOrNull() ?: return null
@@ -372,7 +372,7 @@ public class SipWakePhone @JvmOverloads constructor(
         return Taken(action, answered.takeUnless { served })
     }
 
-    /** Telecom, or whatever the app has instead, hears of a call before it is shown. */
+    /** Telecom, or what the app uses instead, is told about a call before it is shown. */
     private fun announce(call: PhoneCall) {
         synchronized(announced) {
             if (!announced.add(call.uuid)) return
@@ -402,7 +402,7 @@ public class SipWakePhone @JvmOverloads constructor(
         }
         accounts.forEach { attempt { client.register(it) } }
         work.due.keys.map(::AccountId).filter { it !in known }.forEach { pending.due(it, null) }
-        // The client delivers what is stored by itself.
+        // The client itself delivers what is stored.
         pending.work.first { it.logOuts.isEmpty() }
         answers.awaitAll().all { it }
     }
@@ -425,7 +425,7 @@ public class SipWakePhone @JvmOverloads constructor(
         if (!pending.due(account, after.takeIf { ours })) refuse(Refusal.JOB, IllegalStateException("the job was not taken"))
     }
 
-    /** Waits until the server answered what a push led to, but not too long. What is not done then is left to a job. */
+    /** Waits until the server answered what a push led to, but not too long. A job does the rest. */
     internal suspend fun await(answered: Deferred<*>) {
         if (withTimeoutOrNull(WORKER_LIMIT) { answered.await() } == null && !pending.refreshSoon()) {
             refuse(Refusal.JOB, IllegalStateException("the job was not taken"))
@@ -502,7 +502,7 @@ public class SipWakePhone @JvmOverloads constructor(
         }
         if (after == null || after == before) return
         if (after.phase == CallPhase.CONNECTED) awake.letGo()
-        // An INVITE that no push announced: the app is alive, and in front, or Android says no.
+        // An INVITE that no push announced: the app is running. If it is not in front, Android may refuse.
         if (after.rings) announce(after)
         if (before == null && event is SipWakeEvent.CallRinging && !event.announced && !serviceRuns) startService()
         show(after)
@@ -551,7 +551,7 @@ public class SipWakePhone @JvmOverloads constructor(
         try {
             action()
         } catch (_: SipWakeException) {
-            // The call or account is gone, which is an event of its own.
+            // The call or account is gone, and another event says so.
         } catch (error: SecurityException) {
             refuse(Refusal.NOTIFICATION, error)
         } catch (error: IllegalArgumentException) {
@@ -591,7 +591,7 @@ public class SipWakePhone @JvmOverloads constructor(
     }
 }
 
-/** A push that was taken; [answered] is what the caller must wait for, since no foreground service keeps the process. */
+/** A push that was taken; The caller must wait for [answered], because no foreground service keeps the process. */
 internal class Taken(val action: PushAction, val answered: Deferred<SipWakeEvent>?)
 
 /** Whether the server has done what a push asks for, or cannot now. */

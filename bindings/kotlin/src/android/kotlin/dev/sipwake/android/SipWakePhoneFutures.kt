@@ -22,7 +22,7 @@ import kotlinx.coroutines.future.await
 import kotlinx.coroutines.future.future
 import kotlinx.coroutines.launch
 
-/** A [SipWakePhone] for Java: futures in place of suspension, listeners in place of flows, and accounts named by their ids as text. */
+/** A [SipWakePhone] for Java: futures instead of suspension, listeners instead of flows, and account ids as text. */
 public class SipWakePhoneFutures(private val phone: SipWakePhone) {
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
 
@@ -48,10 +48,10 @@ public class SipWakePhoneFutures(private val phone: SipWakePhone) {
     /** The last [SipWakeEvent.Registered] or [SipWakeEvent.RegistrationFailed] of an account; null before the first. */
     public fun registration(account: String): SipWakeEvent? = phone.registrations.value[AccountId(account)]
 
-    /** Tells the calls as they are now, and at each change, until it is closed. */
+    /** Reports the calls now and at each change, until it is closed. */
     public fun onCalls(executor: Executor, listener: Consumer<List<PhoneCall>>): AutoCloseable = tell(phone.calls, executor, listener)
 
-    /** Tells what the platform refused, the last few at once, until it is closed. */
+    /** Reports what the platform refused, the last few at once, until it is closed. */
     public fun onRefusals(executor: Executor, listener: Consumer<PlatformRefusal>): AutoCloseable = tell(phone.refusals, executor, listener)
 
     private fun <T> tell(flow: Flow<T>, executor: Executor, listener: Consumer<T>): AutoCloseable {

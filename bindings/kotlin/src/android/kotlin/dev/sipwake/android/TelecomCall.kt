@@ -20,7 +20,7 @@ import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.launch
 
 /**
- * A call as Android's Telecom sees it: what the user does there goes to the client, what becomes of the call goes back.
+ * A call as Android's Telecom sees it: what the user does there goes to the client, and changes of the call go back.
  *
  * [TelecomCalls] makes these and brings them their events, on the main thread.
  */

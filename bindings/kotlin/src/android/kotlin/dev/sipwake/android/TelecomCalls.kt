@@ -32,16 +32,15 @@ import kotlinx.coroutines.launch
 /**
  * The client's calls in Android's Telecom, self-managed: beside the phone's own calls, on headsets and in cars.
  *
- * Make it beside the client, before the first push. Telecom is asked on the main thread, whichever thread asks here. The app needs the permission
- * `MANAGE_OWN_CALLS`, and in its manifest the service with the permission `BIND_TELECOM_CONNECTION_SERVICE` and the action
+ * Create it with the client, before the first push. Telecom is asked on the main thread, whichever thread asks here. The app needs the
+ * permission `MANAGE_OWN_CALLS`, and in its manifest the service with the permission `BIND_TELECOM_CONNECTION_SERVICE` and the action
  * `android.telecom.ConnectionService`.
  *
  * @param service the app's [TelecomCallService]
  * @param label what Telecom calls the app
  * @param controls does what Telecom asks of the app itself
- * @param describe returns the app's answer to an offer or, where the caller gave none, its own offer. It is asked for an
- * answered call and for new media inside it: accepting and responding are done here. What it throws ends the call with 488,
- * or refuses the new media
+ * @param describe returns the app's answer to an offer or, if the caller made none, its own offer. It is asked for an answered call and for
+ * new media inside it: accepting and responding are done here. If it throws, the call ends with 488, or the new media is refused
  */
 public class TelecomCalls @RequiresPermission(Manifest.permission.MANAGE_OWN_CALLS) constructor(
     context: Context,
@@ -86,8 +85,8 @@ public class TelecomCalls @RequiresPermission(Manifest.permission.MANAGE_OWN_CAL
     }
 
     /**
-     * Tells Telecom of a call that a push announced, or that rings unannounced, from any thread: it asks the service for a connection
-     * then. What Telecom refuses, for example without the permission `MANAGE_OWN_CALLS`, is told to [TelecomControls.onRefused].
+     * Tells Telecom about a call that a push announced, or that rings unannounced, from any thread. Then Telecom asks the service for a
+     * connection. [TelecomControls.onRefused] gets what Telecom refuses, for example without the permission `MANAGE_OWN_CALLS`.
      *
      * @param caller the caller's number or URI; empty if unknown
      */
@@ -189,7 +188,7 @@ public class TelecomCalls @RequiresPermission(Manifest.permission.MANAGE_OWN_CAL
     }
 }
 
-/** What Telecom binds to: hands its requests on to the process's one [TelecomCalls]. */
+/** What Telecom binds to. It passes its requests to the process's [TelecomCalls]. */
 public abstract class TelecomCallService : ConnectionService() {
     /** The process's one. */
     protected abstract val calls: TelecomCalls

@@ -4,7 +4,7 @@ import android.util.Log
 import androidx.annotation.MainThread
 import java.util.UUID
 
-/** What Telecom asks of the app itself: its ringing, its media, its screen. All on the main thread; by itself it does nothing. */
+/** What Telecom asks of the app itself: its ringing, its media, its screen. All calls are on the main thread. The default does nothing. */
 @MainThread
 public open class TelecomControls {
     /** Whether calls can be held; the media engine is then told by [onHold]. */
@@ -19,7 +19,7 @@ public open class TelecomControls {
     /** The app must show the call, because the phone is in a call of another app. */
     public open fun onShowIncomingCallUi(call: UUID) {}
 
-    /** The call was held, or goes on. */
+    /** The call was held, or continues. */
     public open fun onHold(call: UUID, held: Boolean) {}
 
     /** The user muted the microphone, or no longer. */
@@ -36,7 +36,7 @@ public open class TelecomControls {
     /** A key is pressed; null when it is let go. */
     public open fun onDtmf(call: UUID, digit: Char?) {}
 
-    /** Telecom did not take the call, which goes on without headsets and cars. */
+    /** Telecom refused the call. It continues without headsets and cars. */
     public open fun onRefused(call: UUID, error: RuntimeException) {
         Log.w("sipwake", "Telecom refused call $call: $error")
     }

@@ -6,8 +6,8 @@ import android.util.Log
 import kotlin.time.Duration
 
 /**
- * Keeps the processor awake from a push until the call is answered or over. Firebase drops its own lock when its handler
- * returns, before the REGISTER is answered. Always timed: a lock that nobody lets go ends by itself.
+ * Keeps the processor awake from a push until the call is answered or over. Firebase drops its own lock when its handler returns, before
+ * the REGISTER is answered. Always with a time limit, so that a lock ends if nothing releases it.
  */
 internal class WakeLocks(context: Context, private val refused: (SecurityException) -> Unit = { Log.w("sipwake", "no wakelock: $it") }) {
     private val lock = context.system<PowerManager>()

@@ -60,13 +60,12 @@ public enum class WakeObstacle {
     NOT_AFTER_RESTART,
 
     /**
-     * The app is subject to Doze. High-priority messages still come through, but what is sent with normal priority waits for
-     * the next maintenance window.
+     * The app is subject to Doze. High-priority messages still arrive. Messages with normal priority wait for the next maintenance window.
      */
     SUBJECT_TO_DOZE,
     ;
 
-    /** Returns what leads the user to the setting, for `startActivity`; null where there is no such place. */
+    /** Returns the intent that opens the setting, for `startActivity`; null if there is none. */
     public fun intent(context: Context): Intent? {
         val app = Uri.fromParts("package", context.packageName, null)
         val notifications = Intent(Settings.ACTION_APP_NOTIFICATION_SETTINGS).putExtra(Settings.EXTRA_APP_PACKAGE, context.packageName)
@@ -146,7 +145,7 @@ private fun playServices(context: Context): WakeObstacle? {
     return if (FirebaseTokens.usesIds(context) && version < FirebaseTokens.IDS_SINCE) WakeObstacle.OLD_PLAY_SERVICES else null
 }
 
-/** Only where the app asks for the permission at all: servers elsewhere need none. */
+/** Only if the app asks for the permission: servers elsewhere do not need it. */
 private fun lacksLocalNetwork(context: Context): Boolean {
     if (Build.VERSION.SDK_INT < ANDROID_17) return false
     val asked = context.packageManager.getPackageInfo(context.packageName, PackageManager.GET_PERMISSIONS).requestedPermissions

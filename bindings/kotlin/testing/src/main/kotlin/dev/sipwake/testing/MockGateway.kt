@@ -30,7 +30,7 @@ public const val PATIENCE_MS: Long = 120_000L
 public class MockGatewayException(message: String, cause: Throwable? = null) : IllegalStateException(message, cause)
 
 /**
- * A SIP registrar, a push gateway and a fake FCM and APNs on loopback: a program of its own, driven through its control port.
+ * A SIP registrar, a push gateway and a fake FCM and APNs on loopback: a separate program, driven through its control port.
  *
  * The program comes with this library for Linux on x86-64. Elsewhere build it (`cargo install mock-gateway`) and name it in the
  * system property `sipwake.testing.mock`, which goes before the one that comes along.
@@ -133,7 +133,7 @@ public class MockGateway(
         ask("cancel", "call" to JsonPrimitive(call))
     }
 
-    /** What the registrar holds for a user, as the control port tells it. */
+    /** What the registrar holds for a user, as the control port says. */
     public fun bindings(user: String = "alice"): List<JsonObject> =
         ask("bindings", "user" to JsonPrimitive(user)).getValue("bindings").jsonArray.map { it.jsonObject }
 
@@ -158,7 +158,7 @@ public class MockGateway(
     /** The number of the newest message, 0 if there is none. */
     public fun lastMessage(): Long = messages(0).lastOrNull()?.getValue("seq")?.jsonPrimitive?.long ?: 0
 
-    /** What the client did that the standards forbid. A test wants it empty. */
+    /** What the client did that the standards forbid. A test expects it to be empty. */
     public fun violations(): JsonArray = ask("violations").getValue("violations").jsonArray
 
     private fun messages(after: Long) =

@@ -124,15 +124,15 @@ public class RealmHa1(
  * @property keepAlive the time between keep-alives on an idle flow (RFC 5626 section 3.5); none are sent when absent
  * @property allowCleartextSecrets lets `X-PIID`, as good as the password, leave over a transport that others can read
  * @property minimumDigest the weakest hash that a challenge may ask for; if absent, any is accepted, except on a network where the same
- * realm asked for more before
+ *   realm asked for more before
  * @property requireServerProof takes no 2xx for a success unless the server proves that it knows the password (`rspauth`)
  * @property ignoreChallengesInCalls answers no challenge to a request inside a call, which may come from the caller
  * @property sendPiid whether `X-PIID` is sent; if absent, it is sent if a gateway or server of Mizutech's is configured: by a mode, by
- * [upper], or by [gateways] with push settings that name the `X-MPUSH` dialect
+ *   [upper], or by [gateways] with push settings that name the `X-MPUSH` dialect
  * @property sendPushKey sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a host
- * in this configuration, and never to a redirect's target. Every hop that sees it can forge sealed pushes
- * @property sealedPushesOnly believes no word of a push that neither the app's decryptor nor the phone's own key opened. Another push
- * registers like one without content, and announces and ends no call
+ *   in this configuration, and never to a redirect's target. Every hop that sees it can forge sealed pushes
+ * @property sealedPushesOnly believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push
+ *   registers like one without content, and announces and ends no call
  * @property followObservedAddress registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that
  *   send calls to the Contact itself, whatever they saw; not for WebSocket, whose Contact is no address
  */

@@ -131,7 +131,7 @@ public data class CallTimes(
  *
  * @property id its name towards [SipWakeClient.respondRequest]
  * @property awaitsResponse whether it waits for the app's response, for ten seconds, as [SipWakeClient.takeCallRequests] says; otherwise it
- * was refused
+ *   was refused
  * @property kind what is asked
  */
 public data class CallRequest(val id: Long, val awaitsResponse: Boolean, val kind: RequestKind)
@@ -187,11 +187,11 @@ public sealed interface HangUp {
  * @property window the longest that an announced INVITE is waited for, if its payload does not say less
  * @property ringLimit the longest that a phone rings, if the INVITE's `Expires` does not say less
  * @property midCallWakeups whether a registrar that gave a `pn-purr` can wake the app for requests inside the call (RFC 8599
- * section 6)
+ *   section 6)
  * @property sessionProgress whether a caller gets 183 first, and 180 when the app calls [SipWakeClient.ringing]: for an app that shows a
- * call later
+ *   call later
  * @property reconfirm whether the user is asked again who answered a call before its INVITE came, which then names a caller of another
- * number: [SipWakeEvent.CallRinging] comes instead of [SipWakeEvent.CallAnswerWanted]
+ *   number: [SipWakeEvent.CallRinging] comes instead of [SipWakeEvent.CallAnswerWanted]
  */
 public data class CallPolicy(
     val window: Duration = 40.seconds,

@@ -29,7 +29,7 @@ import dev.sipwake.ffi.TracedMessage as FfiTraced
  * @property probing how the gateways of accounts that list several are probed; by default they are tried in their order
  * @property refuseWildcards takes no certificate that names its server by a wildcard alone (RFC 5922 section 7.2)
  * @property resolver looks names up; by default Android's `DnsResolver` is asked for SRV and NAPTR records from Android 10 on, and the system
- * for addresses
+ *   for addresses
  */
 public class ClientOptions(
     public val serverTrust: ServerTrust? = null,

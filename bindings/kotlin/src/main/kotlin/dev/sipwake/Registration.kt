@@ -56,7 +56,7 @@ public enum class Standing {
  * @property refreshLead the time before expiry at which an app that wakes itself must refresh at the latest (`+sip.pnsreg`)
  * @property purr the value that dialogs we answer must carry as `pn-purr` in their Contact (`+sip.pnspurr`)
  * @property lifetimeUnknown the server does not say how long the binding lives: it is refreshed as if that were the shortest time that
- * the answer allows for
+ *   the answer allows for
  * @property piidWithheld `X-PIID` was left out because the transport can be read by others
  * @property piidInTheClear `X-PIID` went over a transport that others can read, as the app allowed
  */

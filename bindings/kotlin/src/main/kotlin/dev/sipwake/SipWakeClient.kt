@@ -74,7 +74,7 @@ public class SipWakeClient(
      *
      * @param alert the second token of iOS; none on Android
      * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for a token of the wrong shape, [ErrorKind.NO_PUSH],
-     * [ErrorKind.NO_SUCH_ACCOUNT]
+     *   [ErrorKind.NO_SUCH_ACCOUNT]
      */
     public suspend fun setToken(account: AccountId, token: String?, alert: String? = null): TokenOutcome =
         translating { ffi.setToken(account.value, token, alert).named() }
@@ -206,7 +206,7 @@ public class SipWakeClient(
      * follows with the caller's ACK.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] for a call that is not ringing (its INVITE is not here yet,
-     * or it is over), or an empty answer
+     *   or it is over), or an empty answer
      */
     public suspend fun accept(call: UUID, answer: SessionDescription): Unit =
         translating { ffi.accept(call.toString(), answer.toFfi()) }

@@ -14,7 +14,7 @@ import java.util.UUID
  * @property telecom whether calls are in Android's Telecom, on headsets and in cars; needs [SipWakeConnectionService] in the manifest
  * @property jobId the id of the job that finishes what the process could not; it must differ from the ids of the app's own jobs
  * @property announcer is told about each call first; for an app that puts its calls into Telecom in another way, such as Jetpack's
- * core-telecom
+ *   core-telecom
  */
 public class PhoneSettings @JvmOverloads constructor(
     public val icon: Int,

@@ -334,7 +334,7 @@ public class SipWakePhone @JvmOverloads constructor(
      *
      * @param judge hands the push to the client
      * @param mayStartService whether Android allows a foreground service for this push: it was delivered with high priority, or the
-     * app is in front
+     *   app is in front
      * @return null if there is no client
      */
     internal suspend fun take(mayStartService: Boolean, judge: (SipWakeClient) -> PushAction): Taken? {

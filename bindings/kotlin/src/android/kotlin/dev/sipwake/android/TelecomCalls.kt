@@ -40,7 +40,7 @@ import kotlinx.coroutines.launch
  * @param label what Telecom calls the app
  * @param controls does what Telecom asks of the app itself
  * @param describe returns the app's answer to an offer or, if the caller made none, its own offer. It is asked for an answered call and for
- * new media inside it: accepting and responding are done here. If it throws, the call ends with 488, or the new media is refused
+ *   new media inside it: accepting and responding are done here. If it throws, the call ends with 488, or the new media is refused
  */
 public class TelecomCalls @RequiresPermission(Manifest.permission.MANAGE_OWN_CALLS) constructor(
     context: Context,

@@ -51,6 +51,10 @@ pub(crate) struct Server {
     serial: u64,
     /// The nonces of a node that the others know nothing of.
     lost: BTreeSet<String>,
+    /// Nonces that nothing was let in with so far.
+    unused: BTreeSet<String>,
+    /// How often in a row each user was refused for such a nonce, in words that say nothing of it.
+    misled: BTreeMap<String, u32>,
     cseqs: BTreeMap<String, u32>,
     answers: VecDeque<(String, u32, Vec<u8>)>,
     trouble: VecDeque<u16>,
@@ -100,6 +104,8 @@ impl Server {
             nonces: BTreeMap::new(),
             serial: 0,
             lost: BTreeSet::new(),
+            unused: BTreeSet::new(),
+            misled: BTreeMap::new(),
             cseqs: BTreeMap::new(),
             answers: VecDeque::new(),
             trouble: VecDeque::new(),
@@ -166,6 +172,11 @@ impl Server {
 
     pub(crate) fn knows_another_password(&self, user: &str) -> bool {
         self.changed.contains(user)
+    }
+
+    /// How often in a row a user was refused as somebody with a wrong password is.
+    pub(crate) fn misled(&self, user: &str) -> u32 {
+        self.misled.get(user).copied().unwrap_or(0)
     }
 
     pub(crate) fn make_trouble(&mut self, status: u16, count: u8) {
@@ -375,6 +386,8 @@ impl Server {
                 }
                 if count > nonce.count {
                     nonce.count = count;
+                    self.unused.remove(digest_param(answer, "nonce"));
+                    self.misled.remove(user);
                     return Ok(());
                 }
                 // A datagram that was overtaken looks the same as a count used twice: the phone's side tells them apart.
@@ -393,6 +406,10 @@ impl Server {
             self.nonces.retain(|_, nonce| now < nonce.born + life);
         }
         let said = (stale && !lost && !self.setting.has(Habit::StaleUnsaid)) || self.setting.has(Habit::StaleAlways);
+        if !said && self.unused.contains(nonce) {
+            *self.misled.entry(request.to_user().to_owned()).or_default() += 1;
+        }
+        self.unused.insert(fresh.clone());
         let stale = if said { ", stale=true" } else { "" };
         Err(Refused::Challenged(format!(
             "WWW-Authenticate: Digest realm=\"{REALM}\", nonce=\"{fresh}\", qop=\"auth\", algorithm=MD5{stale}"

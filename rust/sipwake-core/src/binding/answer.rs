@@ -81,6 +81,7 @@ impl Binding {
         let outcome = match code {
             200..=299 => {
                 self.proven |= self.flow == Some(sent.way.flow);
+                self.removes_bare = false;
                 who.refused = false;
                 let proof = self.take_next_nonce(message, who, now);
                 if proof == ServerProof::Mismatch {
@@ -143,6 +144,7 @@ impl Binding {
                 let too_long = sent.chain.refused_as_it_is || speaks_of_length(message) || code != 400;
                 sent.chain.refused_as_it_is = true;
                 sent.chain.without_push |= too_long;
+                self.removes_bare |= too_long;
                 // It was not for their number that several were refused.
                 sent.chain.single_contact &= !too_long;
                 return self.again(sent, code, message);
@@ -241,7 +243,7 @@ impl Binding {
             sent.chain.auth.doubt_realms();
         }
         let slow = sent.chain.asked_at.is_some_and(|at| now.boot.saturating_sub(at) >= SLOW);
-        if slow {
+        if slow && challenges.iter().all(|challenge| !challenge.stale) {
             sent.chain.auth.excuse();
             sent.chain.refused_once = true;
         }

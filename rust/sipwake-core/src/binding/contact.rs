@@ -129,15 +129,16 @@ impl Registrant {
                 removed.push(candidate.to_owned());
             }
         };
-        // A log-out names them whatever the wall clock says, which may be wrong.
-        let logs_out = matches!(purpose, Purpose::Remove);
+        // The wall clock may be wrong: a log-out names them whatever it says, and so does what no list can put right.
+        let whatever = matches!(purpose, Purpose::Remove) || unseen;
         for former in &self.memory.former {
-            if (logs_out || former.expires_at > wall) && (!replaces || former.refusals > 0) {
+            if (whatever || former.expires_at > wall) && (!replaces || former.refusals > 0) {
                 remove(&former.uri);
             }
         }
         if !replaces {
-            if let Some(bound) = self.memory.bound.as_ref().filter(|bound| lives || bound.expires_at > wall) {
+            if let Some(bound) = self.memory.bound.as_ref().filter(|bound| whatever || lives || bound.expires_at > wall)
+            {
                 remove(&bound.uri);
             }
             // Back at a gateway that was left: what it still holds goes, unless the new binding takes its place there.

@@ -11,6 +11,8 @@ use crate::snapshot::{Bound, Former, MAX_LEFT};
 
 /// How often a leftover that a 200 still lists is asked to be removed again.
 pub(crate) const MAX_CLEANUPS: u8 = 2;
+/// How often a binding is renewed for the leftovers of a list: others may turn up while the first are asked for.
+pub(crate) const MAX_ROUNDS: u8 = 4;
 
 impl Registrant {
     /// The listed Contact that stands for ours: as we sent it or, where the server rewrites addresses, the one with our instance
@@ -176,6 +178,9 @@ impl Registrant {
         let mut kept: Vec<Former> = Vec::new();
         // A query's Contact differs from ours only in what RFC 3261 19.1.4 overlooks: where both are listed, each is its own.
         let exactly = listed.iter().any(|contact| contact.uri.eq_ignore_ascii_case(&sent.uri));
+        // Where tokens are left out of the list, the one at our address is the new one.
+        let ours = ours.or_else(|| listed.iter().find(|contact| is_stripped(contact, &sent.uri)));
+        let bare = ours.is_some_and(|ours| is_stripped(ours, &sent.uri));
         let moved = Moved::read(&sent.uri, ours);
         let is_ours = |contact: &Contact, former: &[Former]| {
             let known = || former.iter().any(|known| known.uri.expose().eq_ignore_ascii_case(contact.uri));
@@ -184,7 +189,9 @@ impl Registrant {
         for contact in listed.iter().filter(|contact| Some(*contact) != ours && !is_ours(contact, &former)) {
             let is_it = |known: &&Former| {
                 let uri = known.uri.expose();
-                is_uri(contact, uri) || moved.as_ref().is_some_and(|moved| moved.is_where(contact, uri))
+                is_uri(contact, uri)
+                    || moved.as_ref().is_some_and(|moved| moved.is_where(contact, uri))
+                    || (bare && is_stripped(contact, uri))
             };
             let known = former.iter().find(is_it);
             if known.is_none() && !self.is_our_leftover(contact, sent) {
@@ -374,6 +381,14 @@ fn is_rewritten(listed: &SipUri, sent: &SipUri) -> bool {
     };
     let prids = (prid(listed), prid(sent));
     bare(listed) == bare(sent) && listed.host.same(&sent.host) && (prids.0.is_none() || prids.0 == prids.1)
+}
+
+/// Whether a listed URI is this one without its token, as servers list it that leave the parameters out.
+fn is_stripped(contact: &Contact, uri: &str) -> bool {
+    let is_it = |(listed, known): (SipUri, SipUri)| {
+        prid(&listed).is_none() && prid(&known).is_some() && is_rewritten(&listed, &known)
+    };
+    contact.parsed().zip(SipUri::parse(uri)).is_some_and(is_it)
 }
 
 /// Whether a Contact names the address that the server saw us at.

@@ -26,7 +26,7 @@ use crate::transaction::{ClientTransaction, Due};
 use crate::trust::Peer;
 
 pub(crate) use answer::{MAX_MIN_EXPIRES, Outcome, reason};
-pub(crate) use listed::{LastList, MAX_CLEANUPS, observed};
+pub(crate) use listed::{LastList, MAX_CLEANUPS, MAX_ROUNDS, observed};
 use liveness::Liveness;
 pub(crate) use liveness::Silent;
 pub(crate) use registrant::Registrant;
@@ -263,6 +263,8 @@ pub(crate) struct Binding {
     redirect: Option<Box<Redirect>>,
     liveness: Liveness,
     min_expires: u32,
+    /// A removal was too long with `pn-*`, and none was accepted since.
+    removes_bare: bool,
     /// Its own nonces; `None`: those that are kept with the account. A gateway's nonce is worth nothing to another with the
     /// same realm.
     nonces: Option<Box<NonceCache>>,
@@ -287,6 +289,7 @@ impl Binding {
             redirect: None,
             liveness: Liveness::default(),
             min_expires: 0,
+            removes_bare: false,
             nonces: None,
             sent: None,
             chain: None,

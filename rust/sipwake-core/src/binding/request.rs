@@ -47,9 +47,10 @@ impl Binding {
         let removes = chain.purpose.removes();
         let (push, spoken) = who.speaks(&chain.purpose);
         let spoken = if chain.without_push && !removes { Vec::new() } else { spoken };
+        let bare = removes && (chain.without_push || self.removes_bare);
         let sent_by = who.sent_by(&up);
         let base = who.contact_base_at(&up, self.seen.as_deref(), &sent_by);
-        let contact = who.contact(push.as_deref(), &spoken, &chain.purpose, &base, chain.without_push && removes);
+        let contact = who.contact(push.as_deref(), &spoken, &chain.purpose, &base, bare);
         let mut save = who.reserve();
         let new_contact = !chain.purpose.removes() && who.remember_contact(&contact.uri, now);
         save |= new_contact;
@@ -69,7 +70,11 @@ impl Binding {
         let removed = if chain.single_contact {
             Vec::new()
         } else {
-            who.contacts_to_remove(&contact.uri, &chain.purpose, gateway, lives, now)
+            let mut others = who.contacts_to_remove(&contact.uri, &chain.purpose, gateway, lives, now);
+            if self.removes_bare && removes {
+                others.iter_mut().for_each(|uri| uri.truncate(uri.find(";pn-").unwrap_or(uri.len())));
+            }
+            others
         };
 
         let via = ["SIP/2.0/", transport.via(), " ", &sent_by, ";branch=", &branch, ";rport"].concat();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Chain, Due, Life, Outcome, Pace, Purpose, Registration};
-use crate::binding::{MAX_CLEANUPS, MAX_MIN_EXPIRES, Piid, Sent, observed, reason};
+use crate::binding::{MAX_CLEANUPS, MAX_MIN_EXPIRES, MAX_ROUNDS, Piid, Sent, observed, reason};
 use crate::clock::Now;
 use crate::digest::{ServerProof, Unusable};
 use crate::event::{Event, Failure, Registered, Removed};
@@ -157,7 +157,7 @@ impl Registration {
         self.who.settle_former(&sent, &listed, ours, gateway.as_deref());
         let expires_at = now.wall.saturating_add(expires).as_secs();
         self.who.bind(&sent, expires_at, gateway.map(Into::into), before, ours.is_some());
-        if self.needs_cleanup(now) {
+        if self.needs_cleanup() {
             self.cleanups += 1;
             self.due.insert(Due::Binding);
         }
@@ -166,7 +166,7 @@ impl Registration {
         }
         self.settle_at(replaced, flows, outbox);
         self.who.memory_mut().local_port = self.here.up(flows).map(|up| up.local.port());
-        if self.is_satisfied_by(&sent, now) {
+        if self.is_satisfied_by(&sent) {
             self.due.remove(&Due::Binding);
         }
 
@@ -215,18 +215,18 @@ impl Registration {
         }
     }
 
-    fn is_satisfied_by(&self, sent: &Sent, now: Now) -> bool {
+    fn is_satisfied_by(&self, sent: &Sent) -> bool {
         let token = match &self.who.memory().token {
             TokenWish::Bind(token) => sent.token() == Some(token),
             TokenWish::Unbind(_) => sent.asked_nothing_of_push(),
             TokenWish::NoneYet => true,
         };
-        token && !self.is_leaving() && !self.outdated && !self.needs_cleanup(now)
+        token && !self.is_leaving() && !self.outdated && !self.needs_cleanup()
     }
 
-    fn needs_cleanup(&self, now: Now) -> bool {
+    fn needs_cleanup(&self) -> bool {
         let listed = self.who.memory().former.iter().any(|former| former.refusals > 0);
-        self.cleanups <= MAX_CLEANUPS && (listed || self.stray(now).is_some())
+        (listed && self.cleanups < MAX_ROUNDS) || self.stray().is_some()
     }
 
     fn read_verdict(&mut self, sent: &Sent, code: u16, message: &Message, flows: &Flows) -> Verdict {

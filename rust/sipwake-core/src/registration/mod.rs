@@ -31,7 +31,7 @@ use crate::push::{Dialect, Push, PushToken, Shown, Verdict};
 use crate::random::Random;
 use crate::record::AccountState;
 use crate::sip::Message;
-use crate::snapshot::{Bound, Durability, Former, Memory, Removal, StoredRemoval, TokenWish};
+use crate::snapshot::{Bound, Durability, Memory, Removal, StoredRemoval, TokenWish};
 
 use bucket::{Bucket, Tries};
 use late::Late;
@@ -441,7 +441,7 @@ impl Registration {
         if self.life == Life::Leaving || self.who.memory().asked_only {
             return Purpose::Remove;
         }
-        let former = self.to_vacate(flows).cloned().or_else(|| self.refused_leftover()).or_else(|| self.stray(now));
+        let former = self.to_vacate(flows).cloned().or_else(|| self.refused_leftover()).or_else(|| self.stray());
         former.map_or(Purpose::Bind, |bound| Purpose::Vacate(Box::new(bound)))
     }
 
@@ -499,15 +499,15 @@ impl Registration {
 
     /// A former Contact that the server may push to, where no list tells whether it is gone and it must not be named for removal
     /// beside the new one: its turn was refused, and comes again. Not on a push, whose call waits.
-    fn stray(&self, now: Now) -> Option<Bound> {
+    fn stray(&self) -> Option<Bound> {
         let memory = self.who.memory();
         let unseen = memory.bound.as_ref().filter(|bound| !bound.listed && memory.separate_removal)?;
         if self.hurry > 0 || self.cleanups > MAX_CLEANUPS {
             return None;
         }
-        let lives = |former: &&Former| former.refusals == 0 && former.expires_at > now.wall.as_secs();
-        let mut strays = memory.former.iter().filter(lives).map(|former| former.uri.expose());
-        let uri = strays.find(|uri| uri.contains(";pn-") && *uri != unseen.uri.expose())?;
+        // Whatever the wall clock says: it may be wrong, and no list tells.
+        let mut strays = memory.former.iter().filter(|known| known.refusals == 0).map(|known| known.uri.expose());
+        let uri = strays.find(|uri| *uri != unseen.uri.expose())?;
         let base = uri.split(";pn-").next()?;
         Bound::new(base, uri, None, u64::MAX, self.gateway_in_use().map(Into::into))
     }

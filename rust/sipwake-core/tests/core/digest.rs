@@ -174,6 +174,22 @@ fn a_slow_answer_ahead_of_a_correction_blames_no_nonce_that_is_lost_after_it() {
 }
 
 #[test]
+fn a_slow_answer_to_a_stale_nonce_leaves_the_excuse_for_the_nonce_that_is_lost_after_it() {
+    let mut stage = Stage::rfc8599();
+    let first = stage.register();
+    stage.reply(&first, 401, &[&challenge("n1", "")]);
+    let slow = stage.one();
+    stage.advance(seconds(11));
+    stage.sent.clear();
+    stage.reply(&slow, 401, &[&challenge("n2", ", stale=true")]);
+    let lost = stage.one();
+    stage.reply(&lost, 401, &[&challenge("n3", "")]);
+    let last = stage.one();
+    stage.ok(&last, &[]);
+    assert_eq!((stage.failures(), stage.registrations().len()), (Vec::new(), 1));
+}
+
+#[test]
 fn the_same_nonce_again_is_a_wrong_password_at_once() {
     let mut stage = Stage::rfc8599();
     let first = stage.register();

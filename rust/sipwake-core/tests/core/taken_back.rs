@@ -311,6 +311,25 @@ fn a_log_out_whose_contact_is_too_long_for_the_server_goes_without_what_makes_it
 }
 
 #[test]
+fn a_log_out_remembers_that_its_contact_is_too_long() {
+    let mut stage = with(Provider::Fcm, &[Dialect::Rfc8599]);
+    stage.log_out();
+    let mut long = 0;
+    let mut refused = false;
+    for _ in 0..200 {
+        while let Some(sent) = stage.sent.pop_front() {
+            let too_long = sent.text.contains("pn-prid");
+            assert!(!(too_long && refused), "it was too long before: {sent:?}");
+            long += usize::from(too_long);
+            refused |= !too_long;
+            stage.reply(&sent, if too_long { 400 } else { 503 }, &["P-Registrar-Error: Contact/received too long"]);
+        }
+        stage.advance(seconds(1));
+    }
+    assert!(refused && (1..=2).contains(&long), "{long} too long");
+}
+
+#[test]
 fn a_log_out_names_every_contact_that_the_server_may_hold_whatever_the_wall_clock_says() {
     let mut stage = Stage::new(account(|_| {}), None);
     let bound = stage.registered();

@@ -295,10 +295,12 @@ impl World<'_> {
         }
     }
 
-    /// Promise 5: the password is refused only where it is wrong.
+    /// Promise 5: the password is refused only where it is wrong, or where two fresh nonces in a row were refused as if it were.
     fn is_refused(&mut self, account: &AccountKey) {
         let Some(index) = self.phone.apps.iter().position(|app| app.key == *account) else { return };
-        if !self.servers[0].knows_another_password(&phone::user(index)) {
+        let user = phone::user(index);
+        let misled: u32 = self.servers.iter().map(|server| server.misled(&user)).sum();
+        if !self.servers[0].knows_another_password(&user) && misled < 2 {
             self.watch.fail(self.at, 5, "a password that is right is told to be wrong");
         }
     }

@@ -54,6 +54,10 @@ final class Phone: PhoneSystem {
         perform(CXEndCallAction(call: call))
     }
 
+    func state() async -> PhoneState {
+        await .ofThisPhone(calls: calls, pushes: pushes)
+    }
+
     private func perform(_ action: CXCallAction) {
         let call = action.callUUID
         // CallKit calls back on a queue of its own.

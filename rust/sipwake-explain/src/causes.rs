@@ -531,7 +531,18 @@ pub const CAUSES: &[Cause] = &[
         Who::Phone,
         "notifications of this app are off, or their channel is silent",
         "switch them on in Settings → Notifications",
-        |report, _| obstacle(report, Obstacle::NotificationsOff) || obstacle(report, Obstacle::ChannelOff),
+        |report, _| {
+            [Obstacle::NotificationsOff, Obstacle::ChannelOff, Obstacle::NotificationsSilent]
+                .into_iter()
+                .any(|known| obstacle(report, known))
+        },
+    ),
+    phone(
+        "caller-blocked",
+        Who::Phone,
+        "the phone's block list kept a call from being shown",
+        "look at the blocked contacts in the phone's settings",
+        |report, _| obstacle(report, Obstacle::CallerBlocked),
     ),
     phone(
         "no-full-screen",
@@ -557,6 +568,34 @@ pub const CAUSES: &[Cause] = &[
                 .into_iter()
                 .any(|known| obstacle(report, known))
         },
+    ),
+    phone(
+        "background-off",
+        Who::Phone,
+        "the app may not run in the background: log-outs and bindings wait until it is opened",
+        "switch Background App Refresh on for the app, and Low Power Mode off",
+        |report, _| obstacle(report, Obstacle::BackgroundRefreshOff) || obstacle(report, Obstacle::LowPower),
+    ),
+    phone(
+        "pushes-lowered",
+        Who::PushProvider,
+        "the last push that was sent with high priority was delivered with normal priority",
+        "Android does so where high-priority messages show the user nothing: send them for calls only, and always show one",
+        |report, _| obstacle(report, Obstacle::Deprioritised),
+    ),
+    phone(
+        "not-entitled",
+        Who::App,
+        "the app may not receive pushes or show calls: an entitlement or background mode is missing",
+        "add Push Notifications and the background mode Voice over IP in Xcode, and sign with a profile that has them",
+        |report, _| obstacle(report, Obstacle::NotEntitled) || obstacle(report, Obstacle::NoPushEntitlement),
+    ),
+    phone(
+        "wrong-push-environment",
+        Who::App,
+        "the app's tokens belong to another environment of APNs than the server is told of",
+        "leave the environment out of the push settings, or take Environment.ofThisApp()",
+        |report, _| obstacle(report, Obstacle::WrongPushEnvironment),
     ),
     phone(
         "no-token",

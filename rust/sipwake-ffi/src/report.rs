@@ -45,6 +45,8 @@ words! {
         NotAfterRestart,
         /// Android: the app is subject to Doze.
         SubjectToDoze,
+        /// Android: the last push that was sent with high priority came with normal one.
+        Deprioritised,
         /// Do not disturb, or a Focus, silences calls.
         DoNotDisturb,
         /// iOS: background refresh is off for the app.
@@ -53,6 +55,16 @@ words! {
         LowPower,
         /// The app may not use the microphone.
         NoMicrophone,
+        /// iOS: notifications of this app make no sound.
+        NotificationsSilent,
+        /// iOS: the app lacks the background mode `voip`, or CallKit says that it is not entitled to show calls.
+        NotEntitled,
+        /// iOS: the app's provisioning profile allows no pushes.
+        NoPushEntitlement,
+        /// iOS: the app's tokens belong to another environment than the server is told of.
+        WrongPushEnvironment,
+        /// iOS: the phone's block list kept the last call from being shown.
+        CallerBlocked,
         /// Something else.
         Other,
     }

@@ -37,6 +37,12 @@ public enum ShowOutcome: Hashable, Sendable {
 public protocol CallReporter: AnyObject {
     /// Does what a push asks of the screen. When this returns, the call is reported. `done` is called when the system has registered it.
     func report(_ action: PushAction, done: @escaping @MainActor () -> Void)
+    /// What kept the last call from being shown, for a report.
+    var obstacles: [Obstacle] { get }
+}
+
+extension CallReporter {
+    public var obstacles: [Obstacle] { [] }
 }
 
 /// A call as the user sees it.
@@ -144,6 +150,7 @@ public final class CallDesk: CallReporter {
     private var answering: [UUID: Answering] = [:]
     /// Calls that the user ended and of whose end the client has not told yet: nothing shows them again.
     private var ending: Set<UUID> = []
+    private var lastRefusal: ShowOutcome.Refusal?
     /// How far each call has been followed.
     private var followed: [UUID: CallChange] = [:]
 
@@ -167,6 +174,17 @@ public final class CallDesk: CallReporter {
                     }
                 }
             }
+        }
+    }
+
+    /// What kept the last call from being shown; empty once one is shown.
+    public var obstacles: [Obstacle] {
+        switch lastRefusal {
+        case .doNotDisturb: [.doNotDisturb]
+        case .blocked: [.callerBlocked]
+        case .unentitled: [.notEntitled]
+        case .other: [.other]
+        case nil: []
         }
     }
 
@@ -273,7 +291,9 @@ public final class CallDesk: CallReporter {
         shown[call.uuid] = call
         screen.show(call) { [weak self] outcome in
             done()
-            guard let self, case .refused(_, let failure) = outcome else { return }
+            guard let self else { return }
+            guard case .refused(let refusal, let failure) = outcome else { return lastRefusal = nil }
+            lastRefusal = refusal
             shown[call.uuid] = nil
             client.note(failure)
             // This device is busy; the user's others go on ringing.

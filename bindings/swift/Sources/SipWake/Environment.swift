@@ -16,15 +16,26 @@ extension Environment {
     /// Returns the environment that a provisioning profile names: a property list inside a signed message (CMS). Without a profile,
     /// and for one that names none, production.
     static func of(profile: Data?) -> Environment {
-        guard let profile, let start = profile.range(of: Data("<?xml".utf8)),
+        profile.flatMap(named(by:)) == "development" ? .sandbox : .production
+    }
+
+    /// Returns whether this app's provisioning profile lets it receive pushes. Without one, as from the App Store and TestFlight, it is
+    /// taken for granted.
+    ///
+    /// - Parameter bundle: the app's bundle; an extension gives its app's.
+    public static func allowsPushes(_ bundle: Bundle = .main) -> Bool {
+        profile(in: bundle).map { named(by: $0) != nil } ?? true
+    }
+
+    private static func named(by profile: Data) -> String? {
+        guard let start = profile.range(of: Data("<?xml".utf8)),
             let end = profile.range(of: Data("</plist>".utf8), in: start.upperBound..<profile.endIndex),
             let content = try? PropertyListSerialization.propertyList(
                 from: profile[start.lowerBound..<end.upperBound], options: [], format: nil),
             let entitlements = (content as? [String: Any])?["Entitlements"] as? [String: Any]
-        else { return .production }
+        else { return nil }
         // iOS and its kin have the first key, macOS the second.
-        let named = entitlements["aps-environment"] ?? entitlements["com.apple.developer.aps-environment"]
-        return named as? String == "development" ? .sandbox : .production
+        return (entitlements["aps-environment"] ?? entitlements["com.apple.developer.aps-environment"]) as? String
     }
 
     private static func profile(in bundle: Bundle) -> Data? {

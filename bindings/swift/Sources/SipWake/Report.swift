@@ -3,41 +3,29 @@
 import SipWakeFFI
 
 /// Something in the phone's settings that keeps a call from ringing.
-public enum Obstacle: Hashable, Sendable {
+public enum Obstacle: Hashable, Sendable, CaseIterable {
     /// No notification of this app is shown.
     case notificationsOff
-    /// Android: the channel of incoming calls is off, or too quiet to ring.
-    case channelOff
-    /// Android: an incoming call shows as a small notification only.
-    case noFullScreen
-    /// Android: there are no Google Play services.
-    case noPlayServices
-    /// Android: Google Play services are too old.
-    case oldPlayServices
-    /// Android: the user restricted the app's battery use.
-    case backgroundRestricted
-    /// Android: the app is in the restricted standby bucket.
-    case rarelyUsed
-    /// Android: Data Saver is on, and the app is not exempt.
-    case dataSaver
-    /// Android: the app's permissions will be taken away, and its messages stopped.
-    case hibernation
     /// The app may not reach servers in the local network.
     case noLocalNetwork
-    /// Android: this phone's maker stops apps in the background.
-    case makerStopsApps
-    /// Android: after a restart of the phone, log-outs wait until the app is opened.
-    case notAfterRestart
-    /// Android: the app is subject to Doze.
-    case subjectToDoze
     /// Do not disturb, or a Focus, silences calls.
     case doNotDisturb
-    /// iOS: background refresh is off for the app.
+    /// Background refresh is off for the app.
     case backgroundRefreshOff
     /// The battery saver is on.
     case lowPower
     /// The app may not use the microphone.
     case noMicrophone
+    /// Notifications of this app make no sound.
+    case notificationsSilent
+    /// The app lacks the background mode `voip`, or CallKit says that it is not entitled to show calls.
+    case notEntitled
+    /// The app's provisioning profile allows no pushes.
+    case noPushEntitlement
+    /// The app's tokens belong to another environment than the server is told of.
+    case wrongPushEnvironment
+    /// The phone's block list kept the last call from being shown.
+    case callerBlocked
     /// Something else.
     case other
 }
@@ -82,22 +70,16 @@ extension Obstacle {
     var ffi: SipWakeFFI.Obstacle {
         switch self {
         case .notificationsOff: .notificationsOff
-        case .channelOff: .channelOff
-        case .noFullScreen: .noFullScreen
-        case .noPlayServices: .noPlayServices
-        case .oldPlayServices: .oldPlayServices
-        case .backgroundRestricted: .backgroundRestricted
-        case .rarelyUsed: .rarelyUsed
-        case .dataSaver: .dataSaver
-        case .hibernation: .hibernation
         case .noLocalNetwork: .noLocalNetwork
-        case .makerStopsApps: .makerStopsApps
-        case .notAfterRestart: .notAfterRestart
-        case .subjectToDoze: .subjectToDoze
         case .doNotDisturb: .doNotDisturb
         case .backgroundRefreshOff: .backgroundRefreshOff
         case .lowPower: .lowPower
         case .noMicrophone: .noMicrophone
+        case .notificationsSilent: .notificationsSilent
+        case .notEntitled: .notEntitled
+        case .noPushEntitlement: .noPushEntitlement
+        case .wrongPushEnvironment: .wrongPushEnvironment
+        case .callerBlocked: .callerBlocked
         case .other: .other
         }
     }

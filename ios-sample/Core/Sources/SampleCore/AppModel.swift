@@ -10,6 +10,12 @@ public protocol PhoneSystem: AnyObject {
     func answer(_ call: UUID)
     /// Has the user's "decline" or "hang up" carried out.
     func end(_ call: UUID)
+    /// What the phone says of itself, for a report.
+    func state() async -> PhoneState
+}
+
+extension PhoneSystem {
+    public func state() async -> PhoneState { PhoneState() }
 }
 
 /// The app without its screens: what the user does comes in, what is to be seen goes out.
@@ -187,7 +193,7 @@ public final class AppModel {
 
     /// Returns why the phone rang, or did not: nobody's name, number, token or address is in it, so that it can be sent unread.
     public func report() async -> String {
-        do { return try await client.report() } catch {
+        do { return try await client.report(await phone?.state()) } catch {
             state.notice(error.localizedDescription)
             return ""
         }

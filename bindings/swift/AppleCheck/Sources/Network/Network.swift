@@ -2,15 +2,46 @@ import Foundation
 
 public struct NWPath: Equatable, Sendable {
     public enum Status: Sendable { case satisfied, unsatisfied, requiresConnection }
+    public enum UnsatisfiedReason: Sendable { case notAvailable, cellularDenied, wifiDenied, localNetworkDenied, vpnInactive }
+
     public let status: Status
+    public let unsatisfiedReason: UnsatisfiedReason
+    let interface: NWInterface.InterfaceType?
+
+    public func usesInterfaceType(_ type: NWInterface.InterfaceType) -> Bool { interface == type }
+
+    /// A path of the tests.
+    public init(_ status: Status, by interface: NWInterface.InterfaceType? = nil, because reason: UnsatisfiedReason = .notAvailable) {
+        self.status = status
+        self.interface = interface
+        unsatisfiedReason = reason
+    }
 }
 
-public final class NWPathMonitor: Sendable {
+public enum NWInterface {
+    public enum InterfaceType: Sendable { case other, wifi, cellular, wiredEthernet, loopback }
+}
+
+/// Tells of the path that there is once it was started, on its queue, and of nothing after it was cancelled.
+public final class NWPathMonitor: @unchecked Sendable {
+    /// What the tests set, before a monitor starts.
+    public nonisolated(unsafe) static var played = NWPath(.satisfied, by: .wifi)
+
+    // Guards the handler.
+    private let lock = NSLock()
+    private var handler: (@Sendable (NWPath) -> Void)?
+
     public init() {}
+
     public var pathUpdateHandler: (@Sendable (NWPath) -> Void)? {
-        get { nil }
-        set {}
+        get { lock.withLock { handler } }
+        set { lock.withLock { handler = newValue } }
     }
-    public func start(queue: DispatchQueue) {}
-    public func cancel() {}
+
+    public func start(queue: DispatchQueue) {
+        let path = Self.played
+        queue.async { self.pathUpdateHandler?(path) }
+    }
+
+    public func cancel() { pathUpdateHandler = nil }
 }

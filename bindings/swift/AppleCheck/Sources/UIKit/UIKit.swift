@@ -5,12 +5,23 @@ public struct UIBackgroundTaskIdentifier: Hashable, Sendable {
     public static let invalid = Self(number: 0)
 }
 
+public enum UIBackgroundRefreshStatus: Int, Sendable { case restricted, denied, available }
+
+/// Foundation's, where there is one of Apple's.
+extension ProcessInfo {
+    public nonisolated(unsafe) static var isPlayedLowPower = false
+    public var isLowPowerModeEnabled: Bool { Self.isPlayedLowPower }
+}
+
 @MainActor
 public class UIApplication: NSObject {
     public struct LaunchOptionsKey: Hashable, Sendable {}
 
     public static let shared = UIApplication()
     public func registerForRemoteNotifications() {}
+
+    /// What the tests set.
+    public var backgroundRefreshStatus = UIBackgroundRefreshStatus.available
 
     /// Names of the background tasks that are under way.
     public private(set) var backgroundTasks: [UIBackgroundTaskIdentifier: String] = [:]

@@ -81,6 +81,20 @@ public class UNNotificationCategory: NSObject {
     }
 }
 
+public enum UNAuthorizationStatus: Int, Sendable { case notDetermined, denied, authorized, provisional, ephemeral }
+public enum UNNotificationSetting: Int, Sendable { case notSupported, disabled, enabled }
+
+public class UNNotificationSettings: NSObject, @unchecked Sendable {
+    public let authorizationStatus: UNAuthorizationStatus
+    public let soundSetting: UNNotificationSetting
+
+    /// As a user of the tests set them.
+    public init(_ status: UNAuthorizationStatus, sound: UNNotificationSetting) {
+        authorizationStatus = status
+        soundSetting = sound
+    }
+}
+
 public let UNNotificationDismissActionIdentifier = "com.apple.UNNotificationDismissActionIdentifier"
 
 public class UNUserNotificationCenter: NSObject, @unchecked Sendable {
@@ -91,6 +105,12 @@ public class UNUserNotificationCenter: NSObject, @unchecked Sendable {
     private let lock = NSLock()
     private var shown: [String: UNNotificationContent] = [:]
     private var denied: (any Error)?
+    private var settings = UNNotificationSettings(.authorized, sound: .enabled)
+
+    public func notificationSettings() async -> UNNotificationSettings { lock.withLock { settings } }
+
+    /// The user's settings from here on.
+    public func set(_ settings: UNNotificationSettings) { lock.withLock { self.settings = settings } }
 
     public func requestAuthorization(options: UNAuthorizationOptions) async throws -> Bool { true }
     public func setNotificationCategories(_ categories: Set<UNNotificationCategory>) {}

@@ -46,6 +46,8 @@
             desk.report(action, done: done)
         }
 
+        public var obstacles: [Obstacle] { desk.obstacles }
+
         /// Ends all calls and gives the provider up, so that an app may make another one.
         public func invalidate() {
             desk.reset()

@@ -50,6 +50,8 @@
             desk.report(action, done: done)
         }
 
+        public var obstacles: [Obstacle] { desk.obstacles }
+
         /// Ends all calls and gives the manager up, so that an app may make another one.
         public func invalidate() {
             desk.reset()

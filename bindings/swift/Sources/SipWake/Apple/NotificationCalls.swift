@@ -62,6 +62,8 @@
             desk.report(action, done: done)
         }
 
+        public var obstacles: [Obstacle] { desk.obstacles }
+
         /// Takes what the user did with a notification, from `userNotificationCenter(_:didReceive:)`. Returns false for notifications
         /// that are not of a call.
         public func userResponded(_ action: String, to notification: String) -> Bool {

@@ -18,6 +18,8 @@
         /// Sees each push, once it is reported: chat and custom pushes are the app's to handle.
         public var onPush: (@MainActor (PushAction, [AnyHashable: Any]) -> Void)?
 
+        /// Whether the last push had to be reported, where iOS says so.
+        private(set) var lastMustReport: Bool?
         private let client: SipWakeClient
         private let calls: any CallReporter
         private let registry: PKPushRegistry
@@ -52,6 +54,7 @@
         }
 
         private func receive(_ payload: [AnyHashable: Any], mustReport: Bool?, done: @escaping @MainActor () -> Void) {
+            lastMustReport = mustReport
             let action = client.push(payload, channel: .pushKit, hints: PushHints(mustReport: mustReport))
             calls.report(action, done: done)
             onPush?(action, payload)

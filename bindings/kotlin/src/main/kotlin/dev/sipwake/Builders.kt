@@ -2,8 +2,8 @@ package dev.sipwake
 
 import kotlin.time.Duration.Companion.seconds
 
-// For Java, which has neither named arguments nor Kotlin's Duration; and for binaries that must outlive a version of the SDK: constructors
-// get further parameters at their end, builders get further functions.
+// For Java, which has neither named arguments nor Kotlin's Duration; and for binaries that must outlive a version of the SDK
+// (docs/stability.md): constructors get further parameters at their end, builders get further functions.
 
 /**
  * Builds an [AccountSetup]. Each function returns the builder. The defaults are those of [AccountConfig].
@@ -34,6 +34,12 @@ public class AccountBuilder(aor: String, credentials: Credentials) {
     /** See [AccountConfig.gateways]. */
     public fun gateways(vararg gateways: String): AccountBuilder = set { account = account.copy(gateways = gateways.toList()) }
 
+    /** See [AccountConfig.upper]. */
+    public fun upper(server: UpperServer): AccountBuilder = set { account = account.copy(upper = server) }
+
+    /** See [AccountConfig.realm]. */
+    public fun realm(realm: String): AccountBuilder = set { account = account.copy(realm = realm) }
+
     /** See [AccountConfig.transport]. */
     public fun transport(transport: Transport): AccountBuilder = set { account = account.copy(transport = transport) }
 
@@ -48,6 +54,24 @@ public class AccountBuilder(aor: String, credentials: Credentials) {
 
     /** See [AccountConfig.keepAlive], in seconds. */
     public fun keepAlive(seconds: Long): AccountBuilder = set { account = account.copy(keepAlive = seconds.seconds) }
+
+    /** See [AccountConfig.allowCleartextSecrets]. */
+    public fun allowCleartextSecrets(allow: Boolean): AccountBuilder = set { account = account.copy(allowCleartextSecrets = allow) }
+
+    /** See [AccountConfig.minimumDigest]. */
+    public fun minimumDigest(algorithm: DigestAlgorithm): AccountBuilder = set { account = account.copy(minimumDigest = algorithm) }
+
+    /** See [AccountConfig.requireServerProof]. */
+    public fun requireServerProof(require: Boolean): AccountBuilder = set { account = account.copy(requireServerProof = require) }
+
+    /** See [AccountConfig.ignoreChallengesInCalls]. */
+    public fun ignoreChallengesInCalls(ignore: Boolean): AccountBuilder = set { account = account.copy(ignoreChallengesInCalls = ignore) }
+
+    /** See [AccountConfig.sendPiid]. */
+    public fun sendPiid(send: Boolean): AccountBuilder = set { account = account.copy(sendPiid = send) }
+
+    /** See [AccountConfig.followObservedAddress]. */
+    public fun followObservedAddress(follow: Boolean): AccountBuilder = set { account = account.copy(followObservedAddress = follow) }
 
     /** See [AccountConfig.sendPushKey]. */
     public fun sendPushKey(send: Boolean): AccountBuilder = set { account = account.copy(sendPushKey = send) }
@@ -125,6 +149,79 @@ public class OptionsBuilder {
 
     private inline fun set(change: () -> Unit): OptionsBuilder {
         change()
+        return this
+    }
+}
+
+/**
+ * Builds a [PushConfig], for [AccountBuilder.push]. Each function returns the builder; what is not set is as in [PushConfig].
+ *
+ * @param provider who delivers
+ * @param packageName what the server knows the app by
+ */
+public class PushBuilder(provider: Provider, packageName: String) {
+    private var push = PushConfig(provider, packageName)
+
+    /** See [PushConfig.dialects]. */
+    public fun dialects(vararg dialects: Dialect): PushBuilder = set { push.copy(dialects = dialects.toList()) }
+
+    /** See [PushConfig.environment]. */
+    public fun environment(environment: Environment): PushBuilder = set { push.copy(environment = environment) }
+
+    /** See [PushConfig.teamId]. */
+    public fun teamId(id: String): PushBuilder = set { push.copy(teamId = id) }
+
+    /** See [PushConfig.pnParam]. */
+    public fun pnParam(param: String): PushBuilder = set { push.copy(pnParam = param) }
+
+    /** See [PushConfig.wakesItself]. */
+    public fun wakesItself(wakes: Boolean): PushBuilder = set { push.copy(wakesItself = wakes) }
+
+    /** See [PushConfig.removal]. */
+    public fun removal(removal: Removal): PushBuilder = set { push.copy(removal = removal) }
+
+    /** See [PushConfig.pushCalls]. */
+    public fun pushCalls(calls: Boolean): PushBuilder = set { push.copy(pushCalls = calls) }
+
+    /** See [PushConfig.pushMessages]. */
+    public fun pushMessages(messages: Boolean): PushBuilder = set { push.copy(pushMessages = messages) }
+
+    /** See [PushConfig.linphoneParams]. */
+    public fun linphoneParams(params: Map<String, String>): PushBuilder = set { push.copy(linphoneParams = params) }
+
+    /** Returns the settings. They are checked when they are handed over. */
+    public fun build(): PushConfig = push
+
+    private inline fun set(change: () -> PushConfig): PushBuilder {
+        push = change()
+        return this
+    }
+}
+
+/** Builds a [CallPolicy]. Each function returns the builder; what is not set is as in [CallPolicy]. */
+public class CallPolicyBuilder {
+    private var policy = CallPolicy()
+
+    /** See [CallPolicy.window], in seconds. */
+    public fun window(seconds: Long): CallPolicyBuilder = set { policy.copy(window = seconds.seconds) }
+
+    /** See [CallPolicy.ringLimit], in seconds. */
+    public fun ringLimit(seconds: Long): CallPolicyBuilder = set { policy.copy(ringLimit = seconds.seconds) }
+
+    /** See [CallPolicy.midCallWakeups]. */
+    public fun midCallWakeups(wake: Boolean): CallPolicyBuilder = set { policy.copy(midCallWakeups = wake) }
+
+    /** See [CallPolicy.sessionProgress]. */
+    public fun sessionProgress(progress: Boolean): CallPolicyBuilder = set { policy.copy(sessionProgress = progress) }
+
+    /** See [CallPolicy.reconfirm]. */
+    public fun reconfirm(again: Boolean): CallPolicyBuilder = set { policy.copy(reconfirm = again) }
+
+    /** Returns the policy. */
+    public fun build(): CallPolicy = policy
+
+    private inline fun set(change: () -> CallPolicy): CallPolicyBuilder {
+        policy = change()
         return this
     }
 }

@@ -47,6 +47,9 @@ public enum class Obstacle {
     /** Android: the app is subject to Doze. */
     SUBJECT_TO_DOZE,
 
+    /** Android: the last push that was sent with high priority came with normal one. */
+    DEPRIORITISED,
+
     /** Do not disturb, or a Focus, silences calls. */
     DO_NOT_DISTURB,
 

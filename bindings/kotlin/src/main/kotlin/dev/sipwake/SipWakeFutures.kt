@@ -12,8 +12,8 @@ import kotlinx.coroutines.future.future
  * A [SipWakeClient] for Java, with futures instead of suspending functions and account ids as text. A failed future holds a
  * [SipWakeException]. A cancelled future stops waiting, but sipwake still does what it asked for.
  *
- * Events come to the [EventListener] that the client was made with; [accountOf] and [expiresSeconds] read what Java cannot. Accounts and
- * options come from [AccountBuilder] and [OptionsBuilder].
+ * Events come to the [EventListener] that the client was made with; [accountOf] and [expiresSeconds] read what Java cannot. Accounts, push
+ * settings, options and call policies come from [AccountBuilder], [PushBuilder], [OptionsBuilder] and [CallPolicyBuilder].
  */
 public class SipWakeFutures(private val client: SipWakeClient) {
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
@@ -33,6 +33,18 @@ public class SipWakeFutures(private val client: SipWakeClient) {
     /** See [SipWakeClient.setDoNotDisturb]. */
     public fun setDoNotDisturb(account: String, until: Instant?): CompletableFuture<Kept> = ask { setDoNotDisturb(AccountId(account), until) }
 
+    /** See [SipWakeClient.doNotDisturb]. */
+    public fun doNotDisturb(account: String): Instant? = client.doNotDisturb(AccountId(account))
+
+    /** See [SipWakeClient.acceptRealm]. */
+    public fun acceptRealm(account: String, realm: String): CompletableFuture<Kept> = ask { acceptRealm(AccountId(account), realm) }
+
+    /** See [SipWakeClient.queryPush]. */
+    public fun queryPush(account: String, provider: String?): CompletableFuture<Void?> = tell { queryPush(AccountId(account), provider) }
+
+    /** See [SipWakeClient.report]. */
+    public fun report(phone: PhoneState?): CompletableFuture<String> = ask { report(phone) }
+
     /** See [SipWakeClient.pushKey]. */
     public fun pushKey(): CompletableFuture<PushKey> = ask { pushKey() }
 
@@ -51,6 +63,9 @@ public class SipWakeFutures(private val client: SipWakeClient) {
     /** See [SipWakeClient.answer]. */
     public fun answer(call: UUID): CompletableFuture<Void?> = tell { answer(call) }
 
+    /** See [SipWakeClient.ringing]. */
+    public fun ringing(call: UUID): CompletableFuture<Void?> = tell { ringing(call) }
+
     /** See [SipWakeClient.accept]. */
     public fun accept(call: UUID, answer: SessionDescription): CompletableFuture<Void?> = tell { accept(call, answer) }
 
@@ -62,6 +77,15 @@ public class SipWakeFutures(private val client: SipWakeClient) {
 
     /** See [SipWakeClient.respondOffer]. */
     public fun respondOffer(call: UUID, answer: SessionDescription?): CompletableFuture<Void?> = tell { respondOffer(call, answer) }
+
+    /** See [SipWakeClient.takeCallRequests]. */
+    public fun takeCallRequests(take: Boolean): CompletableFuture<Void?> = tell { takeCallRequests(take) }
+
+    /** See [SipWakeClient.respondRequest]. */
+    public fun respondRequest(call: UUID, request: Long, status: Int): CompletableFuture<Void?> = tell { respondRequest(call, request, status) }
+
+    /** See [SipWakeClient.setCallPolicy]. A policy comes from [CallPolicyBuilder]. */
+    public fun setCallPolicy(policy: CallPolicy): CompletableFuture<Void?> = tell { setCallPolicy(policy) }
 
     /** See [SipWakeClient.networkChanged]. */
     public fun networkChanged(): CompletableFuture<Void?> = tell { networkChanged() }

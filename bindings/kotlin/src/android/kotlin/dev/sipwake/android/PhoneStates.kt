@@ -24,8 +24,7 @@ public fun phoneState(
     channelId: String = CallNotifications.RINGING,
     priority: Priority? = null,
 ): PhoneState = PhoneState(
-    // One that only pushes show is in the report as their priority.
-    obstacles = wakeObstacles(context, channelId).mapNotNull { found -> Obstacle.entries.find { it.name == found.name } },
+    obstacles = wakeObstacles(context, channelId).map { Obstacle.valueOf(it.name) },
     bucket = if (Build.VERSION.SDK_INT < Build.VERSION_CODES.P) null else bucket(context),
     network = network(context),
     priority = priority,

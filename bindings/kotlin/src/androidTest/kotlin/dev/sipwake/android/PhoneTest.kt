@@ -13,6 +13,8 @@ import dev.sipwake.AccountSetup
 import dev.sipwake.CallPolicy
 import dev.sipwake.ErrorKind
 import dev.sipwake.MemoryStore
+import dev.sipwake.Obstacle
+import dev.sipwake.Priority
 import dev.sipwake.Provider
 import dev.sipwake.PushConfig
 import dev.sipwake.SipWakeException
@@ -244,6 +246,16 @@ class PhoneTest {
         assertTrue(WakeObstacle.DEPRIORITISED in wakeObstacles(app))
         note(RemoteMessage.PRIORITY_HIGH)
         assertFalse(WakeObstacle.DEPRIORITISED in wakeObstacles(app))
+    }
+
+    @Test
+    fun `a report names each obstacle of the phone`() = runBlocking {
+        assertEquals(emptySet(), WakeObstacle.entries.map { it.name }.toSet() - Obstacle.entries.map { it.name }.toSet())
+        Downgrades.note(app, message(delivered = RemoteMessage.PRIORITY_NORMAL))
+        val state = phoneState(app, priority = Priority.NORMAL)
+        assertEquals(wakeObstacles(app).map { it.name }, state.obstacles.map { it.name })
+        val report = app.phone.client().report(state)
+        for (told in listOf("\"deprioritised\"", "\"no-play-services\"", "\"priority\":\"normal\"")) assertTrue(told in report, report)
     }
 
     @Test

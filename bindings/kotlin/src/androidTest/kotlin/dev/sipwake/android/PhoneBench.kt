@@ -1,0 +1,62 @@
+package dev.sipwake.android
+
+import android.app.Application
+import android.app.NotificationManager
+import com.google.firebase.messaging.RemoteMessage
+import dev.sipwake.AccountConfig
+import dev.sipwake.AccountSetup
+import dev.sipwake.MemoryStore
+import dev.sipwake.Provider
+import dev.sipwake.PushConfig
+import kotlin.test.Test
+import kotlinx.coroutines.runBlocking
+import org.junit.runner.RunWith
+import org.robolectric.Robolectric
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.annotation.Config
+
+/** Does nothing before it is asked to: Robolectric calls `onCreate` itself. */
+class BenchApp : Application(), SipWakePhoneOwner {
+    override val phone: SipWakePhone by lazy {
+        SipWakePhone(this, PhoneSettings(android.R.drawable.sym_action_call), InactiveMedia, { MemoryStore() }) {
+            listOf(AccountSetup(AccountConfig("sip:alice@mock.invalid", "x"), PushConfig(Provider.Fcm, "app")))
+        }
+    }
+}
+
+/** Measures and asserts nothing: `scripts/bench --only android`. Robolectric plays Android, so that what a phone itself needs is not in it. */
+@RunWith(RobolectricTestRunner::class)
+@Config(sdk = [34], manifest = Config.NONE, application = BenchApp::class)
+class PhoneBench {
+    private val app = RuntimeEnvironment.getApplication() as BenchApp
+    private val shown = shadowOf(app.system<NotificationManager>())
+
+    private fun ms(work: () -> Unit): Double {
+        val start = System.nanoTime()
+        work()
+        return (System.nanoTime() - start) / 1e6
+    }
+
+    private fun call(id: String) = message(mapOf("ntype" to "0", "nfrom" to "1234", "ncallid" to id), RemoteMessage.PRIORITY_HIGH)
+
+    /** What an app does in `Application.onCreate`, the first time in a process, and how long its main thread is kept from all else. */
+    @Test
+    fun start() {
+        println("  main thread in Application.onCreate: %.1f ms, cold (budget 20 ms)".format(ms { app.phone.start() }))
+        // A process that a push started: the client is made meanwhile.
+        val service = Robolectric.setupService(SipWakePushService::class.java)
+        val first = ms { pushed(service, "first") }
+        val later = (0..<50).map { ms { pushed(service, "later-$it") } }.sorted()
+        println("  push to notification: %.0f ms cold; %.1f ms median, %.1f ms at most of 50 (budget 150 ms)".format(first, later[25], later[49]))
+        println("  shown: ${shown.allNotifications.size}, calls: ${app.phone.calls.value.size}, refused: ${app.phone.refusals.replayCache.map { it.what }.toSet()}")
+        runBlocking { app.phone.client().close() }
+    }
+
+    private fun pushed(service: SipWakePushService, id: String) {
+        service.onMessageReceived(call(id))
+        val started = shadowOf(app).nextStartedService
+        Robolectric.buildService(SipWakeCallService::class.java, started).create().startCommand(0, 1)
+    }
+}

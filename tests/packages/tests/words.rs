@@ -13,13 +13,18 @@ fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Files below `folder` that end so, built ones and tests left out.
+/// Files below `folder` that end so; built ones, generated ones and tests left out.
 fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
         if path.is_dir() && !path.is_symlink() {
-            if !name.starts_with('.') && !name.ends_with("ests") && !name.ends_with("est") && name != "target" {
+            if !name.starts_with('.')
+                && !name.ends_with("ests")
+                && !name.ends_with("est")
+                && name != "target"
+                && name != "SipWakeFFI"
+            {
                 files(&path, ending, found);
             }
         } else if name.ends_with(ending) {

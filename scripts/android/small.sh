@@ -17,15 +17,13 @@ small_code() {
   esac
 }
 
+# Options of cargo: Cargo.toml has the core built to be quick, and Android's libraries are to be small. A push costs microseconds either way.
+readonly SMALL_CORE=(--config 'profile.release.package.sipwake-core.opt-level="z"')
+
 # For the last crate, in which all code comes together: of equal functions one is kept (the linker does so only for those that
 # nothing unwinds through), and what is no longer than a call stands where it is called. On arm64, what functions have in common is put
 # into one of its own where that saves more than its entry in the table for unwinding takes.
 outlined() {
   printf -- '-C%s\n' passes=mergefunc llvm-args=-inline-threshold=10
   [[ $1 != arm64-v8a ]] || printf -- '-Cllvm-args=%s\n' -enable-machine-outliner=always -outliner-benefit-threshold=40
-}
-
-# Options of cargo: the core, which Cargo.toml has built for phones to be quick, is small for emulators.
-small_core() {
-  [[ $1 != x86* ]] || printf '%s\n' --config 'profile.release.package.sipwake-core.opt-level="z"'
 }

@@ -60,6 +60,12 @@ impl Section {
     }
 }
 
+/// The bit of a name in any case: names of the same length and first letter share it, and others may.
+fn bit(name: &str) -> u64 {
+    let first = name.bytes().next().unwrap_or(0) | 0x20;
+    1 << ((usize::from(first) ^ (name.len() * 11)) & 63)
+}
+
 #[derive(Debug)]
 struct Field<'a> {
     section: Section,
@@ -71,6 +77,8 @@ struct Field<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Fields<'a> {
     fields: Vec<Field<'a>>,
+    /// A bit for each name that is there: vendors ask for many that are not.
+    named: u64,
     alert: bool,
     embedded: u8,
 }
@@ -110,6 +118,9 @@ impl<'a> Fields<'a> {
 
     /// Does as [`text`](Self::text), and takes these words for nothing, too.
     pub(super) fn text_other_than(&self, name: &str, nothing: &[&str]) -> Option<&str> {
+        if self.named & bit(name) == 0 {
+            return None;
+        }
         let mut best: Option<(Section, &str)> = None;
         for field in self.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name)) {
             let said = field.text.trim();
@@ -128,7 +139,8 @@ impl<'a> Fields<'a> {
 
     /// Returns `true` if one of these fields is named in the payload, even with nothing in it.
     pub(super) fn names_any(&self, names: &[&str]) -> bool {
-        self.fields.iter().any(|field| names.iter().any(|name| field.name.eq_ignore_ascii_case(name)))
+        let mut names = names.iter().filter(|name| self.named & bit(name) != 0);
+        names.any(|name| self.fields.iter().any(|field| field.name.eq_ignore_ascii_case(name)))
     }
 
     /// Returns a field as whole seconds, if it is a positive number.
@@ -194,6 +206,7 @@ impl<'a> Fields<'a> {
 
     fn keep(&mut self, section: Section, name: Cow<'a, str>, text: Cow<'a, str>) {
         if self.fields.len() < MAX_FIELDS {
+            self.named |= bit(&name);
             self.fields.push(Field { section, name, text });
         }
     }

@@ -40,7 +40,7 @@ pub(crate) struct Options {
     /// The realm of the server, for a stack that hides the challenge from its app
     #[arg(long)]
     realm: Option<String>,
-    /// Take up the log-outs that the folder remembers, and log nobody in
+    /// Take over the log-outs that the folder remembers, and log nobody in
     #[arg(long, requires = "state_dir", conflicts_with = "token")]
     pending: bool,
 }

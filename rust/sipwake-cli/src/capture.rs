@@ -70,7 +70,7 @@ pub(crate) fn without_spaces_in_hints(text: &str) -> String {
 /// What a secret begins with, as a reader of messages sees it.
 pub(crate) const HINT: &str = "hint-";
 
-/// The message as it could have passed: what a trace shows of secrets and bodies is no SIP.
+/// The message as it could have passed: what a trace shows of secrets and bodies is not SIP.
 fn on_the_wire(text: &str) -> String {
     let text = without_spaces_in_hints(text);
     let mut wire = String::with_capacity(text.len() + 64);

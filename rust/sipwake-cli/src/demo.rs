@@ -35,10 +35,10 @@ pub(crate) struct Options {
     /// The transport
     #[arg(long, value_enum, default_value = "udp")]
     transport: TransportName,
-    /// Have the server seal its pushes for this phone, so that whoever carries them can read none
+    /// Let the server seal its pushes for this phone, so that nobody on the path can read them
     #[arg(long)]
     sealed: bool,
-    /// Print one JSON object a step
+    /// Print one JSON object per step
     #[arg(long)]
     json: bool,
     /// Write every message into a capture file for Wireshark (pcapng), without its secrets
@@ -167,7 +167,7 @@ impl Story {
         self.expect(report.state == CallState::Cancelled, "the caller does not know that the call is over")?;
         let late = app.take_push(&push.payload);
         self.expect(late.duty == Duty::Nothing, "a late push for the cancelled call would ring a ghost")?;
-        self.done("Bob hangs up; the ringing stops, and the same push once more makes no sound")?;
+        self.done("Bob hangs up; the ringing stops, and the same push again makes no sound")?;
 
         let call = self.gateway.place_call(USER, CallOptions::default()).await;
         let ringing = app.call(|change| matches!(change, CallChange::Ringing { .. })).await?;

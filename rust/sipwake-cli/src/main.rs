@@ -40,27 +40,27 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show the whole life of a push binding against a mock gateway inside this process
+    /// Show the whole life of a push binding, against a mock gateway in this process
     Demo(demo::Options),
-    /// Register with a real server, show its verdict on push, and wait for what comes
+    /// Register with a real server, show its verdict about push, and wait for calls
     Register(Box<register::Options>),
-    /// Try the whole life of a push binding at a server, and say what the server does wrong and what to change. Exit codes: 0 healthy,
-    /// 1 works with remarks, 2 will not ring, 3 it could not be tried
+    /// Test the whole life of a push binding at a server, and say what the server does wrong and what to change. Exit
+    /// codes: 0 healthy, 1 works with remarks, 2 will not ring, 3 it could not be tried
     Doctor(Box<doctor::Options>),
     /// Say why a phone did not ring, from the report that its app gives (client.report())
     Explain(explain::Options),
     /// Play what an app recorded (Options::record_for_replay, register --record) again, and say where the core decides
-    /// differently. Exit codes: 0 the same, 1 it cannot be read, 2 otherwise
+    /// differently. Exit codes: 0 the same, 1 it cannot be read, 2 different
     Replay(replay::Options),
-    /// Be the companion of another SIP stack, in any language: JSON, one object a line, on standard input and output
+    /// Be the companion of another SIP stack, in any language: JSON on standard input and output, one object per line
     Beside(Box<beside::Options>),
     /// Print the tags that another SIP stack must put into its REGISTER
     Tags(tags::Options),
-    /// Say what the answer to such a REGISTER means for push
+    /// Say what the response to such a REGISTER means for push
     Verdict(verdict::Options),
-    /// Say what a push payload means for the operating system
+    /// Say what to tell the operating system about a push payload
     Payload(payload::Options),
-    /// Print this phone's key for sealed pushes, for whoever sends them
+    /// Print this phone's key for sealed pushes, for their sender
     PushKey(sealed::KeyOptions),
     /// Seal a push payload for a phone, as a server does
     Seal(sealed::SealOptions),

@@ -63,7 +63,7 @@ impl From<PriorityName> for Priority {
 enum StateName {
     /// The user looks at it
     Foreground,
-    /// It runs out of sight
+    /// It runs in the background
     Background,
     /// The push started it
     NotRunning,

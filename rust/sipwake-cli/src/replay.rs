@@ -10,7 +10,7 @@ use crate::input;
 pub(crate) struct Options {
     /// A recording, as Client::recording() or register --record gives it; - reads standard input
     file: String,
-    /// Print every message, with stand-ins in the place of secrets
+    /// Print every message, with placeholders for secrets
     #[arg(long)]
     messages: bool,
     /// Print JSON

@@ -115,7 +115,7 @@ fn end(ended: Ended) -> String {
 
 fn known(removed: Removed) -> &'static str {
     match removed {
-        Removed::Proven => "proven: the server lists the binding no more",
+        Removed::Proven => "proven: the server no longer lists the binding",
         Removed::NeverBound => "nothing was ever bound",
         Removed::GivenUp => "given up: no server could be told",
         _ => "accepted; its effect cannot be seen",

@@ -11,14 +11,14 @@ use crate::input;
 
 #[derive(Args)]
 pub(crate) struct KeyOptions {
-    /// The folder in which the keys are kept
+    /// The folder with the keys
     #[arg(long, value_name = "FOLDER")]
     state_dir: PathBuf,
-    /// Make a new key; the former one opens what is under way for another 30 days
+    /// Make a new key; the former one still opens pushes for 30 days
     #[arg(long)]
     rotate: bool,
-    /// Take a key that a server has handed over, as ID:KEY with 32 bytes in base64url; ID alone reads the key from standard input,
-    /// where no process list shows it
+    /// Import a key from a server, as ID:KEY with 32 bytes in base64url; ID alone reads the key from standard input, so
+    /// that no process list shows it
     #[arg(long, value_name = "ID[:KEY]", conflicts_with = "rotate")]
     import: Option<String>,
     /// Print JSON
@@ -36,7 +36,7 @@ pub(crate) struct SealOptions {
     /// The phone's auth secret
     #[arg(long, requires = "p256dh")]
     auth: Option<String>,
-    /// Seal with a key that the server handed over, by this name
+    /// Seal with an imported key of this name
     #[arg(long, requires = "key", conflicts_with = "p256dh")]
     key_id: Option<String>,
     /// That key: 32 bytes in base64url
@@ -46,9 +46,9 @@ pub(crate) struct SealOptions {
 
 #[derive(Args)]
 pub(crate) struct UnsealOptions {
-    /// A file with a payload that has `sealed`, or with that text alone; - reads standard input
+    /// A file with a payload that has `sealed`, or with only that text; - reads standard input
     file: String,
-    /// The folder in which the keys are kept
+    /// The folder with the keys
     #[arg(long, value_name = "FOLDER")]
     state_dir: PathBuf,
 }

@@ -17,7 +17,7 @@ pub(crate) struct ServerOptions {
     /// The address of record, such as sip:alice@example.com
     #[arg(long)]
     pub(crate) aor: String,
-    /// The password; the process list shows it, so better set SIPWAKE_PASSWORD or use --password-file
+    /// The password. The process list shows it: better set SIPWAKE_PASSWORD or use --password-file
     #[arg(long, conflicts_with = "password_file")]
     password: Option<String>,
     /// A file whose first line is the password; - reads standard input
@@ -32,10 +32,10 @@ pub(crate) struct ServerOptions {
     /// The path of a WebSocket server
     #[arg(long, default_value = "/")]
     path: String,
-    /// Trust the authorities in this PEM file, and no others
+    /// Trust only the authorities in this PEM file
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Demand that the server's key is this one, sha256/BASE64; may be given again
+    /// Demand this key of the server, sha256/BASE64; can be given several times
     #[arg(long)]
     pin: Vec<String>,
     /// A certificate to show to the server, PEM; with --client-key
@@ -44,7 +44,7 @@ pub(crate) struct ServerOptions {
     /// Its private key, PEM
     #[arg(long, value_name = "FILE", requires = "client_certificate")]
     client_key: Option<PathBuf>,
-    /// The user name of the digest answer, if it differs from the AOR's
+    /// The user name for the digest, if it differs from the AOR's
     #[arg(long)]
     auth_user: Option<String>,
     /// The lifetime to ask for, in seconds

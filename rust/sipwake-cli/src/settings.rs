@@ -11,22 +11,22 @@ const EXAMPLE: &str = "com.example.app";
 /// Who delivers the push, and how the server is told.
 #[derive(Args, Clone)]
 pub(crate) struct PushSettings {
-    /// Who delivers: apns, fcm, fcm-ios, webpush, or any other name that the server knows
+    /// The push provider: apns, fcm, fcm-ios, webpush, or another name that the server knows
     #[arg(long, default_value = "fcm")]
     provider: String,
-    /// The Apple bundle id, or what the server knows the Android app by: of FCM the project
+    /// The Apple bundle id, or what the server knows the Android app by: for FCM the project
     #[arg(long)]
     package: Option<String>,
     /// Apple's team id, for pn-param
     #[arg(long)]
     team: Option<String>,
-    /// The whole pn-param, where the server wants another than the default
+    /// The whole pn-param, if the server wants another one than the default
     #[arg(long)]
     pn_param: Option<String>,
-    /// Whose tokens: the server's default, the sandbox's or production's
+    /// APNs' environment of the token: the server's default, sandbox or production
     #[arg(long, value_enum, default_value = "default")]
     environment: Env,
-    /// The dialects to speak, comma-separated; auto speaks RFC 8599 and X-MPUSH, then what the server understands
+    /// The dialects to use, comma-separated; auto uses RFC 8599 and X-MPUSH, then what the server understands
     #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
     dialect: Vec<DialectName>,
     /// How an RFC 8599 binding is removed
@@ -46,11 +46,11 @@ enum Env {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum RemovalName {
-    /// The very Contact that was bound
+    /// The exact Contact that was bound
     SameBinding,
-    /// Without pn-prid, as RFC 8599 section 4.1.2 says
+    /// Without pn-prid, as in RFC 8599 section 4.1.2
     WithoutPrid,
-    /// pn-prid=null, as Mizutech says
+    /// pn-prid=null, for Mizutech
     NullPrid,
 }
 

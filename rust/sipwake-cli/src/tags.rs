@@ -11,19 +11,19 @@ use crate::settings::{self, PushSettings};
 pub(crate) struct Options {
     #[command(flatten)]
     push: PushSettings,
-    /// The device token: the one to bind, or with --unbind or --log-out the one that was bound
+    /// The device token to bind, or with --unbind or --log-out the one that was bound
     #[arg(long)]
     token: Option<String>,
     /// The alert token of an iPhone, for the dialects that carry two
     #[arg(long)]
     alert_token: Option<String>,
-    /// The token that was bound before: print what takes it away, too
+    /// The token that was bound before: also print what removes it
     #[arg(long, value_name = "TOKEN", requires = "token", conflicts_with_all = ["unbind", "log_out"])]
     old_token: Option<String>,
-    /// Print what ends push but keeps the registration
+    /// Print the tags that end push and keep the registration
     #[arg(long, conflicts_with = "log_out")]
     unbind: bool,
-    /// Print what ends push and the registration
+    /// Print the tags that end push and the registration
     #[arg(long)]
     log_out: bool,
     /// Print JSON

@@ -8,7 +8,7 @@ use crate::settings::PushSettings;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// A file with the response to the REGISTER, as it came over the wire; - reads standard input
+    /// A file with the response to the REGISTER as text; - reads standard input
     #[arg(default_value = "-")]
     file: String,
     #[command(flatten)]

@@ -513,7 +513,7 @@ fn a_removal_that_was_refused_and_is_asked_for_again_binds_nothing_whatever_toke
         gateway.ask(&json!({"op": "script", "user": "alice", "replies": vec![refusal; 1 + usize::from(remembers)]}));
         let log_out = [&state[..], &["--log-out"]].concat();
         fails(&gateway.register(&log_out));
-        // Asked for again, once with another token; and once more after it was done.
+        // Asked for again, once with another token, and again after it was done.
         let address = gateway.address.clone();
         let mut other = vec!["register", "--aor", "alice@mock.example", "--server", &address];
         other.extend(["--token", if remembers { "c-10:AnotherTokenThanTheOneThatIsBound" } else { TOKEN }]);

@@ -65,7 +65,7 @@ pub enum HangUp {
     /// The user wants it: 603 while it rings, BYE once it is answered.
     #[default]
     Normal,
-    /// It cannot go on, for example with 488 for an offer that the media engine does not take: this status while it rings,
-    /// BYE with a `Reason` (RFC 3326) once it is answered. What is no status from 400 to 699 becomes 500.
+    /// It cannot continue, for example with 488 for an offer that the media engine does not take: this status while it
+    /// rings, BYE with a `Reason` (RFC 3326) once it is answered. What is not a status from 400 to 699 becomes 500.
     Failed(u16),
 }

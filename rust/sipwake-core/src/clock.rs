@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// A moment, read from two clocks at once by whoever drives the core.
 ///
-/// * `boot` counts from some fixed point and goes on while the device sleeps (`CLOCK_BOOTTIME` on
-///   Linux and Android, `mach_continuous_time` on Apple). Timers run on it.
+/// * `boot` counts from some fixed point and continues while the device sleeps (`CLOCK_BOOTTIME` on Linux and Android,
+///   `mach_continuous_time` on Apple). Timers run on it.
 /// * `wall` is the time since the Unix epoch. It may jump either way, but survives a restart, so what is
 ///   stored is stamped with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

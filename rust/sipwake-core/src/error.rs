@@ -86,7 +86,7 @@ pub enum Unopened {
     /// No key of this phone opens it: it is for another one, or it was changed on the way.
     #[error("no key of this phone opens the push")]
     Foreign,
-    /// It is no envelope: cut short, or not in one of the two forms.
+    /// It is not an envelope: cut short, or not in one of the two forms.
     #[error("the sealed push is torn")]
     Torn,
     /// It is longer than a push can be.

@@ -244,7 +244,7 @@ pub enum Failure {
     #[error("the flow to the server failed: {0}")]
     Flow(FlowError),
     /// More redirects, challenges or corrections than a registration can need.
-    #[error("the server keeps sending the request round in circles")]
+    #[error("the server redirects or challenges the request in a loop")]
     Circles,
     /// A message could not be built; a bug, reported instead of a crash.
     #[error("the REGISTER cannot be built")]
@@ -342,16 +342,16 @@ pub enum Discard {
     #[error("not a SIP message")]
     Malformed,
     /// A response that no request of ours waits for.
-    #[error("a response to nothing that was asked")]
+    #[error("a response that no request waits for")]
     ForeignResponse,
     /// A request that cannot be answered, such as an ACK that fits no call.
-    #[error("a request that fits nothing")]
+    #[error("a request that fits no call and no transaction")]
     StrayRequest,
     /// It came from a flow that is closed.
     #[error("it came on a closed flow")]
     DeadFlow,
     /// It came from an address that is not the registrar's.
-    #[error("it came past the registrar")]
+    #[error("it did not come from the registrar")]
     Unsolicited,
     /// Too many calls at once.
     #[error("too many calls at once")]

@@ -21,8 +21,8 @@ impl Load {
     /// The load of a gateway that has plenty of room, or says nothing of its load.
     pub const LOW: Self = Self(0);
 
-    /// Reads the answer of `/mvapireq/?apientry=wsload`: `OK: WS Load: X type …`. Whatever else is said, `ERROR` included,
-    /// is no load.
+    /// Reads the answer of `/mvapireq/?apientry=wsload`: `OK: WS Load: X type …`. Whatever else is said, `ERROR`
+    /// included, is not a load.
     ///
     /// ```
     /// use sipwake_core::gateway::Load;

@@ -42,7 +42,8 @@ impl Random {
         key
     }
 
-    /// Gives back the room of what is computed ahead, most of what an idle client would take. The stream goes on where it was.
+    /// Gives back the room of what is computed ahead, most of what an idle client would take. The stream continues
+    /// where it was.
     pub(crate) fn rest(&mut self) {
         if let Some(stream) = self.stream.take() {
             self.read = stream.get_word_pos();

@@ -49,7 +49,7 @@ pub enum Warning {
         /// The realm that asks now.
         asked: String,
     },
-    /// The server asks for another realm than `X-PIID` was pinned to, which goes on as it was.
+    /// The server asks for another realm than `X-PIID` was pinned to, which continues as it was.
     #[error(
         "the server asks for the realm \"{asked}\", and X-PIID is pinned to \"{pinned}\", for which it is still sent: accept the \
          new realm if the server's operator confirms it"

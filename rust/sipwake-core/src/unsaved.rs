@@ -54,7 +54,7 @@ impl Unsaved {
         self.later = Some(Vec::new());
     }
 
-    /// Whether the queue stands still until a save is answered.
+    /// Whether the queue stops until a save is answered.
     pub(crate) fn is_held(&self) -> bool {
         self.holds && self.asked.is_some()
     }

@@ -79,7 +79,7 @@ pub struct UserAgent {
 }
 
 impl UserAgent {
-    /// Returns a client without accounts, which takes up the log-outs that an earlier process could not deliver.
+    /// Returns a client without accounts, which takes over the log-outs that an earlier process could not deliver.
     ///
     /// `seed` must be unguessable and new for each process; `removals` is the stored record [`REMOVALS`], if there is one.
     pub fn new(seed: [u8; 32], removals: Option<&[u8]>, now: Now) -> Self {
@@ -106,7 +106,7 @@ impl UserAgent {
         agent
     }
 
-    /// Takes up the log-outs of earlier processes, and who is gone.
+    /// Takes over the log-outs of earlier processes, and who is gone.
     fn take_removals(&mut self, record: Option<&[u8]>, now: Now) {
         let StoredRemovals { pending, departed, heeded } = match record.map(Removals::open) {
             Some(Ok(read)) => read,
@@ -341,8 +341,8 @@ impl UserAgent {
     }
 
     /// Asks the server whether it supports a push provider or, with `None`, which ones (RFC 8599 section 4.1.5). The
-    /// answer is an [`Event::Capabilities`]; a REGISTER follows, which removes the binding that the query left behind. Where
-    /// nobody has registered yet it makes no other in its place: to ask is not to register.
+    /// answer is an [`Event::Capabilities`]; a REGISTER follows, which removes the binding that the query left behind.
+    /// Where nobody has registered yet it makes no other instead: to ask is not to register.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -431,8 +431,9 @@ impl UserAgent {
         self.wish(now, |calls, cx| calls.hang_up(call, why, cx))
     }
 
-    /// Responds to an [`Offered`](crate::event::CallChange::Offered): with the app's answer (or, if it had no offer, its
-    /// own), or with `None` to refuse (488); the call goes on as it was. Returns `false` if no offer waits for a response.
+    /// Responds to an [`Offered`](crate::event::CallChange::Offered): with the app's answer (or, if it had no offer,
+    /// its own), or with `None` to refuse (488); the call continues as it was. Returns `false` if no offer waits for a
+    /// response.
     pub fn respond_offer(&mut self, call: Uuid, answer: Option<Answer>, now: Now) -> bool {
         self.outbox.at(now);
         self.wish(now, |calls, cx| calls.respond_offer(call, answer, cx))

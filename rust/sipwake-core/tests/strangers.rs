@@ -13,7 +13,7 @@ fn source(host: u8) -> SocketAddr {
     SocketAddr::from(([203, 0, 113, host], 5060))
 }
 
-/// Hands in what a stranger sent; returns where each answer goes, and its text.
+/// Hands in what another peer sent; returns where each answer goes, and its text.
 fn hear(phone: &mut Phone, from: SocketAddr, text: &str) -> Vec<(Option<SocketAddr>, String)> {
     let flow = phone.flow.expect("it is registered");
     phone.agent.handle_stranger(flow, from, text.as_bytes(), phone.now);

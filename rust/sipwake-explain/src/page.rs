@@ -36,7 +36,7 @@ pub(crate) fn text(explanation: &Explanation) -> String {
         let _ = writeln!(text, "\n{}", head(wake));
         for (index, cause) in explanation.causes(wake).into_iter().take(3).enumerate() {
             let rank = if index == 0 { "cause" } else { "perhaps" };
-            let _ = writeln!(text, "  {rank}: {}\n    mend: {}", why(cause), cause.mend);
+            let _ = writeln!(text, "  {rank}: {}\n    fix: {}", why(cause), cause.mend);
         }
         text += &ladder::text(wake);
     }
@@ -44,7 +44,7 @@ pub(crate) fn text(explanation: &Explanation) -> String {
     if !standing.is_empty() {
         text += "\nWhatever the wakes say:\n";
         for cause in standing {
-            let _ = writeln!(text, "  {}\n    mend: {}", why(cause), cause.mend);
+            let _ = writeln!(text, "  {}\n    fix: {}", why(cause), cause.mend);
         }
     }
     let _ = write!(text, "\n{}", numbers(explanation));

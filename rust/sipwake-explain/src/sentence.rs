@@ -40,7 +40,7 @@ pub(crate) fn sentence(noted: &Noted) -> String {
             format!("the push was {} s old, and its priority was lowered", number("age"))
         }
         "push-delivered" => format!("the push was {} s old", number("age")),
-        "call-announced" => format!("the call is waited for, {} s at most", number("window")),
+        "call-announced" => format!("the phone waits for the call, {} s at most", number("window")),
         "register-owed" if word("in_flight") == "yes" => "a REGISTER is in flight; another one will follow".to_owned(),
         "register-sent" => {
             let what = match word("purpose") {
@@ -50,26 +50,28 @@ pub(crate) fn sentence(noted: &Noted) -> String {
             };
             match word("auth") {
                 "kept-nonce" => format!("{what} with the kept nonce"),
-                "challenge" => format!("{what} with the answer to a challenge"),
+                "challenge" => format!("{what} with the response to a challenge"),
                 _ => format!("{what} without credentials"),
             }
         }
         "register-answered" => format!("{} after {} ms", number("status"), number("took")),
         "registered" => format!("registered for {} s; push {}", number("lifetime"), word("push")),
         "registration-failed" => {
-            format!("failed: {}; the next try in {} s", spelled_with(word("why"), number("status")), number("wait"))
+            format!("failed: {}; the next attempt in {} s", spelled_with(word("why"), number("status")), number("wait"))
         }
-        "registration-stopped" => format!("failed: {}; no further try", spelled_with(word("why"), number("status"))),
+        "registration-stopped" => {
+            format!("failed: {}; no further attempt", spelled_with(word("why"), number("status")))
+        }
         "next-gateway" => format!("failed: {}; the next gateway is tried", spelled_with(word("why"), number("status"))),
         "no-register" => format!("no REGISTER: {}", spelled(word("why"))),
-        "binding-lapsed" => format!("the binding had lapsed {} s ago", number("ago")),
+        "binding-lapsed" => format!("the binding had expired {} s ago", number("ago")),
         "flow-opened" => format!("connects over {}", word("over").to_uppercase()),
-        "flow-up" => "the connection is there".to_owned(),
+        "flow-up" => "the connection is up".to_owned(),
         "flow-down" if word("was_up") == "yes" => format!("the connection broke: {}", spelled(word("why"))),
         "flow-down" => format!("no connection: {}", spelled(word("why"))),
         "invite-joined" => format!("INVITE, {} ms after its push", number("after")),
         "invite-new" => "INVITE that no push had announced".to_owned(),
-        "invite-again" => "INVITE once more".to_owned(),
+        "invite-again" => "INVITE again".to_owned(),
         "invite-refused" => format!("{} to an INVITE", number("status")),
         "call-ended" if number("status") > 0 => format!("over: {} ({})", spelled(word("how")), number("status")),
         "call-ended" => format!("over: {}", spelled(word("how"))),

@@ -56,7 +56,7 @@ pub enum CallChange {
         /// What, and whether it awaits a response.
         request: CallRequest,
     },
-    /// The caller hangs up and says why, as it stands in its `Reason` (RFC 3326); `Ended` follows.
+    /// The caller hangs up and says why, as it is in its `Reason` (RFC 3326); `Ended` follows.
     Reason {
         /// For example `Q.850;cause=16;text="Normal call clearing"`.
         reason: String,
@@ -122,7 +122,7 @@ pub enum RequestKind {
     },
     /// To call somebody else and leave this call: a transfer.
     Refer {
-        /// The URI to call, as it stands in `Refer-To`.
+        /// The URI to call, as it is in `Refer-To`.
         to: String,
         /// Who asks for it.
         by: Option<String>,

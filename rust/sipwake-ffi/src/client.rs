@@ -266,7 +266,7 @@ impl SipWakeClient {
         self.unless_over(self.client.hang_up(uuid(&call)?, why.into())).await
     }
 
-    /// Responds to `Offered` with the app's answer; without one the offer is refused, and the call goes on as it was.
+    /// Responds to `Offered` with the app's answer; without one the offer is refused, and the call continues as it was.
     ///
     /// # Errors
     /// `NoSuchCall` if no offer waits for a response; `ShutDown`.

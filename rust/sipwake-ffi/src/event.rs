@@ -242,7 +242,7 @@ pub enum FailureKind {
     Unreachable,
     /// The server's certificate was refused; the reason says why.
     Certificate,
-    /// The server keeps sending the request round in circles.
+    /// The server redirects or challenges the request in a loop.
     Circles,
     /// Anything else.
     Other,
@@ -263,7 +263,7 @@ pub enum DiscardReason {
     TooManyCalls,
     /// A cancel push that names no announced call: it ended nothing.
     StrayCancel,
-    /// A request that came past the registrar.
+    /// A request that did not come from the registrar.
     Unsolicited,
     /// Anything else.
     Other,

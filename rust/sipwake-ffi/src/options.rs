@@ -74,7 +74,7 @@ pub trait TraceListener: Send + Sync {
     fn on_message(&self, message: TracedMessage) -> Result<(), CallbackError>;
 }
 
-/// A message as it went over the wire, but for its secrets: of those their length and last four characters.
+/// A message as it went over the wire, except its secrets: of those their length and last four characters.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
 pub struct TracedMessage {
     /// When, in milliseconds since 1970.

@@ -159,7 +159,7 @@ pub enum IgnoreReason {
 pub enum PayloadProblem {
     /// There was nothing in it.
     Empty,
-    /// It is no JSON.
+    /// It is not JSON.
     Unreadable,
     /// It is longer than 64 KiB.
     TooLarge,

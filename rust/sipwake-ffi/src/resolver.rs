@@ -10,7 +10,8 @@ use crate::error::CallbackError;
 /// Each call may block. It runs on its own thread, and several run at once. After ten seconds it counts as no answer.
 #[uniffi::export(callback_interface)]
 pub trait Resolver: Send + Sync {
-    /// Returns the addresses of a host as text, best first, or nothing to have the system asked. What is no address is left out.
+    /// Returns the addresses of a host as text, best first, or nothing to have the system asked. What is not an address
+    /// is left out.
     ///
     /// # Errors
     /// What is thrown counts as a host without addresses.

@@ -22,7 +22,7 @@ pub trait StateStore: Send + Sync {
     /// Stores a record, replacing the one under the same key as a whole or not at all.
     ///
     /// # Errors
-    /// When the record could not be stored; the client goes on.
+    /// When the record could not be stored; the client continues.
     fn save(&self, key: String, bytes: Vec<u8>) -> Result<(), CallbackError>;
 
     /// Stores a record that must survive the process, but need not survive a power cut. Called far more often than `save`,

@@ -636,7 +636,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// A store that holds the driver up when the account of this user is looked for, until it is told to go on.
+    /// A store that holds the driver up when the account of this user is looked for, until it is told to continue.
     struct Held {
         user: &'static str,
         entered: Mutex<Sender<()>>,
@@ -665,7 +665,7 @@ mod tests {
         AccountConfig::new(format!("sip:{user}@example.com"), "secret")
     }
 
-    /// A client, what makes its driver stand still, and what makes it go on.
+    /// A client, what makes its driver stop, and what makes it go on.
     fn held() -> (Client, Events, impl AsyncFnOnce() -> JoinSet<Result<AccountKey, Error>>, Sender<()>) {
         let ((entered, enters), (go, go_on)) = (channel(), channel());
         let store = Held { user: "held", entered: Mutex::new(entered), go_on: Mutex::new(go_on) };

@@ -21,7 +21,7 @@ use crate::transport::{FlowHandle, Happening, Happenings, Network, Up};
 
 /// Happenings of all flows waiting for the driver.
 const HAPPENINGS: usize = 256;
-/// The timer stands still while the device sleeps, the core's boot time does not: look at it this often.
+/// The timer stops while the device sleeps, the core's boot time does not: look at it this often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 pub(crate) struct Driver {
@@ -67,7 +67,7 @@ impl Driver {
                     // An account that was only added has said nothing yet, but a push may already be for it.
                     self.gate.store(Arc::new(self.agent.gate()));
                     if let Some(done) = done {
-                        // Whoever asked may have stopped waiting; the work is done all the same.
+                        // Whoever asked may have stopped waiting; the work is done anyway.
                         let kept = if self.agent.is_durable() { Kept::Durable } else { Kept::NotYetDurable };
                         let _ = done.send(result.map(|()| kept));
                     }

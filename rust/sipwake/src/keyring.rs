@@ -111,5 +111,5 @@ fn stored_keys(store: &dyn StateStore) -> Result<PushKeys, StoreError> {
 }
 
 fn damaged(what: &str, damage: &Damage) {
-    log::warn!("{what}: {damage}; it is begun anew");
+    log::warn!("{what}: {damage}; it begins empty");
 }

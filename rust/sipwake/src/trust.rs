@@ -20,7 +20,7 @@ use sipwake_core::event::{CertificateFault, FlowError};
 
 /// The rule of `options.trust` that accounts and probes over TLS break where nobody judges.
 pub(crate) const NOBODY_JUDGES: &str =
-    "must name whoever judges servers' certificates: Rust cannot ask the system's verifier on this platform";
+    "must name what judges servers' certificates: Rust cannot ask the system's verifier on this platform";
 
 /// Asks the platform whether a certificate chain is to be trusted: Android's `X509TrustManagerExtensions`, for example.
 ///

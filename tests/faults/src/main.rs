@@ -1,5 +1,5 @@
-//! `plant FOLDER`: copies the workspace into FOLDER with every fault in it. Unchanged files keep their time, so that only what
-//! changed is compiled anew.
+//! `plant FOLDER`: copies the workspace into FOLDER with every fault in it. Unchanged files keep their time, so that
+//! only changes are compiled again.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stderr, reason = "a command's complaint")]
 

@@ -212,7 +212,7 @@ impl App {
         Self { client, events, account }
     }
 
-    /// Registers and returns what was granted.
+    /// Registers and returns the result.
     pub async fn register(&mut self) -> Registered {
         self.client.register(&self.account).await.expect("the account is there");
         self.registered().await

@@ -141,7 +141,7 @@ impl Kamailio {
         assert!(self.contacts(user).await.is_empty(), "the server has forgotten the user");
     }
 
-    /// Waits until a call to a user has come, whether he is there or not.
+    /// Waits until a call to a user has come, whether they are there or not.
     ///
     /// # Panics
     /// When none comes.

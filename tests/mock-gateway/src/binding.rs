@@ -163,7 +163,7 @@ impl User {
         }
     }
 
-    /// Lets lapsed bindings go; a kept push binding stays behind without its registration.
+    /// Lets expired bindings go; a kept push binding stays behind without its registration.
     pub(crate) fn expire(&mut self, now: Instant) {
         let keeps = self.profile.keeps_push;
         for binding in &mut self.bindings {
@@ -189,6 +189,6 @@ pub struct Upstream {
     pub status: Option<u16>,
     /// How many upper registrations were completed.
     pub completed: u32,
-    /// The expiry granted; 0 after an unregister.
+    /// The lifetime; 0 after an unregister.
     pub expires: u32,
 }

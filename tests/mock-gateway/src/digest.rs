@@ -86,7 +86,7 @@ pub struct Challenges {
     pub nextnonce: bool,
     /// The `opaque` parameter.
     pub opaque: Option<String>,
-    /// The status for a wrong password; 401 challenges anew.
+    /// The status for a wrong password; 401 challenges again.
     pub wrong_password_status: u16,
 }
 

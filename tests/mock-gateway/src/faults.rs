@@ -30,19 +30,19 @@ pub enum Action {
     Duplicate,
     /// It comes after the next message of its flow and direction, or after half a second.
     Reorder,
-    /// Bytes that are not SIP come in its place (sent messages only).
+    /// Bytes that are not SIP come instead (sent messages only).
     Garbage,
     /// Its first half comes and nothing else (sent messages only).
     Half,
-    /// The connection is closed in its place.
+    /// The connection is closed instead.
     Close,
-    /// The connection is reset in its place (TCP RST; on UDP the message is lost).
+    /// The connection is reset instead (TCP RST; on UDP the message is lost).
     Reset,
     /// A response carries another Via branch than the request had (sent messages only).
     WrongBranch,
     /// A response to somebody else's request (other Call-ID and branch) comes before it (sent messages only).
     ForeignResponse,
-    /// These bytes come in its place (sent messages only).
+    /// These bytes come instead (sent messages only).
     Replace(String),
 }
 

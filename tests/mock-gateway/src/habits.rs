@@ -131,7 +131,7 @@ impl Habits {
         self.0 & 1 << habit as u32 != 0
     }
 
-    /// Tells whether the server goes on pushing to a target whose binding was removed.
+    /// Tells whether the server continues pushing to a target whose binding was removed.
     pub(crate) fn keeps(self, push: &PushTarget) -> bool {
         match push.dialect {
             Dialect::Rfc8599 => self.has(Habit::RemovalKeepsRfc8599),
@@ -287,7 +287,7 @@ impl Habits {
     }
 }
 
-/// Escapes what needs no escape in a parameter's value, as some servers do (RFC 3261, 19.1.4: equal all the same).
+/// Escapes what needs no escape in a parameter's value, as some servers do (RFC 3261, 19.1.4: equal anyway).
 fn escaped(c: char) -> Option<String> {
     matches!(c, ':' | '_').then(|| format!("%{:02X}", u32::from(c)))
 }

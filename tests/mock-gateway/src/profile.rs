@@ -75,7 +75,7 @@ pub struct Profile {
     pub keeps_push: bool,
     /// Whether X-PIID makes the server register upstream.
     pub registers_upstream: bool,
-    /// Whether a push asks for a fresh REGISTER before the binding lapses (without X-PIID).
+    /// Whether a push asks for a fresh REGISTER before the binding expires (without X-PIID).
     pub sends_refresh_push: bool,
     /// Whether a cancelled call is told by a push as well.
     pub sends_cancel_push: bool,
@@ -89,7 +89,7 @@ pub struct Profile {
     pub challenges: Challenges,
     /// The least `expires` accepted, in seconds; less gets 423.
     pub min_expires: u32,
-    /// The greatest `expires` granted, in seconds.
+    /// The longest lifetime, in seconds.
     pub max_expires: u32,
     /// `Path` accepted and a `Service-Route` returned, if set.
     pub service_route: Option<String>,

@@ -16,13 +16,13 @@ pub struct Options {
     /// Address for SIP over UDP and TCP; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Address of the control port (TCP, JSON lines); who is not on loopback must say the code first that is printed
+    /// Address of the control port (TCP, JSON lines); a client that is not on loopback must first send the printed code
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     control: SocketAddr,
     /// The kind of server to be
     #[arg(long, default_value = "mizutech", value_parser = Profile::NAMES)]
     profile: String,
-    /// Something that the server does otherwise than the standards say; may be given many times, see --list-habits
+    /// Something that the server does differently from the standards; can be given several times, see --list-habits
     #[arg(long = "habit", value_name = "NAME", value_parser = habit)]
     habits: Vec<Habit>,
     /// Print the habits: what each does, and where it was seen
@@ -31,16 +31,16 @@ pub struct Options {
     /// Digest realm, of the gateway and of the upper server behind it
     #[arg(long, default_value = "asterisk")]
     realm: String,
-    /// A user and its password; may be given many times
+    /// A user and their password; can be given several times
     #[arg(long = "user", value_name = "NAME:PASSWORD", value_parser = user, default_value = "alice:wonderland")]
     users: Vec<(String, String)>,
     /// Ask for no authentication
     #[arg(long)]
     no_auth: bool,
-    /// End when standard input ends, so that a test that dies leaves nothing behind
+    /// End when standard input ends, so that a test that dies leaves no process
     #[arg(long)]
     exit_with_stdin: bool,
-    /// Print one line of JSON, as is done anyway where standard output is no terminal
+    /// Print one line of JSON; this is the default if standard output is not a terminal
     #[arg(long)]
     json: bool,
 }

@@ -151,7 +151,7 @@ impl Record {
         self.with(|inner| inner.violations.iter().cloned().collect())
     }
 
-    /// Forgets entries and violations; `seq` goes on counting.
+    /// Forgets entries and violations; `seq` continues counting.
     pub fn clear(&self) {
         self.with(|inner| {
             inner.entries.clear();

@@ -94,7 +94,7 @@ impl Gateway {
         targets.iter().filter(|target| self.push(name, target, &content, own.clone())).count()
     }
 
-    /// Wakes a client whose registration is about to lapse, unless it has refreshed meanwhile.
+    /// Wakes a client whose registration is about to expire, unless it has refreshed meanwhile.
     pub(crate) fn push_refresh(&mut self, name: &str, binding: u64, cseq: u32) {
         let found = self.users.get(name).and_then(|u| u.bindings.iter().find(|b| b.id == binding && b.cseq == cseq));
         if found.is_some_and(|b| b.push.is_some()) {

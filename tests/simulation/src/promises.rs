@@ -60,7 +60,7 @@ struct Ring {
     announced: bool,
     ringing: bool,
     ended: bool,
-    /// Its user logged out: what rings after he is back rings anew.
+    /// Its user logged out: a call that rings after they are back is new.
     logged_out: bool,
     uuid: Option<Uuid>,
     since: u64,
@@ -154,7 +154,7 @@ impl Watch {
         self.counts.clear();
     }
 
-    /// What is in flight at an address that was left is sent anew at the next one.
+    /// What is in flight at an address that was left is sent again at the next one.
     pub(crate) fn flow_moved(&mut self, flow: u64) {
         for seen in &mut self.seen {
             seen.in_flight.take_if(|known| known.flow == flow);
@@ -302,7 +302,7 @@ impl Watch {
 
     /// Promise 6: an announced INVITE that never comes ends the call on time.
     pub(crate) fn calls_are_over(&mut self, at: u64) {
-        // An INVITE that comes again on another flow rings anew.
+        // An INVITE that comes again on another flow rings again.
         const LONGEST: u64 = 365 * SECOND;
         let late = self.rings.values().any(|ring| {
             let limit = if ring.ringing { LONGEST } else { 41 * SECOND };

@@ -185,7 +185,7 @@ pub enum Happening {
         after: u32,
         /// Until the next start.
         down: u64,
-        /// The phone is restarted too: its boot clock begins anew.
+        /// The phone is restarted too: its boot clock begins again.
         reboot: bool,
     },
     /// The next time the process is dead, the record of an account (or, with `None`, of the log-outs) is damaged.
@@ -311,7 +311,7 @@ impl Script {
         script
     }
 
-    /// Writes the story as lines of JSON: the setting, then each happening.
+    /// Writes the story as lines of JSON: the setting, then each event.
     pub fn to_text(&self) -> String {
         let mut text = serde_json::to_string(&self.setting).expect("plain data");
         text.push('\n');

@@ -64,7 +64,7 @@ pub(crate) struct Server {
     pub(crate) wrong_answers: BTreeMap<String, u32>,
     /// What a client did that the standards forbid.
     pub(crate) violations: Vec<String>,
-    /// For how many seconds REGISTERs were granted a binding, by branch.
+    /// How many seconds each REGISTER's binding got, by branch.
     granted: VecDeque<(String, u64)>,
     /// How often each user was let in.
     let_in: BTreeMap<String, u32>,
@@ -80,7 +80,7 @@ enum Refused {
     Answered(u16),
 }
 
-/// What is granted where the server cuts lifetimes, in seconds.
+/// The lifetime if the server cuts it, in seconds.
 const CUT: u64 = 600;
 /// Of so many REGISTERs of a user who is known one gets a 403.
 const FORBIDDEN_EACH: u32 = 9;
@@ -188,7 +188,7 @@ impl Server {
         !self.trouble.is_empty()
     }
 
-    /// For how many seconds the REGISTER of a branch was granted a binding.
+    /// How many seconds the REGISTER of a branch got.
     pub(crate) fn granted(&self, branch: &str) -> Option<u64> {
         self.granted.iter().find(|(known, _)| known == branch).map(|(_, seconds)| *seconds)
     }

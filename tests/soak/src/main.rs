@@ -129,7 +129,7 @@ async fn life(site: Site, seed: u64, stop: Arc<AtomicBool>) -> Result<BTreeMap<&
     Ok(done)
 }
 
-/// Waits until no more is open than before, or for as long as that may take.
+/// Waits until nothing new is open, or until the time limit.
 async fn settled(runtime: &Handle, before: Look) -> Result<Look, String> {
     let by = Instant::now() + SETTLED;
     loop {

@@ -21,13 +21,13 @@ use crate::server::Site;
 pub(crate) const USER: &str = "alice";
 pub(crate) const PASSWORD: &str = "wonderland-7-Qx";
 const SDP: &str = "v=0\r\no=- 7 7 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n";
-/// How long anything may take on a busy machine: a request may be lost over UDP while the server starts anew.
+/// How long anything may take on a busy machine: a request may be lost over UDP while the server starts again.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// After how long a call whose INVITE never comes is missed: not 40 seconds, so that some are.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Calls that no INVITE ever follows, at once: at the core's 128 announced calls no other would be told.
 const UNFOLLOWED: usize = 40;
-/// How long an announced call's INVITE is waited for before the app registers once more.
+/// How long to wait for an announced call's INVITE before the app registers again.
 const NUDGE: Duration = Duration::from_millis(500);
 /// Seconds for which the server grants a binding: as few as the client believes. It is refreshed after six of them.
 const EXPIRES: u32 = 10;
@@ -194,7 +194,7 @@ impl Phone {
                 self.client.accept(uuid, Answer::sdp(SDP)).await.map_err(text)?;
                 self.change("the ACK", uuid, |change| matches!(change, CallChange::Connected { .. })).await?;
                 self.ask(json!({"op": "restart", "keep_bindings": true})).await?;
-                // On a new connection the call is offered anew to a server that forgot it: that may end it first.
+                // On a new connection the call is offered again to a server that forgot it, which may end it first.
                 sleep(Duration::from_millis(u64::from(self.chance.next_u32() % 10))).await;
                 match self.client.hang_up(uuid, HangUp::Normal).await {
                     Ok(()) | Err(sipwake::Error::NoSuchCall) => {}
@@ -271,8 +271,8 @@ impl Phone {
 
     async fn look_at_the_record(&mut self) -> Step {
         let answer = self.control.ask(json!({"op": "violations"})).await?;
-        // A server that has just started anew does not know what it had asked before, and meets the answers to it. And of two
-        // flows it may read the newer one first: what was sent on the older one comes too late.
+        // A server that has just restarted does not know what it asked before, and gets the answers. And of two flows
+        // it may read the newer one first: what was sent on the older one comes too late.
         let excused = ["stray-response", "cseq-not-growing"];
         let broken = |violation: &&Value| violation["kind"].as_str().is_none_or(|kind| !excused.contains(&kind));
         let violations: Vec<&Value> = answer["violations"].as_array().into_iter().flatten().filter(broken).collect();
@@ -305,7 +305,7 @@ impl Phone {
         self.bound().await
     }
 
-    /// Registers, anew as long as what broke just before makes it fail.
+    /// Registers, again while an earlier break makes it fail.
     async fn register(&mut self) -> Step {
         let by = Instant::now() + PATIENCE;
         loop {
@@ -491,7 +491,7 @@ impl Phone {
         }
         let Some(oldest) = self.unfollowed.pop_front() else { return Ok(()) };
         match self.client.hang_up(oldest, HangUp::Normal).await {
-            // It was missed before, or the app was started anew.
+            // It was missed before, or the app was restarted.
             Ok(()) | Err(sipwake::Error::NoSuchCall) => Ok(()),
             Err(error) => Err(error.to_string()),
         }

@@ -122,8 +122,8 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
     /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push registers like one without
     /// content, and announces and ends no call. Over PushKit, which needs a call, it is one from an unknown caller.
     public var sealedPushesOnly: Bool
-    /// Registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that send calls to the
-    /// Contact itself, whatever they saw. Not for WebSocket, whose Contact is no address.
+    /// Registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that send calls to the Contact
+    /// itself, whatever they saw. Not for WebSocket, whose Contact is not an address.
     public var followObservedAddress: Bool
 
     public init(

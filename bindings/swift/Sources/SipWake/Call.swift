@@ -55,7 +55,7 @@ public enum CallChange: Hashable, Sendable {
     case answered(answer: SessionDescription)
     /// The caller asks for something that only the app can do.
     case asked(CallRequest)
-    /// The caller hangs up and says why, as it stands in the BYE's `Reason` (RFC 3326); `ended` follows.
+    /// The caller hangs up and says why, as it is in the BYE's `Reason` (RFC 3326); `ended` follows.
     case hangUpReason(String)
     /// It is over. The status says why, for `failed` only.
     case ended(reason: EndReason, status: UInt16?)

@@ -236,7 +236,7 @@ public final class CallDesk: CallReporter {
         }
     }
 
-    /// The answer takes longer than the system waits: the call cannot go on.
+    /// The answer takes longer than the system waits: the call cannot continue.
     public func answerTimedOut(_ call: UUID) {
         guard answering[call] != nil else { return }
         giveUp(call, .failed)
@@ -296,7 +296,7 @@ public final class CallDesk: CallReporter {
             lastRefusal = refusal
             shown[call.uuid] = nil
             client.note(failure)
-            // This device is busy; the user's others go on ringing.
+            // This device is busy; the user's others continue ringing.
             Task { [client] in
                 do { try await client.decline(call.uuid, .busy) } catch { tell("decline a call that is not shown", error) }
             }

@@ -29,7 +29,7 @@ public struct LogRecord: Hashable, Sendable {
     public let droppedBefore: UInt64
 }
 
-/// A message as it went over the wire, but for its secrets: of those their length and last four characters.
+/// A message as it went over the wire, except its secrets: of those their length and last four characters.
 public struct TracedMessage: Hashable, Sendable {
     public let date: Date
     /// Whether we sent it.

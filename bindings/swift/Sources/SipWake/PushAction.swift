@@ -74,7 +74,7 @@ public struct PayloadProblem: OpenName {
 
     /// There was nothing in it.
     public static let empty = Self(rawValue: "empty")
-    /// It is no JSON.
+    /// It is not JSON.
     public static let unreadable = Self(rawValue: "unreadable")
     /// It is longer than 64 KiB.
     public static let tooLarge = Self(rawValue: "tooLarge")

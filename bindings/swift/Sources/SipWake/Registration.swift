@@ -95,7 +95,7 @@ public struct FailureKind: OpenName {
     public static let unreachable = Self(rawValue: "unreachable")
     /// The server's certificate was refused; the reason says why.
     public static let certificate = Self(rawValue: "certificate")
-    /// The server keeps sending the request round in circles.
+    /// The server redirects or challenges the request in a loop.
     public static let circles = Self(rawValue: "circles")
     /// Anything else.
     public static let other = Self(rawValue: "other")

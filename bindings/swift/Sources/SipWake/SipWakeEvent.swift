@@ -137,7 +137,7 @@ public struct DiscardReason: OpenName {
     public static let tooManyCalls = Self(rawValue: "tooManyCalls")
     /// A cancel push that names no announced call: it ended nothing.
     public static let strayCancel = Self(rawValue: "strayCancel")
-    /// A request that came past the registrar.
+    /// A request that did not come from the registrar.
     public static let unsolicited = Self(rawValue: "unsolicited")
     /// Anything else.
     public static let other = Self(rawValue: "other")

@@ -50,7 +50,7 @@ impl Caller {
         aor.split_once(':').map_or(aor, |(_, rest)| rest).split('@').next().unwrap_or_default()
     }
 
-    /// Places the call: returns the first status that is no challenge, or `None` where the server is silent.
+    /// Places the call: returns the first status that is not a challenge, or `None` where the server is silent.
     async fn invite(&mut self) -> Result<Option<u16>, String> {
         loop {
             self.cseq += 1;

@@ -124,8 +124,8 @@ pub struct AccountConfig {
     pub instance_id: Option<String>,
     /// Seconds between keep-alives on an idle flow (RFC 5626 3.5); none are sent when absent.
     pub keep_alive: Option<u32>,
-    /// Registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that send calls
-    /// to the Contact itself, whatever they saw. Not for WebSocket, whose Contact is no address.
+    /// Registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that send
+    /// calls to the Contact itself, whatever they saw. Not for WebSocket, whose Contact is not an address.
     #[serde(default)]
     pub follow_observed_address: bool,
     /// Lets `X-PIID`, which is as good as the password, leave over a transport that others can read.

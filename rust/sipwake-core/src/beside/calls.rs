@@ -34,7 +34,7 @@ pub enum Invite {
     },
 }
 
-/// How many INVITEs of each call the other stack holds: a gateway that forks cancels one while another goes on.
+/// How many INVITEs of each call the other stack holds: a gateway that forks cancels one while another continues.
 #[derive(Debug, Default)]
 pub(super) struct Held(Vec<(Uuid, u32)>);
 

@@ -116,7 +116,8 @@ pub struct Companion {
 }
 
 impl Companion {
-    /// Returns a companion without accounts, which takes up the log-outs that an earlier process could not have delivered.
+    /// Returns a companion without accounts, which takes over the log-outs that an earlier process could not have
+    /// delivered.
     ///
     /// `seed` must be unguessable and new for each process; `removals` is the stored record
     /// [`REMOVALS`](crate::snapshot::REMOVALS), if there is one. The records are the client's own: an app that changes from one to

@@ -94,7 +94,7 @@ impl Register {
 
     /// Whether another REGISTER says the same.
     pub(super) fn says_what(&self, other: &Self) -> bool {
-        // A Contact that was learnt in between was sent before all the same.
+        // A Contact that was learnt in between was sent before anyway.
         let contact = self.contact.as_ref().zip(other.contact.as_ref()).is_none_or(|(a, b)| a == b);
         contact && self.tags == other.tags && self.expires == other.expires && self.removed == other.removed
     }

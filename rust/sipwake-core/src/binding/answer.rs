@@ -1,4 +1,4 @@
-//! Reads the answer to a REGISTER: goes on by itself where another request of the same chain will do.
+//! Reads the answer to a REGISTER: continues by itself where another request of the same chain will do.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use crate::trust::{Trusted, Warning};
 
 use super::listed::observed;
 
-/// A `Min-Expires` beyond this is no honest wish of a registrar, in seconds.
+/// No honest registrar asks for a longer `Min-Expires`, in seconds.
 pub(crate) const MAX_MIN_EXPIRES: u32 = 30 * 24 * 3600;
 /// The longest that `Retry-After` is obeyed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// A nonce that is older may have lapsed on its way, and not every server says `stale` then.
+/// A nonce that is older may have expired on its way, and not every server says `stale` then.
 const SLOW: Duration = Duration::from_secs(10);
 
 /// What an answer to the REGISTER in flight means.
@@ -29,7 +29,7 @@ const SLOW: Duration = Duration::from_secs(10);
 pub(crate) enum Outcome {
     /// It is not final.
     Provisional,
-    /// The chain goes on with another request.
+    /// The chain continues with another request.
     Again,
     /// A 2xx.
     Accepted(Box<Sent>, ServerProof),
@@ -168,7 +168,8 @@ impl Binding {
                     return self.again(sent, code, message);
                 }
             }
-            // RFC 8599 4.1.1: a 555 leaves the user without service unless he registers again without push.
+            // RFC 8599 section 4.1.1: after a 555 the user has no service unless the phone registers again without
+            // push.
             555 if !asks && !sent.chain.without_push => {
                 outbox.note(who.key(), Decision::PushRefused { status: Status(code) });
                 push_refused(&mut sent, who, now);
@@ -380,7 +381,7 @@ impl Binding {
 }
 
 impl Sent {
-    /// Servers refuse a nonce that they will not have again in many words: it is forgotten, and asked for anew.
+    /// Servers refuse a used nonce in many ways: forget it, and ask for a new one.
     fn blames_nonce(&self, code: u16) -> bool {
         let unrelated = match &self.chain.purpose {
             Purpose::Bind => false,

@@ -117,8 +117,9 @@ impl Registrant {
         now: Now,
     ) -> Vec<String> {
         let wall = now.wall.as_secs();
-        // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6), and some do so without; a
-        // 200 that still lists the old one is reason to remove it all the same. What lists nothing cannot be relied on.
+        // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6), and some do so
+        // without; a 200 that still lists the old one is reason to remove it anyway. What lists nothing cannot be
+        // relied on.
         let unseen = self.memory.bound.as_ref().is_some_and(|bound| !bound.listed);
         let instance = self.account.instance_id().is_some() && !self.memory.no_outbound && !unseen;
         let replaces = (instance || self.memory.separate_removal) && !purpose.removes();

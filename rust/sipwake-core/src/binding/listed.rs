@@ -107,7 +107,7 @@ impl Registrant {
         removed.beside(contact.uri, expires_at)
     }
 
-    /// Remembers the Contact that was to be removed, where the 200 lists it all the same: its turn comes beside the next one.
+    /// Remembers the Contact that was to be removed, where the 200 lists it anyway: its turn comes beside the next one.
     pub(crate) fn remember_kept(&mut self, sent: &Sent, listed: &[Contact]) {
         let kept = listed.iter().find(|contact| contact.expires() != Some(0) && is_uri(contact, &sent.uri));
         if let Some(kept) = kept.filter(|_| self.memory.former.len() < MAX_FORMER) {
@@ -143,8 +143,8 @@ impl Registrant {
         former.filter_map(|former| at.beside(former.uri.expose(), former.expires_at)).take(room).collect()
     }
 
-    /// Forgets what a gateway has just removed. A binding that another one holds is not gone: it is known until the next one
-    /// is accepted in its place, and then taken back where it is.
+    /// Forgets what a gateway has just removed. A binding that another one holds is not gone: it is known until the
+    /// next one is accepted instead, and then taken back where it is.
     pub(crate) fn forget_removed(&mut self, sent: &Sent, gateway: Option<&str>) {
         if self.memory.bound.as_ref().is_some_and(|bound| bound.gateway.as_deref() == gateway) {
             self.memory.bound = None;
@@ -154,7 +154,7 @@ impl Registrant {
         self.memory.former.retain(|known| !gone(known.uri.expose()));
     }
 
-    /// Forgets the former Contacts that the 200 lists no more, and finds those that it still does.
+    /// Forgets the former Contacts that the 200 no longer lists, and finds those that it still lists.
     pub(crate) fn settle_former(
         &mut self,
         sent: &Sent,
@@ -252,9 +252,9 @@ pub(crate) struct Granted {
 const SHORTEST_GUESS: u32 = 60;
 
 impl Registrant {
-    /// Reads for how long a 200 binds us: by our own Contact, by one that differs from it only as servers rewrite it, by the
-    /// address that the server saw, or by the only one that is new or was prolonged; else by `Expires`; else as short as it can
-    /// be. Never longer than granted, since then we would be lost without knowing.
+    /// Reads for how long a 200 binds us: by our own Contact, by one that differs from it only as servers rewrite it,
+    /// by the address that the server saw, or by the only one that is new or was prolonged; else by `Expires`; else as
+    /// short as it can be. Never longer than the server said, or the binding would end without our knowledge.
     pub(crate) fn granted(
         &self,
         message: &Message,
@@ -371,7 +371,8 @@ impl Moved {
     }
 }
 
-/// Whether a listed URI is ours but for what servers rewrite: the default port, the transport, escapes, case, parameters.
+/// Whether a listed URI is ours except for what servers rewrite: the default port, the transport, escapes, case,
+/// parameters.
 fn is_rewritten(listed: &SipUri, sent: &SipUri) -> bool {
     let bare = |uri: &SipUri| {
         let secure = uri.secure || uri.params.value("transport").is_some_and(|named| named.eq_ignore_ascii_case("tls"));

@@ -269,7 +269,7 @@ pub(crate) struct Binding {
     /// same realm.
     nonces: Option<Box<NonceCache>>,
     sent: Option<Box<Sent>>,
-    /// A chain that goes on: after an answer, or on another flow.
+    /// A chain that continues: after an answer, or on another flow.
     chain: Option<Box<Chain>>,
 }
 
@@ -396,7 +396,8 @@ impl Binding {
         self.over_tcp = OverTcp::Not;
     }
 
-    /// Our flow moves to another address: what was learnt at this one counts no more. Returns the address that the server saw.
+    /// Our flow moves to another address: what was learnt at this one no longer counts. Returns the address that the
+    /// server saw.
     fn moves_on(&mut self, flow: FlowId) -> Option<Option<Box<SocketAddr>>> {
         (self.flow == Some(flow)).then(|| {
             (self.proven, self.moves) = (false, 0);
@@ -433,7 +434,7 @@ impl Binding {
         self.sent.is_some()
     }
 
-    /// Whether a chain waits to go on.
+    /// Whether a chain waits to continue.
     pub(crate) fn has_more(&self) -> bool {
         self.chain.is_some()
     }
@@ -451,7 +452,8 @@ impl Binding {
         Some(self.sent.take()?.into_purpose())
     }
 
-    /// Gives up waiting for the answer in flight; its chain goes on with the same request. Returns whether one was in flight.
+    /// Gives up waiting for the answer in flight; its chain continues with the same request. Returns whether one was in
+    /// flight.
     pub(crate) fn ask_anew(&mut self) -> bool {
         let sent = self.sent.take();
         let asked = sent.is_some();

@@ -25,14 +25,15 @@ pub(crate) const RESERVE_NC: u32 = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sending {
     Sent,
-    /// It is too large for UDP: the flow is closed, and the chain goes on over TCP.
+    /// It is too large for UDP: the flow is closed, and the chain continues over TCP.
     TooLarge,
 }
 
 impl Binding {
     /// Sends the next REGISTER of a chain on the flow, which is up.
     ///
-    /// `gateway` names the gateway, where there is a choice; `lives` tells that by boot time the present binding has not lapsed.
+    /// `gateway` names the gateway, where there is a choice; `lives` tells that by boot time the present binding has
+    /// not expired.
     pub(crate) fn send(
         &mut self,
         mut chain: Box<Chain>,

@@ -42,7 +42,7 @@ pub(crate) fn description(message: &Message) -> Result<Option<Offer>, Unreadable
     }
     let content_type = message.header("Content-Type").unwrap_or("application/sdp");
     let found = find(content_type, &message.body, 0)?;
-    // RFC 5621 section 5: a body that is no session description may only be passed over if it says so.
+    // RFC 5621 section 5: a body that is not a session description may only be passed over if it says so.
     let optional = message
         .header("Content-Disposition")
         .and_then(|value| value.split_once(';'))

@@ -344,7 +344,7 @@ impl Calls {
             return;
         }
         match self.invitations[index].purpose {
-            // A gateway that forks cancels one branch while another goes on.
+            // A gateway that forks cancels one branch while another continues.
             Purpose::Ring(uuid) if self.invitations.iter().filter(|known| known.rings(uuid)).count() == 1 => {
                 self.end_call(uuid, reason::of_cancel(request), cx);
             }
@@ -438,7 +438,7 @@ pub(crate) fn caller(request: &Message, trusted: bool) -> Caller {
     let all = || request.values("P-Asserted-Identity").filter(|_| trusted).filter_map(NameAddr::parse);
     let asserted = all().next();
     let shown = |named: Option<NameAddr<'_>>| named.and_then(|named| shown_name(&named.display_name()?));
-    // The name of a caller who is anonymous to the caller's own network is no name.
+    // The name of a caller who is anonymous to the caller's own network is not a name.
     let withheld = from.is_some_and(|from| from.uri.to_ascii_lowercase().contains("anonymous"));
     let name =
         all().find_map(|named| shown(Some(named))).or_else(|| shown(from).filter(|_| asserted.is_none() || !withheld));

@@ -369,8 +369,8 @@ impl Calls {
         true
     }
 
-    /// Responds to a [`CallChange::Offered`]: with the app's answer (or, if it had no offer, its own), or with `None` to
-    /// refuse (488); the call goes on as it was. Returns `false` if no offer waits for a response.
+    /// Responds to a [`CallChange::Offered`]: with the app's answer (or, if it had no offer, its own), or with `None`
+    /// to refuse (488); the call continues as it was. Returns `false` if no offer waits for a response.
     pub(crate) fn respond_offer(&mut self, call: Uuid, answer: Option<Answer>, cx: &mut Cx<'_>) -> bool {
         self.respond_change(call, answer, cx)
     }

@@ -32,7 +32,7 @@ impl Calls {
         self.respond_change(call, None, cx);
     }
 
-    /// Ends an answered call that cannot go on: an ACK or a refresh never came.
+    /// Ends an answered call that cannot continue: an ACK or a refresh never came.
     pub(crate) fn fail_session(&mut self, call: Uuid, status: u16, cx: &mut Cx<'_>) {
         self.end_call(call, Ended::Failed(status), cx);
         self.leave(call, Some(status), cx);
@@ -165,7 +165,7 @@ impl Calls {
         match (&method, code) {
             // Whatever is said to a BYE, the call is over (RFC 3261 section 15.1.1).
             (Method::Bye, _) => drop(self.sessions.remove(index)),
-            // And whatever is said to the one NOTIFY of a transfer, the call goes on.
+            // And whatever is said to the one NOTIFY of a transfer, the call continues.
             (Method::Notify, _) => {}
             (_, 200..=299) => {
                 session.dialog.refresh_target(response);

@@ -17,13 +17,13 @@ use crate::payload::call_uuid;
 
 /// The same for all accounts together.
 const MAX_ANNOUNCED_OF_ALL: usize = 256;
-/// Calls that pushes may announce in a minute, for one account: whoever learnt a token must not keep a phone busy.
+/// Calls that pushes may announce in a minute, for one account: anybody who learnt a token must not keep a phone busy.
 const MAX_A_MINUTE: u32 = 64;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Calls at once whose INVITE is here.
 const MAX_CALLS: usize = 128;
-/// Ended calls remembered. Of what only pushes spoke of, the one that ended first goes first: whoever learnt the token can send as
-/// many of those as they like.
+/// Ended calls remembered. Of what only pushes spoke of, the one that ended first goes first: anybody who learnt the
+/// token can send as many of those as they like.
 pub(crate) const MAX_TOMBSTONES: usize = 128;
 /// How long an ended call is remembered: pushes have been seen to come many minutes late.
 pub(crate) const TOMBSTONE: Duration = Duration::from_secs(3600);
@@ -156,9 +156,10 @@ impl Entry {
         }
     }
 
-    /// Whether a cancel push ends it. That of a call that the user has answered is late, or means the user's other devices; and a
-    /// call that no push announced is its INVITE's alone. Whoever learnt the token can announce a call of any caller, whose INVITE
-    /// then joins it: from there on the push's own id counts only where the server's CANCEL cannot come.
+    /// Whether a cancel push ends it. That of a call that the user has answered is late, or means the user's other
+    /// devices; and a call that no push announced is its INVITE's alone. Anybody who learnt the token can announce a
+    /// call of any caller, whose INVITE then joins it: from there on the push's own id counts only where the server's
+    /// CANCEL cannot come.
     fn may_be_cancelled(&self, cancel: &Side) -> bool {
         let knows_invite = || self.invite.as_ref().is_some_and(|invite| invite.shares_id(cancel));
         match self.state {

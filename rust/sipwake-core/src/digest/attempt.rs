@@ -87,7 +87,7 @@ impl Attempt {
         self.in_the_clear = true;
     }
 
-    /// The last answer was so long on its way that its nonce may have lapsed: that it is refused blames no password.
+    /// The last answer was so long on its way that its nonce may have expired: that it is refused blames no password.
     pub(crate) fn excuse(&mut self) {
         self.fresh.clear();
     }

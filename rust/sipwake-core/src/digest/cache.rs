@@ -188,7 +188,7 @@ impl NonceCache {
         own.peek().is_some() && own.all(|known| !known.is_stronger_than(challenge))
     }
 
-    /// Whether this host gave this very nonce: its counts must go on.
+    /// Whether this host gave this very nonce: its counts must continue.
     pub(crate) fn holds(&self, challenge: &Challenge) -> bool {
         let known = self.position(&challenge.realm, challenge.proxy).map(|index| &self.nonces[index]);
         known.is_some_and(|known| *known.value == *challenge.nonce)

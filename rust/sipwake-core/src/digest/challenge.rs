@@ -161,7 +161,7 @@ impl Iterator for Challenges<'_> {
                     }
                 }
                 Part::Word(word) => {
-                    // `qop=auth,auth-int` without its quotes: the second half is no scheme.
+                    // `qop=auth,auth-int` without its quotes: the second half is not a scheme.
                     if let Some(draft) = &mut self.draft
                         && draft.continue_qop(word)
                     {

@@ -15,7 +15,7 @@ pub(crate) struct Challenged {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answers {
-    /// Every nonce is the registrations': their counts go on where they are.
+    /// Every nonce is the registrations': their counts continue where they are.
     Registrars,
     Others,
 }

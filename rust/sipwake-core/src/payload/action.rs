@@ -321,7 +321,7 @@ pub enum Problem {
     /// There was nothing in it.
     #[error("the payload is empty")]
     Empty,
-    /// It is no JSON.
+    /// It is not JSON.
     #[error("the payload is not JSON")]
     Unreadable,
     /// It is longer than 64 KiB.

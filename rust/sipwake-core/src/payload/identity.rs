@@ -114,8 +114,7 @@ fn id(text: &str) -> Option<String> {
 /// SIP-URI   =  "sip:" [ userinfo ] hostport uri-parameters [ headers ]
 /// userinfo  =  ( user / telephone-subscriber ) [ ":" password ] "@"
 /// ```
-/// (RFC 3261 section 25.1, RFC 3966 for `tel:`)
-/// The user of a URI, a name-addr or what stands in its place.
+/// (RFC 3261 section 25.1, RFC 3966 for `tel:`) The user of a URI, a name-addr or what is there instead.
 pub(crate) fn user_part(address: &str) -> Option<String> {
     let inside = match address.rsplit_once('<') {
         Some((_, rest)) => rest.split_once('>').map_or(rest, |(uri, _)| uri),

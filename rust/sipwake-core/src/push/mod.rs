@@ -419,8 +419,9 @@ impl Push {
         self.spoken(if shown == Shown::Rfc8599 { Shown::Nothing } else { shown })
     }
 
-    /// Returns the dialects that take back what was said in `spoken`. Whatever else is spoken to it, a server of Mizutech's goes
-    /// on pushing until it is told `X-MPUSH: null`; only PortSIP's and Flexisip's dialects show that it is none.
+    /// Returns the dialects that take back what was said in `spoken`. Whatever else is spoken to it, a server of
+    /// Mizutech's continues pushing until it is told `X-MPUSH: null`; only PortSIP's and Flexisip's dialects show that
+    /// it is none.
     pub(crate) fn with_null(mut spoken: Vec<Dialect>) -> Vec<Dialect> {
         let other = |dialect: &Dialect| matches!(dialect, Dialect::PortSip(_) | Dialect::Linphone | Dialect::XMpush);
         if !spoken.is_empty() && !spoken.iter().any(other) {

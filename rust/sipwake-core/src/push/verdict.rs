@@ -30,7 +30,7 @@ pub enum Reason {
     #[error("the server named our provider in Feature-Caps (RFC 8599 section 4.1.1)")]
     Named,
     /// No `Feature-Caps`, but a dialect was used whose response never says anything about push.
-    #[error("the dialect has no answer of its own: only a test call shows whether the server pushes")]
+    #[error("this dialect never confirms push: only a test call shows whether the server pushes")]
     NoAnswerInDialect,
     /// No `Feature-Caps` at all.
     #[error("2xx without Feature-Caps: the server may not support push, or pushes without saying so")]
@@ -42,7 +42,7 @@ pub enum Reason {
     #[error("555: the server does not support this push provider (RFC 8599 section 14.2)")]
     ProviderRefused,
     /// 555 to RFC 8599; another dialect is used instead.
-    #[error("the server answered 555 to RFC 8599; the other dialects have no answer of their own")]
+    #[error("the server answered 555 to RFC 8599; the other dialects never confirm push")]
     OtherDialectAfterRefusal,
     /// The server refused the Contact with its push parameters, in these words. Usually it is too long.
     #[error("the server refused the Contact that carries the push parameters: {0}")]

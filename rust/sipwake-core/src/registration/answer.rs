@@ -291,7 +291,8 @@ impl Registration {
     }
 }
 
-/// When to refresh: before the binding lapses, or, where the server has promised to push before it does, only if it did not.
+/// When to refresh: before the binding expires, or, where the server has promised to push before it does, only if it
+/// did not.
 fn refresh_after(expires: Duration, verdict: &Verdict) -> Duration {
     let lead = match (verdict.standing, verdict.refresh_lead) {
         (Standing::Confirmed, Some(lead)) => Duration::from_secs(u64::from(lead)) + Duration::from_secs(4),
@@ -302,8 +303,8 @@ fn refresh_after(expires: Duration, verdict: &Verdict) -> Duration {
     expires.saturating_sub(lead).max(expires / 2).max(shortest)
 }
 
-/// The route that the registrar wants requests to take, as each 2xx tells it anew (RFC 3608 section 6.1). Of one that cannot
-/// be read as a whole nothing is taken: a part of a way leads elsewhere.
+/// The route that the registrar wants for requests, as the last 2xx says (RFC 3608 section 6.1). Of one that cannot be
+/// read as a whole nothing is taken: a part of a way leads elsewhere.
 ///
 /// ```abnf
 /// Service-Route = "Service-Route" HCOLON sr-value *( COMMA sr-value)

@@ -2,7 +2,7 @@
 //!
 //! Which gateways these are survives the process, and the log-out waits for them. They are asked one after the other,
 //! the last one first, in three rounds. Each move begins the rounds again. Of one that was down each time the binding
-//! lapses by itself, unless a later process comes first. A log-out goes on every hour, until it is given up. At most
+//! expires by itself, unless a later process comes first. A log-out continues every hour, until it is given up. At most
 //! [`MAX_LEFT`] are remembered.
 
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! One account's policy: what is wanted of its binding, what is due, at which gateway, and when.
 //!
-//! Wishes (a token, none any more, log out) and occasions (a push, another network, a timer) only mark what is due.
-//! [`Registration::drive`] then has at most one REGISTER sent at a time and folds into it whatever came in before it left. How
-//! a REGISTER is written and its answer read is [`crate::binding`]'s.
+//! Commands (a token, an unbind, a log-out) and occasions (a push, another network, a timer) only mark what is due.
+//! [`Registration::drive`] then has at most one REGISTER sent at a time and folds into it whatever came in before it
+//! left. How a REGISTER is written and its answer read is [`crate::binding`]'s.
 
 mod answer;
 pub(crate) mod backoff;
@@ -68,7 +68,7 @@ enum Due {
     Query(Option<String>),
     /// The binding is not as it is wished, or is to be renewed.
     Binding,
-    /// A push is owed a REGISTER that is sent after it arrived; what was in flight when it came does not do.
+    /// A push needs a REGISTER that is sent after it arrived. One that was in flight when it came does not count.
     Push,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct Registration {
     pushes: Bucket,
     /// A push came only to have the binding refreshed.
     refreshed_by_push: bool,
-    /// When the REGISTER is due that a push is owed, since too many came at once.
+    /// When the REGISTER for a push is due, because too many pushes came at once.
     owed_at: Option<Duration>,
     tries: Tries,
     gateways: Gateways,
@@ -115,7 +115,7 @@ pub(crate) struct Registration {
     late: Vec<Late>,
     refresh_at: Option<Duration>,
     registered_at: Option<Duration>,
-    /// Boot time at which the binding lapses.
+    /// Boot time at which the binding expires.
     bound_until: Option<Duration>,
     last_list: LastList,
     cleanups: u8,
@@ -250,7 +250,7 @@ impl Registration {
         self.here.contact_base(&self.who, flows)
     }
 
-    /// The token that the server pushes to, or shall.
+    /// The token that the server pushes to, or must.
     pub(crate) fn token(&self) -> Option<&PushToken> {
         let memory = self.who.memory();
         memory.token.last().or_else(|| memory.bound.as_ref()?.token.as_ref())
@@ -392,7 +392,7 @@ impl Registration {
             Some(flow) if flows.up(flow).is_none() => return,
             Some(_) => {}
         }
-        // A log-out that was asked for meanwhile comes before what went on.
+        // A log-out that was asked for meanwhile comes before what continued.
         let leaving = self.life == Life::Leaving;
         let more = self.here.take_more().filter(|chain| !leaving || chain.purpose().removes());
         // What is to go before another token is bound goes first also where the token came while one was being bound.
@@ -445,7 +445,7 @@ impl Registration {
         former.map_or(Purpose::Bind, |bound| Purpose::Vacate(Box::new(bound)))
     }
 
-    /// Forgets a 555 of long ago. Not on a push: its call would wait for the server to refuse once more.
+    /// Forgets a 555 of long ago. Not on a push: its call would wait for another refusal.
     fn forget_refusal(&mut self, now: Now) {
         // A clock that was wrong when the 555 came must not keep it for ever.
         let recent = |at: u64| now.wall.as_secs().abs_diff(at) < MAX_REFUSAL.as_secs();
@@ -456,9 +456,9 @@ impl Registration {
         }
     }
 
-    /// The old token's binding, if it would outlive the new one's: token and Contact have both changed, and a server that
-    /// reads `X-MPUSH` may go on pushing for a Contact that is gone, unless it is told `null` for that very Contact. It
-    /// costs a round trip, and only then.
+    /// The old token's binding, if it would outlive the new one's: token and Contact have both changed, and a server
+    /// that reads `X-MPUSH` may continue pushing for a Contact that is gone, unless it is told `null` for that very
+    /// Contact. It costs a round trip, and only then.
     fn to_vacate(&self, flows: &Flows) -> Option<&Bound> {
         let memory = self.who.memory();
         if let Some(bound) = self.unseen(flows) {
@@ -517,7 +517,7 @@ impl Registration {
         let bound = self.who.memory_mut().bound.take();
         if self.life == Life::Leaving {
             self.settle_at(bound, flows, outbox);
-            // However often they were down: they are asked anew for it.
+            // However often they were down, they are asked again.
             self.close_left(flows, outbox);
             self.take_up_left(false);
             self.life = Life::Gone;

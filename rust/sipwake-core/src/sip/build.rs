@@ -13,7 +13,7 @@ use super::{Message, Method, Params, Via};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The method is no token.
+    /// The method is not a token.
     #[error("the method is no token")]
     Method,
     /// The Request-URI has no scheme, or holds white space, control characters, quotes or angle brackets.
@@ -22,10 +22,10 @@ pub enum BuildError {
     /// The status code is not from 100 to 699, or its reason holds control characters.
     #[error("the status line is none")]
     Status,
-    /// The tag for To is no token.
+    /// The tag for To is not a token.
     #[error("the tag for To is no token")]
     Tag,
-    /// A header name is no token.
+    /// A header name is not a token.
     #[error("a header name is no token")]
     HeaderName,
     /// A header value holds CR, LF, NUL or another control character.

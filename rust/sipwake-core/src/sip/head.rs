@@ -34,7 +34,7 @@ pub enum ParseError {
     /// A version other than SIP/2.0.
     #[error("a version other than SIP/2.0")]
     Version,
-    /// A Content-Length that is no number, or two that differ.
+    /// A Content-Length that is not a number, or two that differ.
     #[error("a Content-Length that is no number, or two that differ")]
     ContentLength,
     /// The body is shorter than Content-Length says.
@@ -80,7 +80,7 @@ pub(super) struct Head {
 impl Head {
     /// Reads a head from the start of the bytes.
     ///
-    /// A field that is no field (no colon, a name that is no token, a bare CR or NUL in it) is left out and the
+    /// A field that is not a field (no colon, a name that is not a token, a bare CR or NUL in it) is left out and the
     /// message kept: Kamailio ends its Flow-Timer line with CR NUL. Content-Length alone may not be broken.
     //
     // message-header  =  header-name HCOLON header-value CRLF

@@ -46,11 +46,11 @@ impl Message {
 
     /// Reads one datagram, or one message that a [`Framer`](super::Framer) cut out of a stream.
     ///
-    /// Bytes behind Content-Length are cut off; without a Content-Length the rest is the body (RFC 3261 section
-    /// 18.3). A field that is no field is left out, the message kept.
+    /// Bytes behind Content-Length are cut off; without a Content-Length the rest is the body (RFC 3261 section 18.3).
+    /// A field that is not a field is left out, the message kept.
     ///
     /// # Errors
-    /// [`ParseError::Empty`] for a keep-alive; the others for what is no message.
+    /// [`ParseError::Empty`] for a keep-alive; the others for what is not a message.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         if bytes.len() > MAX_MESSAGE {
             return Err(ParseError::TooLarge);

@@ -100,7 +100,7 @@ impl fmt::Debug for Params {
     }
 }
 
-/// Parameters as they stand in a text, which need not begin with a semicolon.
+/// Parameters as they are in a text, which need not begin with a semicolon.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct ParamsRef<'a>(pub(super) &'a str);
 

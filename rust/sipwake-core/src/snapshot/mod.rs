@@ -45,7 +45,7 @@ pub struct Record {
     pub durability: Durability,
 }
 
-/// How safe a record must be before what depends on it goes on.
+/// How safe a record must be before what depends on it continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Durability {
     /// A command of the user: it must survive a power cut.

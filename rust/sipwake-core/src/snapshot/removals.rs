@@ -1,4 +1,5 @@
-//! The log-outs that no server has confirmed yet, who logged out lately, and whom a reader without a client must heed.
+//! The log-outs that no server has confirmed yet, who logged out lately, and which users a reader without a client must
+//! know.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -76,7 +77,7 @@ pub(crate) struct StoredRemovals {
     pub(crate) heeded: Vec<Heeded>,
 }
 
-/// A user who logged out: a late push for him is for nobody else. Nothing of this is secret.
+/// A user who logged out. A late push for them must not ring for somebody else. Nothing of this is secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Departed {
     /// The user part of the AOR, which is all that most pushes tell; where another account has the same, `user@domain`.
@@ -89,8 +90,8 @@ pub(crate) struct Departed {
 }
 
 impl Removals {
-    /// Reads the log-outs, the users who are gone and those whom a reader must heed. What of it cannot be read takes no
-    /// other log-out with it.
+    /// Reads the log-outs, the users who logged out and those that a reader must know. What of it cannot be read takes
+    /// no other log-out with it.
     pub(crate) fn open(record: &[u8]) -> Result<StoredRemovals, Damage> {
         #[derive(Deserialize)]
         struct Stored<'a> {
@@ -173,14 +174,15 @@ impl Removals {
         }
     }
 
-    /// Takes up whom a reader had to heed when that was last stored.
+    /// Takes over the users that a reader had to know when they were last stored.
     pub(crate) fn recall_heeded(&mut self, earlier: Vec<Heeded>) {
         let unknown = |earlier: &Heeded| !self.heeded.iter().any(|known| known.is(&earlier.name));
         let earlier: Vec<Heeded> = earlier.into_iter().filter(unknown).take(MAX_ACCOUNTS).collect();
         self.heeded.extend(earlier);
     }
 
-    /// Lists whom of the `users` (with whether logged out) a reader must heed, beside those who are not here. Returns whether that is new.
+    /// Lists which of the `users` (with whether logged out) a reader must know, besides those who are not here. Returns
+    /// whether that is new.
     pub(crate) fn list_heeded(&mut self, users: &[(Heeded, bool)], wall: Duration) -> bool {
         if users.is_empty() {
             // The accounts are yet to be added.
@@ -215,7 +217,7 @@ fn parts(name: &str) -> (&str, Option<&str>) {
     name.rsplit_once('@').map_or((name, None), |(user, domain)| (user, Some(domain)))
 }
 
-/// A user of whom a reader without a client must know more than the name.
+/// A user about whom a reader without a client must know more than the name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Heeded {
     /// `user@domain`.

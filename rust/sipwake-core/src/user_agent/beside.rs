@@ -11,7 +11,7 @@ use crate::registration::Registration;
 use crate::sip::Message;
 
 impl UserAgent {
-    /// The driver answers saves later, while it goes on.
+    /// The driver answers saves later, while it continues.
     pub(crate) fn saves_are_answered_later(&mut self) {
         self.unsaved.answered_later();
     }

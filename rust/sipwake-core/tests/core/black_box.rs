@@ -202,7 +202,7 @@ fn the_last_wakes_survive_the_process_that_was_killed() {
     assert!(after.decisions[kept..].iter().any(|noted| noted.name == "process-started"), "{:?}", names(&after));
     assert_eq!(after.counters.wakes, 1);
     assert_eq!(after.accounts[0].account, push.account.expect("alice's"), "the account is the same to both");
-    // And once more, with nothing new in between.
+    // And again, with nothing new in between.
     next.push(CALL);
     let last = report(&kill(&mut next));
     assert_eq!(last.decisions.iter().filter(|noted| noted.name == "push-judged").count(), 2);

@@ -53,7 +53,7 @@ fn without_a_route_the_caller_s_ack_and_bye_are_taken_wherever_they_come_from() 
         stage.drain();
     };
     let tagged = |text: String| text.replace("To: <sip:alice@example.com>", &format!("To: {to}"));
-    // Who knows but one tag is a stranger.
+    // Somebody who knows only one tag is not the peer.
     from_there(&mut stage, request("ACK", "x", "c", "1234", "", ""));
     from_there(&mut stage, tagged(request("BYE", "y", "c", "1234", "", "").replace("tag=fc", "tag=guessed")));
     assert!(!is_connected(&stage) && !is_over(&stage));

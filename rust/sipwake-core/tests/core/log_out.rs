@@ -11,7 +11,8 @@ use sipwake_core::snapshot::{REMOVALS, binding_key};
 
 use crate::support::{CHALLENGE, START, Stage, account, fcm, mpush, seconds};
 
-/// Who logged out is remembered by name, so that a late push for him is no push for another; nothing else is kept.
+/// The name of a user who logged out is remembered, so that a late push for them does not ring for somebody else.
+/// Nothing else is kept.
 fn assert_only_the_name_is_left(stage: &Stage) {
     assert_eq!(stage.store.keys().collect::<Vec<_>>(), [REMOVALS]);
     let record = String::from_utf8(stage.store[REMOVALS].clone()).expect("JSON");

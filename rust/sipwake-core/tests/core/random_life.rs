@@ -234,7 +234,7 @@ impl World {
         self.nonce += 1;
         let challenge =
             |more: &str| format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"n{}\", qop=\"auth\"{more}", self.nonce);
-        // No server gives a nonce anew that was used long ago.
+        // No server gives a nonce again that was used long ago.
         let first = format!("first{}", self.nonce);
         let again = request.auth("nonce").unwrap_or(&first);
         let same = format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"{again}\", qop=\"auth\", stale=true");
@@ -335,8 +335,8 @@ impl World {
         self.agent.handle_timeout(self.now);
     }
 
-    /// Lets a well-behaved server answer all that comes, until nothing is open any more; then a day must pass with no
-    /// more than what a refresh needs.
+    /// Lets a well-behaved server answer everything until nothing is open. Then a day must pass with only what a
+    /// refresh needs.
     fn rest(&mut self) -> Result<(), TestCaseError> {
         self.until_kill = None;
         let mut sent_in_a_day = 0;
@@ -360,7 +360,7 @@ impl World {
                 break;
             }
         }
-        // An hour is granted, and the first ones may have been for less: one refresh each.
+        // The lifetime is an hour, and the first ones may have been for less: one refresh each.
         prop_assert!(sent_in_a_day <= 30, "{sent_in_a_day} in a day of rest");
         Ok(())
     }

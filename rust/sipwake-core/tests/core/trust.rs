@@ -1,4 +1,5 @@
-//! To whom a password's digest, `X-PIID` and a push token go, and to whom they never do. Each test fails while its attack works.
+//! Which hosts get a password's digest, `X-PIID` and a push token, and which never do. Each test fails while its attack
+//! works.
 
 use sipwake_core::account::{AccountConfig, Transport};
 use sipwake_core::digest::{Algorithm, Unusable, ha1};

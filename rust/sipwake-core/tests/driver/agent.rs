@@ -1,5 +1,5 @@
-//! The client that all stories run on, each of which is recorded. With `SIPWAKE_REPLAY_STORIES=1`, as in `scripts/test`, it is played
-//! once more when its client goes: the same must come out.
+//! The client that all stories run on, each of which is recorded. With `SIPWAKE_REPLAY_STORIES=1`, as in
+//! `scripts/test`, it is played again when its client goes: the same must come out.
 
 #[cfg(not(feature = "replay"))]
 pub(crate) use sipwake_core::user_agent::UserAgent as Agent;

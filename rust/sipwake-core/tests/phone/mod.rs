@@ -22,7 +22,7 @@ mod driver;
 pub(crate) const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
 pub(crate) const ANSWER: &str = "v=0\r\no=- 7 7 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n";
 
-/// What runs in one process: killed, it is made anew.
+/// What runs in one process. After a kill it is made again.
 pub(crate) struct Phone {
     pub(crate) agent: Agent,
     pub(crate) account: AccountKey,

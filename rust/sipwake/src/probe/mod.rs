@@ -182,7 +182,7 @@ impl Prober {
             let (prober, settings) = (self.clone(), settings.clone());
             let wait = async move {
                 let first_wait = settings.first_wait;
-                // What is not there in time goes on in its own task.
+                // What is not there in time continues in its own task.
                 let _ = timeout(first_wait, prober.probe_behind(target, settings)).await;
             };
             // The caller may be on no runtime: the FFI's futures are polled by the app's language.

@@ -74,15 +74,15 @@ pub trait StateStore: Send + Sync {
     /// Returns the record under this key, or `None` where there is none.
     ///
     /// # Errors
-    /// A [`StoreError`] when it cannot be known whether there is one: [`StoreError::shut`] while that is to be expected, as
-    /// before the first unlock. The client goes on without the record, and asks again with back-off, or as soon as the app
-    /// says [`Client::store_available`](crate::Client::store_available).
+    /// A [`StoreError`] when it cannot be known whether there is one: [`StoreError::shut`] while that is to be
+    /// expected, as before the first unlock. The client continues without the record, and asks again with back-off, or
+    /// as soon as the app says [`Client::store_available`](crate::Client::store_available).
     fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Stores a record, replacing the one under the same key as a whole or not at all.
     ///
     /// # Errors
-    /// A [`StoreError`], which the app is told as an event; the client goes on and tries again.
+    /// A [`StoreError`], which the app is told as an event; the client continues and tries again.
     fn save(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// Stores a record that must survive the process, but need not survive a power cut: numbers reserved ahead, answers

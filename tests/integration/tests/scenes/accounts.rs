@@ -35,7 +35,7 @@ async fn two_accounts(stage: &Stage, other: &Stage) {
     })
     .await;
 
-    // Each call is for whom it is for.
+    // Each call reaches its account.
     for (gateway, user, expected) in
         [(&stage.gateway, USER, app.account.clone()), (&other.gateway, "carol", carol.clone())]
     {

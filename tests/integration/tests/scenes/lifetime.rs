@@ -49,7 +49,7 @@ async fn after_a_shutdown_every_clone_says_so_and_the_sockets_are_closed(transpo
     assert_eq!(clone.events().next().await, None);
     let action = app.push(&serde_json::json!({"ntype": "0", "nfrom": "123"}));
     assert_eq!(action.duty, Duty::StartForegroundService, "a push is judged all the same");
-    // Once more harms nothing, and returns.
+    // A second time is harmless, and returns.
     timeout(PATIENCE, clone.shutdown()).await.expect("in time");
     stage.wait_for_tokens(&[TOKEN]).await;
 }

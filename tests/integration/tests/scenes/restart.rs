@@ -1,4 +1,4 @@
-//! What survives the process: wishes, Call-ID, CSeq, nonces.
+//! What survives the process: commands, Call-ID, CSeq, nonces.
 
 use std::time::Duration;
 

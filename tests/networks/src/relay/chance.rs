@@ -14,7 +14,7 @@ pub(super) enum Fate {
     Late,
 }
 
-/// Ten fates, dealt one a datagram and shuffled anew when all are dealt.
+/// Ten fates, one per datagram, shuffled again when all are used.
 ///
 /// Independent draws would now and then lose a dozen datagrams in a row, and a test would have to pass that off as bad luck.
 pub(super) struct Deck {

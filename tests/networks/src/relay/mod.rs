@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use chance::Deck;
 
-/// What a network does to what travels on it, either way alike.
+/// What a network does to its traffic, the same in both directions.
 #[derive(Clone, Debug, Default)]
 pub struct Path {
     /// Decides which datagrams are hit.

@@ -1,5 +1,5 @@
-//! The operating system and the app: starts, kills, what the user does. Each wish returns whether its call returned, rather
-//! than the process dying under it.
+//! The operating system and the app: starts, kills, what the user does. Each command returns whether its call returned,
+//! or the process died.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl World<'_> {
                 self.phone.unread.insert(key.to_owned());
                 agent.handle_loaded(key, Err(Unreadable::Shut), now);
             }
-            // A process that cannot read what was before begins anew.
+            // A process that cannot read what was before begins empty.
             (0..self.phone.apps.len()).for_each(|index| self.watch.forgotten(index));
         } else if let Some(black_box) = self.phone.black_box.take() {
             agent.handle_loaded(RECORD, Ok(Some(&black_box)), now);

@@ -80,7 +80,7 @@ impl World<'_> {
     fn forge_push(&mut self, way: u8) {
         self.attacker.pushes += 1;
         let number = self.attacker.pushes;
-        // Whom the attacker wants silenced: the caller of now, or of soon.
+        // The caller that the attacker wants to silence: the current one or the next.
         let victim = self.calls.len().saturating_sub(usize::from(way & 1));
         let to = phone::user(usize::from(way) % self.setting.accounts);
         let before = number.saturating_sub(1);

@@ -11,11 +11,11 @@ use crate::phone;
 use crate::script::{Profile, SECOND};
 use crate::wire::Wire;
 
-/// How long a REGISTER may be owed where nothing is in its way: a bucket's refill, and a REGISTER before it that fails.
+/// How long a REGISTER may take if nothing is in its way: a bucket's refill, and a REGISTER before it that fails.
 const MOST_OWED: u64 = 120 * SECOND;
 /// And how much longer where a connection could not be opened for it: the call is over then, and each try waits for the longest back-off.
 const LONGEST_BACK_OFF: u64 = 1800 * SECOND;
-/// The longest that a push without any id takes: later its call is known by the caller no more, as is promised for so long.
+/// The longest time for a push without an id. Later the caller no longer identifies its call.
 const NAMELESS: u64 = 30 * SECOND;
 
 impl World<'_> {
@@ -179,7 +179,7 @@ impl World<'_> {
         if process != self.phone.process || self.phone.agent.is_none() {
             return;
         }
-        // Its own call's INVITE, or the end of it, may be here already: then it is owed nothing.
+        // Its own call's INVITE, or its end, may be here already. Then nothing is due.
         let waits = action.is_call() && !self.calls[call].over && self.calls[call].legs.is_empty();
         let app = &self.phone.apps[index];
         if waits && app.logged_in && app.wants_push && !self.servers[0].knows_another_password(&phone::user(index)) {

@@ -67,7 +67,7 @@ enum Due {
     HangUp(u64, Uuid),
     /// Time to see what an account's gateways hold.
     Judge(usize),
-    /// Time to see whom the gateway in use pushes to.
+    /// Time to see which users the gateway in use pushes to.
     JudgeToken(usize),
 }
 
@@ -110,13 +110,13 @@ struct World<'s> {
     disturbed: u64,
     /// For how long the last 200 to each account's REGISTER grants a binding, in seconds.
     granted: Vec<Option<u64>>,
-    /// Since when each account owes a push a REGISTER.
+    /// Since when each account must send a REGISTER for a push.
     owed_since: Vec<Option<u64>>,
     /// Records that the store refused and that the app has not heard of.
     untold: Vec<String>,
     /// What waits for the phone to wake.
     missed: Vec<Due>,
-    /// Users whom the server forgot and who cannot know it yet.
+    /// Users that the server forgot and who cannot know it yet.
     forgotten: BTreeSet<String>,
     attacker: Attacker,
     show: Option<&'s mut dyn FnMut(&str)>,

@@ -73,7 +73,7 @@ final class Device {
         throw Timeout()
     }
 
-    /// Has a call placed, and its push delivered; as from a server that knows no more than the number, if `withoutName`.
+    /// Places a call and delivers its push; with `withoutName`, as from a server that only knows the number.
     func pushedCall(_ fields: [String: Any] = [:], withoutName: Bool = false) throws -> (number: Int, uuid: UUID, payload: [AnyHashable: Any]) {
         try gateway.ask("sleep", ["user": "alice"])
         let number = try gateway.placeCall(fields)

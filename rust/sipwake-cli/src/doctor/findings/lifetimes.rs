@@ -39,7 +39,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
                 found.push(Finding::new(
                     "lifetime-cut",
                     Weight::Remark,
-                    format!("the server grants {granted} s, of {} s that were asked for", facts.expires),
+                    format!("the server allows {granted} s, and {} s were asked for", facts.expires),
                     "grant an hour where push wakes the phone: each refresh wakes its radio",
                 ));
             }

@@ -23,7 +23,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
                 "removal-refused",
                 Weight::Remark,
                 "the server refuses to forget a binding (403): a user who logged out goes on getting pushes",
-                "accept a REGISTER with Expires: 0 from whoever may register",
+                "accept a REGISTER with Expires: 0 from everybody who may register",
             )),
             Some(301 | 302 | 305) => found.push(Finding::new(
                 "removal-redirected",

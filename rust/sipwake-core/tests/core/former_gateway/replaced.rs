@@ -1,4 +1,4 @@
-//! Gateways that the account names no more: what they hold is taken back there all the same.
+//! Gateways that the account no longer names: what they hold is still removed there.
 
 use sipwake_core::account::AccountConfig;
 use sipwake_core::event::{Event, Removed};

@@ -134,7 +134,7 @@ public class RealmHa1(
  * @property sealedPushesOnly believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push
  *   registers like one without content, and announces and ends no call
  * @property followObservedAddress registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that
- *   send calls to the Contact itself, whatever they saw; not for WebSocket, whose Contact is no address
+ *   send calls to the Contact itself, whatever they saw; not for WebSocket, whose Contact is not an address
  */
 public data class AccountConfig(
     val aor: String,

@@ -132,7 +132,7 @@ public fun interface TraceListener {
 }
 
 /**
- * A message as it went over the wire, but for its secrets: of those their length and last four characters.
+ * A message as it went over the wire, except its secrets: of those their length and last four characters.
  *
  * @property at when
  * @property sent whether we sent it

@@ -68,7 +68,7 @@ private class DnsReader(private val message: ByteArray, var at: Int, private val
     fun name(): String {
         val labels = StringBuilder()
         var length = byte()
-        // A pointer ends the name here; where it points, the name goes on.
+        // A pointer ends the name here; where it points, the name continues.
         var behind: DnsReader = this
         var jumps = 0
         while (length != 0) {

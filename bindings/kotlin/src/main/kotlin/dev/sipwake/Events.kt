@@ -50,7 +50,7 @@ public enum class DiscardReason {
     /** A cancel push that names no announced call: it ended nothing. */
     STRAY_CANCEL,
 
-    /** A request that came past the registrar. */
+    /** A request that did not come from the registrar. */
     UNSOLICITED,
 
     /** Anything else. */

@@ -87,7 +87,7 @@ public enum class PayloadProblem {
     /** There was nothing in it. */
     EMPTY,
 
-    /** It is no JSON. */
+    /** It is not JSON. */
     UNREADABLE,
 
     /** It is longer than 64 KiB. */

@@ -95,7 +95,7 @@ public enum class FailureKind {
     /** The server's certificate was refused; the reason says why. */
     CERTIFICATE,
 
-    /** The server keeps sending the request round in circles. */
+    /** The server redirects or challenges the request in a loop. */
     CIRCLES,
 
     /** Anything else. */

@@ -71,7 +71,7 @@ public class KeystoreStateStore @JvmOverloads constructor(
     }
 }
 
-/** The Keystore is another process, behind a chip: what it throws passes, but for a damaged record and a key that is void. */
+/** The Keystore is another process, behind a chip: what it throws passes, except a damaged record and a key that is void. */
 internal fun <T> shutWhereItPasses(action: () -> T): T = try {
     action()
 } catch (damaged: AEADBadTagException) {

@@ -2,10 +2,10 @@
 
 import PackageDescription
 
-// SipWake's Apple side where there is no SDK of Apple's: compiled and run against played frameworks that have no more of Apple's than
-// that side and the sample use, and that are stricter than Apple's: what a phone would punish or overlook is a violation. They are
-// built as Swift 5, without @Sendable on their handlers, as most of Apple's frameworks are: a handler that wrongly belongs to the main
-// actor then traps here as it does on a phone. Nothing of this ships.
+// SipWake's Apple side without Apple's SDK. It is compiled and run against stand-ins for Apple's frameworks. They have only what that
+// side and the sample use, and they are stricter: what a phone would punish or overlook is a violation. They are built as Swift 5,
+// without @Sendable on their handlers, as most of Apple's frameworks are, so a handler that wrongly belongs to the main actor traps
+// here as it does on a phone. Nothing of this ships.
 let played: [SwiftSetting] = [.swiftLanguageMode(.v5)]
 let frameworks = [
     "AVFAudio", "BackgroundTasks", "CallKit", "CryptoKit", "LiveCommunicationKit", "PushKit", "Network", "Security", "UserNotifications",

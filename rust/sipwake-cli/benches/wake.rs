@@ -194,7 +194,7 @@ async fn registered(events: &mut Events) -> Outcome<()> {
     timeout(PATIENCE, next).await?
 }
 
-/// Starts baresip anew each turn: it keeps neither nonce nor connection.
+/// Starts baresip again in each run: it keeps neither nonce nor connection.
 async fn baresip(stage: &Stage) -> Outcome<Option<Run>> {
     let folder = stage.folder.path().join("baresip");
     configure_baresip(stage, &folder)?;

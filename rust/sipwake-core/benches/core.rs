@@ -125,7 +125,7 @@ fn repeated(times: u32, mut work: impl FnMut()) -> impl FnMut() -> Duration {
     }
 }
 
-/// Measures a wish for a call that is not there: to decline it is a decision, to hang it up is none.
+/// Measures a command for a call that does not exist: declining it is a decision, hanging up is not.
 fn beside_a_call(declines: bool) -> impl FnMut() -> Duration {
     let (mut agent, _) = callable(0);
     let mut number = 0_u128;

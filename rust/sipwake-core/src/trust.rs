@@ -1,7 +1,7 @@
 //! The one place that decides which host may get a secret: hosts that the app configured, over the transport that it
 //! allowed.
 //!
-//! | secret | to whom |
+//! | secret | goes to |
 //! |---|---|
 //! | push token, digest answer | configured hosts, and where a redirect may be followed |
 //! | answer to a nonce | the host that gave the nonce |

@@ -1,6 +1,6 @@
 //! A store of your own, here in one file that is replaced as a whole: `cargo run --example own_store`.
 //!
-//! An app keeps the records where its platform keeps secrets. What a store owes its client stands at [`StateStore`].
+//! An app keeps the records where its platform keeps secrets. [`StateStore`] says what a store must guarantee.
 #![allow(clippy::print_stdout)]
 
 use std::collections::BTreeMap;
@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let (client, mut events) = Client::start(store.clone());
     let mut config = AccountConfig::new("sip:alice@example.com", "wonderland");
-    config.gateways = vec!["127.0.0.1:9".to_owned()]; // nobody listens there: the log-out stays a wish
+    config.gateways = vec!["127.0.0.1:9".to_owned()]; // nothing listens there: the log-out stays pending
     let account = client.add_account(config, None).await?;
     client.register(&account).await?;
     // What was never sent needs no removal: wait until a REGISTER went out, and into nowhere.

@@ -81,7 +81,7 @@ fn logged_out(event: &Event) -> bool {
     matches!(event, Event::LoggedOut { .. })
 }
 
-/// Alice registers, her gateway goes away, she logs out, and the process ends.
+/// Alice registers, the gateway goes away, Alice logs out, and the process ends.
 async fn alice_logs_out_in_vain(store: &Arc<Keychain>, mock: &MockGateway) {
     let (client, mut events) = Client::start(store.clone());
     let alice = log_in(&client, "alice", mock).await;

@@ -1,5 +1,5 @@
 //! The words of the project: a name in the public API is made of words that `docs/glossary.md` defines and of plain ones, and no
-//! document uses a banned one.
+//! document or comment uses a banned one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -168,7 +168,14 @@ fn banned() -> Vec<(String, String)> {
     listed.lines().filter(|line| !line.starts_with('#')).filter_map(pair).collect()
 }
 
-/// A document's prose, its words in lower case between single spaces: no code, no targets of links.
+/// Lines as their words in lower case between single spaces, without what stands between backticks.
+fn spaced(line: &str) -> String {
+    let words = line.split('`').step_by(2).collect::<Vec<_>>().join(" ` ").to_lowercase();
+    let words: Vec<_> = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    format!(" {} ", words.join(" ")).replace(" no more than ", " at most ")
+}
+
+/// A document's prose: no code, no targets of links.
 fn prose(text: &str) -> Vec<(usize, String)> {
     let mut in_code = false;
     let mut lines = Vec::new();
@@ -176,12 +183,16 @@ fn prose(text: &str) -> Vec<(usize, String)> {
         if line.trim_start().starts_with("```") {
             in_code = !in_code;
         } else if !in_code && !line.starts_with("<!--") {
-            let words = line.split('`').step_by(2).collect::<Vec<_>>().join(" ` ").to_lowercase();
-            let words: Vec<_> = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-            lines.push((at + 1, format!(" {} ", words.join(" "))));
+            lines.push((at + 1, spaced(line)));
         }
     }
     lines
+}
+
+/// The comments of a source in Rust, Kotlin or Swift that have lines of their own.
+fn comments(text: &str) -> Vec<(usize, String)> {
+    let is_comment = |line: &str| ["//", "/**", "* "].iter().any(|mark| line.trim_start().starts_with(mark));
+    text.lines().enumerate().filter(|(_, line)| is_comment(line)).map(|(at, line)| (at + 1, spaced(line))).collect()
 }
 
 #[test]
@@ -238,21 +249,27 @@ fn the_glossary_defines_each_word_once_and_says_what_it_means() {
 }
 
 #[test]
-fn no_document_uses_a_banned_word() {
+fn no_document_and_no_comment_uses_a_banned_word() {
     let banned = banned();
     assert!(banned.len() > 20, "{} banned words: are they still recognised?", banned.len());
-    let mut documents = Vec::new();
-    files(&repository(), ".md", &mut documents);
-    assert!(documents.len() > 50, "{} documents", documents.len());
     let mut found = Vec::new();
-    for path in documents {
-        let name = path.strip_prefix(repository()).expect("within it").display().to_string();
-        for (line, words) in prose(&fs::read_to_string(&path).expect("a text")) {
-            for (word, instead) in banned.iter().filter(|(word, _)| words.contains(&format!(" {word} "))) {
-                found.push(format!("{name}:{line}: {word}; say: {instead}"));
+    let mut read = |folder: &str, ending: &str, lines_of: fn(&str) -> Vec<(usize, String)>, least: usize| {
+        let mut paths = Vec::new();
+        files(&repository().join(folder), ending, &mut paths);
+        assert!(paths.len() > least, "{} files below {folder} end in {ending}", paths.len());
+        for path in paths {
+            let name = path.strip_prefix(repository()).expect("within it").display().to_string();
+            for (line, words) in lines_of(&fs::read_to_string(&path).expect("a text")) {
+                for (word, instead) in banned.iter().filter(|(word, _)| words.contains(&format!(" {word} "))) {
+                    found.push(format!("{name}:{line}: {word}; say: {instead}"));
+                }
             }
         }
-    }
+    };
+    read("", ".md", prose, 50);
+    read("rust", ".rs", comments, 200);
+    read("bindings", ".kt", comments, 40);
+    read("bindings", ".swift", comments, 30);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 

@@ -206,8 +206,8 @@ impl Companion {
         Ok(())
     }
 
-    /// Logs out: as [`UserAgent::log_out`]. The wish is stored; [`pending`](Self::pending) names it, in later processes too, until
-    /// an answer that was [`heard`](Self::heard) ends it.
+    /// Logs out: as [`UserAgent::log_out`]. The log-out is stored. [`pending`](Self::pending) names it, in later processes too,
+    /// until a response that was [`heard`](Self::heard) ends it.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].

@@ -16,8 +16,8 @@ pub(crate) const MAX_ROUNDS: u8 = 4;
 
 impl Registrant {
     /// The listed Contact that stands for ours: as we sent it or, where the server rewrites addresses, the one with our instance
-    /// or our token. Where several have them, it is the one at the address that the server saw, else the longest-lived that was
-    /// not granted more than was asked for: registrars shorten that.
+    /// or our token. If several have them, it is the one at the address that the server saw, or the longest-lived that has no
+    /// longer lifetime than was asked for: registrars shorten that.
     pub(crate) fn ours<'l, 'a>(
         &self,
         message: &Message,

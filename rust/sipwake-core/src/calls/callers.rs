@@ -70,7 +70,7 @@ impl Callers {
         self.names.is_empty() && self.numbers.is_empty()
     }
 
-    /// Whether it says that the caller does not want to be known, and no more.
+    /// Whether it only says that the caller does not want to be known.
     pub(super) fn is_withheld(&self) -> bool {
         self.withheld && self.is_empty()
     }

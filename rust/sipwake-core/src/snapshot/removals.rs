@@ -217,7 +217,7 @@ fn parts(name: &str) -> (&str, Option<&str>) {
     name.rsplit_once('@').map_or((name, None), |(user, domain)| (user, Some(domain)))
 }
 
-/// A user about whom a reader without a client must know more than the name.
+/// A user who is more than a name to a reader without a client.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Heeded {
     /// `user@domain`.

@@ -1,6 +1,6 @@
 """Runs the mutants that cargo-mutants lists, nearly all of them out of one build. See scripts/mutants.
 
-cargo-mutants builds the crate anew for each mutant: hours for a thousand of them. Here the body of each function is
+cargo-mutants builds the crate again for each mutant: hours for a thousand of them. Here the body of each function is
 written down once for each of its mutants, as the arms of a `match` over an environment variable; one build then holds
 them all, and a mutant costs no more than a run of the tests. What cannot be switched so (constants, and functions that
 return `impl Trait`) is built alone, as cargo-mutants does it.

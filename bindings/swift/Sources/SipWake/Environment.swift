@@ -19,8 +19,8 @@ extension Environment {
         profile.flatMap(named(by:)) == "development" ? .sandbox : .production
     }
 
-    /// Returns whether this app's provisioning profile lets it receive pushes. Without one, as from the App Store and TestFlight, it is
-    /// taken for granted.
+    /// Returns whether this app's provisioning profile lets it receive pushes. Without one, as from the App Store and TestFlight,
+    /// the answer is true.
     ///
     /// - Parameter bundle: the app's bundle; an extension gives its app's.
     public static func allowsPushes(_ bundle: Bundle = .main) -> Bool {

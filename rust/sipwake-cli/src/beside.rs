@@ -300,7 +300,7 @@ fn meaning(answer: &Answer) -> Value {
     fields
 }
 
-/// What is to be done or known, as a line of its own; an event that has no words here is left out.
+/// What to do or to know, as one line. An event without a text here is left out.
 fn told(output: &Output) -> Option<Value> {
     Some(match output {
         Output::Register(_) => json!({"event": "register"}),

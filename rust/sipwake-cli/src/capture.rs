@@ -1,5 +1,5 @@
-//! What passed, as a capture file for Wireshark (pcapng), without its secrets: one UDP packet a message, between two stand-in
-//! addresses, the phone's port telling the flow.
+//! All messages as a capture file for Wireshark (pcapng), without secrets: one UDP packet per message, between two
+//! invented addresses; the phone's port identifies the flow.
 
 use std::borrow::Cow;
 use std::io::Write as _;

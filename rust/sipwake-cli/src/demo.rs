@@ -208,7 +208,7 @@ impl Story {
         self.done("the user logged out; the server has forgotten them, and a late push makes no sound")
     }
 
-    /// Whoever carries the pushes looks for a name, a number or a text in them.
+    /// The carrier of the pushes looks for a name, a number or a text in them.
     fn eavesdrop(&self) -> Result<(), String> {
         let pushes = self.gateway.push_service().history();
         for push in &pushes {

@@ -8,7 +8,7 @@ use crate::say;
 /// What the mock gateway takes as well as any other.
 const EXAMPLE: &str = "com.example.app";
 
-/// Who delivers the push, and how the server is told.
+/// The push provider, and how the server is told.
 #[derive(Args, Clone)]
 pub(crate) struct PushSettings {
     /// The push provider: apns, fcm, fcm-ios, webpush, or another name that the server knows

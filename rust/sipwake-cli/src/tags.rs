@@ -1,4 +1,4 @@
-//! `sipwake tags`: for whoever builds the REGISTER with another SIP stack.
+//! `sipwake tags`: for another SIP stack that builds the REGISTER.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ fn plan(
     let left = if options.unbind { Some(token) } else { old };
     let Some(left) = left.map(|token| gone(Some(token))) else { return Ok(vec![first]) };
     if options.unbind {
-        // PortSIP wants to hear of an unbinding by the token's name.
+        // PortSIP needs the token in an unbinding.
         first.tags.headers.clone_from(&left.tags.headers);
     }
     // What names no Contact of its own is taken away by the first one. A null beside a live token could take that.

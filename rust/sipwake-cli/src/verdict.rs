@@ -1,4 +1,4 @@
-//! `sipwake verdict`: what a registrar's answer says about push, for whoever sends the REGISTER with another SIP stack.
+//! `sipwake verdict`: what a registrar's response says about push, for another SIP stack that sends the REGISTER.
 
 use clap::Args;
 use sipwake::Verdict;

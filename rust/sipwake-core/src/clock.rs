@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// A moment, read from two clocks at once by whoever drives the core.
+/// A moment, read by the driver from two clocks at once.
 ///
 /// * `boot` counts from some fixed point and continues while the device sleeps (`CLOCK_BOOTTIME` on Linux and Android,
 ///   `mach_continuous_time` on Apple). Timers run on it.

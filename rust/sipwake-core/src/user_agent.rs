@@ -342,7 +342,7 @@ impl UserAgent {
 
     /// Asks the server whether it supports a push provider or, with `None`, which ones (RFC 8599 section 4.1.5). The
     /// answer is an [`Event::Capabilities`]; a REGISTER follows, which removes the binding that the query left behind.
-    /// Where nobody has registered yet it makes no other instead: to ask is not to register.
+    /// If the account is not registered, it makes no other binding: a query is not a registration.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -754,8 +754,8 @@ impl UserAgent {
         if self.unread.holds(RECORD) { None } else { self.outbox.recorder().take_unsaved() }
     }
 
-    /// Returns what was decided and how things stand, without any person's name, number, token or address: it can be sent unread.
-    /// `platform` is what the app's platform layer knows.
+    /// Returns the decisions and the current state, without names, numbers, tokens or addresses, so users can send it
+    /// without reading it. `platform` is what the app's platform layer knows.
     pub fn report(&self, platform: Option<Platform>, now: Now) -> Report {
         let present = self.registrations.iter().filter(|registration| !registration.is_leaving());
         let accounts = present.map(|registration| registration.report(&self.outbox, now)).collect();

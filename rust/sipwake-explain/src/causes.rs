@@ -14,9 +14,9 @@ pub enum Who {
     Phone,
     /// The push provider, and how the server uses it.
     PushProvider,
-    /// Whoever runs the SIP server.
+    /// The operator of the SIP server.
     Server,
-    /// Whoever runs the network between phone and server.
+    /// The operator of the network between phone and server.
     Network,
     /// Nobody: it is as it should be.
     Nobody,
@@ -54,7 +54,7 @@ pub struct Cause {
 enum Fits {
     /// A wake.
     Wake(fn(&Wake, &Report) -> bool),
-    /// Phone and app as they stand, beside any wake.
+    /// The state of phone and app, independent of a wake.
     Phone(fn(&Report, &[Wake]) -> bool),
 }
 

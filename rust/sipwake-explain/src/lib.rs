@@ -1,8 +1,8 @@
 //! Says why a phone did not ring, from the report that it sent: for each wake what happened and, where the phone did not ring, the
 //! most probable cause and who can fix it.
 //!
-//! It reads a [`Report`], and shows nothing but numbers and words of fixed lists: whoever made the file up cannot make it say
-//! something.
+//! It reads a [`Report`] and shows only numbers and words from fixed lists, so a forged file cannot make it show a
+//! text.
 #![forbid(unsafe_code)]
 
 mod causes;

@@ -150,7 +150,7 @@ pub struct AccountConfig {
     /// host in this configuration, and never to a redirect's target. Every hop that sees it can forge sealed pushes.
     #[uniffi(default = false)]
     pub send_push_key: bool,
-    /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push
+    /// Believes nothing in a push that neither the app's decryptor nor the phone's own key opened. Such a push
     /// registers like one without content, and announces and ends no call. Over PushKit, which needs a call, it is one
     /// from an unknown caller.
     #[uniffi(default = false)]

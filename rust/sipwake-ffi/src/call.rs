@@ -240,8 +240,8 @@ pub struct CallPolicy {
     /// Whether a registrar that gave a `pn-purr` can wake the app for requests inside the call (RFC 8599 section 6).
     #[uniffi(default = false)]
     pub mid_call_wakeups: bool,
-    /// Whether a caller hears 183 first, and 180 once the app says that it rings (`ringing`): for an app that shows a call
-    /// later than it hears of it.
+    /// Whether a caller gets 183 first, and 180 when the app says that it rings (`ringing`): for an app that shows a
+    /// call later.
     #[uniffi(default = false)]
     pub session_progress: bool,
     /// Whether the user is asked again who answered a call before its INVITE came, which then names a caller of another number.

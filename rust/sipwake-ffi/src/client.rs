@@ -169,8 +169,8 @@ impl SipWakeClient {
     /// Has an account's user not disturbed until then, in milliseconds since 1970 (`u64::MAX`: until further notice), or without a time,
     /// or with one that has passed, disturbed again. Stored before the call returns, unless it says `NotYetDurable`.
     ///
-    /// Meanwhile the account stays registered without a push binding, and no push makes a sound. At the time the
-    /// binding comes back by itself (`DoNotDisturbOver`); a process that was not there then catches up once it has the
+    /// Meanwhile the account stays registered without a push binding, and no push makes a sound. When the time is over,
+    /// the binding comes back (`DoNotDisturbOver`). A process that is not running then does this when it has the
     /// account.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ impl SipWakeClient {
         Ok(self.client.do_not_disturb(&key(&account)?).map(milliseconds))
     }
 
-    /// Takes another realm for `X-PIID` than the one that it was pinned to, of which the event `Warning` told.
+    /// Accepts another realm for `X-PIID` than the pinned one, after the event `Warning`.
     ///
     /// # Errors
     /// `InvalidField` for a realm that cannot be one, `NoSuchAccount`, `ShutDown`.
@@ -274,8 +274,9 @@ impl SipWakeClient {
         self.unless_over(self.client.respond_offer(uuid(&call)?, answer.map(Into::into))).await
     }
 
-    /// Says whether the app answers INFO (digits, for example) and REFER (a transfer) inside a call with `respond_request`. Not by
-    /// default: then it is told of them, while an INFO with a body hears 415 and a REFER 405.
+    /// Says whether the app answers INFO (digits, for example) and REFER (a transfer) inside a call with
+    /// `respond_request`. Off by default: then it is told about them, while an INFO with a body gets 415 and a REFER
+    /// 405.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -307,9 +308,9 @@ impl SipWakeClient {
         self.unless_over(self.client.network_changed()).await
     }
 
-    /// Returns why the phone rang, or did not, as JSON: what was decided in codes and numbers, with what the app knows
-    /// of `phone`. It has no name, number, token or address, so users can send it without reading it. `sipwake explain`
-    /// reads it.
+    /// Returns why the phone rang or did not, as JSON: the decisions in codes and numbers, with what the app knows
+    /// about `phone`. It has no name, number, token or address, so users can send it without reading it. `sipwake
+    /// explain` reads it.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -323,7 +324,7 @@ impl SipWakeClient {
     /// that can be shown to CallKit. A push for a user who logged out, or for a call that is over, makes no sound.
     ///
     /// # Errors
-    /// None of its own: the `Result` is there so that a bug is an error in Swift, too.
+    /// None. The `Result` makes a bug an error in Swift, too.
     pub fn push(&self, payload: PushPayload, channel: Channel, hints: PushHints) -> Result<PushAction, SipWakeError> {
         let action = self.client.push(&payload, channel.into(), &hints.into());
         Ok(PushAction::convert(action, now().boot))
@@ -332,7 +333,7 @@ impl SipWakeClient {
     /// Returns how many log-outs the servers have not confirmed yet, those of earlier processes included.
     ///
     /// # Errors
-    /// None of its own.
+    /// None.
     pub fn pending_log_outs(&self) -> Result<u32, SipWakeError> {
         Ok(u32::try_from(self.client.pending_log_outs()).unwrap_or(u32::MAX))
     }
@@ -340,7 +341,7 @@ impl SipWakeClient {
     /// Returns a stream of events: the first one with all that happened since the client was made, later ones from now on.
     ///
     /// # Errors
-    /// None of its own.
+    /// None.
     pub fn events(&self) -> Result<Arc<EventStream>, SipWakeError> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
         let events = first.unwrap_or_else(|| self.client.events());
@@ -350,7 +351,7 @@ impl SipWakeClient {
     /// Ends the client at once: who waits gets `ShutDown`, streams end, sockets close. Bindings stay on their servers.
     ///
     /// # Errors
-    /// None of its own.
+    /// None.
     pub fn shutdown(&self) -> Result<(), SipWakeError> {
         self.runtime.shut_down();
         Ok(())

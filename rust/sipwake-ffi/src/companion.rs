@@ -99,7 +99,7 @@ impl TagsCompanion {
     /// Reads what a server's response to a REGISTER with these tags says about push.
     ///
     /// # Errors
-    /// None of its own.
+    /// None.
     pub fn verdict(&self, status: u16, headers: Vec<NamedValue>) -> Result<Verdict, SipWakeError> {
         let headers = headers.iter().map(|header| (header.name.as_str(), header.value.as_str()));
         Ok(self.push.verdict(status, headers).into())

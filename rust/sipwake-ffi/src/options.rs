@@ -1,5 +1,5 @@
-//! What an app can bring for a client: what to trust, how to open payloads, who sees the messages. What Rust calls
-//! stands beside the record of options: a record may hold no callback interface.
+//! What an app can bring for a client: what to trust, how to open payloads, who sees the messages. Callback interfaces
+//! are beside the record of options, because a record cannot hold them.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::trust::ServerTrust;
 /// Messages waiting for the app's trace listener; beyond this the newest are dropped and counted.
 const MAX_TRACED: usize = 256;
 
-/// What a client is made with besides its store, its accounts and what it calls. All of it may be left out.
+/// Options of a client besides its store, its accounts and its callbacks. All of it may be left out.
 #[derive(Clone, Default, uniffi::Record)]
 pub struct ClientOptions {
     /// Trusts these authorities (PEM, or one in DER) and nobody else; not together with a `ServerTrust` of the app's own.
@@ -118,7 +118,7 @@ impl ClientOptions {
     }
 }
 
-/// Whoever judges the servers' certificates.
+/// What judges the servers' certificates.
 struct Judge {
     app: Option<Box<dyn ServerTrust>>,
     authorities: Option<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! A bounded queue to a thread of its own, where the app's code runs: a slow listener holds up nobody.
+//! A bounded queue to a separate thread that runs the app's code, so that a slow listener blocks nothing.
 
 use tokio::sync::mpsc;
 

@@ -11,7 +11,7 @@ use crate::store::{ForeignStore, StateStore};
 /// Whatever the payload, there is an action; for a PushKit push it is one that can be shown to CallKit.
 ///
 /// # Errors
-/// None of its own: the `Result` is there so that a bug is an error in Swift, too.
+/// None. The `Result` makes a bug an error in Swift, too.
 #[uniffi::export]
 pub fn parse_push(
     payload: PushPayload,
@@ -28,7 +28,7 @@ pub fn parse_push(
 /// never written.
 ///
 /// # Errors
-/// None of its own. A store that cannot be read silences nobody.
+/// None. A store that cannot be read silences nobody.
 #[uniffi::export]
 pub fn parse_push_beside(
     payload: PushPayload,

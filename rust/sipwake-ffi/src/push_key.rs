@@ -5,7 +5,8 @@ use sipwake::Client;
 use crate::client::SipWakeClient;
 use crate::error::SipWakeError;
 
-/// The public part of this phone's key for sealed pushes. Whoever has both values can seal pushes for it, also forged ones.
+/// The public part of this phone's key for sealed pushes. Anybody who has both values can seal pushes for it, also
+/// forged ones.
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 pub struct PushKey {
     /// As `p256dh` of a web push subscription: 65 bytes in base64url without padding.

@@ -55,7 +55,7 @@ impl OwnRuntime {
     }
 }
 
-/// Tells of the end of something.
+/// Reports the end of something.
 #[derive(Clone)]
 pub(crate) struct Over(pub(crate) watch::Receiver<bool>);
 

@@ -39,7 +39,7 @@ impl EventStream {
     /// Waits for the next event; nothing once the stream was cancelled or the client shut down. Giving up waiting loses no event.
     ///
     /// # Errors
-    /// None of its own: the `Result` is there so that a bug is an error in Swift, too.
+    /// None. The `Result` makes a bug an error in Swift, too.
     pub async fn next_event(&self) -> Result<Option<Event>, SipWakeError> {
         let (mut shut_down, mut cancelled) = (self.shut_down.clone(), Over(self.cancelled.subscribe()));
         Ok(tokio::select! {
@@ -53,7 +53,7 @@ impl EventStream {
     /// Ends the stream: who waits for an event gets nothing, now and ever after.
     ///
     /// # Errors
-    /// None of its own.
+    /// None.
     pub fn cancel(&self) -> Result<(), SipWakeError> {
         self.cancelled.send_replace(true);
         Ok(())

@@ -2,7 +2,8 @@
 
 use crate::error::CallbackError;
 
-/// Judges servers' certificates in place of the SDK, for example with Android's `X509TrustManager`. Pins hold besides.
+/// Judges servers' certificates in place of the SDK, for example with Android's `X509TrustManager`. Pins are checked
+/// too.
 #[uniffi::export(callback_interface)]
 pub trait ServerTrust: Send + Sync {
     /// Judges a chain of DER certificates, the server's own first, for this server name. Called from a thread of the

@@ -384,7 +384,7 @@ impl Client {
     pub async fn report(&self, platform: Option<Platform>) -> Result<Report, Error> {
         let (sender, report) = oneshot::channel();
         self.ask(move |agent, _, now| {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = sender.send(agent.report(platform, now));
             Ok(())
         })
@@ -401,7 +401,7 @@ impl Client {
     pub async fn recording(&self) -> Result<Option<String>, Error> {
         let (sender, recording) = oneshot::channel();
         self.ask(move |agent, _, _| {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = sender.send(agent.recording());
             Ok(())
         })

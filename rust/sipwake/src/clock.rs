@@ -1,4 +1,4 @@
-//! The two clocks that the core is told the time by.
+//! The two clocks for the core's time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -198,7 +198,7 @@ impl Companion {
         self.keyring.change(|keys| keys.create(fill_random))
     }
 
-    /// Stores what is to be stored, and keeps what is to be told.
+    /// Stores what must be stored, and keeps what must be reported.
     fn settle(&mut self) {
         while let Some(output) = self.core.poll_output() {
             match output {

@@ -108,7 +108,7 @@ impl Default for CallOptions {
 const DEFAULT_OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
                              m=audio 40000 RTP/AVP 0 8\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n";
 
-/// Where a call stands.
+/// The state of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallState {
     /// Waiting for a client to wake.
@@ -200,7 +200,7 @@ pub struct CallReport {
     pub call_id: String,
     /// The user called.
     pub user: String,
-    /// Where it stands.
+    /// Its state.
     pub state: CallState,
     /// Every response, in order.
     pub responses: Vec<Answered>,

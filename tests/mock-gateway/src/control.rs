@@ -347,7 +347,7 @@ fn limit(timeout: Option<Ms>) -> Duration {
     timeout.map_or(Duration::from_secs(5), Ms::duration).min(Duration::from_secs(120))
 }
 
-/// Returns a call that is still remembered, and how it stands.
+/// Returns a call that is still remembered, and its state.
 async fn known(mock: &MockGateway, call: u64) -> Result<(CallHandle, Value), String> {
     let handle = mock.call(call);
     let report = handle.report().await;

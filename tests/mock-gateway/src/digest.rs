@@ -161,7 +161,7 @@ impl Answer {
     }
 }
 
-/// What the registrar knows of a user.
+/// What the registrar knows about a user.
 #[derive(Clone, Copy)]
 pub enum Secret<'a> {
     /// The password.

@@ -180,7 +180,7 @@ impl MockGateway {
     /// Seals every push for a user from here on, for the phone that has this key: nothing else of it is readable on the way.
     ///
     /// # Errors
-    /// What is wrong with the key, or that there is no such user.
+    /// What is wrong with the key, or that the user does not exist.
     pub async fn seal_for(&self, user: &str, p256dh: &str, auth: &str) -> Result<(), String> {
         seal::web_push(p256dh, auth, b"{}")?;
         let (user, key) = (user.to_owned(), (p256dh.to_owned(), auth.to_owned()));
@@ -406,7 +406,7 @@ impl CallHandle {
         self.id
     }
 
-    /// Returns how it stands; `None` once a thousand newer calls have pushed it out.
+    /// Returns its state; `None` once a thousand newer calls have pushed it out.
     pub async fn report(&self) -> Option<CallReport> {
         let id = self.id;
         self.mock.ask(move |g| g.calls.get(&id).map(|c| c.report.clone())).await.expect("the mock is running")

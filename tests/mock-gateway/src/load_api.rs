@@ -1,4 +1,4 @@
-//! The part of Mizutech's HTTP API that says how busy a gateway is, on a port of its own.
+//! The part of Mizutech's HTTP API that says how busy a gateway is, on its own port.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 const MAX_REQUEST: usize = 8 * 1024;
-/// What stands for an API that takes the question and says nothing.
+/// An API that takes the question and says nothing.
 const MUTE: i8 = i8::MIN;
 
 /// `GET /mvapireq/?apientry=wsload`, answered until this is dropped.
@@ -46,7 +46,7 @@ impl LoadApi {
         self.address
     }
 
-    /// Sets the load that is told; `None` for a gateway that says it malfunctions.
+    /// Sets the reported load; `None` for a gateway that says it malfunctions.
     pub fn set(&self, load: Option<u8>) {
         self.load.store(load.and_then(|load| i8::try_from(load).ok()).unwrap_or(-1), Ordering::SeqCst);
     }

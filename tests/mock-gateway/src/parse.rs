@@ -323,7 +323,7 @@ pub fn frame(buffer: &[u8]) -> Result<Option<usize>, ParseError> {
     Ok((buffer.len() >= body_at + length).then_some(body_at + length))
 }
 
-/// Splits at a separator that stands outside quotes and angle brackets.
+/// Splits at a separator outside quotes and angle brackets.
 pub fn split_outside(text: &str, separator: char) -> Vec<&str> {
     let (mut parts, mut start) = (Vec::new(), 0);
     let (mut quoted, mut escaped, mut angle) = (false, false, false);

@@ -77,7 +77,7 @@ pub struct Profile {
     pub registers_upstream: bool,
     /// Whether a push asks for a fresh REGISTER before the binding expires (without X-PIID).
     pub sends_refresh_push: bool,
-    /// Whether a cancelled call is told by a push as well.
+    /// Whether a cancelled call also sends a push.
     pub sends_cancel_push: bool,
     /// Whether `pn-*` are taken out of the Request-URI of an INVITE or MESSAGE.
     pub strips_pn: bool,

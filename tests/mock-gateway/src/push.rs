@@ -125,7 +125,7 @@ pub fn payload(vendor: Payload, channel: Channel, content: &Content) -> Value {
     }
 }
 
-/// Shapes a payload of which the push service can read only that there is one.
+/// Makes a payload that the push service cannot read.
 pub(crate) fn sealed_payload(channel: Channel, p256dh: &str, auth: &str, content: &Value) -> Value {
     let text = content.to_string();
     // Of what is too long for a push, nothing is told rather than everything to everybody.

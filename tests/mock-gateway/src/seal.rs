@@ -63,7 +63,7 @@ pub fn web_push(p256dh: &str, auth: &str, content: &[u8]) -> Result<Vec<u8>, Str
     Ok([&salt[..], &RECORD.to_be_bytes(), &[65], own_public.as_ref(), &record].concat())
 }
 
-/// Does as [`web_push`], as the text that stands under `sealed` in a push over FCM or APNs.
+/// As [`web_push`], but as the text under `sealed` in a push over FCM or APNs.
 ///
 /// # Errors
 /// As [`web_push`].
@@ -71,7 +71,7 @@ pub fn sealed(p256dh: &str, auth: &str, content: &[u8]) -> Result<String, String
     Ok(URL_SAFE_NO_PAD.encode(web_push(p256dh, auth, content)?))
 }
 
-/// Seals content with a key that the server handed over. Returns the text that stands under `sealed`.
+/// Seals content with a key that the server handed over. Returns the text under `sealed`.
 ///
 /// # Errors
 /// What is wrong with the key, or that the content is longer than 2,800 bytes.

@@ -119,11 +119,11 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
     /// Sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a host in this
     /// configuration, and never to a redirect's target. Every hop that sees it can forge sealed pushes.
     public var sendPushKey: Bool
-    /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push registers like one without
+    /// Believes nothing in a push that neither the app's decryptor nor the phone's own key opened. Such a push registers like one without
     /// content, and announces and ends no call. Over PushKit, which needs a call, it is one from an unknown caller.
     public var sealedPushesOnly: Bool
-    /// Registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that send calls to the Contact
-    /// itself, whatever they saw. Not for WebSocket, whose Contact is not an address.
+    /// Registers the address that the server saw (RFC 3581) if it differs from ours, for servers that send calls to the Contact itself. Not
+    /// for WebSocket, whose Contact is not an address.
     public var followObservedAddress: Bool
 
     public init(

@@ -88,7 +88,7 @@ pub(super) async fn bindings(account: &Account, to: SocketAddr, transcript: &Tra
             Err(error) => return Reading::Unreachable(error.to_string()),
         };
         transcript.message(false, 0, &redacted(&answer));
-        // Not as the client reads it: what a phone would refuse is to be told, too.
+        // Not as the client reads it: the doctor also reports what a phone would refuse.
         let message = Message::parse(&String::from_utf8_lossy(&answer));
         match message.status() {
             Some(200) => {

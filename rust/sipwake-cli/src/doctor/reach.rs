@@ -23,7 +23,7 @@ use super::line::Line;
 
 /// How long one transport is tried.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// A certificate that ends sooner than this is told.
+/// A certificate that expires sooner than this is reported.
 const SOON: i64 = 21;
 const DAY: i64 = 86_400;
 

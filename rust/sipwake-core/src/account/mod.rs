@@ -124,8 +124,8 @@ pub struct AccountConfig {
     pub instance_id: Option<String>,
     /// Seconds between keep-alives on an idle flow (RFC 5626 3.5); none are sent when absent.
     pub keep_alive: Option<u32>,
-    /// Registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that send
-    /// calls to the Contact itself, whatever they saw. Not for WebSocket, whose Contact is not an address.
+    /// Registers the address that the server saw (RFC 3581) if it differs from ours, for servers that send calls to the
+    /// Contact itself. Not for WebSocket, whose Contact is not an address.
     #[serde(default)]
     pub follow_observed_address: bool,
     /// Lets `X-PIID`, which is as good as the password, leave over a transport that others can read.
@@ -152,7 +152,7 @@ pub struct AccountConfig {
     /// host in this configuration, and never to a redirect's target. Every hop that sees it can forge sealed pushes.
     #[serde(default)]
     pub send_push_key: bool,
-    /// Believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push
+    /// Believes nothing in a push that neither the app's decryptor nor the phone's own key opened. Such a push
     /// registers like one without content, and announces and ends no call. Over PushKit, which needs a call, it is one
     /// from an unknown caller.
     #[serde(default)]
@@ -215,7 +215,7 @@ pub struct Account {
     sealed_pushes_only: bool,
 }
 
-/// What an account states beyond its domain: where the registrar is, and what stands before and behind it.
+/// The servers of an account besides its domain: the registrar, and what is in front of it and behind it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Server {
     registrar: Option<String>,

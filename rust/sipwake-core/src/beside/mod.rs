@@ -327,7 +327,7 @@ impl Companion {
         self.agent.poll_record()
     }
 
-    /// Returns what was decided and how things stand: as [`UserAgent::report`].
+    /// Returns the decisions and the current state, as [`UserAgent::report`].
     pub fn report(&self, platform: Option<Platform>, now: Now) -> Report {
         self.agent.report(platform, now)
     }

@@ -438,7 +438,7 @@ pub(crate) fn caller(request: &Message, trusted: bool) -> Caller {
     let all = || request.values("P-Asserted-Identity").filter(|_| trusted).filter_map(NameAddr::parse);
     let asserted = all().next();
     let shown = |named: Option<NameAddr<'_>>| named.and_then(|named| shown_name(&named.display_name()?));
-    // The name of a caller who is anonymous to the caller's own network is not a name.
+    // A name is not used if the caller's own network says that the caller is anonymous.
     let withheld = from.is_some_and(|from| from.uri.to_ascii_lowercase().contains("anonymous"));
     let name =
         all().find_map(|named| shown(Some(named))).or_else(|| shown(from).filter(|_| asserted.is_none() || !withheld));

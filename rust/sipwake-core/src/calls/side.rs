@@ -1,4 +1,4 @@
-//! What one side tells of a call: the push that announces it, or its INVITE.
+//! What one side says about a call: the push that announces it, or its INVITE.
 
 use super::callers::{Callers, Likeness};
 use crate::account::AccountKey;

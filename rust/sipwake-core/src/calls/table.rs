@@ -383,7 +383,7 @@ impl Table {
         Some((entry.uuid, entry.state, entry.may_be_cancelled(cancel)))
     }
 
-    /// Whether a cancel names no call that a push announced, neither one under way nor one that is over.
+    /// Whether a cancel names no call that a push announced: neither one under way nor one that is over.
     pub(crate) fn is_stray(&self, cancel: &Side) -> bool {
         self.cancelled(cancel).is_none_or(|index| {
             let entry = &self.entries[index];

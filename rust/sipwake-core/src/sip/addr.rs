@@ -6,7 +6,7 @@ use std::fmt;
 use super::escape::{end_of_quoted, has_blank, trim, unquote};
 use super::{ParamsRef, SipUri};
 
-/// A `name-addr` or `addr-spec` with the parameters behind it, where they stand in a text.
+/// A `name-addr` or `addr-spec` with its parameters, as they are in a text.
 //
 // contact-param  =  (name-addr / addr-spec) *(SEMI contact-params)
 // from-spec      =  ( name-addr / addr-spec ) *( SEMI from-param )

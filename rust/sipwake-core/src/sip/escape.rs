@@ -7,7 +7,7 @@ use std::borrow::Cow;
 #[error("a malformed percent-escape")]
 pub struct MalformedEscape;
 
-/// Escapes a text so that it can stand as the value of a URI parameter.
+/// Escapes a text for the value of a URI parameter.
 ///
 /// Unreserved characters and `[ ] / : & + $` stay raw, every other byte of the UTF-8 text becomes `%HH` in upper
 /// case. The same input gives the same bytes always, since push servers compare bytes (RFC 8599 section 4.1).

@@ -212,7 +212,7 @@ impl Unread {
     }
 }
 
-/// A head with what is no UTF-8 replaced in it.
+/// A head in which bytes that are not UTF-8 are replaced.
 fn replaced(bytes: &[u8], start: usize, fields: &[Field]) -> (String, usize, Vec<Field>) {
     let lossy = |(from, to): (u32, u32)| String::from_utf8_lossy(&bytes[from as usize..to as usize]);
     let mut text = String::from_utf8_lossy(&bytes[..start]).into_owned();

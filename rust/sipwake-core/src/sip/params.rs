@@ -56,9 +56,9 @@ impl Params {
 
     /// Adds a parameter at the end.
     ///
-    /// A value that can stand as it is (a token, a host, an escaped URI value, a quoted-string) is written as it
-    /// is. Any other is escaped like [`escape_paramchar`] does, so that no separator leaves through a value. A
-    /// quoted-string has no place in a URI: there, escape the value first.
+    /// A value that needs no change (a token, a host, an escaped URI value, a quoted-string) is written as it is. Any
+    /// other is escaped like [`escape_paramchar`] does, so that no separator leaves through a value. A quoted-string
+    /// has no place in a URI: there, escape the value first.
     pub fn push(&mut self, name: &str, value: Option<&str>) {
         self.0.push(';');
         push_safe(&mut self.0, name);

@@ -20,8 +20,8 @@ pub struct Via<'a> {
 }
 
 impl<'a> Via<'a> {
-    /// Reads one Via value of SIP/2.0. White space may stand around the slashes and the colon; an IPv6 address may
-    /// lack its brackets.
+    /// Reads one Via value of SIP/2.0. White space may be around the slashes and the colon; an IPv6 address may lack
+    /// its brackets.
     //
     // via-parm       =  sent-protocol LWS sent-by *( SEMI via-params )
     // sent-protocol  =  protocol-name SLASH protocol-version SLASH transport

@@ -1,6 +1,6 @@
 //! What the user wants of pushes.
 //!
-//! Who does not want to be disturbed is registered anyway: the push binding is taken back, and late pushes are silent.
+//! With do not disturb the account stays registered, the push binding is removed, and late pushes are silent.
 
 use std::time::Duration;
 

@@ -22,7 +22,7 @@ const T2: Duration = Duration::from_secs(4);
 /// Not one of the core's.
 const FLOW: FlowId = FlowId(u64::MAX);
 
-/// Asks a gateway; `None` when it cannot be reached, or says that it cannot serve. Never ends by itself where nothing comes.
+/// Asks a gateway; `None` when it cannot be reached, or says that it cannot serve. Never ends if nothing comes.
 pub(super) async fn ask(
     hop: &Hop,
     aor: &str,

@@ -15,8 +15,8 @@ pub(super) const MAX_ADDRESSES: usize = 16;
 /// SRV targets that are looked up.
 const MAX_TARGETS: usize = 8;
 
-/// The transports that a hop may be reached over, the default first. Only where neither the app nor the URI named one has the
-/// DNS a choice (RFC 3263 section 4.1); it never leads from a secure transport to a clear one.
+/// The transports that a hop may be reached over, the default first. The DNS only chooses if neither the app nor the
+/// URI named one (RFC 3263 section 4.1). It never leads from a secure transport to a clear one.
 pub(super) fn candidates(hop: &Hop) -> &'static [Transport] {
     match hop.transport {
         Transport::Udp if !hop.explicit_transport && cfg!(feature = "tls") => {
@@ -96,7 +96,7 @@ fn addresses_of(resolver: &dyn Resolver, targets: &[Srv]) -> Vec<SocketAddr> {
     addresses
 }
 
-/// Asks on a thread of its own. A resolver that panics has no answer.
+/// Asks on a separate thread. A resolver that panics has no answer.
 fn beside<'scope>(scope: &'scope Scope<'scope, '_>, ask: Box<dyn FnOnce() + Send + 'scope>) {
     scope.spawn(|| drop(catch_unwind(AssertUnwindSafe(ask))));
 }

@@ -1,7 +1,7 @@
 //! From a hop to the addresses to try (RFC 3263).
 //!
-//! The transport is the account's to choose. Where neither it nor a URI names one, NAPTR and SRV records do, and UDP is what
-//! remains without any.
+//! The transport is the account's to choose. If neither it nor a URI names one, NAPTR and SRV records do. Without
+//! records it is UDP.
 
 mod locate;
 mod nat64;
@@ -38,9 +38,9 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(32);
 /// Looks names up. Each call may block. It runs on its own thread, and several run at once. No answer is an empty one;
 /// after ten seconds a server counts as one that cannot be found.
 ///
-/// The system's resolver, which is the default, knows addresses only. A platform with a DNS interface of its own
-/// (`DnsResolver` on Android, `DNSServiceQueryRecord` on Apple's systems, a crate such as hickory on desktops) adds SRV and NAPTR
-/// records:
+/// The system's resolver, which is the default, knows addresses only. A platform with its own DNS interface
+/// (`DnsResolver` on Android, `DNSServiceQueryRecord` on Apple's systems, a crate such as hickory on desktops) adds SRV
+/// and NAPTR records:
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -263,7 +263,8 @@ impl Addresses {
         })
     }
 
-    /// Asks on a thread of its own. There is no answer where the resolver panics, or too many threads wait for it already.
+    /// Asks on a separate thread. There is no answer if the resolver panics, or if too many threads already wait for
+    /// it.
     fn aside<T: Send + 'static>(&self, ask: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
         let (answer, answered) = oneshot::channel();
         let thread = self.looking_up.clone();

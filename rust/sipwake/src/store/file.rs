@@ -12,8 +12,9 @@ const MAX_RECORD: u64 = 4 << 20;
 /// Whoever has this file locked writes.
 const LOCK: &str = "writer.lock";
 
-/// Keeps one file a record, readable by its owner alone. A file is written beside, synced, and renamed, so that after a crash
-/// there is the old record or the new one. It does not encrypt: whoever reads the owner's files reads the records.
+/// Keeps one file a record, readable by its owner alone. A file is written beside, synced, and renamed, so that after a
+/// crash there is the old record or the new one. It does not encrypt: anybody who can read the owner's files can read
+/// the records.
 ///
 /// The first write makes this process the writer, until it ends or has dropped each `FileStore` on the folder that wrote. Writes
 /// of another process are refused with [`StoreFault::NotTheWriter`]; everybody may read. On iOS, which ends an app
@@ -275,7 +276,7 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// Makes sure that nobody else can put files into a folder, nor have another folder taken for it.
+/// Makes sure that nobody else can put files into a folder or replace it.
 fn check(folder: &Path) -> io::Result<()> {
     let known = fs::metadata(folder)?;
     #[cfg(unix)]

@@ -18,8 +18,8 @@ const CONNECT_ALONE: Duration = Duration::from_secs(6);
 /// RFC 8305 section 5: the Connection Attempt Delay.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Connects to the first address that answers. Another one is tried beside it after 250 ms, or as soon as one has failed.
-/// Each that fails is told to `failed`. Returns `None` when all have.
+/// Connects to the first address that answers. Another one is tried beside it after 250 ms, or as soon as one has
+/// failed. `failed` gets each failure. Returns `None` when all have.
 pub(super) async fn connect(
     addresses: &[SocketAddr],
     mut failed: impl FnMut(SocketAddr, FlowError),

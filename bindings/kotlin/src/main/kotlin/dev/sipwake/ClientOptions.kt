@@ -88,7 +88,7 @@ private fun GatewayProbe.toFfi(): FfiProbe = when (this) {
     }
 }
 
-/** Judges servers' certificates instead of the SDK. Pins hold besides. */
+/** Judges servers' certificates instead of the SDK. Pins are checked too. */
 public fun interface ServerTrust {
     /**
      * Judges a chain of certificates, the server's own first, for this server name. If it throws, the server is refused, and the reason is

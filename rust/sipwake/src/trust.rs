@@ -47,7 +47,7 @@ pub enum TrustError {
     #[error("a private key that cannot be used (PKCS#8, PKCS#1 or SEC1, in PEM)")]
     UnusableKey,
     /// The private key belongs to another certificate.
-    #[error("the private key is not that of the certificate")]
+    #[error("the private key does not belong to the certificate")]
     ForeignKey,
     /// Not the SHA-256 of a key.
     #[error("a pin is sha256/ and 44 characters of base64")]

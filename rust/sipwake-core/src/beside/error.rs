@@ -24,10 +24,10 @@ pub enum Error {
     #[error("an answer to a REGISTER whose tags were never taken: ask for them before you send it")]
     NothingAsked,
     /// No REGISTER of this number was written.
-    #[error("no REGISTER of the number {0} was written")]
+    #[error("no REGISTER has the number {0}")]
     NoSuchRegister(u64),
     /// A status is a number from 100 to 699.
-    #[error("{0} is no status of a SIP response: a number from 100 to 699")]
+    #[error("{0} is not a status of a SIP response: a number from 100 to 699")]
     Status(u16),
     /// A header holds a line break that begins no folded line, or another control character.
     #[error(
@@ -35,13 +35,13 @@ pub enum Error {
     )]
     Header(usize),
     /// Together the headers are no message.
-    #[error("the headers are no message: {0}")]
+    #[error("the headers do not make a message: {0}")]
     Unreadable(#[from] ParseError),
     /// A header is missing without which nothing can be decided.
     #[error("the headers lack {0}")]
     Lacks(&'static str),
     /// The Contact is not a SIP URI.
-    #[error("the Contact is no SIP URI")]
+    #[error("the Contact is not a SIP URI")]
     Contact,
     /// No push and no INVITE has announced this call, or it ended more than an hour ago.
     #[error("no such call")]

@@ -60,7 +60,7 @@ pub enum Unusable {
     #[error("the server did not prove that it knows the password (rspauth)")]
     NoServerProof,
     /// The server kept asking: each of three answers met another challenge, the last of which blames no password.
-    #[error("the server answers every answer with another challenge")]
+    #[error("the server sends another challenge after every response")]
     EndlessChallenges,
 }
 

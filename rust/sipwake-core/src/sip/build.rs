@@ -14,19 +14,19 @@ use super::{Message, Method, Params, Via};
 #[non_exhaustive]
 pub enum BuildError {
     /// The method is not a token.
-    #[error("the method is no token")]
+    #[error("the method is not a token")]
     Method,
     /// The Request-URI has no scheme, or holds white space, control characters, quotes or angle brackets.
-    #[error("the Request-URI is none")]
+    #[error("the Request-URI is not a URI")]
     Uri,
     /// The status code is not from 100 to 699, or its reason holds control characters.
-    #[error("the status line is none")]
+    #[error("the status is not a SIP status")]
     Status,
     /// The tag for To is not a token.
-    #[error("the tag for To is no token")]
+    #[error("the tag for To is not a token")]
     Tag,
     /// A header name is not a token.
-    #[error("a header name is no token")]
+    #[error("a header name is not a token")]
     HeaderName,
     /// A header value holds CR, LF, NUL or another control character.
     #[error("{name} must not hold control characters")]

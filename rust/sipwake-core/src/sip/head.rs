@@ -35,7 +35,7 @@ pub enum ParseError {
     #[error("a version other than SIP/2.0")]
     Version,
     /// A Content-Length that is not a number, or two that differ.
-    #[error("a Content-Length that is no number, or two that differ")]
+    #[error("a Content-Length that is not a number, or two that differ")]
     ContentLength,
     /// The body is shorter than Content-Length says.
     #[error("a body shorter than its Content-Length")]

@@ -21,11 +21,11 @@ const CLOCKS: u64 = 30;
 #[derive(Debug, Clone)]
 pub struct Gate {
     users: Vec<User>,
-    /// Who is logged out cannot be known yet.
+    /// It is not known yet who is logged out.
     unknown: bool,
-    /// Though that is unknown: nobody is here who may be disturbed, until then, in seconds since 1970.
+    /// Even so: no user here may be disturbed until this time, in seconds since 1970.
     all_quiet_until: u64,
-    /// Though that is unknown: nobody is here who believes a push that came unsealed.
+    /// Even so: no user here believes a push that is not sealed.
     all_sealed: bool,
     calls: Table,
     past: Option<Arc<Past>>,
@@ -176,7 +176,7 @@ impl Gate {
     /// reported and ends nothing.
     pub fn judge(&self, mut action: PushAction, hints: &Hints, now: Duration) -> PushAction {
         let those = meant(&self.users, &action);
-        // Of a push that names nobody who is known it is not known who would have believed it.
+        // If a push names no known user, nobody knows who would have believed it.
         if is_unbelieved(&those, &action) && (!self.unknown || self.all_sealed || names_one(&those, &action)) {
             action.forget_words(hints);
         }

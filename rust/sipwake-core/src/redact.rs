@@ -23,7 +23,7 @@ impl Secret {
         Self(exact)
     }
 
-    /// Returns the text itself. Whoever calls this answers for where it goes.
+    /// Returns the text itself. The caller of this is responsible for where it goes.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -67,7 +67,7 @@ impl Unsaved {
     pub(crate) fn polled(&mut self, record: Option<&Record>) {
         match (self.asked.take(), &mut self.later) {
             (Some(mut asked), Some(later)) => {
-                // Of each record the last one counts, which holds what was wished before, too.
+                // The last save of each record counts. It also holds earlier commands.
                 let wished = |known: &Asked| known.key == asked.key && known.durability == Durability::Wish;
                 if later.iter().any(wished) {
                     asked.durability = Durability::Wish;

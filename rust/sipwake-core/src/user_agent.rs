@@ -127,7 +127,7 @@ impl UserAgent {
             // The user came back before it could be read, or logged out again.
             if let Some(known) = self.registrations.iter_mut().find(|registration| *registration.key() == key) {
                 known.recall(removal.memory, &mut self.flows, &mut self.outbox, now);
-                // Else a later process would take up what was taken back.
+                // Otherwise a later process would continue what was taken back.
                 known.save(&mut self.outbox, Durability::Wish);
                 self.outbox.save_removals(Durability::Wish);
                 continue;

@@ -281,7 +281,7 @@ pub struct PushAction {
     pub caller_label: Option<String>,
     /// The title that the server suggests for a notification.
     pub title: Option<String>,
-    /// The text that comes along. Of a chat message it is the first part only.
+    /// The text that comes along. For a chat message it is only the first part.
     pub text: Option<String>,
     /// The Call-ID of the call or of the chat's MESSAGE, if the payload has it.
     pub call_id: Option<String>,

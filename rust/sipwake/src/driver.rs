@@ -67,7 +67,7 @@ impl Driver {
                     // An account that was only added has said nothing yet, but a push may already be for it.
                     self.gate.store(Arc::new(self.agent.gate()));
                     if let Some(done) = done {
-                        // Whoever asked may have stopped waiting; the work is done anyway.
+                        // The caller may have stopped waiting; the work is done anyway.
                         let kept = if self.agent.is_durable() { Kept::Durable } else { Kept::NotYetDurable };
                         let _ = done.send(result.map(|()| kept));
                     }
@@ -83,7 +83,7 @@ impl Driver {
         drop((flows, sender));
         // Each flow holds a sender until its socket is closed; what it has to say concerns nobody any more.
         while happenings.recv().await.is_some() {}
-        // Whoever waits for the end may open the store at once.
+        // The caller who waits for the end may open the store at once.
         let Self { running, store, .. } = self;
         drop(store);
         drop(running);

@@ -1,4 +1,4 @@
-//! Who registers where: parsed once, always valid afterwards.
+//! Accounts: parsed once, always valid afterwards.
 
 mod hop;
 

@@ -253,7 +253,7 @@ impl Exchanges {
         Ok(first.or_else(|| self.current(account)).map_or(Found::Unasked, Found::At))
     }
 
-    /// Of an answer to a REGISTER with this CSeq nothing more is expected.
+    /// No further response to a REGISTER with this CSeq is expected.
     fn note_answered(&mut self, account: &AccountKey, id: Option<(&str, u32)>) {
         let Some((call_id, cseq)) = id else { return };
         let answered = &mut self.stack(account).answered;
@@ -429,7 +429,7 @@ impl Companion {
             next.before = exchange.before;
             next.before.push(exchange.register.number);
             if !changed && exchange.taken {
-                // Whoever took the tags has those of the next one.
+                // Anybody who took the tags has those of the next one.
                 self.exchanges.take(index);
             }
         }

@@ -45,7 +45,7 @@ impl Registrant {
         }
     }
 
-    /// What stands for us in Via: our address or, where nobody could connect to it, a name that goes nowhere (RFC 7118 5.1).
+    /// Our host in Via: our address or, if nobody can connect to it, a name that leads nowhere (RFC 7118 section 5.1).
     pub(super) fn sent_by(&self, up: &Up) -> String {
         if up.transport.is_websocket() {
             return format!("{}.invalid", self.memory.from_tag);

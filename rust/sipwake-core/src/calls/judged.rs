@@ -22,7 +22,7 @@ pub(crate) struct Judged {
     pub(crate) at: Duration,
 }
 
-/// Where gates tell what they judged. Nobody waits for anybody: a push is judged on whatever thread it came.
+/// Where gates tell what they judged. Nothing waits: a push is judged on its own thread.
 #[derive(Debug, Clone)]
 pub(crate) struct Notes {
     to: Sender<Judged>,

@@ -655,7 +655,7 @@ impl Calls {
     /// The session that a request belongs to. A BYE whose To was cut off is taken on the registrar's flow alone, and where
     /// it fits one.
     fn session_of(&self, way: Way, request: &Message) -> Option<usize> {
-        // Whoever comes past the registrar is heard in the dialogs alone that may come so.
+        // A request that does not come from the registrar counts only in dialogs that allow this.
         let heard = |session: &Session| way.to.is_none() || session.is_in_the_clear();
         let exact = self.sessions.iter().position(|session| session.dialog.has(request) && heard(session));
         exact.or_else(|| {

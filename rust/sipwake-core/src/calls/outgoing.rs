@@ -118,7 +118,7 @@ impl Calls {
             builder = builder.body(&body.content_type, &body.body);
         }
         let Ok(bytes) = builder.finish() else {
-            // What the caller gave for a dialog cannot be written: there is nobody to talk to.
+            // What the caller gave for a dialog cannot be written, so there is no peer.
             log::warn!("a {method} cannot be built");
             return;
         };

@@ -14,8 +14,8 @@ use crate::account::AccountKey;
 use crate::clock::Now;
 use crate::snapshot::{Damage, open, seal};
 
-/// Ended calls that are remembered. Of what only pushes spoke of, the one that ended first goes first: anybody who
-/// learnt the token can send as many of those as they like.
+/// Ended calls that are remembered. Among calls that only pushes named, the one that ended first goes first: anybody
+/// who learnt the token can send as many of these as they like.
 const MAX_PAST: usize = 64;
 /// How long, by the wall clock.
 const REMEMBERED: u64 = 3600;

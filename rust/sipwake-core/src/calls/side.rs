@@ -84,8 +84,8 @@ impl Side {
         self.callers.contradict(&other.callers)
     }
 
-    /// Whether it tells of which call it is, beside another one that it may belong to. Who withholds the caller's name means
-    /// to: there another id is another call, even where the gateway was not seen to keep ids.
+    /// Whether it tells of which call it is, beside another one that it may belong to. A caller who withholds their
+    /// name does it on purpose. Then another id is another call, even if the gateway was not seen to keep ids.
     pub(super) fn tells(&self, keeps_ids: bool, told_apart: bool) -> bool {
         self.names_caller()
             || (self.identity.call_id.is_some() && keeps_ids)

@@ -22,8 +22,8 @@ const MAX_A_MINUTE: u32 = 64;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Calls at once whose INVITE is here.
 const MAX_CALLS: usize = 128;
-/// Ended calls remembered. Of what only pushes spoke of, the one that ended first goes first: anybody who learnt the
-/// token can send as many of those as they like.
+/// Ended calls remembered. Among calls that only pushes named, the one that ended first goes first: anybody who learnt
+/// the token can send as many of these as they like.
 pub(crate) const MAX_TOMBSTONES: usize = 128;
 /// How long an ended call is remembered: pushes have been seen to come many minutes late.
 pub(crate) const TOMBSTONE: Duration = Duration::from_secs(3600);

@@ -34,7 +34,8 @@ impl Challenged {
         if account.ignores_challenges_in_calls() {
             return false;
         }
-        // Whoever we talk to may ask: nobody gets an answer that is easier to crack than what the registrar gets.
+        // Everybody we talk to can send a challenge. Nobody gets a response that is easier to crack than the
+        // registrar's.
         let vouched: Vec<Challenge> =
             challenges.iter().filter(|challenge| registrars.vouches_for(challenge)).cloned().collect();
         let challenges = vouched.as_slice();

@@ -42,7 +42,7 @@ pub struct PushAction {
     pub display_name: Option<String>,
     /// The title that the server suggests for a notification.
     pub title: Option<String>,
-    /// The text that comes along. Of a chat message it is the first part only.
+    /// The text that comes along. For a chat message it is only the first part.
     pub text: Option<String>,
     /// What identifies this call, or the cancelled one. `call_id` of a chat is that of its MESSAGE.
     pub identity: CallIdentity,

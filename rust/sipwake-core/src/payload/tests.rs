@@ -436,7 +436,7 @@ fn a_stale_push_is_known_by_its_time_whoever_sent_it_in_whichever_form() {
     }
 }
 
-/// None of these is of a vendor's page: each says the same in another of the ways that JSON and FCM allow.
+/// None of these is from a vendor's page: each says the same in another form that JSON and FCM allow.
 #[test]
 fn vendors_are_known_in_shapes_that_their_pages_do_not_show() {
     use Vendor::{Acrobits, Flexisip, Mizutech, Telnyx, Twilio, Vialer};

@@ -67,8 +67,8 @@ impl Registration {
                 self.queried(code, message, outbox);
             }
             (Purpose::Remove, 404 | 604) => {
-                // Who was never taken and is not known there was never bound. Else it proves little: what pushes may be kept
-                // apart from users, and it may be a proxy that does not know the way.
+                // A user that was never accepted and is not known there was never bound. Otherwise it proves little:
+                // push data may be kept apart from users, and it may be a proxy that does not know the route.
                 let memory = self.who.memory();
                 let never = memory.bound.is_none() && memory.left.is_empty() && !memory.worked && !memory.lost;
                 self.removed = Some(if never { Removed::NeverBound } else { Removed::Accepted });
@@ -303,8 +303,8 @@ fn refresh_after(expires: Duration, verdict: &Verdict) -> Duration {
     expires.saturating_sub(lead).max(expires / 2).max(shortest)
 }
 
-/// The route that the registrar wants for requests, as the last 2xx says (RFC 3608 section 6.1). Of one that cannot be
-/// read as a whole nothing is taken: a part of a way leads elsewhere.
+/// The route that the registrar wants for requests, as the last 2xx says (RFC 3608 section 6.1). If it cannot be read
+/// completely, none of it is used: a part of a route leads elsewhere.
 ///
 /// ```abnf
 /// Service-Route = "Service-Route" HCOLON sr-value *( COMMA sr-value)

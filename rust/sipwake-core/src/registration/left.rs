@@ -1,8 +1,8 @@
 //! Takes the bindings back from the gateways that were left, beside the registration at the one in use.
 //!
 //! Which gateways these are survives the process, and the log-out waits for them. They are asked one after the other,
-//! the last one first, in three rounds. Each move begins the rounds again. Of one that was down each time the binding
-//! expires by itself, unless a later process comes first. A log-out continues every hour, until it is given up. At most
+//! the last one first, in three rounds. Each move begins the rounds again. At one that was down each time, the binding
+//! ends by itself, unless a later process comes first. A log-out continues every hour, until it is given up. At most
 //! [`MAX_LEFT`] are remembered.
 
 use std::time::Duration;

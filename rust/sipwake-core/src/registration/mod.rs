@@ -271,7 +271,7 @@ impl Registration {
         self.life == Life::Finished
     }
 
-    /// The log-out ends like this. Of several gateways, what is known the least counts.
+    /// The log-out ends like this. With several gateways, the weakest result counts.
     pub(crate) fn finish(&mut self, how: Removed) {
         self.life = Life::Finished;
         self.removed = Some(how);

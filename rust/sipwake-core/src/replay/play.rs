@@ -111,7 +111,7 @@ impl Recording {
     fn compare(&self, replayed: &[Noted]) -> Option<Difference> {
         let line = self.lines.len() + 2;
         let (recorded, replayed) = (renamed(&self.end.decisions), renamed(replayed));
-        // Of many decisions the oldest are gone, in the recorded process sooner than here.
+        // If there are many decisions, the oldest are gone, in the recorded process sooner than here.
         let skipped = replayed.len().saturating_sub(recorded.len());
         let whole = self.end.decisions.first().is_some_and(|noted| noted.code == 100);
         if recorded.len() != replayed.len() && (whole || recorded.len() > replayed.len()) {

@@ -227,8 +227,7 @@ impl Builder {
         self.0.text.push_str("\r\n");
     }
 
-    /// Copies a received value. Of control characters only those are refused that could end a line: others may be
-    /// quoted-pairs.
+    /// Copies a received value. Only control characters that could end a line are refused: others may be quoted-pairs.
     fn copy(&mut self, name: &'static str, value: &str, joint: &str, tail: &str) {
         if memchr::memchr3(b'\r', b'\n', 0, value.as_bytes()).is_some() {
             self.fail(BuildError::HeaderValue { name: name.to_owned() });

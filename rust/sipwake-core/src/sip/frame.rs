@@ -2,7 +2,7 @@
 
 use super::head::{Head, MAX_MESSAGE, ParseError, max_line, next_line};
 
-/// The most bytes that a framer holds. Who takes the frames out after every push never meets it.
+/// The most bytes that a framer holds. It never happens if you take the frames out after every push.
 const MAX_BUFFERED: usize = 4 * MAX_MESSAGE;
 /// What an idle framer may keep allocated.
 const IDLE_CAPACITY: usize = 2048;

@@ -51,7 +51,7 @@ pub(crate) struct Memory {
     pub(crate) separate_removal: bool,
     /// The port of the Contact, to be used again so that it stays the same.
     pub(crate) local_port: Option<u16>,
-    /// Nobody has registered, something was only asked: the binding that the question makes is removed, and no other made.
+    /// The account is not registered and only sent a query: the binding of the query is removed, and no other is made.
     #[serde(default)]
     pub(crate) asked_only: bool,
     /// Wall time, in seconds since 1970, at which the server last answered 555 to RFC 8599.
@@ -93,7 +93,7 @@ impl Memory {
         self.realm = self.realm.take().filter(|_| self.realm_pinned);
     }
 
-    /// What is left when the record cannot be read: a server may hold something, nobody knows what.
+    /// What is left if the record cannot be read: a server may hold something unknown.
     pub(crate) fn lost(random: &mut Random) -> Self {
         Self { cseq_reserved: 1, lost: true, ..Self::fresh(random) }
     }

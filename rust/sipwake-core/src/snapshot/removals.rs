@@ -224,13 +224,13 @@ pub(crate) struct Heeded {
     pub(crate) name: String,
     /// Wall time, in seconds since 1970, until which the user does not want to be disturbed; 0: may be.
     pub(crate) until: u64,
-    /// Nobody is here who may be disturbed: a push that names nobody is for one of those who may not.
+    /// No user here may be disturbed, so a push that names nobody is for one of them.
     #[serde(default)]
     pub(crate) alone: bool,
     /// Believes no word of a push that came unsealed.
     #[serde(default)]
     pub(crate) sealed: bool,
-    /// Nobody is here who would: of a push that names nobody no word is believed either.
+    /// No user here would, so a push that names nobody is not believed either.
     #[serde(default)]
     pub(crate) sealed_alone: bool,
 }

@@ -269,7 +269,7 @@ impl Addresses {
         let (answer, answered) = oneshot::channel();
         let thread = self.looking_up.clone();
         let work: Box<dyn FnOnce() + Send> = Box::new(move || {
-            // Nobody may wait any more.
+            // The caller may have stopped waiting.
             let _ = answer.send(ask());
             drop(thread);
         });

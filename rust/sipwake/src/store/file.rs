@@ -9,7 +9,7 @@ use super::{StateStore, StoreError, StoreFault};
 
 /// What a record's file may hold. The core reads no longer record.
 const MAX_RECORD: u64 = 4 << 20;
-/// Whoever has this file locked writes.
+/// The process that has locked this file may write.
 const LOCK: &str = "writer.lock";
 
 /// Keeps one file a record, readable by its owner alone. A file is written beside, synced, and renamed, so that after a

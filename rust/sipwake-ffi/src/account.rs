@@ -224,6 +224,26 @@ impl From<Credentials> for sipwake::Credentials {
     }
 }
 
+impl From<sipwake::Credentials> for Credentials {
+    fn from(credentials: sipwake::Credentials) -> Self {
+        match credentials {
+            sipwake::Credentials::Password(password) => Self::Password { password: password.expose().to_owned() },
+            sipwake::Credentials::Ha1(hashes) => Self::Hashes { hashes: hashes.into_iter().map(Into::into).collect() },
+        }
+    }
+}
+
+impl From<core::digest::RealmHa1> for RealmHa1 {
+    fn from(known: core::digest::RealmHa1) -> Self {
+        let algorithm = match known.algorithm {
+            Algorithm::Md5 | Algorithm::Md5Sess => DigestAlgorithm::Md5,
+            Algorithm::Sha256 | Algorithm::Sha256Sess => DigestAlgorithm::Sha256,
+            Algorithm::Sha512_256 | Algorithm::Sha512_256Sess => DigestAlgorithm::Sha512Slash256,
+        };
+        Self { realm: known.realm, algorithm, ha1: known.ha1.expose().to_owned() }
+    }
+}
+
 impl From<RealmHa1> for core::digest::RealmHa1 {
     fn from(known: RealmHa1) -> Self {
         Self { realm: known.realm, algorithm: known.algorithm.into(), ha1: Secret::new(known.ha1) }

@@ -360,6 +360,24 @@ impl From<sipwake::Ended> for EndReason {
     }
 }
 
+impl EndReason {
+    /// The same for the client, with the status of a call that failed.
+    pub(crate) fn with(self, status: Option<u16>) -> sipwake::Ended {
+        match self {
+            Self::Cancelled => sipwake::Ended::Cancelled,
+            Self::AnsweredElsewhere => sipwake::Ended::AnsweredElsewhere,
+            Self::DeclinedElsewhere => sipwake::Ended::DeclinedElsewhere,
+            Self::Declined => sipwake::Ended::Declined,
+            Self::HungUpByCaller => sipwake::Ended::HungUpByCaller,
+            Self::HungUp => sipwake::Ended::HungUp,
+            Self::Missed => sipwake::Ended::Missed,
+            Self::Unanswered => sipwake::Ended::Unanswered,
+            Self::LoggedOut => sipwake::Ended::LoggedOut,
+            Self::Failed | Self::Other => sipwake::Ended::Failed(status.unwrap_or(500)),
+        }
+    }
+}
+
 impl From<Now> for Moment {
     fn from(now: Now) -> Self {
         Self { wall_ms: milliseconds(now.wall), boot_ms: milliseconds(now.boot) }
@@ -398,9 +416,11 @@ mod tests {
         ];
         for (how, reason) in ends {
             assert_eq!(CallChange::from(sipwake::CallChange::Ended(how)), CallChange::Ended { reason, status: None });
+            assert_eq!(reason.with(None), how);
         }
         let failed = CallChange::from(sipwake::CallChange::Ended(Ended::Failed(488)));
         assert_eq!(failed, CallChange::Ended { reason: EndReason::Failed, status: Some(488) });
+        assert_eq!(EndReason::Failed.with(Some(488)), Ended::Failed(488));
     }
 
     #[test]

@@ -373,12 +373,12 @@ impl SipWakeClient {
     }
 }
 
-fn key(account: &str) -> Result<AccountKey, SipWakeError> {
+pub(crate) fn key(account: &str) -> Result<AccountKey, SipWakeError> {
     AccountKey::parse(account)
         .ok_or_else(|| sipwake::Error::NoSuchAccount(sipwake::core::user_agent::NoSuchAccount).into())
 }
 
-fn uuid(call: &str) -> Result<Uuid, SipWakeError> {
+pub(crate) fn uuid(call: &str) -> Result<Uuid, SipWakeError> {
     Uuid::try_parse(call).map_err(|_| sipwake::Error::NoSuchCall.into())
 }
 
@@ -399,4 +399,4 @@ fn tell(runtime: &Handle, mut events: Events, listener: &dyn EventListener, fail
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

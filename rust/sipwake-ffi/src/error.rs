@@ -1,5 +1,6 @@
 //! What apps get when something cannot be done: a kind that stays the same, and a reason to read.
 
+use sipwake::core::beside;
 use sipwake::{Error, FieldError};
 
 /// Why a call failed. The variant is stable and made to be branched on; `reason` is for developers and logs.
@@ -29,6 +30,12 @@ pub enum SipWakeError {
     /// No call with that id is announced or ringing.
     #[error("{reason}")]
     NoSuchCall {
+        /// In words.
+        reason: String,
+    },
+    /// No REGISTER of that number was written, the tags of none were taken, or nothing is left to be sent.
+    #[error("{reason}")]
+    NoSuchRegister {
         /// In words.
         reason: String,
     },
@@ -70,6 +77,28 @@ impl From<Error> for SipWakeError {
             #[cfg(feature = "sealed")]
             Error::Key(error) => Self::InvalidField { field: "key".to_owned(), reason: error.to_string() },
             Error::ShutDown => Self::ShutDown { reason },
+            _ => Self::Unavailable { reason },
+        }
+    }
+}
+
+impl From<beside::Error> for SipWakeError {
+    fn from(error: beside::Error) -> Self {
+        let reason = error.to_string();
+        let refused = |field: &str| Self::InvalidField { field: field.to_owned(), reason: reason.clone() };
+        match error {
+            beside::Error::Field(error) => error.into(),
+            beside::Error::NoSuchAccount => Self::NoSuchAccount { reason },
+            beside::Error::NoPush => Self::NoPush { reason },
+            beside::Error::NothingToSend | beside::Error::NothingAsked | beside::Error::NoSuchRegister(_) => {
+                Self::NoSuchRegister { reason }
+            }
+            beside::Error::Status(_) => refused("status"),
+            beside::Error::Header(_) | beside::Error::Unreadable(_) | beside::Error::Lacks(_) => refused("headers"),
+            beside::Error::Contact => refused("contact"),
+            beside::Error::NoSuchCall | beside::Error::NotInvited | beside::Error::Answered | beside::Error::Over => {
+                Self::NoSuchCall { reason }
+            }
             _ => Self::Unavailable { reason },
         }
     }

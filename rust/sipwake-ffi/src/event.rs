@@ -349,7 +349,7 @@ impl From<sipwake::Event> for Event {
     }
 }
 
-fn kind(failure: &Failure) -> FailureKind {
+pub(crate) fn kind(failure: &Failure) -> FailureKind {
     match failure {
         Failure::WrongCredentials => FailureKind::WrongCredentials,
         Failure::Unanswerable(_) => FailureKind::UnanswerableChallenge,
@@ -363,7 +363,7 @@ fn kind(failure: &Failure) -> FailureKind {
     }
 }
 
-fn status(failure: &Failure) -> Option<u16> {
+pub(crate) fn status(failure: &Failure) -> Option<u16> {
     match failure {
         Failure::Refused { code, .. } | Failure::Answered { code, .. } => Some(*code),
         _ => None,

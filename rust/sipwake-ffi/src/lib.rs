@@ -5,6 +5,7 @@
 //! a bug in here reaches Swift as an error and not as the end of the app.
 
 mod account;
+mod beside;
 mod call;
 mod client;
 mod companion;
@@ -32,6 +33,10 @@ uniffi::setup_scaffolding!();
 
 pub use account::{
     AccountConfig, AccountSetup, Credentials, DigestAlgorithm, RealmHa1, Transport, UpperServer, account_id,
+};
+pub use beside::{
+    CompanionAnswer, CompanionInvite, CompanionListener, CompanionNext, CompanionRegister, CompanionTold,
+    PendingLogOut, RegisterResponse, SipWakeCompanion,
 };
 pub use call::{
     CallChange, CallPolicy, CallRequest, CallTimes, Caller, DeclineHow, EndReason, HangUp, Moment, RequestKind,

@@ -2,6 +2,7 @@
 
 use sipwake::Client;
 
+use crate::beside::SipWakeCompanion;
 use crate::client::SipWakeClient;
 use crate::error::SipWakeError;
 
@@ -55,6 +56,17 @@ impl SipWakeClient {
     /// As `push_key`.
     pub async fn forget_push_key(&self, id: String) -> Result<bool, SipWakeError> {
         self.with_keys(move |client| client.forget_push_key(&id)).await
+    }
+}
+
+#[uniffi::export]
+impl SipWakeCompanion {
+    /// Returns the public part of this phone's key for sealed pushes, which is made and stored at the first call.
+    ///
+    /// # Errors
+    /// `Store` while the store is shut or fails; `ShutDown`.
+    pub fn push_key(&self) -> Result<PushKey, SipWakeError> {
+        self.with(|companion| Ok(companion.push_key()?.into()))
     }
 }
 

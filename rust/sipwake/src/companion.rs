@@ -12,6 +12,7 @@ use sipwake_core::push::{Push, PushConfig};
 use sipwake_core::snapshot::{CALLS, Durability, RECORD, REMOVALS, Record, binding_key};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::client::TokenUpdate;
 use crate::clock::{fill_random, now};
 #[cfg(feature = "sealed")]
 use crate::error::Error;
@@ -106,11 +107,27 @@ impl Companion {
     /// # Errors
     /// [`beside::Error`] for an unknown account, one without push settings, or a text that is not a token.
     pub fn set_token(&mut self, account: &AccountKey, token: &str) -> Result<Kept, beside::Error> {
-        let push = self.core.push_settings(account)?.ok_or(beside::Error::NoPush)?;
-        if let Some(token) = push.parse_token(Some(token), None)? {
-            self.with(|core, now| core.set_token(account, token, now))?;
-        }
+        self.set_tokens(account, Some(token), None)?;
         Ok(self.kept())
+    }
+
+    /// Takes PushKit's token and the one for alerts.
+    ///
+    /// # Errors
+    /// As [`set_token`](Self::set_token).
+    pub fn set_tokens(
+        &mut self,
+        account: &AccountKey,
+        call: Option<&str>,
+        alert: Option<&str>,
+    ) -> Result<TokenUpdate, beside::Error> {
+        let push = self.core.push_settings(account)?.ok_or(beside::Error::NoPush)?;
+        let Some(token) = push.parse_token(call, alert)? else { return Ok(TokenUpdate::Ignored) };
+        self.with(|core, now| core.set_token(account, token, now))?;
+        Ok(match self.kept() {
+            Kept::Durable => TokenUpdate::Taken,
+            Kept::NotYetDurable => TokenUpdate::NotYetDurable,
+        })
     }
 
     /// Returns what the other stack's next REGISTER must say. Everything that it depends on is stored first.

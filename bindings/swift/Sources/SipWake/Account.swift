@@ -212,6 +212,13 @@ extension Transport {
 }
 
 extension Credentials {
+    init(_ credentials: SipWakeFFI.Credentials) {
+        switch credentials {
+        case .password(let password): self = .password(password: password)
+        case .hashes(let hashes): self = .hashes(hashes: hashes.map(RealmHa1.init))
+        }
+    }
+
     fileprivate var foreign: SipWakeFFI.Credentials {
         switch self {
         case .password(let password): .password(password: password)
@@ -221,6 +228,14 @@ extension Credentials {
 }
 
 extension DigestAlgorithm {
+    fileprivate init(_ algorithm: SipWakeFFI.DigestAlgorithm) {
+        switch algorithm {
+        case .md5: self = .md5
+        case .sha256: self = .sha256
+        case .sha512Slash256: self = .sha512Slash256
+        }
+    }
+
     fileprivate var foreign: SipWakeFFI.DigestAlgorithm {
         switch self {
         case .md5: .md5
@@ -231,6 +246,10 @@ extension DigestAlgorithm {
 }
 
 extension RealmHa1 {
+    fileprivate init(_ known: SipWakeFFI.RealmHa1) {
+        self.init(realm: known.realm, algorithm: DigestAlgorithm(known.algorithm), ha1: known.ha1)
+    }
+
     fileprivate var foreign: SipWakeFFI.RealmHa1 {
         SipWakeFFI.RealmHa1(realm: realm, algorithm: algorithm.foreign, ha1: ha1)
     }

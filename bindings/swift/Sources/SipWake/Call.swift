@@ -272,7 +272,23 @@ extension CallRequest {
 }
 
 extension EndReason {
-    fileprivate init(_ reason: SipWakeFFI.EndReason) {
+    var foreign: SipWakeFFI.EndReason {
+        switch self {
+        case .cancelled: .cancelled
+        case .answeredElsewhere: .answeredElsewhere
+        case .declinedElsewhere: .declinedElsewhere
+        case .declined: .declined
+        case .hungUpByCaller: .hungUpByCaller
+        case .hungUp: .hungUp
+        case .failed: .failed
+        case .missed: .missed
+        case .unanswered: .unanswered
+        case .loggedOut: .loggedOut
+        default: .other
+        }
+    }
+
+    init(_ reason: SipWakeFFI.EndReason) {
         switch reason {
         case .cancelled: self = .cancelled
         case .answeredElsewhere: self = .answeredElsewhere

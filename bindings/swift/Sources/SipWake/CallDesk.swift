@@ -110,9 +110,16 @@ public enum CallCommand: Hashable, Sendable {
     case group(with: UUID?)
 }
 
-/// The app's media engine, as far as calls need one.
+/// What carries out what the user wants of a call besides answering and ending it: the app's media engine, or its other SIP stack.
 @MainActor
-public protocol CallMedia: AnyObject {
+public protocol CallControls: AnyObject {
+    /// Does what the user wants of a call; returns whether it is done.
+    func perform(_ command: CallCommand, on call: UUID) async -> Bool
+}
+
+/// The app's media engine, as far as a client's calls need one.
+@MainActor
+public protocol CallMedia: CallControls {
     /// Returns our session description: the answer to the caller's offer or, if there is none, our offer. If it throws, the call ends with
     /// 488.
     func answer(_ call: UUID, to offer: SessionDescription?) async throws -> SessionDescription
@@ -122,8 +129,6 @@ public protocol CallMedia: AnyObject {
     func renegotiate(_ call: UUID, offer: SessionDescription?) async -> SessionDescription?
     /// The caller answered the offer that `renegotiate` gave.
     func renegotiated(_ call: UUID, answer: SessionDescription)
-    /// Does what the user wants, and returns whether it is done.
-    func perform(_ command: CallCommand, on call: UUID) async -> Bool
     /// The call is over.
     func ended(_ call: UUID, _ reason: EndReason)
 }
@@ -134,15 +139,18 @@ extension CallMedia {
     public func perform(_ command: CallCommand, on call: UUID) async -> Bool { false }
 }
 
-/// Brings together a client's calls, what shows them to the user, and the app's media engine. `CallKitBridge` is this with CallKit.
+/// Brings together a client's calls, what shows them to the user, and the app's media engine; or those of a companion, and the app's other
+/// SIP stack. `CallKitBridge` is this with CallKit.
 @MainActor
 public final class CallDesk: CallReporter {
     /// An action is settled at least so long before the system stops waiting for it.
     static let margin: TimeInterval = 1
 
-    private let client: SipWakeClient
+    private let client: any PushTaker
     private let screen: any CallScreen
-    private let media: any CallMedia
+    private let controls: any CallControls
+    /// A client's calls want session descriptions; another stack has its own.
+    private let sessions: (client: SipWakeClient, media: any CallMedia)?
     private let policy: AnswerPolicy
     /// What is on the screen.
     private var shown: [UUID: ShownCall] = [:]
@@ -155,10 +163,27 @@ public final class CallDesk: CallReporter {
     private var followed: [UUID: CallChange] = [:]
 
     /// Shows the client's calls, those that are not over first, until the client ends.
-    public init(_ client: SipWakeClient, screen: any CallScreen, media: any CallMedia, answering policy: AnswerPolicy = .answerable) {
+    public convenience init(
+        _ client: SipWakeClient, screen: any CallScreen, media: any CallMedia, answering policy: AnswerPolicy = .answerable
+    ) {
+        self.init(client, screen: screen, controls: media, sessions: (client, media), answering: policy)
+    }
+
+    /// Shows the calls of the companion's stack, which does what the user wants of them.
+    public convenience init(
+        _ companion: SipWakeCompanion, screen: any CallScreen, controls: any CallControls, answering policy: AnswerPolicy = .answerable
+    ) {
+        self.init(companion, screen: screen, controls: controls, sessions: nil, answering: policy)
+    }
+
+    private init(
+        _ client: any PushTaker, screen: any CallScreen, controls: any CallControls,
+        sessions: (client: SipWakeClient, media: any CallMedia)?, answering policy: AnswerPolicy
+    ) {
         self.client = client
         self.screen = screen
-        self.media = media
+        self.controls = controls
+        self.sessions = sessions
         self.policy = policy
         let (calls, events) = client.follow()
         for call in calls { follow(call.id, call.change) }
@@ -231,8 +256,8 @@ public final class CallDesk: CallReporter {
 
     /// The user wants something else of a call: the media engine does it or the action fails.
     public func userWants(_ command: CallCommand, of call: UUID, _ action: any CallScreenAction) {
-        Task { [media] in
-            if await media.perform(command, on: call) { action.fulfill() } else { action.fail() }
+        Task { [controls] in
+            if await controls.perform(command, on: call) { action.fulfill() } else { action.fail() }
         }
     }
 
@@ -323,16 +348,17 @@ public final class CallDesk: CallReporter {
             accept(uuid, offer)
         case .connected(let answer):
             settle(uuid)
-            media.connected(uuid, answer: answer)
+            sessions?.media.connected(uuid, answer: answer)
         case .offered(let offer):
-            Task { [client, media] in
+            guard let (client, media) = sessions else { return }
+            Task {
                 let ours = await media.renegotiate(uuid, offer: offer)
                 do { try await client.respond(toOfferOf: uuid, with: ours) } catch { tell("respond to an offer", error) }
             }
         case .ended(let reason, _):
             end(uuid, reason)
         case .answered(let answer):
-            media.renegotiated(uuid, answer: answer)
+            sessions?.media.renegotiated(uuid, answer: answer)
         case .asked, .hangUpReason, .other:
             break
         }
@@ -343,7 +369,7 @@ public final class CallDesk: CallReporter {
         ending.remove(uuid)
         followed[uuid] = nil
         if shown.removeValue(forKey: uuid) != nil { screen.end(uuid, reason) }
-        media.ended(uuid, reason)
+        sessions?.media.ended(uuid, reason)
     }
 
     /// Events were lost: what is over leaves the screen, and what became of the other calls meanwhile is followed. Returns the events
@@ -357,8 +383,10 @@ public final class CallDesk: CallReporter {
         return events
     }
 
+    /// A companion has its stack accept.
     private func accept(_ uuid: UUID, _ offer: SessionDescription?) {
-        Task { [client, media] in
+        guard let (client, media) = sessions else { return }
+        Task {
             do {
                 try await client.accept(uuid, with: try await media.answer(uuid, to: offer))
             } catch {

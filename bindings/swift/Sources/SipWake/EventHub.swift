@@ -115,3 +115,69 @@ final class EventHub: @unchecked Sendable {
         return waiting
     }
 }
+
+extension EventHub {
+    /// The longest that a push or a log-out holds the process: iOS gives some 30 seconds.
+    private static let longestHold = Duration.seconds(25)
+
+    func stream(_ reader: Reader) -> AsyncStream<SipWakeEvent> {
+        AsyncStream {
+            await self.next(reader)
+        } onCancel: {
+            self.cancel(reader)
+        }
+    }
+
+    /// Returns the calls that are not over, and a stream of all events from that moment on.
+    func follow() -> (calls: [CallUpdate], events: AsyncStream<SipWakeEvent>) {
+        let (reader, calls) = reader(replaying: 0)
+        return (calls, stream(reader))
+    }
+
+    /// Keeps the process running until what a push asked for is under way.
+    func hold(_ backgroundTime: (any BackgroundTime)?, for action: PushAction) {
+        switch action.kind {
+        case .incomingCall, .refreshBinding, .chat:
+            hold(backgroundTime, "sipwake push") { action.isSettled(by: $0) }
+        case .cancel, .custom, .ignore:
+            break
+        }
+    }
+
+    /// Keeps the process running until an event settles the matter, but not for long. Asks the system from a task of its own:
+    /// who judges a push does not wait for it.
+    func hold(
+        _ backgroundTime: (any BackgroundTime)?, _ name: String, until settled: @escaping @Sendable (SipWakeEvent) -> Bool
+    ) {
+        guard let backgroundTime else { return }
+        let reader = reader(replaying: 0).0
+        Task(priority: .userInitiated) {
+            let end = backgroundTime.begin(name)
+            let clock = Task {
+                try? await Task.sleep(for: Self.longestHold)
+                self.cancel(reader)
+            }
+            while let event = await self.next(reader), !settled(event) {}
+            clock.cancel()
+            end()
+        }
+    }
+}
+
+extension PushAction {
+    /// Whether what the push asked for is under way without help of the system: a call rings or is over, a binding is renewed or
+    /// waits for another try.
+    fileprivate func isSettled(by event: SipWakeEvent) -> Bool {
+        switch (kind, event) {
+        case (.incomingCall, .call(let update)) where update.id == uuid:
+            switch update.change {
+            case .ringing, .answerWanted, .connected, .ended: true
+            default: false
+            }
+        // Without content it may be a call all the same, whose INVITE comes after the REGISTER.
+        case (.refreshBinding, .registered), (.refreshBinding, .registrationFailed): problem == nil
+        case (.refreshBinding, .call), (.chat, .chatMessage): true
+        default: false
+        }
+    }
+}

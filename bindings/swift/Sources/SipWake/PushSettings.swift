@@ -113,8 +113,12 @@ public struct PushConfig: Hashable, Sendable {
             provider: provider.foreign, package: package, dialects: dialects?.map(\.foreign),
             environment: environment?.foreign, teamId: teamID, pnParam: pnParam, wakesItself: wakesItself,
             removal: removal?.foreign, pushCalls: pushCalls, pushMessages: pushMessages,
-            linphoneParams: linphoneParams.map { SipWakeFFI.NamedValue(name: $0.name, value: $0.value) })
+            linphoneParams: linphoneParams.map(\.foreign))
     }
+}
+
+extension NamedValue {
+    var foreign: SipWakeFFI.NamedValue { SipWakeFFI.NamedValue(name: name, value: value) }
 }
 
 extension Provider {

@@ -5,10 +5,7 @@ import SipWakeFFI
 ///
 /// When a call returns, the command is stored and under way. The result comes as an event. A cancelled task stops waiting at once and gets
 /// `CancellationError`. sipwake still does what it asked for.
-public final class SipWakeClient: Sendable {
-    /// The longest that a push or a log-out holds the process: iOS gives some 30 seconds.
-    static let longestHold = Duration.seconds(25)
-
+public final class SipWakeClient: PushTaker {
     private let ffi: SipWakeFFI.SipWakeClient
     private let hub = EventHub()
     private let backgroundTime: (any BackgroundTime)?
@@ -61,47 +58,18 @@ public final class SipWakeClient: Sendable {
     ///
     /// - Parameter count: how many past events at the most.
     public func events(replaying count: Int = .max) -> AsyncStream<SipWakeEvent> {
-        stream(hub.reader(replaying: count).0)
+        hub.stream(hub.reader(replaying: count).0)
     }
 
     /// The calls that are not over, each with its last change and the caller as known now.
     public var calls: [CallUpdate] { hub.calls }
 
-    /// Returns the calls that are not over, and a stream of all events from that moment on.
-    func follow() -> (calls: [CallUpdate], events: AsyncStream<SipWakeEvent>) {
-        let (reader, calls) = hub.reader(replaying: 0)
-        return (calls, stream(reader))
-    }
-
-    private func stream(_ reader: EventHub.Reader) -> AsyncStream<SipWakeEvent> {
-        AsyncStream { [hub] in
-            await hub.next(reader)
-        } onCancel: { [hub] in
-            hub.cancel(reader)
-        }
-    }
+    public func follow() -> (calls: [CallUpdate], events: AsyncStream<SipWakeEvent>) { hub.follow() }
 
     /// Tells every reader about a failure that no caller waits for, as ``SipWakeEvent/failed(_:)``. It is for code between the system's
     /// frameworks and this client.
     public func note(_ failure: Failure) {
         hub.publish(.failed(failure))
-    }
-
-    /// Keeps the process running until an event settles the matter, but not for long. Asks the system from a task of its own:
-    /// who judges a push does not wait for it.
-    private func hold(_ name: String, until settled: @escaping @Sendable (SipWakeEvent) -> Bool) {
-        guard let backgroundTime else { return }
-        let reader = hub.reader(replaying: 0).0
-        Task(priority: .userInitiated) { [hub] in
-            let end = backgroundTime.begin(name)
-            let clock = Task {
-                try? await Task.sleep(for: Self.longestHold)
-                hub.cancel(reader)
-            }
-            while let event = await hub.next(reader), !settled(event) {}
-            clock.cancel()
-            end()
-        }
     }
 
     /// Adds an account, or changes the settings of the one with the same AOR and registrar. It continues with what an earlier process
@@ -208,7 +176,7 @@ public final class SipWakeClient: Sendable {
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     @discardableResult
     public func logOut(_ account: AccountID) async throws -> Kept {
-        hold("sipwake log-out") { if case .loggedOut(account, _) = $0 { true } else { false } }
+        hub.hold(backgroundTime, "sipwake log-out") { if case .loggedOut(account, _) = $0 { true } else { false } }
         return Kept(try await waiting { [ffi] in try await ffi.logOut(account: account.rawValue) })
     }
 
@@ -250,12 +218,7 @@ public final class SipWakeClient: Sendable {
     public func push(json: Data, channel: Channel, hints: PushHints = PushHints()) -> PushAction {
         let judged = try? ffi.push(payload: .json(bytes: json), channel: channel.foreign, hints: hints.foreign)
         let action = judged.map(PushAction.init) ?? readPush(json: json, channel: channel, hints: hints)
-        switch action.kind {
-        case .incomingCall, .refreshBinding, .chat:
-            hold("sipwake push") { action.isSettled(by: $0) }
-        case .cancel, .custom, .ignore:
-            break
-        }
+        hub.hold(backgroundTime, for: action)
         return action
     }
 
@@ -338,21 +301,4 @@ public final class SipWakeClient: Sendable {
 /// Since 1970; what is too far ahead is until further notice.
 private func milliseconds(_ date: Date) -> UInt64 {
     date >= .distantFuture ? .max : UInt64(max(0, date.timeIntervalSince1970 * 1000))
-}
-
-extension PushAction {
-    /// Whether the push needs no further help of the system: a call rings or is over, a binding is renewed or waits for another attempt.
-    fileprivate func isSettled(by event: SipWakeEvent) -> Bool {
-        switch (kind, event) {
-        case (.incomingCall, .call(let update)) where update.id == uuid:
-            switch update.change {
-            case .ringing, .answerWanted, .connected, .ended: true
-            default: false
-            }
-        // Without content it may still be a call, whose INVITE comes after the REGISTER.
-        case (.refreshBinding, .registered), (.refreshBinding, .registrationFailed): problem == nil
-        case (.refreshBinding, .call), (.chat, .chatMessage): true
-        default: false
-        }
-    }
 }

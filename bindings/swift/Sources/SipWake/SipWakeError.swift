@@ -11,6 +11,8 @@ public enum SipWakeError: Error, Equatable, Sendable {
     case noPush(reason: String)
     /// No call with that id is announced or ringing.
     case noSuchCall(reason: String)
+    /// No REGISTER of that number was written, the tags of none were taken, or nothing is left to be sent.
+    case noSuchRegister(reason: String)
     /// The store cannot be read or written now, and this must be stored before it is of use.
     case store(reason: String)
     /// The client has been shut down.
@@ -25,9 +27,8 @@ extension SipWakeError: LocalizedError {
     public var errorDescription: String? {
         switch self {
         case .invalidField(let name, let reason): "\(name): \(reason)"
-        case .noSuchAccount(let reason), .noPush(let reason), .noSuchCall(let reason), .store(let reason),
-            .shutDown(let reason),
-            .unavailable(let reason), .bug(let reason):
+        case .noSuchAccount(let reason), .noPush(let reason), .noSuchCall(let reason),
+            .noSuchRegister(let reason), .store(let reason), .shutDown(let reason), .unavailable(let reason), .bug(let reason):
             reason
         }
     }
@@ -41,6 +42,7 @@ func translated(_ error: any Error) -> any Error {
         case .NoSuchAccount(let reason): SipWakeError.noSuchAccount(reason: reason)
         case .NoPush(let reason): SipWakeError.noPush(reason: reason)
         case .NoSuchCall(let reason): SipWakeError.noSuchCall(reason: reason)
+        case .NoSuchRegister(let reason): SipWakeError.noSuchRegister(reason: reason)
         case .Store(let reason): SipWakeError.store(reason: reason)
         case .ShutDown(let reason): SipWakeError.shutDown(reason: reason)
         case .Unavailable(let reason): SipWakeError.unavailable(reason: reason)

@@ -215,7 +215,7 @@ extension SipWakeEvent {
 }
 
 extension Removed {
-    fileprivate init(_ removed: SipWakeFFI.Removed) {
+    init(_ removed: SipWakeFFI.Removed) {
         switch removed {
         case .proven: self = .proven
         case .accepted: self = .accepted

@@ -23,6 +23,14 @@ public struct RegisterTags: Hashable, Sendable, Redacted {
     /// The Contact header's parameters as text: `;+sip.pnsreg`.
     public let contactParamsText: String
 
+    init(_ tags: SipWakeFFI.RegisterTags) {
+        headers = tags.headers.map { NamedValue(name: $0.name, value: $0.value) }
+        uriParams = tags.uriParams.map { Tag(name: $0.name, value: $0.value) }
+        contactParams = tags.contactParams.map { Tag(name: $0.name, value: $0.value) }
+        uriParamsText = tags.uriParamsText
+        contactParamsText = tags.contactParamsText
+    }
+
     public var description: String {
         "RegisterTags(\((headers.map(\.name) + uriParams.map(\.name) + contactParams.map(\.name)).joined(separator: ", ")))"
     }
@@ -73,19 +81,13 @@ public final class TagsCompanion: Sendable {
     ///
     /// - Throws: ``SipWakeError/invalidField(name:reason:)`` for a token of the wrong shape.
     public func tags(_ binding: TagsBinding) throws -> RegisterTags {
-        let tags = try translating { try ffi.tags(binding: binding.foreign) }
-        return RegisterTags(
-            headers: tags.headers.map { NamedValue(name: $0.name, value: $0.value) },
-            uriParams: tags.uriParams.map { Tag(name: $0.name, value: $0.value) },
-            contactParams: tags.contactParams.map { Tag(name: $0.name, value: $0.value) },
-            uriParamsText: tags.uriParamsText, contactParamsText: tags.contactParamsText)
+        RegisterTags(try translating { try ffi.tags(binding: binding.foreign) })
     }
 
     /// Reads what a server's response to a REGISTER with these tags says about push.
     public func verdict(status: UInt16, headers: [(name: String, value: String)]) throws -> Verdict {
         try translating {
-            let headers = headers.map { SipWakeFFI.NamedValue(name: $0.name, value: $0.value) }
-            return Verdict(try ffi.verdict(status: status, headers: headers))
+            Verdict(try ffi.verdict(status: status, headers: headers.map { SipWakeFFI.NamedValue(name: $0.name, value: $0.value) }))
         }
     }
 }

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{Companion, Error, headers};
 use crate::account::AccountKey;
-use crate::call::Decline;
+use crate::call::{Decline, HangUp};
 use crate::calls::{Invited, State, of_cancel};
 use crate::clock::Now;
 use crate::event::Ended;
@@ -146,6 +146,25 @@ impl Companion {
             Decline::Everywhere => 603,
             Decline::Busy => 486,
         })
+    }
+
+    /// The user ends the call, whatever its state. Returns the status that the INVITEs which the other stack holds are answered with;
+    /// `None` for a call that was answered: the stack sends its BYE, and says that it [`ended`](Self::ended).
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCall`], [`Error::Over`].
+    pub fn hang_up(&mut self, call: Uuid, why: HangUp, now: Now) -> Result<Option<u16>, Error> {
+        if self.live(call)? == State::Answered {
+            return Ok(None);
+        }
+        self.agent.hang_up(call, why, now);
+        self.held.forget(call);
+        self.drain(now);
+        Ok(Some(match why {
+            HangUp::Normal => 603,
+            HangUp::Failed(status @ 400..=699) => status,
+            HangUp::Failed(_) => 500,
+        }))
     }
 
     /// A CANCEL came to the other stack, which answers its INVITE with 487; `headers` are the CANCEL's; `Reason` says

@@ -15,8 +15,9 @@ use crate::options::GatewayProbe;
 use crate::payload::{IgnoreReason, PushKind};
 use crate::push::{Provider, PushConfig};
 
-#[derive(Default)]
-struct Records(Mutex<HashMap<String, Vec<u8>>>);
+/// Keeps records beyond a client: clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Records(Arc<Mutex<HashMap<String, Vec<u8>>>>);
 
 impl StateStore for Records {
     fn load(&self, key: String) -> Result<Option<Vec<u8>>, CallbackError> {
@@ -65,7 +66,7 @@ impl EventListener for Broken {
     }
 }
 
-fn setup() -> AccountSetup {
+pub(crate) fn setup() -> AccountSetup {
     let push = PushConfig::plain(Provider::Fcm, "app");
     AccountSetup { account: alice(), push: Some(push), mode: None }
 }
@@ -83,7 +84,7 @@ fn client(accounts: Vec<AccountSetup>) -> Arc<SipWakeClient> {
 }
 
 /// How long a test waits for what must come, at most: a busy machine is slow, not wrong.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 struct Unpark(Thread);
 
@@ -117,7 +118,7 @@ fn a_registration_that_waits_for_probes_needs_no_runtime_of_its_caller() {
     assert_eq!(wait(client.expect("a client").register(id)), Ok(()));
 }
 
-fn call_push() -> PushPayload {
+pub(crate) fn call_push() -> PushPayload {
     let fields = [("ntype", "0"), ("nfrom", "1234"), ("ncallid", "c1")];
     PushPayload::Fields { entries: fields.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() }
 }

@@ -18,7 +18,7 @@
         /// Called when CallKit gives (true) or takes the audio session. Audio can start then, and not before.
         public var audioSessionChanged: (@MainActor (AVAudioSession, Bool) -> Void)?
 
-        private let client: SipWakeClient
+        private let client: any PushTaker
         private let provider: CXProvider
         private let desk: CallDesk
 
@@ -30,13 +30,30 @@
         ///     `includesCallsInRecents`.
         ///   - features: what the user is offered during a call.
         ///   - policy: when an answer is fulfilled.
-        public init(
+        public convenience init(
             _ client: SipWakeClient, media: any CallMedia, configuration: CXProviderConfiguration = CXProviderConfiguration(),
             features: CallFeatures = [], answering policy: AnswerPolicy = .answerable
         ) {
+            self.init(client, configuration, features) { CallDesk(client, screen: $0, media: media, answering: policy) }
+        }
+
+        /// As the other one, for the calls of a companion's stack.
+        ///
+        /// - Parameter controls: does what the user wants of a call besides answering and ending it.
+        public convenience init(
+            _ companion: SipWakeCompanion, controls: any CallControls, configuration: CXProviderConfiguration = CXProviderConfiguration(),
+            features: CallFeatures = [], answering policy: AnswerPolicy = .answerable
+        ) {
+            self.init(companion, configuration, features) { CallDesk(companion, screen: $0, controls: controls, answering: policy) }
+        }
+
+        private init(
+            _ client: any PushTaker, _ configuration: CXProviderConfiguration, _ features: CallFeatures,
+            desk: (any CallScreen) -> CallDesk
+        ) {
             self.client = client
             provider = CXProvider(configuration: configuration)
-            desk = CallDesk(client, screen: Screen(provider, features), media: media, answering: policy)
+            self.desk = desk(Screen(provider, features))
             super.init()
             provider.setDelegate(self, queue: .main)
         }

@@ -20,7 +20,7 @@
         /// Called when the system gives (true) or takes the audio session. Audio can start then, and not before.
         public var audioSessionChanged: (@MainActor (AVAudioSession, Bool) -> Void)?
 
-        private let client: SipWakeClient
+        private let client: any PushTaker
         private let manager: ConversationManager
         private let desk: CallDesk
 
@@ -31,16 +31,33 @@
         ///   - configuration: what the system shows of the app; nil: two calls at a time, without video, listed among the recents.
         ///   - features: what the user is offered during a call.
         ///   - policy: when an answer is fulfilled.
-        public init(
+        public convenience init(
             _ client: SipWakeClient, media: any CallMedia, configuration: ConversationManager.Configuration? = nil,
             features: CallFeatures = [], answering policy: AnswerPolicy = .answerable
+        ) {
+            self.init(client, configuration, features) { CallDesk(client, screen: $0, media: media, answering: policy) }
+        }
+
+        /// As the other one, for the calls of a companion's stack.
+        ///
+        /// - Parameter controls: does what the user wants of a call besides answering and ending it.
+        public convenience init(
+            _ companion: SipWakeCompanion, controls: any CallControls, configuration: ConversationManager.Configuration? = nil,
+            features: CallFeatures = [], answering policy: AnswerPolicy = .answerable
+        ) {
+            self.init(companion, configuration, features) { CallDesk(companion, screen: $0, controls: controls, answering: policy) }
+        }
+
+        private init(
+            _ client: any PushTaker, _ configuration: ConversationManager.Configuration?, _ features: CallFeatures,
+            desk: (any CallScreen) -> CallDesk
         ) {
             self.client = client
             let plain = ConversationManager.Configuration(
                 ringtoneName: nil, iconTemplateImageData: nil, maximumConversationGroups: 2, maximumConversationsPerConversationGroup: 1,
                 includesConversationInRecents: true, supportsVideo: false, supportedHandleTypes: [.generic])
             manager = ConversationManager(configuration: configuration ?? plain)
-            desk = CallDesk(client, screen: ConversationScreen(manager, features), media: media, answering: policy)
+            self.desk = desk(ConversationScreen(manager, features))
             super.init()
             manager.delegate = self
         }

@@ -5,12 +5,12 @@
         import SipWake
     #endif
 
-    /// Tells a client about each change of network, until it is released.
+    /// Tells a client or companion about each change of network, until it is released.
     public final class NetworkWatch: Sendable {
         private let monitor = NWPathMonitor()
 
         /// Begins to watch.
-        public init(_ client: SipWakeClient) {
+        public init(_ client: any PushTaker) {
             let queue = DispatchQueue(label: "sipwake.network")
             let last = Last()
             monitor.pathUpdateHandler = { [weak client] path in

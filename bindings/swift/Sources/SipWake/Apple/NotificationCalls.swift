@@ -19,7 +19,7 @@
             didSet { if accounts != oldValue { tokens.give(to: accounts) } }
         }
 
-        private let client: SipWakeClient
+        private let client: any PushTaker
         private let desk: CallDesk
         private let tokens: Tokens
 
@@ -28,13 +28,29 @@
         /// - Parameters:
         ///   - answer: the words on the button that answers.
         ///   - decline: the words on the button that declines.
-        public init(
+        public convenience init(
             _ client: SipWakeClient, media: any CallMedia, accounts: [AccountID], answer: String = "Answer", decline: String = "Decline"
+        ) {
+            self.init(client, accounts, answer, decline) { CallDesk(client, screen: $0, media: media) }
+        }
+
+        /// As the other one, for the calls of a companion's stack.
+        ///
+        /// - Parameter controls: does what the user wants of a call besides answering and ending it.
+        public convenience init(
+            _ companion: SipWakeCompanion, controls: any CallControls, accounts: [AccountID], answer: String = "Answer",
+            decline: String = "Decline"
+        ) {
+            self.init(companion, accounts, answer, decline) { CallDesk(companion, screen: $0, controls: controls) }
+        }
+
+        private init(
+            _ client: any PushTaker, _ accounts: [AccountID], _ answer: String, _ decline: String, desk: (any CallScreen) -> CallDesk
         ) {
             self.client = client
             self.accounts = accounts
             tokens = Tokens(client)
-            desk = CallDesk(client, screen: NotificationScreen(client), media: media)
+            self.desk = desk(NotificationScreen(client))
             super.init()
             let actions = [
                 UNNotificationAction(identifier: "answer", title: answer, options: [.foreground]),
@@ -53,7 +69,7 @@
         /// Takes a remote notification, from `application(_:didReceiveRemoteNotification:fetchCompletionHandler:)`; returns what it means.
         @discardableResult
         public func receive(_ payload: [AnyHashable: Any]) -> PushAction {
-            let action = client.push(payload, channel: .apnsAlert)
+            let action = client.push(payload, channel: .apnsAlert, hints: PushHints())
             report(action) {}
             return action
         }
@@ -84,9 +100,9 @@
     }
 
     private final class NotificationScreen: CallScreen {
-        private let client: SipWakeClient
+        private let client: any PushTaker
 
-        init(_ client: SipWakeClient) {
+        init(_ client: any PushTaker) {
             self.client = client
         }
 

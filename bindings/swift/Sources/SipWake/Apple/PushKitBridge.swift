@@ -5,8 +5,8 @@
         import SipWake
     #endif
 
-    /// Takes VoIP pushes and tokens from PushKit. Create it when the app starts, with a client that has its accounts. A client without
-    /// accounts is silent for every push.
+    /// Takes VoIP pushes and tokens from PushKit. Create it when the app starts, with a client, or a companion of another stack, that has
+    /// its accounts. Without accounts it is silent for every push.
     ///
     /// All of it happens on the main queue. A call is reported before the delegate returns; iOS kills apps that don't.
     @MainActor
@@ -20,7 +20,7 @@
 
         /// Whether the last push had to be reported, where iOS says so.
         private(set) var lastMustReport: Bool?
-        private let client: SipWakeClient
+        private let client: any PushTaker
         private let calls: any CallReporter
         private let registry: PKPushRegistry
         private let tokens: Tokens
@@ -30,7 +30,7 @@
         /// - Parameters:
         ///   - calls: what shows calls: a `CallKitBridge`, a ``CallDesk`` with a screen of the app's own, or any other reporter.
         ///   - accounts: who is logged in.
-        public init(_ client: SipWakeClient, calls: any CallReporter, accounts: [AccountID]) {
+        public init(_ client: any PushTaker, calls: any CallReporter, accounts: [AccountID]) {
             self.client = client
             self.calls = calls
             self.accounts = accounts

@@ -11,9 +11,9 @@
         var calls: String?
         /// The one for alerts.
         var alert: String?
-        private let client: SipWakeClient
+        private let client: any PushTaker
 
-        init(_ client: SipWakeClient) {
+        init(_ client: any PushTaker) {
             self.client = client
         }
 

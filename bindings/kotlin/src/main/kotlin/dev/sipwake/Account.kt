@@ -80,7 +80,7 @@ public enum class Kept {
 /** How the user proves who they are. It never shows in `toString`. */
 public sealed interface Credentials {
     /** The password. It is never logged and never stored. */
-    public class Password(internal val password: String) : Credentials {
+    public class Password(public val password: String) : Credentials {
         override fun toString(): String = "Password(…)"
         override fun equals(other: Any?): Boolean = other is Password && other.password == password
         override fun hashCode(): Int = password.hashCode()
@@ -96,7 +96,8 @@ public class RealmHa1(
     public val realm: String,
     /** The hash. */
     public val algorithm: DigestAlgorithm,
-    internal val ha1: String,
+    /** Its hexadecimal digits. */
+    public val ha1: String,
 ) {
     override fun toString(): String = "RealmHa1($realm, $algorithm, …)"
     override fun equals(other: Any?): Boolean =
@@ -197,6 +198,11 @@ public data class AccountConfig(
         sealedPushesOnly = sealedPushesOnly,
         followObservedAddress = followObservedAddress,
     )
+}
+
+internal fun FfiCredentials.toCredentials(): Credentials = when (this) {
+    is FfiCredentials.Password -> Credentials.Password(password)
+    is FfiCredentials.Hashes -> Credentials.Hashes(hashes.map { RealmHa1(it.realm, it.algorithm.named(), it.ha1) })
 }
 
 private fun seconds(duration: Duration): UInt = duration.inWholeSeconds.coerceIn(0, UInt.MAX_VALUE.toLong()).toUInt()

@@ -208,7 +208,7 @@ private fun milliseconds(duration: Duration): ULong = duration.inWholeMillisecon
 
 internal fun HangUp.toFfi(): FfiHangUp = when (this) {
     HangUp.Normal -> FfiHangUp.Normal
-    is HangUp.Failed -> FfiHangUp.Failed(status.coerceIn(0, UShort.MAX_VALUE.toInt()).toUShort())
+    is HangUp.Failed -> FfiHangUp.Failed(statusOf(status))
 }
 
 internal fun FfiCaller.toCaller() = Caller(uri, displayName)

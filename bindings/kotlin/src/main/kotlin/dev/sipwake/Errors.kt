@@ -19,6 +19,9 @@ public enum class ErrorKind {
     /** No call with that id, or it is over, or not in a state for this. */
     NO_SUCH_CALL,
 
+    /** No REGISTER of that number was written, the tags of none were taken, or nothing is left to be sent. */
+    NO_SUCH_REGISTER,
+
     /** The store cannot be read or written now, and this must be stored before it is of use. */
     STORE,
 
@@ -83,6 +86,7 @@ internal fun translated(error: FfiException): SipWakeException = when (error) {
     is FfiException.NoSuchAccount -> SipWakeException(ErrorKind.NO_SUCH_ACCOUNT, error.reason)
     is FfiException.NoPush -> SipWakeException(ErrorKind.NO_PUSH, error.reason)
     is FfiException.NoSuchCall -> SipWakeException(ErrorKind.NO_SUCH_CALL, error.reason)
+    is FfiException.NoSuchRegister -> SipWakeException(ErrorKind.NO_SUCH_REGISTER, error.reason)
     is FfiException.Store -> SipWakeException(ErrorKind.STORE, error.reason)
     is FfiException.ShutDown -> SipWakeException(ErrorKind.SHUT_DOWN, error.reason)
     is FfiException.Unavailable -> SipWakeException(ErrorKind.UNAVAILABLE, error.reason)

@@ -31,7 +31,7 @@ public class SipWakeClient(
     accounts: List<AccountSetup> = emptyList(),
     listener: EventListener? = null,
     options: ClientOptions = ClientOptions(),
-) : AutoCloseable {
+) : PushTaker() {
     private val decryptor = options.decryptor?.let(::SafeDecryptor)
     private val ffi = translating {
         val system = if (options.serverTrust == null) systemTrust() else null
@@ -48,10 +48,9 @@ public class SipWakeClient(
      * The events. Each collector gets the last 64 from before it came, then all that follow. If it is too slow, [SipWakeEvent.EventsLost]
      * says how many are lost. The flow ends with the client.
      */
-    public val events: Flow<SipWakeEvent> = hub.flow(fromNow = false)
+    override val events: Flow<SipWakeEvent> = hub.flow(fromNow = false)
 
-    /** The events from when it is collected. */
-    internal val eventsFromNow: Flow<SipWakeEvent> = hub.flow(fromNow = true)
+    override val eventsFromNow: Flow<SipWakeEvent> = hub.flow(fromNow = true)
 
     /**
      * Adds an account, or changes the settings of the one with the same AOR and registrar. It continues with what an earlier process
@@ -170,15 +169,9 @@ public class SipWakeClient(
      * Waits for no network, no lock and no task, and never throws: whatever the payload, there is an action. A push for a user who logged
      * out, or for a call that is over, makes no sound. After [close] a push is only read, as [parsePush] does.
      */
-    public fun push(
-        data: Map<String, String>,
-        channel: Channel = Channel.FCM_ANDROID,
-        hints: PushHints = PushHints(),
-    ): PushAction = push(fields(data), channel, hints)
+    override fun push(data: Map<String, String>, channel: Channel, hints: PushHints): PushAction = push(fields(data), channel, hints)
 
-    /** As the other [push], for a payload that is JSON text. */
-    public fun push(json: ByteArray, channel: Channel, hints: PushHints = PushHints()): PushAction =
-        push(FfiPayload.Json(json), channel, hints)
+    override fun push(json: ByteArray, channel: Channel, hints: PushHints): PushAction = push(FfiPayload.Json(json), channel, hints)
 
     private fun push(payload: FfiPayload, channel: Channel, hints: PushHints): PushAction = try {
         ffi.push(payload, channel.named(), hints.toFfi())
@@ -247,7 +240,7 @@ public class SipWakeClient(
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL] if nothing of that name awaits a response
      */
     public suspend fun respondRequest(call: UUID, request: Long, status: Int): Unit =
-        translating { ffi.respondRequest(call.toString(), request.toULong(), status.coerceIn(0, UShort.MAX_VALUE.toInt()).toUShort()) }
+        translating { ffi.respondRequest(call.toString(), request.toULong(), statusOf(status)) }
 
     /** Sets how calls are treated from here on. */
     public suspend fun setCallPolicy(policy: CallPolicy): Unit = translating { ffi.setCallPolicy(policy.toFfi()) }
@@ -261,6 +254,12 @@ public class SipWakeClient(
     /** Says that the device's network changed. The client opens its flows again, and the bindings follow. */
     public suspend fun networkChanged(): Unit = translating { ffi.networkChanged() }
 
+    override suspend fun takeToken(account: AccountId, token: String) {
+        setToken(account, token)
+    }
+
+    override suspend fun tellNetworkChanged(): Unit = networkChanged()
+
     /** Ends the client at once: who waits gets [ErrorKind.SHUT_DOWN], [events] ends, sockets close. Bindings stay on their servers. */
     override fun close() {
         // Rust ends what waits first; otherwise UniFFI would keep the client for it.
@@ -273,7 +272,7 @@ public class SipWakeClient(
     }
 }
 
-private fun FfiPushKey.toPushKey() = PushKey(p256dh, auth)
+internal fun FfiPushKey.toPushKey() = PushKey(p256dh, auth)
 
 private fun Instant.toMilliseconds(): ULong = try {
     toEpochMilli().coerceAtLeast(0).toULong()

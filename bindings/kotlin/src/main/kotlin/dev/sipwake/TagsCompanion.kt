@@ -1,6 +1,5 @@
 package dev.sipwake
 
-import dev.sipwake.ffi.NamedValue
 import dev.sipwake.ffi.RegisterTags as FfiTags
 import dev.sipwake.ffi.TagsBinding as FfiBinding
 import dev.sipwake.ffi.TagsCompanion as FfiCompanion
@@ -70,14 +69,13 @@ public class TagsCompanion(push: PushConfig) : AutoCloseable {
 
     /** Reads what a server's response to a REGISTER with these tags says about push. */
     public fun verdict(status: Int, headers: List<Pair<String, String>>): Verdict = translating {
-        val known = status.coerceIn(0, UShort.MAX_VALUE.toInt()).toUShort()
-        ffi.verdict(known, headers.map { (name, value) -> NamedValue(name, value) }).toVerdict()
+        ffi.verdict(statusOf(status), named(headers)).toVerdict()
     }
 
     override fun close(): Unit = ffi.close()
 }
 
-private fun FfiTags.toTags() = RegisterTags(
+internal fun FfiTags.toTags() = RegisterTags(
     headers.map { Tag(it.name, it.value) },
     uriParams.map { Tag(it.name, it.value) },
     contactParams.map { Tag(it.name, it.value) },

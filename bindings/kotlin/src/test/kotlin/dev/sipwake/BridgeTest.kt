@@ -49,7 +49,8 @@ class BridgeTest {
     private fun isInternal(method: String) = '$' in method || method in internalFunctions
 
     private val internalFunctions = setOf(
-        "toFfi", "toAction", "toCaller", "toEvent", "toRegistration", "toRequest", "toSession", "toTimes", "toVerdict", "fields", "translated",
+        "toFfi", "toAction", "toCaller", "toEvent", "toRegistration", "toRequest", "toSession", "toTimes", "toVerdict", "toTags", "toCredentials",
+        "toRegister", "toAnswer", "toInvite", "toPending", "toPushKey", "fields", "named", "translated",
     )
 
     private fun names(enum: Class<*>) = enum.enumConstants.map { (it as Enum<*>).name }

@@ -163,15 +163,16 @@ class GuideTest {
     }
 
     @Test
-    fun `each snippet of the guide stands in a test`() {
+    fun `each snippet of the guides stands in a test`() {
         val root = generateSequence(File("").absoluteFile) { it.parentFile }.first { File(it, "docs/kotlin.md").exists() }
         val sources = File(root, "bindings/kotlin/src").walk().filter { it.extension == "kt" && ("/test/" in it.path || "/androidTest/" in it.path) }
         val tested = sources.flatMap { snippets(it.readText()) }.toSet()
-        val page = File(root, "docs/kotlin.md").readText()
-        val shown = Regex("```kotlin\n(.*?)```", RegexOption.DOT_MATCHES_ALL).findAll(page).map { it.groupValues[1].trimEnd() }
-        val untested = shown.filterNot { it in tested }.toList()
-        assertEquals(emptyList(), untested)
-        assertTrue(shown.count() >= 6)
+        for ((page, least) in listOf("kotlin.md" to 6, "beside.md" to 2)) {
+            val text = File(root, "docs/$page").readText()
+            val shown = Regex("```kotlin\n(.*?)```", RegexOption.DOT_MATCHES_ALL).findAll(text).map { it.groupValues[1].trimEnd() }
+            assertEquals(emptyList(), shown.filterNot { it in tested }.toList(), page)
+            assertTrue(shown.count() >= least, page)
+        }
     }
 
     private fun snippets(source: String): List<String> =

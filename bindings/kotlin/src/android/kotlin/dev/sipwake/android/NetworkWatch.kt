@@ -6,7 +6,7 @@ import android.net.ConnectivityManager
 import android.net.LinkProperties
 import android.net.Network
 import androidx.annotation.RequiresPermission
-import dev.sipwake.SipWakeClient
+import dev.sipwake.PushTaker
 import dev.sipwake.SipWakeException
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
@@ -15,13 +15,13 @@ import kotlinx.coroutines.cancel
 import kotlinx.coroutines.launch
 
 /**
- * Tells a client when the phone's network changes: another network, or other addresses on the same one. Until [close].
+ * Tells a client or companion when the phone's network changes: another network, or other addresses on the same one. Until [close].
  *
  * Needs the permission `ACCESS_NETWORK_STATE`.
  */
 public class NetworkWatch @RequiresPermission(Manifest.permission.ACCESS_NETWORK_STATE) constructor(
     context: Context,
-    private val client: SipWakeClient,
+    private val client: PushTaker,
 ) : AutoCloseable {
     private val manager = context.system<ConnectivityManager>()
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
@@ -48,7 +48,7 @@ public class NetworkWatch @RequiresPermission(Manifest.permission.ACCESS_NETWORK
             if (before == null || before == now) return
             scope.launch {
                 try {
-                    client.networkChanged()
+                    client.tellNetworkChanged()
                 } catch (_: SipWakeException) {
                     // The client is closed; so will this be.
                 }

@@ -12,7 +12,7 @@ import dev.sipwake.PayloadProblem
 import dev.sipwake.Priority
 import dev.sipwake.PushAction
 import dev.sipwake.PushHints
-import dev.sipwake.SipWakeClient
+import dev.sipwake.PushTaker
 import dev.sipwake.SipWakeException
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CoroutineScope
@@ -24,21 +24,22 @@ import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeoutOrNull
 
 /**
- * Gives Firebase's messages to the app's own client, and tells the app what to do. [SipWakePushService] is this for a [SipWakePhone].
+ * Gives Firebase's messages to the app's own client or companion, and tells the app what to do. [SipWakePushService] is this for a
+ * [SipWakePhone].
  *
  * Firebase calls it on one thread, a message at a time, and lets the phone sleep when its handler returns. Where [onPush] started a
  * foreground service, this returns at once; otherwise it stays until the server has answered, for less than twenty seconds.
  */
 public abstract class SipWakeMessagingService : FirebaseMessagingService() {
-    /** The process's one client, made with the accounts of the logged-in users. */
-    protected abstract val client: SipWakeClient
+    /** The process's one client, or its companion of another stack, made with the accounts of the logged-in users. */
+    protected abstract val client: PushTaker
 
     /** The accounts that a new token is for. */
     protected abstract val accounts: List<AccountId>
 
     /**
      * Does what [PushAction.duty] says, now: start the foreground service, or show the notification. The client registers
-     * meanwhile; the call itself comes as an event.
+     * meanwhile, or the companion has its stack do so; the call itself comes as an event.
      */
     protected abstract fun onPush(action: PushAction)
 
@@ -71,7 +72,7 @@ public abstract class SipWakeMessagingService : FirebaseMessagingService() {
         runBlocking {
             for (account in accounts) {
                 try {
-                    withTimeoutOrNull(TOKEN_PATIENCE) { client.setToken(account, token) }
+                    withTimeoutOrNull(TOKEN_PATIENCE) { client.takeToken(account, token) }
                 } catch (error: SipWakeException) {
                     onTokenRefused(account, error)
                 }
@@ -127,8 +128,8 @@ public open class SipWakePushService : FirebaseMessagingService() {
 private fun isOther(action: PushAction) =
     action.details.problem == PayloadProblem.UNRECOGNISED || action is PushAction.Custom && action.type.isEmpty()
 
-/** Says what a Firebase message means, at once, and wakes the account behind it. See [SipWakeClient.push]. */
-public fun SipWakeClient.push(message: RemoteMessage): PushAction = push(message.data, Channel.FCM_ANDROID, message.hints())
+/** Says what a Firebase message means, at once, and wakes the account behind it. See [PushTaker.push]. */
+public fun PushTaker.push(message: RemoteMessage): PushAction = push(message.data, Channel.FCM_ANDROID, message.hints())
 
 /** Returns what Firebase and the system say about a message besides its content. */
 public fun RemoteMessage.hints(): PushHints = PushHints(

@@ -1,0 +1,1 @@
+../../../Tests/SipWakeTests/UdpStack.swift

@@ -1,0 +1,757 @@
+//! The companion of another SIP stack, which registers and takes the calls.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use sipwake::core::beside::{self, Error, Heard, Invite, Next, Output};
+use sipwake::core::clock::Now;
+use sipwake::{Companion, Secret};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::account::{AccountSetup, Credentials};
+use crate::call::{CallChange, CallPolicy, DeclineHow, EndReason, HangUp};
+use crate::client::{Kept, TokenOutcome, key, uuid};
+use crate::companion::RegisterTags;
+use crate::error::{CallbackError, SipWakeError};
+use crate::event::{Event, FailureKind, Removed, Verdict};
+use crate::logging;
+use crate::payload::{Channel, PushAction, PushHints, PushPayload, milliseconds};
+use crate::push::NamedValue;
+use crate::report::PhoneState;
+use crate::runtime::start_thread;
+use crate::store::{ForeignStore, StateStore};
+
+/// What the companion tells by itself.
+#[derive(Clone, PartialEq, uniffi::Enum)]
+pub enum CompanionTold {
+    /// To the app.
+    Event {
+        /// What happened.
+        event: Event,
+    },
+    /// To the other stack: register now, with what `register_tags` says.
+    Register {
+        /// Whose.
+        account: String,
+    },
+    /// To the other stack: accept the INVITE of this call, which the user has answered, and say `answered`.
+    Accept {
+        /// The call.
+        call: String,
+    },
+    /// To the other stack: answer each INVITE of this call that it holds with this status.
+    Refuse {
+        /// The call.
+        call: String,
+        /// The status.
+        status: u16,
+    },
+    /// To the other stack: end this call, which was answered, and say `ended`.
+    HangUp {
+        /// The call.
+        call: String,
+    },
+}
+
+/// Takes what the companion tells, one after the other, on a thread made for it.
+#[uniffi::export(callback_interface)]
+pub trait CompanionListener: Send + Sync {
+    /// Takes something.
+    ///
+    /// # Errors
+    /// What is thrown is told as `Event::ListenerFailed`.
+    fn on_told(&self, told: CompanionTold) -> Result<(), CallbackError>;
+}
+
+/// What the next REGISTER of another stack must say. Holds tokens: not for logs.
+#[derive(Clone, PartialEq, Eq, uniffi::Record)]
+pub struct CompanionRegister {
+    /// By which `heard` and `sent` name it.
+    pub number: u64,
+    /// Whose it is.
+    pub account: String,
+    /// What goes into header fields, the Contact URI and the Contact header.
+    pub tags: RegisterTags,
+    /// The whole Contact URI, where it is known: in a removal it is the one that was bound.
+    pub contact: Option<String>,
+    /// Contact URIs that go beside it, each with `;expires=0`.
+    pub removed: Vec<String>,
+    /// The value of `Expires`: 0 removes.
+    pub expires_seconds: u32,
+    /// The Request-URI.
+    pub request_uri: String,
+    /// The `uri` of the digest answer, where it is not the Request-URI.
+    pub digest_uri: Option<String>,
+    /// Where it goes: a SIP URI or a WebSocket address.
+    pub gateway: String,
+}
+
+/// A response to a REGISTER, as the other stack shows it. May hold tokens: not for logs.
+#[derive(Clone, PartialEq, Eq, uniffi::Record)]
+pub struct RegisterResponse {
+    /// The status. 408 where none came.
+    pub status: u16,
+    /// The reason phrase; empty where the stack hides it.
+    pub phrase: String,
+    /// The header fields, as many as the stack shows.
+    pub headers: Vec<NamedValue>,
+    /// The number of the REGISTER that it answers, where the app knows.
+    pub register: Option<u64>,
+    /// The Call-ID of that REGISTER; taken from the headers where it is among them.
+    pub call_id: Option<String>,
+    /// Its CSeq, likewise.
+    pub cseq: Option<u32>,
+}
+
+/// What follows from an answer.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum CompanionNext {
+    /// Nothing, until the companion asks for a REGISTER.
+    Nothing,
+    /// Take the tags and register at once.
+    Again,
+    /// Answer the challenge.
+    Authenticate {
+        /// Take the tags first: they have changed.
+        changed: bool,
+        /// The `uri` of the digest answer, where it is not the Request-URI.
+        digest_uri: Option<String>,
+    },
+    /// It failed.
+    Wait {
+        /// What to branch on.
+        kind: FailureKind,
+        /// The response's status, if that says why.
+        status: Option<u16>,
+        /// In words.
+        reason: String,
+        /// Milliseconds until it is tried again; absent: not before the app changes something.
+        retry_in_ms: Option<u64>,
+    },
+    /// The log-out is over.
+    LoggedOut {
+        /// What the server's answer proves.
+        removed: Removed,
+    },
+    /// It answers an earlier REGISTER, and says nothing about the one that is waited for.
+    Old,
+    /// Something that this version of the bindings has no name for.
+    Other {
+        /// In words.
+        description: String,
+    },
+}
+
+/// What an answer means.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+pub struct CompanionAnswer {
+    /// What to do.
+    pub next: CompanionNext,
+    /// What a 2xx says about push.
+    pub verdict: Option<Verdict>,
+    /// How long the binding lives, in milliseconds.
+    pub expires_ms: Option<u64>,
+    /// Milliseconds until the companion asks for the next REGISTER.
+    pub refresh_in_ms: Option<u64>,
+}
+
+/// What the other stack does with an INVITE.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum CompanionInvite {
+    /// It rings.
+    Ring {
+        /// The call: the name that its push has, if one came.
+        call: String,
+        /// Another INVITE of this call rings already.
+        again: bool,
+    },
+    /// The user answered before it came: accept it.
+    Accept {
+        /// The call.
+        call: String,
+    },
+    /// It does not ring: answer it with this status.
+    Refuse {
+        /// The call; absent where nobody is called here.
+        call: Option<String>,
+        /// The status.
+        status: u16,
+    },
+}
+
+/// A log-out that no answer has proven or accepted.
+#[derive(Clone, PartialEq, Eq, uniffi::Record)]
+pub struct PendingLogOut {
+    /// The account's id.
+    pub account: String,
+    /// The address of record.
+    pub aor: String,
+    /// The user name of the digest answer.
+    pub auth_user: String,
+    /// The password or, in a later process, HA1 for each realm that has asked.
+    pub credentials: Credentials,
+}
+
+/// Keeps the promises of a client for another SIP stack, which registers and takes the calls. Opens no socket.
+///
+/// Each call reads or writes the store where it has to, on the caller's thread, and waits for no network.
+#[derive(uniffi::Object)]
+pub struct SipWakeCompanion(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    /// Gone after `shutdown`.
+    companion: Option<Companion>,
+    tell: UnboundedSender<CompanionTold>,
+    told: Option<UnboundedReceiver<CompanionTold>>,
+}
+
+thread_local! {
+    /// Whether a companion is at work on this thread: the app's store must not call one.
+    static AT_WORK: Cell<bool> = const { Cell::new(false) };
+}
+
+#[uniffi::export]
+impl SipWakeCompanion {
+    /// Makes a companion that knows these accounts, and takes up the log-outs that an earlier process could not have delivered. One
+    /// client or companion at a time to a store.
+    ///
+    /// # Errors
+    /// `InvalidField` for an account that cannot be used, `Unavailable` when the system gives no thread.
+    #[uniffi::constructor]
+    pub fn new(store: Box<dyn StateStore>, accounts: Vec<AccountSetup>) -> Result<Arc<Self>, SipWakeError> {
+        logging::install();
+        let (tell, told) = unbounded_channel();
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State { companion: None, tell, told: Some(told) }),
+            changed: Condvar::new(),
+        });
+        let companion = Self(shared);
+        let made = at_work(|| {
+            let mut made = Companion::start(Arc::new(ForeignStore(store)));
+            for setup in accounts {
+                let (account, push) = setup.into_parts();
+                made.add_account(account, push)?;
+            }
+            Ok::<_, SipWakeError>(made)
+        })?;
+        companion.0.lock().companion = Some(made?);
+        companion.with(|_| Ok(()))?;
+        let shared = Arc::downgrade(&companion.0);
+        start_thread(
+            "sipwake-beside",
+            Box::new(move || while shared.upgrade().is_some_and(|shared| shared.watch_the_time()) {}),
+        )?;
+        Ok(Arc::new(companion))
+    }
+
+    /// Tells this listener from now on, first of what happened since the companion was made. Only the first listener counts.
+    ///
+    /// # Errors
+    /// `Unavailable` when the system gives no thread.
+    pub fn listen(&self, listener: Box<dyn CompanionListener>) -> Result<(), SipWakeError> {
+        let Some(told) = self.0.lock().told.take() else { return Ok(()) };
+        start_thread("sipwake-told", Box::new(move || tell(told, &*listener)))
+    }
+
+    /// Adds an account, or changes the settings of the one with the same AOR and registrar. Returns its id.
+    ///
+    /// # Errors
+    /// `InvalidField`, which names the field and the rule; `ShutDown`.
+    pub fn add_account(&self, setup: AccountSetup) -> Result<String, SipWakeError> {
+        let (account, push) = setup.into_parts();
+        self.with(|companion| Ok(companion.add_account(account, push)?.to_string()))
+    }
+
+    /// Tells the other stack's own Contact URI, whenever that changes.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `InvalidField`, `ShutDown`.
+    pub fn stands_at(&self, account: String, contact: String) -> Result<(), SipWakeError> {
+        let account = key(&account)?;
+        self.core(|core, now| core.stands_at(&account, &contact, now))
+    }
+
+    /// Takes the push token that the provider gave and, on iOS, the one for alerts. A null or empty one is ignored.
+    ///
+    /// # Errors
+    /// `InvalidField` for a token of the wrong shape, `NoPush`, `NoSuchAccount`, `ShutDown`.
+    pub fn set_token(
+        &self,
+        account: String,
+        token: Option<String>,
+        alert: Option<String>,
+    ) -> Result<TokenOutcome, SipWakeError> {
+        let account = key(&account)?;
+        self.with(|companion| Ok(companion.set_tokens(&account, token.as_deref(), alert.as_deref())?.into()))
+    }
+
+    /// Ends push and stays registered: from here on no push makes a sound.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `ShutDown`.
+    pub fn unbind_push(&self, account: String) -> Result<Kept, SipWakeError> {
+        let account = key(&account)?;
+        self.kept(|core, now| core.unbind_push(&account, now))
+    }
+
+    /// Logs the user out. The wish is stored; `pending` names it, in later processes too, until an answer that was heard ends it.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `ShutDown`.
+    pub fn log_out(&self, account: String) -> Result<Kept, SipWakeError> {
+        let account = key(&account)?;
+        self.kept(|core, now| core.log_out(&account, now))
+    }
+
+    /// Takes another realm for `X-PIID` than the one that it was pinned to.
+    ///
+    /// # Errors
+    /// `InvalidField`, `NoSuchAccount`, `ShutDown`.
+    pub fn accept_realm(&self, account: String, realm: String) -> Result<Kept, SipWakeError> {
+        let account = key(&account)?;
+        self.kept(|core, now| core.accept_realm(&account, &realm, now))
+    }
+
+    /// Says that the server may hold what no record tells of, as after an update from an app without sipwake.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `ShutDown`.
+    pub fn assume_bound(&self, account: String) -> Result<(), SipWakeError> {
+        let account = key(&account)?;
+        self.core(|core, _| core.assume_bound(&account))
+    }
+
+    /// Returns the log-outs that are not over.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub fn pending(&self) -> Result<Vec<PendingLogOut>, SipWakeError> {
+        self.with(|companion| Ok(companion.core().pending().into_iter().map(Into::into).collect()))
+    }
+
+    /// Returns what the other stack's next REGISTER must say; everything that this depends on is stored.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `NoSuchRegister` where nothing of it is left to be sent, `ShutDown`.
+    pub fn register_tags(&self, account: String) -> Result<CompanionRegister, SipWakeError> {
+        let account = key(&account)?;
+        self.with(|companion| Ok(companion.register_tags(&account)?.into()))
+    }
+
+    /// Returns the REGISTERs that take bindings back at gateways that were left.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub fn registers_elsewhere(&self) -> Result<Vec<CompanionRegister>, SipWakeError> {
+        let there = self.core(|core, _| Ok(core.registers_elsewhere()))?;
+        Ok(there.into_iter().map(Into::into).collect())
+    }
+
+    /// Tells under which Call-ID and CSeq the other stack has sent a REGISTER.
+    ///
+    /// # Errors
+    /// `NoSuchRegister`, `NoSuchAccount`, `ShutDown`.
+    pub fn sent(&self, account: String, number: u64, call_id: String, cseq: u32) -> Result<(), SipWakeError> {
+        let account = key(&account)?;
+        self.core(|core, _| core.sent(&account, number, &call_id, cseq))
+    }
+
+    /// Takes a response to a REGISTER of the other stack, and says what follows from it.
+    ///
+    /// # Errors
+    /// `InvalidField` for what is no response, `NoSuchRegister`, `NoSuchAccount`, `ShutDown`. Nothing was changed then.
+    pub fn heard(&self, account: String, response: RegisterResponse) -> Result<CompanionAnswer, SipWakeError> {
+        let account = key(&account)?;
+        let headers = borrowed(&response.headers);
+        let heard = Heard {
+            register: response.register,
+            call_id: response.call_id.as_deref(),
+            cseq: response.cseq,
+            phrase: &response.phrase,
+            ..Heard::new(response.status, &headers)
+        };
+        Ok(self.core(|core, now| core.heard(&account, &heard, now))?.into())
+    }
+
+    /// Takes a whole response to a REGISTER, as it came over the wire.
+    ///
+    /// # Errors
+    /// As `heard`.
+    pub fn heard_message(
+        &self,
+        account: String,
+        register: Option<u64>,
+        response: Vec<u8>,
+    ) -> Result<CompanionAnswer, SipWakeError> {
+        let account = key(&account)?;
+        Ok(self.core(|core, now| core.heard_message(&account, register, &response, now))?.into())
+    }
+
+    /// Says what a push means for the operating system, at once, and asks for the REGISTER that it is owed.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub fn push(&self, payload: PushPayload, channel: Channel, hints: PushHints) -> Result<PushAction, SipWakeError> {
+        let action = self.with(|companion| Ok(companion.push(&payload, channel.into(), &hints.into())))?;
+        Ok(PushAction::convert(action, sipwake::now().boot))
+    }
+
+    /// An INVITE came to the other stack, for this account: says whether it rings, and under which name.
+    ///
+    /// # Errors
+    /// `InvalidField` for headers that are none or lack `From` or `Call-ID`; `NoSuchAccount`, `ShutDown`.
+    pub fn invited(&self, account: String, headers: Vec<NamedValue>) -> Result<CompanionInvite, SipWakeError> {
+        let account = key(&account)?;
+        let invite = self.core(|core, now| core.invited(&account, &borrowed(&headers), now))?;
+        invite.try_into()
+    }
+
+    /// The user wants to answer, at any moment from the push on. Where the INVITE is here, `Accept` is told; else `invited` says so.
+    ///
+    /// # Errors
+    /// `NoSuchCall`, also for a call that is over or answered; `ShutDown`.
+    pub fn answer(&self, call: String) -> Result<(), SipWakeError> {
+        let id = uuid(&call)?;
+        self.ordering(|core, now| Ok(core.answer(id, now)?.then_some(CompanionTold::Accept { call })))
+    }
+
+    /// The other stack has accepted an INVITE of this call.
+    ///
+    /// # Errors
+    /// `NoSuchCall`, also for a call that is over, answered, or whose INVITE is not here; `ShutDown`.
+    pub fn answered(&self, call: String) -> Result<(), SipWakeError> {
+        let id = uuid(&call)?;
+        self.ordering(|core, now| {
+            core.answered(id, now)?;
+            // The phone's own screens wait for it.
+            let up = |times: sipwake::CallTimes| {
+                let change = CallChange::Connected { answer: None };
+                CompanionTold::Event { event: Event::Call { uuid: call, account: None, change, times: times.into() } }
+            };
+            Ok(core.call_times(id).map(up))
+        })
+    }
+
+    /// The user declines. `Refuse` is told for the INVITEs that the other stack holds.
+    ///
+    /// # Errors
+    /// `NoSuchCall`, also for a call that is over or answered; `ShutDown`.
+    pub fn decline(&self, call: String, how: DeclineHow) -> Result<(), SipWakeError> {
+        let id = uuid(&call)?;
+        self.ordering(|core, now| {
+            let status = core.decline(id, how.into(), now)?;
+            Ok(Some(CompanionTold::Refuse { call, status }))
+        })
+    }
+
+    /// The user ends the call, whatever its state: `Refuse` is told, or `HangUp` where it was answered.
+    ///
+    /// # Errors
+    /// `NoSuchCall`, also for a call that is over; `ShutDown`.
+    pub fn hang_up(&self, call: String, why: HangUp) -> Result<(), SipWakeError> {
+        let id = uuid(&call)?;
+        self.ordering(|core, now| {
+            Ok(Some(match core.hang_up(id, why.into(), now)? {
+                Some(status) => CompanionTold::Refuse { call, status },
+                None => CompanionTold::HangUp { call },
+            }))
+        })
+    }
+
+    /// A CANCEL with these headers came to the other stack. Returns how the call ended; nothing while another INVITE of it rings.
+    ///
+    /// # Errors
+    /// `NoSuchCall`, also for a call that is over or answered; `InvalidField` for headers that are none; `ShutDown`.
+    pub fn cancelled(&self, call: String, headers: Vec<NamedValue>) -> Result<Option<EndReason>, SipWakeError> {
+        let call = uuid(&call)?;
+        Ok(self.core(|core, now| core.cancelled(call, &borrowed(&headers), now))?.map(Into::into))
+    }
+
+    /// Another device of the user has answered: the server has said so in another way than a CANCEL.
+    ///
+    /// # Errors
+    /// As `ended`.
+    pub fn answered_elsewhere(&self, call: String) -> Result<(), SipWakeError> {
+        let call = uuid(&call)?;
+        self.core(|core, now| core.answered_elsewhere(call, now))
+    }
+
+    /// The call is over at the other stack. From here on no late push or INVITE of it makes a sound.
+    ///
+    /// # Errors
+    /// `NoSuchCall`, also for a call that is over: an end is told once; `ShutDown`.
+    pub fn ended(&self, call: String, how: EndReason, status: Option<u16>) -> Result<(), SipWakeError> {
+        let call = uuid(&call)?;
+        self.core(|core, now| core.ended(call, how.with(status), now))
+    }
+
+    /// Sets how long an announced call is waited for; what concerns answers is the stack's.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub fn set_call_policy(&self, policy: CallPolicy) -> Result<(), SipWakeError> {
+        self.core(|core, _| {
+            core.set_call_policy(policy.into());
+            Ok(())
+        })
+    }
+
+    /// The device is on another network: the other stack is asked to register anew.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub fn network_changed(&self) -> Result<(), SipWakeError> {
+        self.core(|core, now| {
+            core.network_changed(now);
+            Ok(())
+        })
+    }
+
+    /// The device was unlocked: what could not be read or stored before is tried at once.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub fn store_available(&self) -> Result<(), SipWakeError> {
+        self.with(|companion| {
+            companion.store_available();
+            Ok(())
+        })
+    }
+
+    /// Returns why the phone rang, or did not, as JSON: as the client's `report`.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub fn report(&self, phone: Option<PhoneState>) -> Result<String, SipWakeError> {
+        self.core(|core, now| Ok(core.report(phone.map(Into::into), now).to_json()))
+    }
+
+    /// Ends the companion at once. Bindings stay on their servers.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn shutdown(&self) -> Result<(), SipWakeError> {
+        self.0.shut_down();
+        Ok(())
+    }
+}
+
+impl Drop for SipWakeCompanion {
+    fn drop(&mut self) {
+        self.0.shut_down();
+    }
+}
+
+impl SipWakeCompanion {
+    pub(crate) fn with<T>(
+        &self,
+        act: impl FnOnce(&mut Companion) -> Result<T, SipWakeError>,
+    ) -> Result<T, SipWakeError> {
+        self.0.with(act)
+    }
+
+    fn core<T>(&self, act: impl FnOnce(&mut beside::Companion, Now) -> Result<T, Error>) -> Result<T, SipWakeError> {
+        self.with(|companion| Ok(companion.with(act)?))
+    }
+
+    fn kept(&self, act: impl FnOnce(&mut beside::Companion, Now) -> Result<(), Error>) -> Result<Kept, SipWakeError> {
+        self.with(|companion| {
+            companion.with(act)?;
+            Ok(companion.kept().into())
+        })
+    }
+
+    /// Does something from which something may follow for the other stack to do.
+    fn ordering(
+        &self,
+        act: impl FnOnce(&mut beside::Companion, Now) -> Result<Option<CompanionTold>, Error>,
+    ) -> Result<(), SipWakeError> {
+        let order = self.core(act)?;
+        if let Some(order) = order {
+            // Nobody may listen any more.
+            let _ = self.0.lock().tell.send(order);
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Companion) -> Result<T, SipWakeError>) -> Result<T, SipWakeError> {
+        at_work(|| {
+            let mut state = self.lock();
+            let companion = state.companion.as_mut().ok_or_else(SipWakeError::shut_down)?;
+            let done = act(companion);
+            state.pass_on();
+            drop(state);
+            self.changed.notify_all();
+            done
+        })?
+    }
+
+    /// Does what time asks for. Returns `false` once there is nothing more to watch.
+    fn watch_the_time(&self) -> bool {
+        let mut state = self.lock();
+        let Some(companion) = &state.companion else { return false };
+        // Whoever makes it end wakes this.
+        let wait = companion.timeout().unwrap_or(Duration::from_secs(3600));
+        if !wait.is_zero() {
+            state = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let due =
+            state.companion.as_ref().is_some_and(|companion| companion.timeout().is_some_and(|left| left.is_zero()));
+        drop(state);
+        if due {
+            // It may have been shut down meanwhile, which the next look tells.
+            let _ = self.with(|companion| {
+                companion.handle_timeout();
+                Ok(())
+            });
+        }
+        true
+    }
+
+    fn shut_down(&self) {
+        let mut state = self.lock();
+        let over = state.companion.take();
+        // The listener hears what was told, and then no more.
+        state.tell = unbounded_channel().0;
+        drop(state);
+        drop(over);
+        self.changed.notify_all();
+    }
+}
+
+impl State {
+    fn pass_on(&mut self) {
+        let Some(companion) = &mut self.companion else { return };
+        while let Some(output) = companion.poll() {
+            let told = match output {
+                Output::Event(event) => CompanionTold::Event { event: (*event).into() },
+                Output::Register(account) => CompanionTold::Register { account: account.to_string() },
+                Output::Refuse { call, status } => CompanionTold::Refuse { call: call.to_string(), status },
+                Output::Save(_) | Output::Load(_) => continue,
+            };
+            // Nobody may listen any more.
+            let _ = self.tell.send(told);
+        }
+    }
+}
+
+/// Works on a companion, unless this thread does so already: its lock is not to be taken twice.
+fn at_work<T>(work: impl FnOnce() -> T) -> Result<T, SipWakeError> {
+    struct Over;
+    impl Drop for Over {
+        fn drop(&mut self) {
+            AT_WORK.set(false);
+        }
+    }
+    if AT_WORK.replace(true) {
+        let reason = "a companion cannot be called from inside of its store".to_owned();
+        return Err(SipWakeError::Unavailable { reason });
+    }
+    let _over = Over;
+    Ok(work())
+}
+
+fn tell(mut told: UnboundedReceiver<CompanionTold>, listener: &dyn CompanionListener) {
+    while let Some(what) = told.blocking_recv() {
+        let reason = match catch_unwind(AssertUnwindSafe(|| listener.on_told(what))) {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it panicked".to_owned(),
+        };
+        log::warn!("the app's listener failed: {reason}");
+        let failed = CompanionTold::Event { event: Event::ListenerFailed { reason } };
+        // A listener that throws at that, too, was heard of in the log.
+        let _ = catch_unwind(AssertUnwindSafe(|| listener.on_told(failed)));
+    }
+}
+
+fn borrowed(headers: &[NamedValue]) -> Vec<(&str, &str)> {
+    headers.iter().map(|header| (header.name.as_str(), header.value.as_str())).collect()
+}
+
+impl From<beside::Register> for CompanionRegister {
+    fn from(register: beside::Register) -> Self {
+        let exposed = |secret: &Secret| secret.expose().to_owned();
+        Self {
+            number: register.number,
+            account: register.account.to_string(),
+            contact: register.contact.as_ref().map(exposed),
+            removed: register.removed.iter().map(exposed).collect(),
+            expires_seconds: register.expires,
+            tags: register.tags.into(),
+            request_uri: register.request_uri,
+            digest_uri: register.digest_uri,
+            gateway: register.gateway,
+        }
+    }
+}
+
+impl From<beside::Answer> for CompanionAnswer {
+    fn from(answer: beside::Answer) -> Self {
+        Self {
+            next: answer.next.into(),
+            verdict: answer.verdict.map(Into::into),
+            expires_ms: answer.expires.map(milliseconds),
+            refresh_in_ms: answer.refresh_in.map(milliseconds),
+        }
+    }
+}
+
+impl From<Next> for CompanionNext {
+    fn from(next: Next) -> Self {
+        match next {
+            Next::Nothing => Self::Nothing,
+            Next::Again => Self::Again,
+            Next::Authenticate { changed, digest_uri } => Self::Authenticate { changed, digest_uri },
+            Next::Wait { failure, retry_in } => Self::Wait {
+                kind: crate::event::kind(&failure),
+                status: crate::event::status(&failure),
+                reason: failure.to_string(),
+                retry_in_ms: retry_in.map(milliseconds),
+            },
+            Next::LoggedOut(removed) => Self::LoggedOut { removed: removed.into() },
+            Next::Old => Self::Old,
+            other => Self::Other { description: format!("{other:?}") },
+        }
+    }
+}
+
+impl TryFrom<Invite> for CompanionInvite {
+    type Error = SipWakeError;
+
+    fn try_from(invite: Invite) -> Result<Self, SipWakeError> {
+        Ok(match invite {
+            Invite::Ring { call, again } => Self::Ring { call: call.to_string(), again },
+            Invite::Accept { call } => Self::Accept { call: call.to_string() },
+            Invite::Refuse { call, status } => Self::Refuse { call: call.map(|call| call.to_string()), status },
+            other => return Err(SipWakeError::Unavailable { reason: format!("not known here: {other:?}") }),
+        })
+    }
+}
+
+impl From<beside::Pending> for PendingLogOut {
+    fn from(pending: beside::Pending) -> Self {
+        Self {
+            account: pending.account.to_string(),
+            aor: pending.aor,
+            auth_user: pending.auth_user,
+            credentials: pending.credentials.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -301,7 +301,7 @@ impl SipWakeCompanion {
         self.kept(|core, now| core.unbind_push(&account, now))
     }
 
-    /// Logs the user out. The wish is stored; `pending` names it, in later processes too, until an answer that was heard ends it.
+    /// Logs the user out. The log-out is stored; `pending` names it, in later processes too, until an answer that was heard ends it.
     ///
     /// # Errors
     /// `NoSuchAccount`, `ShutDown`.
@@ -394,7 +394,7 @@ impl SipWakeCompanion {
         Ok(self.core(|core, now| core.heard_message(&account, register, &response, now))?.into())
     }
 
-    /// Says what a push means for the operating system, at once, and asks for the REGISTER that it is owed.
+    /// Says what a push means for the operating system, at once, and asks for the REGISTER that must follow.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -503,7 +503,7 @@ impl SipWakeCompanion {
         })
     }
 
-    /// The device is on another network: the other stack is asked to register anew.
+    /// The device is on another network: the other stack is asked to register again.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -624,7 +624,7 @@ impl Shared {
     fn shut_down(&self) {
         let mut state = self.lock();
         let over = state.companion.take();
-        // The listener hears what was told, and then no more.
+        // The listener hears what was told, and then nothing.
         state.tell = unbounded_channel().0;
         drop(state);
         drop(over);

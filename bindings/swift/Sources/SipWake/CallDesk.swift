@@ -146,7 +146,7 @@ public final class CallDesk: CallReporter {
     /// An action is settled at least so long before the system stops waiting for it.
     static let margin: TimeInterval = 1
 
-    private let client: any PushTaker
+    private let client: any PushClient
     private let screen: any CallScreen
     private let controls: any CallControls
     /// A client's calls want session descriptions; another stack has its own.
@@ -177,7 +177,7 @@ public final class CallDesk: CallReporter {
     }
 
     private init(
-        _ client: any PushTaker, screen: any CallScreen, controls: any CallControls,
+        _ client: any PushClient, screen: any CallScreen, controls: any CallControls,
         sessions: (client: SipWakeClient, media: any CallMedia)?, answering policy: AnswerPolicy
     ) {
         self.client = client

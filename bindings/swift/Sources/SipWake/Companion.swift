@@ -97,7 +97,7 @@ public enum CompanionNext: Equatable, Sendable {
     case nothing
     /// Take the tags and register at once: without what the server refused, for longer, to where it redirects, or what remains.
     case again
-    /// Answer the challenge; where `changed`, with the tags taken anew. `digestURI` is the `uri` of the digest answer, where it is not the
+    /// Answer the challenge; where `changed`, with the tags taken again. `digestURI` is the `uri` of the digest answer, where it is not the
     /// Request-URI.
     case authenticate(changed: Bool, digestURI: String?)
     /// It failed; the companion asks its stack to register when it is to be tried again.

@@ -5,7 +5,7 @@ import SipWakeFFI
 ///
 /// When a call returns, the command is stored and under way. The result comes as an event. A cancelled task stops waiting at once and gets
 /// `CancellationError`. sipwake still does what it asked for.
-public final class SipWakeClient: PushTaker {
+public final class SipWakeClient: PushClient {
     private let ffi: SipWakeFFI.SipWakeClient
     private let hub = EventHub()
     private let backgroundTime: (any BackgroundTime)?

@@ -15,7 +15,7 @@ import SipWakeFFI
 ///
 /// Nothing here waits for a network; what is to be stored is stored on the caller's thread before a call returns. Not to be called from
 /// inside of the store. One client or companion at a time to a store.
-public final class SipWakeCompanion: PushTaker {
+public final class SipWakeCompanion: PushClient {
     private let ffi: SipWakeFFI.SipWakeCompanion
     private let hub = EventHub()
     private let backgroundTime: (any BackgroundTime)?
@@ -87,7 +87,7 @@ public final class SipWakeCompanion: PushTaker {
         Kept(try translating { try ffi.unbindPush(account: account.rawValue) })
     }
 
-    /// Logs the user out: stored before this returns, unless it says so. ``pending()`` names the wish, in later processes too, until an
+    /// Logs the user out: stored before this returns, unless it says so. ``pending()`` names the log-out, in later processes too, until an
     /// answer that was heard ends it (``SipWakeEvent/loggedOut(account:_:)``). From here on no push makes a sound.
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
@@ -243,7 +243,7 @@ public final class SipWakeCompanion: PushTaker {
         PushKey(try translating { try ffi.pushKey() })
     }
 
-    /// Says that the device's network changed: the stack is asked to register anew.
+    /// Says that the device's network changed: the stack is asked to register again.
     public func networkChanged() throws {
         try translating { try ffi.networkChanged() }
     }
@@ -258,7 +258,7 @@ public final class SipWakeCompanion: PushTaker {
         try translating { try ffi.report(phone: phone?.ffi) }
     }
 
-    /// Ends the companion at once: streams end, and the stack is asked no more. Bindings stay on their servers.
+    /// Ends the companion at once: streams end, and the stack is no longer asked. Bindings stay on their servers.
     public func shutdown() {
         try? ffi.shutdown()
         hub.finish()

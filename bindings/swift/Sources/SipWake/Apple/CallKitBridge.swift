@@ -18,7 +18,7 @@
         /// Called when CallKit gives (true) or takes the audio session. Audio can start then, and not before.
         public var audioSessionChanged: (@MainActor (AVAudioSession, Bool) -> Void)?
 
-        private let client: any PushTaker
+        private let client: any PushClient
         private let provider: CXProvider
         private let desk: CallDesk
 
@@ -48,7 +48,7 @@
         }
 
         private init(
-            _ client: any PushTaker, _ configuration: CXProviderConfiguration, _ features: CallFeatures,
+            _ client: any PushClient, _ configuration: CXProviderConfiguration, _ features: CallFeatures,
             desk: (any CallScreen) -> CallDesk
         ) {
             self.client = client

@@ -20,7 +20,7 @@
         /// Called when the system gives (true) or takes the audio session. Audio can start then, and not before.
         public var audioSessionChanged: (@MainActor (AVAudioSession, Bool) -> Void)?
 
-        private let client: any PushTaker
+        private let client: any PushClient
         private let manager: ConversationManager
         private let desk: CallDesk
 
@@ -49,7 +49,7 @@
         }
 
         private init(
-            _ client: any PushTaker, _ configuration: ConversationManager.Configuration?, _ features: CallFeatures,
+            _ client: any PushClient, _ configuration: ConversationManager.Configuration?, _ features: CallFeatures,
             desk: (any CallScreen) -> CallDesk
         ) {
             self.client = client

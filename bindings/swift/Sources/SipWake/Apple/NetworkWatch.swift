@@ -10,7 +10,7 @@
         private let monitor = NWPathMonitor()
 
         /// Begins to watch.
-        public init(_ client: any PushTaker) {
+        public init(_ client: any PushClient) {
             let queue = DispatchQueue(label: "sipwake.network")
             let last = Last()
             monitor.pathUpdateHandler = { [weak client] path in

@@ -19,7 +19,7 @@
             didSet { if accounts != oldValue { tokens.give(to: accounts) } }
         }
 
-        private let client: any PushTaker
+        private let client: any PushClient
         private let desk: CallDesk
         private let tokens: Tokens
 
@@ -45,7 +45,7 @@
         }
 
         private init(
-            _ client: any PushTaker, _ accounts: [AccountID], _ answer: String, _ decline: String, desk: (any CallScreen) -> CallDesk
+            _ client: any PushClient, _ accounts: [AccountID], _ answer: String, _ decline: String, desk: (any CallScreen) -> CallDesk
         ) {
             self.client = client
             self.accounts = accounts
@@ -100,9 +100,9 @@
     }
 
     private final class NotificationScreen: CallScreen {
-        private let client: any PushTaker
+        private let client: any PushClient
 
-        init(_ client: any PushTaker) {
+        init(_ client: any PushClient) {
             self.client = client
         }
 

@@ -20,7 +20,7 @@
 
         /// Whether the last push had to be reported, where iOS says so.
         private(set) var lastMustReport: Bool?
-        private let client: any PushTaker
+        private let client: any PushClient
         private let calls: any CallReporter
         private let registry: PKPushRegistry
         private let tokens: Tokens
@@ -30,7 +30,7 @@
         /// - Parameters:
         ///   - calls: what shows calls: a `CallKitBridge`, a ``CallDesk`` with a screen of the app's own, or any other reporter.
         ///   - accounts: who is logged in.
-        public init(_ client: any PushTaker, calls: any CallReporter, accounts: [AccountID]) {
+        public init(_ client: any PushClient, calls: any CallReporter, accounts: [AccountID]) {
             self.client = client
             self.calls = calls
             self.accounts = accounts

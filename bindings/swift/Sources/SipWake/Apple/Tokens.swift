@@ -11,9 +11,9 @@
         var calls: String?
         /// The one for alerts.
         var alert: String?
-        private let client: any PushTaker
+        private let client: any PushClient
 
-        init(_ client: any PushTaker) {
+        init(_ client: any PushClient) {
             self.client = client
         }
 

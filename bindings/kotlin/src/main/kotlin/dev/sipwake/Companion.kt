@@ -96,7 +96,7 @@ public sealed interface CompanionNext {
     /**
      * Answer the challenge.
      *
-     * @property changed the tags have changed: take them anew
+     * @property changed the tags have changed: take them again
      * @property digestUri the `uri` of the digest answer, where it is not the Request-URI
      */
     public data class Authenticate(val changed: Boolean, val digestUri: String?) : CompanionNext

@@ -31,7 +31,7 @@ public class SipWakeClient(
     accounts: List<AccountSetup> = emptyList(),
     listener: EventListener? = null,
     options: ClientOptions = ClientOptions(),
-) : PushTaker() {
+) : PushClient() {
     private val decryptor = options.decryptor?.let(::SafeDecryptor)
     private val ffi = translating {
         val system = if (options.serverTrust == null) systemTrust() else null

@@ -37,7 +37,7 @@ public class SipWakeCompanion(
     store: StateStore,
     stack: CompanionStack,
     accounts: List<AccountSetup> = emptyList(),
-) : PushTaker() {
+) : PushClient() {
     private val ffi = translating { FfiCompanion(SafeStore(store), accounts.map { it.toFfi() }) }
     private val hub = EventHub()
 
@@ -79,7 +79,7 @@ public class SipWakeCompanion(
     public fun unbindPush(account: AccountId): Kept = translating { ffi.unbindPush(account.value).named() }
 
     /**
-     * Logs the user out: stored before this returns, unless it says [Kept.NOT_YET_DURABLE]. [pending] names the wish, in later processes
+     * Logs the user out: stored before this returns, unless it says [Kept.NOT_YET_DURABLE]. [pending] names the log-out, in later processes
      * too, until an answer that was [heard] ends it ([SipWakeEvent.LoggedOut]). From here on no push makes a sound.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
@@ -224,7 +224,7 @@ public class SipWakeCompanion(
     /** Sets how long an announced call is waited for; what concerns answers is the stack's. */
     public fun setCallPolicy(policy: CallPolicy): Unit = translating { ffi.setCallPolicy(policy.toFfi()) }
 
-    /** Says that the device's network changed: the stack is asked to register anew. */
+    /** Says that the device's network changed: the stack is asked to register again. */
     public fun networkChanged(): Unit = translating { ffi.networkChanged() }
 
     /** Says that the store can be read and written again: the phone was unlocked. */
@@ -239,7 +239,7 @@ public class SipWakeCompanion(
 
     override suspend fun tellNetworkChanged(): Unit = networkChanged()
 
-    /** Ends the companion at once: [events] ends, and the stack is asked no more. Bindings stay on their servers. */
+    /** Ends the companion at once: [events] ends, and the stack is no longer asked. Bindings stay on their servers. */
     override fun close() {
         try {
             ffi.shutdown()

@@ -6,7 +6,7 @@ import android.net.ConnectivityManager
 import android.net.LinkProperties
 import android.net.Network
 import androidx.annotation.RequiresPermission
-import dev.sipwake.PushTaker
+import dev.sipwake.PushClient
 import dev.sipwake.SipWakeException
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
@@ -21,7 +21,7 @@ import kotlinx.coroutines.launch
  */
 public class NetworkWatch @RequiresPermission(Manifest.permission.ACCESS_NETWORK_STATE) constructor(
     context: Context,
-    private val client: PushTaker,
+    private val client: PushClient,
 ) : AutoCloseable {
     private val manager = context.system<ConnectivityManager>()
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)

@@ -12,7 +12,7 @@ import dev.sipwake.PayloadProblem
 import dev.sipwake.Priority
 import dev.sipwake.PushAction
 import dev.sipwake.PushHints
-import dev.sipwake.PushTaker
+import dev.sipwake.PushClient
 import dev.sipwake.SipWakeException
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CoroutineScope
@@ -32,7 +32,7 @@ import kotlinx.coroutines.withTimeoutOrNull
  */
 public abstract class SipWakeMessagingService : FirebaseMessagingService() {
     /** The process's one client, or its companion of another stack, made with the accounts of the logged-in users. */
-    protected abstract val client: PushTaker
+    protected abstract val client: PushClient
 
     /** The accounts that a new token is for. */
     protected abstract val accounts: List<AccountId>
@@ -128,8 +128,8 @@ public open class SipWakePushService : FirebaseMessagingService() {
 private fun isOther(action: PushAction) =
     action.details.problem == PayloadProblem.UNRECOGNISED || action is PushAction.Custom && action.type.isEmpty()
 
-/** Says what a Firebase message means, at once, and wakes the account behind it. See [PushTaker.push]. */
-public fun PushTaker.push(message: RemoteMessage): PushAction = push(message.data, Channel.FCM_ANDROID, message.hints())
+/** Says what a Firebase message means, at once, and wakes the account behind it. See [PushClient.push]. */
+public fun PushClient.push(message: RemoteMessage): PushAction = push(message.data, Channel.FCM_ANDROID, message.hints())
 
 /** Returns what Firebase and the system say about a message besides its content. */
 public fun RemoteMessage.hints(): PushHints = PushHints(

@@ -12,7 +12,7 @@ import dev.sipwake.IgnoreReason
 import dev.sipwake.Memory
 import dev.sipwake.MockGateway
 import dev.sipwake.PushAction
-import dev.sipwake.PushTaker
+import dev.sipwake.PushClient
 import dev.sipwake.SipWakeEvent
 import dev.sipwake.alice
 import kotlin.test.AfterTest
@@ -38,7 +38,7 @@ private object Process {
 
 // docs:besideservice
 class BesideService : SipWakeMessagingService() {
-    override val client: PushTaker get() = Process.companion
+    override val client: PushClient get() = Process.companion
     override val accounts: List<AccountId> get() = Process.accounts
 
     override fun onPush(action: PushAction) {

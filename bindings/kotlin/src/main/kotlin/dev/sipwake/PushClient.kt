@@ -6,7 +6,7 @@ import kotlinx.coroutines.flow.Flow
  * What the ready parts for a phone stand on: a [SipWakeClient], or a [SipWakeCompanion] beside another stack. Both judge pushes, know
  * each call by one UUID from its push on, and tell what becomes of it.
  */
-public sealed class PushTaker : AutoCloseable {
+public sealed class PushClient : AutoCloseable {
     /** What happens. See [SipWakeClient.events]. */
     public abstract val events: Flow<SipWakeEvent>
 

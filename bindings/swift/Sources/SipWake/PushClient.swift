@@ -2,7 +2,7 @@ import Foundation
 
 /// What the ready parts for a phone stand on: a ``SipWakeClient``, or a ``SipWakeCompanion`` beside another stack. Both judge pushes, know
 /// each call by one UUID from its push on, and tell what becomes of it.
-public protocol PushTaker: AnyObject, Sendable {
+public protocol PushClient: AnyObject, Sendable {
     /// Says what a push means for the operating system, at once: whatever the payload, there is an action; for a PushKit push it is one
     /// that can be shown to CallKit.
     func push(_ payload: [AnyHashable: Any], channel: Channel, hints: PushHints) -> PushAction
@@ -12,7 +12,7 @@ public protocol PushTaker: AnyObject, Sendable {
     /// Removes the push binding and stays registered.
     @discardableResult
     func unbindPush(_ account: AccountID) async throws -> Kept
-    /// Takes the user's wish to answer, at any moment from the push on.
+    /// Says that the user answers, at any moment from the push on.
     func answer(_ call: UUID) async throws
     /// Declines a call that rings or was announced.
     func decline(_ call: UUID, _ how: DeclineHow) async throws

@@ -86,7 +86,8 @@ impl Registrant {
 
     /// Returns which Contacts of ours the 200 to a removal still lists.
     pub(crate) fn lingering(&self, sent: &Sent, listed: &[Contact]) -> Vec<Former> {
-        let ours = listed.iter().filter(|contact| self.is_our_leftover(contact, sent)).take(MAX_FORMER);
+        let lives = |contact: &&Contact| contact.expires() != Some(0);
+        let ours = listed.iter().filter(lives).filter(|contact| self.is_our_leftover(contact, sent)).take(MAX_FORMER);
         ours.map(|contact| Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals: 1, confirmed: true })
             .collect()
     }
@@ -186,7 +187,11 @@ impl Registrant {
             let known = || former.iter().any(|known| known.uri.expose().eq_ignore_ascii_case(contact.uri));
             is_uri(contact, &sent.uri) && !(exactly && known())
         };
-        for contact in listed.iter().filter(|contact| Some(*contact) != ours && !is_ours(contact, &former)) {
+        // One that is listed at its end is gone.
+        let lives = |contact: &&Contact| contact.expires() != Some(0);
+        for contact in
+            listed.iter().filter(lives).filter(|contact| Some(*contact) != ours && !is_ours(contact, &former))
+        {
             let is_it = |known: &&Former| {
                 let uri = known.uri.expose();
                 is_uri(contact, uri)

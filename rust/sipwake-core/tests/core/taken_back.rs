@@ -311,6 +311,16 @@ fn a_log_out_whose_contact_is_too_long_for_the_server_goes_without_what_makes_it
 }
 
 #[test]
+fn a_contact_that_is_listed_at_its_end_is_gone() {
+    let mut stage = with(Provider::Fcm, &[Dialect::Rfc8599]);
+    stage.log_out();
+    let removal = stage.one();
+    stage.reply(&removal, 200, &[&format!("Contact: {};expires=0", removal.contact())]);
+    stage.silent();
+    assert!(stage.is_logged_out());
+}
+
+#[test]
 fn a_log_out_remembers_that_its_contact_is_too_long() {
     let mut stage = with(Provider::Fcm, &[Dialect::Rfc8599]);
     stage.log_out();

@@ -62,6 +62,21 @@ public enum class Obstacle {
     /** The app may not use the microphone. */
     NO_MICROPHONE,
 
+    /** iOS: notifications of this app make no sound. */
+    NOTIFICATIONS_SILENT,
+
+    /** iOS: the app lacks the background mode `voip`, or CallKit says that it is not entitled to show calls. */
+    NOT_ENTITLED,
+
+    /** iOS: the app's provisioning profile allows no pushes. */
+    NO_PUSH_ENTITLEMENT,
+
+    /** iOS: the app's tokens belong to another environment than the server is told of. */
+    WRONG_PUSH_ENVIRONMENT,
+
+    /** iOS: the phone's block list kept the last call from being shown. */
+    CALLER_BLOCKED,
+
     /** Something else. */
     OTHER,
 }

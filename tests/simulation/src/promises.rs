@@ -85,9 +85,12 @@ fn removes(wire: &Wire) -> bool {
 impl Seen {
     /// A final answer to the REGISTER in flight arrived.
     /// Returns the request.
-    pub(crate) fn answered(&mut self, status: Option<u16>, logged_in: bool) -> Option<Vec<u8>> {
+    pub(crate) fn answered(&mut self, answer: &Wire, logged_in: bool) -> Option<Vec<u8>> {
         let asked = self.in_flight.take()?.bytes;
-        let removal = Wire::parse(&asked).is_some_and(|wire| removes(&wire));
+        let status = answer.status();
+        let lists =
+            |wire: &Wire| wire.contacts().iter().any(|ours| answer.contacts().iter().any(|it| it.uri == ours.uri));
+        let removal = Wire::parse(&asked).is_some_and(|wire| removes(&wire) && !lists(&wire));
         self.removed |= !logged_in && removal && matches!(status, Some(200..300));
         // What is refused in other words than a challenge may be refused for its nonce, which is then forgotten.
         if matches!(status, Some(400..) if !matches!(status, Some(401 | 407 | 408 | 423 | 439 | 503 | 504 | 555))) {

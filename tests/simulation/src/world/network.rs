@@ -103,7 +103,7 @@ impl World<'_> {
             for (index, (seen, app)) in self.watch.seen.iter_mut().zip(&self.phone.apps).enumerate() {
                 if seen.in_flight.as_ref().is_some_and(|known| known.branch == wire.branch()) {
                     self.granted[index] = self.servers.iter().find_map(|server| server.granted(wire.branch()));
-                    let request = seen.answered(wire.status(), app.logged_in);
+                    let request = seen.answered(&wire, app.logged_in);
                     granted.extend(
                         request.filter(|_| matches!(wire.status(), Some(200..300))).map(|asked| (index, asked)),
                     );

@@ -1,9 +1,9 @@
 // The Android archive. The Kotlin that calls Rust comes from scripts/bindgen, the libraries from scripts/build-android;
-// the tests run under Maven (pom.xml, android-tests/pom.xml), which needs nothing of Google's. Gradle 9.1 or newer and JDK 17: the
+// the tests run under Maven (pom.xml, android-tests/pom.xml), which needs nothing of Google's. Gradle 9.6 or newer and JDK 17: the
 // plug-in of Android compiles Kotlin by itself since its version 9. No test of ours runs Gradle.
 
 plugins {
-    id("com.android.library") version "9.0.0"
+    id("com.android.library") version "9.5.1"
     id("org.jetbrains.dokka") version "2.0.0"
 }
 
@@ -37,7 +37,7 @@ dependencies {
     // Read by lint in apps; no class file needs them to run.
     compileOnly("androidx.annotation:annotation:1.8.0")
     api("org.jetbrains.kotlinx:kotlinx-coroutines-core:1.10.2")
-    implementation("net.java.dev.jna:jna:5.18.1@aar")
+    implementation("net.java.dev.jna:jna:5.19.1@aar")
     // An app that uses another push service does without.
     compileOnly("com.google.firebase:firebase-messaging:25.1.0")
 }

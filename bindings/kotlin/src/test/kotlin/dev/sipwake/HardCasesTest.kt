@@ -5,6 +5,7 @@ import dev.sipwake.ffi.panicWhenAwaited
 import java.io.File
 import java.io.IOException
 import java.util.UUID
+import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.CountDownLatch
 import kotlin.test.Test
@@ -103,6 +104,55 @@ class HardCasesTest {
                 assertTrue("$failed".contains(thrown.message!!), "$failed")
                 assertEquals(TokenOutcome.NOT_YET_DURABLE, client.setToken(id, FIRST_TOKEN))
             }
+        }
+    }
+
+    @Test
+    fun `a store that fails for a moment at the start loses no log-out of an earlier process`() = runBlocking {
+        MockGateway("mizutech").use { gateway ->
+            val alice = alice(gateway, Transport.TCP)
+            val killed = ConcurrentHashMap<String, ByteArray>()
+            val first = object : StateStore by Memory() {
+                val kept = ConcurrentHashMap<String, ByteArray>()
+                override fun load(key: String): ByteArray? = kept[key]
+                override fun save(key: String, bytes: ByteArray) {
+                    kept[key] = bytes
+                    // As it is on the disk when the process is killed right after.
+                    if (key == "removals" && killed.isEmpty()) killed.putAll(kept)
+                }
+            }
+            SipWakeClient(first, listOf(alice)).use { client ->
+                val registered = async(start = CoroutineStart.UNDISPATCHED) { client.events.first { it is SipWakeEvent.Registered } }
+                client.register(id)
+                withTimeout(PATIENCE_MS) { registered.await() }
+                killed.clear()
+                client.logOut(id)
+            }
+            assertTrue(killed.containsKey("removals"), "${killed.keys}")
+            val busy = object : StateStore {
+                @Volatile
+                var fails = true
+                override fun load(key: String): ByteArray? = if (fails) error("BACKEND_BUSY") else killed[key]
+                override fun save(key: String, bytes: ByteArray) {
+                    killed[key] = bytes
+                }
+
+                override fun remove(key: String) {
+                    killed.remove(key)
+                }
+            }
+            val before = gateway.lastMessage()
+            SipWakeClient(busy).use { client ->
+                withTimeout(PATIENCE_MS) { client.events.first { it is SipWakeEvent.StoreFailed } }
+                val told = async(start = CoroutineStart.UNDISPATCHED) { client.events.first { it is SipWakeEvent.LoggedOut && it.account == id } }
+                busy.fails = false
+                // Somebody else's log-out must not be written over it.
+                val bob = AccountConfig("sip:bob@mock.example", "x").copy(gateways = listOf("127.0.0.1:9"), transport = Transport.TCP)
+                client.logOut(client.addAccount(AccountSetup(bob, PushConfig(Provider.Fcm, "app"))))
+                client.storeAvailable()
+                withTimeout(PATIENCE_MS) { told.await() }
+            }
+            assertTrue(gateway.registersReceived(before) > 0)
         }
     }
 

@@ -10,6 +10,9 @@ import dev.sipwake.StateStore
 import dev.sipwake.StoreShutException
 import java.io.File
 import java.io.FileNotFoundException
+import java.io.RandomAccessFile
+import java.nio.channels.FileLock
+import java.nio.channels.OverlappingFileLockException
 import java.security.GeneralSecurityException
 import java.security.KeyStore
 import java.security.ProviderException
@@ -26,6 +29,8 @@ import javax.crypto.spec.GCMParameterSpec
  * come while the phone is locked. Before the first unlock after a restart the files are closed: Android then starts only apps that are
  * direct-boot aware, and for those the store is shut, not empty. The same holds if the Keystore fails for a moment ([StoreShutException]).
  * A record that was changed, or whose key is gone, can never be read and throws something else.
+ *
+ * Of an app's processes the first that writes is the only one until it ends; for the others the store is shut for writing, and they can read.
  *
  * @param context any context of the app
  * @param keyAlias the key's name in the Keystore
@@ -101,6 +106,7 @@ internal class SealedFiles(private val folder: File, private val key: (make: Boo
     }
 
     fun save(name: String, bytes: ByteArray) {
+        Writers.claim(folder)
         val cipher = Cipher.getInstance(CIPHER)
         cipher.init(Cipher.ENCRYPT_MODE, key(true))
         cipher.updateAAD(name.toByteArray())
@@ -119,7 +125,10 @@ internal class SealedFiles(private val folder: File, private val key: (make: Boo
         }
     }
 
-    fun remove(name: String): Unit = file(name).delete()
+    fun remove(name: String) {
+        Writers.claim(folder)
+        file(name).delete()
+    }
 
     fun keys(): Set<String> = folder.list().orEmpty().filter(::isKey).toSet()
 
@@ -137,5 +146,30 @@ internal class SealedFiles(private val folder: File, private val key: (make: Boo
         const val NONCE = 12
         const val HEADER = 1 + NONCE
         const val TAG_BITS = 128
+    }
+}
+
+/**
+ * One process of an app writes, from its first write until it ends: two clients on one store would use the same Call-ID and CSeq. The others
+ * read, and one of them takes over when the writer has ended.
+ */
+private object Writers {
+    private val locks = HashMap<File, FileLock>()
+
+    @Synchronized
+    fun claim(folder: File) {
+        if (folder in locks) return
+        folder.mkdirs()
+        val channel = RandomAccessFile(File(folder, "writer.lock"), "rw").channel
+        val lock = try {
+            channel.tryLock()
+        } catch (_: OverlappingFileLockException) {
+            null
+        }
+        if (lock == null) {
+            channel.close()
+            throw StoreShutException("another process of this app writes to it")
+        }
+        locks[folder] = lock
     }
 }

@@ -97,6 +97,20 @@ class PhoneOnGatewayTest {
     }
 
     @Test
+    fun `a push without content registers within a deferred service, and leaves no notification`() {
+        register()
+        val manager = shadowOf(app.system<NotificationManager>())
+        val before = app.gateway.lastMessage()
+        Robolectric.setupService(SipWakePushService::class.java).onMessageReceived(message(emptyMap()))
+        val controller = Robolectric.buildService(SipWakeCallService::class.java, shadowOf(app).nextStartedService).create().startCommand(0, 1)
+        assertTrue(manager.allNotifications.all { it.channelId == CallNotifications.CONNECTION }, "Android defers this one")
+        until("it registers") { app.gateway.registersReceived(before) > 0 }
+        until("the service ends") { shadowOf(controller.get()).isStoppedBySelf }
+        assertEquals(emptyList(), manager.allNotifications)
+        controller.destroy()
+    }
+
+    @Test
     fun `an account that wakes itself has a job long before its binding ends`() {
         app.wakesItself = true
         register()

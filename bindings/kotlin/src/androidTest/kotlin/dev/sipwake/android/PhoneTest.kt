@@ -134,6 +134,31 @@ class PhoneTest {
     }
 
     @Test
+    fun `a service whose type Android refuses is a refusal with a name, and the call goes on`() {
+        val call = ring("Ann")
+        val running = startedService()
+        shadowOf(running.get()).setThrowInStartForeground(SecurityException("no phoneCall"))
+        app.phone.silence(call.uuid)
+        assertEquals(Refusal.SERVICE_TYPE to "no phoneCall", app.phone.refusals.replayCache.last().let { it.what to it.reason })
+        assertEquals(listOf(call.uuid), app.phone.calls.value.map { it.uuid })
+    }
+
+    @Test
+    fun `a job survives a restart of the phone where the app may hear of it`() {
+        shadowOf(app).grantPermissions(android.Manifest.permission.RECEIVE_BOOT_COMPLETED)
+        val phone = SipWakePhone(app, PhoneSettings(android.R.drawable.sym_action_call, jobId = 77), InactiveMedia, { MemoryStore() }) { listOf(app.setup) }
+        val client = runBlocking {
+            phone.client().also {
+                it.register(app.setup.account.id())
+                app.hearRequest()
+                phone.logOut(app.setup.account.id())
+            }
+        }
+        assertTrue(assertNotNull(app.system<JobScheduler>().getPendingJob(77)).isPersisted)
+        client.close()
+    }
+
+    @Test
     fun `a call that the caller gave up is told as missed, and one that was declined is not`() {
         ring("Ann")
         service.onMessageReceived(call("Ann", type = "2"))

@@ -200,4 +200,26 @@ class PushToNotificationTest {
         assertEquals(1, made, "reading makes no key")
         assertTrue(record.exists())
     }
+
+    @Test
+    fun `one process of an app writes, the others read, and one takes over when it has ended`() {
+        val key = KeyGenerator.getInstance("AES").apply { init(256) }.generateKey()
+        val folder = createTempDirectory().toFile()
+        val writer = folder.resolve("Writer.java")
+        writer.writeText(
+            "class Writer { public static void main(String[] a) throws Exception { new java.io.RandomAccessFile(a[0], \"rw\").getChannel().lock();" +
+                " System.out.println(\"writes\"); System.in.read(); } }",
+        )
+        val java = "${System.getProperty("java.home")}/bin/java"
+        val other = ProcessBuilder(java, "$writer", "${folder.resolve("writer.lock")}").redirectError(ProcessBuilder.Redirect.INHERIT).start()
+        assertEquals("writes", other.inputStream.bufferedReader().readLine())
+        val files = SealedFiles(folder) { key }
+        assertFailsWith<StoreShutException> { files.save("removals", byteArrayOf(1)) }
+        assertFailsWith<StoreShutException> { files.remove("removals") }
+        assertNull(files.load("removals"), "it can be read meanwhile")
+        other.outputStream.close()
+        other.waitFor()
+        files.save("removals", byteArrayOf(1))
+        assertContentEquals(byteArrayOf(1), SealedFiles(folder) { key }.load("removals"))
+    }
 }

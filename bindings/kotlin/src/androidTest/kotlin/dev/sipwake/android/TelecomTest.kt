@@ -2,6 +2,8 @@ package dev.sipwake.android
 
 import android.net.Uri
 import android.os.Looper
+import android.os.ParcelUuid
+import android.telecom.CallEndpoint
 import android.telecom.Connection
 import android.telecom.ConnectionRequest
 import android.telecom.DisconnectCause
@@ -208,12 +210,22 @@ class TelecomTest {
         assertEquals(Connection.STATE_HOLDING, connection.state)
         connection.onUnhold()
         connection.onMuteStateChanged(true)
+        connection.onCallEndpointChanged(CallEndpoint("Car", CallEndpoint.TYPE_BLUETOOTH, ParcelUuid(UUID.randomUUID())))
         connection.onPlayDtmfTone('5')
         connection.onStopDtmfTone()
-        assertEquals(listOf("silence", "show", "hold true", "hold false", "mute true", "dtmf 5", "dtmf null"), asked)
+        assertEquals(listOf("silence", "show", "hold true", "hold false", "mute true", "endpoint ${TelecomControls.BLUETOOTH}", "dtmf 5", "dtmf null"), asked)
         val account = context.system<TelecomManager>().getPhoneAccount(telecom.allIncomingCalls.last().phoneAccount)
         assertTrue(account.extras.getBoolean(PhoneAccount.EXTRA_LOG_SELF_MANAGED_CALLS))
         calls.close()
+    }
+
+    @Test
+    fun `a call that Telecom has no room for is declined as busy, and its end is told`() {
+        val call = pushed("busy")
+        calls.announce(call)
+        val incoming = telecom.allIncomingCalls.last()
+        service.onCreateIncomingConnectionFailed(incoming.phoneAccount, ConnectionRequest(incoming.phoneAccount, null, incoming.extras))
+        until { calls.hasEnded(call.uuid) }
     }
 
     @Test

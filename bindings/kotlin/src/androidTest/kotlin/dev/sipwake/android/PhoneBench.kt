@@ -2,6 +2,7 @@ package dev.sipwake.android
 
 import android.app.Application
 import android.app.NotificationManager
+import android.os.PowerManager
 import com.google.firebase.messaging.RemoteMessage
 import dev.sipwake.AccountConfig
 import dev.sipwake.AccountSetup
@@ -11,7 +12,9 @@ import dev.sipwake.PushConfig
 import java.lang.management.ManagementFactory
 import kotlin.test.Test
 import kotlinx.coroutines.runBlocking
+import org.junit.FixMethodOrder
 import org.junit.runner.RunWith
+import org.junit.runners.MethodSorters
 import org.junit.runners.model.FrameworkMethod
 import org.robolectric.Robolectric
 import org.robolectric.RobolectricTestRunner
@@ -38,6 +41,7 @@ class BenchRunner(test: Class<*>) : RobolectricTestRunner(test) {
 /** Measures and asserts nothing: `scripts/bench --only android`. Robolectric plays Android, so that what a phone itself needs is not in it. */
 @RunWith(BenchRunner::class)
 @Config(sdk = [34], manifest = Config.NONE, application = BenchApp::class)
+@FixMethodOrder(MethodSorters.NAME_ASCENDING)
 class PhoneBench {
     private val app = RuntimeEnvironment.getApplication() as BenchApp
     private val shown = shadowOf(app.system<NotificationManager>())
@@ -50,9 +54,19 @@ class PhoneBench {
 
     private fun call(id: String) = message(mapOf("ntype" to "0", "nfrom" to "1234", "ncallid" to id), RemoteMessage.PRIORITY_HIGH)
 
+    /** On another Android first, with classes of its own: what rewrites classes is compiled by then. */
+    @Test
+    @Config(sdk = [33])
+    fun `a rehearsal`() {
+        println("  ms of the rehearsal, in which Robolectric itself is cold: %.0f".format(ms { app.phone }))
+    }
+
     /** What an app does in `Application.onCreate`, the first time in a process, and how long its main thread is kept from all else. */
     @Test
     fun start() {
+        // What Robolectric needs to play these is not what a phone needs.
+        app.system<PowerManager>().newWakeLock(PowerManager.PARTIAL_WAKE_LOCK, "bench:played")
+        IncomingCallNotification(app, "bench", 0)
         val processor = ManagementFactory.getThreadMXBean()
         val before = processor.currentThreadCpuTime
         val made = ms { app.phone }

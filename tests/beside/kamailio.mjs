@@ -1,4 +1,4 @@
-// The life of a binding with a stack of somebody else's at a real Kamailio, over its WebSocket: kamailio.mjs jssip|sipjs SIPWAKE KAMAILIO FILES,
+// The life of a binding with a stack of somebody else's at a real Kamailio: kamailio.mjs jssip|sipjs|linphone SIPWAKE KAMAILIO FILES,
 // where FILES is the folder of its configuration. A call waits there (tsilo) until the phone that was woken registers.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -12,7 +12,7 @@ import { Companion } from './companion.mjs';
 import { listener, within } from './wait.mjs';
 
 const [stack, sipwake, program, files] = process.argv.slice(2);
-const { Phone } = await import(`./${stack}.mjs`);
+const { Phone, transport = 'ws', tellsCallers = false } = await import(`./${stack}.mjs`);
 const password = 'wonderland';
 const token = 'c-10-ap_Kt0:APA91bTokenOfThisPhone';
 const state = mkdtempSync(join(tmpdir(), 'beside-'));
@@ -61,14 +61,14 @@ const contacts = async () =>
   ((await rpc('ul.lookup', ['location', 'alice'])).result?.Contacts ?? []).map(({ Contact }) => Contact.Address);
 
 process.env.SIPWAKE_PASSWORD = password;
-const url = `ws://127.0.0.1:${port}`;
-const account = ['--aor', 'sip:alice@example.com', '--transport', 'ws', '--server', url, '--dialect', 'rfc8599'];
+const url = transport === 'ws' ? `ws://127.0.0.1:${port}` : `127.0.0.1:${port}`;
+const account = ['--aor', 'sip:alice@example.com', '--transport', transport, '--server', url, '--dialect', 'rfc8599'];
 const command = [sipwake, 'beside', ...account, '--package', 'my-project', '--state-dir', state];
 const instance = crypto.randomUUID();
 const { tell, until } = listener();
 const begin = (more, pending) => {
   const companion = new Companion([...command, ...more]);
-  const phone = new Phone(url, companion, tell, { aor: 'sip:alice@example.com', password, pending, instance });
+  const phone = new Phone(url, companion, tell, { aor: 'sip:alice@example.com', password, pending, instance, folder: state });
   companion.onTold = (said) => said.event === 'register' && phone.register();
   return { companion, phone };
 };
@@ -126,7 +126,7 @@ const { ringing } = await until((said) => said.ringing, 'the call');
 assert.equal(ringing, push.call, 'one call, one name');
 const answer = await heard.until((message) => /^SIP\/2\.0 200/.test(message) && /INVITE/.test(line(message, 'CSeq')[0]), 'an answer');
 const [contact] = line(answer, 'Contact');
-assert(!/pn-prid/.test(contact), contact);
+assert.equal(/pn-prid/.test(contact), tellsCallers, contact);
 const target = /<([^>]*)>/.exec(contact)[1];
 const routes = line(answer, 'Record-Route').flatMap((value) => value.split(',')).reverse().map((value) => `Route: ${value.trim()}`);
 request('ACK', 1, target, line(answer, 'To')[0], routes);

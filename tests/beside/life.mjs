@@ -1,4 +1,4 @@
-// The whole life of a binding with a stack of somebody else's, against the mock gateway: life.mjs jssip|sipjs SIPWAKE PROFILE DIALECT
+// The whole life of a binding with a stack of somebody else's, against the mock gateway: life.mjs jssip|sipjs|linphone SIPWAKE PROFILE DIALECT
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { listener, within } from './wait.mjs';
 import { Companion } from './companion.mjs';
 
 const [stack, sipwake, profile, dialect] = process.argv.slice(2);
-const { Phone } = await import(`./${stack}.mjs`);
+const { Phone, transport = 'ws', tellsCallers = false } = await import(`./${stack}.mjs`);
 
 const gateway = spawn(sipwake, ['gateway', '--listen', '127.0.0.1:0', '--profile', profile, '--json', '--exit-with-stdin']);
 const { address, control } = JSON.parse(
@@ -36,16 +36,16 @@ const ask = async (op, more = {}) => {
   return said;
 };
 
-const url = await bridge(...address.split(':'));
+const url = transport === 'ws' ? await bridge(...address.split(':')) : address;
 const state = mkdtempSync(join(tmpdir(), 'beside-'));
-const account = ['--aor', 'sip:alice@mock.example', '--transport', 'ws', '--server', url];
+const account = ['--aor', 'sip:alice@mock.example', '--transport', transport, '--server', url];
 const command = [sipwake, 'beside', ...account, '--package', 'com.example.app', '--dialect', dialect, '--state-dir', state];
 
 const { tell, until } = listener();
 const instance = crypto.randomUUID();
 const begin = (more, pending) => {
   const companion = new Companion([...command, ...more]);
-  const phone = new Phone(url, companion, tell, { aor: 'sip:alice@mock.example', password: 'wonderland', pending, instance });
+  const phone = new Phone(url, companion, tell, { aor: 'sip:alice@mock.example', password: 'wonderland', pending, instance, folder: state });
   companion.onTold = (said) => said.event === 'register' && phone.register();
   return { companion, phone };
 };
@@ -70,7 +70,7 @@ assert(bare || ringing === push.call, 'one call, one name');
 await ask('wait_call', { call, state: 'answered', timeout_ms: 120_000 });
 const { messages } = await ask('messages');
 const answers = messages.filter(({ text }) => text.startsWith('SIP/2.0 200') && /^CSeq: *\d+ INVITE/im.test(text));
-assert(answers.length > 0 && answers.every(({ text }) => !/pn-prid/i.test(text)), 'pn-* are in no Contact but the REGISTER\'s');
+assert(answers.length > 0 && answers.every(({ text }) => /pn-prid/i.test(text) === tellsCallers), 'pn-* are in no Contact but the REGISTER\'s');
 await ask('bye', { call });
 assert.equal((await until((said) => said.over, 'its end')).over, ringing);
 assert.equal((await first.companion.ask('push', { payload: server.pushes[0].payload })).call, null, 'no ghost');

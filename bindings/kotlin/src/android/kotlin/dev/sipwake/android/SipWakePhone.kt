@@ -28,6 +28,7 @@ import java.time.Instant
 import java.util.Collections
 import java.util.UUID
 import java.util.concurrent.ConcurrentHashMap
+import kotlin.concurrent.thread
 import kotlin.coroutines.cancellation.CancellationException
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.days
@@ -195,11 +196,14 @@ public class SipWakePhone @JvmOverloads constructor(
 
     /** Begins to make the client, to watch the network and to register, each on another thread. */
     public fun start() {
-        scope.launch {
-            val client = clientOrNull() ?: return@launch
-            known.keys.forEach { attempt { client.register(it) } }
+        // A plain thread: loading what coroutines need takes longer than the main thread has.
+        thread(name = "sipwake-start") {
+            scope.launch {
+                val client = clientOrNull() ?: return@launch
+                known.keys.forEach { attempt { client.register(it) } }
+            }
+            fetchToken()
         }
-        fetchToken()
     }
 
     /** Asks Firebase for the token, where the app has Firebase. [SipWakePushService] brings later ones. */

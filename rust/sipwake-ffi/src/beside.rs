@@ -24,6 +24,7 @@ use crate::runtime::start_thread;
 use crate::store::{ForeignStore, StateStore};
 
 /// What the companion tells by itself.
+#[expect(clippy::large_enum_variant, reason = "one at a time is told, and UniFFI takes no box")]
 #[derive(Clone, PartialEq, uniffi::Enum)]
 pub enum CompanionTold {
     /// To the app.

@@ -94,6 +94,8 @@ class CompanionServiceTest {
         assertEquals(action.uuid, Process.app.next<SipWakeEvent.CallConnected>().uuid)
         Process.companion.hangUp(action.uuid)
         gateway.waitCall(call, "hung_up_by_callee")
+        // A log-out ends what is not over yet.
+        assertEquals(action.uuid, Process.app.next<SipWakeEvent.CallEnded>().uuid)
         Process.companion.logOut(Process.app.account)
         Process.app.next<SipWakeEvent.LoggedOut>()
         Robolectric.setupService(BesideService::class.java).onMessageReceived(message(push, RemoteMessage.PRIORITY_HIGH))

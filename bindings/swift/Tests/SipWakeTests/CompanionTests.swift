@@ -58,13 +58,13 @@ import Testing
         }
         let uuid = try await app.next(ringing)
         #expect(uuid == action.uuid, "the push and its INVITE are one call")
-        try gateway.waitCall(call, "ringing")
+        try await gateway.sees(call, "ringing")
         try gateway.cancelCall(call)
         let ended: @Sendable (SipWakeEvent) -> EndReason? = {
             if case .call(let call) = $0, case .ended(let reason, _) = call.change { reason } else { nil }
         }
         #expect(try await app.next(ended) == .cancelled)
-        try gateway.waitCall(call, "cancelled")
+        try await gateway.sees(call, "cancelled")
         // A late push without content cannot be told from the next call's.
         if action.callID != nil { #expect(app.companion.push(push, channel: .pushKit).duty == .reportThenEnd, "a late push rings no ghost") }
         #expect(throws: SipWakeError.self) { try app.companion.answer(uuid) }
@@ -72,13 +72,13 @@ import Testing
         let next = try gateway.placeCall()
         let second = try await app.next(ringing)
         try app.companion.answer(second)
-        try gateway.waitCall(next, "answered")
+        try await gateway.sees(next, "answered")
         let up = try await app.next { event -> UUID? in
             if case .call(let call) = event, case .connected = call.change { call.id } else { nil }
         }
         #expect(up == second && app.companion.calls.map(\.id) == [second])
         try app.companion.hangUp(second)
-        try gateway.waitCall(next, "hung_up_by_callee")
+        try await gateway.sees(next, "hung_up_by_callee")
         #expect(try await app.next(ended) == .hungUp)
     }
 

@@ -42,13 +42,18 @@ final class Beside: CompanionStack, @unchecked Sendable {
     }
 
     private func invited(_ invite: SipMessage, _ companion: SipWakeCompanion) throws {
-        switch try companion.invited(invite.headers, for: account) {
-        case .ring(let call, _):
-            lock.withLock { invites[call] = invite }
-            stack.respond(to: invite, 180)
-        case .accept(let call):
-            lock.withLock { invites[call] = invite }
-            try accept(call, for: companion)
+        // Locked until the INVITE is kept: the user may answer at once, and `accept` comes on another thread.
+        let says = try lock.withLock {
+            let says = try companion.invited(invite.headers, for: account)
+            switch says {
+            case .ring(let call, _), .accept(let call): invites[call] = invite
+            case .refuse: break
+            }
+            return says
+        }
+        switch says {
+        case .ring: stack.respond(to: invite, 180)
+        case .accept(let call): try accept(call, for: companion)
         case .refuse(_, let status): stack.respond(to: invite, status)
         }
     }

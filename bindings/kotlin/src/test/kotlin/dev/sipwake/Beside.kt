@@ -39,21 +39,22 @@ class Beside(private val stack: UdpStack, private val account: AccountId) : Comp
     }
 
     private fun invited(companion: SipWakeCompanion, invite: SipMessage) {
-        when (val says = companion.invited(account, invite.headers)) {
-            is CompanionInvite.Ring -> {
-                invites[says.call] = invite
-                stack.respond(invite, 180)
+        // Locked until the INVITE is kept: the user may answer at once, and `accept` comes on another thread.
+        val says = synchronized(invites) {
+            companion.invited(account, invite.headers).also { says ->
+                if (says is CompanionInvite.Ring) invites[says.call] = invite
+                if (says is CompanionInvite.Accept) invites[says.call] = invite
             }
-            is CompanionInvite.Accept -> {
-                invites[says.call] = invite
-                accept(companion, says.call)
-            }
+        }
+        when (says) {
+            is CompanionInvite.Ring -> stack.respond(invite, 180)
+            is CompanionInvite.Accept -> accept(companion, says.call)
             is CompanionInvite.Refuse -> stack.respond(invite, says.status)
         }
     }
 
     override fun accept(companion: SipWakeCompanion, call: UUID) {
-        stack.respond(invites.getValue(call), 200)
+        stack.respond(synchronized(invites) { invites.getValue(call) }, 200)
         companion.answered(call)
     }
 

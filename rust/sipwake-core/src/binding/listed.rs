@@ -26,8 +26,6 @@ impl Registrant {
     ) -> Option<&'l Contact<'a>> {
         let instance = self.account.instance_id();
         let exact = listed.iter().filter(|contact| is_uri(contact, &sent.uri));
-        // A server may list its end beside the live twin that took its place.
-        let lives = |contact: &Contact| contact.expires() != Some(0);
         let rank = |contact: &&Contact| {
             (lives(contact), contact.uri.eq_ignore_ascii_case(&sent.uri), contact.instance() == instance)
         };
@@ -86,8 +84,11 @@ impl Registrant {
 
     /// Returns which Contacts of ours the 200 to a removal still lists.
     pub(crate) fn lingering(&self, sent: &Sent, listed: &[Contact]) -> Vec<Former> {
-        let lives = |contact: &&Contact| contact.expires() != Some(0);
-        let ours = listed.iter().filter(lives).filter(|contact| self.is_our_leftover(contact, sent)).take(MAX_FORMER);
+        let ours = listed
+            .iter()
+            .filter(|contact| lives(contact))
+            .filter(|contact| self.is_our_leftover(contact, sent))
+            .take(MAX_FORMER);
         ours.map(|contact| Former { uri: Secret::new(contact.uri), expires_at: u64::MAX, refusals: 1, confirmed: true })
             .collect()
     }
@@ -97,12 +98,12 @@ impl Registrant {
     /// registrar.
     pub(crate) fn left_behind(&self, sent: &Sent, listed: &[Contact], in_use: &LastList, now: Now) -> Option<Bound> {
         let Purpose::Vacate(removed) = sent.purpose() else { return None };
-        let lives = |contact: &&Contact| {
+        let stays = |contact: &&Contact| {
             let bound = self.memory.bound.as_ref().is_some_and(|bound| is_uri(contact, bound.uri.expose()));
-            contact.expires() == Some(0) || bound || in_use.names(contact)
+            !lives(contact) || bound || in_use.names(contact)
         };
         let contact =
-            listed.iter().filter(|contact| !lives(contact)).find(|contact| self.is_our_leftover(contact, sent))?;
+            listed.iter().filter(|contact| !stays(contact)).find(|contact| self.is_our_leftover(contact, sent))?;
         let expires_at =
             contact.expires().map_or(removed.expires_at, |seconds| now.wall.as_secs().saturating_add(seconds.into()));
         removed.beside(contact.uri, expires_at)
@@ -110,7 +111,7 @@ impl Registrant {
 
     /// Remembers the Contact that was to be removed, where the 200 lists it anyway: its turn comes beside the next one.
     pub(crate) fn remember_kept(&mut self, sent: &Sent, listed: &[Contact]) {
-        let kept = listed.iter().find(|contact| contact.expires() != Some(0) && is_uri(contact, &sent.uri));
+        let kept = listed.iter().find(|contact| lives(contact) && is_uri(contact, &sent.uri));
         if let Some(kept) = kept.filter(|_| self.memory.former.len() < MAX_FORMER) {
             self.memory.former.push(Former {
                 uri: Secret::new(kept.uri),
@@ -187,10 +188,8 @@ impl Registrant {
             let known = || former.iter().any(|known| known.uri.expose().eq_ignore_ascii_case(contact.uri));
             is_uri(contact, &sent.uri) && !(exactly && known())
         };
-        // One that is listed at its end is gone.
-        let lives = |contact: &&Contact| contact.expires() != Some(0);
         for contact in
-            listed.iter().filter(lives).filter(|contact| Some(*contact) != ours && !is_ours(contact, &former))
+            listed.iter().filter(|contact| lives(contact) && Some(*contact) != ours && !is_ours(contact, &former))
         {
             let is_it = |known: &&Former| {
                 let uri = known.uri.expose();
@@ -272,8 +271,7 @@ impl Registrant {
         let sent_uri = SipUri::parse(&sent.uri);
         let seen = observed(message);
         let others: Vec<&Contact> = listed.iter().filter(|contact| !self.is_known_otherwise(contact, sent)).collect();
-        // A server may list its end beside the live twin that took its place.
-        let alive = |contact: &&&Contact| contact.expires() != Some(0);
+        let alive = |contact: &&&Contact| lives(contact);
         let find = |is_it: &dyn Fn(&Contact) -> bool| {
             let those = || others.iter().filter(|contact| is_it(contact));
             those().find(alive).or_else(|| those().next())
@@ -387,6 +385,11 @@ fn is_rewritten(listed: &SipUri, sent: &SipUri) -> bool {
     };
     let prids = (prid(listed), prid(sent));
     bare(listed) == bare(sent) && listed.host.same(&sent.host) && (prids.0.is_none() || prids.0 == prids.1)
+}
+
+/// Whether a listed Contact is bound: servers also list one at its end, alone or beside the live twin that took its place.
+fn lives(contact: &Contact) -> bool {
+    contact.expires() != Some(0)
 }
 
 /// Whether a listed URI is this one without its token, as servers list it that leave the parameters out.

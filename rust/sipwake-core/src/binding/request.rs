@@ -74,6 +74,9 @@ impl Binding {
             let mut others = who.contacts_to_remove(&contact.uri, &chain.purpose, gateway, lives, now);
             if self.removes_bare && removes {
                 others.iter_mut().for_each(|uri| uri.truncate(uri.find(";pn-").unwrap_or(uri.len())));
+                others.sort_unstable();
+                others.dedup();
+                others.retain(|uri| *uri != contact.uri);
             }
             others
         };

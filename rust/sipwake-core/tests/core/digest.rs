@@ -175,18 +175,20 @@ fn a_slow_answer_ahead_of_a_correction_blames_no_nonce_that_is_lost_after_it() {
 
 #[test]
 fn a_slow_answer_to_a_stale_nonce_leaves_the_excuse_for_the_nonce_that_is_lost_after_it() {
-    let mut stage = Stage::rfc8599();
-    let first = stage.register();
-    stage.reply(&first, 401, &[&challenge("n1", "")]);
-    let slow = stage.one();
-    stage.advance(seconds(11));
-    stage.sent.clear();
-    stage.reply(&slow, 401, &[&challenge("n2", ", stale=true")]);
-    let lost = stage.one();
-    stage.reply(&lost, 401, &[&challenge("n3", "")]);
-    let last = stage.one();
-    stage.ok(&last, &[]);
-    assert_eq!((stage.failures(), stage.registrations().len()), (Vec::new(), 1));
+    for stale in [", stale=true", ", stale=TRUE", ", stale=\"true\""] {
+        let mut stage = Stage::rfc8599();
+        let first = stage.register();
+        stage.reply(&first, 401, &[&challenge("n1", "")]);
+        let slow = stage.one();
+        stage.advance(seconds(11));
+        stage.sent.clear();
+        stage.reply(&slow, 401, &[&challenge("n2", stale)]);
+        let lost = stage.one();
+        stage.reply(&lost, 401, &[&challenge("n3", "")]);
+        let last = stage.one();
+        stage.ok(&last, &[]);
+        assert_eq!((stage.failures(), stage.registrations().len()), (Vec::new(), 1), "{stale}");
+    }
 }
 
 #[test]
